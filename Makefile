@@ -1,0 +1,52 @@
+# make demo and make test each start from nothing but Python 3.11 and a package registry.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+RUNTIME ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
+BIN := .venv/bin
+
+.PHONY: demo test setup models check format lint types lowest bench clean
+
+demo: .venv/demo-$(RUNTIME)  ## the main job on real images: features, five heads, a table
+	$(BIN)/featx demo
+
+test: .venv/dev-$(RUNTIME)  ## the tests
+	$(BIN)/pytest
+
+setup: .venv/dev-$(RUNTIME)  ## .venv with featx in it, as you edit it
+
+models: .venv/export-$(RUNTIME)  ## export the three EfficientNet-Lite backbones
+	$(BIN)/python models/export_efficientnet_lite.py
+
+check: format lint types test lowest  ## what CI runs
+
+format: .venv/dev-$(RUNTIME)
+	$(BIN)/ruff format --check .
+
+lint: .venv/dev-$(RUNTIME)
+	$(BIN)/ruff check .
+
+types: .venv/dev-$(RUNTIME)
+	$(BIN)/mypy
+
+# The lower bounds of pyproject.toml, tested in an environment of their own.
+lowest: .venv-lowest/dev-cpu
+	.venv-lowest/bin/pytest -q
+
+bench: .venv/demo-$(RUNTIME)  ## the benchmarks, with their results as JSON
+	$(BIN)/python benchmarks/elpv.py
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/render.py
+
+.venv/bin/pip:
+	$(PYTHON) -m venv .venv
+
+.venv/%-$(RUNTIME): pyproject.toml | .venv/bin/pip
+	$(BIN)/pip install --quiet --editable '.[$(RUNTIME),$*]'
+	@touch $@
+
+.venv-lowest/dev-cpu: pyproject.toml tests/lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/pip install --quiet --constraint tests/lowest.txt --editable '.[cpu,dev]'
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-lowest dist featx-demo
