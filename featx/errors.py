@@ -1,0 +1,107 @@
+"""The tree of what can go wrong; every message names the thing and the next step.
+
+FeatxError
+├── ImageSetError      the images as a set: folder, manifest, names, labels   (ValueError)
+├── DecodeError        one image: its row fails with the reason               (ValueError)
+├── BackboneError      the card or the model file                             (ValueError)
+├── DeviceError        the runtime or the device that was asked for           (RuntimeError)
+├── InferenceError     the model did not run                                  (RuntimeError)
+├── CacheError         the cache file: unreadable, unfit, full disk, locked   (OSError)
+│   └── CacheMismatchError  what is in the cache is not what was asked for
+├── TableError         labels, classes, fusion: what heads are trained on     (ValueError)
+├── HeadError          an unknown head, or a head file that cannot be used    (ValueError)
+└── DemoError          what the demo needs is not installed                   (RuntimeError)
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from enum import IntEnum
+
+
+class Failure(IntEnum):
+    """Why an image has no feature: the codes above 1 in a cache's `/status`. Codes are added, never changed."""
+
+    MISSING = 2
+    UNREADABLE = 3
+    EMPTY = 4
+    NOT_AN_IMAGE = 5
+    TOO_MANY_PIXELS = 6
+    DAMAGED = 7
+    NO_STANDARD_RANGE = 8
+    NO_MEMORY = 9
+    NOT_FINITE = 10
+
+    @property
+    def text(self) -> str:
+        """The reason in words."""
+        return _REASONS[self]
+
+
+_REASONS = {
+    Failure.MISSING: "the file is missing",
+    Failure.UNREADABLE: "the file cannot be read",
+    Failure.EMPTY: "the file is empty (0 bytes)",
+    Failure.NOT_AN_IMAGE: "not an image in a known format",
+    Failure.TOO_MANY_PIXELS: "more pixels than the limit",
+    Failure.DAMAGED: "the image is damaged or cut short",
+    Failure.NO_STANDARD_RANGE: "its numbers have no standard range; save it with 8 or 16 bits",
+    Failure.NO_MEMORY: "not enough memory to decode the image",
+    Failure.NOT_FINITE: "the backbone gave NaN or infinite features",
+}
+
+
+class FeatxError(Exception):
+    """Anything that featx can tell in one line; the command line exits with 1."""
+
+
+class ImageSetError(FeatxError, ValueError):
+    """The folder or manifest does not make an image set."""
+
+
+class DecodeError(FeatxError, ValueError):
+    """One image cannot become pixels; its row in the cache fails with this reason."""
+
+    def __init__(self, failure: Failure, detail: str = "") -> None:
+        self.failure = failure
+        super().__init__(f"{failure.text} ({detail})" if detail else failure.text)
+
+
+class BackboneError(FeatxError, ValueError):
+    """The card or its model cannot be used."""
+
+
+class DeviceError(FeatxError, RuntimeError):
+    """The runtime or the device that was asked for is not there."""
+
+
+class InferenceError(FeatxError, RuntimeError):
+    """The session was opened but the model did not run."""
+
+
+class CacheError(FeatxError, OSError):
+    """The cache file cannot be created, written or read."""
+
+
+class CacheMismatchError(CacheError):
+    """The cache holds something other than what was asked for."""
+
+    def __init__(self, path: object, *, what: str, inside: object, asked: object, step: str) -> None:
+        super().__init__(f"{path}: {what} is {inside} in the cache but {asked} was asked for; {step}")
+
+
+class TableError(FeatxError, ValueError):
+    """The feature table cannot be fused, split or trained on."""
+
+
+class HeadError(FeatxError, ValueError):
+    """The head is unknown, or its file cannot be used with these features."""
+
+
+class DemoError(FeatxError, RuntimeError):
+    """The demo lacks what it needs."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A hint at the nearest known words, to stand behind the wrong one; empty where none is near."""
+    near = get_close_matches(word, list(known), n=3, cutoff=0.4)
+    return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -1,0 +1,83 @@
+"""Who made this: versions, host and device in; text and hashes out."""
+
+import hashlib
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__version__ = "0.1.0"
+
+PACKAGES = ("numpy", "h5py", "onnx", "onnxruntime", "onnxruntime-gpu", "pillow", "scikit-learn", "skops")
+
+
+def installed(package: str) -> str | None:
+    """Version of an installed package, or None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def runtime_version() -> str:
+    """Version of the installed ONNX Runtime, whichever package brought it; "none" without one."""
+    return installed("onnxruntime") or installed("onnxruntime-gpu") or "none"
+
+
+def versions() -> dict[str, str]:
+    """Versions of featx, Python and the packages that shape features and heads."""
+    found = {package: installed(package) for package in PACKAGES}
+    own = {"featx": __version__, "python": platform.python_version()}
+    return own | {package: number for package, number in found.items() if number}
+
+
+def hardware() -> dict[str, str | int]:
+    """What this machine is: system, processor, usable cores."""
+    return {"system": platform.platform(), "processor": processor(), "cores": usable_cores()}
+
+
+def processor() -> str:
+    """Name of the processor, as the operating system tells it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may run on."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def timestamp() -> str:
+    """Now, in UTC, as ISO 8601 with seconds: always 20 characters."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def hash_file(path: Path) -> str:
+    """sha256 of the bytes of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_settings(settings: Mapping[str, object]) -> str:
+    """sha256 of settings as canonical JSON, in hexadecimal."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def hash_columns(columns: "Iterable[NDArray[Any] | None]") -> str:
+    """sha256 over arrays in this order, their types and shapes included; None stands for a column not given."""
+    digest = hashlib.sha256()
+    for values in columns:
+        digest.update(b"-" if values is None else f"{values.dtype.str}{values.shape}".encode() + values.tobytes())
+    return digest.hexdigest()

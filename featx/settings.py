@@ -1,0 +1,23 @@
+"""How to extract: what it costs, never what comes out. Every default stands here."""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+Device = Literal["auto", "cpu", "cuda"]
+DEVICES: tuple[Device, ...] = get_args(Device)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to read, decode and run images."""
+
+    device: Device = "auto"
+    """`auto` takes CUDA where a session really gets it."""
+    batch_size: int = 16
+    workers: int | None = None
+    """Threads that read and decode; None for one a core."""
+    max_pixels: int = 89_478_485
+    """An image of more pixels fails: the size at which Pillow suspects a decompression bomb."""
+
+
+DEFAULTS = Settings()
