@@ -1,0 +1,167 @@
+"""The feature file read: verified row by row, summed up, and handed to the heads as a table."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.cache.file import DONE, PENDING, Cache, open_cache
+from featx.errors import CacheError, Failure
+from featx.provenance import hash_columns, hash_settings
+
+IMAGE_SET = ("images/name", "labels/name", "images/label", "images/split", "images/group", "images/weight")
+"""What the hash of the image set goes over, in this order."""
+
+MADE = ("format_version", "backbone", "image_set", "provider", "device", "precision", "batch_size", "started", "sealed")
+"""The attributes that say how a cache was made."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where some columns of a table come from."""
+
+    backbone: str
+    """sha256 of the card's identity."""
+    provider: str
+    card: Mapping[str, Any]
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """The backbone's name."""
+        return str(self.card["name"])
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of images, one row each, with what is known of the images."""
+
+    features: NDArray[np.float32]
+    """(n, d); a memory map where no row had to be left out."""
+    names: NDArray[np.bytes_]
+    classes: tuple[str, ...]
+    labels: NDArray[np.int32]
+    """(n,): positions in `classes`; -1 where an image has no label."""
+    splits: NDArray[np.bytes_] | None
+    groups: NDArray[np.bytes_] | None
+    weights: NDArray[np.float32] | None
+    sources: tuple[Source, ...]
+    failed: NDArray[np.bytes_]
+    """Names of the images that have no feature and so no row here."""
+    digest: str
+    """sha256 over the backbone, the image set and the checksums of all rows: what the table was read from."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, row: int) -> str:
+        """Name of the image in this row."""
+        return bytes(self.names[row]).decode()
+
+
+def read_features(path: Path | str) -> FeatureTable:
+    """The table of a complete cache: its images that have a feature, in the image set's order.
+
+    Raises CacheError where the cache is missing, damaged, or not complete.
+    """
+    cache = open_cache(Path(path))
+    if not cache.sealed or np.any(cache.status == PENDING):
+        raise CacheError(f"{path}: the extraction was not completed; run the same `featx extract` again")
+    kept = np.flatnonzero(cache.status == DONE)
+    whole = len(kept) == len(cache.status)
+
+    def column(name: str) -> NDArray[Any] | None:
+        values = cache.get(name)
+        return values if values is None or whole else values[kept]
+
+    features = cache[f"features/{cache.output}"]
+    labels = column("images/label")
+    return FeatureTable(
+        features if whole else features[kept],
+        np.asarray(cache["images/name"][kept]),
+        cache.classes,
+        np.full(len(kept), -1, np.int32) if labels is None else labels,
+        column("images/split"),
+        column("images/group"),
+        column("images/weight"),
+        (Source(cache.backbone, cache.provider, cache.card, 0, features.shape[1]),),
+        np.asarray(cache["images/name"][cache.status != DONE]),
+        hash_settings(
+            {key: cache.attributes[key] for key in ("backbone", "image_set")}
+            | {"rows": hash_columns([cache["checksums"]])}
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class CacheInfo:
+    """What is in a cache and how it was made."""
+
+    cache: str
+    rows: int
+    done: int
+    failed: int
+    pending: int
+    sealed: bool
+    outputs: dict[str, int]
+    """Name and dimension of every output."""
+    classes: dict[str, int]
+    """Images of every class."""
+    failures: dict[str, int]
+    """Images for every reason."""
+    card: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+def describe_cache(path: Path | str) -> CacheInfo:
+    """What is in the cache, complete or partial. Raises CacheError where it cannot be opened."""
+    cache = open_cache(Path(path))
+    status, labels = cache.status, cache.get("images/label")
+    codes, counts = np.unique(status[status > DONE], return_counts=True)
+    attributes = {
+        key: value.item() if isinstance(value, np.generic) else value for key, value in cache.attributes.items()
+    }
+    prefix = "features/"
+    return CacheInfo(
+        cache=str(path),
+        rows=len(status),
+        done=int(np.sum(status == DONE)),
+        failed=int(np.sum(status > DONE)),
+        pending=int(np.sum(status == PENDING)),
+        sealed=cache.sealed,
+        outputs={
+            name.removeprefix(prefix): field.shape[1] for name, field in cache.fields.items() if name.startswith(prefix)
+        },
+        classes={name: int(np.sum(labels == index)) for index, name in enumerate(cache.classes)},
+        failures={Failure(code).text: int(count) for code, count in zip(codes, counts, strict=True)},
+        card=cache.card,
+        provenance={key: attributes.get(key) for key in MADE} | {"versions": json.loads(attributes["versions"])},
+    )
+
+
+def verify_cache(path: Path | str) -> list[str]:
+    """What is wrong with the contents of a cache, row by row; empty where it is whole.
+
+    Raises CacheError where the file cannot be opened at all.
+    """
+    cache = open_cache(Path(path))
+    problems = [] if cache.sealed else ["the extraction was not completed"]
+    if hash_columns(map(cache.get, IMAGE_SET)) != cache.attributes["image_set"]:
+        problems.append("names, labels, splits, groups or weights are not those that were written")
+    return problems + verify_rows(cache)
+
+
+def verify_rows(cache: Cache) -> list[str]:
+    """What is wrong with single rows: pending, rotten, or not finite; each names its row and image."""
+    status, intact = cache.status, cache.intact()
+    names = cache["images/name"]
+    return [
+        f"row {row} ({bytes(names[row]).decode()}): "
+        + ("pending" if status[row] == PENDING else "its bytes do not match their checksum")
+        for row in np.flatnonzero(~intact)
+    ]

@@ -1,0 +1,317 @@
+"""The feature file written: created whole, filled in place, acknowledged, copied from, sealed.
+
+HDF5 metadata is written when the file is created and not touched again until it is sealed; in between, rows are written
+straight to their places, so that a killed run leaves nothing half-described.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from featx.cache.file import (
+    BLOCK,
+    DONE,
+    FORMAT,
+    FORMAT_VERSION,
+    PENDING,
+    STAMP,
+    Cache,
+    checksums,
+    open_cache,
+    partial_path,
+)
+from featx.cache.reading import verify_rows
+from featx.errors import CacheError, Failure
+from featx.provenance import timestamp
+
+if TYPE_CHECKING:
+    from featx.images import ImageSet
+
+SYNC_SECONDS = 1.0
+"""How much work a kill may cost: rows reach the disk, then are acknowledged, this often."""
+ALIGNMENT = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """How the features of one cache are made."""
+
+    card: Mapping[str, Any]
+    backbone: str
+    """sha256 of the card's identity, the model's own sha256 among it."""
+    provider: str
+    device: str
+    precision: str
+    batch_size: int
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is known of some rows of one batch; every array has one entry a row."""
+
+    rows: NDArray[np.int64]
+    features: NDArray[np.float32]
+    status: NDArray[np.uint8]
+    fingerprint: NDArray[np.uint8]
+    """(n, 16); zeros where the bytes could not be read."""
+    stat: NDArray[np.int64]
+    """(n, 2): size in bytes, time of change in nanoseconds."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the cache for writing; a lock ends with its process. Raises CacheError where another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(path.name + ".lock")
+    descriptor = _lock(lock)
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _lock(lock: Path) -> int:
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            raise CacheError(
+                f"{lock}: another process is writing this cache; wait for it or choose another --into"
+            ) from error
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
+                return descriptor
+        os.close(descriptor)  # its last holder removed the file between our two calls
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Rows of an earlier cache that stay as they are."""
+
+    source: Cache
+    old: NDArray[np.int64]
+    """Their rows in the earlier cache."""
+    new: NDArray[np.int64]
+    """Their rows in the image set."""
+
+
+def create_partial(path: Path, images: "ImageSet", provenance: Provenance, *, kept: Kept | None = None) -> Cache:
+    """A new partial cache beside `path`: all space taken, the kept rows copied into it, all others pending.
+
+    It replaces one that was there only when it is complete in this sense. Raises CacheError where the disk cannot hold
+    it; then nothing has changed.
+    """
+    fresh = path.with_name(path.name + ".new")
+    try:
+        with h5py.File(fresh, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:
+            _describe(file, images, provenance)
+        _allocate(fresh)
+        if kept:
+            _copy(kept, open_cache(fresh))
+        os.replace(fresh, partial_path(path))
+        _sync_folder(path.parent)
+    except OSError as error:
+        fresh.unlink(missing_ok=True)
+        raise error if isinstance(error, CacheError) else _write_error(path, error) from error
+    return open_cache(partial_path(path))
+
+
+def _describe(file: h5py.File, images: "ImageSet", provenance: Provenance) -> None:
+    attributes = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "card": json.dumps(provenance.card),
+        "backbone": provenance.backbone,
+        "model_sha256": provenance.card["sha256"],
+        "image_set": images.hash,
+        "provider": provenance.provider,
+        "device": provenance.device,
+        "precision": provenance.precision,
+        "batch_size": provenance.batch_size,
+        "versions": json.dumps(provenance.versions),
+        "status_codes": json.dumps({PENDING: "pending", DONE: "done"} | {code.value: code.text for code in Failure}),
+        "started": timestamp(),
+    }
+    for key, value in attributes.items():
+        file.attrs[key] = value
+    file.attrs.create("sealed", STAMP, dtype=h5py.string_dtype("utf-8", len(STAMP)))
+    rows = len(images.names)
+    for name, (shape, dtype) in {
+        f"features/{provenance.card['feature']}": ((rows, provenance.card["dim"]), np.float32),
+        "status": ((rows,), np.uint8),
+        "checksums": ((rows,), np.uint32),
+        "images/fingerprint": ((rows, 16), np.uint8),
+        "images/stat": ((rows, 2), np.int64),
+    }.items():
+        _add(file, name, shape, dtype)
+    _describe_images(file, images)
+
+
+def _describe_images(file: h5py.File, images: "ImageSet") -> None:
+    columns = {
+        "name": images.names,
+        "label": images.labels,
+        "split": images.splits,
+        "group": images.groups,
+        "weight": images.weights,
+    }
+    given = {f"images/{name}": values for name, values in columns.items() if values is not None}
+    if images.classes:
+        given["labels/name"] = np.array([name.encode() for name in images.classes])
+    for name, values in given.items():
+        text = values.dtype.kind == "S"
+        dtype = h5py.string_dtype("utf-8", values.dtype.itemsize) if text else values.dtype
+        _add(file, name, values.shape, dtype)[...] = values.astype(dtype)
+
+
+def _add(file: h5py.File, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> h5py.Dataset:
+    """A contiguous dataset whose place in the file is fixed now; unwritten rows read as zeros."""
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    return file.create_dataset(name, shape, dtype, dcpl=creation)
+
+
+def _allocate(path: Path) -> None:
+    """Take the space on disk now, so that a full disk is met here and not after hours of work."""
+    with path.open("r+b") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_error(path: Path, error: OSError) -> CacheError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        free = shutil.disk_usage(path.parent).free
+        return CacheError(f"{path}: no space for it ({free / 1e9:.1f} GB free); free some, or choose another --into")
+    return CacheError(
+        f"{path}: cannot be written ({error.strerror or error}); mend that and run the same command again"
+    )
+
+
+class CacheWriter:
+    """Writes rows of a partial cache in place, and acknowledges them once they are on disk.
+
+    As a context manager it acknowledges what it was given, whatever ends the block.
+    """
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._descriptor = os.open(cache.path, os.O_RDWR)
+        self._unacknowledged: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = []
+        self._synced = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.acknowledge()
+        finally:
+            os.close(self._descriptor)
+
+    def append(self, rows: Rows) -> None:
+        """Write these rows; they are acknowledged within about SYNC_SECONDS. Raises CacheError."""
+        self._write(f"features/{self._cache.output}", rows.rows, rows.features)
+        self._write("images/fingerprint", rows.rows, rows.fingerprint)
+        self._write("images/stat", rows.rows, rows.stat)
+        self._write("checksums", rows.rows, checksums(rows.features, rows.fingerprint, rows.status))
+        self._unacknowledged.append((rows.rows, rows.status))
+        if time.monotonic() - self._synced > SYNC_SECONDS:
+            self.acknowledge()
+
+    def acknowledge(self) -> None:
+        """Bring what was written to the disk, and only then say that it is there."""
+        if not self._unacknowledged:
+            return
+        self._sync()
+        for rows, status in self._unacknowledged:
+            self._write("status", rows, status)
+        self._unacknowledged.clear()
+        self._synced = time.monotonic()
+
+    def forget(self, rows: NDArray[np.int64]) -> None:
+        """Set rows back to pending, on disk, before anything else is written to them."""
+        if len(rows):
+            self._write("status", rows, np.full(len(rows), PENDING, np.uint8))
+            self._sync()
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise _write_error(self._cache.path, error) from error
+
+    def _write(self, name: str, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
+        field = self._cache.fields[name]
+        stride = field.dtype.itemsize * int(np.prod(field.shape[1:]))
+        values = np.ascontiguousarray(values, field.dtype)
+        gaps = np.flatnonzero(np.diff(rows) != 1) + 1
+        try:
+            for run, block in zip(np.split(rows, gaps), np.split(values, gaps), strict=True):
+                _pwrite(self._descriptor, block.tobytes(), field.offset + int(run[0]) * stride)
+        except OSError as error:
+            raise _write_error(self._cache.path, error) from error
+
+
+def _pwrite(descriptor: int, data: bytes, offset: int) -> None:
+    while data:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def _copy(kept: Kept, into: Cache) -> None:
+    source = kept.source
+    with CacheWriter(into) as writer:
+        for start in range(0, len(kept.old), BLOCK):
+            block = slice(start, start + BLOCK)
+            take = kept.old[block]
+            features, status = source[f"features/{source.output}"][take], source.status[take]
+            writer.append(
+                Rows(kept.new[block], features, status, source["images/fingerprint"][take], source["images/stat"][take])
+            )
+
+
+def seal(path: Path) -> Cache:
+    """The complete cache, verified and under its own name. Raises CacheError where a row is pending or wrong."""
+    partial = partial_path(path)
+    if problems := verify_rows(open_cache(partial)):
+        raise CacheError(f"{partial}: {problems[0]}; run the same command again, it redoes what is wrong")
+    try:
+        with h5py.File(partial, "r+") as file:
+            # Same size, same place: every other byte of the metadata is rewritten as it was.
+            file.attrs.modify("sealed", np.array(timestamp(), h5py.string_dtype("utf-8", len(STAMP))))
+        with partial.open("r+b") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    return open_cache(path)

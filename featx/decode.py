@@ -1,0 +1,116 @@
+"""The bytes of one image in; uint8 pixels as the card wants them out."""
+
+import io
+import struct
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from featx.backbones import Card
+from featx.errors import DecodeError, Failure
+from featx.settings import DEFAULTS
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Raster formats only: some of Pillow's other readers start programs or follow what is written in the file."""
+
+ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
+SIXTEEN_BIT_FORMATS = {"PNG", "PPM"}
+"""Formats whose 32-bit mode `I` can only hold 16-bit values."""
+
+RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+Image.init()
+
+
+def decode_image(data: bytes, card: Card, *, max_pixels: int = DEFAULTS.max_pixels) -> NDArray[np.uint8]:
+    """Pixels (size, size, 3) of the first frame: shorter side resized, centre cropped, as torchvision and timm do.
+
+    Alpha is laid over white, 16-bit grey is scaled to 8 bits. Raises DecodeError with the reason where the bytes are
+    no image, an incomplete one, one above `max_pixels`, or one whose numbers have no standard range.
+    """
+    if not data:
+        raise DecodeError(Failure.EMPTY)
+    image = _open(data)
+    _check_pixels(image.size, max_pixels, when="as stored")
+    try:
+        image.load()
+        upright = ImageOps.exif_transpose(image) if card.exif_orientation else image
+        plain = _to_grey_or_rgb(upright, wide=image.format in SIXTEEN_BIT_FORMATS)
+        pixels: NDArray[np.uint8] = np.asarray(_crop(_resize(plain, card, max_pixels), card.size))
+    except DecodeError:
+        raise
+    except MemoryError as error:
+        raise DecodeError(Failure.NO_MEMORY) from error
+    except Exception as error:
+        # Pillow's readers raise almost any type on damaged bytes; all of them mean the same here.
+        raise DecodeError(Failure.DAMAGED, _one_line(error)) from error
+    # A grey image is widened after the resize: the same pixels at a third of the work.
+    return pixels if pixels.ndim == 3 else np.broadcast_to(pixels[:, :, None], (*pixels.shape, 3))
+
+
+def _open(data: bytes) -> Image.Image:
+    """Find the reader as Image.open does, but without its pixel check, which only warns and is the same for all."""
+    for name in FORMATS:
+        if name not in Image.OPEN:
+            continue
+        factory, accept = Image.OPEN[name]
+        try:
+            if accept is None or accept(data[:16]) is True:
+                return factory(io.BytesIO(data), "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            continue  # what a reader raises for "not mine"
+        except Exception as error:
+            raise DecodeError(Failure.DAMAGED, _one_line(error)) from error
+    raise DecodeError(Failure.NOT_AN_IMAGE)
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int, *, when: str) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise DecodeError(Failure.TOO_MANY_PIXELS, f"{width} x {height} {when}, above {max_pixels}")
+
+
+def _to_grey_or_rgb(image: Image.Image, *, wide: bool) -> Image.Image:
+    if image.mode in SIXTEEN_BIT_MODES or (image.mode == "I" and wide):
+        return _scale_16_bit(image)
+    if image.mode in ALPHA_MODES or "transparency" in image.info:
+        return _over_white(image.convert("RGBA"))
+    if image.mode in ("I", "F"):
+        raise DecodeError(Failure.NO_STANDARD_RANGE, f"mode {image.mode}")
+    if image.mode in ("L", "RGB"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image).convert("RGB")
+
+
+def _scale_16_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.uint32)
+    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+
+
+def _resize(image: Image.Image, card: Card, max_pixels: int) -> Image.Image:
+    width, height = image.size
+    shorter, target = min(width, height), card.resize
+    size = (target * width // shorter, target * height // shorter)
+    _check_pixels(size, max_pixels, when="once resized")
+    return image if size == image.size else image.resize(size, RESAMPLING[card.filter])
+
+
+def _crop(image: Image.Image, size: int) -> Image.Image:
+    left, top = (round((side - size) / 2) for side in image.size)
+    return image.crop((left, top, left + size, top + size))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
