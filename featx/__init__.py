@@ -1,0 +1,97 @@
+"""Transfer learning by features.
+
+A source model, exported to ONNX and cut before its last layer, is a backbone: it turns an image into a feature.
+
+    images = list_images("photos")                                  # which images, in a fixed order
+    backbone = load_backbone("efficientnet-lite0")                  # an exported model and its card
+    summary = extract_features(images, backbone, into="photos.h5")  # features into a cache; resumes
+    table = fuse_tables([read_features("photos.h5")])               # one table from one cache or several
+    head, result = train_head(table, "logreg")                      # tuned on training rows, measured on others
+    save_head(head, "photos.featx")
+    predictions = predict_images(load_head("photos.featx"), list_images("new"))
+
+Names are imported when they are first used, so that `import featx` stays light.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from featx.provenance import __version__
+
+if TYPE_CHECKING:
+    from featx.backbones import list_backbones, load_backbone
+    from featx.cache import FeatureTable, describe_cache, read_features, verify_cache
+    from featx.errors import FeatxError
+    from featx.evaluate import HeadMetrics, evaluate_head
+    from featx.extract import ExtractionSummary, extract_features
+    from featx.fusion import fuse_tables
+    from featx.heads import Head, build_head, load_head, save_head
+    from featx.images import ImageSet, list_images
+    from featx.predict import Prediction, predict_images, predict_tables
+    from featx.results import Result
+    from featx.session import open_session
+    from featx.settings import Settings
+    from featx.train import train_head
+
+_HOMES = {
+    "ExtractionSummary": "extract",
+    "FeatureTable": "cache",
+    "FeatxError": "errors",
+    "Head": "heads",
+    "HeadMetrics": "evaluate",
+    "ImageSet": "images",
+    "Prediction": "predict",
+    "Result": "results",
+    "Settings": "settings",
+    "build_head": "heads",
+    "describe_cache": "cache",
+    "evaluate_head": "evaluate",
+    "extract_features": "extract",
+    "fuse_tables": "fusion",
+    "list_backbones": "backbones",
+    "list_images": "images",
+    "load_backbone": "backbones",
+    "load_head": "heads",
+    "open_session": "session",
+    "predict_images": "predict",
+    "predict_tables": "predict",
+    "read_features": "cache",
+    "save_head": "heads",
+    "train_head": "train",
+    "verify_cache": "cache",
+}
+
+__all__ = [
+    "ExtractionSummary",
+    "FeatureTable",
+    "FeatxError",
+    "Head",
+    "HeadMetrics",
+    "ImageSet",
+    "Prediction",
+    "Result",
+    "Settings",
+    "__version__",
+    "build_head",
+    "describe_cache",
+    "evaluate_head",
+    "extract_features",
+    "fuse_tables",
+    "list_backbones",
+    "list_images",
+    "load_backbone",
+    "load_head",
+    "open_session",
+    "predict_images",
+    "predict_tables",
+    "read_features",
+    "save_head",
+    "train_head",
+    "verify_cache",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'featx' has no attribute {name!r}")
+    return getattr(import_module(f"featx.{_HOMES[name]}"), name)

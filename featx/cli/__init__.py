@@ -1,0 +1,61 @@
+"""The commands; what is heavy is imported inside the command that needs it."""
+
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from featx.cli.extracting import backbones, cache, doctor, extract
+from featx.cli.learning import demo, evaluate, predict, train
+from featx.cli.options import Output
+from featx.errors import FeatxError
+from featx.provenance import __version__
+
+INTERRUPTED = 130
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="featx")
+@click.option("-v", "--verbose", is_flag=True, help="Say more.")
+@click.option("-q", "--quiet", is_flag=True, help="Say errors only.")
+@click.pass_context
+def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
+    """Transfer learning by features: images -> features in a cache -> heads, honestly measured."""
+    level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING
+    logging.basicConfig(level=logging.WARNING, format="featx: %(message)s", stream=sys.stderr)
+    logging.getLogger("featx").setLevel(level)
+    context.obj = Output(quiet)
+
+
+for command in (doctor, backbones, extract, cache, train, evaluate, predict, demo):
+    cli.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit code of the process: 0, 1 for a FeatxError, 2 for wrong usage, 3, or 130."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return cli.main(arguments, prog_name="featx", standalone_mode=False) or 0
+    except FeatxError as error:
+        click.echo(f"featx: {error}", err=True)
+        return 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stdout = None  # whoever read it has left; nothing more to say
+        return 1
+
+
+def entry() -> NoReturn:
+    """What the command `featx` runs."""
+    sys.exit(main())
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt

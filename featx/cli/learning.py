@@ -1,0 +1,187 @@
+"""The commands from the cache on: train, evaluate, predict, demo."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from featx.cli.options import (
+    TOO_MANY_FAILED,
+    Output,
+    as_json,
+    list_given,
+    logger,
+    option,
+    print_json,
+    with_max_failed,
+    with_models,
+    with_root,
+    with_settings,
+)
+from featx.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from featx.heads import Head
+    from featx.predict import Prediction
+
+NEXT = """
+{folder} holds the cache, the five heads, results.jsonl and report.md.
+The same on a folder of your own, with one sub-folder a class:
+
+  featx extract FOLDER --backbone efficientnet-lite0 --into my.h5
+  featx train my.h5 --head logreg --into my.featx
+  featx predict my.featx NEW_IMAGES > predictions.csv
+"""
+
+
+@click.command()
+@click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--head", required=True, metavar="NAME", help="logreg, linear-svm, rbf-svm, pca-logreg or pca-svm.")
+@click.option("--into", required=True, type=click.Path(path_type=Path), metavar="H.featx", help="The head to make.")
+@option("--seed", type=click.IntRange(0), default=0, help="Of the split, the folds and the head.")
+@click.option("--jobs", type=click.IntRange(1), help="Processes that share the tuning.  [default: one a core]")
+@as_json
+@click.pass_obj
+def train(
+    output: Output, *, caches: tuple[Path, ...], head: str, into: Path, seed: int, jobs: int | None, json_: bool
+) -> None:
+    """Tune and fit a head on CACHES, fused by image name where there are several, and measure it on held-out images."""
+    from featx.cache import read_features
+    from featx.console import out, print_results
+    from featx.fusion import fuse_tables
+    from featx.heads import find_recipe, save_head
+    from featx.train import train_head
+
+    find_recipe(head)
+    fitted, result = train_head(fuse_tables([read_features(path) for path in caches]), head, seed=seed, jobs=jobs)
+    save_head(fitted, into)
+    if json_:
+        print_json(result.to_dict() | {"into": str(into)})
+    elif not output.quiet:
+        print_results([result], to=out())
+        click.echo(f"{into}: saved")
+
+
+@click.command()
+@click.argument("head", type=click.Path(path_type=Path))
+@click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--split", type=click.Choice(("train", "validation", "test")), help="Only these images of the set's own split."
+)
+@option("--seed", type=click.IntRange(0), default=0, help="Of the bootstrap.")
+@as_json
+def evaluate(*, head: Path, caches: tuple[Path, ...], split: str | None, seed: int, json_: bool) -> None:
+    """Measure the saved HEAD on all labelled images of CACHES.
+
+    Images that the head was trained on flatter it: give it others.
+    """
+    from featx.cache import read_features
+    from featx.console import out, print_metrics
+    from featx.evaluate import evaluate_head
+    from featx.fusion import fuse_tables, select_split
+    from featx.heads import load_head
+
+    fitted = load_head(head)
+    table = fuse_tables([read_features(path) for path in caches])
+    if table.digest == fitted.training.get("table") and split != "test":
+        logger.warning(
+            "%s was trained on most of these images, which flatters it; `featx train` told its accuracy on the others",
+            head,
+        )
+    metrics = evaluate_head(fitted, select_split(table, split) if split else table, seed=seed)
+    return print_json(asdict(metrics)) if json_ else print_metrics(metrics, to=out())
+
+
+@click.command()
+@click.argument("head", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@with_root
+@with_models
+@with_settings
+@with_max_failed
+@as_json
+def predict(
+    *,
+    head: Path,
+    images: tuple[Path, ...],
+    root: Path | None,
+    models: Path | None,
+    settings: Settings,
+    max_failed: float,
+    json_: bool,
+) -> int:
+    """Classify IMAGES (a folder or manifest), or the images of caches, with the saved HEAD.
+
+    Prints CSV: name, label, probability, failed.
+    """
+    from featx.heads import load_head
+
+    rows = _predict(load_head(head), images, root=root, models=models, settings=settings)
+    if json_:
+        made = [asdict(row) for row in rows]
+        print_json(made)
+        failures = [row["failed"] is not None for row in made]
+    else:
+        failures = [_write_row(row) for row in rows]
+    return TOO_MANY_FAILED if sum(failures) > max_failed * len(failures) else 0
+
+
+def _predict(
+    head: "Head", images: Sequence[Path], *, root: Path | None, models: Path | None, settings: Settings
+) -> "Iterator[Prediction]":
+    from featx.cache import read_features
+    from featx.predict import predict_images, predict_tables
+
+    caches = [path for path in images if path.suffix == ".h5"]
+    if len(caches) == len(images):
+        return predict_tables(head, [read_features(path) for path in caches])
+    if len(images) > 1:
+        raise click.UsageError("name one folder or manifest, or caches (.h5) only")
+    return predict_images(head, list_given(images[0], root), models=models, settings=settings)
+
+
+def _write_row(row: "Prediction") -> bool:
+    """Print one line of CSV, the first under its header, and say whether the image failed."""
+    columns = asdict(row)
+    writer = csv.writer(sys.stdout)
+    context = click.get_current_context()
+    if not context.meta.setdefault("featx.header", False):
+        context.meta["featx.header"] = True
+        writer.writerow(columns)
+    writer.writerow("" if value is None else value for value in columns.values())
+    return row.failed is not None
+
+
+@click.command()
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    default=Path("featx-demo"),
+    show_default=True,
+    metavar="DIR",
+    help="Where to leave everything.",
+)
+@with_settings
+@as_json
+@click.pass_obj
+def demo(output: Output, /, *, into: Path, settings: Settings, json_: bool) -> None:
+    """The main job on 2,624 real images: features, five heads, a table of accuracies."""
+    from featx.console import err, out, print_extraction, print_results, progress_bar
+    from featx.demo import run_demo
+
+    say = (lambda text: None) if output.quiet else (lambda text: err().print(text, markup=False))
+    with progress_bar(quiet=output.quiet) as report:
+        summary = run_demo(into, settings=settings, report=report, announce=say)
+    if json_:
+        return print_json(asdict(summary))
+    if not output.quiet:
+        print_extraction(summary.extraction, to=out())
+        print_results(summary.results, to=out())
+        click.echo(NEXT.format(folder=into))
+    return None

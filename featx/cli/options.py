@@ -1,0 +1,94 @@
+"""What the commands have in common: options, and how they print."""
+
+import functools
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from featx.settings import DEFAULTS, DEVICES, Device, Settings
+
+if TYPE_CHECKING:
+    from featx.images import ImageSet
+
+TOO_MANY_FAILED = 3
+DEFAULT_MAX_FAILED = 0.01
+
+logger = logging.getLogger("featx")
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Output:
+    """How much to say."""
+
+    quiet: bool
+
+
+def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    """A click option that shows its default."""
+    return click.option(*names, show_default=True, **settings)
+
+
+def as_json(command: Command) -> Command:
+    """The option `--json`."""
+    return click.option("--json", "json_", is_flag=True, help="Print one JSON document on standard output.")(command)
+
+
+def with_models(command: Command) -> Command:
+    """The option `--models`."""
+    help_ = "A folder of your own cards and models, beside the bundled ones."
+    return click.option("--models", type=click.Path(path_type=Path), metavar="DIR", help=help_)(command)
+
+
+def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how images are read and run; they reach the command as one Settings."""
+
+    @functools.wraps(command)
+    def gather(*args: Any, device: Device, batch_size: int, workers: int | None, max_pixels: int, **rest: Any) -> Any:
+        return command(*args, settings=Settings(device, batch_size, workers, max_pixels), **rest)
+
+    decorated: Callable[..., Any] = gather
+    for decorate in (
+        option("--max-pixels", type=click.IntRange(1), default=DEFAULTS.max_pixels, help="A larger image fails."),
+        click.option("--workers", type=click.IntRange(1), help="Threads that read and decode.  [default: one a core]"),
+        option("--batch-size", type=click.IntRange(1), default=DEFAULTS.batch_size, help="Images run at once."),
+        option("--device", type=click.Choice(DEVICES), default=DEFAULTS.device, help="`auto` takes a GPU that works."),
+    ):
+        decorated = decorate(decorated)
+    return decorated
+
+
+def with_root(command: Command) -> Command:
+    """The option `--root`."""
+    help_ = "What a manifest's paths are relative to.  [default: its folder]"
+    return click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help=help_)(command)
+
+
+def with_max_failed(command: Command) -> Command:
+    """The option `--max-failed`."""
+    help_ = "Share of failed images above which the exit code is 3."
+    return option("--max-failed", type=click.FloatRange(0, 1), default=DEFAULT_MAX_FAILED, help=help_)(command)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def list_given(images: Path, root: Path | None) -> "ImageSet":
+    """The image set that the user named; files in it that are no images are told, not dropped unseen."""
+    from featx.images import list_images
+
+    found = list_images(images, root=root)
+    if found.ignored:
+        others = f"{len(found.ignored)} files" if len(found.ignored) > 1 else "1 file"
+        logger.warning(
+            "%s: ignored %s that are no images by their ending, such as %s", images, others, found.ignored[0]
+        )
+    return found

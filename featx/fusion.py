@@ -1,0 +1,91 @@
+"""Several tables of the same images in; one table with their columns side by side out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import reduce
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.cache import FeatureTable
+from featx.errors import TableError
+from featx.provenance import hash_settings
+
+
+def fuse_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
+    """One table of the images that have a feature in every table, joined by name, in the order of the first.
+
+    An image that failed in any table has no row. Raises TableError where a table lacks an image, or labels differ.
+    """
+    if not tables:
+        raise TableError("nothing to fuse; name at least one cache")
+    return reduce(_fuse, tables)
+
+
+def _fuse(left: FeatureTable, right: FeatureTable) -> FeatureTable:
+    failed = np.union1d(left.failed, right.failed)
+    for table, other in ((left, right), (right, left)):
+        lacking = np.setdiff1d(table.names, np.union1d(other.names, failed))
+        if len(lacking):
+            raise TableError(
+                f"{label_of(other)} lacks {len(lacking)} images of {label_of(table)}, such as {lacking[0].decode()}; "
+                "extract the same image set with both backbones"
+            )
+    kept = np.flatnonzero(~np.isin(left.names, failed))
+    order = np.argsort(right.names)
+    twin = order[np.searchsorted(right.names, left.names[kept], sorter=order)]
+    _check_labels(left, kept, right, twin)
+    width = left.features.shape[1]
+    return replace(
+        select_rows(left, kept),
+        features=np.hstack([left.features[kept], right.features[twin]]),
+        sources=(*left.sources, *(replace(s, start=s.start + width, stop=s.stop + width) for s in right.sources)),
+        failed=failed,
+        digest=hash_settings({"fused": [left.digest, right.digest]}),
+    )
+
+
+def _check_labels(left: FeatureTable, kept: NDArray[np.int64], right: FeatureTable, twin: NDArray[np.int64]) -> None:
+    of_left, of_right = (_label_names(table, rows) for table, rows in ((left, kept), (right, twin)))
+    different = np.flatnonzero(of_left != of_right)
+    if len(different):
+        row = different[0]
+        raise TableError(
+            f"image {left.name(int(kept[row]))} is {of_left[row] or 'not labelled'} in {label_of(left)} "
+            f"but {of_right[row] or 'not labelled'} in {label_of(right)}; extract both from the same folder or manifest"
+        )
+
+
+def _label_names(table: FeatureTable, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+    return np.array([*table.classes, ""])[table.labels[rows]]
+
+
+def label_of(table: FeatureTable) -> str:
+    """What a message calls this table: the backbones that it comes from."""
+    return "the cache of " + " + ".join(source.name for source in table.sources)
+
+
+def select_rows(table: FeatureTable, rows: NDArray[np.int64]) -> FeatureTable:
+    """The table of these rows alone, in this order."""
+
+    def take(values: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if values is None else values[rows]
+
+    return replace(
+        table,
+        features=table.features[rows],
+        names=table.names[rows],
+        labels=table.labels[rows],
+        splits=take(table.splits),
+        groups=take(table.groups),
+        weights=take(table.weights),
+    )
+
+
+def select_split(table: FeatureTable, split: str) -> FeatureTable:
+    """The table of the images of this split. Raises TableError where the image set has no splits, or not this one."""
+    rows = np.flatnonzero(table.splits == split.encode()) if table.splits is not None else np.empty(0, np.int64)
+    if not len(rows):
+        raise TableError(f"{label_of(table)} has no images of split {split!r}; give the manifest a column 'split'")
+    return select_rows(table, rows)

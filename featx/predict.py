@@ -1,0 +1,86 @@
+"""A head and images (or caches of them) in; a label and its probability for every image, or why there is none, out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.backbones import Backbone, load_backbone
+from featx.batches import StageClock
+from featx.cache import FeatureTable, Source
+from featx.errors import HeadError
+from featx.extract import stream_features
+from featx.fusion import fuse_tables
+from featx.heads import Head
+from featx.images import ImageSet
+from featx.session import open_session
+from featx.settings import DEFAULTS, Settings
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the head says of one image."""
+
+    name: str
+    label: str | None
+    """The most probable class; None where the image failed."""
+    probability: float | None
+    failed: str | None
+    """Why there is no label."""
+
+
+def predict_images(
+    head: Head, images: ImageSet, *, models: Path | None = None, settings: Settings = DEFAULTS
+) -> Iterator[Prediction]:
+    """A prediction for every image, in order, as the batches come; the head's own backbones make the features.
+
+    Raises BackboneError or HeadError where a backbone of the head is missing or another one, DeviceError and
+    InferenceError as sessions do.
+    """
+    backbones = [_find_backbone(head, source, models) for source in head.sources]
+    sessions = [open_session(backbone, device=settings.device) for backbone in backbones]
+    rows = np.arange(len(images))
+    streams = [
+        stream_features(images, backbone, session, rows=rows, settings=settings, clock=StageClock())
+        for backbone, session in zip(backbones, sessions, strict=True)
+    ]
+    for parts in zip(*streams, strict=True):
+        details = {row: reason for part in parts for row, reason in part.details.items()}
+        names = [images.name(row) for row in parts[0].rows]
+        failed = [details.get(int(row)) for row in parts[0].rows]
+        yield from _predict(head, np.hstack([part.features for part in parts]), names, failed)
+
+
+def predict_tables(head: Head, tables: Sequence[FeatureTable]) -> Iterator[Prediction]:
+    """A prediction for every image of the caches, those without a feature last. Raises HeadError, TableError."""
+    table = fuse_tables(tables)
+    head.check(table.sources)
+    names = [table.name(row) for row in range(len(table))]
+    yield from _predict(head, table.features, names, [None] * len(names))
+    for name in table.failed:
+        yield Prediction(bytes(name).decode(), None, None, "the image failed when its features were extracted")
+
+
+def _find_backbone(head: Head, source: Source, models: Path | None) -> Backbone:
+    backbone = load_backbone(source.name, folder=models)
+    if backbone.hash != source.backbone:
+        raise HeadError(
+            f"head {head.name!r} was trained on backbone {source.name} {source.backbone[:12]} "
+            f"but the one here is {backbone.hash[:12]}; name the folder of its card with --models, or train again"
+        )
+    return backbone
+
+
+def _predict(
+    head: Head, features: NDArray[np.float32], names: Sequence[str], failed: Sequence[str | None]
+) -> Iterator[Prediction]:
+    good = np.flatnonzero([reason is None for reason in failed])
+    probabilities = dict(zip(good, head.predict_probabilities(features[good]), strict=True)) if len(good) else {}
+    for row, (name, reason) in enumerate(zip(names, failed, strict=True)):
+        if reason is not None:
+            yield Prediction(name, None, None, reason)
+        else:
+            best = int(probabilities[row].argmax())
+            yield Prediction(name, head.classes[best], float(probabilities[row][best]), None)
