@@ -1,0 +1,158 @@
+"""What the tests share: a real ONNX backbone small enough for numpy to recompute, and folders of real images."""
+
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from featx.backbones import Backbone, Card
+from featx.provenance import hash_file
+
+PACKAGES = ("numpy", "h5py", "onnx", "pillow", "scikit-learn", "skops", "click", "onnxruntime", "onnxruntime-gpu")
+
+
+def pytest_report_header() -> str:
+    """Versions and providers, so that a failure seen elsewhere can be placed."""
+    import onnxruntime
+
+    found = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
+    versions = ", ".join(f"{name} {found[name]}" for name in PACKAGES if name in found)
+    return f"{versions}; built-in providers: {', '.join(onnxruntime.get_available_providers())}"
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A backbone whose feature numpy computes: mean over the picture, then a matrix."""
+
+    backbone: Backbone
+    matrix: NDArray[np.float32]
+
+    def expected(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Features (n, dim) of pixels (n, size, size, 3)."""
+        card = self.backbone.card
+        normalised = (pixels.astype(np.float32) - np.float32(card.mean)) / np.float32(card.std)
+        return np.asarray(normalised.mean(axis=(1, 2)) @ self.matrix, np.float32)
+
+
+def build_tiny(folder: Path, *, name: str = "tiny", dim: int = 8, seed: int = 0, layout: str = "NCHW") -> Tiny:
+    """Write model and card of a tiny backbone into the folder."""
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(3, dim)).astype(np.float32)
+    weights = {"matrix": matrix, "classifier": rng.normal(size=(dim, 5)).astype(np.float32)}
+    channels_first = layout == "NCHW"
+    shape = ["batch", 3, 16, 16] if channels_first else ["batch", 16, 16, 3]
+    nodes = [
+        helper.make_node("ReduceMean", ["image"], ["pooled"], axes=[2, 3] if channels_first else [1, 2], keepdims=0),
+        helper.make_node("MatMul", ["pooled", "matrix"], ["features"]),
+        helper.make_node("MatMul", ["features", "classifier"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        name,
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 5])],
+        [numpy_helper.from_array(values, key) for key, values in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    folder.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, str(folder / f"{name}.onnx"))
+    card = Card(
+        name=name,
+        file=f"{name}.onnx",
+        sha256=hash_file(folder / f"{name}.onnx"),
+        input="image",
+        layout=layout,
+        size=16,
+        resize=18,
+        mean=(120.0, 110.0, 100.0),
+        std=(60.0, 50.0, 70.0),
+        feature="features",
+        dim=dim,
+        classifier="logits",
+    )
+    (folder / f"{name}.toml").write_text(card.to_toml(), encoding="utf-8")
+    return Tiny(Backbone(card, folder / f"{name}.onnx"), matrix)
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder of the user's own cards and models."""
+    return tmp_path / "models"
+
+
+@pytest.fixture
+def tiny(models: Path) -> Tiny:
+    """The tiny backbone, its card in `models`."""
+    return build_tiny(models)
+
+
+@pytest.fixture
+def make_tiny() -> Callable[..., Tiny]:
+    """Build further tiny backbones."""
+    return build_tiny
+
+
+def draw_image(seed: int, *, size: tuple[int, int] = (24, 20), colour: int = 0) -> Image.Image:
+    """A picture with structure, of which one colour is the stronger."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(0, 160, (3, 4, 3), dtype=np.uint8)
+    coarse[:, :, colour] += 90
+    return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Write a folder with one sub-folder a class, whose images tell their class by colour."""
+
+    def make(counts: Sequence[int] = (12, 12), name: str = "images", seed: int = 0) -> Path:
+        root = tmp_path / name
+        for colour, count in enumerate(counts):
+            folder = root / f"class{colour}"
+            folder.mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                draw_image(seed + 1000 * colour + number, colour=colour).save(folder / f"{number:04}.png")
+        return root
+
+    return make
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, object]:
+        """Standard output as its one JSON document."""
+        return json.loads(self.out)  # type: ignore[no-any-return]
+
+
+@pytest.fixture
+def featx(tmp_path: Path) -> Callable[..., Ran]:
+    """Run `featx` as a process of its own, in an empty directory."""
+    here = tmp_path / "cwd"
+    here.mkdir()
+
+    def run(*arguments: object, **environment: str) -> Ran:
+        command = [sys.executable, "-m", "featx", *map(str, arguments)]
+        env = os.environ | {"PYTHONWARNINGS": "default"} | environment
+        done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, timeout=120, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    return run
