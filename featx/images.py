@@ -1,6 +1,7 @@
 """ImageSet: a folder or a manifest in; names, labels, splits, groups and weights in one fixed order out."""
 
 import csv
+import errno
 import hashlib
 import math
 import os
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +60,13 @@ class ImageSet:
         return self.root / self.name(row)
 
     def stat(self, row: int) -> tuple[int, int]:
-        """Size in bytes and time of change in nanoseconds of the image's file. Raises OSError."""
+        """Size in bytes and time of change in nanoseconds of the image's file.
+
+        Raises OSError, also for what is no regular file: reading a pipe would wait for ever.
+        """
         status = self.path(row).stat()
+        if not S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
         return status.st_size, status.st_mtime_ns
 
     def read(self, row: int) -> bytes:

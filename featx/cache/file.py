@@ -2,11 +2,11 @@
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -17,9 +17,22 @@ from featx.errors import CacheError
 FORMAT = "featx features"
 FORMAT_VERSION = 1
 
+USER_BLOCK = 4096
+MAGIC = b"featx cache\n"
+
 PENDING, DONE = 0, 1
 STAMP = "....-..-..T..:..:..Z"
 """Placeholder of the same length as a timestamp: sealing changes no size."""
+REQUIRED: Mapping[str, tuple[str | None, tuple[int, ...]]] = {
+    "status": ("u1", ()),
+    "checksums": ("u4", ()),
+    "images/name": (None, ()),
+    "images/fingerprint": ("u1", (16,)),
+    "images/stat": ("i8", (2,)),
+}
+"""Datasets of every cache: type and shape of a row."""
+ATTRIBUTES = {"card", "backbone", "image_set", "provider", "sealed", "versions"}
+
 BLOCK = 4096
 """Rows that are read, checked or copied at once."""
 
@@ -31,6 +44,11 @@ class Field:
     offset: int
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its rows."""
+        return self.dtype.itemsize * int(np.prod(self.shape))
 
 
 @dataclass(frozen=True)
@@ -121,25 +139,71 @@ def partial_path(path: Path) -> Path:
 def open_cache(path: Path) -> Cache:
     """The feature file, complete or partial, its attributes read and its datasets located.
 
-    Raises CacheError where it is missing, not HDF5, cut short, of another format or a newer version.
+    Raises CacheError where it is missing, not HDF5, cut short, damaged, of another format or a newer version.
     """
     if not path.is_file():
         hint = f"; an unfinished one lies at {partial_path(path)}" if partial_path(path).is_file() else ""
         raise CacheError(f"{path}: no such cache{hint}; make it with `featx extract`")
     try:
+        check_metadata(path)
         with h5py.File(path, "r", locking=False) as file:
-            attributes = dict(file.attrs)
-            fields = _locate(file)
+            cache = Cache(path, {key: _plain(value) for key, value in file.attrs.items()}, locate(file))
+        problem = next(_faults(cache), None)
     except Exception as error:
-        # h5py raises OSError, KeyError, RuntimeError or ValueError, as the damage has it
-        raise CacheError(f"{path}: not a readable HDF5 file ({error}); restore it or extract again") from error
-    _check_format(path, attributes, fields)
-    return Cache(
-        path, {key: value.decode() if isinstance(value, bytes) else value for key, value in attributes.items()}, fields
-    )
+        # h5py raises OSError, KeyError, RuntimeError, TypeError or ValueError, as the damage has it
+        if isinstance(error, CacheError):
+            raise
+        raise CacheError(f"{path}: not a readable cache ({error}); restore it or extract again") from error
+    if problem:
+        raise CacheError(f"{path}: {problem}")
+    return cache
 
 
-def _locate(file: h5py.File) -> dict[str, Field]:
+def check_metadata(path: Path) -> None:
+    """Raise CacheError or ValueError unless the HDF5 metadata is as it was written: HDF5 can hang on damaged metadata.
+
+    The first bytes of the file, which HDF5 leaves to its users, tell where the metadata lies and what its crc32 is.
+    """
+    with path.open("rb") as file:
+        head = read_head(file)
+        if metadata_crc(file, head["metadata"], head["sealed"]) != head["crc32"]:
+            raise ValueError("its metadata is damaged, or was changed by another program")
+
+
+def read_head(file: BinaryIO) -> dict[str, Any]:
+    """What the first bytes of a cache tell. Raises CacheError where they are not those of a cache."""
+    block = file.read(USER_BLOCK)
+    if not block.startswith(MAGIC):
+        raise CacheError(f"{file.name}: not a featx cache; name a file made by `featx extract`")
+    head: dict[str, Any] = json.loads(block[len(MAGIC) :].rstrip(b"\0"))
+    if (version := head.get("format_version")) != FORMAT_VERSION:
+        raise CacheError(
+            f"{file.name}: format version {version}, but this featx reads {FORMAT_VERSION}; use the featx that wrote it"
+        )
+    return head
+
+
+def metadata_crc(file: BinaryIO, ranges: Sequence[tuple[int, int]], sealed: int) -> int:
+    """crc32 of these (start, stop) ranges of the file, the time of sealing taken as not yet written."""
+    crc = 0
+    for start, stop in ranges:
+        file.seek(start)
+        data = bytearray(file.read(stop - start))
+        if start <= sealed < stop:
+            data[sealed - start : sealed - start + len(STAMP)] = STAMP.encode()
+        crc = zlib.crc32(data, crc)
+    return crc
+
+
+def _plain(value: Any) -> Any:
+    """An attribute as a Python value."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def locate(file: h5py.File) -> dict[str, Field]:
+    """Where every dataset lies. Raises ValueError where one is not contiguous."""
     fields: dict[str, Field] = {}
 
     def visit(name: str, item: object) -> None:
@@ -153,24 +217,24 @@ def _locate(file: h5py.File) -> dict[str, Field]:
     return fields
 
 
-def _check_format(path: Path, attributes: Mapping[str, Any], fields: Mapping[str, Field]) -> None:
+def _faults(cache: Cache) -> Iterator[str]:
+    """Why this file is no cache of format 1, each with the next step; what comes later relies on what came before."""
+    attributes, fields, again = cache.attributes, cache.fields, "restore the file or extract again"
     if attributes.get("format") != FORMAT:
-        raise CacheError(
-            f"{path}: not a featx cache (no attribute format = {FORMAT!r}); name a file made by `featx extract`"
-        )
-    if attributes.get("format_version") != FORMAT_VERSION:
-        found = attributes.get("format_version")
-        raise CacheError(
-            f"{path}: format version {found}, but this featx reads {FORMAT_VERSION}; use the featx that wrote it"
-        )
-    expected = {"status", "checksums", "images/name", "images/fingerprint", "images/stat"}
-    attributes_expected = {"card", "backbone", "image_set", "provider", "sealed"}
-    if missing := (expected - set(fields)) | (attributes_expected - set(attributes)):
-        raise CacheError(f"{path}: {', '.join(sorted(missing))} missing; restore the file or extract again")
-    if f"features/{json.loads(attributes['card']).get('feature')}" not in fields:
-        raise CacheError(f"{path}: the dataset of the card's feature is missing; restore the file or extract again")
-    if len({field.shape[0] for name, field in fields.items() if name != "labels/name"}) != 1:
-        raise CacheError(f"{path}: its datasets have different numbers of rows; restore the file or extract again")
-    size = path.stat().st_size
-    if any(field.offset + field.dtype.itemsize * int(np.prod(field.shape)) > size for field in fields.values()):
-        raise CacheError(f"{path}: cut short at {size} bytes; restore the file or extract again")
+        yield f"not a featx cache (no attribute format = {FORMAT!r}); name a file made by `featx extract`"
+    if missing := ({*REQUIRED} - set(fields)) | (ATTRIBUTES - set(attributes)):
+        yield f"{', '.join(sorted(missing))} missing; {again}"
+    feature = f"features/{cache.output}"
+    if feature not in fields:
+        yield f"{feature} missing, the output of its card; {again}"
+    rows = fields[feature].shape[0]
+    for name, expected in REQUIRED.items() | {(feature, ("f4", (cache.card["dim"],)))}:
+        dtype, inner = expected
+        found = fields[name]
+        if (dtype and found.dtype != np.dtype(dtype)) or found.shape != (rows, *inner):
+            yield f"{name} is {found.dtype} of shape {found.shape}, not {dtype or 'text'} of {(rows, *inner)}; {again}"
+    if any(place.shape[0] != rows for name, place in fields.items() if name.startswith("images/")):
+        yield f"its datasets have different numbers of rows; {again}"
+    size = cache.path.stat().st_size
+    if any(place.offset + place.size > size for place in fields.values()):
+        yield f"cut short at {size} bytes; {again}"

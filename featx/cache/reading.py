@@ -123,9 +123,6 @@ def describe_cache(path: Path | str) -> CacheInfo:
     cache = open_cache(Path(path))
     status, labels = cache.status, cache.get("images/label")
     codes, counts = np.unique(status[status > DONE], return_counts=True)
-    attributes = {
-        key: value.item() if isinstance(value, np.generic) else value for key, value in cache.attributes.items()
-    }
     prefix = "features/"
     return CacheInfo(
         cache=str(path),
@@ -140,7 +137,8 @@ def describe_cache(path: Path | str) -> CacheInfo:
         classes={name: int(np.sum(labels == index)) for index, name in enumerate(cache.classes)},
         failures={Failure(code).text: int(count) for code, count in zip(codes, counts, strict=True)},
         card=cache.card,
-        provenance={key: attributes.get(key) for key in MADE} | {"versions": json.loads(attributes["versions"])},
+        provenance={key: cache.attributes.get(key) for key in MADE}
+        | {"versions": json.loads(cache.attributes["versions"])},
     )
 
 

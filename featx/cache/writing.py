@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import h5py
 import numpy as np
@@ -26,12 +26,18 @@ from featx.cache.file import (
     DONE,
     FORMAT,
     FORMAT_VERSION,
+    MAGIC,
     PENDING,
     STAMP,
+    USER_BLOCK,
     Cache,
+    Field,
     checksums,
+    locate,
+    metadata_crc,
     open_cache,
     partial_path,
+    read_head,
 )
 from featx.cache.reading import verify_rows
 from featx.errors import CacheError, Failure
@@ -75,9 +81,14 @@ class Rows:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the cache for writing; a lock ends with its process. Raises CacheError where another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir():
+        raise CacheError(f"{path}: is a folder; name a file with --into")
     lock = path.with_name(path.name + ".lock")
-    descriptor = _lock(lock)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(lock)
+    except OSError as error:
+        raise error if isinstance(error, CacheError) else _write_error(path, error) from error
     try:
         yield
     finally:
@@ -120,9 +131,13 @@ def create_partial(path: Path, images: "ImageSet", provenance: Provenance, *, ke
     """
     fresh = path.with_name(path.name + ".new")
     try:
-        with h5py.File(fresh, "w", alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT) as file:
+        with h5py.File(
+            fresh, "w", userblock_size=USER_BLOCK, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
+        ) as file:
             _describe(file, images, provenance)
+            fields = locate(file)
         _allocate(fresh)
+        protect_metadata(fresh, fields)
         if kept:
             _copy(kept, open_cache(fresh))
         os.replace(fresh, partial_path(path))
@@ -195,6 +210,29 @@ def _allocate(path: Path) -> None:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         os.fsync(file.fileno())
+
+
+def protect_metadata(path: Path, fields: Mapping[str, Field]) -> None:
+    """Write the crc32 of all that is not rows of datasets into the file's first bytes."""
+    edges = sorted((field.offset, field.offset + field.size) for field in fields.values())
+    starts, stops = [USER_BLOCK, *(stop for _, stop in edges)], [*(start for start, _ in edges), path.stat().st_size]
+    ranges = [(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
+    with path.open("r+b") as file:
+        sealed = next(
+            found for start, stop in ranges if (found := _find(file, STAMP.encode(), start, stop)) is not None
+        )
+        crc = metadata_crc(file, ranges, sealed)
+        head = {"format_version": FORMAT_VERSION, "metadata": ranges, "sealed": sealed, "crc32": crc}
+        file.seek(0)
+        file.write((MAGIC + json.dumps(head).encode()).ljust(USER_BLOCK, b"\0"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _find(file: BinaryIO, text: bytes, start: int, stop: int) -> int | None:
+    file.seek(start)
+    place = file.read(stop - start).find(text)
+    return None if place < 0 else start + place
 
 
 def _sync_folder(folder: Path) -> None:
@@ -271,7 +309,7 @@ class CacheWriter:
 
     def _write(self, name: str, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
         field = self._cache.fields[name]
-        stride = field.dtype.itemsize * int(np.prod(field.shape[1:]))
+        stride = field.size // field.shape[0]
         values = np.ascontiguousarray(values, field.dtype)
         gaps = np.flatnonzero(np.diff(rows) != 1) + 1
         try:
@@ -305,10 +343,10 @@ def seal(path: Path) -> Cache:
     if problems := verify_rows(open_cache(partial)):
         raise CacheError(f"{partial}: {problems[0]}; run the same command again, it redoes what is wrong")
     try:
-        with h5py.File(partial, "r+") as file:
-            # Same size, same place: every other byte of the metadata is rewritten as it was.
-            file.attrs.modify("sealed", np.array(timestamp(), h5py.string_dtype("utf-8", len(STAMP))))
         with partial.open("r+b") as file:
+            file.seek(read_head(file)["sealed"])
+            file.write(timestamp().encode())
+            file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
         _sync_folder(path.parent)

@@ -114,9 +114,7 @@ def extract(
         with progress_bar(quiet=output.quiet) as report:
             summary = extract_features(found, chosen, into=into, settings=settings, report=report, **kept)
     except KeyboardInterrupt:
-        click.echo(
-            f"featx: interrupted; {into}.partial keeps what is done, and the same command goes on from there", err=True
-        )
+        click.echo("featx: interrupted; what is done is kept, and the same command goes on from there", err=True)
         raise
     if json_:
         print_json(summary.to_dict())

@@ -1,0 +1,340 @@
+"""The feature file: what it promises, tested by breaking it."""
+
+import errno
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from featx.cache import (
+    DONE,
+    PENDING,
+    CacheWriter,
+    Provenance,
+    Rows,
+    create_partial,
+    describe_cache,
+    locked,
+    open_cache,
+    partial_path,
+    read_features,
+    seal,
+    verify_cache,
+    writing,
+)
+from featx.cache.file import locate
+from featx.cache.writing import protect_metadata
+from featx.errors import CacheError, Failure
+from featx.images import ImageSet
+
+DIM = 6
+
+
+def image_set(count: int = 10) -> ImageSet:
+    """Names and labels of images that need not exist: the cache never looks at them."""
+    names = np.array([f"class{row % 2}/{row:03}.png".encode() for row in range(count)])
+    labels = np.arange(count, dtype=np.int32) % 2
+    splits = np.array([b"train", b"test"])[labels]
+    return ImageSet(Path("/nowhere"), names, ("class0", "class1"), labels, splits, weights=np.ones(count, np.float32))
+
+
+def provenance() -> Provenance:
+    """As an extraction would give it."""
+    card = {"name": "made-up", "sha256": "0" * 64, "feature": "pooled", "dim": DIM}
+    return Provenance(
+        card=card,
+        backbone="b" * 64,
+        provider="CPUExecutionProvider",
+        device="a processor",
+        precision="float32",
+        batch_size=4,
+        versions={"featx": "0"},
+    )
+
+
+def features(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Numbers that tell their row."""
+    return (rows[:, None] * 100 + np.arange(DIM)).astype(np.float32)
+
+
+def rows_of(rows: NDArray[np.int64], status: int = DONE) -> Rows:
+    """Those rows, as a batch would bring them."""
+    values = features(rows) if status == DONE else np.full((len(rows), DIM), np.nan, np.float32)
+    marks = np.repeat(rows[:, None].astype(np.uint8), 16, axis=1) + 1
+    return Rows(rows, values, np.full(len(rows), status, np.uint8), marks, np.stack([rows, rows], axis=1))
+
+
+@pytest.fixture
+def complete(tmp_path: Path) -> Path:
+    """A sealed cache of ten rows, row 3 failed."""
+    path = tmp_path / "c.h5"
+    with CacheWriter(create_partial(path, image_set(), provenance())) as writer:
+        writer.append(rows_of(np.array([0, 1, 2, 4, 5, 6, 7, 8, 9])))
+        writer.append(rows_of(np.array([3]), Failure.EMPTY))
+    seal(path)
+    return path
+
+
+def test_a_sealed_cache_gives_back_what_was_written(complete: Path) -> None:
+    table = read_features(complete)
+    kept = np.array([0, 1, 2, 4, 5, 6, 7, 8, 9])
+    assert np.array_equal(table.features, features(kept))
+    assert [table.name(row) for row in range(len(table))] == [image_set().name(int(row)) for row in kept]
+    assert table.labels.tolist() == (kept % 2).tolist()
+    assert table.failed.tolist() == [b"class1/003.png"]
+    assert table.splits is not None
+    assert table.splits[0] == b"train"
+    assert not partial_path(complete).exists()
+
+
+def test_a_cache_without_failures_is_read_as_a_memory_map(tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    with CacheWriter(create_partial(path, image_set(), provenance())) as writer:
+        writer.append(rows_of(np.arange(10)))
+    seal(path)
+    assert isinstance(read_features(path).features, np.memmap)
+
+
+def test_another_program_reads_the_format_with_h5py_alone(complete: Path) -> None:
+    with h5py.File(complete) as file:
+        assert file.attrs["format"] == "featx features"
+        assert file["features/pooled"].shape == (10, DIM)
+        assert file["images/name"].asstr()[0] == "class0/000.png"
+        assert file["labels/name"].asstr()[:].tolist() == ["class0", "class1"]
+        assert file["status"][3] == Failure.EMPTY
+        assert np.isnan(file["features/pooled"][3]).all()
+
+
+def test_every_dataset_is_contiguous_and_has_its_place_from_the_start(tmp_path: Path) -> None:
+    cache = create_partial(tmp_path / "c.h5", image_set(), provenance())
+    assert {"features/pooled", "status", "checksums", "images/fingerprint"} <= set(cache.fields)
+    assert all(field.offset > 0 for field in cache.fields.values())
+    assert os.stat(cache.path).st_blocks * 512 >= cache.path.stat().st_size
+
+
+def test_a_row_counts_only_once_it_is_acknowledged(tmp_path: Path) -> None:
+    cache = create_partial(tmp_path / "c.h5", image_set(), provenance())
+    with CacheWriter(cache) as writer:
+        writer.append(rows_of(np.array([0, 1])))
+        assert cache.status.tolist() == [PENDING] * 10
+        writer.acknowledge()
+        assert cache.status[:3].tolist() == [DONE, DONE, PENDING]
+
+
+def test_features_reach_the_disk_before_their_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = create_partial(tmp_path / "c.h5", image_set(), provenance())
+    at_sync: list[tuple[bool, bool]] = []
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        at_sync.append((bool(np.array_equal(cache["features/pooled"][:2], features(np.arange(2)))), any(cache.status)))
+        real(descriptor)
+
+    monkeypatch.setattr(writing.os, "fsync", fsync)
+    with CacheWriter(cache) as writer:
+        writer.append(rows_of(np.array([0, 1])))
+    assert at_sync == [(True, False)]
+
+
+def test_a_failing_block_still_acknowledges_what_was_written(tmp_path: Path) -> None:
+    cache = create_partial(tmp_path / "c.h5", image_set(), provenance())
+    with pytest.raises(ZeroDivisionError), CacheWriter(cache) as writer:
+        writer.append(rows_of(np.array([5])))
+        raise ZeroDivisionError
+    assert cache.status[5] == DONE
+
+
+def test_an_incomplete_cache_is_not_sealed(tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    with CacheWriter(create_partial(path, image_set(), provenance())) as writer:
+        writer.append(rows_of(np.array([0])))
+    with pytest.raises(CacheError, match=r"row 1 \(class1/001.png\): pending"):
+        seal(path)
+    assert partial_path(path).exists()
+    assert not path.exists()
+
+
+def flip(path: Path, offset: int) -> None:
+    """Turn over the bits of one byte."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0xFF]))
+
+
+@pytest.mark.parametrize("name", ["features/pooled", "images/fingerprint", "status", "checksums"])
+@pytest.mark.parametrize("row", [0, 3, 9])
+def test_a_flipped_byte_is_found_and_its_row_named(complete: Path, name: str, row: int) -> None:
+    field = open_cache(complete).fields[name]
+    stride = field.dtype.itemsize * int(np.prod(field.shape[1:]))
+    flip(complete, field.offset + row * stride + stride - 1)
+    assert [problem for problem in verify_cache(complete) if problem.startswith(f"row {row} ")]
+    assert len(verify_cache(complete)) == 1
+
+
+@pytest.mark.parametrize("name", ["images/name", "images/label", "labels/name", "images/split", "images/weight"])
+def test_a_flipped_byte_in_what_is_known_of_the_images_is_found(complete: Path, name: str) -> None:
+    flip(complete, open_cache(complete).fields[name].offset)
+    assert verify_cache(complete)
+
+
+def test_a_whole_cache_has_no_problems(complete: Path) -> None:
+    assert verify_cache(complete) == []
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.9, 0.999])
+def test_a_file_cut_short_is_an_error_that_names_it(complete: Path, share: float) -> None:
+    os.truncate(complete, int(complete.stat().st_size * share))
+    with pytest.raises(CacheError, match=re.escape(str(complete))):
+        read_features(complete)
+
+
+def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.h5"
+    with h5py.File(path, "w") as file:
+        file["features"] = np.zeros(3)
+    with pytest.raises(CacheError, match="not a featx cache"):
+        open_cache(path)
+
+
+def rewrite(path: Path, change: Callable[[h5py.File], None]) -> None:
+    """Change an unfinished cache as another program would that keeps to the format."""
+    with h5py.File(path, "r+") as file:
+        change(file)
+        fields = locate(file)
+    protect_metadata(path, fields)
+
+
+def test_metadata_changed_without_its_checksum_is_refused(complete: Path) -> None:
+    with h5py.File(complete, "r+") as file:
+        file.attrs["card"] = "{}"
+    with pytest.raises(CacheError, match="metadata is damaged, or was changed"):
+        open_cache(complete)
+
+
+def test_a_newer_format_is_refused_with_both_versions(complete: Path) -> None:
+    data = complete.read_bytes()
+    complete.write_bytes(data.replace(b'"format_version": 1', b'"format_version": 9', 1))
+    with pytest.raises(CacheError, match="version 9, but this featx reads 1"):
+        open_cache(complete)
+
+
+@pytest.mark.parametrize("name", ["status", "checksums", "images/name", "features/pooled"])
+def test_a_missing_dataset_is_an_error(tmp_path: Path, name: str) -> None:
+    path = create_partial(tmp_path / "c.h5", image_set(), provenance()).path
+    rewrite(path, lambda file: file.__delitem__(name))
+    with pytest.raises(CacheError, match=f"{name} missing"):
+        open_cache(path)
+
+
+def test_datasets_of_unequal_length_are_refused(tmp_path: Path) -> None:
+    def shorten(file: h5py.File) -> None:
+        del file["status"]
+        file["status"] = np.ones(7, np.uint8)
+
+    path = create_partial(tmp_path / "c.h5", image_set(), provenance()).path
+    rewrite(path, shorten)
+    with pytest.raises(CacheError, match="not u1 of"):
+        open_cache(path)
+
+
+def test_mutated_files_never_end_in_anything_but_an_error_or_a_named_problem(complete: Path) -> None:
+    original, rng = complete.read_bytes(), np.random.default_rng(0)
+    expected = read_features(complete)
+    for _ in range(150):
+        data = bytearray(original)
+        for offset in rng.integers(len(data), size=rng.integers(1, 20)):
+            data[offset] ^= 1 << int(rng.integers(8))
+        complete.write_bytes(data)
+        try:
+            problems, table = verify_cache(complete), read_features(complete)
+        except CacheError as error:
+            assert str(complete) in str(error)
+            continue
+        assert problems or np.array_equal(table.features, expected.features)
+
+
+def test_a_missing_cache_names_the_unfinished_one_beside_it(tmp_path: Path) -> None:
+    create_partial(tmp_path / "c.h5", image_set(), provenance())
+    with pytest.raises(CacheError, match=r"c\.h5\.partial"):
+        open_cache(tmp_path / "c.h5")
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    script = "import sys, pathlib; from featx.cache import locked\nwith locked(pathlib.Path(sys.argv[1])): pass"
+    with locked(tmp_path / "c.h5"):
+        command = [sys.executable, "-c", script, tmp_path / "c.h5"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "another process is writing this cache" in done.stderr
+
+
+def test_the_lock_of_a_dead_process_holds_nothing(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from featx.cache import locked\n"
+        "with locked(Path(sys.argv[1])): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script, tmp_path / "c.h5"], check=False)
+    assert (tmp_path / "c.h5.lock").exists()
+    with locked(tmp_path / "c.h5"):
+        pass
+    assert not (tmp_path / "c.h5.lock").exists()
+
+
+def test_a_full_disk_is_met_before_the_first_row_and_leaves_nothing(tmp_path: Path) -> None:
+    """The kernel refuses the space, as on a full disk: the limit on file size is met by the same call."""
+    script = (
+        "import resource, sys; sys.path.insert(0, sys.argv[2]); import test_cache as t; from pathlib import Path\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096 * 20, 4096 * 20))\n"
+        "t.create_partial(Path(sys.argv[1]), t.image_set(100_000), t.provenance())"
+    )
+    command = [sys.executable, "-c", script, tmp_path / "c.h5", Path(__file__).parent]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "no space for it" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_in_the_middle_keeps_what_was_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    cache = create_partial(tmp_path / "c.h5", image_set(), provenance())
+    with CacheWriter(cache) as writer:
+        writer.append(rows_of(np.array([0, 1])))
+    monkeypatch.setattr(writing.os, "pwrite", raising(OSError(code, os.strerror(code))))
+    with pytest.raises(CacheError, match=re.escape(str(cache.path))), CacheWriter(cache) as writer:
+        writer.append(rows_of(np.array([2])))
+    assert open_cache(cache.path).intact().tolist() == [True, True] + [False] * 8
+
+
+def raising(error: Exception) -> Callable[..., None]:
+    """A function that raises this."""
+
+    def call(*arguments: object) -> None:
+        raise error
+
+    return call
+
+
+def test_info_counts_rows_failures_and_classes(complete: Path) -> None:
+    about = describe_cache(complete)
+    assert (about.rows, about.done, about.failed, about.pending, about.sealed) == (10, 9, 1, 0, True)
+    assert about.failures == {Failure.EMPTY.text: 1}
+    assert about.classes == {"class0": 5, "class1": 5}
+    assert about.outputs == {"pooled": DIM}
+    assert about.provenance["provider"] == "CPUExecutionProvider"
+
+
+def test_the_digest_of_a_table_changes_with_any_row(complete: Path, tmp_path: Path) -> None:
+    path = tmp_path / "other.h5"
+    with CacheWriter(create_partial(path, image_set(), provenance())) as writer:
+        writer.append(rows_of(np.arange(10)))
+    seal(path)
+    assert read_features(path).digest != read_features(complete).digest
