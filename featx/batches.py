@@ -89,7 +89,7 @@ def iter_batches(
 
     Every batch has pixels of the same shape, so that a row's feature does not depend on its neighbours.
     """
-    chunks = iter(np.split(rows, range(size, len(rows), size)))
+    chunks = (rows[start : start + size] for start in range(0, len(rows), size))
     loader = _Loader(images, card, max_pixels, clock)
     with ThreadPoolExecutor(workers, thread_name_prefix="featx-decode") as pool:
         ahead: deque[tuple[Batch, list[Future[None]]]] = deque()

@@ -77,7 +77,7 @@ def run_demo(
     Raises DemoError where the images are not installed.
     """
     files = DemoFiles(folder)
-    images = _list_cells(files.manifest)
+    images = list_cells(files.manifest)
     announce(f"{len(images)} images of solar cells, classes {', '.join(images.classes)}")
     extraction = extract_features(images, load_backbone(BACKBONE), into=files.cache, settings=settings, report=report)
     table = read_features(files.cache)
@@ -91,7 +91,7 @@ def run_demo(
     return DemoSummary(str(folder), extraction, tuple(results), tuple(known))
 
 
-def _list_cells(manifest: Path) -> ImageSet:
+def list_cells(manifest: Path) -> ImageSet:
     """Write the cells' manifest into the demo's folder and list it."""
     data = _find_data()
     lines = [line.split() for line in (data / "labels.csv").read_text(encoding="utf-8").splitlines() if line.strip()]

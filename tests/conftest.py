@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -112,18 +113,22 @@ def draw_image(seed: int, *, size: tuple[int, int] = (24, 20), colour: int = 0) 
     return Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
 
 
+def write_folder(root: Path, counts: Sequence[int] = (12, 12), *, seed: int = 0) -> Path:
+    """Write a folder with one sub-folder a class, whose images tell their class by colour."""
+    for colour, count in enumerate(counts):
+        folder = root / f"class{colour}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            draw_image(seed + 1000 * colour + number, colour=colour).save(folder / f"{number:04}.png")
+    return root
+
+
 @pytest.fixture
 def make_folder(tmp_path: Path) -> Callable[..., Path]:
-    """Write a folder with one sub-folder a class, whose images tell their class by colour."""
+    """Write folders of images into this test's own."""
 
     def make(counts: Sequence[int] = (12, 12), name: str = "images", seed: int = 0) -> Path:
-        root = tmp_path / name
-        for colour, count in enumerate(counts):
-            folder = root / f"class{colour}"
-            folder.mkdir(parents=True, exist_ok=True)
-            for number in range(count):
-                draw_image(seed + 1000 * colour + number, colour=colour).save(folder / f"{number:04}.png")
-        return root
+        return write_folder(tmp_path / name, counts, seed=seed)
 
     return make
 
@@ -142,17 +147,18 @@ class Ran:
         return json.loads(self.out)  # type: ignore[no-any-return]
 
 
+def run_featx(*arguments: object, cwd: Path | None = None, **environment: str) -> Ran:
+    """Run `featx` as a process of its own."""
+    command = [sys.executable, "-m", "featx", *map(str, arguments)]
+    env = os.environ | {"PYTHONWARNINGS": "default"} | environment
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert "Traceback" not in done.stderr, done.stderr
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
 @pytest.fixture
 def featx(tmp_path: Path) -> Callable[..., Ran]:
-    """Run `featx` as a process of its own, in an empty directory."""
+    """Run `featx` in an empty directory."""
     here = tmp_path / "cwd"
     here.mkdir()
-
-    def run(*arguments: object, **environment: str) -> Ran:
-        command = [sys.executable, "-m", "featx", *map(str, arguments)]
-        env = os.environ | {"PYTHONWARNINGS": "default"} | environment
-        done = subprocess.run(command, cwd=here, env=env, capture_output=True, text=True, timeout=120, check=False)
-        assert "Traceback" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
-
-    return run
+    return partial(run_featx, cwd=here)

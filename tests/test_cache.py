@@ -27,7 +27,6 @@ from featx.cache import (
     read_features,
     seal,
     verify_cache,
-    writing,
 )
 from featx.cache.file import locate
 from featx.cache.writing import protect_metadata
@@ -137,7 +136,7 @@ def test_features_reach_the_disk_before_their_status(tmp_path: Path, monkeypatch
         at_sync.append((bool(np.array_equal(cache["features/pooled"][:2], features(np.arange(2)))), any(cache.status)))
         real(descriptor)
 
-    monkeypatch.setattr(writing.os, "fsync", fsync)
+    monkeypatch.setattr("os.fsync", fsync)
     with CacheWriter(cache) as writer:
         writer.append(rows_of(np.array([0, 1])))
     assert at_sync == [(True, False)]
@@ -271,7 +270,7 @@ def test_a_missing_cache_names_the_unfinished_one_beside_it(tmp_path: Path) -> N
 def test_a_second_writer_is_refused(tmp_path: Path) -> None:
     script = "import sys, pathlib; from featx.cache import locked\nwith locked(pathlib.Path(sys.argv[1])): pass"
     with locked(tmp_path / "c.h5"):
-        command = [sys.executable, "-c", script, tmp_path / "c.h5"]
+        command = [sys.executable, "-c", script, str(tmp_path / "c.h5")]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "another process is writing this cache" in done.stderr
 
@@ -295,7 +294,7 @@ def test_a_full_disk_is_met_before_the_first_row_and_leaves_nothing(tmp_path: Pa
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096 * 20, 4096 * 20))\n"
         "t.create_partial(Path(sys.argv[1]), t.image_set(100_000), t.provenance())"
     )
-    command = [sys.executable, "-c", script, tmp_path / "c.h5", Path(__file__).parent]
+    command = [sys.executable, "-c", script, str(tmp_path / "c.h5"), str(Path(__file__).parent)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "no space for it" in done.stderr
     assert list(tmp_path.iterdir()) == []
@@ -308,7 +307,7 @@ def test_a_disk_that_fails_in_the_middle_keeps_what_was_acknowledged(
     cache = create_partial(tmp_path / "c.h5", image_set(), provenance())
     with CacheWriter(cache) as writer:
         writer.append(rows_of(np.array([0, 1])))
-    monkeypatch.setattr(writing.os, "pwrite", raising(OSError(code, os.strerror(code))))
+    monkeypatch.setattr("os.pwrite", raising(OSError(code, os.strerror(code))))
     with pytest.raises(CacheError, match=re.escape(str(cache.path))), CacheWriter(cache) as writer:
         writer.append(rows_of(np.array([2])))
     assert open_cache(cache.path).intact().tolist() == [True, True] + [False] * 8

@@ -87,8 +87,6 @@ def list_given(images: Path, root: Path | None) -> "ImageSet":
 
     found = list_images(images, root=root)
     if found.ignored:
-        others = f"{len(found.ignored)} files" if len(found.ignored) > 1 else "1 file"
-        logger.warning(
-            "%s: ignored %s that are no images by their ending, such as %s", images, others, found.ignored[0]
-        )
+        first, count = found.ignored[0], len(found.ignored)
+        logger.warning("%s: ignored %d files whose endings are not those of images, such as %s", images, count, first)
     return found

@@ -1,0 +1,112 @@
+"""Metrics against scikit-learn's and against arithmetic; intervals against the binomial distribution."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+from sklearn import metrics as reference
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+
+from featx.errors import HeadError, TableError
+from featx.evaluate import bootstrap_accuracy, evaluate_head
+from featx.heads import Head
+
+from .tables import make_source, make_table
+
+COUNTS = (50, 30, 20)
+
+
+def fitted_head(classes: Sequence[str] = ("class0", "class1", "class2")) -> Head:
+    """A head that makes mistakes."""
+    table = make_table(COUNTS)
+    pipeline = Pipeline([("classifier", LogisticRegression())]).fit(table.features, table.labels)
+    return Head("logreg", tuple(classes), {}, table.sources, {}, pipeline, None)
+
+
+def test_metrics_equal_scikit_learns() -> None:
+    head, table = fitted_head(), make_table(COUNTS, seed=0)
+    found = evaluate_head(head, table)
+    guess, truth = head.pipeline.predict(table.features), table.labels
+    probabilities = head.pipeline.predict_proba(table.features.astype(np.float64))
+    assert found.n == 100
+    assert found.accuracy == pytest.approx(reference.accuracy_score(truth, guess))
+    assert found.balanced_accuracy == pytest.approx(reference.balanced_accuracy_score(truth, guess))
+    assert found.macro_f1 == pytest.approx(reference.f1_score(truth, guess, average="macro"))
+    assert found.log_loss == pytest.approx(reference.log_loss(truth, probabilities), abs=1e-5)
+    assert np.array_equal(found.confusion, reference.confusion_matrix(truth, guess))
+    assert found.majority_accuracy == 0.5
+
+
+def test_weighted_metrics_equal_those_of_rows_repeated_that_often() -> None:
+    head, table = fitted_head(), make_table(COUNTS)
+    times = np.random.default_rng(0).integers(1, 4, 100)
+    weighted = evaluate_head(head, replace(table, weights=times.astype(np.float32)))
+    repeated = np.repeat(np.arange(100), times)
+    plain = evaluate_head(head, table, rows=repeated)
+    assert weighted.weighted
+    assert weighted.accuracy == pytest.approx(plain.accuracy)
+    assert weighted.macro_f1 == pytest.approx(plain.macro_f1)
+    assert weighted.log_loss == pytest.approx(plain.log_loss)
+    assert weighted.majority_accuracy == pytest.approx(plain.majority_accuracy)
+
+
+def test_a_class_without_images_has_no_recall_and_does_not_count() -> None:
+    head, table = fitted_head(), make_table(COUNTS)
+    found = evaluate_head(head, table, rows=np.arange(80))
+    assert found.per_class[2].n == 0
+    assert found.per_class[2].recall is None
+    recalls = [row.recall for row in found.per_class[:2] if row.recall is not None]
+    assert found.balanced_accuracy == pytest.approx(np.mean(recalls))
+
+
+def test_labels_are_matched_by_class_name() -> None:
+    table = make_table(COUNTS)
+    renamed = replace(table, classes=("class2", "class1", "class0"), labels=2 - table.labels)
+    assert evaluate_head(fitted_head(), renamed).accuracy == evaluate_head(fitted_head(), table).accuracy
+
+
+def test_a_class_that_the_head_does_not_know_is_an_error() -> None:
+    table = replace(make_table(COUNTS), classes=("class0", "class1", "zebra"))
+    with pytest.raises(TableError, match="class 'zebra' is none of the head's: class0, class1, class2"):
+        evaluate_head(fitted_head(), table)
+
+
+def test_features_of_another_backbone_are_refused_naming_both() -> None:
+    table = replace(make_table(COUNTS), sources=(make_source("zoo"),))
+    with pytest.raises(HeadError, match=r"trained on features of made-up \(m+\) but was given zoo \(z+\)"):
+        evaluate_head(fitted_head(), table)
+
+
+def test_nothing_labelled_is_an_error() -> None:
+    table = replace(make_table(COUNTS), labels=np.full(100, -1, np.int32))
+    with pytest.raises(TableError, match="no image has a label to compare with"):
+        evaluate_head(fitted_head(), table)
+
+
+def test_weights_that_are_all_zero_are_an_error() -> None:
+    with pytest.raises(TableError, match="all 0"):
+        evaluate_head(fitted_head(), replace(make_table(COUNTS), weights=np.zeros(100, np.float32)))
+
+
+@pytest.mark.parametrize(("right", "n"), [(80, 100), (560, 656), (5, 10)])
+def test_the_interval_is_that_of_the_binomial_distribution(right: int, n: int) -> None:
+    low, high = bootstrap_accuracy(np.arange(n) < right)
+    expected = binom.ppf([0.025, 0.975], n, right / n) / n
+    assert low == pytest.approx(expected[0], abs=1.01 / n)
+    assert high == pytest.approx(expected[1], abs=1.01 / n)
+
+
+def test_the_weighted_interval_equals_that_of_resampled_rows() -> None:
+    rng = np.random.default_rng(0)
+    correct, weights = rng.random(200) < 0.8, rng.choice([1.0, 1 / 3], 200)
+    draws = rng.integers(0, 200, (4000, 200))
+    brute = (correct * weights)[draws].sum(axis=1) / weights[draws].sum(axis=1)
+    assert bootstrap_accuracy(correct, weights) == pytest.approx(np.quantile(brute, [0.025, 0.975]), abs=0.01)
+
+
+def test_equal_seeds_give_equal_intervals() -> None:
+    correct = np.arange(100) < 70
+    assert bootstrap_accuracy(correct, seed=1) == bootstrap_accuracy(correct, seed=1)

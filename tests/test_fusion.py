@@ -1,0 +1,84 @@
+"""Tables are joined by name, never by position."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from featx.cache import FeatureTable
+from featx.errors import TableError
+from featx.fusion import fuse_tables, select_rows, select_split
+
+from .tables import make_table, with_columns
+
+
+def shuffled(table: FeatureTable, seed: int = 1) -> FeatureTable:
+    """The same images in another order."""
+    return select_rows(table, np.random.default_rng(seed).permutation(len(table)))
+
+
+def test_columns_stand_side_by_side_in_the_order_of_the_first_table() -> None:
+    left, right = make_table(), make_table(dim=4, seed=5, name="other")
+    fused = fuse_tables([left, shuffled(right)])
+    assert np.array_equal(fused.features, np.hstack([left.features, right.features]))
+    assert np.array_equal(fused.names, left.names)
+    assert [(s.name, s.start, s.stop) for s in fused.sources] == [("made-up", 0, 6), ("other", 6, 10)]
+
+
+def test_one_table_stays_as_it_is() -> None:
+    table = make_table()
+    assert fuse_tables([table]) is table
+
+
+def test_three_tables_keep_their_columns_apart() -> None:
+    fused = fuse_tables([make_table(), make_table(dim=4, name="b"), make_table(dim=3, name="c")])
+    assert [(s.start, s.stop) for s in fused.sources] == [(0, 6), (6, 10), (10, 13)]
+
+
+def test_an_image_that_failed_in_one_table_is_left_out_of_both() -> None:
+    left = make_table()
+    right = replace(select_rows(make_table(name="other"), np.arange(1, 80)), failed=left.names[:1])
+    fused = fuse_tables([left, right])
+    assert len(fused) == 79
+    assert fused.failed.tolist() == [b"image00000.png"]
+    assert fused.name(0) == "image00001.png"
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_an_image_that_one_table_does_not_know_is_an_error(swapped: bool) -> None:
+    tables = [make_table(), select_rows(make_table(name="other"), np.arange(3, 80))]
+    with pytest.raises(
+        TableError, match=r"the cache of other lacks 3 images of the cache of made-up, such as image00000"
+    ):
+        fuse_tables(tables[::-1] if swapped else tables)
+
+
+def test_a_label_that_differs_is_an_error_that_names_image_and_both_labels() -> None:
+    right = make_table(name="other")
+    labels = right.labels.copy()
+    labels[3] = 1
+    with pytest.raises(
+        TableError, match=r"image00003.png is class0 in the cache of made-up but class1 in the cache of other"
+    ):
+        fuse_tables([make_table(), replace(right, labels=labels)])
+
+
+def test_a_label_missing_in_the_second_table_is_an_error() -> None:
+    right = make_table(name="other")
+    labels = right.labels.copy()
+    labels[7] = -1
+    with pytest.raises(TableError, match=r"image00007.png is class0 .* but not labelled in the cache of other"):
+        fuse_tables([make_table(), replace(right, labels=labels)])
+
+
+def test_labels_are_compared_by_class_name_not_by_number() -> None:
+    right = make_table(name="other")
+    flipped = replace(right, classes=("class1", "class0"), labels=1 - right.labels)
+    assert np.array_equal(fuse_tables([make_table(), flipped]).labels, make_table().labels)
+
+
+def test_a_split_selects_its_rows_and_an_absent_one_is_an_error() -> None:
+    table = with_columns(make_table(), splits=np.array([b"train", b"test"] * 40))
+    assert len(select_split(table, "test")) == 40
+    with pytest.raises(TableError, match="no images of split 'validation'"):
+        select_split(table, "validation")

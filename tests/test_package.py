@@ -1,0 +1,134 @@
+"""What is shipped: the public names, the wheel with its backbone, the README and its examples, the lower bounds."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import featx
+
+from .conftest import run_featx, write_folder
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_public_name_can_be_had_and_is_documented() -> None:
+    for name in featx.__all__:
+        assert getattr(featx, name) is not None
+        assert name == "__version__" or getattr(featx, name).__doc__
+
+
+def test_the_public_names_are_sorted_and_have_homes() -> None:
+    assert featx.__all__ == sorted(featx.__all__)
+    assert set(featx._HOMES) == set(featx.__all__) - {"__version__"}
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'extrakt'"):
+        _ = featx.extrakt
+
+
+def test_importing_featx_is_light() -> None:
+    script = "import featx, sys; print([m for m in ('numpy', 'onnx', 'sklearn', 'h5py', 'PIL') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_training_needs_no_runtime_no_images_and_no_onnx() -> None:
+    script = (
+        "import sys\n"
+        "for name in ('onnxruntime', 'onnx', 'PIL'): sys.modules[name] = None\n"
+        "import featx.train, featx.evaluate, featx.heads, featx.fusion, featx.cache, featx.report"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built by the build backend itself."""
+    into = tmp_path_factory.mktemp("dist")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(into)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return next(into.glob("featx-*.whl"))
+
+
+def test_the_wheel_carries_the_bundled_backbone_and_the_marker_of_types(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert {f"featx/models/efficientnet-lite0.{ending}" for ending in ("onnx", "toml", "golden.npz")} <= names
+    assert "featx/py.typed" in names
+    assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "models/"))]
+
+
+def test_the_wheel_alone_extracts_features(wheel: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(tmp_path / "site")
+    images = write_folder(tmp_path / "images", (3, 3))
+    command = ["extract", images, "--backbone", "efficientnet-lite0", "--into", tmp_path / "c.h5", "--json"]
+    ran = run_featx(*command, cwd=tmp_path, PYTHONPATH=str(tmp_path / "site"))
+    assert ran.json["done"] == 6
+    where = [sys.executable, "-c", "import featx.backbones as b; print(b.bundled_folder())"]
+    found = subprocess.run(
+        where, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == str(tmp_path / "site" / "featx" / "models")
+
+
+def test_the_lower_bounds_are_those_that_are_tested() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needs = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
+    tested = (ROOT / "tests" / "lowest.txt").read_text().split()
+    assert {need.replace(">=", "==") for need in needs} <= set(tested)
+
+
+def blocks(language: str) -> list[str]:
+    """The README's code blocks in this language."""
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty directory with the folders that the README's examples speak of."""
+    folder = tmp_path_factory.mktemp("home")
+    write_folder(folder / "photos", (12, 12))
+    write_folder(folder / "new", (2, 2), seed=50)
+    (folder / "photos.csv").write_text(
+        "path,label\n" + "".join(f"class{c}/{n:04}.png,kind{c}\n" for c in (0, 1) for n in range(12))
+    )
+    return folder
+
+
+def test_the_readmes_commands_run_in_their_order(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    lines = [line.split("#")[0].strip() for block in blocks("console") for line in block.splitlines()]
+    commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ featx") and "demo" not in line]
+    assert len(commands) >= 8
+    for command in commands:
+        done = subprocess.run(
+            command.replace("featx ", f"{sys.executable} -m featx ", 1),
+            shell=True,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def test_the_readmes_python_runs(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    found = blocks("python")
+    assert found
+    for block in found:
+        exec(compile(block, "README.md", "exec"), {})

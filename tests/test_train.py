@@ -1,0 +1,236 @@
+"""Heads are tuned and measured without a leak, saved without pickle, and used only where they fit."""
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skops.io
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.preprocessing import FunctionTransformer
+
+from featx.errors import HeadError, TableError
+from featx.fusion import fuse_tables
+from featx.heads import HEADS, Head, build_head, find_recipe, load_head, save_head
+from featx.results import Result, read_results, write_results
+from featx.splits import make_folds, split_table
+from featx.train import Sample, train_head, tune
+
+from .tables import make_table, with_columns
+
+NAMES = sorted(HEADS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_head_learns_what_can_be_learnt(name: str) -> None:
+    head, result = train_head(make_table(apart=6.0), name, jobs=1)
+    assert result.metrics.accuracy > 0.9
+    assert head.classes == ("class0", "class1")
+    assert result.rows == {"train": 60, "test": 20, "unlabelled": 0, "failed": 0}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_head_learns_what_cannot_be_learnt(name: str) -> None:
+    """With labels drawn at random, test rows stay at chance: any leak from them would show."""
+    table = make_table((120, 120), dim=40)
+    shuffled = replace(table, labels=np.random.default_rng(0).permutation(table.labels))
+    accuracies = [train_head(shuffled, name, seed=seed, jobs=1)[1].metrics.accuracy for seed in range(3)]
+    assert 0.35 < np.mean(accuracies) < 0.65
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_test_rows_change_neither_the_head_nor_its_parameters(name: str) -> None:
+    table = make_table()
+    head, _ = train_head(table, name, jobs=1)
+    features = table.features.copy()
+    features[split_table(table).test] = 1e3
+    other, _ = train_head(replace(table, features=features), name, jobs=1)
+    assert head.params == other.params
+    assert np.array_equal(head.predict_probabilities(table.features), other.predict_probabilities(table.features))
+
+
+@pytest.mark.parametrize("name", ["logreg", "pca-logreg", "rbf-svm"])
+def test_tuning_finds_what_a_plain_grid_search_over_whole_pipelines_finds(name: str) -> None:
+    table = make_table((60, 60), dim=300, apart=3.0)
+    split = split_table(table)
+    sample = Sample(table.features[split.train], table.labels[split.train], None)
+    folds = make_folds(table, split.train)
+    recipe = find_recipe(name)
+    grid = {key: list(values) for key, values in recipe.grid.items()}
+    if "classifier__gamma" in grid:
+        grid["classifier__gamma"] = [value / 300 for value in grid["classifier__gamma"]]
+    if "pca__n_components" in grid:
+        grid["pca__n_components"] = [64, min(len(train) for train, _ in folds)]
+    search = GridSearchCV(build_head(name), grid, cv=folds, scoring="accuracy").fit(sample.features, sample.labels)
+    chosen = tune(recipe, sample, folds, seed=0, jobs=1)
+    candidates = search.cv_results_["params"]
+    score = search.cv_results_["mean_test_score"][candidates.index(chosen)]
+    assert score == pytest.approx(search.best_score_)
+
+
+def test_several_processes_choose_what_one_chooses() -> None:
+    table = make_table()
+    assert train_head(table, "logreg", jobs=2)[0].params == train_head(table, "logreg", jobs=1)[0].params
+
+
+@pytest.mark.parametrize("name", ["linear-svm", "rbf-svm", "pca-svm"])
+def test_probabilities_of_svms_are_learnt_on_rows_that_were_not_fitted(name: str) -> None:
+    """Fitted on random labels, an SVM is sure of its own rows; honest probabilities stay near one half."""
+    table = make_table((100, 100), dim=100, apart=0.0)
+    head, result = train_head(table, name, jobs=1)
+    assert result.metrics.log_loss < 0.8
+    assert np.abs(head.predict_probabilities(table.features) - 0.5).mean() < 0.25
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_probabilities_are_probabilities_for_several_classes(name: str) -> None:
+    table = make_table((30, 30, 30, 30), apart=4.0)
+    head, _ = train_head(table, name, jobs=1)
+    probabilities = head.predict_probabilities(table.features)
+    assert probabilities.shape == (120, 4)
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    assert probabilities.min() >= 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_count_in_fitting(name: str) -> None:
+    """One class weighs next to nothing, so the other is named."""
+    table = make_table(apart=0.3)
+    light = replace(table, weights=np.where(table.labels == 0, 1, 1e-3).astype(np.float32))
+    head, _ = train_head(light, name, jobs=1)
+    assert head.predict_probabilities(table.features)[:, 0].mean() > 0.9
+
+
+def test_classes_whose_weights_are_all_zero_are_refused() -> None:
+    table = make_table()
+    with pytest.raises(TableError, match="weight 0"):
+        train_head(replace(table, weights=(table.labels == 0).astype(np.float32)), "logreg", jobs=1)
+
+
+def test_features_that_are_not_finite_are_refused_and_the_image_named() -> None:
+    table = make_table()
+    features = table.features.copy()
+    bad = int(split_table(table).train[3])
+    features[bad, 2] = np.inf
+    with pytest.raises(TableError, match=table.name(bad)):
+        train_head(replace(table, features=features), "logreg", jobs=1)
+
+
+def test_a_constant_column_does_no_harm() -> None:
+    table = make_table(apart=6.0)
+    features = np.hstack([table.features, np.full((80, 1), 7, np.float32)])
+    assert train_head(replace(table, features=features), "logreg", jobs=1)[1].metrics.accuracy > 0.9
+
+
+def test_more_columns_than_rows_do_no_harm() -> None:
+    _, result = train_head(make_table((15, 15), dim=400, apart=20.0), "pca-logreg", jobs=1)
+    assert result.metrics.accuracy > 0.7
+
+
+def test_a_fused_head_asks_for_its_backbones_in_their_order() -> None:
+    left, right = make_table(apart=6.0), make_table(dim=4, apart=6.0, name="other")
+    head, _ = train_head(fuse_tables([left, right]), "pca-logreg", jobs=1)
+    with pytest.raises(HeadError, match=r"made-up \(m+\) \+ other \(o+\) but was given other"):
+        head.check(fuse_tables([right, left]).sources)
+
+
+def test_groups_and_official_splits_reach_the_result() -> None:
+    splits = np.array([b"train", b"train", b"test", b"train"] * 20)
+    _, result = train_head(with_columns(make_table(), splits=splits), "logreg", jobs=1)
+    assert result.split == "the image set's own split"
+    assert result.rows["test"] == 20
+
+
+def test_an_unknown_head_lists_the_known_ones() -> None:
+    with pytest.raises(
+        HeadError, match=r"no head is called 'logrge' \(did you mean logreg.*choose from logreg, linear-svm"
+    ):
+        build_head("logrge")
+
+
+def test_an_unfitted_head_can_be_cloned() -> None:
+    assert repr(clone(build_head("pca-svm"))) == repr(build_head("pca-svm"))
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> tuple[Head, Path]:
+    """A head with a calibrator, and its file."""
+    head, _ = train_head(make_table(apart=4.0), "linear-svm", jobs=1)
+    save_head(head, tmp_path / "h.featx")
+    return head, tmp_path / "h.featx"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_loaded_head_says_exactly_what_the_saved_one_said(name: str, tmp_path: Path) -> None:
+    table = make_table((30, 30, 30), apart=4.0)
+    head, _ = train_head(table, name, jobs=1)
+    save_head(head, tmp_path / "h.featx")
+    loaded = load_head(tmp_path / "h.featx")
+    assert np.array_equal(loaded.predict_probabilities(table.features), head.predict_probabilities(table.features))
+    assert (loaded.name, loaded.classes, loaded.params) == (head.name, head.classes, dict(head.params))
+    assert loaded.sources == head.sources
+
+
+def test_a_head_carries_its_result(saved: tuple[Head, Path]) -> None:
+    head, path = saved
+    assert Result.from_dict(load_head(path).training) == Result.from_dict(head.training)
+
+
+def test_a_head_file_holds_no_pickle(saved: tuple[Head, Path]) -> None:
+    with zipfile.ZipFile(saved[1]) as file:
+        assert sorted(file.namelist()) == ["calibrator.skops", "head.json", "pipeline.skops"]
+        assert json.loads(file.read("head.json"))["format"] == "featx head"
+    assert b"pickle" not in saved[1].read_bytes()
+
+
+def test_a_head_of_other_types_is_refused(saved: tuple[Head, Path], tmp_path: Path) -> None:
+    with zipfile.ZipFile(saved[1]) as file:
+        about = file.read("head.json")
+    strange = skops.io.dumps(FunctionTransformer(func=print_something))
+    with zipfile.ZipFile(tmp_path / "strange.featx", "w") as file:
+        file.writestr("head.json", about)
+        file.writestr("pipeline.skops", strange)
+    with pytest.raises(HeadError, match=r"holds types that no head is made of .*print_something"):
+        load_head(tmp_path / "strange.featx")
+
+
+def print_something(value: object) -> object:
+    """A function that no head needs."""
+    return value
+
+
+def test_damaged_head_files_never_end_in_anything_but_a_head_error(saved: tuple[Head, Path]) -> None:
+    path, original, rng = saved[1], saved[1].read_bytes(), np.random.default_rng(0)
+    refused = 0
+    for _ in range(60):
+        data = bytearray(original)
+        if rng.random() < 0.3:
+            del data[int(rng.integers(len(data))) :]
+        for offset in rng.integers(max(len(data), 1), size=4 if data else 0):
+            data[offset] ^= 1 << int(rng.integers(8))
+        path.write_bytes(data)
+        try:
+            load_head(path)
+        except HeadError as error:
+            refused += str(path) in str(error)
+    assert refused > 30
+
+
+def test_a_missing_head_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(HeadError, match="no such head; make it with `featx train`"):
+        load_head(tmp_path / "none.featx")
+
+
+def test_results_survive_a_round_trip_through_json_lines(tmp_path: Path) -> None:
+    _, result = train_head(make_table(), "logreg", jobs=1)
+    write_results([result, result], tmp_path / "r.jsonl")
+    assert read_results(tmp_path / "r.jsonl") == [result, result]
+
+
+def test_a_damaged_results_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "r.jsonl").write_text('{"head": 1}\n')
+    with pytest.raises(TableError, match=r"r\.jsonl: not a readable file of results"):
+        read_results(tmp_path / "r.jsonl")
