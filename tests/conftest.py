@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -42,7 +43,7 @@ class Tiny:
     def expected(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (n, dim) of pixels (n, size, size, 3)."""
         card = self.backbone.card
-        normalised = (pixels.astype(np.float32) - np.float32(card.mean)) / np.float32(card.std)
+        normalised = (pixels.astype(np.float32) - np.array(card.mean, np.float32)) / np.array(card.std, np.float32)
         return np.asarray(normalised.mean(axis=(1, 2)) @ self.matrix, np.float32)
 
 
@@ -52,7 +53,7 @@ def build_tiny(folder: Path, *, name: str = "tiny", dim: int = 8, seed: int = 0,
     matrix = rng.normal(size=(3, dim)).astype(np.float32)
     weights = {"matrix": matrix, "classifier": rng.normal(size=(dim, 5)).astype(np.float32)}
     channels_first = layout == "NCHW"
-    shape = ["batch", 3, 16, 16] if channels_first else ["batch", 16, 16, 3]
+    shape: list[str | int] = ["batch", 3, 16, 16] if channels_first else ["batch", 16, 16, 3]
     nodes = [
         helper.make_node("ReduceMean", ["image"], ["pooled"], axes=[2, 3] if channels_first else [1, 2], keepdims=0),
         helper.make_node("MatMul", ["pooled", "matrix"], ["features"]),
@@ -142,7 +143,7 @@ class Ran:
     err: str
 
     @property
-    def json(self) -> dict[str, object]:
+    def json(self) -> dict[str, Any]:
         """Standard output as its one JSON document."""
         return json.loads(self.out)  # type: ignore[no-any-return]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from featx.backbones import (
@@ -195,8 +195,8 @@ def test_a_key_left_out_and_its_default_are_the_same_identity() -> None:
 
 # Surrogates cannot be written as UTF-8; an empty text is the same as a key left out.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
-NAME = st.from_regex(r"[\w.-]+", fullmatch=True)
-FILE = st.from_regex(r"\w[\w. -]*", fullmatch=True)
+NAME = st.text("aZ0ß_.-", min_size=1, max_size=8)
+FILE = st.text("aZ0ß_ -", min_size=1, max_size=8)
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 SIZES = st.integers(1, 2**62)
 
@@ -206,7 +206,7 @@ CARDS = st.builds(
     more=st.integers(0, 99),
     name=NAME,
     file=FILE,
-    sha256=st.from_regex(r"[0-9a-f]{64}", fullmatch=True),
+    sha256=st.text("0123456789abcdef", min_size=64, max_size=64),
     source=TEXT,
     licence=TEXT,
     reference=TEXT,
@@ -225,6 +225,7 @@ CARDS = st.builds(
 
 @settings(deadline=None, max_examples=100)
 @given(made=CARDS)
+@example(made=card(source="what JSON leaves and TOML forbids: \x7f"))
 def test_a_card_written_and_read_is_the_same_card(made: Card) -> None:
     assert parse_card(tomllib.loads(made.to_toml()), source="made.toml") == made
 

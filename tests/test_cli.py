@@ -97,7 +97,18 @@ def test_extract_prints_the_summary_that_scripts_rely_on(
     featx: Featx, make_folder: Callable[..., Path], tiny: Tiny, models: Path, tmp_path: Path
 ) -> None:
     ran = featx("extract", make_folder(), "--backbone=tiny", "--models", models, "--into", tmp_path / "c.h5", "--json")
-    keys = "images done failed reused seconds images_per_second stages bound_by provider cache".split()
+    keys = [
+        "images",
+        "done",
+        "failed",
+        "reused",
+        "seconds",
+        "images_per_second",
+        "stages",
+        "bound_by",
+        "provider",
+        "cache",
+    ]
     assert set(keys) <= set(ran.json)
     assert (ran.json["done"], ran.json["cache"]) == (24, str(tmp_path / "c.h5"))
 
@@ -212,7 +223,7 @@ def test_train_prints_what_scripts_rely_on_and_saves_the_head(featx: Featx, made
 
 def test_evaluate_prints_what_scripts_rely_on(featx: Featx, made: Made) -> None:
     ran = featx("evaluate", made.head, made.cache, "--json")
-    keys = "accuracy accuracy_ci balanced_accuracy macro_f1 log_loss per_class confusion n".split()
+    keys = ["accuracy", "accuracy_ci", "balanced_accuracy", "macro_f1", "log_loss", "per_class", "confusion", "n"]
     assert set(keys) <= set(ran.json)
     assert "trained on most of these images, which flatters it" in ran.err
 

@@ -43,8 +43,8 @@ def test_the_demo_leaves_cache_heads_results_and_report_and_reuses_them(cells: P
     ]
     assert "95 % interval" in (folder / "report.md").read_text()
     again = demo("--json").json
-    assert again["extraction"]["reused"] == 48  # type: ignore[index]
-    assert len(again["reused_heads"]) == 5  # type: ignore[arg-type]
+    assert again["extraction"]["reused"] == 48
+    assert len(again["reused_heads"]) == 5
 
 
 def test_the_label_rule_is_a_probability_above_one_half(cells: Path, tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_second_run_opens_no_session_even_without_a_runtime(
     assert extract(images, tiny, tmp_path / "c.h5").reused == 24
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     """What ends an extraction in the tests that interrupt one."""
 
 
@@ -156,7 +156,7 @@ def stop_after(batches: int) -> Callable[[Progress], None]:
     def report(progress: Progress) -> None:
         seen.append(progress)
         if len(seen) == batches:
-            raise Stop
+            raise StoppedError
 
     return report
 
@@ -167,7 +167,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
 ) -> None:
     images = list_images(make_folder())
     extract(images, tiny, tmp_path / "whole.h5")
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         extract(images, tiny, tmp_path / "c.h5", report=stop_after(batches))
     acknowledged = int(np.sum(open_cache(partial_path(tmp_path / "c.h5")).status != PENDING))
     summary = extract(images, tiny, tmp_path / "c.h5")
@@ -179,7 +179,7 @@ def test_an_image_changed_between_kill_and_resume_is_computed_again(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
     root = make_folder()
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         extract(list_images(root), tiny, tmp_path / "c.h5", report=stop_after(2))
     shutil.copy(root / "class1" / "0000.png", root / "class0" / "0001.png")
     summary = extract(list_images(root), tiny, tmp_path / "c.h5")
@@ -193,7 +193,7 @@ def test_a_rotten_row_of_an_unfinished_cache_is_computed_again(
 ) -> None:
     images = list_images(make_folder())
     extract(images, tiny, tmp_path / "whole.h5")
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         extract(images, tiny, tmp_path / "c.h5", report=stop_after(3))
     partial = partial_path(tmp_path / "c.h5")
     with partial.open("r+b") as file:
@@ -256,7 +256,7 @@ def test_an_update_that_is_interrupted_leaves_the_complete_cache_as_it_was(
     before = (tmp_path / "c.h5").read_bytes()
     for number in range(8):
         shutil.copy(root / "class0" / "0000.png", root / "class0" / f"new{number}.png")
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         extract(list_images(root), tiny, tmp_path / "c.h5", report=stop_after(1))
     assert (tmp_path / "c.h5").read_bytes() == before
     assert extract(list_images(root), tiny, tmp_path / "c.h5").reused == 28
@@ -299,7 +299,7 @@ def test_a_cache_of_another_backbone_is_refused_and_left_alone(
     if finished:
         extract(images, tiny, into)
     else:
-        with pytest.raises(Stop):
+        with pytest.raises(StoppedError):
             extract(images, tiny, into, report=stop_after(1))
     left = into if finished else partial_path(into)
     before = left.read_bytes()
@@ -321,7 +321,7 @@ def test_a_changed_card_is_another_backbone_and_the_key_is_named(
 
 def test_rows_of_two_providers_are_not_mixed(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     images = list_images(make_folder())
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         extract(images, tiny, tmp_path / "c.h5", report=stop_after(1))
     from featx import extract as module
 
@@ -359,6 +359,7 @@ from pathlib import Path
 from featx.backbones import load_backbone
 from featx.extract import extract_features
 from featx.images import list_images
+from featx.session import FeatureSession, open_session
 from featx.settings import Settings
 from featx.cache import writing
 writing.SYNC_SECONDS = 0.02

@@ -79,7 +79,12 @@ def test_the_wheel_alone_extracts_features(wheel: Path, tmp_path: Path) -> None:
     assert ran.json["done"] == 6
     where = [sys.executable, "-c", "import featx.backbones as b; print(b.bundled_folder())"]
     found = subprocess.run(
-        where, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path / "site")}, capture_output=True, text=True, check=True
+        where,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert found.stdout.strip() == str(tmp_path / "site" / "featx" / "models")
 

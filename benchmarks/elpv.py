@@ -1,0 +1,62 @@
+"""Solar cells, EfficientNet-Lite0: are the features those of a plain loop, and how well do the heads do?
+
+    python benchmarks/elpv.py
+
+Needs the extra `demo`. Label rule: defective where the probability of a defect is above 0.5, unweighted. Five splits: a
+stratified quarter held out, seeds 0 to 4.
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from plain import plain_features
+from record import keep
+
+from featx.backbones import load_backbone
+from featx.cache import FeatureTable, read_features
+from featx.demo import BACKBONE, list_cells
+from featx.extract import extract_features
+from featx.heads import HEADS
+from featx.settings import Settings
+from featx.train import train_head
+
+SEEDS = range(5)
+
+
+def agreement(left: np.ndarray, right: np.ndarray) -> dict[str, float]:
+    """Lowest cosine of a row and largest difference of a number."""
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    cosine = np.sum(left.astype(np.float64) * right, axis=1) / norms
+    return {"lowest_cosine": float(cosine.min()), "largest_difference": float(np.abs(left - right).max())}
+
+
+def accuracies(table: FeatureTable, head: str) -> dict[str, object]:
+    """Accuracy of a head on every split, its mean and standard deviation, and seconds to tune and fit."""
+    results = [train_head(table, head, seed=seed)[1] for seed in SEEDS]
+    found = [result.metrics.accuracy for result in results]
+    return {
+        "head": head,
+        "accuracy": found,
+        "intervals": [result.metrics.accuracy_ci for result in results],
+        "mean": float(np.mean(found)),
+        "standard_deviation": float(np.std(found, ddof=1)),
+        "params": [result.params for result in results],
+        "seconds": float(np.median([result.seconds for result in results])),
+    }
+
+
+def main() -> None:
+    """Measure and keep."""
+    backbone = load_backbone(BACKBONE)
+    with tempfile.TemporaryDirectory() as folder:
+        images = list_cells(Path(folder) / "elpv.csv")
+        extract_features(images, backbone, into=Path(folder) / "c.h5", settings=Settings(device="cpu"))
+        table = read_features(Path(folder) / "c.h5")
+        same = agreement(np.asarray(table.features), plain_features(images, backbone, batch=1))
+        rows = [accuracies(table, head) for head in HEADS]
+    keep("elpv", {"images": len(images), "agreement_with_plain_loop": same, "heads": rows})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What featx is compared with: Pillow and ONNX Runtime in a plain loop, as one would write it in an afternoon."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from PIL import Image
+
+from featx.backbones import Backbone
+from featx.images import ImageSet
+
+
+def plain_features(images: ImageSet, backbone: Backbone, *, batch: int) -> NDArray[np.float32]:
+    """Features (n, dim): decode a batch, then run it, then the next."""
+    session = onnxruntime.InferenceSession(str(backbone.path), providers=["CPUExecutionProvider"])
+    card = backbone.card
+    found = [session.run([card.feature], {card.input: pixels})[0] for pixels in _batches(images, backbone, batch)]
+    return np.concatenate(found)
+
+
+def _batches(images: ImageSet, backbone: Backbone, batch: int) -> Iterator[NDArray[np.float32]]:
+    for start in range(0, len(images), batch):
+        rows = range(start, min(start + batch, len(images)))
+        yield np.stack([plain_pixels(images, row, backbone) for row in rows])
+
+
+def plain_pixels(images: ImageSet, row: int, backbone: Backbone) -> NDArray[np.float32]:
+    """Normalised pixels (3, size, size) of one image: to RGB, shorter side resized, centre cropped."""
+    card = backbone.card
+    with Image.open(images.path(row)) as image:
+        rgb = image.convert("RGB")
+    shorter = min(rgb.size)
+    width, height = (card.resize * side // shorter for side in rgb.size)
+    left, top = (round((side - card.size) / 2) for side in (width, height))
+    resized = rgb.resize((width, height), Image.Resampling.BICUBIC)
+    cropped = resized.crop((left, top, left + card.size, top + card.size))
+    normalised = (np.asarray(cropped, np.float32) - np.array(card.mean, np.float32)) / np.array(card.std, np.float32)
+    return np.ascontiguousarray(normalised.transpose(2, 0, 1))

@@ -1,0 +1,73 @@
+"""results/*.json -> the tables of README.md, between its markers.
+
+python benchmarks/render.py
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from record import read
+
+README = Path(__file__).parent / "README.md"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])
+
+
+def made_on(found: dict[str, Any]) -> str:
+    """When, on what, with what."""
+    machine = ", ".join(str(value) for value in found["hardware"].values())
+    numbers = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
+    return f"{found['measured']}; {machine} cores; {numbers}"
+
+
+def render_throughput(found: dict[str, Any]) -> str:
+    """Images per second, and the ratio to featx."""
+    rows = []
+    for row in found["rows"]:
+        ratios = row["featx_is_faster_by"]
+        spread = f"{np.median(ratios):.2f} × ({min(ratios):.2f} to {max(ratios):.2f})"
+        rows.append([row["name"], f"{row['images_per_second']:.0f}", f"{row['cores_busy']:.0%}", spread])
+    header = ["", "images/s (median)", "cores busy", "featx is faster by (median, range)"]
+    what = f"{found['images']} images ({found['image_set']}), {found['backbone']}"
+    return (
+        f"{what}, {len(found['rows'][0]['seconds'])} interleaved repeats.\n\n{table(header, rows)}\n\n{made_on(found)}"
+    )
+
+
+def render_elpv(found: dict[str, Any]) -> str:
+    """Agreement with the plain loop, and the heads' accuracies."""
+    same = found["agreement_with_plain_loop"]
+    rows = [
+        [
+            row["head"],
+            f"{row['mean']:.3f} ± {row['standard_deviation']:.3f}",
+            " ".join(f"{accuracy:.3f}" for accuracy in row["accuracy"]),
+            f"{row['seconds']:.1f}",
+        ]
+        for row in found["heads"]
+    ]
+    header = ["head", "accuracy, mean ± s.d. of 5 splits", "each split", "seconds to tune and fit"]
+    agreement = (
+        f"Features against a plain Pillow + ONNX Runtime loop, {found['images']} images: lowest cosine "
+        f"{same['lowest_cosine']:.9f}, largest difference {same['largest_difference']:.1e}."
+    )
+    return f"{agreement}\n\n{table(header, rows)}\n\n{made_on(found)}"
+
+
+def main() -> None:
+    """Put the tables into README.md."""
+    text = README.read_text(encoding="utf-8")
+    for name, render in (("throughput", render_throughput), ("elpv", render_elpv)):
+        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
+        tables = render(read(name)).replace("\\", r"\\")
+        text = re.sub(pattern, rf"\1{tables}\n\2", text, flags=re.DOTALL)
+    README.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
