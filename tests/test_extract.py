@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -22,6 +23,7 @@ from featx.decode import decode_image
 from featx.errors import CacheError, CacheMismatchError, Failure
 from featx.extract import ExtractionSummary, Progress, extract_features
 from featx.images import ImageSet, list_images
+from featx.session import FeatureSession, open_session
 from featx.settings import Settings
 
 from .conftest import Tiny
@@ -323,11 +325,12 @@ def test_rows_of_two_providers_are_not_mixed(make_folder: Callable[..., Path], t
     images = list_images(make_folder())
     with pytest.raises(StoppedError):
         extract(images, tiny, tmp_path / "c.h5", report=stop_after(1))
-    from featx import extract as module
 
-    real = module.open_session
+    def on_cuda(*arguments: Any, **options: Any) -> FeatureSession:
+        return replace(open_session(*arguments, **options), provider="CUDAExecutionProvider")
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "open_session", lambda *a, **k: replace(real(*a, **k), provider="CUDAExecutionProvider"))
+        patch.setattr("featx.extract.open_session", on_cuda)
         with pytest.raises(CacheMismatchError, match="provider is CPUExecutionProvider in the cache"):
             extract(images, tiny, tmp_path / "c.h5")
 
@@ -359,6 +362,7 @@ from pathlib import Path
 from featx.backbones import load_backbone
 from featx.extract import extract_features
 from featx.images import list_images
+from featx.session import FeatureSession, open_session
 from featx.session import FeatureSession, open_session
 from featx.settings import Settings
 from featx.cache import writing
