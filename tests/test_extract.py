@@ -362,8 +362,6 @@ from pathlib import Path
 from featx.backbones import load_backbone
 from featx.extract import extract_features
 from featx.images import list_images
-from featx.session import FeatureSession, open_session
-from featx.session import FeatureSession, open_session
 from featx.settings import Settings
 from featx.cache import writing
 writing.SYNC_SECONDS = 0.02
