@@ -7,7 +7,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -21,8 +20,7 @@ from featx.decode import decode_image
 from featx.errors import DecodeError, Failure
 from featx.settings import DEFAULTS
 
-if TYPE_CHECKING:
-    from conftest import Ran, Tiny
+from .conftest import Ran, Tiny
 
 CARD = Card(
     name="made-up",
@@ -489,7 +487,7 @@ def test_the_error_for_a_hair_names_the_size_once_resized() -> None:
 
 
 def test_pillow_prints_nothing_beside_what_featx_tells(
-    tiny: "Tiny", models: Path, tmp_path: Path, featx: "Callable[..., Ran]"
+    tiny: Tiny, models: Path, tmp_path: Path, featx: Callable[..., Ran]
 ) -> None:
     (tmp_path / "odd").mkdir()
     for name, data in {

@@ -19,6 +19,7 @@ from PIL import Image
 
 from featx.backbones import load_backbone
 from featx.cache import DONE, PENDING, open_cache, partial_path, read_features, verify_cache
+from featx.cache.file import USER_BLOCK
 from featx.decode import decode_image
 from featx.errors import CacheError, CacheMismatchError, Failure
 from featx.extract import ExtractionSummary, Progress, extract_features
@@ -37,8 +38,8 @@ def extract(images: ImageSet, tiny: Tiny, into: Path, **options: object) -> Extr
 
 
 def masked(path: Path) -> bytes:
-    """The bytes of a cache without the two times at which it was started and sealed."""
-    data = path.read_bytes()
+    """The bytes of a cache without the two times at which it was started and sealed, and the checksum over them."""
+    data = path.read_bytes()[USER_BLOCK:]
     for key in ("started", "sealed"):
         stamp = str(open_cache(path).attributes[key]).encode()
         data = data.replace(stamp, b"?" * len(stamp))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -17,8 +17,7 @@ from featx.errors import BackboneError, DeviceError, InferenceError
 from featx.graph import PIXELS, identity_graph, prepare_graph
 from featx.session import FeatureSession, cuda_problem, diagnose, gpus, open_session
 
-if TYPE_CHECKING:
-    from conftest import Tiny
+from .conftest import Tiny
 
 LAYOUTS = ("NCHW", "NHWC")
 
@@ -52,20 +51,20 @@ def rewrite(backbone: Backbone, change: Callable[[ModelProto], object]) -> Backb
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_features_are_those_of_numpy(models: Path, make_tiny: "Callable[..., Tiny]", layout: str) -> None:
+def test_features_are_those_of_numpy(models: Path, make_tiny: Callable[..., Tiny], layout: str) -> None:
     tiny, pixels = make_tiny(models, layout=layout), random_pixels(5)
     np.testing.assert_allclose(open_session(tiny.backbone, device="cpu")(pixels), tiny.expected(pixels), atol=1e-5)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_the_normalisation_is_the_one_on_the_card(models: Path, make_tiny: "Callable[..., Tiny]", layout: str) -> None:
+def test_the_normalisation_is_the_one_on_the_card(models: Path, make_tiny: Callable[..., Tiny], layout: str) -> None:
     tiny = make_tiny(models, layout=layout)
     other = replace(tiny, backbone=with_card(tiny.backbone, mean=(0.0, 50.0, 255.0), std=(1.0, 2.0, 300.0)))
     pixels = random_pixels(3)
     np.testing.assert_allclose(open_session(other.backbone, device="cpu")(pixels), other.expected(pixels), rtol=1e-4)
 
 
-def test_both_layouts_give_the_same_features(models: Path, make_tiny: "Callable[..., Tiny]") -> None:
+def test_both_layouts_give_the_same_features(models: Path, make_tiny: Callable[..., Tiny]) -> None:
     first, second = (
         open_session(make_tiny(models, name=layout, layout=layout).backbone, device="cpu")(random_pixels(3))
         for layout in LAYOUTS
@@ -74,12 +73,12 @@ def test_both_layouts_give_the_same_features(models: Path, make_tiny: "Callable[
 
 
 @pytest.mark.parametrize("count", [0, 1, 7])
-def test_any_number_of_images_goes_through_one_session(tiny: "Tiny", count: int) -> None:
+def test_any_number_of_images_goes_through_one_session(tiny: Tiny, count: int) -> None:
     features = open_session(tiny.backbone, device="cpu")(random_pixels(count))
     assert features.shape == (count, tiny.backbone.card.dim)
 
 
-def test_features_are_float32(tiny: "Tiny") -> None:
+def test_features_are_float32(tiny: Tiny) -> None:
     assert open_session(tiny.backbone, device="cpu")(random_pixels(1)).dtype == np.float32
 
 
@@ -101,28 +100,26 @@ def test_a_feature_is_the_same_to_the_bit_whatever_its_neighbours_and_place(plac
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_graph_takes_bytes_and_ends_at_the_feature(
-    models: Path, make_tiny: "Callable[..., Tiny]", layout: str
-) -> None:
+def test_a_graph_takes_bytes_and_ends_at_the_feature(models: Path, make_tiny: Callable[..., Tiny], layout: str) -> None:
     graph = prepared(make_tiny(models, layout=layout).backbone).graph
     assert [(value.name, value.type.tensor_type.elem_type) for value in graph.input] == [(PIXELS, TensorProto.UINT8)]
     assert [value.name for value in graph.output] == ["features"]
 
 
-def test_what_lies_behind_the_feature_is_dropped(tiny: "Tiny") -> None:
+def test_what_lies_behind_the_feature_is_dropped(tiny: Tiny) -> None:
     graph = prepared(tiny.backbone).graph
     assert "logits" not in {name for node in graph.node for name in node.output}
     assert "classifier" not in {tensor.name for tensor in graph.initializer}
 
 
-def test_an_earlier_tensor_can_be_the_feature(tiny: "Tiny") -> None:
+def test_an_earlier_tensor_can_be_the_feature(tiny: Tiny) -> None:
     earlier, pixels = with_card(tiny.backbone, feature="pooled", dim=3), random_pixels(2)
     expected = (pixels.mean(axis=(1, 2)) - earlier.card.mean) / earlier.card.std
     np.testing.assert_allclose(open_session(earlier, device="cpu")(pixels), expected, atol=1e-5)
     assert "matrix" not in {tensor.name for tensor in prepared(earlier).graph.initializer}
 
 
-def test_the_model_file_is_left_alone(tiny: "Tiny") -> None:
+def test_the_model_file_is_left_alone(tiny: Tiny) -> None:
     before = tiny.backbone.path.read_bytes()
     prepare_graph(tiny.backbone)
     assert tiny.backbone.path.read_bytes() == before
@@ -145,7 +142,7 @@ def put_a_branch_in(model: ModelProto) -> None:
     model.graph.node.insert(1, choice)
 
 
-def test_weights_that_only_a_branch_reads_are_kept(tiny: "Tiny") -> None:
+def test_weights_that_only_a_branch_reads_are_kept(tiny: Tiny) -> None:
     backbone, pixels = rewrite(tiny.backbone, put_a_branch_in), random_pixels(2)
     expected = tiny.expected(pixels) + np.array([1, 2, 3], np.float32) @ tiny.matrix
     np.testing.assert_allclose(open_session(backbone, device="cpu")(pixels), expected, atol=1e-5)
@@ -154,22 +151,22 @@ def test_weights_that_only_a_branch_reads_are_kept(tiny: "Tiny") -> None:
 # ---- a card and a model that do not fit
 
 
-def test_an_unknown_feature_is_refused_with_what_there_is(tiny: "Tiny") -> None:
+def test_an_unknown_feature_is_refused_with_what_there_is(tiny: Tiny) -> None:
     with pytest.raises(BackboneError, match=r"tiny\.onnx: no tensor 'pool5', the feature .*outputs: \['logits'\]"):
         prepare_graph(with_card(tiny.backbone, feature="pool5"))
 
 
-def test_the_input_cannot_be_the_feature(tiny: "Tiny") -> None:
+def test_the_input_cannot_be_the_feature(tiny: Tiny) -> None:
     with pytest.raises(BackboneError, match=r"tiny\.onnx: no tensor 'image', the feature of its card"):
         prepare_graph(with_card(tiny.backbone, feature="image"))
 
 
-def test_a_wrong_input_is_refused_with_the_right_one(tiny: "Tiny") -> None:
+def test_a_wrong_input_is_refused_with_the_right_one(tiny: Tiny) -> None:
     with pytest.raises(BackboneError, match=r"tiny\.onnx: inputs are \['image'\] but the card says 'data'; correct"):
         prepare_graph(with_card(tiny.backbone, input="data"))
 
 
-def test_a_model_with_a_second_input_is_refused_with_both(tiny: "Tiny") -> None:
+def test_a_model_with_a_second_input_is_refused_with_both(tiny: Tiny) -> None:
     mask = helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1])
     backbone = rewrite(tiny.backbone, lambda model: model.graph.input.append(mask))
     with pytest.raises(BackboneError, match=r"tiny\.onnx: inputs are \['image', 'mask'\] but the card says 'image'"):
@@ -177,7 +174,7 @@ def test_a_model_with_a_second_input_is_refused_with_both(tiny: "Tiny") -> None:
 
 
 @pytest.mark.parametrize("change", [{"size": 8}, {"layout": "NHWC"}], ids=["size", "layout"])
-def test_a_card_of_another_size_or_layout_than_the_model_is_refused(tiny: "Tiny", change: dict[str, Any]) -> None:
+def test_a_card_of_another_size_or_layout_than_the_model_is_refused(tiny: Tiny, change: dict[str, Any]) -> None:
     with pytest.raises(BackboneError, match=r"tiny\.onnx: .*image"):
         prepare_graph(with_card(tiny.backbone, **change))
 
@@ -188,27 +185,27 @@ def free_sides(model: ModelProto) -> None:
         model.graph.input[0].type.tensor_type.shape.dim[place].dim_param = "side"
 
 
-def test_a_model_of_any_size_takes_that_of_the_card(tiny: "Tiny") -> None:
+def test_a_model_of_any_size_takes_that_of_the_card(tiny: Tiny) -> None:
     backbone, pixels = with_card(rewrite(tiny.backbone, free_sides), size=8), random_pixels(2, size=8)
     np.testing.assert_allclose(open_session(backbone, device="cpu")(pixels), tiny.expected(pixels), atol=1e-5)
 
 
 @pytest.mark.parametrize("content", [b"", b"no model\n", bytes(100), b"<html></html>"])
-def test_what_is_no_onnx_file_is_refused_by_name(tiny: "Tiny", content: bytes) -> None:
+def test_what_is_no_onnx_file_is_refused_by_name(tiny: Tiny, content: bytes) -> None:
     tiny.backbone.path.write_bytes(content)
     with pytest.raises(BackboneError, match=r"tiny\.onnx: "):
         prepare_graph(tiny.backbone)
 
 
 @pytest.mark.parametrize("kept", [0.01, 0.1, 0.5, 0.9])
-def test_an_onnx_file_cut_short_is_refused_by_name(tiny: "Tiny", kept: float) -> None:
+def test_an_onnx_file_cut_short_is_refused_by_name(tiny: Tiny, kept: float) -> None:
     data = tiny.backbone.path.read_bytes()
     tiny.backbone.path.write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(BackboneError, match=r"tiny\.onnx: not a readable ONNX model .*; export it again"):
         prepare_graph(tiny.backbone)
 
 
-def test_a_missing_model_is_refused_by_name(tiny: "Tiny") -> None:
+def test_a_missing_model_is_refused_by_name(tiny: Tiny) -> None:
     tiny.backbone.path.unlink()
     with pytest.raises(BackboneError, match=r"tiny\.onnx: not a readable ONNX model"):
         prepare_graph(tiny.backbone)
@@ -226,13 +223,13 @@ def with_an_unknown_operator(model: ModelProto) -> None:
 
 @pytest.mark.parametrize("change", [without_opset, with_an_unknown_operator])
 def test_a_model_that_the_runtime_refuses_is_named_and_the_device_is_not_blamed(
-    tiny: "Tiny", change: Callable[[ModelProto], object]
+    tiny: Tiny, change: Callable[[ModelProto], object]
 ) -> None:
     with pytest.raises(BackboneError, match="tiny"):
         open_session(rewrite(tiny.backbone, change), device="cpu")
 
 
-def test_a_wrong_dimension_is_told_with_both(tiny: "Tiny") -> None:
+def test_a_wrong_dimension_is_told_with_both(tiny: Tiny) -> None:
     session = open_session(with_card(tiny.backbone, dim=5), device="cpu")
     with pytest.raises(
         InferenceError, match=r"the feature has shape \(2, 8\), the card says \(2, 5\); correct the card"
@@ -240,7 +237,7 @@ def test_a_wrong_dimension_is_told_with_both(tiny: "Tiny") -> None:
         session(random_pixels(2))
 
 
-def test_a_feature_that_is_no_vector_is_told(tiny: "Tiny") -> None:
+def test_a_feature_that_is_no_vector_is_told(tiny: Tiny) -> None:
     rewrite(
         tiny.backbone, lambda model: model.graph.node[0].attribute[1].CopyFrom(helper.make_attribute("keepdims", 1))
     )
@@ -252,7 +249,7 @@ def test_a_feature_that_is_no_vector_is_told(tiny: "Tiny") -> None:
 @pytest.mark.parametrize(
     "pixels", [random_pixels(1, size=8), random_pixels(1).astype(np.float32)], ids=["size", "float"]
 )
-def test_wrong_pixels_are_an_error_that_names_the_backbone(tiny: "Tiny", pixels: NDArray[Any]) -> None:
+def test_wrong_pixels_are_an_error_that_names_the_backbone(tiny: Tiny, pixels: NDArray[Any]) -> None:
     with pytest.raises(InferenceError, match="backbone 'tiny' failed on 1 images: "):
         open_session(tiny.backbone, device="cpu")(pixels)
 
@@ -260,11 +257,11 @@ def test_wrong_pixels_are_an_error_that_names_the_backbone(tiny: "Tiny", pixels:
 # ---- devices
 
 
-def test_a_session_on_the_cpu_says_so(tiny: "Tiny") -> None:
+def test_a_session_on_the_cpu_says_so(tiny: Tiny) -> None:
     assert open_session(tiny.backbone, device="cpu").provider == "CPUExecutionProvider"
 
 
-def test_threads_do_not_change_a_feature_of_the_tiny_backbone(tiny: "Tiny") -> None:
+def test_threads_do_not_change_a_feature_of_the_tiny_backbone(tiny: Tiny) -> None:
     one, two = (open_session(tiny.backbone, device="cpu", threads=count)(random_pixels(4)) for count in (1, 2))
     assert np.array_equal(one, two)
 
@@ -278,7 +275,7 @@ def no_cuda() -> str:
     return problem
 
 
-def test_cuda_where_there_is_none_is_refused_with_what_is_missing(tiny: "Tiny", no_cuda: str) -> None:
+def test_cuda_where_there_is_none_is_refused_with_what_is_missing(tiny: Tiny, no_cuda: str) -> None:
     with pytest.raises(DeviceError, match="--device cuda was asked for, but ") as caught:
         open_session(tiny.backbone, device="cuda")
     assert str(caught.value).endswith(no_cuda)
@@ -293,7 +290,7 @@ def test_what_is_missing_for_cuda_is_told_with_the_next_step(no_cuda: str) -> No
 
 
 @pytest.mark.usefixtures("no_cuda")
-def test_auto_without_cuda_takes_the_cpu(tiny: "Tiny") -> None:
+def test_auto_without_cuda_takes_the_cpu(tiny: Tiny) -> None:
     assert open_session(tiny.backbone).provider == "CPUExecutionProvider"
 
 
