@@ -66,7 +66,8 @@ class Card:
     def to_toml(self) -> str:
         """The card as the text of its file."""
         values = {key: value for key, value in self.to_dict().items() if value != ""}
-        return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items())
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items()]
+        return "".join(lines).replace("\x7f", "\\u007f")
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def read_card(path: Path) -> Card:
     """The card in this TOML file. Raises BackboneError naming the file and the key."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BackboneError(f"{path}: not a readable card ({error}); correct the file") from error
     return parse_card(values, source=str(path))
 
@@ -157,18 +158,27 @@ def _typed(key: str, value: Any, *, source: str) -> Any:
     expected = get_type_hints(Card)[key]
     if get_args(expected):
         if isinstance(value, list) and all(type(item) in (int, float) for item in value):
-            return tuple(float(item) for item in value)
+            return tuple(_as_float(item) for item in value)
     elif type(value) is expected:
         return value
     wanted = "a list of numbers" if get_args(expected) else expected.__name__
     raise BackboneError(f"{source}: {key} = {value!r} should be {wanted}; correct the card")
 
 
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def _check_values(card: Card, source: str) -> None:
     rules = {
         "name": (re.fullmatch(r"[\w.-]+", card.name), "letters, digits, '.', '_' and '-'"),
         "file": (card.file == Path(card.file).name and card.file not in ("", ".", ".."), "a file beside the card"),
-        "golden": (card.golden == Path(card.golden).name, "a file beside the card"),
+        "golden": (card.golden == Path(card.golden).name and card.golden != "..", "a file beside the card"),
+        "input": (card.input, "the name of a tensor"),
+        "feature": (card.feature, "the name of a tensor"),
         "sha256": (re.fullmatch(r"[0-9a-f]{64}", card.sha256), "64 hexadecimal digits"),
         "layout": (card.layout in LAYOUTS, " or ".join(LAYOUTS)),
         "dtype": (card.dtype == "float32", "float32"),

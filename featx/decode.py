@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from featx.backbones import Card
 from featx.errors import DecodeError, Failure
@@ -26,6 +26,22 @@ RESAMPLING = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+TURNS = dict(
+    enumerate(
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        start=2,
+    )
+)
+"""EXIF orientation -> what turns the picture upright; 1 is upright."""
+
 Image.init()
 
 
@@ -37,12 +53,15 @@ def decode_image(data: bytes, card: Card, *, max_pixels: int = DEFAULTS.max_pixe
     """
     if not data:
         raise DecodeError(Failure.EMPTY)
-    image = _open(data)
+    try:
+        image = _open(data)
+    except Image.DecompressionBombError as error:
+        raise DecodeError(Failure.TOO_MANY_PIXELS, _one_line(error)) from error
     _check_pixels(image.size, max_pixels, when="as stored")
     try:
         image.load()
-        upright = ImageOps.exif_transpose(image) if card.exif_orientation else image
-        plain = _to_grey_or_rgb(upright, wide=image.format in SIXTEEN_BIT_FORMATS)
+        plain = _to_grey_or_rgb(image)
+        plain = _turn_upright(plain, image) if card.exif_orientation else plain
         pixels: NDArray[np.uint8] = np.asarray(_crop(_resize(plain, card, max_pixels), card.size))
     except DecodeError:
         raise
@@ -57,6 +76,7 @@ def decode_image(data: bytes, card: Card, *, max_pixels: int = DEFAULTS.max_pixe
 
 def _open(data: bytes) -> Image.Image:
     """Find the reader as Image.open does, but without its pixel check, which only warns and is the same for all."""
+    damage = None
     for name in FORMATS:
         if name not in Image.OPEN:
             continue
@@ -64,11 +84,24 @@ def _open(data: bytes) -> Image.Image:
         try:
             if accept is None or accept(data[:16]) is True:
                 return factory(io.BytesIO(data), "")
-        except (SyntaxError, IndexError, TypeError, struct.error):
-            continue  # what a reader raises for "not mine"
+        except (SyntaxError, IndexError, TypeError, struct.error) as error:
+            damage = error
+        except Image.DecompressionBombError:
+            raise
         except Exception as error:
             raise DecodeError(Failure.DAMAGED, _one_line(error)) from error
+    if damage:
+        raise DecodeError(Failure.DAMAGED, _one_line(damage)) from damage
     raise DecodeError(Failure.NOT_AN_IMAGE)
+
+
+def _turn_upright(plain: Image.Image, image: Image.Image) -> Image.Image:
+    """Turn the converted image as the stored one's EXIF asks for; EXIF that cannot be read asks for nothing."""
+    try:
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - damaged EXIF raises whatever its parser stumbled over
+        return plain
+    return plain if turn is None else plain.transpose(turn)
 
 
 def _check_pixels(size: tuple[int, int], max_pixels: int, *, when: str) -> None:
@@ -77,8 +110,8 @@ def _check_pixels(size: tuple[int, int], max_pixels: int, *, when: str) -> None:
         raise DecodeError(Failure.TOO_MANY_PIXELS, f"{width} x {height} {when}, above {max_pixels}")
 
 
-def _to_grey_or_rgb(image: Image.Image, *, wide: bool) -> Image.Image:
-    if image.mode in SIXTEEN_BIT_MODES or (image.mode == "I" and wide):
+def _to_grey_or_rgb(image: Image.Image) -> Image.Image:
+    if image.mode in SIXTEEN_BIT_MODES or (image.mode == "I" and image.format in SIXTEEN_BIT_FORMATS):
         return _scale_16_bit(image)
     if image.mode in ALPHA_MODES or "transparency" in image.info:
         return _over_white(image.convert("RGBA"))
@@ -95,8 +128,16 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _scale_16_bit(image: Image.Image) -> Image.Image:
+    """Grey of more than 8 bits as 8 bits; a TIFF says how many there are, and whether its zero is white."""
+    tags = getattr(image, "tag_v2", {})
+    white = 2 ** tags.get(ExifTags.Base.BitsPerSample, (16,))[0] - 1
     values = np.asarray(image).astype(np.uint32)
-    return Image.fromarray(((values * 255 + 32767) // 65535).astype(np.uint8))
+    grey = ((values * 255 + white // 2) // white).astype(np.uint8)
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:
+        grey = 255 - grey
+    if (hole := image.info.get("transparency")) is not None:
+        grey[values == hole] = 255
+    return Image.fromarray(grey)
 
 
 def _resize(image: Image.Image, card: Card, max_pixels: int) -> Image.Image:

@@ -23,6 +23,7 @@ def prepare_graph(backbone: Backbone) -> bytes:
     """
     model = _load(backbone.path)
     _check_names(model.graph, backbone)
+    _check_shape(model.graph, backbone)
     _cut(model.graph, [backbone.card.feature])
     _put_pixels_in(model.graph, backbone.card)
     return bytes(model.SerializeToString())
@@ -47,6 +48,20 @@ def _check_names(graph: GraphProto, backbone: Backbone) -> None:
         outputs = [value.name for value in graph.output]
         raise BackboneError(
             f"{backbone.path}: no tensor {card.feature!r}, the feature of its card; outputs: {outputs}; correct it"
+        )
+
+
+def _check_shape(graph: GraphProto, backbone: Backbone) -> None:
+    """Compare size and layout of the card with the sides that the model fixes; free ones take any size."""
+    card = backbone.card
+    wanted = (3, card.size, card.size) if card.layout == "NCHW" else (card.size, card.size, 3)
+    value = next(value for value in graph.input if value.name == card.input)
+    shape = [dim.dim_value or None for dim in value.type.tensor_type.shape.dim]
+    fits = len(shape) == 4 and all(side in (None, want) for side, want in zip(shape[1:], wanted, strict=True))
+    if shape and not fits:
+        raise BackboneError(
+            f"{backbone.path}: input {card.input!r} has shape {shape} but layout and size of the card make it "
+            f"{[None, *wanted]}; correct the card"
         )
 
 

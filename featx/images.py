@@ -92,11 +92,11 @@ def list_images(source: Path | str, *, root: Path | str | None = None) -> ImageS
     manifest's folder). Raises ImageSetError naming the file, the line and the next step.
     """
     source = Path(source)
-    if source.is_dir():
+    if _is_folder(source):
         if root is not None:
             raise ImageSetError(f"--root {root} goes with a manifest, but {source} is a folder; leave it out")
         return _list_folder(source)
-    if not source.exists():
+    if not source.is_file():
         raise ImageSetError(f"{source}: no such folder or manifest; check the path")
     if source.suffix.lower() != ".csv":
         raise ImageSetError(f"{source}: neither a folder nor a .csv manifest; name one of these")
@@ -131,8 +131,8 @@ def _list_folder(root: Path) -> ImageSet:
 
 def is_image_name(name: str) -> bool:
     """Whether a folder listing takes a file of this name for an image."""
-    base = name.rpartition("/")[2]
-    return not base.startswith(".") and os.path.splitext(base)[1].lower() in SUFFIXES
+    hidden = any(part.startswith(".") for part in name.split("/"))
+    return not hidden and os.path.splitext(name)[1].lower() in SUFFIXES
 
 
 def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[str]:
@@ -147,10 +147,17 @@ def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]] = frozens
         name = prefix + entry.name
         if not name.isprintable() and not _is_utf8(name):
             raise ImageSetError(f"{folder}: the name {name!r} is not UTF-8; rename the file")
-        if entry.is_dir():
+        if _is_folder(entry):
             yield from _walk(Path(entry.path), name + "/", above | {here})
         else:
             yield name
+
+
+def _is_folder(entry: os.DirEntry[str] | Path) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself, or a name that is too long
 
 
 def _is_utf8(name: str) -> bool:
@@ -187,6 +194,7 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ImageSetError(f"{path}: not a readable CSV file ({error}); save it as UTF-8 CSV") from error
     header, rows = (lines[0], lines[1:]) if lines else ([], [])
+    header = [column.strip() for column in header]
     if "path" not in header:
         raise ImageSetError(f"{path}: no column 'path' among {header}; the first line names the columns")
     if twice := {column for column in header if header.count(column) > 1}:
@@ -236,7 +244,7 @@ def _checked_weights(path: Path, values: Sequence[str] | None) -> NDArray[np.flo
             weights.append(weight := float(value))
         except ValueError:
             weight = math.nan
-        if not (math.isfinite(weight) and weight >= 0):
+        if not 0 <= weight <= float(np.finfo(np.float32).max):
             raise ImageSetError(f"{path}: image {number}: weight {value!r} is not a number of 0 or more; correct it")
     return np.array(weights, np.float32)
 

@@ -56,7 +56,7 @@ def open_session(backbone: Backbone, *, device: Device = "auto", threads: int | 
     from featx.graph import prepare_graph
 
     model = prepare_graph(backbone)
-    session, provider = _open(model, device, threads or usable_cores())
+    session, provider = _open(model, device, threads or usable_cores(), name=str(backbone.path))
     return FeatureSession(provider, backbone.card.dim, lambda pixels: _run(session, backbone, pixels))
 
 
@@ -71,7 +71,7 @@ def _run(session: "onnxruntime.InferenceSession", backbone: Backbone, pixels: ND
     return np.asarray(features, np.float32)
 
 
-def _open(model: bytes, device: Device, threads: int) -> "tuple[onnxruntime.InferenceSession, str]":
+def _open(model: bytes, device: Device, threads: int, *, name: str) -> "tuple[onnxruntime.InferenceSession, str]":
     problem = None if device == "cpu" else cuda_problem()
     if device == "cuda" and problem:
         raise DeviceError(f"--device cuda was asked for, but {problem}")
@@ -79,7 +79,7 @@ def _open(model: bytes, device: Device, threads: int) -> "tuple[onnxruntime.Infe
         device = "cpu" if problem else "cuda"
         if problem and gpus():
             logger.warning("running on the CPU although there is a GPU: %s", problem)
-    session = _new_session(model, device, threads)
+    session = _new_session(model, device, threads, name=name)
     provider = str(session.get_providers()[0])
     if provider != PROVIDERS[device]:
         raise DeviceError(
@@ -88,7 +88,7 @@ def _open(model: bytes, device: Device, threads: int) -> "tuple[onnxruntime.Infe
     return session, provider
 
 
-def _new_session(model: bytes, device: str, threads: int) -> "onnxruntime.InferenceSession":
+def _new_session(model: bytes, device: str, threads: int, *, name: str) -> "onnxruntime.InferenceSession":
     ort = _runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -98,6 +98,10 @@ def _new_session(model: bytes, device: str, threads: int) -> "onnxruntime.Infere
     try:
         return ort.InferenceSession(model, options, providers=[PROVIDERS[device]])
     except Exception as error:
+        if device == "cpu":
+            raise BackboneError(
+                f"{name}: ONNX Runtime refuses the model ({_one_line(error)}); export it again"
+            ) from error
         raise DeviceError(
             f"no session on {device}: {_one_line(error)}; `featx doctor` tells what is missing"
         ) from error
@@ -185,7 +189,7 @@ def diagnose() -> Diagnosis:
 
 def _works(model: bytes, device: str) -> bool:
     try:
-        return bool(_new_session(model, device, 1).get_providers()[0] == PROVIDERS[device])
+        return bool(_new_session(model, device, 1, name="a model of one node").get_providers()[0] == PROVIDERS[device])
     except DeviceError:
         return False
 

@@ -3,6 +3,7 @@
 import logging
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -37,6 +38,7 @@ for command in (doctor, backbones, extract, cache, train, evaluate, predict, dem
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code of the process: 0, 1 for a FeatxError, 2 for wrong usage, 3, or 130."""
     signal.signal(signal.SIGTERM, _interrupt)
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         return cli.main(arguments, prog_name="featx", standalone_mode=False) or 0
     except FeatxError as error:
