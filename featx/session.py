@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.backbones import Backbone
-from featx.errors import DeviceError, InferenceError
+from featx.errors import BackboneError, DeviceError, InferenceError
 from featx.provenance import installed, runtime_version, usable_cores
 from featx.settings import Device
 
