@@ -34,6 +34,8 @@ from featx.session import FeatureSession, gpus, open_session
 from featx.settings import DEFAULTS, Settings
 
 WRITES_AHEAD = 4
+MAKERS = ("onnxruntime", "onnxruntime-gpu", "pillow")
+"""Packages whose version may change a feature's last bits: rows of two versions are not mixed in one cache."""
 STEP = "choose another --into, or give up what is there with --overwrite"
 
 
@@ -185,7 +187,7 @@ def check_backbone(cache: Cache, backbone: Backbone) -> None:
         return
     inside, asked = cache.card, backbone.card.to_dict()
     keys = backbone.card.identity() if inside["name"] == asked["name"] else ["name"]
-    key = next(key for key in [*keys, "sha256"] if inside.get(key) != asked[key])
+    key = next((key for key in keys if inside.get(key) != asked[key]), "sha256")
     what = f"{key} of the backbone"
     raise CacheMismatchError(cache.path, what=what, inside=inside.get(key), asked=asked[key], step=STEP)
 
@@ -236,19 +238,23 @@ def _prepare(into: Path, images: ImageSet, kept: Kept | None, provenance: Proven
     if kept is None:
         return create_partial(into, images, provenance)
     earlier = kept.source
-    if len(kept.new) and earlier.provider != provenance.provider:
-        raise CacheMismatchError(
-            earlier.path,
-            what="provider",
-            inside=earlier.provider,
-            asked=provenance.provider,
-            step=f"name its --device, or {STEP}",
-        )
+    if len(kept.new):
+        _check_makers(earlier, provenance)
     if earlier.sealed or not _same_set(earlier, images):
         return create_partial(into, images, provenance, kept=kept)
     with CacheWriter(earlier) as writer:
         writer.forget(np.setdiff1d(np.flatnonzero(earlier.status != PENDING), kept.new))
     return earlier
+
+
+def _check_makers(earlier: Cache, provenance: Provenance) -> None:
+    """Raise CacheMismatchError where rows to come would be made otherwise than those that are there."""
+    inside = {"provider": earlier.provider} | {name: earlier.versions.get(name) for name in MAKERS}
+    asked = {"provider": provenance.provider} | {name: provenance.versions.get(name) for name in MAKERS}
+    for what, value in inside.items():
+        if value != asked[what]:
+            step = f"run with {value} again, or {STEP}"
+            raise CacheMismatchError(earlier.path, what=what, inside=value, asked=asked[what], step=step)
 
 
 @dataclass(frozen=True)

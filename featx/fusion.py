@@ -24,15 +24,9 @@ def fuse_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
 
 
 def _fuse(left: FeatureTable, right: FeatureTable) -> FeatureTable:
-    failed = np.union1d(left.failed, right.failed)
-    for table, other in ((left, right), (right, left)):
-        lacking = np.setdiff1d(table.names, np.union1d(other.names, failed))
-        if len(lacking):
-            raise TableError(
-                f"{label_of(other)} lacks {len(lacking)} images of {label_of(table)}, such as {lacking[0].decode()}; "
-                "extract the same image set with both backbones"
-            )
-    kept = np.flatnonzero(~np.isin(left.names, failed))
+    _check_images(left, right)
+    fallen = np.isin(left.names, _failed_names(right))
+    kept = np.flatnonzero(~fallen)
     order = np.argsort(right.names)
     twin = order[np.searchsorted(right.names, left.names[kept], sorter=order)]
     _check_labels(left, kept, right, twin)
@@ -41,9 +35,23 @@ def _fuse(left: FeatureTable, right: FeatureTable) -> FeatureTable:
         select_rows(left, kept),
         features=np.hstack([left.features[kept], right.features[twin]]),
         sources=(*left.sources, *(replace(s, start=s.start + width, stop=s.stop + width) for s in right.sources)),
-        failed=failed,
+        failed={**left.failed, **{int(left.positions[row]): left.name(int(row)) for row in np.flatnonzero(fallen)}},
         digest=hash_settings({"fused": [left.digest, right.digest]}),
     )
+
+
+def _failed_names(table: FeatureTable) -> NDArray[np.bytes_]:
+    return np.array([name.encode() for name in table.failed.values()], np.bytes_)
+
+
+def _check_images(left: FeatureTable, right: FeatureTable) -> None:
+    for table, other in ((left, right), (right, left)):
+        lacking = np.setdiff1d(table.names, np.concatenate([other.names, _failed_names(other)]))
+        if len(lacking):
+            raise TableError(
+                f"{label_of(other)} lacks {len(lacking)} images of {label_of(table)}, such as {lacking[0].decode()}; "
+                "extract the same image set with both backbones"
+            )
 
 
 def _check_labels(left: FeatureTable, kept: NDArray[np.int64], right: FeatureTable, twin: NDArray[np.int64]) -> None:
@@ -77,6 +85,7 @@ def select_rows(table: FeatureTable, rows: NDArray[np.int64]) -> FeatureTable:
         features=table.features[rows],
         names=table.names[rows],
         labels=table.labels[rows],
+        positions=table.positions[rows],
         splits=take(table.splits),
         groups=take(table.groups),
         weights=take(table.weights),

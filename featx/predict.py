@@ -54,13 +54,13 @@ def predict_images(
 
 
 def predict_tables(head: Head, tables: Sequence[FeatureTable]) -> Iterator[Prediction]:
-    """A prediction for every image of the caches, those without a feature last. Raises HeadError, TableError."""
+    """A prediction for every image of the caches, in the order of the first. Raises HeadError, TableError."""
     table = fuse_tables(tables)
     head.check(table.sources)
     names = [table.name(row) for row in range(len(table))]
-    yield from _predict(head, table.features, names, [None] * len(names))
-    for name in table.failed:
-        yield Prediction(bytes(name).decode(), None, None, "the image failed when its features were extracted")
+    made = dict(zip(table.positions, _predict(head, table.features, names, [None] * len(names)), strict=True))
+    for position in sorted([*made, *table.failed]):
+        yield made.get(position) or Prediction(table.failed[position], None, None, "has no feature in the cache")
 
 
 def _find_backbone(head: Head, source: Source, models: Path | None) -> Backbone:

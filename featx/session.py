@@ -72,13 +72,10 @@ def _run(session: "onnxruntime.InferenceSession", backbone: Backbone, pixels: ND
 
 
 def _open(model: bytes, device: Device, threads: int, *, name: str) -> "tuple[onnxruntime.InferenceSession, str]":
-    problem = None if device == "cpu" else cuda_problem()
-    if device == "cuda" and problem:
-        raise DeviceError(f"--device cuda was asked for, but {problem}")
     if device == "auto":
-        device = "cpu" if problem else "cuda"
-        if problem and gpus():
-            logger.warning("running on the CPU although there is a GPU: %s", problem)
+        device = _choose_device()
+    elif device == "cuda" and (problem := cuda_problem()):
+        raise DeviceError(f"--device cuda was asked for, but {problem}")
     session = _new_session(model, device, threads, name=name)
     provider = str(session.get_providers()[0])
     if provider != PROVIDERS[device]:
@@ -86,6 +83,16 @@ def _open(model: bytes, device: Device, threads: int, *, name: str) -> "tuple[on
             f"the session was to run on {device} but got {provider}; `featx doctor` tells what is missing"
         )
     return session, provider
+
+
+def _choose_device() -> Device:
+    """CUDA where there is a GPU that a session can get; what keeps it from one that is there is told."""
+    if not gpus():
+        return "cpu"
+    if problem := cuda_problem():
+        logger.warning("running on the CPU although there is a GPU: %s", problem)
+        return "cpu"
+    return "cuda"
 
 
 def _new_session(model: bytes, device: str, threads: int, *, name: str) -> "onnxruntime.InferenceSession":

@@ -24,9 +24,18 @@ def make_table(
     features = (means[labels] + rng.normal(size=(len(labels), dim))).astype(np.float32)
     names = np.array([f"image{row:05}.png".encode() for row in range(len(labels))])
     classes = tuple(f"class{index}" for index in range(len(counts)))
-    nobody = np.array([], "S1")
     return FeatureTable(
-        features, names, classes, labels, None, None, None, (make_source(name, dim),), nobody, f"{name}{seed}"
+        features,
+        names,
+        classes,
+        labels,
+        None,
+        None,
+        None,
+        (make_source(name, dim),),
+        np.arange(len(labels)),
+        {},
+        f"{name}{seed}",
     )
 
 

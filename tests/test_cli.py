@@ -227,6 +227,18 @@ def test_predict_on_a_cache_says_what_it_says_on_the_images(featx: Featx, made: 
     assert len(on_cache) == 25
 
 
+def test_predict_on_a_cache_keeps_failed_images_in_their_place(
+    featx: Featx, make_folder: Callable[..., Path], made: Made, tmp_path: Path
+) -> None:
+    fresh = make_folder((4, 4), name="fresh")
+    (fresh / "class0" / "0001.png").write_text("no image")
+    into = tmp_path / "fresh.h5"
+    featx("extract", fresh, "--backbone=tiny", "--models", made.models, "--into", into, "--max-failed", "1")
+    rows = list(csv.DictReader(io.StringIO(featx("predict", made.head, into, "--max-failed", "1").out)))
+    assert [row["name"] for row in rows] == [f"class{c}/{n:04}.png" for c in (0, 1) for n in range(4)]
+    assert [bool(row["failed"]) for row in rows] == [False, True] + [False] * 6
+
+
 def test_predict_exits_with_3_when_too_many_fail(featx: Featx, make_folder: Callable[..., Path], made: Made) -> None:
     fresh = make_folder((3, 3), name="fresh")
     (fresh / "class0" / "0000.png").write_bytes(b"")

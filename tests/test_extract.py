@@ -24,6 +24,7 @@ from featx.decode import decode_image
 from featx.errors import CacheError, CacheMismatchError, Failure
 from featx.extract import ExtractionSummary, Progress, extract_features
 from featx.images import ImageSet, list_images
+from featx.provenance import versions
 from featx.session import FeatureSession, open_session
 from featx.settings import Settings
 
@@ -334,6 +335,18 @@ def test_rows_of_two_providers_are_not_mixed(make_folder: Callable[..., Path], t
         patch.setattr("featx.extract.open_session", on_cuda)
         with pytest.raises(CacheMismatchError, match="provider is CPUExecutionProvider in the cache"):
             extract(images, tiny, tmp_path / "c.h5")
+
+
+def test_rows_of_two_versions_of_pillow_are_not_mixed(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = list_images(make_folder())
+    monkeypatch.setattr("featx.extract.versions", lambda: versions() | {"pillow": "1.0"})
+    with pytest.raises(StoppedError):
+        extract(images, tiny, tmp_path / "c.h5", report=stop_after(1))
+    monkeypatch.undo()
+    with pytest.raises(CacheMismatchError, match=r"pillow is 1\.0 in the cache but .* run with 1\.0 again"):
+        extract(images, tiny, tmp_path / "c.h5")
 
 
 def test_garbage_left_as_partial_is_refused_and_given_up_only_when_told(

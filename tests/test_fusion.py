@@ -37,10 +37,11 @@ def test_three_tables_keep_their_columns_apart() -> None:
 
 def test_an_image_that_failed_in_one_table_is_left_out_of_both() -> None:
     left = make_table()
-    right = replace(select_rows(make_table(name="other"), np.arange(1, 80)), failed=left.names[:1])
+    right = replace(select_rows(make_table(name="other"), np.arange(1, 80)), failed={0: "image00000.png"})
     fused = fuse_tables([left, right])
     assert len(fused) == 79
-    assert fused.failed.tolist() == [b"image00000.png"]
+    assert fused.failed == {0: "image00000.png"}
+    assert fused.positions[0] == 1
     assert fused.name(0) == "image00001.png"
 
 

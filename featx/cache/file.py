@@ -91,6 +91,11 @@ class Cache:
         """The execution provider that made the features."""
         return str(self.attributes["provider"])
 
+    @cached_property
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages that made the features."""
+        return json.loads(self.attributes["versions"])  # type: ignore[no-any-return]
+
     @property
     def output(self) -> str:
         """The name of the output that holds the feature."""

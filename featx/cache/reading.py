@@ -1,6 +1,5 @@
 """The feature file read: verified row by row, summed up, and handed to the heads as a table."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +50,10 @@ class FeatureTable:
     groups: NDArray[np.bytes_] | None
     weights: NDArray[np.float32] | None
     sources: tuple[Source, ...]
-    failed: NDArray[np.bytes_]
-    """Names of the images that have no feature and so no row here."""
+    positions: NDArray[np.int64]
+    """(n,): where each row's image stands in the image set."""
+    failed: Mapping[int, str]
+    """Position and name of the images that have no feature and so no row here."""
     digest: str
     """sha256 over the backbone, the image set and the checksums of all rows: what the table was read from."""
 
@@ -90,7 +91,8 @@ def read_features(path: Path | str) -> FeatureTable:
         column("images/group"),
         column("images/weight"),
         (Source(cache.backbone, cache.provider, cache.card, 0, features.shape[1]),),
-        np.asarray(cache["images/name"][cache.status != DONE]),
+        kept,
+        {int(row): bytes(cache["images/name"][row]).decode() for row in np.flatnonzero(cache.status != DONE)},
         hash_settings(
             {key: cache.attributes[key] for key in ("backbone", "image_set")}
             | {"rows": hash_columns([cache["checksums"]])}
@@ -137,8 +139,7 @@ def describe_cache(path: Path | str) -> CacheInfo:
         classes={name: int(np.sum(labels == index)) for index, name in enumerate(cache.classes)},
         failures={Failure(code).text: int(count) for code, count in zip(codes, counts, strict=True)},
         card=cache.card,
-        provenance={key: cache.attributes.get(key) for key in MADE}
-        | {"versions": json.loads(cache.attributes["versions"])},
+        provenance={key: cache.attributes.get(key) for key in MADE} | {"versions": cache.versions},
     )
 
 
