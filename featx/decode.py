@@ -1,7 +1,7 @@
 """The bytes of one image in; uint8 pixels as the card wants them out."""
 
 import io
-import struct
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,10 +53,7 @@ def decode_image(data: bytes, card: Card, *, max_pixels: int = DEFAULTS.max_pixe
     """
     if not data:
         raise DecodeError(Failure.EMPTY)
-    try:
-        image = _open(data)
-    except Image.DecompressionBombError as error:
-        raise DecodeError(Failure.TOO_MANY_PIXELS, _one_line(error)) from error
+    image = _open(data)
     _check_pixels(image.size, max_pixels, when="as stored")
     try:
         image.load()
@@ -76,23 +73,25 @@ def decode_image(data: bytes, card: Card, *, max_pixels: int = DEFAULTS.max_pixe
 
 def _open(data: bytes) -> Image.Image:
     """Find the reader as Image.open does, but without its pixel check, which only warns and is the same for all."""
-    damage = None
-    for name in FORMATS:
-        if name not in Image.OPEN:
+    damage: Exception | None = None
+    for factory, accept in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
+        if not _accepts(accept, data[:16]):
             continue
-        factory, accept = Image.OPEN[name]
         try:
-            if accept is None or accept(data[:16]) is True:
-                return factory(io.BytesIO(data), "")
-        except (SyntaxError, IndexError, TypeError, struct.error) as error:
+            return factory(io.BytesIO(data), "")
+        except Image.DecompressionBombError as error:
+            raise DecodeError(Failure.TOO_MANY_PIXELS, _one_line(error)) from error
+        except Exception as error:  # noqa: BLE001 - a reader raises whatever it stumbled over
             damage = error
-        except Image.DecompressionBombError:
-            raise
-        except Exception as error:
-            raise DecodeError(Failure.DAMAGED, _one_line(error)) from error
-    if damage:
-        raise DecodeError(Failure.DAMAGED, _one_line(damage)) from damage
-    raise DecodeError(Failure.NOT_AN_IMAGE)
+    raise DecodeError(Failure.DAMAGED, _one_line(damage)) if damage else DecodeError(Failure.NOT_AN_IMAGE)
+
+
+def _accepts(accept: Callable[[bytes], bool | str] | None, prefix: bytes) -> bool:
+    """Whether the reader knows the first bytes for its own; a string says that it would, were it installed."""
+    try:
+        return accept is None or accept(prefix) is True
+    except IndexError:  # fewer bytes than the reader looks at
+        return False
 
 
 def _turn_upright(plain: Image.Image, image: Image.Image) -> Image.Image:
