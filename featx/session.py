@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 GPU_EXTRA = "pip uninstall -y onnxruntime; pip install 'featx[gpu]'"
-NO_GPU = "nvidia-smi lists no GPU; install the NVIDIA driver, or use --device cpu"
+NO_GPU = "there is no GPU with a working driver (libcuda, nvidia-smi); install the NVIDIA driver, or use --device cpu"
+DRIVER_LIBRARY = "libcuda.so"
 CUDA_LIBRARY = "libonnxruntime_providers_cuda.so"
 CPU_EXTRA = "pip install 'featx[cpu]'"
 
@@ -132,11 +133,12 @@ def cuda_problem() -> str | None:
     with redirect_stdout(None), redirect_stderr(None):
         ort.preload_dlls()  # finds the libraries of the nvidia packages; what it prints, the next lines tell better
     folder = Path(ort.__file__).parent / "capi"
-    if missing := _unloadable(folder / "libonnxruntime_providers_shared.so") or _unloadable(folder / CUDA_LIBRARY):
-        return (
-            f"{missing}; the extra brings it: pip install --upgrade 'featx[gpu]'{'' if gpus() else '; and ' + NO_GPU}"
+    missing = _unloadable(folder / "libonnxruntime_providers_shared.so") or _unloadable(folder / CUDA_LIBRARY)
+    if missing and DRIVER_LIBRARY not in missing:
+        return f"{missing}; the extra brings it: pip install --upgrade 'featx[gpu]'" + (
+            "" if gpus() else f"; and {NO_GPU}"
         )
-    return None if gpus() else NO_GPU
+    return None if gpus() and not missing else NO_GPU
 
 
 def _unloadable(library: Path) -> str | None:
