@@ -111,6 +111,22 @@ def test_features_that_are_not_finite_fail_their_row_alone(
     assert summary.failures == (("class0/black.png", Failure.NOT_FINITE.text),)
 
 
+def test_a_feature_may_be_called_as_exporters_call_tensors(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
+) -> None:
+    import onnx
+
+    model = onnx.load(str(tiny.backbone.path))
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["/head//pool/Flatten_output_0" if name == "features" else name for name in names]
+    onnx.save(model, str(tiny.backbone.path))
+    card = replace(tiny.backbone.card, feature="/head//pool/Flatten_output_0")
+    extract(list_images(make_folder()), replace(tiny, backbone=replace(tiny.backbone, card=card)), tmp_path / "c.h5")
+    assert read_features(tmp_path / "c.h5").features.shape == (24, 8)
+    assert verify_cache(tmp_path / "c.h5") == []
+
+
 def make_logarithmic(path: Path) -> None:
     """Let the model end in logarithms, which are infinite where the picture is black."""
     import onnx

@@ -97,9 +97,9 @@ class Cache:
         return json.loads(self.attributes["versions"])  # type: ignore[no-any-return]
 
     @property
-    def output(self) -> str:
-        """The name of the output that holds the feature."""
-        return str(self.card["feature"])
+    def feature(self) -> str:
+        """Path of the dataset that holds the feature."""
+        return feature_path(self.card["feature"])
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class Cache:
 
     def checksums(self, rows: slice) -> NDArray[np.uint32]:
         """The checksums that these rows should have, computed from what is in the file."""
-        return checksums(self[f"features/{self.output}"][rows], self["images/fingerprint"][rows], self.status[rows])
+        return checksums(self[self.feature][rows], self["images/fingerprint"][rows], self.status[rows])
 
     def intact(self) -> NDArray[np.bool_]:
         """(N,): which acknowledged rows carry the checksum of their contents."""
@@ -134,6 +134,11 @@ def checksums(
     parts = zip(np.ascontiguousarray(features), fingerprint, status, strict=True)
     crcs = [zlib.crc32(bytes((code,)), zlib.crc32(print_.data, zlib.crc32(row.data))) for row, print_, code in parts]
     return np.array(crcs, np.uint32)
+
+
+def feature_path(output: str) -> str:
+    """Path of an output's dataset; a tensor's name may hold slashes, also leading and doubled, which HDF5 drops."""
+    return "/".join(["features", *filter(None, output.split("/"))])
 
 
 def partial_path(path: Path) -> Path:
@@ -229,7 +234,7 @@ def _faults(cache: Cache) -> Iterator[str]:
         yield f"not a featx cache (no attribute format = {FORMAT!r}); name a file made by `featx extract`"
     if missing := ({*REQUIRED} - set(fields)) | (ATTRIBUTES - set(attributes)):
         yield f"{', '.join(sorted(missing))} missing; {again}"
-    feature = f"features/{cache.output}"
+    feature = cache.feature
     if feature not in fields:
         yield f"{feature} missing, the output of its card; {again}"
     rows = fields[feature].shape[0]

@@ -80,7 +80,7 @@ def read_features(path: Path | str) -> FeatureTable:
         values = cache.get(name)
         return values if values is None or whole else values[kept]
 
-    features = cache[f"features/{cache.output}"]
+    features = cache[cache.feature]
     labels = column("images/label")
     return FeatureTable(
         features if whole else features[kept],

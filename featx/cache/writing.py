@@ -33,6 +33,7 @@ from featx.cache.file import (
     Cache,
     Field,
     checksums,
+    feature_path,
     locate,
     metadata_crc,
     open_cache,
@@ -169,7 +170,7 @@ def _describe(file: h5py.File, images: "ImageSet", provenance: Provenance) -> No
     file.attrs.create("sealed", STAMP, dtype=h5py.string_dtype("utf-8", len(STAMP)))
     rows = len(images.names)
     for name, (shape, dtype) in {
-        f"features/{provenance.card['feature']}": ((rows, provenance.card["dim"]), np.float32),
+        feature_path(provenance.card["feature"]): ((rows, provenance.card["dim"]), np.float32),
         "status": ((rows,), np.uint8),
         "checksums": ((rows,), np.uint32),
         "images/fingerprint": ((rows, 16), np.uint8),
@@ -277,7 +278,7 @@ class CacheWriter:
 
     def append(self, rows: Rows) -> None:
         """Write these rows; they are acknowledged within about SYNC_SECONDS. Raises CacheError."""
-        self._write(f"features/{self._cache.output}", rows.rows, rows.features)
+        self._write(self._cache.feature, rows.rows, rows.features)
         self._write("images/fingerprint", rows.rows, rows.fingerprint)
         self._write("images/stat", rows.rows, rows.stat)
         self._write("checksums", rows.rows, checksums(rows.features, rows.fingerprint, rows.status))
@@ -331,7 +332,7 @@ def _copy(kept: Kept, into: Cache) -> None:
         for start in range(0, len(kept.old), BLOCK):
             block = slice(start, start + BLOCK)
             take = kept.old[block]
-            features, status = source[f"features/{source.output}"][take], source.status[take]
+            features, status = source[source.feature][take], source.status[take]
             writer.append(
                 Rows(kept.new[block], features, status, source["images/fingerprint"][take], source["images/stat"][take])
             )
