@@ -29,14 +29,24 @@ class Split:
 def split_table(table: FeatureTable, *, seed: int = 0) -> Split:
     """The image set's own split where it has one, else a stratified quarter held out, groups kept together.
 
-    Only labelled rows take part; validation rows of an official split are trained on. Raises TableError where there are
-    fewer than two classes, or a class is too small to be trained on and tested.
+    Only rows with a label and a weight above 0 take part; validation rows of an official split are trained on. Raises
+    TableError where there are fewer than two classes, or a class is too small to be trained on and tested.
     """
-    rows = np.flatnonzero(table.labels >= 0)
+    rows = _taking_part(table)
     _check_classes(table, rows)
     split = _official(table, rows) if table.splits is not None else _hold_out(table, rows, seed)
     _check_sides(table, split)
     return split
+
+
+def _taking_part(table: FeatureTable) -> Rows:
+    rows = np.flatnonzero(table.labels >= 0)
+    if table.weights is None:
+        return rows
+    weighty = rows[table.weights[rows] > 0]
+    if len(gone := np.setdiff1d(table.labels[rows], table.labels[weighty])):
+        raise TableError(f"all images of class {table.classes[gone[0]]!r} have weight 0; give some of them a weight")
+    return weighty
 
 
 def _official(table: FeatureTable, rows: Rows) -> Split:

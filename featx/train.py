@@ -66,10 +66,6 @@ def _sample(table: FeatureTable, rows: Rows) -> Sample:
     if not np.isfinite(sample.features).all():
         bad = rows[~np.isfinite(sample.features).all(axis=1)][0]
         raise TableError(f"the features of {table.name(int(bad))} are NaN or infinite; run `featx cache verify`")
-    if sample.weights is not None and not np.all(
-        np.bincount(sample.labels, sample.weights)[np.unique(sample.labels)] > 0
-    ):
-        raise TableError("all training images of a class have weight 0; give some of them a weight")
     return sample
 
 

@@ -67,6 +67,19 @@ def test_a_small_class_lowers_the_number_of_folds() -> None:
     assert len(make_folds(table, split_table(table).train)) == 3
 
 
+def test_images_of_weight_0_take_no_part() -> None:
+    table = make_table()
+    weights = np.where(np.arange(80) % 5 == 0, 0, 1).astype(np.float32)
+    split = split_table(replace(table, weights=weights))
+    assert np.all(weights[np.concatenate([split.train, split.test])] == 1)
+
+
+def test_a_class_of_weight_0_is_named() -> None:
+    table = make_table()
+    with pytest.raises(TableError, match="all images of class 'class1' have weight 0"):
+        split_table(replace(table, weights=(table.labels == 0).astype(np.float32)))
+
+
 def test_a_class_with_one_image_is_named() -> None:
     with pytest.raises(TableError, match="class 'class1' has one image"):
         split_table(make_table((40, 1)))

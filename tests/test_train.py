@@ -104,12 +104,6 @@ def test_weights_count_in_fitting(name: str) -> None:
     assert head.predict_probabilities(table.features)[:, 0].mean() > 0.9
 
 
-def test_classes_whose_weights_are_all_zero_are_refused() -> None:
-    table = make_table()
-    with pytest.raises(TableError, match="weight 0"):
-        train_head(replace(table, weights=(table.labels == 0).astype(np.float32)), "logreg", jobs=1)
-
-
 def test_features_that_are_not_finite_are_refused_and_the_image_named() -> None:
     table = make_table()
     features = table.features.copy()
