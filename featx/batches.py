@@ -142,6 +142,8 @@ class _Loader:
             missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
             failure = Failure.MISSING if missing else Failure.UNREADABLE
             self._fail(batch, slot, DecodeError(failure, error.strerror or type(error).__name__))
+        except MemoryError:
+            self._fail(batch, slot, DecodeError(Failure.NO_MEMORY))
         except DecodeError as error:
             self._fail(batch, slot, error)
 

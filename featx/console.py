@@ -1,5 +1,6 @@
 """What people see: progress on standard error, results on standard output."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,18 +16,22 @@ from featx.extract import Progress as Extracted
 from featx.report import COLUMNS, measured_how, table_row
 from featx.results import Result
 
+WIDTH = 120
+"""Columns where standard output is no terminal."""
 SECONDS_BETWEEN_LINES = 15.0
 """How often progress is told where standard error is no terminal."""
 
 
 def out() -> Console:
     """Standard output, without colours of our own choosing in what is piped on."""
-    return Console(highlight=False, soft_wrap=True)
+    return Console(
+        highlight=False, soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120
+    )
 
 
 def err() -> Console:
     """Standard error."""
-    return Console(stderr=True, highlight=False, soft_wrap=True)
+    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 @contextmanager
@@ -35,8 +40,11 @@ def progress_bar(*, quiet: bool) -> Iterator[Callable[[Extracted], None]]:
     if quiet:
         yield lambda extracted: None
     elif err().is_terminal:
-        with _bar() as bar:
-            yield _BarReport(bar)
+        bar = _BarReport()
+        try:
+            yield bar
+        finally:
+            bar.stop()
     else:
         yield _LineReport()
 
@@ -63,14 +71,22 @@ class _Rate:
 
 
 class _BarReport:
-    def __init__(self, bar: Progress) -> None:
-        self._bar, self._rate = bar, _Rate()
-        self._task = bar.add_task("reading the first images", total=None, rate=0.0)
+    """A bar that appears with the first report: a run with nothing to do shows none."""
+
+    def __init__(self) -> None:
+        self._bar, self._rate = _bar(), _Rate()
+        self._task = self._bar.add_task("", total=None, rate=0.0)
 
     def __call__(self, extracted: Extracted) -> None:
+        self._bar.start()
         failed = f", {extracted.failed} failed" if extracted.failed else ""
         rate, note = self._rate(extracted.finished), f"bound by {extracted.bound_by}{failed}"
         self._bar.update(self._task, completed=extracted.finished, total=extracted.total, rate=rate, description=note)
+
+    def stop(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar.live.is_started:
+            self._bar.stop()
 
 
 class _LineReport:
@@ -103,7 +119,7 @@ def print_extraction(summary: ExtractionSummary, *, to: Console) -> None:
 def print_failures(summary: ExtractionSummary, *, most: int | None) -> None:
     """Every image that failed and why, on standard error; at most so many."""
     for name, reason in summary.failures[:most]:
-        err().print(f"  failed: {name}: {reason}", markup=False)
+        err().print(f"  failed: {name}: {reason}")
     if most is not None and len(summary.failures) > most:
         err().print(f"  … and {len(summary.failures) - most} more; --json lists all")
 
@@ -117,7 +133,7 @@ def print_results(results: Sequence[Result], *, to: Console) -> None:
         table.add_row(*(cell.replace(", ", "\n") for cell in table_row(result)))
     to.print(table)
     for line in measured_how(results):
-        to.print(line, markup=False)
+        to.print(line)
 
 
 def print_metrics(metrics: HeadMetrics, *, to: Console) -> None:

@@ -77,6 +77,10 @@ def run_demo(
     Raises DemoError where the images are not installed.
     """
     files = DemoFiles(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DemoError(f"{folder}: cannot be made ({error.strerror}); choose another --into") from error
     images = list_cells(files.manifest)
     announce(f"{len(images)} images of solar cells, classes {', '.join(images.classes)}")
     extraction = extract_features(images, load_backbone(BACKBONE), into=files.cache, settings=settings, report=report)
@@ -95,7 +99,6 @@ def list_cells(manifest: Path) -> ImageSet:
     """Write the cells' manifest into the demo's folder and list it."""
     data = _find_data()
     lines = [line.split() for line in (data / "labels.csv").read_text(encoding="utf-8").splitlines() if line.strip()]
-    manifest.parent.mkdir(parents=True, exist_ok=True)
     with manifest.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(("path", "label"))

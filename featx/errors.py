@@ -50,6 +50,11 @@ _REASONS = {
 }
 
 
+def failure_text(code: int) -> str:
+    """The reason of a status above 1 in words, also of a code that this version does not know."""
+    return Failure(code).text if code in set(Failure) else f"for an unknown reason, code {code}"
+
+
 class FeatxError(Exception):
     """Anything that featx can tell in one line; the command line exits with 1."""
 

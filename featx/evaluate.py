@@ -9,6 +9,7 @@ from sklearn.metrics import confusion_matrix, log_loss, precision_recall_fscore_
 from featx.cache import FeatureTable
 from featx.errors import TableError
 from featx.heads import Head
+from featx.splits import check_any
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -55,6 +56,7 @@ def evaluate_head(
     """
     head.check(table.sources)
     rows = np.flatnonzero(table.labels >= 0) if rows is None else rows
+    check_any(table)
     if not len(rows):
         raise TableError("no image has a label to compare with; extract from class folders or a manifest with labels")
     truth = _positions(head, table, rows)
@@ -91,7 +93,7 @@ def _measure(
     )
     confusion = confusion_matrix(truth, guess, labels=columns)
     counts, shares = np.bincount(truth, minlength=len(columns)), np.bincount(truth, weights, len(columns))
-    seen, met = counts > 0, (counts > 0) | (confusion.sum(axis=0) > 0)
+    seen, met = shares > 0, (shares > 0) | (np.bincount(guess, weights, len(columns)) > 0)
     return HeadMetrics(
         n=len(truth),
         accuracy=float(np.average(correct, weights=weights)),

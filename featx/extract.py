@@ -1,10 +1,13 @@
 """images -> batches -> session -> cache, each stage timed; only what is missing is computed."""
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +25,13 @@ from featx.cache import (
     Provenance,
     Rows,
     create_partial,
+    is_cache,
     locked,
     open_cache,
     partial_path,
     seal,
 )
-from featx.errors import CacheMismatchError, Failure
+from featx.errors import CacheError, CacheMismatchError, Failure, failure_text
 from featx.images import ImageSet, fingerprint
 from featx.provenance import processor, usable_cores, versions
 from featx.session import FeatureSession, gpus, open_session
@@ -36,6 +40,8 @@ from featx.settings import DEFAULTS, Settings
 WRITES_AHEAD = 4
 MAKERS = ("onnxruntime", "onnxruntime-gpu", "pillow")
 """Packages whose version may change a feature's last bits: rows of two versions are not mixed in one cache."""
+logger = logging.getLogger(__name__)
+
 STEP = "choose another --into, or give up what is there with --overwrite"
 
 
@@ -120,14 +126,18 @@ def extract_features(
     Raises CacheMismatchError where `into` holds something else and `overwrite` is not given, CacheError where it cannot
     be written, DeviceError and InferenceError from the session. Whatever ends it, acknowledged rows stay.
     """
-    start, into = time.perf_counter(), Path(into)
+    start, into = time.perf_counter(), Path(into).resolve() if Path(into).is_symlink() else Path(into)
     with locked(into):
+        _check_target(into)
         kept = _keep(None if overwrite else _find_earlier(into, backbone), images, retry_failed=retry_failed)
         if kept and kept.source.sealed and len(kept.new) == len(images) and _same_set(kept.source, images):
             return _summarise(kept.source, images, StageClock(), {}, reused=len(images), start=start)
         session = open_session(backbone, device=settings.device)
         cache = _prepare(into, images, kept, _provenance(backbone, session, settings))
         run = _Run(images, backbone, session, settings, report)
+        logger.info(
+            "%s on %s, %d rows kept of %d", backbone.name, session.provider, len(kept.new) if kept else 0, len(images)
+        )
         run.fill(cache)
         reused = len(kept.new) if kept else 0
         return _summarise(seal(into), images, run.clock, run.details, reused=reused, start=start)
@@ -147,7 +157,7 @@ def stream_features(
         images,
         backbone.card,
         rows=rows,
-        size=settings.batch_size,
+        size=min(settings.batch_size, len(images)),
         workers=settings.workers or usable_cores(),
         max_pixels=settings.max_pixels,
         clock=clock,
@@ -173,12 +183,27 @@ def _judge(batch: Batch, features: NDArray[np.float32]) -> FeatureBatch:
 
 def _find_earlier(into: Path, backbone: Backbone) -> Cache | None:
     """What an earlier run left: unfinished before complete, since the unfinished one began with what was complete."""
-    found = [path for path in (partial_path(into), into) if path.exists()]
-    if not found:
-        return None
-    cache = open_cache(found[0])
-    check_backbone(cache, backbone)
-    return cache
+    for path in (partial_path(into), into):
+        if path.exists() and ((cache := _open_earlier(path)).sealed or np.any(cache.status != PENDING)):
+            check_backbone(cache, backbone)
+            return cache
+    return None
+
+
+def _open_earlier(path: Path) -> Cache:
+    try:
+        return open_cache(path)
+    except CacheError as error:
+        reason = str(error).removeprefix(f"{path}: ").partition("; ")[0]
+        raise CacheError(
+            f"{path}: cannot be gone on from ({reason}); delete it, or give it up with --overwrite"
+        ) from error
+
+
+def _check_target(into: Path) -> None:
+    """Raise CacheError where `into` is a file of another kind: not even --overwrite gives that up."""
+    if into.exists() and not is_cache(into):
+        raise CacheError(f"{into}: is there and is no featx cache; choose another --into, or delete it")
 
 
 def check_backbone(cache: Cache, backbone: Backbone) -> None:
@@ -193,31 +218,67 @@ def check_backbone(cache: Cache, backbone: Backbone) -> None:
 
 
 def _same_set(cache: Cache, images: ImageSet) -> bool:
-    return bool(cache.attributes["image_set"] == images.hash)
+    return cache.image_set() == images.hash
 
 
 def _keep(earlier: Cache | None, images: ImageSet, *, retry_failed: bool) -> Kept | None:
     """The rows of the earlier cache whose features still hold: acknowledged, intact, of images that did not change."""
     if earlier is None:
         return None
+    usable = earlier.intact() & ((earlier.status == DONE) | (not retry_failed))
     names = np.asarray(earlier["images/name"])
     order = np.argsort(names)
     old = order[np.minimum(np.searchsorted(names, images.names, sorter=order), len(names) - 1)]
-    usable = earlier.intact() & ((earlier.status == DONE) | (not retry_failed))
-    new = np.flatnonzero((names[old] == images.names) & usable[old])
-    new = new[[_unchanged(images, int(row), earlier, int(old[row])) for row in new]] if len(new) else new
-    return Kept(earlier, old[new], new)
+    same_name = names[old] == images.names
+    by_name = [(int(old[row]), int(row)) for row in np.flatnonzero(same_name & usable[old])]
+    pairs = [pair for pair in by_name if _unchanged(images, pair[1], earlier, pair[0])]
+    orphans = np.setdiff1d(np.flatnonzero(usable & (earlier.status == DONE)), old[same_name])
+    pairs += _find_renamed(images, np.flatnonzero(~same_name), earlier, orphans)
+    table = np.array(sorted(pairs, key=itemgetter(1)), np.int64).reshape(-1, 2)
+    return Kept(earlier, table[:, 0], table[:, 1], _stats(images, table, earlier))
 
 
 def _unchanged(images: ImageSet, row: int, earlier: Cache, old: int) -> bool:
-    """Whether the image's bytes are those of the earlier run: by size and time, and where these differ, by content."""
+    """Whether the image's bytes are those of the earlier run: by size and time, and where these differ, by content.
+
+    An image that cannot be read now keeps the row that it had: what is extracted is not lost to a disk that is away.
+    """
     known, stat = earlier["images/fingerprint"][old], earlier["images/stat"][old]
     try:
         if known.any() and images.stat(row) == tuple(stat):
             return True
         return fingerprint(images.read(row)) == bytes(known)
     except OSError:
-        return int(earlier.status[old]) in (Failure.MISSING, Failure.UNREADABLE)
+        return True
+
+
+def _find_renamed(
+    images: ImageSet, rows: NDArray[np.int64], earlier: Cache, orphans: NDArray[np.int64]
+) -> list[tuple[int, int]]:
+    """Pairs (earlier row, new row) of images that have another name now and the same bytes."""
+    by_content = {bytes(earlier["images/fingerprint"][old]): int(old) for old in orphans}
+    pairs = []
+    for row in rows if by_content else ():
+        with suppress(OSError):
+            images.stat(int(row))
+            if (old := by_content.get(fingerprint(images.read(int(row))))) is not None:
+                pairs.append((old, int(row)))
+    return pairs
+
+
+def _stats(images: ImageSet, pairs: NDArray[np.int64], earlier: Cache) -> NDArray[np.int64]:
+    """What is known now of the files of the kept rows; of those that cannot be reached, what was known."""
+    stats, unreachable = np.asarray(earlier["images/stat"])[pairs[:, 0]], 0
+    for place, row in enumerate(pairs[:, 1]):
+        try:
+            stats[place] = images.stat(int(row))
+        except OSError:
+            unreachable += 1
+    if unreachable:
+        logger.warning(
+            "%d images cannot be reached now; they keep the rows that they had in %s", unreachable, earlier.path
+        )
+    return stats
 
 
 def _provenance(backbone: Backbone, session: FeatureSession, settings: Settings) -> Provenance:
@@ -303,7 +364,7 @@ def _summarise(
 ) -> ExtractionSummary:
     status = cache.status
     failed = np.flatnonzero(status != DONE)
-    reasons = {int(row): details.get(int(row), Failure(int(status[row])).text) for row in failed}
+    reasons = {int(row): details.get(int(row), failure_text(int(status[row]))) for row in failed}
     return ExtractionSummary(
         cache=str(cache.path),
         backbone=cache.card["name"],

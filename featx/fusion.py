@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache import FeatureTable
+from featx.cache import FailedImage, FeatureTable
 from featx.errors import TableError
 from featx.provenance import hash_settings
 
@@ -30,18 +30,25 @@ def _fuse(left: FeatureTable, right: FeatureTable) -> FeatureTable:
     order = np.argsort(right.names)
     twin = order[np.searchsorted(right.names, left.names[kept], sorter=order)]
     _check_labels(left, kept, right, twin)
+    _check_columns(left, kept, right, twin)
     width = left.features.shape[1]
     return replace(
         select_rows(left, kept),
         features=np.hstack([left.features[kept], right.features[twin]]),
         sources=(*left.sources, *(replace(s, start=s.start + width, stop=s.stop + width) for s in right.sources)),
-        failed={**left.failed, **{int(left.positions[row]): left.name(int(row)) for row in np.flatnonzero(fallen)}},
+        failed={**left.failed, **_fallen(left, right, np.flatnonzero(fallen))},
         digest=hash_settings({"fused": [left.digest, right.digest]}),
     )
 
 
 def _failed_names(table: FeatureTable) -> NDArray[np.bytes_]:
-    return np.array([name.encode() for name in table.failed.values()], np.bytes_)
+    return np.array([image.name.encode() for image in table.failed.values()], np.bytes_)
+
+
+def _fallen(left: FeatureTable, right: FeatureTable, rows: NDArray[np.int64]) -> dict[int, FailedImage]:
+    """The images of these rows of the left table, which failed in the right one, by their position in the left."""
+    reasons = {image.name: image for image in right.failed.values()}
+    return {int(left.positions[row]): reasons[left.name(int(row))] for row in rows}
 
 
 def _check_images(left: FeatureTable, right: FeatureTable) -> None:
@@ -63,6 +70,22 @@ def _check_labels(left: FeatureTable, kept: NDArray[np.int64], right: FeatureTab
             f"image {left.name(int(kept[row]))} is {of_left[row] or 'not labelled'} in {label_of(left)} "
             f"but {of_right[row] or 'not labelled'} in {label_of(right)}; extract both from the same folder or manifest"
         )
+
+
+def _check_columns(left: FeatureTable, kept: NDArray[np.int64], right: FeatureTable, twin: NDArray[np.int64]) -> None:
+    """Splits, groups and weights decide what is held out: they may not differ either."""
+    for what in ("splits", "groups", "weights"):
+        mine, other = getattr(left, what), getattr(right, what)
+        if mine is None and other is None:
+            continue
+        if mine is None or other is None:
+            without, with_ = (left, right) if mine is None else (right, left)
+            raise TableError(
+                f"{label_of(with_)} has {what} and {label_of(without)} has none; extract both from the same manifest"
+            )
+        if len(different := np.flatnonzero(mine[kept] != other[twin])):
+            name = left.name(int(kept[different[0]]))
+            raise TableError(f"image {name} differs in its {what} between {label_of(left)} and {label_of(right)}")
 
 
 def _label_names(table: FeatureTable, rows: NDArray[np.int64]) -> NDArray[np.str_]:

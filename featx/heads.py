@@ -90,7 +90,13 @@ class Head:
     """Decision values -> probabilities, for classifiers that give none."""
 
     def predict_probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities (n, classes) of features (n, d); the label is the most probable class."""
+        """Probabilities (n, classes) of features (n, d); the label is the most probable class.
+
+        Raises HeadError where a feature is NaN or infinite.
+        """
+        if not np.isfinite(features).all():
+            bad = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
+            raise HeadError(f"row {bad} of the features is NaN or infinite; check its cache with `featx cache verify`")
         if self.calibrator is None:
             raw = self.pipeline.predict_proba(features)
         else:
@@ -127,7 +133,7 @@ def save_head(head: Head, path: Path | str) -> None:
 
     Raises HeadError where it cannot be written.
     """
-    path = Path(path)
+    path = check_target(path)
     partial = path.with_name(path.name + ".partial")
     about = {
         "format": FORMAT,
@@ -140,7 +146,6 @@ def save_head(head: Head, path: Path | str) -> None:
         "versions": versions(),
     }
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
             file.writestr("head.json", json.dumps(about, indent=2))
             for name, estimator in (("pipeline", head.pipeline), ("calibrator", head.calibrator)):
@@ -152,32 +157,64 @@ def save_head(head: Head, path: Path | str) -> None:
         raise HeadError(f"{path}: cannot be written ({error.strerror or error}); choose another --into") from error
 
 
+def check_target(path: Path | str) -> Path:
+    """The path, once a head can be written there: its folder made, and nothing there but an earlier head.
+
+    Raises HeadError otherwise; to be asked before hours of tuning.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir() or (path.exists() and not _is_head(path)):
+            raise HeadError(f"{path}: is there and is no head; choose another --into")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        probe = path.with_name(path.name + ".partial")
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise HeadError(f"{path}: cannot be written ({error.strerror or error}); choose another --into") from error
+    return path
+
+
+def _is_head(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as file:
+            return "head.json" in file.namelist()
+    except zipfile.BadZipFile:
+        return False
+
+
 def load_head(path: Path | str) -> Head:
     """The head in this file; no code in it is run.
 
     Raises HeadError where the file is missing, damaged, no head, or made of types that a head is not made of.
     """
     about, parts = _read_parts(path)
-    if about.get("format") != FORMAT or about.get("format_version") != FORMAT_VERSION:
-        found = f"{about.get('format')!r} version {about.get('format_version')}"
-        raise HeadError(
-            f"{path}: holds {found}, but this featx reads {FORMAT!r} version {FORMAT_VERSION}; train it again"
-        )
     try:
-        return Head(
-            about["name"],
-            tuple(about["classes"]),
-            about["params"],
-            tuple(Source(**source) for source in about["sources"]),
-            about["training"],
-            _load_estimator(parts["pipeline.skops"]),
-            _load_estimator(parts["calibrator.skops"]) if "calibrator.skops" in parts else None,
-        )
+        head = _build(about, parts)
     except HeadError as error:
         raise HeadError(f"{path}: {error}") from error
     except Exception as error:
         # skops has no base class for what a damaged file raises
         raise HeadError(f"{path}: cannot be loaded ({error}); train it again with `featx train`") from error
+    return head
+
+
+def _build(about: dict[str, Any], parts: dict[str, bytes]) -> Head:
+    if about.get("format") != FORMAT or about.get("format_version") != FORMAT_VERSION:
+        found = f"{about.get('format')!r} version {about.get('format_version')}"
+        raise HeadError(f"holds {found}, but this featx reads {FORMAT!r} version {FORMAT_VERSION}; train it again")
+    head = Head(
+        about["name"],
+        tuple(about["classes"]),
+        about["params"],
+        tuple(Source(**source) for source in about["sources"]),
+        dict(about["training"]),
+        _load_estimator(parts["pipeline.skops"]),
+        _load_estimator(parts["calibrator.skops"]) if "calibrator.skops" in parts else None,
+    )
+    if len(head.classes) != len(head.pipeline.classes_):
+        raise HeadError(f"names {len(head.classes)} classes for {len(head.pipeline.classes_)}; train it again")
+    return head
 
 
 def _read_parts(path: Path | str) -> tuple[dict[str, Any], dict[str, bytes]]:

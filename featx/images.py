@@ -3,6 +3,7 @@
 import csv
 import errno
 import hashlib
+import logging
 import math
 import os
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from stat import S_ISREG
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.errors import ImageSetError
+from featx.errors import ImageSetError, did_you_mean
 from featx.provenance import hash_columns
 
 SUFFIXES = frozenset(
@@ -22,6 +23,8 @@ SUFFIXES = frozenset(
     | {".ppm", ".pgm", ".pbm", ".jp2", ".avif"}
 )
 """Endings of the files that a folder listing takes for images."""
+
+logger = logging.getLogger(__name__)
 
 NO_LABEL = -1
 FINGERPRINT_BYTES = 16
@@ -173,6 +176,8 @@ def _positions(values: Sequence[str], classes: Sequence[str]) -> NDArray[np.int3
 
 
 def _read_manifest(path: Path, root: Path) -> ImageSet:
+    if not _is_folder(root):
+        raise ImageSetError(f"{root}: no such folder, to which the paths of {path} are relative; correct --root")
     columns = _read_columns(path)
     labels = columns.get("label")
     classes = tuple(sorted(set(labels or ()) - {""}))
@@ -182,7 +187,7 @@ def _read_manifest(path: Path, root: Path) -> ImageSet:
         classes,
         _positions(labels, classes) if labels and classes else None,
         _texts(_checked_splits(path, columns.get("split"))),
-        _texts(columns.get("group")),
+        _texts(_checked_groups(path, columns.get("group"))),
         _checked_weights(path, columns.get("weight")),
     )
 
@@ -195,6 +200,9 @@ def _read_columns(path: Path) -> dict[str, list[str]]:
         raise ImageSetError(f"{path}: not a readable CSV file ({error}); save it as UTF-8 CSV") from error
     header, rows = (lines[0], lines[1:]) if lines else ([], [])
     header = [column.strip() for column in header]
+    for column in header:
+        if column not in MANIFEST_COLUMNS and (hint := did_you_mean(column, MANIFEST_COLUMNS)):
+            logger.warning("%s: column %r is not used%s", path, column, hint)
     if "path" not in header:
         raise ImageSetError(f"{path}: no column 'path' among {header}; the first line names the columns")
     if twice := {column for column in header if header.count(column) > 1}:
@@ -217,7 +225,8 @@ def _checked_names(path: Path, values: Sequence[str]) -> list[str]:
         name = str(PurePosixPath(value))
         if name.startswith("/") or ".." in PurePosixPath(name).parts or name == "." or "\0" in name:
             raise ImageSetError(
-                f"{path}: image {number}: {value!r} does not lie inside the root; give a relative path, or --root"
+                f"{path}: image {number}: {value!r} does not lie inside the root; give a path that is relative to "
+                "the manifest's folder, or to --root, without '..'"
             )
         if name in seen:
             raise ImageSetError(f"{path}: {name!r} is both image {seen[name]} and image {number}; remove one")
@@ -233,6 +242,13 @@ def _checked_splits(path: Path, values: Sequence[str] | None) -> list[str] | Non
         if split not in SPLITS:
             raise ImageSetError(f"{path}: image {number}: split {split!r} is none of {', '.join(SPLITS)}; correct it")
     return splits
+
+
+def _checked_groups(path: Path, values: Sequence[str] | None) -> Sequence[str] | None:
+    if values and "" in values:
+        number = list(values).index("") + 1
+        raise ImageSetError(f"{path}: image {number}: its group is blank; name one for every image")
+    return values
 
 
 def _checked_weights(path: Path, values: Sequence[str] | None) -> NDArray[np.float32] | None:

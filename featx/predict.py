@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from featx.backbones import Backbone, load_backbone
 from featx.batches import StageClock
-from featx.cache import FeatureTable, Source
+from featx.cache import FailedImage, FeatureTable, Source
 from featx.errors import HeadError
 from featx.extract import stream_features
 from featx.fusion import fuse_tables
@@ -60,7 +60,11 @@ def predict_tables(head: Head, tables: Sequence[FeatureTable]) -> Iterator[Predi
     names = [table.name(row) for row in range(len(table))]
     made = dict(zip(table.positions, _predict(head, table.features, names, [None] * len(names)), strict=True))
     for position in sorted([*made, *table.failed]):
-        yield made.get(position) or Prediction(table.failed[position], None, None, "has no feature in the cache")
+        yield made.get(position) or _failed(table.failed[position])
+
+
+def _failed(image: FailedImage) -> Prediction:
+    return Prediction(image.name, None, None, image.reason)
 
 
 def _find_backbone(head: Head, source: Source, models: Path | None) -> Backbone:

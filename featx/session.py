@@ -36,6 +36,7 @@ class FeatureSession:
 
     provider: str
     """The execution provider that the session really got."""
+    name: str
     dim: int
     run: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -44,7 +45,8 @@ class FeatureSession:
         features = self.run(pixels)
         if features.shape != (len(pixels), self.dim):
             raise InferenceError(
-                f"the feature has shape {features.shape}, the card says {(len(pixels), self.dim)}; correct the card"
+                f"the feature of {self.name} has shape {features.shape} but its card says {(len(pixels), self.dim)}; "
+                "correct the card"
             )
         return features
 
@@ -58,7 +60,7 @@ def open_session(backbone: Backbone, *, device: Device = "auto", threads: int | 
 
     model = prepare_graph(backbone)
     session, provider = _open(model, device, threads or usable_cores(), name=str(backbone.path))
-    return FeatureSession(provider, backbone.card.dim, lambda pixels: _run(session, backbone, pixels))
+    return FeatureSession(provider, backbone.name, backbone.card.dim, lambda pixels: _run(session, backbone, pixels))
 
 
 def _run(session: "onnxruntime.InferenceSession", backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -67,7 +69,7 @@ def _run(session: "onnxruntime.InferenceSession", backbone: Backbone, pixels: ND
     except Exception as error:
         # ONNX Runtime has no public base class for what a run raises
         raise InferenceError(
-            f"backbone {backbone.name!r} failed on {len(pixels)} images: {_one_line(error)}"
+            f"backbone {backbone.name!r} failed on {len(pixels)} images ({_one_line(error)}); try a smaller batch size"
         ) from error
     return np.asarray(features, np.float32)
 

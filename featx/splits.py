@@ -32,11 +32,18 @@ def split_table(table: FeatureTable, *, seed: int = 0) -> Split:
     Only rows with a label and a weight above 0 take part; validation rows of an official split are trained on. Raises
     TableError where there are fewer than two classes, or a class is too small to be trained on and tested.
     """
+    check_any(table)
     rows = _taking_part(table)
     _check_classes(table, rows)
     split = _official(table, rows) if table.splits is not None else _hold_out(table, rows, seed)
     _check_sides(table, split)
     return split
+
+
+def check_any(table: FeatureTable) -> None:
+    """Raise TableError where no image has a feature."""
+    if not len(table):
+        raise TableError(f"all {len(table.failed)} images failed; `featx cache info` tells why")
 
 
 def _taking_part(table: FeatureTable) -> Rows:
@@ -57,13 +64,20 @@ def _official(table: FeatureTable, rows: Rows) -> Split:
 
 def _hold_out(table: FeatureTable, rows: Rows, seed: int) -> Split:
     labels = table.labels[rows]
+    known, counts = np.unique(labels, return_counts=True)
     if table.groups is None:
-        train, test = train_test_split(rows, test_size=1 / TEST_PARTS, stratify=labels, random_state=seed)
+        held_out = max(-(-len(rows) // TEST_PARTS), len(known))  # every class is tested
+        train, test = train_test_split(rows, test_size=held_out, stratify=labels, random_state=seed)
         return Split(np.sort(train), np.sort(test), f"stratified quarter held out, seed {seed}")
     groups = table.groups[rows]
     if len(np.unique(groups)) < TEST_PARTS:
         raise TableError(
             f"{len(np.unique(groups))} groups cannot be split into {TEST_PARTS} parts; give more groups or a split"
+        )
+    if counts.min() < TEST_PARTS:
+        name = table.classes[known[counts.argmin()]]
+        raise TableError(
+            f"class {name!r} has {counts.min()} images, fewer than the {TEST_PARTS} parts of a grouped split"
         )
     parts = StratifiedGroupKFold(TEST_PARTS, shuffle=True, random_state=seed)
     train, test = next(parts.split(rows, labels, groups))

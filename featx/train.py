@@ -106,7 +106,9 @@ def _score_group(
 ) -> NDArray[np.float64]:
     """Accuracy of each candidate; they share the steps before the classifier, which are fitted once."""
     fit, held_out = sample.take(train), sample.take(test)
-    before = pipeline.set_params(**group[0])[:-1].fit(fit.features)
+    before = pipeline.set_params(**group[0])[:-1]
+    with np.errstate(invalid="ignore"):  # the explained share of no variance, where all images are alike
+        before.fit(fit.features)
     fit, held_out = (replace(part, features=before.transform(part.features)) for part in (fit, held_out))
     return np.array([_score(pipeline.set_params(**params)["classifier"], fit, held_out) for params in group])
 
@@ -132,7 +134,8 @@ def _converges(classifier: Any, sample: Sample) -> bool:
 def fit_pipeline(recipe: HeadRecipe, sample: Sample, params: Params, *, seed: int) -> Pipeline:
     """The recipe's pipeline with these parameters, fitted. Raises HeadError where it does not converge."""
     pipeline = recipe.build(seed).set_params(**params)
-    transformed = replace(sample, features=pipeline[:-1].fit_transform(sample.features))
+    with np.errstate(invalid="ignore"):
+        transformed = replace(sample, features=pipeline[:-1].fit_transform(sample.features))
     if not _converges(pipeline["classifier"], transformed):
         raise HeadError(f"{pipeline['classifier']} does not converge on {len(sample.labels)} rows; choose another head")
     return pipeline

@@ -17,6 +17,7 @@ from featx.cache import (
     DONE,
     PENDING,
     CacheWriter,
+    FailedImage,
     Provenance,
     Rows,
     create_partial,
@@ -87,7 +88,7 @@ def test_a_sealed_cache_gives_back_what_was_written(complete: Path) -> None:
     assert np.array_equal(table.features, features(kept))
     assert [table.name(row) for row in range(len(table))] == [image_set().name(int(row)) for row in kept]
     assert table.labels.tolist() == (kept % 2).tolist()
-    assert table.failed == {3: "class1/003.png"}
+    assert table.failed == {3: FailedImage("class1/003.png", Failure.EMPTY.text)}
     assert table.positions.tolist() == kept.tolist()
     assert table.splits is not None
     assert table.splits[0] == b"train"

@@ -62,6 +62,24 @@ def test_a_class_without_images_has_no_recall_and_does_not_count() -> None:
     assert found.balanced_accuracy == pytest.approx(np.mean(recalls))
 
 
+def test_a_class_whose_images_all_weigh_nothing_counts_as_absent() -> None:
+    head, table = fitted_head(), make_table(COUNTS)
+    weights = np.where(table.labels == 2, 0, 1).astype(np.float32)
+    weighted = evaluate_head(head, replace(table, weights=weights))
+    without = evaluate_head(head, table, rows=np.flatnonzero(table.labels != 2))
+    assert weighted.per_class[2].recall is None
+    assert weighted.balanced_accuracy == pytest.approx(without.balanced_accuracy)
+    assert weighted.macro_f1 == pytest.approx(without.macro_f1)
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    table = make_table(COUNTS)
+    features = table.features.copy()
+    features[7, 1] = np.nan
+    with pytest.raises(HeadError, match="row 7 of the features is NaN or infinite"):
+        evaluate_head(fitted_head(), replace(table, features=features))
+
+
 def test_labels_are_matched_by_class_name() -> None:
     table = make_table(COUNTS)
     renamed = replace(table, classes=("class2", "class1", "class0"), labels=2 - table.labels)

@@ -21,7 +21,7 @@ from featx.backbones import load_backbone
 from featx.cache import DONE, PENDING, open_cache, partial_path, read_features, verify_cache
 from featx.cache.file import USER_BLOCK
 from featx.decode import decode_image
-from featx.errors import CacheError, CacheMismatchError, Failure
+from featx.errors import CacheError, CacheMismatchError, Failure, InferenceError
 from featx.extract import ExtractionSummary, Progress, extract_features
 from featx.images import ImageSet, list_images
 from featx.provenance import versions
@@ -257,7 +257,7 @@ def _change(root: Path) -> int:
 
 def _relabel(root: Path) -> int:
     (root / "class1" / "0000.png").rename(root / "class0" / "moved.png")
-    return 23
+    return 24
 
 
 def _touch(root: Path) -> int:
@@ -266,6 +266,62 @@ def _touch(root: Path) -> int:
 
 
 CHANGES = {"grown": _grow, "shrunk": _shrink, "changed": _change, "relabelled": _relabel, "touched": _touch}
+
+
+def test_images_out_of_reach_keep_the_rows_they_had(
+    tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "here").mkdir()
+    (tmp_path / "set.csv").write_text("path\na.png\nb.png\n")
+    for name, colour in (("a", "red"), ("b", "blue")):
+        Image.new("RGB", (20, 20), colour).save(tmp_path / "here" / f"{name}.png")
+    extract(list_images(tmp_path / "set.csv", root=tmp_path / "here"), tiny, tmp_path / "c.h5")
+    (tmp_path / "away").mkdir()
+    summary = extract(list_images(tmp_path / "set.csv", root=tmp_path / "away"), tiny, tmp_path / "c.h5")
+    assert (summary.done, summary.reused) == (2, 2)
+    assert "2 images cannot be reached now; they keep the rows that they had" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["images/label", "labels/name", "images/name"])
+def test_damage_to_what_is_known_of_the_images_is_mended(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, name: str
+) -> None:
+    images = list_images(make_folder())
+    extract(images, tiny, tmp_path / "c.h5")
+    with (tmp_path / "c.h5").open("r+b") as file:
+        file.seek(open_cache(tmp_path / "c.h5").fields[name].offset)
+        file.write(b"\x07")
+    with pytest.raises(CacheError, match="not those that were written"):
+        read_features(tmp_path / "c.h5")
+    extract(images, tiny, tmp_path / "c.h5")
+    assert verify_cache(tmp_path / "c.h5") == []
+    assert read_features(tmp_path / "c.h5").labels.tolist() == [0] * 12 + [1] * 12
+
+
+def test_a_partial_without_a_finished_row_blocks_nothing(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
+) -> None:
+    images, wrong = list_images(make_folder()), replace(tiny.backbone.card, dim=9)
+    with pytest.raises(InferenceError, match=r"the feature of tiny has shape \(4, 8\) but its card says \(4, 9\)"):
+        extract(images, replace(tiny, backbone=replace(tiny.backbone, card=wrong)), tmp_path / "c.h5")
+    assert extract(images, tiny, tmp_path / "c.h5").done == 24
+
+
+@pytest.mark.parametrize("content", [b"", b"path,label\n", b"\x89HDF\r\n\x1a\n"])
+def test_not_even_overwrite_replaces_what_is_no_cache(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "precious").write_bytes(content)
+    with pytest.raises(CacheError, match="is there and is no featx cache"):
+        extract(list_images(make_folder()), tiny, tmp_path / "precious", overwrite=True)
+    assert (tmp_path / "precious").read_bytes() == content
+
+
+def test_a_link_to_a_cache_stays_a_link(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "link.h5").symlink_to(tmp_path / "real.h5")
+    extract(list_images(make_folder()), tiny, tmp_path / "link.h5")
+    assert (tmp_path / "link.h5").is_symlink()
+    assert len(read_features(tmp_path / "real.h5")) == 24
 
 
 def test_an_update_that_is_interrupted_leaves_the_complete_cache_as_it_was(

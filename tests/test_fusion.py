@@ -1,11 +1,12 @@
 """Tables are joined by name, never by position."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from featx.cache import FeatureTable
+from featx.cache import FailedImage, FeatureTable
 from featx.errors import TableError
 from featx.fusion import fuse_tables, select_rows, select_split
 
@@ -37,10 +38,12 @@ def test_three_tables_keep_their_columns_apart() -> None:
 
 def test_an_image_that_failed_in_one_table_is_left_out_of_both() -> None:
     left = make_table()
-    right = replace(select_rows(make_table(name="other"), np.arange(1, 80)), failed={0: "image00000.png"})
+    right = replace(
+        select_rows(make_table(name="other"), np.arange(1, 80)), failed={0: FailedImage("image00000.png", "empty")}
+    )
     fused = fuse_tables([left, right])
     assert len(fused) == 79
-    assert fused.failed == {0: "image00000.png"}
+    assert fused.failed == {0: FailedImage("image00000.png", "empty")}
     assert fused.positions[0] == 1
     assert fused.name(0) == "image00001.png"
 
@@ -76,6 +79,34 @@ def test_labels_are_compared_by_class_name_not_by_number() -> None:
     right = make_table(name="other")
     flipped = replace(right, classes=("class1", "class0"), labels=1 - right.labels)
     assert np.array_equal(fuse_tables([make_table(), flipped]).labels, make_table().labels)
+
+
+@pytest.mark.parametrize("column", ["splits", "groups", "weights"])
+def test_what_decides_the_held_out_rows_may_not_be_in_one_table_alone(column: str) -> None:
+    with pytest.raises(TableError, match=f"the cache of other has {column} and the cache of made-up has none"):
+        fuse_tables([make_table(), decided(make_table(name="other"), column)])
+
+
+@pytest.mark.parametrize("column", ["splits", "groups", "weights"])
+def test_what_decides_the_held_out_rows_may_not_differ(column: str) -> None:
+    left, right = decided(make_table(), column), decided(make_table(name="other"), column)
+    getattr(right, column)[5] = getattr(right, column)[6]
+    with pytest.raises(TableError, match=f"image image00005.png differs in its {column}"):
+        fuse_tables([left, right])
+
+
+@pytest.mark.parametrize("column", ["splits", "groups", "weights"])
+def test_what_decides_the_held_out_rows_is_joined_by_name(column: str) -> None:
+    left = decided(make_table(), column)
+    fused = fuse_tables([left, shuffled(decided(make_table(name="other"), column))])
+    assert np.array_equal(getattr(fused, column), getattr(left, column))
+
+
+def decided(table: FeatureTable, column: str) -> FeatureTable:
+    """The table with values in this column that alternate."""
+    values = np.array([1.0, 2.0] * 40, np.float32) if column == "weights" else np.array([b"train", b"test"] * 40)
+    changes: dict[str, Any] = {column: values}
+    return replace(table, **changes)
 
 
 def test_a_split_selects_its_rows_and_an_absent_one_is_an_error() -> None:

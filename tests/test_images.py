@@ -259,7 +259,13 @@ def test_the_paths_of_a_manifest_are_relative_to_its_folder(manifest: Write, tmp
     assert list_images(manifest("path\na.png\n")).path(0) == tmp_path / "a.png"
 
 
+def test_a_root_that_is_not_there_is_named(manifest: Write, tmp_path: Path) -> None:
+    with pytest.raises(ImageSetError, match=r"nowhere: no such folder, .*correct --root"):
+        list_images(manifest("path\na.png\n"), root=tmp_path / "nowhere")
+
+
 def test_root_moves_the_paths_of_a_manifest(manifest: Write, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
     assert list_images(manifest("path\na.png\n"), root=tmp_path / "there").path(0) == tmp_path / "there" / "a.png"
 
 

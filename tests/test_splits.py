@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from featx.cache import FailedImage
 from featx.errors import TableError
+from featx.fusion import select_rows
 from featx.splits import make_folds, split_table
 
 from .tables import make_table, with_columns
@@ -113,6 +115,35 @@ def test_no_labels_are_refused() -> None:
 def test_a_split_with_an_empty_side_is_refused(side: bytes) -> None:
     with pytest.raises(TableError, match="the image set's own split has no"):
         split_table(with_columns(make_table(), splits=np.full(80, side)))
+
+
+@pytest.mark.parametrize("counts", [(3, 3), (10, 3), (30, 3), (3,) * 30])
+def test_small_classes_are_split_with_every_class_on_both_sides(counts: tuple[int, ...]) -> None:
+    table = make_table(counts)
+    split = split_table(table)
+    assert set(table.labels[split.test]) == set(table.labels[split.train]) == set(range(len(counts)))
+
+
+@pytest.mark.parametrize("counts", [(2, 2), (10, 2), (30, 2)])
+def test_classes_too_small_to_be_tuned_are_named_or_split(counts: tuple[int, ...]) -> None:
+    try:
+        split = split_table(make_table(counts))
+    except TableError as error:
+        assert "has one image among the training rows" in str(error)
+    else:
+        assert len(split.train) + len(split.test) == sum(counts)
+
+
+def test_a_class_too_small_for_a_grouped_split_is_named() -> None:
+    with pytest.raises(TableError, match="class 'class1' has 3 images, fewer than the 4 parts of a grouped split"):
+        split_table(with_columns(make_table((40, 3)), groups=np.arange(43)))
+
+
+def test_a_table_whose_images_all_failed_says_so() -> None:
+    table = make_table()
+    nobody = replace(select_rows(table, np.arange(0)), failed={0: FailedImage("a.png", "empty")})
+    with pytest.raises(TableError, match="all 1 images failed"):
+        split_table(nobody)
 
 
 def test_too_few_groups_are_refused() -> None:

@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from featx.errors import HeadError, TableError
 from featx.fusion import fuse_tables
-from featx.heads import HEADS, Head, build_head, find_recipe, load_head, save_head
+from featx.heads import HEADS, Head, build_head, check_target, find_recipe, load_head, save_head
 from featx.results import Result, read_results, write_results
 from featx.splits import make_folds, split_table
 from featx.train import Sample, train_head, tune
@@ -211,6 +211,33 @@ def test_damaged_head_files_never_end_in_anything_but_a_head_error(saved: tuple[
         except HeadError as error:
             refused += str(path) in str(error)
     assert refused > 30
+
+
+@pytest.mark.parametrize("about", ["[1, 2]", '"x"', "null", "{}", '{"format": "featx head"}'])
+def test_a_head_whose_description_is_another_is_refused(tmp_path: Path, about: str) -> None:
+    with zipfile.ZipFile(tmp_path / "h.featx", "w") as file:
+        file.writestr("head.json", about)
+    with pytest.raises(HeadError, match=r"h\.featx: "):
+        load_head(tmp_path / "h.featx")
+
+
+@pytest.mark.parametrize("there", ["cache.h5", "notes.txt", "empty"])
+def test_a_head_never_replaces_what_is_no_head(saved: tuple[Head, Path], tmp_path: Path, there: str) -> None:
+    (tmp_path / there).write_bytes(b"" if there == "empty" else b"featx cache\n and features")
+    with pytest.raises(HeadError, match="is there and is no head"):
+        save_head(saved[0], tmp_path / there)
+
+
+@pytest.mark.parametrize("place", [".", "file.txt/h.featx", "/proc/h.featx"])
+def test_a_place_that_cannot_hold_a_head_is_told_before_training(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file.txt").write_text("")
+    with pytest.raises(HeadError, match="choose another --into"):
+        check_target(tmp_path / place)
+
+
+def test_a_head_replaces_an_earlier_head(saved: tuple[Head, Path]) -> None:
+    save_head(replace(saved[0], name="again"), saved[1])
+    assert load_head(saved[1]).name == "again"
 
 
 def test_a_missing_head_says_how_to_make_one(tmp_path: Path) -> None:

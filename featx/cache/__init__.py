@@ -1,7 +1,7 @@
 """The feature file, the contract between extracting and learning; format 1 is written down in docs/cache.md."""
 
-from featx.cache.file import DONE, PENDING, Cache, open_cache, partial_path
-from featx.cache.reading import FeatureTable, Source, describe_cache, read_features, verify_cache
+from featx.cache.file import DONE, PENDING, Cache, is_cache, open_cache, partial_path
+from featx.cache.reading import FailedImage, FeatureTable, Source, describe_cache, read_features, verify_cache
 from featx.cache.writing import (
     CacheWriter,
     Kept,
@@ -17,6 +17,7 @@ __all__ = [
     "PENDING",
     "Cache",
     "CacheWriter",
+    "FailedImage",
     "FeatureTable",
     "Kept",
     "Provenance",
@@ -24,6 +25,7 @@ __all__ = [
     "Source",
     "create_partial",
     "describe_cache",
+    "is_cache",
     "locked",
     "open_cache",
     "partial_path",

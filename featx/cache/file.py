@@ -13,12 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.errors import CacheError
+from featx.provenance import hash_columns
 
 FORMAT = "featx features"
 FORMAT_VERSION = 1
 
 USER_BLOCK = 4096
 MAGIC = b"featx cache\n"
+
+IMAGE_SET = ("images/name", "labels/name", "images/label", "images/split", "images/group", "images/weight")
+"""What the hash of the image set goes over, in this order."""
 
 PENDING, DONE = 0, 1
 STAMP = "....-..-..T..:..:..Z"
@@ -105,7 +109,11 @@ class Cache:
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the labels."""
         names = self.get("labels/name")
-        return () if names is None else tuple(bytes(name).decode() for name in names)
+        return () if names is None else tuple(bytes(name).decode(errors="replace") for name in names)
+
+    def image_set(self) -> str:
+        """sha256 over names, classes, labels, splits, groups and weights as they are in the file now."""
+        return hash_columns(map(self.get, IMAGE_SET))
 
     @property
     def status(self) -> NDArray[np.uint8]:
@@ -139,6 +147,12 @@ def checksums(
 def feature_path(output: str) -> str:
     """Path of an output's dataset; a tensor's name may hold slashes, also leading and doubled, which HDF5 drops."""
     return "/".join(["features", *filter(None, output.split("/"))])
+
+
+def is_cache(path: Path) -> bool:
+    """Whether the file begins as a cache does."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def partial_path(path: Path) -> Path:

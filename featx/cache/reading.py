@@ -9,12 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache.file import DONE, PENDING, Cache, open_cache
-from featx.errors import CacheError, Failure
+from featx.errors import CacheError, failure_text
 from featx.provenance import hash_columns, hash_settings
 
-IMAGE_SET = ("images/name", "labels/name", "images/label", "images/split", "images/group", "images/weight")
-"""What the hash of the image set goes over, in this order."""
-
+OTHER_SET = "names, labels, splits, groups or weights are not those that were written"
 MADE = ("format_version", "backbone", "image_set", "provider", "device", "precision", "batch_size", "started", "sealed")
 """The attributes that say how a cache was made."""
 
@@ -37,6 +35,14 @@ class Source:
 
 
 @dataclass(frozen=True)
+class FailedImage:
+    """An image that has no feature."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class FeatureTable:
     """Features of images, one row each, with what is known of the images."""
 
@@ -52,8 +58,8 @@ class FeatureTable:
     sources: tuple[Source, ...]
     positions: NDArray[np.int64]
     """(n,): where each row's image stands in the image set."""
-    failed: Mapping[int, str]
-    """Position and name of the images that have no feature and so no row here."""
+    failed: Mapping[int, FailedImage]
+    """By position, the images that have no feature and so no row here."""
     digest: str
     """sha256 over the backbone, the image set and the checksums of all rows: what the table was read from."""
 
@@ -73,6 +79,8 @@ def read_features(path: Path | str) -> FeatureTable:
     cache = open_cache(Path(path))
     if not cache.sealed or np.any(cache.status == PENDING):
         raise CacheError(f"{path}: the extraction was not completed; run the same `featx extract` again")
+    if cache.image_set() != cache.attributes["image_set"]:
+        raise CacheError(f"{path}: {OTHER_SET}; run the same `featx extract` again, which mends it")
     kept = np.flatnonzero(cache.status == DONE)
     whole = len(kept) == len(cache.status)
 
@@ -92,7 +100,7 @@ def read_features(path: Path | str) -> FeatureTable:
         column("images/weight"),
         (Source(cache.backbone, cache.provider, cache.card, 0, features.shape[1]),),
         kept,
-        {int(row): bytes(cache["images/name"][row]).decode() for row in np.flatnonzero(cache.status != DONE)},
+        _failed_images(cache),
         hash_settings(
             {key: cache.attributes[key] for key in ("backbone", "image_set")}
             | {"rows": hash_columns([cache["checksums"]])}
@@ -137,7 +145,7 @@ def describe_cache(path: Path | str) -> CacheInfo:
             name.removeprefix(prefix): field.shape[1] for name, field in cache.fields.items() if name.startswith(prefix)
         },
         classes={name: int(np.sum(labels == index)) for index, name in enumerate(cache.classes)},
-        failures={Failure(code).text: int(count) for code, count in zip(codes, counts, strict=True)},
+        failures={failure_text(int(code)): int(count) for code, count in zip(codes, counts, strict=True)},
         card=cache.card,
         provenance={key: cache.attributes.get(key) for key in MADE} | {"versions": cache.versions},
     )
@@ -150,17 +158,27 @@ def verify_cache(path: Path | str) -> list[str]:
     """
     cache = open_cache(Path(path))
     problems = [] if cache.sealed else ["the extraction was not completed"]
-    if hash_columns(map(cache.get, IMAGE_SET)) != cache.attributes["image_set"]:
-        problems.append("names, labels, splits, groups or weights are not those that were written")
-    return problems + verify_rows(cache)
+    return problems + verify_contents(cache)
+
+
+def verify_contents(cache: Cache) -> list[str]:
+    """The same, whether the cache is complete or not."""
+    other = [] if cache.image_set() == cache.attributes["image_set"] else [OTHER_SET]
+    return other + verify_rows(cache)
+
+
+def _failed_images(cache: Cache) -> dict[int, FailedImage]:
+    names, status = cache["images/name"], cache.status
+    failed = np.flatnonzero(status != DONE)
+    return {int(row): FailedImage(bytes(names[row]).decode(), failure_text(int(status[row]))) for row in failed}
 
 
 def verify_rows(cache: Cache) -> list[str]:
-    """What is wrong with single rows: pending, rotten, or not finite; each names its row and image."""
+    """What is wrong with single rows, pending or rotten; each names its row and image."""
     status, intact = cache.status, cache.intact()
     names = cache["images/name"]
     return [
-        f"row {row} ({bytes(names[row]).decode()}): "
+        f"row {row} ({bytes(names[row]).decode(errors='replace')}): "
         + ("pending" if status[row] == PENDING else "its bytes do not match their checksum")
         for row in np.flatnonzero(~intact)
     ]

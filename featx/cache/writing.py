@@ -40,7 +40,7 @@ from featx.cache.file import (
     partial_path,
     read_head,
 )
-from featx.cache.reading import verify_rows
+from featx.cache.reading import verify_contents
 from featx.errors import CacheError, Failure
 from featx.provenance import timestamp
 
@@ -79,13 +79,19 @@ class Rows:
     """(n, 2): size in bytes, time of change in nanoseconds."""
 
 
+def new_path(path: Path) -> Path:
+    """Where the cache is while it is being created."""
+    return path.with_name(path.name + ".new")
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the cache for writing; a lock ends with its process. Raises CacheError where another process holds it."""
-    if path.is_dir():
-        raise CacheError(f"{path}: is a folder; name a file with --into")
     lock = path.with_name(path.name + ".lock")
     try:
+        for place in (path, partial_path(path), new_path(path)):
+            if place.exists() and not place.is_file():
+                raise CacheError(f"{place}: is there and is no file; choose another --into")
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _lock(lock)
     except OSError as error:
@@ -122,6 +128,8 @@ class Kept:
     """Their rows in the earlier cache."""
     new: NDArray[np.int64]
     """Their rows in the image set."""
+    stat: NDArray[np.int64]
+    """(n, 2): what is known of their files now."""
 
 
 def create_partial(path: Path, images: "ImageSet", provenance: Provenance, *, kept: Kept | None = None) -> Cache:
@@ -130,23 +138,32 @@ def create_partial(path: Path, images: "ImageSet", provenance: Provenance, *, ke
     It replaces one that was there only when it is complete in this sense. Raises CacheError where the disk cannot hold
     it; then nothing has changed.
     """
-    fresh = path.with_name(path.name + ".new")
+    fresh = new_path(path)
     try:
+        _allocate(fresh, _least_size(images, provenance))
         with h5py.File(
             fresh, "w", userblock_size=USER_BLOCK, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
         ) as file:
             _describe(file, images, provenance)
             fields = locate(file)
-        _allocate(fresh)
+        _allocate(fresh, fresh.stat().st_size)
         protect_metadata(fresh, fields)
         if kept:
             _copy(kept, open_cache(fresh))
         os.replace(fresh, partial_path(path))
         _sync_folder(path.parent)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
+        # h5py tells a disk that fails in the middle as RuntimeError
         fresh.unlink(missing_ok=True)
         raise error if isinstance(error, CacheError) else _write_error(path, error) from error
     return open_cache(partial_path(path))
+
+
+def _least_size(images: "ImageSet", provenance: Provenance) -> int:
+    """Bytes that the file will take at least: HDF5 must not be the one to meet a full disk."""
+    columns = (images.names, images.labels, images.splits, images.groups, images.weights)
+    known = sum(values.nbytes for values in columns if values is not None)
+    return int(known + len(images.names) * (4 * provenance.card["dim"] + 37) + 2**18)
 
 
 def _describe(file: h5py.File, images: "ImageSet", provenance: Provenance) -> None:
@@ -205,11 +222,11 @@ def _add(file: h5py.File, name: str, shape: tuple[int, ...], dtype: DTypeLike) -
     return file.create_dataset(name, shape, dtype, dcpl=creation)
 
 
-def _allocate(path: Path) -> None:
+def _allocate(path: Path, size: int) -> None:
     """Take the space on disk now, so that a full disk is met here and not after hours of work."""
-    with path.open("r+b") as file:
+    with path.open("r+b" if path.exists() else "wb") as file:
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+            os.posix_fallocate(file.fileno(), 0, size)
         os.fsync(file.fileno())
 
 
@@ -244,7 +261,9 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _write_error(path: Path, error: OSError) -> CacheError:
+def _write_error(path: Path, error: OSError | RuntimeError) -> CacheError:
+    if isinstance(error, RuntimeError):
+        return CacheError(f"{path}: cannot be written ({error}); mend that and run the same command again")
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         free = shutil.disk_usage(path.parent).free
         return CacheError(f"{path}: no space for it ({free / 1e9:.1f} GB free); free some, or choose another --into")
@@ -333,15 +352,13 @@ def _copy(kept: Kept, into: Cache) -> None:
             block = slice(start, start + BLOCK)
             take = kept.old[block]
             features, status = source[source.feature][take], source.status[take]
-            writer.append(
-                Rows(kept.new[block], features, status, source["images/fingerprint"][take], source["images/stat"][take])
-            )
+            writer.append(Rows(kept.new[block], features, status, source["images/fingerprint"][take], kept.stat[block]))
 
 
 def seal(path: Path) -> Cache:
     """The complete cache, verified and under its own name. Raises CacheError where a row is pending or wrong."""
     partial = partial_path(path)
-    if problems := verify_rows(open_cache(partial)):
+    if problems := verify_contents(open_cache(partial)):
         raise CacheError(f"{partial}: {problems[0]}; run the same command again, it redoes what is wrong")
     try:
         with partial.open("r+b") as file:

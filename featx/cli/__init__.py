@@ -37,21 +37,28 @@ for command in (doctor, backbones, extract, cache, train, evaluate, predict, dem
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code of the process: 0, 1 for a FeatxError, 2 for wrong usage, 3, or 130."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    warnings.filterwarnings("ignore", module=r"PIL\.")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # a failed row tells its reason itself
     try:
         return cli.main(arguments, prog_name="featx", standalone_mode=False) or 0
-    except FeatxError as error:
-        click.echo(f"featx: {error}", err=True)
-        return 1
-    except click.ClickException as error:
+    except (FeatxError, click.ClickException, OSError, Interrupt) as error:
+        return _tell(error)
+
+
+def _tell(error: BaseException) -> int:
+    """Say in one line, as far as there is one to say, what ended the command; return its exit code."""
+    if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        return INTERRUPTED
-    except BrokenPipeError:
+    if isinstance(error, BrokenPipeError):
         sys.stdout = None  # whoever read it has left; nothing more to say
         return 1
+    if isinstance(error, Interrupt):
+        click.echo("featx: interrupted; a cache keeps what is done, and the same command goes on from there", err=True)
+        return INTERRUPTED
+    click.echo(f"featx: {' '.join(str(error).splitlines())}", err=True)
+    return 1
 
 
 def entry() -> NoReturn:
@@ -59,5 +66,9 @@ def entry() -> NoReturn:
     sys.exit(main())
 
 
+class Interrupt(BaseException):
+    """The user, or the system, wants the command to end; no `except Exception` may keep it."""
+
+
 def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+    raise Interrupt

@@ -6,9 +6,9 @@ from pathlib import Path
 import click
 
 from featx.cli.options import (
-    TOO_MANY_FAILED,
     Output,
     as_json,
+    judge_failures,
     list_given,
     print_json,
     with_max_failed,
@@ -62,12 +62,14 @@ def backbones(context: click.Context, *, models: Path | None, json_: bool) -> No
 @click.argument("name")
 @with_models
 @as_json
-def show(*, name: str, models: Path | None, json_: bool) -> None:
+@click.pass_context
+def show(context: click.Context, /, *, name: str, models: Path | None, json_: bool) -> None:
     """Show the card of the backbone NAME, its model checked against it."""
     from featx.backbones import load_backbone
 
-    card = load_backbone(name, folder=models).card
-    return print_json(card.to_dict()) if json_ else click.echo(card.to_toml(), nl=False)
+    of_group = context.parent.params if context.parent else {}
+    card = load_backbone(name, folder=models or of_group.get("models")).card
+    return print_json(card.to_dict()) if json_ or of_group.get("json_") else click.echo(card.to_toml(), nl=False)
 
 
 @click.command()
@@ -105,26 +107,20 @@ def extract(
     what is new or changed.
     """
     from featx.backbones import load_backbone
-    from featx.console import err, out, print_extraction, print_failures, progress_bar
+    from featx.console import out, print_extraction, print_failures, progress_bar
     from featx.extract import extract_features
 
     chosen = load_backbone(backbone, folder=models)
     found = list_given(images, root)
-    try:
-        with progress_bar(quiet=output.quiet) as report:
-            summary = extract_features(found, chosen, into=into, settings=settings, report=report, **kept)
-    except KeyboardInterrupt:
-        click.echo("featx: interrupted; what is done is kept, and the same command goes on from there", err=True)
-        raise
+    with progress_bar(quiet=output.quiet) as report:
+        summary = extract_features(found, chosen, into=into, settings=settings, report=report, **kept)
     if json_:
         print_json(summary.to_dict())
     elif not output.quiet:
         print_extraction(summary, to=out())
-    too_many = summary.failed_share > max_failed
-    print_failures(summary, most=None if too_many else FAILURES_SHOWN)
-    if too_many:
-        err().print(f"featx: {summary.failed} of {summary.images} images failed, more than --max-failed {max_failed:g}")
-    return TOO_MANY_FAILED if too_many else 0
+    code = judge_failures(summary.failed, summary.images, max_failed)
+    print_failures(summary, most=None if code else FAILURES_SHOWN)
+    return code
 
 
 @click.group()

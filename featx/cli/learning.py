@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from featx.cli.options import (
-    TOO_MANY_FAILED,
+    MAX_SEED,
     Output,
     as_json,
+    judge_failures,
     list_given,
     logger,
     option,
@@ -44,7 +45,7 @@ The same on a folder of your own, with one sub-folder a class:
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--head", required=True, metavar="NAME", help="logreg, linear-svm, rbf-svm, pca-logreg or pca-svm.")
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="H.featx", help="The head to make.")
-@option("--seed", type=click.IntRange(0), default=0, help="Of the split, the folds and the head.")
+@option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of the split, the folds and the head.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that share the tuning.  [default: one a core]")
 @as_json
 @click.pass_obj
@@ -55,10 +56,11 @@ def train(
     from featx.cache import read_features
     from featx.console import out, print_results
     from featx.fusion import fuse_tables
-    from featx.heads import find_recipe, save_head
+    from featx.heads import check_target, find_recipe, save_head
     from featx.train import train_head
 
     find_recipe(head)
+    check_target(into)
     fitted, result = train_head(fuse_tables([read_features(path) for path in caches]), head, seed=seed, jobs=jobs)
     save_head(fitted, into)
     if json_:
@@ -74,7 +76,7 @@ def train(
 @click.option(
     "--split", type=click.Choice(("train", "validation", "test")), help="Only these images of the set's own split."
 )
-@option("--seed", type=click.IntRange(0), default=0, help="Of the bootstrap.")
+@option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of the bootstrap.")
 @as_json
 def evaluate(*, head: Path, caches: tuple[Path, ...], split: str | None, seed: int, json_: bool) -> None:
     """Measure the saved HEAD on all labelled images of CACHES.
@@ -129,7 +131,7 @@ def predict(
         failures = [row["failed"] is not None for row in made]
     else:
         failures = [_write_row(row) for row in rows]
-    return TOO_MANY_FAILED if sum(failures) > max_failed * len(failures) else 0
+    return judge_failures(sum(failures), len(failures), max_failed)
 
 
 def _predict(
@@ -149,7 +151,7 @@ def _predict(
 def _write_row(row: "Prediction") -> bool:
     """Print one line of CSV, the first under its header, and say whether the image failed."""
     columns = asdict(row)
-    writer = csv.writer(sys.stdout)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
     context = click.get_current_context()
     if not context.meta.setdefault("featx.header", False):
         context.meta["featx.header"] = True

@@ -3,6 +3,7 @@
 import functools
 import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 TOO_MANY_FAILED = 3
 DEFAULT_MAX_FAILED = 0.01
+MAX_BATCH = 4096
+MAX_SEED = 2**32 - 1
 
 logger = logging.getLogger("featx")
 
@@ -57,7 +60,9 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in (
         option("--max-pixels", type=click.IntRange(1), default=DEFAULTS.max_pixels, help="A larger image fails."),
         click.option("--workers", type=click.IntRange(1), help="Threads that read and decode.  [default: one a core]"),
-        option("--batch-size", type=click.IntRange(1), default=DEFAULTS.batch_size, help="Images run at once."),
+        option(
+            "--batch-size", type=click.IntRange(1, MAX_BATCH), default=DEFAULTS.batch_size, help="Images run at once."
+        ),
         option("--device", type=click.Choice(DEVICES), default=DEFAULTS.device, help="`auto` takes a GPU that works."),
     ):
         decorated = decorate(decorated)
@@ -73,7 +78,22 @@ def with_root(command: Command) -> Command:
 def with_max_failed(command: Command) -> Command:
     """The option `--max-failed`."""
     help_ = "Share of failed images above which the exit code is 3."
-    return option("--max-failed", type=click.FloatRange(0, 1), default=DEFAULT_MAX_FAILED, help=help_)(command)
+    share = click.FloatRange(0, 1)
+    return option("--max-failed", type=share, default=DEFAULT_MAX_FAILED, callback=_check_share, help=help_)(command)
+
+
+def _check_share(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("nan is not in the range 0<=x<=1.")
+    return value
+
+
+def judge_failures(failed: int, images: int, max_failed: float) -> int:
+    """The exit code: 3, and a line that says so, where more images failed than are allowed."""
+    if failed <= max_failed * images:
+        return 0
+    click.echo(f"featx: {failed} of {images} images failed, more than --max-failed {max_failed:g}", err=True)
+    return TOO_MANY_FAILED
 
 
 def print_json(value: object) -> None:
