@@ -26,8 +26,8 @@ SEEDS = range(5)
 
 def agreement(left: np.ndarray, right: np.ndarray) -> dict[str, float]:
     """Lowest cosine of a row and largest difference of a number."""
-    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    cosine = np.sum(left.astype(np.float64) * right, axis=1) / norms
+    left, right = left.astype(np.float64), right.astype(np.float64)
+    cosine = np.sum(left * right, axis=1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
     return {"lowest_cosine": float(cosine.min()), "largest_difference": float(np.abs(left - right).max())}
 
 

@@ -3,7 +3,6 @@
 python benchmarks/render.py
 """
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +62,9 @@ def main() -> None:
     """Put the tables into README.md."""
     text = README.read_text(encoding="utf-8")
     for name, render in (("throughput", render_throughput), ("elpv", render_elpv)):
-        pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        tables = render(read(name)).replace("\\", r"\\")
-        text = re.sub(pattern, rf"\1{tables}\n\2", text, flags=re.DOTALL)
+        start, end = f"<!-- {name} -->\n", "<!-- end -->"
+        before, _, rest = text.partition(start)
+        text = before + start + render(read(name)) + "\n" + end + rest.partition(end)[2]
     README.write_text(text, encoding="utf-8")
 
 
