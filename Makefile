@@ -49,4 +49,4 @@ bench: .venv/demo-$(RUNTIME)  ## the benchmarks, with their results as JSON
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-lowest dist featx-demo
+	rm -rf .venv .venv-lowest dist
