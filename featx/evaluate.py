@@ -1,5 +1,6 @@
 """A fitted head and a table in; metrics with their interval out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +64,9 @@ def evaluate_head(
     weights = None if table.weights is None else table.weights[rows].astype(np.float64)
     if weights is not None and not weights.sum() > 0:
         raise TableError("the weights of the evaluated images are all 0; give some of them a weight")
-    return _measure(head, head.predict_probabilities(table.features[rows]), truth, weights, seed)
+    return _measure(
+        head.classes, head.predict_probabilities(table.features[rows]), truth=truth, weights=weights, seed=seed
+    )
 
 
 def _positions(head: Head, table: FeatureTable, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -79,13 +82,14 @@ def _positions(head: Head, table: FeatureTable, rows: NDArray[np.int64]) -> NDAr
 
 
 def _measure(
-    head: Head,
+    classes: Sequence[str],
     probabilities: NDArray[np.float64],
+    *,
     truth: NDArray[np.int64],
     weights: NDArray[np.float64] | None,
     seed: int,
 ) -> HeadMetrics:
-    columns = np.arange(len(head.classes))
+    columns = np.arange(len(classes))
     guess = probabilities.argmax(axis=1)
     correct = guess == truth
     precision, recall, f1, _ = precision_recall_fscore_support(
@@ -104,7 +108,7 @@ def _measure(
         log_loss=float(log_loss(truth, probabilities, labels=columns, sample_weight=weights)),
         per_class=tuple(
             ClassMetrics(name, int(counts[i]), float(precision[i]), float(recall[i]) if seen[i] else None, float(f1[i]))
-            for i, name in enumerate(head.classes)
+            for i, name in enumerate(classes)
         ),
         confusion=tuple(tuple(map(int, row)) for row in confusion),
         weighted=weights is not None,

@@ -86,11 +86,6 @@ class ExtractionSummary:
         """The summary as plain JSON values."""
         return asdict(self) | {"images_per_second": round(self.images_per_second, 2)}
 
-    @property
-    def failed_share(self) -> float:
-        """Failed images as a share of all."""
-        return self.failed / self.images
-
 
 @dataclass(frozen=True)
 class FeatureBatch:

@@ -99,20 +99,20 @@ def label_of(table: FeatureTable) -> str:
 
 def select_rows(table: FeatureTable, rows: NDArray[np.int64]) -> FeatureTable:
     """The table of these rows alone, in this order."""
-
-    def take(values: NDArray[Any] | None) -> NDArray[Any] | None:
-        return None if values is None else values[rows]
-
     return replace(
         table,
         features=table.features[rows],
         names=table.names[rows],
         labels=table.labels[rows],
         positions=table.positions[rows],
-        splits=take(table.splits),
-        groups=take(table.groups),
-        weights=take(table.weights),
+        splits=_take(table.splits, rows),
+        groups=_take(table.groups, rows),
+        weights=_take(table.weights, rows),
     )
+
+
+def _take(values: NDArray[Any] | None, rows: NDArray[np.int64]) -> NDArray[Any] | None:
+    return None if values is None else values[rows]
 
 
 def select_split(table: FeatureTable, split: str) -> FeatureTable:

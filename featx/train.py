@@ -79,7 +79,7 @@ def tune(
     groups = [list(group) for _, group in groupby(candidates, key=_before_classifier)]
     pairs = [(fold, group) for group in groups for fold in folds]
     scores = Parallel(n_jobs=jobs or usable_cores())(
-        delayed(_score_group)(recipe.build(seed), group, sample, *fold) for fold, group in pairs
+        delayed(_score_group)(recipe.build(seed), group, sample, fold=fold) for fold, group in pairs
     )
     of_groups = [scores[start : start + len(folds)] for start in range(0, len(scores), len(folds))]
     means = np.concatenate([np.mean(of_group, axis=0) for of_group in of_groups])
@@ -102,10 +102,10 @@ def _before_classifier(params: Params) -> list[tuple[str, Any]]:
 
 
 def _score_group(
-    pipeline: Pipeline, group: Sequence[Params], sample: Sample, train: Rows, test: Rows
+    pipeline: Pipeline, group: Sequence[Params], sample: Sample, *, fold: tuple[Rows, Rows]
 ) -> NDArray[np.float64]:
     """Accuracy of each candidate; they share the steps before the classifier, which are fitted once."""
-    fit, held_out = sample.take(train), sample.take(test)
+    fit, held_out = map(sample.take, fold)
     before = pipeline.set_params(**group[0])[:-1]
     with np.errstate(invalid="ignore"):  # the explained share of no variance, where all images are alike
         before.fit(fit.features)

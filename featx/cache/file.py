@@ -230,14 +230,14 @@ def locate(file: h5py.File) -> dict[str, Field]:
     """Where every dataset lies. Raises ValueError where one is not contiguous."""
     fields: dict[str, Field] = {}
 
-    def visit(name: str, item: object) -> None:
+    def _visit(name: str, item: object) -> None:
         if isinstance(item, h5py.Dataset):
             offset = item.id.get_offset()
             if offset is None:
                 raise ValueError(f"dataset {name} is not contiguous")
             fields[name] = Field(offset, item.dtype, item.shape)
 
-    file.visititems(visit)
+    file.visititems(_visit)
     return fields
 
 

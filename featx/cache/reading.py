@@ -84,28 +84,26 @@ def read_features(path: Path | str) -> FeatureTable:
     kept = np.flatnonzero(cache.status == DONE)
     whole = len(kept) == len(cache.status)
 
-    def column(name: str) -> NDArray[Any] | None:
-        values = cache.get(name)
-        return values if values is None or whole else values[kept]
-
     features = cache[cache.feature]
-    labels = column("images/label")
+    labels, splits, groups, weights = (_column(cache, name, kept) for name in ("label", "split", "group", "weight"))
     return FeatureTable(
         features if whole else features[kept],
         np.asarray(cache["images/name"][kept]),
         cache.classes,
         np.full(len(kept), -1, np.int32) if labels is None else labels,
-        column("images/split"),
-        column("images/group"),
-        column("images/weight"),
+        splits,
+        groups,
+        weights,
         (Source(cache.backbone, cache.provider, cache.card, 0, features.shape[1]),),
         kept,
         _failed_images(cache),
-        hash_settings(
-            {key: cache.attributes[key] for key in ("backbone", "image_set")}
-            | {"rows": hash_columns([cache["checksums"]])}
-        ),
+        _digest(cache),
     )
+
+
+def _digest(cache: Cache) -> str:
+    made = {key: cache.attributes[key] for key in ("backbone", "image_set")}
+    return hash_settings(made | {"rows": hash_columns([cache["checksums"]])})
 
 
 @dataclass(frozen=True)
@@ -149,6 +147,11 @@ def describe_cache(path: Path | str) -> CacheInfo:
         card=cache.card,
         provenance={key: cache.attributes.get(key) for key in MADE} | {"versions": cache.versions},
     )
+
+
+def _column(cache: Cache, name: str, rows: NDArray[np.int64]) -> NDArray[Any] | None:
+    values = cache.get(f"images/{name}")
+    return None if values is None else np.asarray(values[rows])
 
 
 def verify_cache(path: Path | str) -> list[str]:

@@ -53,10 +53,10 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how images are read and run; they reach the command as one Settings."""
 
     @functools.wraps(command)
-    def gather(*args: Any, device: Device, batch_size: int, workers: int | None, max_pixels: int, **rest: Any) -> Any:
+    def _gather(*args: Any, device: Device, batch_size: int, workers: int | None, max_pixels: int, **rest: Any) -> Any:
         return command(*args, settings=Settings(device, batch_size, workers, max_pixels), **rest)
 
-    decorated: Callable[..., Any] = gather
+    decorated: Callable[..., Any] = _gather
     for decorate in (
         option("--max-pixels", type=click.IntRange(1), default=DEFAULTS.max_pixels, help="A larger image fails."),
         click.option("--workers", type=click.IntRange(1), help="Threads that read and decode.  [default: one a core]"),
