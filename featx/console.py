@@ -4,17 +4,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from featx.evaluate import HeadMetrics
-from featx.extract import ExtractionSummary
-from featx.extract import Progress as Extracted
 from featx.report import COLUMNS, measured_how, table_row
-from featx.results import Result
+
+if TYPE_CHECKING:
+    from featx.evaluate import HeadMetrics
+    from featx.extract import ExtractionSummary
+    from featx.extract import Progress as Extracted
+    from featx.results import Result
 
 WIDTH = 120
 """Columns where standard output is no terminal."""
@@ -35,7 +38,7 @@ def err() -> Console:
 
 
 @contextmanager
-def progress_bar(*, quiet: bool) -> Iterator[Callable[[Extracted], None]]:
+def progress_bar(*, quiet: bool) -> "Iterator[Callable[[Extracted], None]]":
     """A callback that shows how far an extraction is: a bar on a terminal, else a line every now and then."""
     if quiet:
         yield lambda extracted: None
@@ -77,7 +80,7 @@ class _BarReport:
         self._bar, self._rate = _bar(), _Rate()
         self._task = self._bar.add_task("", total=None, rate=0.0)
 
-    def __call__(self, extracted: Extracted) -> None:
+    def __call__(self, extracted: "Extracted") -> None:
         self._bar.start()
         failed = f", {extracted.failed} failed" if extracted.failed else ""
         rate, note = self._rate(extracted.finished), f"bound by {extracted.bound_by}{failed}"
@@ -93,7 +96,7 @@ class _LineReport:
     def __init__(self) -> None:
         self._rate, self._told = _Rate(), time.monotonic()
 
-    def __call__(self, extracted: Extracted) -> None:
+    def __call__(self, extracted: "Extracted") -> None:
         if time.monotonic() - self._told < SECONDS_BETWEEN_LINES:
             return
         self._told, rate = time.monotonic(), self._rate(extracted.finished)
@@ -104,7 +107,7 @@ class _LineReport:
         )
 
 
-def print_extraction(summary: ExtractionSummary, *, to: Console) -> None:
+def print_extraction(summary: "ExtractionSummary", *, to: Console) -> None:
     """What was extracted, from where to where, and what limited it."""
     counts = f"{summary.done} of {summary.images} images done, {summary.failed} failed, {summary.reused} reused"
     to.print(f"{summary.cache}: {counts}")
@@ -116,7 +119,7 @@ def print_extraction(summary: ExtractionSummary, *, to: Console) -> None:
         )
 
 
-def print_failures(summary: ExtractionSummary, *, most: int | None) -> None:
+def print_failures(summary: "ExtractionSummary", *, most: int | None) -> None:
     """Every image that failed and why, on standard error; at most so many."""
     for name, reason in summary.failures[:most]:
         err().print(f"  failed: {name}: {reason}")
@@ -124,7 +127,7 @@ def print_failures(summary: ExtractionSummary, *, most: int | None) -> None:
         err().print(f"  … and {len(summary.failures) - most} more; --json lists all")
 
 
-def print_results(results: Sequence[Result], *, to: Console) -> None:
+def print_results(results: "Sequence[Result]", *, to: Console) -> None:
     """The results as a table, and under it how they were measured."""
     table = Table(box=SIMPLE)
     for column in COLUMNS:
@@ -136,7 +139,7 @@ def print_results(results: Sequence[Result], *, to: Console) -> None:
         to.print(line)
 
 
-def print_metrics(metrics: HeadMetrics, *, to: Console) -> None:
+def print_metrics(metrics: "HeadMetrics", *, to: Console) -> None:
     """One evaluation: overall, and class by class."""
     low, high = metrics.accuracy_ci
     to.print(f"accuracy {metrics.accuracy:.3f} (95 % bootstrap interval {low:.3f} – {high:.3f}) on {metrics.n} images")

@@ -1,13 +1,15 @@
 """Results in; Markdown out."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from featx.results import Result
+if TYPE_CHECKING:
+    from featx.results import Result
 
 COLUMNS = ("head", "accuracy", "95 % interval", "balanced", "macro F1", "log loss", "tuned")
 
 
-def table_row(result: Result) -> tuple[str, ...]:
+def table_row(result: "Result") -> tuple[str, ...]:
     """The cells of one result, in the order of COLUMNS."""
     metrics = result.metrics
     low, high = metrics.accuracy_ci
@@ -23,14 +25,14 @@ def table_row(result: Result) -> tuple[str, ...]:
     )
 
 
-def render_results(results: Sequence[Result]) -> str:
+def render_results(results: "Sequence[Result]") -> str:
     """A Markdown table of the results, and under it how they were measured."""
     rows = [COLUMNS, ("---",) * len(COLUMNS), *map(table_row, results)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([*lines, "", *measured_how(results)]) + "\n"
 
 
-def measured_how(results: Sequence[Result]) -> list[str]:
+def measured_how(results: "Sequence[Result]") -> list[str]:
     """One sentence for each thing on which the results agree: classes, split, baseline."""
     result = results[0]
     rows, metrics = result.rows, result.metrics

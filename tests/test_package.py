@@ -50,6 +50,11 @@ def test_training_needs_no_runtime_no_images_and_no_onnx() -> None:
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
+def test_extracting_and_showing_progress_need_no_scikit_learn() -> None:
+    script = "import sys; sys.modules['sklearn'] = None; import featx.extract, featx.console, featx.cli.extracting"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel, built by the build backend itself."""
