@@ -2,6 +2,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUNTIME ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 BIN := .venv/bin
+# The two runtimes overwrite each other's files: the one that is not wanted goes first.
+OTHER_cpu := onnxruntime-gpu
+OTHER_gpu := onnxruntime
 
 .PHONY: demo test setup models check format lint types lowest bench clean
 
@@ -40,6 +43,7 @@ bench: .venv/demo-$(RUNTIME)  ## the benchmarks, with their results as JSON
 	$(PYTHON) -m venv .venv
 
 .venv/%-$(RUNTIME): pyproject.toml | .venv/bin/pip
+	@$(BIN)/pip uninstall --quiet --yes $(OTHER_$(RUNTIME)) 2>/dev/null
 	$(BIN)/pip install --quiet --editable '.[$(RUNTIME),$*]'
 	@touch $@
 
