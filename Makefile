@@ -44,6 +44,7 @@ bench: .venv/demo-$(RUNTIME)  ## the benchmarks, with their results as JSON
 
 .venv/%-$(RUNTIME): pyproject.toml | .venv/bin/pip
 	@$(BIN)/pip uninstall --quiet --yes $(OTHER_$(RUNTIME)) 2>/dev/null
+	@rm -f $(filter-out .venv/%-$(RUNTIME),$(wildcard .venv/*-cpu .venv/*-gpu))
 	$(BIN)/pip install --quiet --editable '.[$(RUNTIME),$*]'
 	@touch $@
 
