@@ -11,14 +11,39 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+import platformdirs
+
 from featx.errors import BackboneError, did_you_mean
 from featx.provenance import hash_file, hash_settings
 
-FILTERS = ("nearest", "bilinear", "bicubic", "lanczos")
+FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 LAYOUTS = ("NCHW", "NHWC")
+DTYPES = ("float32", "float16", "uint8")
+CHANNELS = ("RGB", "BGR")
+CROP_MODES = ("center", "squash")
+POOLS = ("mean", "max", "gem", "cls")
+"""How a map (mean, max, generalised mean) or a sequence of tokens (these, or its class token) becomes a vector."""
 
-DESCRIPTIVE = {"name", "file", "source", "licence", "reference", "golden", "classifier"}
+DESCRIPTIVE = {"name", "file", "data", "source", "licence", "reference", "golden", "classifier"}
 """The card's keys that do not change a feature: all others are part of its identity."""
+SINCE_FIRST = {"data_sha256": "", "channels": "RGB", "crop_mode": "center", "pool": "", "outputs": []}
+"""Keys that came later, with what they meant before: left out of an identity where they say that."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """A vector that is taken from a model."""
+
+    name: str
+    """As it was asked for, and as the cache calls it: a tensor, or a tensor and its pooling as in `layer4:gem`."""
+    dim: int
+    pool: str = ""
+    """How the tensor becomes a vector: mean, max, gem or cls; empty where it is one."""
+
+    @property
+    def tensor(self) -> str:
+        """Name of the tensor."""
+        return self.name.removesuffix(f":{self.pool}") if self.pool else self.name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +54,9 @@ class Card:
     file: str
     """The model, beside the card."""
     sha256: str
+    data: str = ""
+    """The model's external weights, beside the card."""
+    data_sha256: str = ""
     source: str = ""
     licence: str = ""
     reference: str = ""
@@ -41,23 +69,50 @@ class Card:
     dtype: str = "float32"
     size: int
     """Height and width of what the model takes, after the centre crop."""
+    channels: str = "RGB"
+    """The order of the channels, also in `mean` and `std`."""
 
     resize: int
-    """Pixels of the shorter side before the centre crop."""
+    """Pixels of the shorter side before the centre crop; of both sides where `crop_mode` is squash."""
+    crop_mode: str = "center"
     filter: str = "bicubic"
     mean: tuple[float, ...]
     std: tuple[float, ...]
     exif_orientation: bool = False
 
     feature: str
-    """Name of the tensor that is the feature."""
+    """Name of the output that is the feature: a tensor, or a tensor and its pooling."""
     dim: int
+    pool: str = ""
+    """How the feature's tensor becomes a vector: mean, max, gem or cls; empty where it is one."""
+    outputs: tuple[Output, ...] = ()
+    """Further outputs that are taken in the same pass."""
     classifier: str = ""
     """Name of the tensor with the class scores of the source task."""
 
+    @property
+    def taken(self) -> tuple[Output, ...]:
+        """Every output, the feature first."""
+        return (Output(name=self.feature, dim=self.dim, pool=self.pool), *self.outputs)
+
+    @property
+    def width(self) -> int:
+        """Numbers of one image over all outputs."""
+        return sum(output.dim for output in self.taken)
+
+    def taking(self, outputs: Sequence[Output]) -> "Card":
+        """The same card with these outputs, the first of which is the feature."""
+        first, *others = outputs
+        changes = {"feature": first.name, "dim": first.dim, "pool": first.pool, "outputs": tuple(others)}
+        return dataclasses.replace(self, **changes)  # type: ignore[arg-type]
+
     def identity(self) -> dict[str, object]:
         """The keys of the card on which the features depend."""
-        return {key: value for key, value in self.to_dict().items() if key not in DESCRIPTIVE}
+        return {
+            key: value
+            for key, value in self.to_dict().items()
+            if key not in DESCRIPTIVE and (key not in SINCE_FIRST or value != SINCE_FIRST[key])
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The card as plain JSON values, in the order of its keys."""
@@ -65,9 +120,17 @@ class Card:
 
     def to_toml(self) -> str:
         """The card as the text of its file."""
-        values = {key: value for key, value in self.to_dict().items() if value != ""}
-        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in values.items()]
-        return "".join(lines).replace("\x7f", "\\u007f")
+        values = {key: value for key, value in self.to_dict().items() if value not in ("", [])}
+        return "".join(f"{key} = {_to_toml(value)}\n" for key, value in values.items())
+
+
+def _to_toml(value: Any) -> str:
+    """A value as TOML has it; JSON but for tables."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_to_toml(inner)}" for key, inner in value.items() if inner != "") + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_to_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 @dataclass(frozen=True)
@@ -82,6 +145,17 @@ class Backbone:
         """The backbone's name, as on its card."""
         return self.card.name
 
+    @property
+    def files(self) -> dict[Path, str]:
+        """The model and its external weights, where it has some, with the sha256 that the card says."""
+        card = self.card
+        weights = {self.path.with_name(card.data): card.data_sha256} if card.data else {}
+        return {self.path: card.sha256} | weights
+
+    def taking(self, outputs: Sequence[Output]) -> "Backbone":
+        """The same backbone with these outputs, the first of which is the feature."""
+        return dataclasses.replace(self, card=self.card.taking(outputs))
+
     @cached_property
     def hash(self) -> str:
         """sha256 of the card's identity, which holds the model's own sha256."""
@@ -94,12 +168,19 @@ def bundled_folder() -> Path:
     return inside if inside.is_dir() else Path(__file__).parents[1] / "models"
 
 
+def user_folder() -> Path:
+    """The user's own folder of cards, in the platform's place for data; it may not be there yet."""
+    return Path(platformdirs.user_data_path("featx")) / "models"
+
+
 def list_backbones(folder: Path | None = None) -> list[Backbone]:
-    """The bundled backbones and those whose cards lie in the folder, by name.
+    """The bundled backbones and those whose cards lie in the folder (the user's by default), by name.
 
     Raises BackboneError where a card is invalid, the folder is missing, or two cards share a name.
     """
-    if folder is not None and not folder.is_dir():
+    if folder is None:
+        folder = user_folder() if user_folder().is_dir() else None
+    elif not folder.is_dir():
         raise BackboneError(f"{folder}: no such folder of cards; name one with --models")
     found: dict[str, Path] = {}
     for path in [card for place in (bundled_folder(), folder) if place for card in sorted(place.glob("*.toml"))]:
@@ -123,11 +204,13 @@ def load_backbone(name: str, *, folder: Path | None = None) -> Backbone:
 
 def check_model(backbone: Backbone) -> Backbone:
     """The same backbone, once its model is known to be the one on the card."""
-    path, expected = backbone.path, backbone.card.sha256
-    if not path.is_file():
-        raise BackboneError(f"{path}: the model of card {backbone.name!r} is missing; export it or put it there")
-    if (actual := hash_file(path)) != expected:
-        raise BackboneError(f"{path}: sha256 is {actual[:12]}… but the card says {expected[:12]}…; mend one of them")
+    for file, expected in backbone.files.items():
+        if not file.is_file():
+            raise BackboneError(f"{file}: missing, though card {backbone.name!r} names it; export it or put it there")
+        if (actual := hash_file(file)) != expected:
+            raise BackboneError(
+                f"{file}: sha256 is {actual[:12]}… but the card says {expected[:12]}…; mend one of them"
+            )
     return backbone
 
 
@@ -154,7 +237,23 @@ def parse_card(values: Mapping[str, Any], *, source: str) -> Card:
     return card
 
 
+def _parse_outputs(values: Any, *, source: str) -> tuple[Output, ...]:
+    wanted = "a list of tables { name, dim, pool }"
+    if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
+        raise BackboneError(f"{source}: outputs = {values!r} should be {wanted}; correct the card")
+    known = {"name": str, "dim": int, "pool": str}
+    for value in values:
+        good = {"name", "dim"} <= value.keys() and all(type(value[key]) is known.get(key) for key in value)
+        if not good:
+            raise BackboneError(
+                f"{source}: output {dict(value)!r} should have a name, a dim and at most a pool; correct it"
+            )
+    return tuple(Output(**value) for value in values)
+
+
 def _typed(key: str, value: Any, *, source: str) -> Any:
+    if key == "outputs":
+        return _parse_outputs(value, source=source)
     expected = get_type_hints(Card)[key]
     if get_args(expected):
         if isinstance(value, list) and all(type(item) in (int, float) for item in value):
@@ -181,17 +280,32 @@ def _check_values(card: Card, source: str) -> None:
         "feature": (card.feature, "the name of a tensor"),
         "sha256": (re.fullmatch(r"[0-9a-f]{64}", card.sha256), "64 hexadecimal digits"),
         "layout": (card.layout in LAYOUTS, " or ".join(LAYOUTS)),
-        "dtype": (card.dtype == "float32", "float32"),
+        "data": (card.data == Path(card.data).name and card.data != "..", "a file beside the card"),
+        "data_sha256": (bool(card.data) == bool(re.fullmatch(r"[0-9a-f]{64}", card.data_sha256)), "that of `data`"),
+        "dtype": (card.dtype in DTYPES, " or ".join(DTYPES)),
+        "channels": (card.channels in CHANNELS, " or ".join(CHANNELS)),
+        "crop_mode": (card.crop_mode in CROP_MODES, " or ".join(CROP_MODES)),
         "filter": (card.filter in FILTERS, " or ".join(FILTERS)),
+        "pool": (card.pool in ("", *POOLS), ", ".join(POOLS) + " or nothing"),
+        "outputs": (_distinct(card.taken), f"outputs of different names, dim above 0, pool {', '.join(POOLS)} or none"),
         "size": (card.size > 0, "above 0"),
         "resize": (card.resize >= card.size, f"at least size = {card.size}"),
         "dim": (card.dim > 0, "above 0"),
         "mean": (_three(card.mean), "three finite numbers on the 0..255 scale"),
+        "mean and std": (
+            card.dtype != "uint8" or (set(card.mean), set(card.std)) == ({0.0}, {1.0}),
+            "0 and 1 for a model that takes uint8",
+        ),
         "std": (_three(card.std) and min(card.std) > 0, "three numbers above 0 on the 0..255 scale"),
     }
     for key, (valid, wanted) in rules.items():
         if not valid:
-            raise BackboneError(f"{source}: {key} = {getattr(card, key)!r} should be {wanted}; correct the card")
+            raise BackboneError(f"{source}: {key} = {getattr(card, key, None)!r} should be {wanted}; correct the card")
+
+
+def _distinct(outputs: Sequence[Output]) -> bool:
+    valid = all(output.name and output.dim > 0 and output.pool in ("", *POOLS) for output in outputs)
+    return valid and len({output.name for output in outputs}) == len(outputs)
 
 
 def _three(values: Sequence[float]) -> bool:

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from featx.evaluate import HeadMetrics
     from featx.extract import ExtractionSummary
     from featx.extract import Progress as Extracted
+    from featx.graph import Inspection
     from featx.results import Result
+    from featx.verify import Check
 
 WIDTH = 120
 """Columns where standard output is no terminal."""
@@ -125,6 +127,40 @@ def print_failures(summary: "ExtractionSummary", *, most: int | None) -> None:
         err().print(f"  failed: {name}: {reason}")
     if most is not None and len(summary.failures) > most:
         err().print(f"  … and {len(summary.failures) - most} more; --json lists all")
+
+
+def print_inspection(found: "Inspection", *, to: Console) -> None:
+    """What goes in and out of a model, and a table of its features."""
+    given = found.input
+    to.print(f"{found.model}: input {given.name} {_sides(given.shape)} {given.layout} {given.dtype}")
+    if None in given.size:
+        to.print("height and width are free: `featx backbones add` needs --size")
+    if given.shape[0] is not None:
+        to.print(f"the batch axis is fixed at {given.shape[0]}: it is freed where the graph allows")
+    to.print(f"classifier: {found.classifier_output or 'none, the model ends in features'}")
+    to.print(f"feature: {found.feature_output}{'' if found.certain else ', but that is not certain'}")
+    for note in found.notes:
+        to.print(f"  {note}")
+    table = Table("", "tensor", "dim", "shape", "kind", "taken as", box=SIMPLE)
+    for one in found.candidates:
+        mark = "*" if one.name == found.feature_output else ""
+        dim = "?" if one.dim is None else str(one.dim)
+        table.add_row(mark, one.name, dim, _sides(one.shape), one.kind, one.pool or "it is")
+    to.print(table)
+
+
+def _sides(shape: "Sequence[int | None] | None") -> str:
+    return "?" if shape is None else " x ".join("n" if side is None else str(side) for side in shape)
+
+
+def print_checks(checks: "Sequence[Check]", *, to: Console) -> None:
+    """Every check of a backbone, with what was measured and what is allowed."""
+    table = Table("check", "output", "difference", "allowed", "lowest cosine", "allowed", "", box=SIMPLE)
+    for check in checks:
+        measured = f"{check.largest_difference:.1e}", f"{check.largest_allowed:.0e}", f"{check.lowest_cosine:.7f}"
+        table.add_row(check.name, check.output, *measured, f"{check.lowest_allowed:g}", "ok" if check.ok else "FAILED")
+    to.print(table)
+    to.print("differences are relative to the largest feature")
 
 
 def print_results(results: "Sequence[Result]", *, to: Console) -> None:

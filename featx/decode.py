@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from featx.backbones import Card
+from featx.backbones import FILTERS, Card
 from featx.errors import DecodeError, Failure
 from featx.settings import DEFAULTS
 
@@ -19,12 +19,7 @@ SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
 SIXTEEN_BIT_FORMATS = {"PNG", "PPM"}
 """Formats whose 32-bit mode `I` can only hold 16-bit values."""
 
-RESAMPLING = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
+RESAMPLING = {name: Image.Resampling[name.upper()] for name in FILTERS}
 
 TURNS = dict(
     enumerate(
@@ -46,7 +41,7 @@ Image.init()
 
 
 def decode_image(data: bytes, card: Card, *, max_pixels: int = DEFAULTS.max_pixels) -> NDArray[np.uint8]:
-    """Pixels (size, size, 3) of the first frame: shorter side resized, centre cropped, as torchvision and timm do.
+    """Pixels (size, size, 3) of the first frame: resized, centre cropped, as torchvision and timm do.
 
     Alpha is laid over white, 16-bit grey is scaled to 8 bits. Raises DecodeError with the reason where the bytes are
     no image, an incomplete one, one above `max_pixels`, or one whose numbers have no standard range.
@@ -142,7 +137,8 @@ def _scale_16_bit(image: Image.Image) -> Image.Image:
 def _resize(image: Image.Image, card: Card, max_pixels: int) -> Image.Image:
     width, height = image.size
     shorter, target = min(width, height), card.resize
-    size = (target * width // shorter, target * height // shorter)
+    squash = card.crop_mode == "squash"
+    size = (target, target) if squash else (target * width // shorter, target * height // shorter)
     _check_pixels(size, max_pixels, when="once resized")
     return image if size == image.size else image.resize(size, RESAMPLING[card.filter])
 

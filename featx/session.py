@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import Backbone
+from featx.backbones import Backbone, Output
 from featx.errors import BackboneError, DeviceError, InferenceError
 from featx.provenance import installed, runtime_version, usable_cores
 from featx.settings import Device
@@ -22,11 +22,15 @@ logger = logging.getLogger(__name__)
 if TYPE_CHECKING:
     import onnxruntime
 
+    from featx.graph import PreparedGraph
+
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 GPU_EXTRA = "pip uninstall -y onnxruntime; pip install 'featx[gpu]'"
 NO_GPU = "there is no GPU with a working driver (libcuda, nvidia-smi); install the NVIDIA driver, or use --device cpu"
 DRIVER_LIBRARY = "libcuda.so"
 CUDA_LIBRARY = "libonnxruntime_providers_cuda.so"
+SAME = 1e-4
+"""Difference, relative to the largest feature, up to which freeing the batch axis has changed nothing."""
 CPU_EXTRA = "pip install 'featx[cpu]'"
 
 
@@ -37,49 +41,135 @@ class FeatureSession:
     provider: str
     """The execution provider that the session really got."""
     name: str
-    dim: int
+    outputs: tuple[Output, ...]
+    """The outputs whose columns stand side by side in what is returned."""
+    batch: int | None
+    """The number of images that the model takes at once where its graph fixes one; None where it takes any."""
     run: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features (batch, dim) float32 of pixels (batch, size, size, 3). Raises InferenceError."""
-        features = self.run(pixels)
-        if features.shape != (len(pixels), self.dim):
-            raise InferenceError(
-                f"the feature of {self.name} has shape {features.shape} but its card says {(len(pixels), self.dim)}; "
-                "correct the card"
-            )
-        return features
+        """Features (batch, sum of dims) float32 of pixels (batch, size, size, 3). Raises InferenceError."""
+        if self.batch is None:
+            return self.run(pixels)
+        blocks = [pixels[start : start + self.batch] for start in range(0, len(pixels), self.batch)]
+        blocks = blocks or [pixels]
+        return np.concatenate([self.run(_filled(block, self.batch))[: len(block)] for block in blocks])
+
+
+def _filled(pixels: NDArray[np.uint8], batch: int) -> NDArray[np.uint8]:
+    """The pixels and as many black images as the batch lacks."""
+    lacking = batch - len(pixels)
+    return np.concatenate([pixels, np.zeros((lacking, *pixels.shape[1:]), np.uint8)]) if lacking else pixels
 
 
 def open_session(backbone: Backbone, *, device: Device = "auto", threads: int | None = None) -> FeatureSession:
     """The backbone, ready on the device; `auto` takes CUDA where a session really gets it.
 
-    Raises DeviceError where the device that was asked for is not there: nothing moves to the CPU unasked.
+    A batch axis that its exporter fixed is freed where features stay the same, else the model runs at that size, with a
+    warning. Raises DeviceError where the device that was asked for is not there: nothing moves to the CPU unasked.
     """
     from featx.graph import prepare_graph
 
-    model = prepare_graph(backbone)
-    session, provider = _open(model, device, threads or usable_cores(), name=str(backbone.path))
-    return FeatureSession(provider, backbone.name, backbone.card.dim, lambda pixels: _run(session, backbone, pixels))
+    prepared = prepare_graph(backbone)
+    if prepared.freed and (problem := _batch_problem(backbone, prepared)):
+        prepared = prepare_graph(backbone, keep_batch=True)
+        logger.warning(
+            "%s: its graph fixes the batch at %d images (%s); it runs so many at a time",
+            backbone.path,
+            prepared.batch,
+            problem,
+        )
+    return open_graph(backbone, prepared, device=device, threads=threads)
+
+
+def open_graph(
+    backbone: Backbone, prepared: "PreparedGraph", *, device: Device = "auto", threads: int | None = None
+) -> FeatureSession:
+    """A graph that was prepared of this backbone, ready on the device."""
+    session, provider = _open(prepared, device, threads or usable_cores(), name=str(backbone.path))
+    batch = None if prepared.freed else prepared.batch
+    return FeatureSession(
+        provider, backbone.name, backbone.card.taken, batch, lambda pixels: _run(session, backbone, pixels)
+    )
+
+
+def _batch_problem(backbone: Backbone, prepared: "PreparedGraph") -> str | None:
+    """What is wrong with a graph whose batch axis was freed, tried with more images than it was exported for."""
+    from featx.graph import prepare_graph
+
+    size, batch = backbone.card.size, prepared.batch or 1
+    pixels = np.random.default_rng(0).integers(0, 256, (batch + 1, size, size, 3), np.uint8)
+    expected = open_graph(backbone, prepare_graph(backbone, keep_batch=True), device="cpu")(pixels)
+    try:
+        features = open_graph(backbone, prepared, device="cpu")(pixels)
+    except (BackboneError, InferenceError) as error:
+        logger.debug("%s with its batch axis freed: %s", backbone.path, error)
+        return "it does not run with another one"
+    if np.allclose(features, expected, rtol=0, atol=SAME * float(np.abs(expected).max(initial=0)), equal_nan=True):
+        return None
+    return "features differ with another one"
+
+
+def run_whole(backbone: Backbone, images: NDArray[Any]) -> list[NDArray[np.float32]]:
+    """The tensors of the card's outputs, as the model that nothing was done to makes them on the CPU.
+
+    `images` is what the model's own input takes. Raises BackboneError and InferenceError as sessions do.
+    """
+    from featx.graph import whole_graph
+
+    prepared = whole_graph(backbone)
+    session, _ = _open(prepared, "cpu", usable_cores(), name=str(backbone.path))
+    step = prepared.batch or len(images)
+    parts = [
+        _call(session, backbone, {backbone.card.input: images[start : start + step]})
+        for start in range(0, len(images) - step + 1, step)
+    ]
+    return [np.concatenate([np.asarray(part[place], np.float32) for part in parts]) for place in range(len(parts[0]))]
+
+
+def run_features(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """Every output of the card for these pixels, on the CPU, whatever dimensions it has."""
+    from featx.graph import prepare_graph
+
+    prepared = prepare_graph(backbone, keep_batch=True)
+    session, _ = _open(prepared, "cpu", usable_cores(), name=str(backbone.path))
+    batch = prepared.batch or len(pixels)
+    filled = _filled(pixels[:batch], batch)
+    return [np.asarray(made, np.float32) for made in _call(session, backbone, {session.get_inputs()[0].name: filled})]
 
 
 def _run(session: "onnxruntime.InferenceSession", backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    made = _call(session, backbone, {session.get_inputs()[0].name: pixels})
+    for output, features in zip(backbone.card.taken, made, strict=True):
+        if features.shape != (len(pixels), output.dim):
+            raise InferenceError(
+                f"output {output.name!r} of {backbone.name} has shape {features.shape} but its card says "
+                f"{(len(pixels), output.dim)}; correct the card"
+            )
+    return np.asarray(made[0] if len(made) == 1 else np.concatenate(made, axis=1), np.float32)
+
+
+def _call(
+    session: "onnxruntime.InferenceSession", backbone: Backbone, given: dict[str, NDArray[Any]]
+) -> list[NDArray[Any]]:
     try:
-        features = session.run(None, {session.get_inputs()[0].name: pixels})[0]
+        return list(session.run(None, given))
     except Exception as error:
         # ONNX Runtime has no public base class for what a run raises
+        count = len(next(iter(given.values())))
         raise InferenceError(
-            f"backbone {backbone.name!r} failed on {len(pixels)} images ({_one_line(error)}); try a smaller batch size"
+            f"backbone {backbone.name!r} failed on {count} images ({_one_line(error)}); try a smaller batch size"
         ) from error
-    return np.asarray(features, np.float32)
 
 
-def _open(model: bytes, device: Device, threads: int, *, name: str) -> "tuple[onnxruntime.InferenceSession, str]":
+def _open(
+    prepared: "PreparedGraph", device: Device, threads: int, *, name: str
+) -> "tuple[onnxruntime.InferenceSession, str]":
     if device == "auto":
         device = _choose_device()
     elif device == "cuda" and (problem := cuda_problem()):
         raise DeviceError(f"--device cuda was asked for, but {problem}")
-    session = _new_session(model, device, threads, name=name)
+    session = _new_session(prepared.model, device, threads, name=name, folder=prepared.folder)
     provider = str(session.get_providers()[0])
     if provider != PROVIDERS[device]:
         raise DeviceError(
@@ -98,13 +188,17 @@ def _choose_device() -> Device:
     return "cuda"
 
 
-def _new_session(model: bytes, device: str, threads: int, *, name: str) -> "onnxruntime.InferenceSession":
+def _new_session(
+    model: bytes, device: str, threads: int, *, name: str, folder: Path | None = None
+) -> "onnxruntime.InferenceSession":
     ort = _runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what goes wrong is told by our own errors
     # Threads that wait must not spin: the decoders need those cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if folder:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     try:
         return ort.InferenceSession(model, options, providers=[PROVIDERS[device]])
     except Exception as error:

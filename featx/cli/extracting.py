@@ -1,4 +1,4 @@
-"""The commands up to the cache: doctor, backbones, extract, cache."""
+"""The commands up to the cache: doctor, extract, cache."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,6 +13,7 @@ from featx.cli.options import (
     print_json,
     with_max_failed,
     with_models,
+    with_outputs,
     with_root,
     with_settings,
 )
@@ -40,41 +41,10 @@ def doctor(*, json_: bool) -> None:
     return None
 
 
-@click.group(invoke_without_command=True)
-@with_models
-@as_json
-@click.pass_context
-def backbones(context: click.Context, *, models: Path | None, json_: bool) -> None:
-    """List the backbones, or show one."""
-    from featx.backbones import list_backbones
-
-    if context.invoked_subcommand:
-        return None
-    cards = [backbone.card for backbone in list_backbones(models)]
-    if json_:
-        return print_json([card.to_dict() for card in cards])
-    for card in cards:
-        click.echo(f"{card.name:24} {card.dim:5} features, {card.size} x {card.size} pixels, {card.licence}")
-    return None
-
-
-@backbones.command()
-@click.argument("name")
-@with_models
-@as_json
-@click.pass_context
-def show(context: click.Context, /, *, name: str, models: Path | None, json_: bool) -> None:
-    """Show the card of the backbone NAME, its model checked against it."""
-    from featx.backbones import load_backbone
-
-    of_group = context.parent.params if context.parent else {}
-    card = load_backbone(name, folder=models or of_group.get("models")).card
-    return print_json(card.to_dict()) if json_ or of_group.get("json_") else click.echo(card.to_toml(), nl=False)
-
-
 @click.command()
 @click.argument("images", type=click.Path(path_type=Path))
 @click.option("--backbone", required=True, metavar="NAME", help="`featx backbones` lists them.")
+@with_outputs
 @click.option(
     "--into", required=True, type=click.Path(path_type=Path), metavar="C.h5", help="The cache to make or complete."
 )
@@ -92,6 +62,7 @@ def extract(
     *,
     images: Path,
     backbone: str,
+    outputs: tuple[str, ...],
     into: Path,
     root: Path | None,
     models: Path | None,
@@ -109,8 +80,9 @@ def extract(
     from featx.backbones import load_backbone
     from featx.console import out, print_extraction, print_failures, progress_bar
     from featx.extract import extract_features
+    from featx.register import select_outputs
 
-    chosen = load_backbone(backbone, folder=models)
+    chosen = select_outputs(load_backbone(backbone, folder=models), outputs)
     found = list_given(images, root)
     with progress_bar(quiet=output.quiet) as report:
         summary = extract_features(found, chosen, into=into, settings=settings, report=report, **kept)

@@ -43,9 +43,15 @@ def as_json(command: Command) -> Command:
     return click.option("--json", "json_", is_flag=True, help="Print one JSON document on standard output.")(command)
 
 
+def with_outputs(command: Command) -> Command:
+    """The option `--output`, once for every output."""
+    help_ = "A tensor to take, maybe with its pooling, as in layer4:gem; repeat it for several in one pass."
+    return click.option("--output", "outputs", multiple=True, metavar="TENSOR", help=help_)(command)
+
+
 def with_models(command: Command) -> Command:
     """The option `--models`."""
-    help_ = "A folder of your own cards and models, beside the bundled ones."
+    help_ = "Your folder of cards and models, beside the bundled ones.  [default: in the platform's place for data]"
     return click.option("--models", type=click.Path(path_type=Path), metavar="DIR", help=help_)(command)
 
 

@@ -1,0 +1,170 @@
+"""The commands about models: inspect, backbones, export."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from featx.cli.options import as_json, logger, print_json, with_models, with_outputs
+from featx.settings import DEFAULTS, DEVICES, Device
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--size", type=click.IntRange(1), help="Height and width, where the model leaves them free.")
+@as_json
+def inspect(*, model: Path, size: int | None, json_: bool) -> None:
+    """Say what goes in and out of the ONNX file MODEL, and where its features are."""
+    from featx.console import out, print_inspection
+    from featx.graph import inspect_model
+
+    found = inspect_model(model, size=size)
+    return print_json(found.to_dict()) if json_ else print_inspection(found, to=out())
+
+
+@click.group(invoke_without_command=True)
+@with_models
+@as_json
+@click.pass_context
+def backbones(context: click.Context, *, models: Path | None, json_: bool) -> None:
+    """List the backbones, show, add or verify one."""
+    context.obj = {"models": models, "json_": json_, "output": context.obj}
+    if not context.invoked_subcommand:
+        context.invoke(list_, models=models, json_=json_)
+
+
+def _of_group(context: click.Context, models: Path | None, json_: bool) -> tuple[Path | None, bool]:
+    """The two options as given behind the command, or behind `backbones` before it."""
+    return models or context.obj["models"], json_ or context.obj["json_"]
+
+
+@backbones.command("list")
+@with_models
+@as_json
+@click.pass_context
+def list_(context: click.Context, /, *, models: Path | None, json_: bool) -> None:
+    """List the backbones."""
+    from featx.backbones import list_backbones
+
+    models, json_ = _of_group(context, models, json_)
+    cards = [backbone.card for backbone in list_backbones(models)]
+    if json_:
+        return print_json([card.to_dict() for card in cards])
+    for card in cards:
+        click.echo(f"{card.name:24} {card.dim:5} features, {card.size} x {card.size} pixels, {card.licence}")
+    return None
+
+
+@backbones.command()
+@click.argument("name")
+@with_models
+@as_json
+@click.pass_context
+def show(context: click.Context, /, *, name: str, models: Path | None, json_: bool) -> None:
+    """Show the card of the backbone NAME, its model checked against it."""
+    from featx.backbones import load_backbone
+
+    models, json_ = _of_group(context, models, json_)
+    card = load_backbone(name, folder=models).card
+    return print_json(card.to_dict()) if json_ else click.echo(card.to_toml(), nl=False)
+
+
+class Numbers(click.ParamType):
+    """One number for all channels, or three between commas, on the 0..255 scale."""
+
+    name = "N,N,N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Three numbers."""
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} should be three numbers between commas.", param, ctx)
+        if len(numbers) not in (1, 3):
+            self.fail(f"{value!r} should be one number, or three between commas.", param, ctx)
+        if param is not None and param.name == "std" and max(numbers) < 1:
+            right = ",".join(f"{255 * number:g}" for number in numbers)
+            self.fail(
+                f"{value!r} is on the 0..1 scale, but 0..255 is meant: --std {right} (and --mean so).", param, ctx
+            )
+        return numbers * 3 if len(numbers) == 1 else numbers
+
+
+@backbones.command()
+@click.argument("model")
+@click.option("--name", required=True, help="What the backbone is to be called.")
+@with_outputs
+@click.option("--size", type=click.IntRange(1), help="Height and width, where the model leaves them free.")
+@click.option("--resize", type=click.IntRange(1), help="The shorter side before the crop.  [default: size / 0.875]")
+@click.option("--crop-mode", type=click.Choice(("center", "squash")), help="squash: both sides to --resize.")
+@click.option(
+    "--filter",
+    type=click.Choice(("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")),
+    help="How pixels are resampled.  [default: bicubic]",
+)
+@click.option("--mean", type=Numbers(), help="Of each channel on 0..255.  [default: ImageNet's]")
+@click.option("--std", type=Numbers(), help="Of each channel on 0..255.  [default: ImageNet's]")
+@click.option("--channels", type=click.Choice(("RGB", "BGR")), help="Their order.  [default: RGB]")
+@click.option("--exif-orientation", is_flag=True, help="Turn photographs upright first.")
+@click.option("--sha256", default="", metavar="HEX", help="Of MODEL; an address needs it.")
+@click.option("--source", default="", help="Where the model comes from.")
+@click.option("--licence", default="", help="Its licence.")
+@click.option("--reference", default="", help="Its published accuracy on the source task.")
+@click.option("--overwrite", is_flag=True, help="Replace a backbone of yours of this name.")
+@with_models
+@as_json
+@click.pass_context
+def add(
+    context: click.Context,
+    /,
+    *,
+    model: str,
+    models: Path | None,
+    json_: bool,
+    sha256: str,
+    overwrite: bool,
+    outputs: tuple[str, ...],
+    **said: Any,
+) -> None:
+    """Make a backbone of MODEL, an ONNX file or its HTTP(S) address.
+
+    The penultimate feature is found unless --output names another. How pixels are prepared is taken from the options,
+    else from a preprocessor_config.json or timm config.json beside MODEL, else from its ONNX metadata, else assumed.
+    """
+    from featx.preprocessing import Preprocessing
+    from featx.register import Description, add_backbone
+
+    pixels = {key: said.pop(key) for key in ("size", "resize", "crop_mode", "filter", "mean", "std", "channels")}
+    description = Description(outputs=outputs, pixels=Preprocessing(**pixels), **said)
+    models, json_ = _of_group(context, models, json_)
+    added = add_backbone(model, description, into=models, sha256=sha256, overwrite=overwrite)
+    for note in added.notes:
+        logger.warning("%s", note)
+    card = added.backbone.card
+    if json_:
+        return print_json(card.to_dict())
+    taken = ", ".join(f"{output.name} ({output.dim})" for output in card.taken)
+    return click.echo(f"{added.backbone.path.with_suffix('.toml')}: backbone {card.name}, feature {taken}")
+
+
+@backbones.command()
+@click.argument("name")
+@click.option("--device", type=click.Choice(DEVICES), default=DEFAULTS.device, show_default=True)
+@with_models
+@as_json
+@click.pass_context
+def verify(context: click.Context, /, *, name: str, device: Device, models: Path | None, json_: bool) -> int:
+    """Check that the backbone NAME gives the features that it should, on this machine."""
+    from featx.backbones import load_backbone
+    from featx.console import out, print_checks
+    from featx.verify import verify_backbone
+
+    models, json_ = _of_group(context, models, json_)
+    checks = verify_backbone(load_backbone(name, folder=models), device=device)
+    ok = all(check.ok for check in checks)
+    if json_:
+        print_json({"name": name, "ok": ok, "checks": [asdict(check) | {"ok": check.ok} for check in checks]})
+    elif not context.obj["output"].quiet:
+        print_checks(checks, to=out())
+    return 0 if ok else 1

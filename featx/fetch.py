@@ -1,0 +1,42 @@
+"""A model on an HTTP server in; the same file on disk, its hash the one that was expected, out."""
+
+import logging
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from featx.errors import BackboneError
+
+SECONDS = 30.0
+"""How long a server may be silent."""
+
+
+def is_url(model: str) -> bool:
+    """Whether the model is named by an HTTP address, not by a path."""
+    return re.match(r"https?://", model, re.IGNORECASE) is not None
+
+
+def fetch_model(url: str, *, sha256: str, into: Path) -> Path:
+    """The file from this address, in the folder `into`, once its sha256 is known to be this one.
+
+    Raises BackboneError where the server does not answer with the file, or with another one: then nothing is left.
+    """
+    import pooch
+
+    pooch.get_logger().setLevel(logging.ERROR)
+    name = Path(urlsplit(url).path).name or "model.onnx"
+    try:
+        found = pooch.retrieve(
+            url, f"sha256:{sha256}", fname=name, path=into, downloader=pooch.HTTPDownloader(timeout=SECONDS)
+        )
+    except ValueError as error:
+        raise BackboneError(f"{url}: {_told(error, sha256)}; check address and --sha256") from error
+    except Exception as error:
+        # requests and urllib3 have a tree each
+        raise BackboneError(f"{url}: cannot be fetched ({' '.join(str(error).split())}); check the address") from error
+    return Path(found)
+
+
+def _told(error: ValueError, sha256: str) -> str:
+    found = re.search(r"[0-9a-f]{64}", str(error).replace(sha256, ""))
+    return f"its sha256 is {found[0]} but {sha256} was expected" if found else " ".join(str(error).split())

@@ -1,0 +1,21 @@
+"""ONNX graphs: what a model holds, where its features are, and the graph that a session is given."""
+
+from featx.graph.finding import Candidate, Inspection, inspect_model, resolve_outputs
+from featx.graph.image_input import ModelInput
+from featx.graph.model import read_metadata, save_model
+from featx.graph.surgery import PIXELS, PreparedGraph, identity_graph, prepare_graph, whole_graph
+
+__all__ = [
+    "PIXELS",
+    "Candidate",
+    "Inspection",
+    "ModelInput",
+    "PreparedGraph",
+    "identity_graph",
+    "inspect_model",
+    "prepare_graph",
+    "read_metadata",
+    "resolve_outputs",
+    "save_model",
+    "whole_graph",
+]

@@ -1,0 +1,340 @@
+"""Which input takes the image, which output classifies, and which tensors are features.
+
+The penultimate feature is what the last layer that makes class scores reads. Other candidates are bottlenecks: tensors
+through which everything that the output knows of the image has to pass.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto, NodeProto, TensorProto
+
+from featx.backbones import POOLS, Output
+from featx.errors import BackboneError, did_you_mean
+from featx.graph.image_input import ModelInput, find_image, with_size
+from featx.graph.layers import (
+    Heads,
+    channel_axis,
+    default_pool,
+    find_heads,
+    is_global_pool,
+    kind_of,
+    l2_normalised,
+    same_values,
+)
+from featx.graph.model import Shape, View, load_model
+from featx.graph.shapes import view_model
+
+FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, 0}
+
+SCORES = re.compile(r"logit|prob|softmax|score|class(?!_?(token|emb))|pred|label|categor", re.IGNORECASE)
+EMBEDDINGS = re.compile(
+    r"embed|feat|pool|hidden|repr|latent|descriptor|encod|pre_?logits|vector|backbone", re.IGNORECASE
+)
+PREFERRED = ("image_embeds", "pooler_output", "embed", "feat", "pool")
+"""What names of embedding outputs hold, the likeliest first."""
+ANY_BATCH = 2
+"""The batch for which shapes are worked out where it is free."""
+LEAST_EMBEDDING, EMBEDDING_STEP = 128, 64
+"""Widths of embeddings are multiples of 64 from 128 on; numbers of classes seldom are."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A tensor that can be the feature."""
+
+    name: str
+    dim: int | None
+    """Length of the feature; None where it cannot be told without running the model."""
+    shape: Shape | None
+    kind: str
+    """global pool, class token, hidden dense layer, pooled map, or embedding output."""
+    pool: str
+    """How it becomes a vector: mean, max or cls; empty where it is one."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What goes in and out of a model, and where its features are."""
+
+    model: str
+    input: ModelInput
+    feature_output: str | None
+    feature_pool: str
+    feature_dim: int | None
+    classifier_output: str | None
+    certain: bool
+    notes: tuple[str, ...]
+    """What is not certain about the feature, and why."""
+    candidates: tuple[Candidate, ...]
+    outputs: tuple[str, ...]
+    """The model's own outputs."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The inspection as plain JSON values."""
+        return asdict(self)
+
+
+def inspect_model(path: Path | str, *, size: int | None = None) -> Inspection:
+    """What goes in and out of the ONNX model in this file, its feature, and every other plausible one.
+
+    `size` fixes a free height and width. Raises BackboneError where the file is no usable ONNX model, or none or several
+    of its inputs look like an image.
+    """
+    model = load_model(path := Path(path))
+    found = find_image(path, model)
+    return _Finder(_view(model, found, size), path, found).inspect()
+
+
+def _view(model: ModelProto, found: ModelInput, size: int | None) -> View:
+    sides = with_size(found, size).shape
+    return view_model(model, found.name, shape=[ANY_BATCH if sides[0] is None else sides[0], *sides[1:]])
+
+
+def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Output, ...]:
+    """What these names mean in the model: tensors, each with its pooling where it is no vector.
+
+    A name is a tensor, or a tensor, a colon and a pooling: `layer4:gem`. A map whose pooling is not said is averaged, and
+    of tokens the class token is taken where there is one. The dimension is 0 where it cannot be told without running
+    the model. Raises BackboneError, with near names, for a tensor that is not there.
+    """
+    model = load_model(path)
+    finder = _Finder(_view(model, found := find_image(path, model), size), path, found)
+    return tuple(finder.resolve(name) for name in names)
+
+
+@dataclass(frozen=True)
+class _Finder:
+    """One model being looked at."""
+
+    view: View
+    path: Path
+    input: ModelInput
+
+    def inspect(self) -> Inspection:
+        """Everything that there is to say."""
+        outputs = [value.name for value in self.view.graph.output]
+        usable = [name for name in outputs if name in self.view.of_image and name not in self.view.of_others]
+        if not usable:
+            raise BackboneError(
+                f"{self.path}: no output depends on image {self.input.name!r} alone ({', '.join(outputs)}); export one"
+            )
+        heads = {name: heads for name in usable if (heads := find_heads(self.view, name)) and self._scores(name, heads)}
+        notes: list[str] = []
+        if heads:
+            feature, classifier, certain = self._penultimate(heads, notes)
+            main = classifier
+        else:
+            feature, certain = self._embedding(usable, notes)
+            main, classifier = feature.name, None
+        candidates = self._candidates(main, feature, classifier, [name for name in usable if name not in heads])
+        if classifier is None and self._named_scores(main):
+            feature, classifier, certain = self._before(main, feature, candidates, notes)
+            candidates = tuple(candidate for candidate in candidates if candidate.name != main)
+        return Inspection(
+            model=str(self.path),
+            input=self.input,
+            feature_output=feature.name,
+            feature_pool=feature.pool,
+            feature_dim=feature.dim,
+            classifier_output=classifier,
+            certain=certain,
+            notes=tuple(notes),
+            candidates=candidates,
+            outputs=tuple(outputs),
+        )
+
+    def resolve(self, name: str) -> Output:
+        """The output that this name means."""
+        made = self.view.producers
+        tensor, _, pool = name.rpartition(":")
+        if name in made:
+            tensor, pool = name, default_pool(self.view, name)
+        elif pool not in POOLS or tensor not in made:
+            near = did_you_mean(tensor if pool in POOLS else name, made)
+            raise BackboneError(
+                f"{self.path}: no tensor {name!r}{near}; `featx inspect` lists features, and poolings are {', '.join(POOLS)}"
+            )
+        return Output(name=name, dim=self._dim(tensor, pool) or 0, pool=pool)
+
+    # ---- classifier or embedding
+
+    def _scores(self, output: str, heads: Heads) -> bool:
+        """Whether what the last layer makes are class scores, not an embedding."""
+        if heads.judged:
+            return True
+        if EMBEDDINGS.search(output) and not re.search(
+            "logit|prob|softmax", re.sub("pre_?logits", "", output, flags=re.IGNORECASE)
+        ):
+            return False
+        return bool(SCORES.search(output)) or not self._as_wide_as_embeddings(heads)
+
+    def _as_wide_as_embeddings(self, heads: Heads) -> bool:
+        width = heads.classes or 0
+        return width >= LEAST_EMBEDDING and width % EMBEDDING_STEP == 0
+
+    def _penultimate(self, heads: dict[str, Heads], notes: list[str]) -> tuple[Candidate, str, bool]:
+        """What the last layer of the deepest classifier reads."""
+        classifier = max(heads, key=lambda name: (not heads[name].chosen, len(self._cone(heads[name].reads[0]))))
+        found = heads[classifier]
+        feature = self._describe(same_values(self.view, found.reads[0]), pool=found.pool)
+        feature = replace(feature, dim=feature.dim or found.width)
+        certain = len(found.reads) == 1
+        if not certain:
+            also = ", ".join(same_values(self.view, name) for name in found.reads[1:])
+            notes.append(
+                f"the classifier joins {len(found.reads)} heads; the others read {also}: take them too with --output"
+            )
+        if len(heads) > 1:
+            others = ", ".join(name for name in heads if name != classifier)
+            notes.append(f"{classifier} is the deepest of several classifier outputs; the others: {others}")
+        if not found.judged and not SCORES.search(classifier) and (self._as_wide_as_embeddings(found)):
+            certain = False
+        return feature, classifier, certain
+
+    def _embedding(self, usable: list[str], notes: list[str]) -> tuple[Candidate, bool]:
+        """The output that is the model's own embedding, vectors before sequences before maps."""
+
+        def rank(name: str) -> tuple[int, int, int]:
+            preferred = next((place for place, word in enumerate(PREFERRED) if word in name.lower()), len(PREFERRED))
+            axes = self.view.rank(name) or 9
+            return (0 if self._is_vector(name) else axes, preferred, -len(self._cone(name)))
+
+        floats = [name for name in usable if self.view.elem_type(name) in FLOATS] or usable
+        chosen = min(floats, key=rank)
+        feature = replace(self._describe(chosen), kind="embedding output")
+        certain = self._is_vector(chosen) and sum(map(self._is_vector, floats)) == 1
+        last = find_heads(self.view, chosen)
+        if last and not EMBEDDINGS.search(chosen) and not l2_normalised(self.view, chosen):
+            certain = False
+            notes.append(
+                f"{chosen} ends in a dense layer of {last.classes}, a width of embeddings; if these are class scores, "
+                f"the feature is --output {same_values(self.view, last.reads[0])}"
+            )
+        if feature.pool:
+            notes.append(f"{chosen} is no vector: it is taken as {feature.pool} unless --output says otherwise")
+        elif not certain and not last:
+            notes.append(f"several outputs are vectors; {chosen} is taken unless --output says otherwise")
+        return feature, certain
+
+    def _named_scores(self, output: str) -> bool:
+        return bool(SCORES.search(output)) and not EMBEDDINGS.search(output)
+
+    def _before(
+        self, output: str, feature: Candidate, candidates: tuple[Candidate, ...], notes: list[str]
+    ) -> tuple[Candidate, str | None, bool]:
+        """The last candidate before an output that is named as scores, though no last layer was found."""
+        earlier = [candidate for candidate in candidates if candidate.name != output]
+        if not earlier:
+            return feature, None, False
+        notes.append(
+            f"no last layer of {output} was found, though it is named as class scores; {earlier[-1].name} is a guess"
+        )
+        return earlier[-1], output, False
+
+    def _is_vector(self, name: str) -> bool:
+        shape = self.view.shape(name)
+        return shape is not None and (len(shape) == 2 or (len(shape) == 4 and set(shape[2:]) == {1}))
+
+    # ---- candidates
+
+    def _describe(self, name: str, *, pool: str | None = None) -> Candidate:
+        shape = self.view.shape(name)
+        pool = default_pool(self.view, name) if pool is None or self._is_vector(name) else pool
+        return Candidate(name, self._dim(name, pool), self._as_shown(shape), kind_of(self.view, name), pool)
+
+    def _as_shown(self, shape: Shape | None) -> Shape | None:
+        """The shape with a free batch told as such."""
+        if shape is None or self.input.shape[0] is not None:
+            return shape
+        return (None, *shape[1:]) if shape[:1] == (ANY_BATCH,) else shape
+
+    def _dim(self, name: str, pool: str) -> int | None:
+        shape = self.view.shape(name)
+        if shape is None:
+            return None
+        if pool:
+            return shape[channel_axis(self.view, name)]
+        sides = [side for side in shape[1:] if side is not None]
+        return math.prod(sides) if len(shape) > 1 and len(sides) == len(shape) - 1 else None
+
+    def _cone(self, output: str) -> list[NodeProto]:
+        """The nodes through which the image reaches the output, in order."""
+        needed, cone = {output}, []
+        for node in reversed(self.view.graph.node):
+            if needed & set(node.output):
+                cone.append(node)
+                needed.update(self.view.data_inputs(node))
+        return cone[::-1]
+
+    def _bottlenecks(self, output: str) -> list[str]:
+        """The tensors that every path from the image to the output passes, in order."""
+        cone = [node for node in self._cone(output) if node.op_type not in ("Shape", "Size")]
+        last_use = {name: place for place, node in enumerate(cone) for name in self.view.data_inputs(node)}
+        live, found = {self.view.image}, []
+        for place, node in enumerate(cone):
+            live |= {name for name in node.output if last_use.get(name, -1) > place or name == output}
+            live = {name for name in live if last_use.get(name, -1) > place or name == output}
+            if len(live) == 1:
+                found.extend(name for name in live if name not in found[-1:])
+        return found
+
+    def _candidates(
+        self, main: str, feature: Candidate, classifier: str | None, outputs: list[str]
+    ) -> tuple[Candidate, ...]:
+        """Every plausible feature, from the image to the output, none twice."""
+        behind = {classifier}
+        for heads in filter(None, [find_heads(self.view, classifier)] if classifier else []):
+            behind |= set(heads.behind)
+        names = [*self._stages([name for name in self._bottlenecks(main) if name not in behind])]
+        found = {name: self._describe(name) for name in names}
+        for name in outputs:
+            if self.view.elem_type(name) in FLOATS:
+                found[name] = replace(self._describe(name), kind="embedding output")
+        found[feature.name] = feature
+        return tuple(candidate for candidate in found.values() if self._plausible(candidate, feature))
+
+    def _plausible(self, candidate: Candidate, feature: Candidate) -> bool:
+        """Whether the tensor is one of floats, and not a head on its own (a single number)."""
+        return candidate.name == feature.name or (candidate.dim is None or candidate.dim > 1)
+
+    def _stages(self, names: list[str]) -> Iterator[str]:
+        """Of the bottlenecks, the last of every run that differs in nothing that matters."""
+        names = [name for name in names if self._worth(name)]
+        for name, after in zip(names, [*names[1:], None], strict=False):
+            if after is None or self._differs(name, after):
+                yield same_values(self.view, name)
+
+    def _worth(self, name: str) -> bool:
+        shape = self.view.shape(name)
+        return (
+            shape is not None
+            and len(shape) in (2, 3, 4)
+            and name != self.view.image
+            and self.view.elem_type(name) in FLOATS
+            and shape[1:] != tuple((self.view.shape(self.view.image) or ())[1:])
+        )
+
+    def _differs(self, name: str, after: str) -> bool:
+        """Whether `after` is another stage: of another resolution or rank, or behind a pool or dense layer."""
+        mine, other = self.view.shape(name) or (), self.view.shape(after) or ()
+        if self._is_vector(name):
+            return any(self._decides(node) for node in self._between(name, after))
+        if len(mine) != len(other) or self._is_vector(after):
+            return True
+        axis = channel_axis(self.view, name)
+        places = [place for place in range(1, len(mine)) if place != axis]
+        axis_after = channel_axis(self.view, after)
+        places_after = [place for place in range(1, len(other)) if place != axis_after]
+        return [mine[place] for place in places] != [other[place] for place in places_after]
+
+    def _between(self, name: str, after: str) -> list[NodeProto]:
+        before = {id(node) for node in self._cone(name)}
+        return [node for node in self._cone(after) if id(node) not in before]
+
+    def _decides(self, node: NodeProto) -> bool:
+        return is_global_pool(self.view, node) or node.op_type in ("Gemm", "MatMul", "Conv", "Gather", "FusedGemm")

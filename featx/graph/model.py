@@ -1,0 +1,317 @@
+"""An ONNX file, read with suspicion: bounded, whole, of known operators, its weights beside it; and what is in it."""
+
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx.external_data_helper import (
+    ExternalDataInfo,
+    load_external_data_for_model,
+    load_external_data_for_tensor,
+    uses_external_data,
+)
+from onnx.inliner import inline_local_functions
+
+from featx.errors import BackboneError
+
+MAX_MODEL_BYTES = 2**31 - 1
+"""What protobuf can hold; larger weights lie beside the model as external data."""
+MAX_MADE_ELEMENTS = 2**31
+"""Elements that one ConstantOfShape may make."""
+SMALL = 2**16
+"""Bytes up to which external data is read at once: shapes and axes, which surgery must know, are small."""
+
+DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"}
+"""Operators that ONNX or ONNX Runtime itself defines."""
+
+Shape = tuple[int | None, ...]
+
+
+def load_model(path: Path) -> ModelProto:
+    """The model in this file, local functions inlined, external weights left where they are.
+
+    Raises BackboneError where it is missing, too large, no ONNX, cut short, uses an operator that neither ONNX nor ONNX
+    Runtime defines, or keeps weights anywhere but in files beside it.
+    """
+    if not path.is_file():
+        raise BackboneError(f"{path}: no such model; name an .onnx file")
+    if (size := path.stat().st_size) > MAX_MODEL_BYTES:
+        raise BackboneError(
+            f"{path}: {size} bytes, but ONNX holds {MAX_MODEL_BYTES}; export it with its weights as external data"
+        )
+    try:
+        model = onnx.load(str(path), format="protobuf", load_external_data=False)
+    except Exception as error:
+        # protobuf raises its own DecodeError, which onnx does not name
+        raise BackboneError(f"{path}: not a readable ONNX model ({error}); export it again") from error
+    if not (model.graph.node and model.graph.output and model.opset_import):
+        raise BackboneError(f"{path}: not a readable ONNX model (no nodes, outputs or opset); export it again")
+    model = _inline(model, path)
+    _check_operators(model, path)
+    _check_made(model.graph, path)
+    for tensor in _tensors(model.graph):
+        if uses_external_data(tensor):
+            _check_external(tensor, path)
+            _read_if_small(tensor, path)
+    return model
+
+
+def _inline(model: ModelProto, path: Path) -> ModelProto:
+    if not model.functions:
+        return model
+    try:
+        return inline_local_functions(model)
+    except Exception as error:
+        # onnx's C++ raises what pybind makes of it
+        raise BackboneError(
+            f"{path}: its local functions cannot be inlined ({_first_line(error)}); export again"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _check_operators(model: ModelProto, path: Path) -> None:
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    for node in _nodes(model.graph):
+        custom = node.domain not in DOMAINS
+        if custom or (node.domain in ("", "ai.onnx") and not _is_defined(node, opsets)):
+            domain = f"domain {node.domain!r}" if custom else f"ONNX opset {opsets.get('', opsets.get('ai.onnx'))}"
+            raise BackboneError(
+                f"{path}: node {node.name or node.output[0]!r} is a {node.op_type} of {domain}, an operator unknown to "
+                "ONNX Runtime; featx loads no custom operators: export the model without it"
+            )
+
+
+def _check_made(graph: GraphProto, path: Path) -> None:
+    """Refuse a few bytes that ask for more memory than any backbone needs."""
+    shapes = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.INT64}
+    for node in graph.node:
+        if node.op_type == "ConstantOfShape" and node.input[0] in shapes:
+            sides = numpy_helper.to_array(shapes[node.input[0]]).tolist()
+            if math.prod(sides) > MAX_MADE_ELEMENTS:
+                raise BackboneError(
+                    f"{path}: node {node.output[0]!r} makes a tensor of {sides}; featx refuses that size"
+                )
+
+
+def _is_defined(node: NodeProto, opsets: Mapping[str, int]) -> bool:
+    newest = onnx.defs.onnx_opset_version()
+    version = opsets.get("", opsets.get("ai.onnx", newest))
+    if version > newest:
+        return True  # ONNX Runtime may be newer than onnx: it will tell
+    try:
+        onnx.defs.get_schema(node.op_type, version, "")
+    except onnx.defs.SchemaError:
+        return False
+    return True
+
+
+def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
+    for node in graph.node:
+        yield node
+        for inner in subgraphs(node):
+            yield from _nodes(inner)
+
+
+def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
+    """The branches of an If, the body of a Loop or Scan."""
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+        for inner in subgraphs(node):
+            yield from _tensors(inner)
+
+
+def _check_external(tensor: TensorProto, path: Path) -> None:
+    """Refuse weights that are not in a regular file below the model's folder, reached without links."""
+    info = ExternalDataInfo(tensor)
+    location = Path(info.location or "")
+    place = f"{path}: the external data of {tensor.name!r}, {info.location!r},"
+    parts = [path.parent.joinpath(*location.parts[: count + 1]) for count in range(len(location.parts))]
+    if location.is_absolute() or ".." in location.parts or "\\" in str(location) or not location.parts:
+        raise BackboneError(f"{place} leaves the model's folder; featx refuses that: put it beside the model")
+    if any(part.is_symlink() for part in parts):
+        raise BackboneError(f"{place} is a symbolic link; featx refuses that: put the file itself beside the model")
+    if not parts[-1].is_file():
+        raise BackboneError(f"{place} is missing; put it beside the model, under this name")
+    start, length, size = info.offset or 0, info.length or tensor_bytes(tensor), parts[-1].stat().st_size
+    if length != tensor_bytes(tensor) or start < 0 or start + length > size:
+        raise BackboneError(
+            f"{place} should hold {tensor_bytes(tensor)} bytes from {start} on and has {size} in all; export it again"
+        )
+
+
+def tensor_bytes(tensor: TensorProto) -> int:
+    """Bytes of the tensor's values, as its shape and type have it."""
+    elements = math.prod(tensor.dims)
+    if tensor.data_type in (TensorProto.INT4, TensorProto.UINT4):
+        return (elements + 1) // 2
+    return elements * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+
+
+def _read_if_small(tensor: TensorProto, path: Path) -> None:
+    if tensor_bytes(tensor) <= SMALL:
+        load_external_data_for_tensor(tensor, str(path.parent))
+        tensor.data_location = TensorProto.DEFAULT
+        del tensor.external_data[:]
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What the exporter noted in the model. Raises BackboneError as load_model does."""
+    return {entry.key: entry.value for entry in load_model(path).metadata_props}
+
+
+def save_model(path: Path, into: Path) -> Path | None:
+    """The file beside `into` that holds the external weights, where there are any, once the model is copied there.
+
+    External weights are gathered in one file, `<into>.data`; a model without is copied byte for byte.
+    """
+    model = load_model(path)
+    if not any(map(uses_external_data, _tensors(model.graph))):
+        shutil.copyfile(path, into)
+        return None
+    weights = into.with_name(f"{into.name}.data")
+    load_external_data_for_model(model, str(path.parent))
+    onnx.save(model, str(into), save_as_external_data=True, location=weights.name, size_threshold=SMALL)
+    return weights if weights.exists() else None
+
+
+def captured(node: NodeProto) -> set[str]:
+    """Names that the branches of an If or the body of a Loop read from outside, or within."""
+    return {name for inner in subgraphs(node) for child in inner.node for name in (*child.input, *captured(child))} | {
+        value.name for inner in subgraphs(node) for value in inner.output
+    }
+
+
+def image_inputs(graph: GraphProto) -> list[ValueInfoProto]:
+    """The inputs of the graph that are no weights."""
+    weights = {tensor.name for tensor in graph.initializer}
+    return [value for value in graph.input if value.name not in weights]
+
+
+def shape_of(value: ValueInfoProto) -> Shape | None:
+    """The shape that is declared, None for a free side; None for a shape of unknown rank."""
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
+        return None
+    return tuple(dim.dim_value if dim.HasField("dim_value") and dim.dim_value > 0 else None for dim in tensor.shape.dim)
+
+
+@dataclass(frozen=True)
+class View:
+    """A graph with what one asks of it: who makes a tensor, who reads it, its shape, whether the image reaches it."""
+
+    graph: GraphProto
+    values: Mapping[str, ValueInfoProto]
+    """Type and inferred shape of the tensors for which they are known."""
+    image: str
+    """Name of the input that takes the image."""
+
+    @cached_property
+    def producers(self) -> dict[str, NodeProto]:
+        """Tensor -> the node that makes it."""
+        return {name: node for node in self.graph.node for name in node.output if name}
+
+    @cached_property
+    def consumers(self) -> dict[str, list[NodeProto]]:
+        """Tensor -> the nodes that read it."""
+        found: dict[str, list[NodeProto]] = {}
+        for node in self.graph.node:
+            for name in dict.fromkeys((*node.input, *captured(node))):
+                found.setdefault(name, []).append(node)
+        return found
+
+    @cached_property
+    def weights(self) -> dict[str, TensorProto]:
+        """Tensors with stored values: initializers, and what Constant nodes hold."""
+        constants = {
+            node.output[0]: attribute.t
+            for node in self.graph.node
+            if node.op_type == "Constant"
+            for attribute in node.attribute
+            if attribute.name == "value"
+        }
+        return constants | {tensor.name: tensor for tensor in self.graph.initializer}
+
+    @cached_property
+    def of_image(self) -> set[str]:
+        """Tensors whose values, not only shapes, depend on the image."""
+        return self._reached_from({self.image})
+
+    @cached_property
+    def of_others(self) -> set[str]:
+        """Tensors that depend on another input, which featx does not have."""
+        return self._reached_from({value.name for value in image_inputs(self.graph)} - {self.image})
+
+    def _reached_from(self, names: set[str]) -> set[str]:
+        reached = set(names)
+        for node in self.graph.node:
+            if node.op_type not in ("Shape", "Size") and reached & {*node.input, *captured(node)}:
+                reached.update(filter(None, node.output))
+        return reached
+
+    def shape(self, name: str) -> Shape | None:
+        """The shape of a tensor as far as it is known."""
+        if name in self.weights:
+            return tuple(self.weights[name].dims)
+        return shape_of(self.values[name]) if name in self.values else None
+
+    def rank(self, name: str) -> int | None:
+        """The number of axes of a tensor, where it is known."""
+        shape = self.shape(name)
+        return None if shape is None else len(shape)
+
+    def elem_type(self, name: str) -> int:
+        """The tensor's type as TensorProto has it; 0 where it is not known."""
+        return int(self.values[name].type.tensor_type.elem_type) if name in self.values else 0
+
+    def constant(self, name: str) -> NDArray[Any] | None:
+        """The values of a stored tensor, None where it is computed, or too large to have been read."""
+        tensor = self.weights.get(name)
+        if tensor is None or uses_external_data(tensor):
+            return self._folded(name)
+        return np.asarray(numpy_helper.to_array(tensor))
+
+    def _folded(self, name: str) -> NDArray[Any] | None:
+        """The values that a Constant node keeps in another attribute than `value`."""
+        node = self.producers.get(name)
+        if node is None or node.op_type != "Constant":
+            return None
+        kept = next((helper.get_attribute_value(one) for one in node.attribute if one.name != "value"), None)
+        return None if kept is None or isinstance(kept, (bytes, str)) else np.asarray(kept)
+
+    def data_inputs(self, node: NodeProto) -> list[str]:
+        """The inputs of a node whose values depend on the image."""
+        return [name for name in node.input if name in self.of_image]
+
+
+def attributes(node: NodeProto) -> dict[str, Any]:
+    """The attributes of a node as Python values."""
+    return {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def opset(model: ModelProto) -> int:
+    """The version of ONNX's own operators that the model is written in."""
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)

@@ -1,0 +1,325 @@
+"""A backbone's model in; a graph that takes uint8 pixels and ends at the features out."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from featx.backbones import Backbone, Card, Output
+from featx.errors import BackboneError, did_you_mean
+from featx.graph.batch import free_batch
+from featx.graph.layers import SAME_NUMBERS, channel_axis
+from featx.graph.model import View, captured, image_inputs, load_model, opset, shape_of
+from featx.graph.shapes import view_model
+
+PIXELS = "featx_pixels"
+"""Name of the input of a prepared graph: uint8 (batch, size, size, 3)."""
+QUANTISED = {TensorProto.UINT8, TensorProto.INT8}
+AXES_ARE_INPUTS = 18
+"""The opset from which ReduceMean and ReduceMax take their axes as an input."""
+GEM_POWER = 3.0
+
+
+@dataclass(frozen=True)
+class PreparedGraph:
+    """A model as a session is given it."""
+
+    model: bytes
+    """Serialised: uint8 pixels (batch, size, size, 3) in, one output (batch, dim) float32 for each of the card's."""
+    folder: Path
+    """Where its external weights lie."""
+    batch: int | None
+    """The number of images that the model's own batch axis is fixed at; None where it is free."""
+    freed: bool
+    """Whether such an axis was freed, which is yet to be tried."""
+
+
+def prepare_graph(backbone: Backbone, *, keep_batch: bool = False) -> PreparedGraph:
+    """The graph that maps uint8 pixels (batch, size, size, 3) to the card's outputs alone.
+
+    What lies behind the outputs is dropped, so it costs nothing; the normalisation of the card is put in front, so that
+    a quarter of the bytes is handed over; a fixed batch axis is freed unless `keep_batch`. Raises BackboneError where
+    the file or a tensor is not what the card says.
+    """
+    card, model = backbone.card, load_model(backbone.path)
+    graph = model.graph
+    batch = _check_input(graph, backbone)
+    _check_outputs(graph, backbone)
+    view = view_model(model, card.input, shape=(batch, *_sides(card)))
+    frozen = View(_copy(graph), view.values, card.input)
+    others = {value.name for value in image_inputs(graph)} - {card.input}
+    _cut(graph, [output.tensor for output in card.taken])
+    _check_needed(graph, others, backbone)
+    if batch is not None and not keep_batch:
+        free_batch(graph, frozen, batch=batch, pixels=PIXELS)
+    _put_outputs_on(graph, frozen, card, version=opset(model))
+    _put_pixels_in(graph, card, batch=batch if keep_batch else None)
+    del graph.value_info[:]
+    return PreparedGraph(_serialise(model, backbone), backbone.path.parent, batch, batch is not None and not keep_batch)
+
+
+def _copy(graph: GraphProto) -> GraphProto:
+    """The graph as it is now, its weights not copied."""
+    copy = GraphProto()
+    copy.node.extend(graph.node)
+    copy.input.extend(graph.input)
+    copy.output.extend(graph.output)
+    for tensor in graph.initializer:
+        if len(tensor.raw_data) <= 2**16 and not tensor.float_data:
+            copy.initializer.append(tensor)
+    return copy
+
+
+def whole_graph(backbone: Backbone) -> PreparedGraph:
+    """The model as its exporter left it, with the card's tensors as its only outputs and nothing put in or freed."""
+    model = load_model(backbone.path)
+    batch = _check_input(model.graph, backbone)
+    _check_outputs(model.graph, backbone)
+    known = {value.name: value for value in model.graph.output}
+    if len(image_inputs(model.graph)) > 1:
+        _cut(model.graph, [output.tensor for output in backbone.card.taken])
+        _replace(model.graph.input, [value for value in model.graph.input if value.name == backbone.card.input])
+    taken = [output.tensor for output in backbone.card.taken]
+    _replace(model.graph.output, [known.get(name) or ValueInfoProto(name=name) for name in taken])
+    return PreparedGraph(_serialise(model, backbone), backbone.path.parent, batch, freed=False)
+
+
+def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
+    try:
+        return bytes(model.SerializeToString())
+    except ValueError as error:
+        raise BackboneError(
+            f"{backbone.path}: too large to be handed over ({error}); export it with its weights as external data"
+        ) from error
+
+
+def _sides(card: Card) -> tuple[int, int, int]:
+    return (3, card.size, card.size) if card.layout == "NCHW" else (card.size, card.size, 3)
+
+
+def _check_input(graph: GraphProto, backbone: Backbone) -> int | None:
+    """The batch that the model fixes, once its input is known to be what the card says."""
+    card, inputs = backbone.card, {value.name: value for value in image_inputs(graph)}
+    if card.input not in inputs:
+        raise BackboneError(
+            f"{backbone.path}: inputs are {sorted(inputs)} but the card says {card.input!r}; correct the card"
+        )
+    value = inputs[card.input]
+    shape, wanted = shape_of(value), _sides(card)
+    fits = shape is None or (
+        len(shape) == 4 and all(side in (None, want) for side, want in zip(shape[1:], wanted, strict=True))
+    )
+    if not fits:
+        raise BackboneError(
+            f"{backbone.path}: input {card.input!r} has shape {list(shape or ())} but layout and size of the card make "
+            f"it {[None, *wanted]}; correct the card"
+        )
+    expected = TensorProto.DataType.Value(CARD_TYPES[card.dtype])
+    if value.type.tensor_type.elem_type != expected:
+        has = TensorProto.DataType.Name(value.type.tensor_type.elem_type)
+        raise BackboneError(
+            f"{backbone.path}: input {card.input!r} is {has} but the card says {card.dtype}; correct the card"
+        )
+    return shape[0] if shape else None
+
+
+CARD_TYPES = {"float32": "FLOAT", "float16": "FLOAT16", "uint8": "UINT8"}
+
+
+def _check_outputs(graph: GraphProto, backbone: Backbone) -> None:
+    made = {name for node in graph.node for name in node.output}
+    for output in backbone.card.taken:
+        if output.tensor not in made:
+            raise BackboneError(no_such_tensor(graph, output.tensor, backbone.path) + "; correct its card")
+
+
+def no_such_tensor(graph: GraphProto, name: str, path: Path) -> str:
+    """What to say of a tensor that the graph has not: near names, and its outputs."""
+    made = [output for node in graph.node for output in node.output if output]
+    outputs = ", ".join(value.name for value in graph.output)
+    return f"{path}: no tensor {name!r}{did_you_mean(name, made)}; its outputs are {outputs}"
+
+
+def _check_needed(graph: GraphProto, others: set[str], backbone: Backbone) -> None:
+    """Refuse outputs that need an input which featx does not have."""
+    if needed := others & {name for node in graph.node for name in (*node.input, *captured(node))}:
+        raise BackboneError(
+            f"{backbone.path}: inputs {sorted(needed)} are needed for {backbone.card.feature!r}, beside image "
+            f"{backbone.card.input!r} of the card; choose an output that depends on the image alone"
+        )
+
+
+def _cut(graph: GraphProto, tensors: Sequence[str]) -> None:
+    """Keep only what the tensors are computed from."""
+    needed, kept = set(tensors), list[NodeProto]()
+    for node in reversed(graph.node):
+        if needed & set(node.output):
+            kept.append(node)
+            needed |= set(node.input) | captured(node)
+    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
+    _replace(graph.node, kept[::-1])
+    _replace(graph.initializer, weights)
+
+
+# ---- from tensors to vectors
+
+
+def _put_outputs_on(graph: GraphProto, view: View, card: Card, *, version: int) -> None:
+    """Make every output of the card a float32 vector, and these the graph's outputs."""
+    ends = []
+    for place, output in enumerate(card.taken):
+        steps = _Steps(graph, f"featx_output_{place}")
+        end = _pooled(steps, view, output, _as_float(steps, view, output.tensor), version=version)
+        final = steps.add("Flatten", [end], axis=1)
+        ends.append(helper.make_tensor_value_info(final, TensorProto.FLOAT, ["batch", output.dim or None]))
+    _replace(graph.output, ends)
+
+
+@dataclass
+class _Steps:
+    """Nodes put behind a tensor."""
+
+    graph: GraphProto
+    prefix: str
+    count: int = 0
+
+    def add(self, operator: str, inputs: Sequence[str], **settings: object) -> str:
+        """Append a node; its output's name."""
+        self.count += 1
+        name = f"{self.prefix}_{self.count}"
+        self.graph.node.append(helper.make_node(operator, inputs, [name], **settings))
+        return name
+
+    def store(self, values: Any) -> str:
+        """Store a constant; its name."""
+        self.count += 1
+        name = f"{self.prefix}_{self.count}"
+        self.graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
+        return name
+
+
+def _as_float(steps: _Steps, view: View, tensor: str) -> str:
+    """The tensor as float32, with its scale and zero point where it is quantised."""
+    if view.elem_type(tensor) == TensorProto.FLOAT:
+        return tensor
+    if view.elem_type(tensor) in QUANTISED | {0} and (found := _quantisation(view, tensor)):
+        _put_back(steps.graph, view, found)
+        return steps.add("DequantizeLinear", [tensor, *found])
+    return steps.add("Cast", [tensor], to=TensorProto.FLOAT)
+
+
+def _quantisation(view: View, tensor: str) -> list[str]:
+    """Scale and zero point with which the next layer reads the tensor; empty where it is not quantised."""
+    for node in view.consumers.get(tensor, ()):
+        if node.op_type == "DequantizeLinear" or (node.op_type.startswith("Q") and node.op_type != "QuantizeLinear"):
+            place = list(node.input).index(tensor)
+            return [name for name in node.input[place + 1 : place + 3] if name]
+        if node.op_type in SAME_NUMBERS and (found := _quantisation(view, node.output[0])):
+            return found
+    return []
+
+
+def _put_back(graph: GraphProto, view: View, names: Sequence[str]) -> None:
+    """Store weights again that the cut has dropped."""
+    there = {tensor.name for tensor in graph.initializer}
+    for name in names:
+        if name not in there:
+            graph.initializer.append(view.weights[name])
+            graph.initializer[-1].name = name
+
+
+def _pooled(steps: _Steps, view: View, output: Output, tensor: str, *, version: int) -> str:
+    """A map or a sequence of tokens as one vector; what is a vector stays as it is."""
+    if not output.pool:
+        return tensor
+    rank = view.rank(output.tensor)
+    if rank not in (3, 4):
+        raise BackboneError(
+            f"output {output.name!r} of model {steps.graph.name!r} has {rank} axes and cannot be pooled; "
+            "leave out the pooling, or choose a map or tokens"
+        )
+    if output.pool == "cls":
+        return steps.add("Gather", [tensor, steps.store(np.int64(0))], axis=1)
+    channels = channel_axis(view, output.tensor)
+    places = [place for place in range(1, rank) if place != channels]
+    if output.pool == "gem":
+        raised = steps.add("Pow", [steps.add("Relu", [tensor]), steps.store(np.float32(GEM_POWER))])
+        mean = _reduce(steps, "ReduceMean", raised, places, version)
+        return steps.add("Pow", [mean, steps.store(np.float32(1 / GEM_POWER))])
+    return _reduce(steps, {"mean": "ReduceMean", "max": "ReduceMax"}[output.pool], tensor, places, version)
+
+
+def _reduce(steps: _Steps, operator: str, tensor: str, axes: list[int], version: int) -> str:
+    if version < AXES_ARE_INPUTS:
+        return steps.add(operator, [tensor], axes=axes, keepdims=0)
+    return steps.add(operator, [tensor, steps.store(np.array(axes, np.int64))], keepdims=0)
+
+
+# ---- from pixels to the input
+
+
+def _put_pixels_in(graph: GraphProto, card: Card, *, batch: int | None) -> None:
+    """Replace the model's input by uint8 pixels and (pixel - mean) / std, in the arithmetic of numpy's float32."""
+    front = _Front(card)
+    name = PIXELS
+    for step in front.steps():
+        name = step(name)
+    front.nodes[-1].output[0] = card.input
+    _replace(graph.node, [*front.nodes, *graph.node])
+    graph.initializer.extend(front.weights)
+    sides: list[int | str] = ["batch" if batch is None else batch, card.size, card.size, 3]
+    _replace(graph.input, [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, sides)])
+
+
+class _Front:
+    """The nodes between the pixels and the model's own input."""
+
+    def __init__(self, card: Card) -> None:
+        self.card, self.nodes, self.weights = card, list[NodeProto](), list[TensorProto]()
+
+    def steps(self) -> Iterable[Callable[[str], str]]:
+        """What has to be done, in order; channels are moved first, as bytes: a quarter of the memory traffic."""
+        card, first = self.card, self.card.layout == "NCHW"
+        if first:
+            yield lambda name: self._add("Transpose", [name], perm=[0, 3, 1, 2])
+        if card.channels == "BGR":
+            order = np.array([2, 1, 0], np.int64)
+            yield lambda name: self._add("Gather", [name, self._store("order", order)], axis=1 if first else 3)
+        if card.dtype == "uint8":
+            yield lambda name: self._add("Identity", [name])
+            return
+        shape = (3, 1, 1) if first else (3,)
+        mean, std = (np.array(values, np.float32).reshape(shape) for values in (card.mean, card.std))
+        yield lambda name: self._add("Cast", [name], to=TensorProto.FLOAT)
+        yield lambda name: self._add("Sub", [name, self._store("mean", mean)])
+        yield lambda name: self._add("Div", [name, self._store("std", std)])
+        if card.dtype == "float16":
+            yield lambda name: self._add("Cast", [name], to=TensorProto.FLOAT16)
+
+    def _add(self, operator: str, inputs: Sequence[str], **settings: object) -> str:
+        name = f"featx_front_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, inputs, [name], **settings))
+        return name
+
+    def _store(self, what: str, values: np.ndarray[Any, Any]) -> str:
+        self.weights.append(numpy_helper.from_array(values, f"featx_{what}"))
+        return self.weights[-1].name
+
+
+def _replace(field: Any, values: Iterable[Any]) -> None:
+    """Assign to a repeated field, which protobuf only lets one delete and extend."""
+    copies = list(values)
+    del field[:]
+    field.extend(copies)
+
+
+def identity_graph() -> bytes:
+    """The smallest model, serialised: to learn what a session gets without any backbone."""
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "smallest", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    return bytes(model.SerializeToString())

@@ -1,0 +1,234 @@
+"""How pixels are prepared for a model: from flags, from what its trainers left beside it, or from ImageNet's habit."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from featx.errors import BackboneError
+
+IMAGENET_MEAN = (123.675, 116.28, 103.53)
+IMAGENET_STD = (58.395, 57.12, 57.375)
+CROP_SHARE = 0.875
+"""Share of the shorter side that the centre crop keeps: 224 of 256."""
+HUGGING_FACE_FILTERS = dict(enumerate(("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")))
+CONVNEXT_SQUASHES_FROM = 384
+"""From this size on, Hugging Face's ConvNeXt processor squashes and does not crop."""
+PIXEL_RANGES = {
+    "NominalRange_0_255": (0.0, 1.0),
+    "Normalized_0_1": (0.0, 255.0),
+    "Normalized_1_1": (127.5, 127.5),
+}
+"""ONNX's own metadata: Image.NominalPixelRange -> mean and std on 0..255."""
+PIXEL_FORMATS = {"Rgb8": "RGB", "Bgr8": "BGR"}
+TIMM_KEYS = {"input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessing:
+    """How pixels are prepared; None where nothing is said."""
+
+    size: int | None = None
+    """Height and width that the model takes."""
+    resize: int | None = None
+    crop_mode: str | None = None
+    filter: str | None = None
+    mean: tuple[float, ...] | None = None
+    """On the 0..255 scale, as `std`."""
+    std: tuple[float, ...] | None = None
+    channels: str | None = None
+
+    def over(self, other: "Preprocessing") -> "Preprocessing":
+        """What this one says, and the other where this one says nothing; a size of its own keeps the other's crop."""
+        said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        both = replace(other, **said)
+        if self.size and other.size and other.resize and self.resize is None:
+            return replace(both, resize=round(other.resize * self.size / other.size))
+        return both
+
+
+def complete(said: Preprocessing, *, size: int, dtype: str) -> tuple[Preprocessing, tuple[str, ...]]:
+    """The preprocessing with nothing left open, and what had to be assumed for that."""
+    assumed = []
+    if dtype == "uint8":
+        said = Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3).over(said)
+    if said.mean is None or said.std is None:
+        assumed.append(f"mean {IMAGENET_MEAN} and std {IMAGENET_STD} of ImageNet")
+    if said.filter is None:
+        assumed.append("filter bicubic")
+    resize = said.resize or math.floor(size / CROP_SHARE)
+    if said.resize is None and said.crop_mode != "squash":
+        assumed.append(f"resize {resize}")
+    usual = Preprocessing(
+        size=size,
+        resize=size if said.crop_mode == "squash" else resize,
+        crop_mode="center",
+        filter="bicubic",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        channels="RGB",
+    )
+    if (said.mean is None) != (said.std is None):
+        said = replace(said, mean=None, std=None)
+    return replace(said.over(replace(usual, size=None)), size=size), tuple(assumed)
+
+
+def find_preprocessing(model: Path, metadata: Mapping[str, str]) -> tuple[Preprocessing, str]:
+    """What is said beside the model or in its metadata, and where; empty, and "", where nothing is.
+
+    Read are `preprocessor_config.json` of Hugging Face, then `config.json` of timm, beside the model or, where it lies
+    in a folder `onnx`, above that; then the model's metadata. Raises BackboneError naming the file and the key.
+    """
+    folders = [model.parent, *([model.parent.parent] if model.parent.name == "onnx" else [])]
+    for folder in folders:
+        for name, read in (("preprocessor_config.json", _from_hugging_face), ("config.json", _from_timm)):
+            path = folder / name
+            if path.is_file() and (said := read(_load(path), str(path))) is not None:
+                return said, str(path)
+    said = _from_metadata(metadata, str(model))
+    return (said, f"{model} (its metadata)") if said != Preprocessing() else (said, "")
+
+
+def _load(path: Path) -> Mapping[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BackboneError(f"{path}: not readable JSON ({error}); correct it or move it away") from error
+    return values if isinstance(values, dict) else {}
+
+
+# ---- timm
+
+
+def _from_timm(config: Mapping[str, Any], source: str) -> Preprocessing | None:
+    """Timm's pretrained_cfg: mean and std on 0..1, the crop as a share of the resized side."""
+    values = config.get("pretrained_cfg", config)
+    if not isinstance(values, dict) or not TIMM_KEYS & values.keys():
+        return None
+    size = _timm_size(values.get("input_size"), source)
+    mode = _one_of(values.get("crop_mode") or "center", ("center", "squash"), "crop_mode", source)
+    share = _number(values.get("crop_pct") or CROP_SHARE, "crop_pct", source)
+    said = values.get("interpolation")
+    filter_ = "bilinear" if said == "random" else said
+    return Preprocessing(
+        size=size,
+        resize=math.floor(size / share) if size else None,
+        crop_mode=mode,
+        filter=filter_ and _one_of(filter_, tuple(HUGGING_FACE_FILTERS.values()), "interpolation", source),
+        mean=_scaled(values.get("mean"), 255.0, "mean", source),
+        std=_scaled(values.get("std"), 255.0, "std", source),
+    )
+
+
+def _timm_size(value: Any, source: str) -> int | None:
+    if value is None:
+        return None
+    sides = value if isinstance(value, list) and len(value) == 3 else [3, value, value]
+    if sides[0] != 3 or sides[1] != sides[2] or type(sides[1]) is not int:
+        raise BackboneError(f"{source}: input_size = {value!r} should be [3, n, n]; featx gives square RGB images")
+    return sides[1]
+
+
+# ---- Hugging Face
+
+
+def _from_hugging_face(config: Mapping[str, Any], source: str) -> Preprocessing | None:
+    """The preprocessor of a transformers model: rescaled, then normalised."""
+    for key in ("rescale_offset", "include_top"):
+        if config.get(key) is True:
+            raise BackboneError(f"{source}: {key} is not known to featx; say --mean, --std and --size yourself")
+    geometry = _hugging_face_geometry(config, source)
+    factor = _number(config.get("rescale_factor", 1 / 255), "rescale_factor", source)
+    factor = factor if config.get("do_rescale", True) else 1.0
+    normalised = config.get("do_normalize", True)
+    filter_ = config.get("resample", 2)
+    if filter_ not in HUGGING_FACE_FILTERS:
+        raise BackboneError(f"{source}: resample = {filter_!r} should be one of {list(HUGGING_FACE_FILTERS)}")
+    return replace(
+        geometry,
+        filter=HUGGING_FACE_FILTERS[filter_],
+        mean=_scaled(config.get("image_mean") if normalised else [0, 0, 0], 1 / factor, "image_mean", source),
+        std=_scaled(config.get("image_std") if normalised else [1, 1, 1], 1 / factor, "image_std", source),
+    )
+
+
+def _hugging_face_geometry(config: Mapping[str, Any], source: str) -> Preprocessing:
+    size, crop = config.get("size"), config.get("crop_size")
+    crops = config.get("do_center_crop", crop is not None)
+    cropped = _side(crop, "crop_size", source) if crops and crop is not None else None
+    if not config.get("do_resize", True) or size is None:
+        return Preprocessing(size=cropped, resize=cropped)
+    squash = isinstance(size, int) and not crops
+    if isinstance(size, dict) and "shortest_edge" not in size:
+        squash = True
+    side = _side(size, "size", source)
+    if (share := config.get("crop_pct")) and cropped is None:
+        if side >= CONVNEXT_SQUASHES_FROM:
+            return Preprocessing(size=side, resize=side, crop_mode="squash")
+        return Preprocessing(size=side, resize=int(side / share), crop_mode="center")
+    return Preprocessing(size=cropped or side, resize=side, crop_mode="squash" if squash else "center")
+
+
+def _side(value: Any, key: str, source: str) -> int:
+    """The one number of a size that is a number, a shortest edge, or equal height and width."""
+    if isinstance(value, dict):
+        sides = {value.get(name) for name in ("shortest_edge", "height", "width") if name in value}
+    else:
+        sides = {value}
+    side = next(iter(sides), None)
+    if len(sides) != 1 or type(side) is not int or side < 1:
+        raise BackboneError(f"{source}: {key} = {value!r} should be one side in pixels; featx gives square images")
+    return side
+
+
+# ---- ONNX metadata
+
+
+def _from_metadata(metadata: Mapping[str, str], source: str) -> Preprocessing:
+    """ONNX's own keys for images, and timm's keys as JSON or numbers between commas."""
+    said = _from_timm({key: _parsed(metadata[key]) for key in TIMM_KEYS & metadata.keys()}, f"{source} (metadata)")
+    said = said or Preprocessing()
+    if (pixels := metadata.get("Image.BitmapPixelFormat")) is not None:
+        said = replace(said, channels=PIXEL_FORMATS[_one_of(pixels, tuple(PIXEL_FORMATS), "BitmapPixelFormat", source)])
+    if (scale := metadata.get("Image.NominalPixelRange")) is not None and said.mean is None:
+        mean, std = PIXEL_RANGES[_one_of(scale, tuple(PIXEL_RANGES), "NominalPixelRange", source)]
+        said = replace(said, mean=(mean,) * 3, std=(std,) * 3)
+    return said
+
+
+def _parsed(text: str) -> Any:
+    for form in (text, f"[{text.strip(' ()[]')}]"):
+        try:
+            value = json.loads(form)
+        except ValueError:
+            continue
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
+    return text
+
+
+# ---- values
+
+
+def _scaled(value: Any, factor: float, key: str, source: str) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    values = value if isinstance(value, list) else [value] * 3
+    if len(values) != 3:
+        raise BackboneError(f"{source}: {key} = {value!r} should be three numbers, one a channel")
+    return tuple(round(_number(one, key, source) * factor, 6) for one in values)
+
+
+def _number(value: Any, key: str, source: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise BackboneError(f"{source}: {key} = {value!r} should be a number; correct it, or say it with flags")
+    return float(value)
+
+
+def _one_of(value: Any, known: Sequence[str], key: str, source: str) -> str:
+    if value not in known:
+        raise BackboneError(
+            f"{source}: {key} = {value!r} is not known to featx ({', '.join(known)}); say it with flags"
+        )
+    return str(value)

@@ -1,0 +1,218 @@
+"""A model in; a backbone out: its feature found, its card written, tried on pixels, in the user's folder."""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from featx.backbones import Backbone, Card, Output, bundled_folder, user_folder
+from featx.errors import BackboneError
+from featx.fetch import fetch_model, is_url
+from featx.graph import Inspection, inspect_model, read_metadata, resolve_outputs, save_model
+from featx.preprocessing import Preprocessing, complete, find_preprocessing
+from featx.provenance import hash_file
+from featx.session import run_features
+
+UNKNOWN = "0" * 64
+"""The sha256 of a card whose model is still being tried."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What is said of a backbone that its model does not tell."""
+
+    name: str
+    outputs: tuple[str, ...] = ()
+    """Tensors to take, the feature first; none for the penultimate feature."""
+    pixels: Preprocessing = field(default_factory=Preprocessing)
+    exif_orientation: bool = False
+    source: str = ""
+    licence: str = ""
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A backbone that was added, and what was taken for granted."""
+
+    backbone: Backbone
+    notes: tuple[str, ...]
+
+
+def add_backbone(
+    model: Path | str, said: Description, *, into: Path | None = None, sha256: str = "", overwrite: bool = False
+) -> Registered:
+    """The backbone made of this model, written into the folder of cards `into` (the user's by default).
+
+    `model` is a file, or an HTTP address whose content must have this `sha256`. Raises BackboneError where the model is
+    unusable, its feature or its preprocessing is not certain, or the name is taken.
+    """
+    folder = user_folder() if into is None else into
+    check_name(said.name, folder, overwrite=overwrite)
+    with _on_disk(str(model), sha256) as path:
+        card, notes = describe_model(
+            path, replace(said, source=said.source or (str(model) if is_url(str(model)) else ""))
+        )
+        backbone = install(path, card, folder)
+    return Registered(backbone, notes)
+
+
+def check_name(name: str, folder: Path, *, overwrite: bool) -> None:
+    """Raise BackboneError where a backbone may not be called so, or is there already."""
+    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        raise BackboneError(f"--name {name!r} should be letters, digits, '.', '_' and '-'; choose another")
+    if folder.exists() and not folder.is_dir():
+        raise BackboneError(f"{folder}: is there and is no folder; name another with --models")
+    for place in (bundled_folder(), folder):
+        card = place / f"{name}.toml"
+        if card.exists() and not (overwrite and place == folder):
+            raise BackboneError(f"{card}: backbone {name!r} is there already; choose another --name, or --overwrite it")
+
+
+@contextmanager
+def _on_disk(model: str, sha256: str) -> Iterator[Path]:
+    """The model as a file, fetched where it is an address, its hash checked where one is given."""
+    if sha256 and not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise BackboneError(
+            f"--sha256 {sha256!r} should be 64 hexadecimal digits; copy it from where the model is offered"
+        )
+    if not is_url(model):
+        if sha256 and Path(model).is_file() and (actual := hash_file(Path(model))) != sha256:
+            raise BackboneError(f"{model}: its sha256 is {actual} but {sha256} was expected; fetch it again")
+        yield Path(model)
+        return
+    if not sha256:
+        raise BackboneError(f"{model}: an address needs the hash of its file; give it with --sha256")
+    with tempfile.TemporaryDirectory(prefix="featx-") as folder:
+        yield fetch_model(model, sha256=sha256, into=Path(folder))
+
+
+def describe_model(path: Path, said: Description) -> tuple[Card, tuple[str, ...]]:
+    """The card of the model in this file, still without its hash, once its outputs were tried; and what was assumed."""
+    inspection = inspect_model(path, size=said.pixels.size)
+    found, origin = find_preprocessing(path, read_metadata(path))
+    size = _choose_size(inspection, said.pixels, found, origin)
+    pixels, assumed = complete(said.pixels.over(found), size=size, dtype=inspection.input.dtype)
+    outputs = resolve_outputs(path, said.outputs or (_certain_feature(inspection),), size=size)
+    card = _card(said, inspection, pixels, outputs)
+    notes = [f"preprocessing from {origin}"] if origin else []
+    notes += [f"assumed {', '.join(assumed)}: say otherwise with flags"] if assumed else []
+    return _measured(Backbone(card, path)), (*inspection.notes, *notes)
+
+
+def _choose_size(inspection: Inspection, flags: Preprocessing, found: Preprocessing, origin: str) -> int:
+    """Height and width: the model's own where it fixes them, else as said."""
+    height, width = inspection.input.size
+    if height != width and None not in (height, width):
+        raise BackboneError(
+            f"{inspection.model}: input {inspection.input.name!r} takes {height} x {width} but featx gives squares; "
+            "export it for a square"
+        )
+    fixed = height or width
+    said, by = (flags.size, "--size") if flags.size else (found.size, origin)
+    if fixed and said and fixed != said:
+        raise BackboneError(
+            f"{inspection.model}: takes {fixed} pixels but {by} says {said}; correct it with --size {fixed}"
+        )
+    if not (fixed or said):
+        raise BackboneError(
+            f"{inspection.model}: height and width of {inspection.input.name!r} are free; say them with --size, such as 224"
+        )
+    return fixed or said or 0
+
+
+def _certain_feature(inspection: Inspection) -> str:
+    if inspection.certain and inspection.feature_output:
+        name, pool = inspection.feature_output, inspection.feature_pool
+        return f"{name}:{pool}" if pool else name
+    listed = "; ".join(f"{one.name} ({one.dim}, {one.kind})" for one in inspection.candidates[::-1])
+    why = f": {inspection.notes[-1]}" if inspection.notes else ""
+    raise BackboneError(f"{inspection.model}: its feature is not certain{why}; choose with --output: {listed}")
+
+
+def _card(said: Description, inspection: Inspection, pixels: Preprocessing, outputs: Sequence[Output]) -> Card:
+    assert pixels.size is not None
+    assert pixels.resize is not None
+    assert pixels.mean is not None
+    assert pixels.std is not None
+    card = Card(
+        name=said.name,
+        file=f"{said.name}.onnx",
+        sha256=UNKNOWN,
+        source=said.source,
+        licence=said.licence,
+        reference=said.reference,
+        input=inspection.input.name,
+        layout=inspection.input.layout,
+        dtype=inspection.input.dtype,
+        size=pixels.size,
+        channels=pixels.channels or "RGB",
+        resize=pixels.resize,
+        crop_mode=pixels.crop_mode or "center",
+        filter=pixels.filter or "bicubic",
+        mean=pixels.mean,
+        std=pixels.std,
+        exif_orientation=said.exif_orientation,
+        feature=outputs[0].name,
+        dim=outputs[0].dim,
+        classifier=inspection.classifier_output or "",
+    )
+    return card.taking(outputs)
+
+
+def _measured(backbone: Backbone) -> Card:
+    """The card with the dimensions that its outputs really have, once they are finite numbers."""
+    size = backbone.card.size
+    pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
+    measured = []
+    for output, features in zip(backbone.card.taken, run_features(backbone, pixels), strict=True):
+        if not np.isfinite(features).all():
+            raise BackboneError(
+                f"{backbone.path}: output {output.name!r} is NaN or infinite on random pixels; check --mean and --std, "
+                "or choose another --output"
+            )
+        measured.append(replace(output, dim=features.shape[1]))
+    return backbone.card.taking(measured)
+
+
+def install(path: Path, card: Card, folder: Path) -> Backbone:
+    """The backbone of this model and card in the folder: the model first, so that a card never lacks one."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".featx-", dir=folder) as place:
+            model = Path(place) / card.file
+            weights = save_model(path, model)
+            card = replace(card, sha256=hash_file(model))
+            if weights:
+                card = replace(card, data=weights.name, data_sha256=hash_file(weights))
+                os.replace(weights, folder / weights.name)
+            os.replace(model, folder / card.file)
+            written = Path(place) / "card.toml"
+            written.write_text(card.to_toml(), encoding="utf-8")
+            os.replace(written, folder / f"{card.name}.toml")
+    except OSError as error:
+        raise BackboneError(
+            f"{folder}: cannot be written ({error.strerror or error}); name another --models"
+        ) from error
+    return Backbone(card, folder / card.file)
+
+
+def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
+    """The same backbone taking these outputs in one pass, the first of which is the feature; as on its card for none.
+
+    Raises BackboneError for a tensor that is not there, or a name that is given twice.
+    """
+    if not names:
+        return backbone
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise BackboneError(f"--output {twice[0]!r} is given twice; name every output once")
+    known = {output.name: output for output in backbone.card.taken}
+    if all(name in known for name in names):
+        return backbone.taking([known[name] for name in names])
+    found = backbone.taking(resolve_outputs(backbone.path, names, size=backbone.card.size))
+    return replace(found, card=_measured(found))

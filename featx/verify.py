@@ -1,0 +1,159 @@
+"""A backbone in; how far its features here are from those that they should be, each beside its tolerance, out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.backbones import Backbone, Card, Output
+from featx.errors import BackboneError
+from featx.session import open_session, run_whole
+from featx.settings import DEFAULTS, Device
+
+IMAGES = 6
+"""Pictures that are tried where the card brings none."""
+GEM_POWER = 3.0
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far features may be apart and still be called the same."""
+
+    difference: float
+    """Of the largest difference, relative to the largest feature."""
+    cosine: float
+
+
+EXACT = Tolerance(1e-4, 0.99999)
+"""The same arithmetic in another order: other batches, another runtime on a CPU."""
+REDUCED = Tolerance(2e-2, 0.999)
+"""Arithmetic of fewer bits: TF32 on a GPU, or a model in float16."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison of features that should be the same."""
+
+    name: str
+    output: str
+    largest_difference: float
+    """Relative to the largest feature."""
+    largest_allowed: float
+    lowest_cosine: float
+    lowest_allowed: float
+
+    @property
+    def ok(self) -> bool:
+        """Whether both are within tolerance; what is not a number is not."""
+        return self.largest_difference <= self.largest_allowed and self.lowest_cosine >= self.lowest_allowed
+
+
+def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> tuple[Check, ...]:
+    """Every check that can be made of this backbone here, output by output.
+
+    With golden vectors on its card: the device against them. Always: one image at a time against several, the graph as
+    featx cuts it against the model as it was exported, and, where the device is no CPU, the CPU against it. Raises
+    BackboneError, DeviceError and InferenceError as sessions do.
+    """
+    golden = _read_golden(backbone)
+    pixels = golden[0] if golden else _draw(backbone.card.size)
+    return tuple(_checks(backbone, device, pixels, golden[1] if golden else None))
+
+
+def _checks(
+    backbone: Backbone, device: Device, pixels: NDArray[np.uint8], golden: NDArray[np.float32] | None
+) -> Iterator[Check]:
+    card, reduced = backbone.card, backbone.card.dtype == "float16"
+    session = open_session(backbone, device=device)
+    on_cpu = session.provider == "CPUExecutionProvider"
+    here = _columns(card, session(pixels))
+    exact = REDUCED if reduced else EXACT
+    if golden is not None:
+        yield _compare("golden vectors", card.taken[0], here[0], golden, exact if on_cpu else REDUCED)
+    alone = _columns(card, np.concatenate([session(pixels[place : place + 1]) for place in range(len(pixels))]))
+    for output, one, many in zip(card.taken, alone, here, strict=True):
+        yield _compare(f"batch 1 against {len(pixels)}", output, one, many, exact if on_cpu else REDUCED)
+    cpu = here if on_cpu else _columns(card, open_session(backbone, device="cpu")(pixels))
+    if not on_cpu:
+        for output, of_cpu, of_device in zip(card.taken, cpu, here, strict=True):
+            yield _compare(f"CPU against {session.provider}", output, of_cpu, of_device, REDUCED)
+    for output, cut, whole in zip(card.taken, cpu, _whole(backbone, pixels), strict=True):
+        yield _compare("cut graph against whole", output, cut, whole, exact)
+
+
+def _columns(card: Card, features: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The features of each output."""
+    return np.split(features, np.cumsum([output.dim for output in card.taken])[:-1], axis=1)
+
+
+def _compare(
+    name: str, output: Output, left: NDArray[np.float32], right: NDArray[np.float32], tolerance: Tolerance
+) -> Check:
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    scale = float(np.abs(b).max(initial=0)) or 1.0
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    same = np.all(a == b, axis=1)
+    cosine = np.where(same, 1.0, np.sum(a * b, axis=1) / np.where(lengths == 0, np.nan, lengths))
+    difference, lowest = float(np.abs(a - b).max()) / scale, float(cosine.min())
+    return Check(name, output.name, difference, tolerance.difference, lowest, tolerance.cosine)
+
+
+def _whole(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """Features by the model as exported, the arithmetic before and behind it done here by numpy."""
+    card = backbone.card
+    ordered = pixels[..., ::-1] if card.channels == "BGR" else pixels
+    images = (ordered.astype(np.float32) - np.float32(card.mean)) / np.float32(card.std)
+    images = images.transpose(0, 3, 1, 2) if card.layout == "NCHW" else images
+    tensors = run_whole(backbone, np.ascontiguousarray(images.astype(card.dtype)))
+    return [_vector(output, tensor) for output, tensor in zip(card.taken, tensors, strict=True)]
+
+
+def _vector(output: Output, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+    if output.pool == "cls":
+        return tensor[:, 0]
+    if output.pool:
+        channels = next(axis for axis in (1, tensor.ndim - 1) if tensor.shape[axis] == output.dim)
+        if tensor.ndim == 3:
+            channels = 2
+        places = tuple(axis for axis in range(1, tensor.ndim) if axis != channels)
+        if output.pool == "max":
+            return np.asarray(tensor.max(axis=places))
+        power = GEM_POWER if output.pool == "gem" else 1.0
+        raised = np.maximum(tensor, 0) ** power if output.pool == "gem" else tensor
+        return np.asarray(raised.mean(axis=places) ** (1 / power) if output.pool == "gem" else raised.mean(axis=places))
+    return tensor.reshape(len(tensor), -1)
+
+
+def _read_golden(backbone: Backbone) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
+    """Pixels and features that the card brings, or None. Raises BackboneError where they do not fit the card."""
+    card = backbone.card
+    if not card.golden:
+        return None
+    path = backbone.path.with_name(card.golden)
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            pixels, features = stored["pixels"], stored["features"]
+    except (OSError, ValueError, KeyError) as error:
+        raise BackboneError(
+            f"{path}: no golden vectors ({error}); restore the file, or take it off the card"
+        ) from error
+    side = card.size
+    if pixels.shape[1:] != (side, side, 3) or pixels.dtype != np.uint8 or features.shape != (len(pixels), card.dim):
+        raise BackboneError(
+            f"{path}: pixels {pixels.shape} and features {features.shape} do not fit the card ({side} pixels, "
+            f"{card.dim} numbers); make them again"
+        )
+    return pixels, features.astype(np.float32)
+
+
+def _draw(size: int) -> NDArray[np.uint8]:
+    """Pictures with structure, the same every time: waves of several lengths, and noise."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:size, :size] / size
+    waves = [
+        np.sin(2 * np.pi * (rng.uniform(1, 8) * x + rng.uniform(1, 8) * y + rng.random())) for _ in range(IMAGES * 3)
+    ]
+    pictures = np.stack(waves, axis=-1).reshape(size, size, IMAGES, 3).transpose(2, 0, 1, 3)
+    noisy = 128 + 100 * pictures + rng.normal(0, 20, pictures.shape)
+    return np.asarray(np.clip(noisy, 0, 255), np.uint8)
