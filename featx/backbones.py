@@ -287,7 +287,7 @@ def _check_values(card: Card, source: str) -> None:
         "crop_mode": (card.crop_mode in CROP_MODES, " or ".join(CROP_MODES)),
         "filter": (card.filter in FILTERS, " or ".join(FILTERS)),
         "pool": (card.pool in ("", *POOLS), ", ".join(POOLS) + " or nothing"),
-        "outputs": (_distinct(card.taken), f"outputs of different names, dim above 0, pool {', '.join(POOLS)} or none"),
+        "outputs": (card.dim < 1 or _distinct(card.taken), f"outputs of different names, dim above 0, pool {', '.join(POOLS)} or none"),
         "size": (card.size > 0, "above 0"),
         "resize": (card.resize >= card.size, f"at least size = {card.size}"),
         "dim": (card.dim > 0, "above 0"),

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import Backbone
+from featx.backbones import DESCRIPTIVE, SINCE_FIRST, Backbone
 from featx.batches import Batch, StageClock, iter_batches
 from featx.cache import (
     DONE,
@@ -93,7 +93,7 @@ class FeatureBatch:
 
     rows: NDArray[np.int64]
     features: NDArray[np.float32]
-    """(n, dim): NaN where an image failed."""
+    """(n, sum of dimensions): every output, side by side; NaN where an image failed."""
     status: NDArray[np.uint8]
     """(n,): 1 done, above 1 a code of errors.Failure."""
     source: Batch
@@ -206,8 +206,8 @@ def check_backbone(cache: Cache, backbone: Backbone) -> None:
     if cache.backbone == backbone.hash:
         return
     inside, asked = cache.card, backbone.card.to_dict()
-    keys = backbone.card.identity() if inside["name"] == asked["name"] else ["name"]
-    key = next((key for key in keys if inside.get(key) != asked[key]), "sha256")
+    keys = asked.keys() - DESCRIPTIVE if inside["name"] == asked["name"] else ["name"]
+    key = next((key for key in asked if key in keys and inside.get(key, SINCE_FIRST.get(key)) != asked[key]), "sha256")
     what = f"{key} of the backbone"
     raise CacheMismatchError(cache.path, what=what, inside=inside.get(key), asked=asked[key], step=STEP)
 
@@ -281,6 +281,7 @@ def _provenance(backbone: Backbone, session: FeatureSession, settings: Settings)
     return Provenance(
         card=backbone.card.to_dict(),
         backbone=backbone.hash,
+        hashes={output.name: backbone.taking([output]).hash for output in backbone.card.taken},
         provider=session.provider,
         device="; ".join(gpus()) if on_gpu else processor(),
         precision="float32",

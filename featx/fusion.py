@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache import FailedImage, FeatureTable
-from featx.errors import TableError
+from featx.cache import FailedImage, FeatureTable, list_outputs, read_features
+from featx.errors import TableError, did_you_mean
 from featx.provenance import hash_settings
 
 
@@ -21,6 +22,27 @@ def fuse_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
     if not tables:
         raise TableError("nothing to fuse; name at least one cache")
     return reduce(_fuse, tables)
+
+
+def read_outputs(caches: Sequence[Path], outputs: Sequence[str]) -> list[FeatureTable]:
+    """The tables of these caches, each with those of the outputs that it holds; with its feature where none is named.
+
+    Raises CacheError as read_features does, TableError where an output is in no cache, or a cache has none of them.
+    """
+    there = {path: list_outputs(path) for path in caches}
+    known = {name for held in there.values() for name in held}
+    for name in outputs:
+        if name not in known:
+            raise TableError(f"no cache holds output {name!r}{did_you_mean(name, known)}; they hold {', '.join(known)}")
+    tables = []
+    for path, held in there.items():
+        chosen = [name for name in outputs if name in held]
+        if outputs and not chosen:
+            raise TableError(
+                f"{path}: holds none of the outputs asked for, but {', '.join(held)}; name one of these too"
+            )
+        tables.append(read_features(path, outputs=chosen))
+    return tables
 
 
 def _fuse(left: FeatureTable, right: FeatureTable) -> FeatureTable:

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import Backbone, load_backbone
+from featx.backbones import Backbone, Output, load_backbone
 from featx.batches import StageClock
-from featx.cache import FailedImage, FeatureTable, Source
+from featx.cache import FailedImage, FeatureTable, Source, list_outputs, read_features
 from featx.errors import HeadError
 from featx.extract import stream_features
 from featx.fusion import fuse_tables
@@ -39,7 +40,7 @@ def predict_images(
     Raises BackboneError or HeadError where a backbone of the head is missing or another one, DeviceError and
     InferenceError as sessions do.
     """
-    backbones = [_find_backbone(head, source, models) for source in head.sources]
+    backbones = [_find_backbone(head, sources, models) for sources in _passes(head.sources)]
     sessions = [open_session(backbone, device=settings.device) for backbone in backbones]
     rows = np.arange(len(images))
     streams = [
@@ -67,14 +68,35 @@ def _failed(image: FailedImage) -> Prediction:
     return Prediction(image.name, None, None, image.reason)
 
 
-def _find_backbone(head: Head, source: Source, models: Path | None) -> Backbone:
-    backbone = load_backbone(source.name, folder=models)
-    if backbone.hash != source.backbone:
-        raise HeadError(
-            f"head {head.name!r} was trained on backbone {source.name} {source.backbone[:12]} "
-            f"but the one here is {backbone.hash[:12]}; name the folder of its card with --models, or train again"
-        )
-    return backbone
+def _passes(sources: Sequence[Source]) -> list[list[Source]]:
+    """The sources in their order, neighbours of one backbone together: they are made in one pass."""
+    return [list(group) for _, group in groupby(sources, key=lambda source: source.name)]
+
+
+def _find_backbone(head: Head, sources: Sequence[Source], models: Path | None) -> Backbone:
+    """The backbone of these sources, taking their outputs in this order."""
+    backbone = load_backbone(sources[0].name, folder=models)
+    outputs = [
+        Output(name=source.output, dim=source.card["dim"], pool=source.card.get("pool", "")) for source in sources
+    ]
+    for source, output in zip(sources, outputs, strict=True):
+        if (found := backbone.taking([output]).hash) != source.backbone:
+            raise HeadError(
+                f"head {head.name!r} was trained on backbone {source.name} {source.backbone[:12]} "
+                f"but the one here is {found[:12]}; name the folder of its card with --models, or train again"
+            )
+    return backbone.taking(outputs)
+
+
+def read_tables(head: Head, caches: Sequence[Path]) -> list[FeatureTable]:
+    """The tables of these caches, each with the outputs that the head reads; with its feature where it reads none."""
+    wanted = {(source.output, source.backbone): None for source in head.sources}
+    tables = []
+    for path in caches:
+        there = list_outputs(path)
+        chosen = [output for output, digest in wanted if there.get(output) == digest]
+        tables.append(read_features(path, outputs=chosen))
+    return tables
 
 
 def _predict(

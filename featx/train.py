@@ -16,7 +16,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
-from featx.cache import FeatureTable
+from featx.cache import FeatureTable, label_sources
 from featx.errors import HeadError, TableError
 from featx.evaluate import HeadMetrics, evaluate_head
 from featx.heads import Head, HeadRecipe, find_recipe
@@ -167,7 +167,7 @@ def _result(
     return Result(
         head=head.name,
         table=table.digest,
-        backbones=tuple(source.name for source in head.sources),
+        backbones=label_sources(head.sources),
         params=head.params,
         metrics=metrics,
         rows=rows,

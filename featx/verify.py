@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,7 +104,8 @@ def _whole(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.flo
     """Features by the model as exported, the arithmetic before and behind it done here by numpy."""
     card = backbone.card
     ordered = pixels[..., ::-1] if card.channels == "BGR" else pixels
-    images = (ordered.astype(np.float32) - np.float32(card.mean)) / np.float32(card.std)
+    mean, std = np.array(card.mean, np.float32), np.array(card.std, np.float32)
+    images: NDArray[Any] = (ordered.astype(np.float32) - mean) / std
     images = images.transpose(0, 3, 1, 2) if card.layout == "NCHW" else images
     tensors = run_whole(backbone, np.ascontiguousarray(images.astype(card.dtype)))
     return [_vector(output, tensor) for output, tensor in zip(card.taken, tensors, strict=True)]

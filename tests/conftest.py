@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,9 @@ from PIL import Image
 
 from featx.backbones import Backbone, Card
 from featx.provenance import hash_file
+
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="featx-tests-")
+"""No test sees the backbones of whoever runs it."""
 
 PACKAGES = ("numpy", "h5py", "onnx", "pillow", "scikit-learn", "skops", "click", "onnxruntime", "onnxruntime-gpu")
 

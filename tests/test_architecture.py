@@ -10,11 +10,11 @@ PACKAGE = Path(__file__).parents[1] / "featx"
 
 FLOW = [
     "errors provenance settings",
-    "images backbones",
+    "images backbones fetch preprocessing",
     "decode graph",
     "session cache",
-    "batches",
-    "extract",
+    "batches register verify",
+    "extract export",
     "splits fusion heads",
     "evaluate",
     "results",
@@ -26,12 +26,20 @@ FLOW = [
 ]
 MODULES = " ".join(FLOW).split()
 
-EXTRACTING = {"images", "backbones", "decode", "graph", "batches", "session", "extract"}
+EXTRACTING = {
+    *("images", "backbones", "fetch", "preprocessing", "decode", "graph", "batches", "session", "register", "verify"),
+    *("extract", "export"),
+}
 LEARNING = {"splits", "fusion", "heads", "evaluate", "results", "train", "report"}
 
 DOORS = {
     "PIL": {"decode"},
     "onnx": {"graph"},
+    "platformdirs": {"backbones"},
+    "pooch": {"fetch"},
+    "timm": {"export"},
+    "torch": {"export"},
+    "torchvision": {"export"},
     "onnxruntime": {"session"},
     "h5py": {"cache"},
     "sklearn": {"splits", "heads", "evaluate", "train"},

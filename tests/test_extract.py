@@ -302,7 +302,7 @@ def test_a_partial_without_a_finished_row_blocks_nothing(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
     images, wrong = list_images(make_folder()), replace(tiny.backbone.card, dim=9)
-    with pytest.raises(InferenceError, match=r"the feature of tiny has shape \(4, 8\) but its card says \(4, 9\)"):
+    with pytest.raises(InferenceError, match=r"'features' of tiny has shape \(4, 8\) but its card says \(4, 9\)"):
         extract(images, replace(tiny, backbone=replace(tiny.backbone, card=wrong)), tmp_path / "c.h5")
     assert extract(images, tiny, tmp_path / "c.h5").done == 24
 

@@ -1,7 +1,16 @@
 """The feature file, the contract between extracting and learning; format 1 is written down in docs/cache.md."""
 
 from featx.cache.file import DONE, PENDING, Cache, is_cache, open_cache, partial_path
-from featx.cache.reading import FailedImage, FeatureTable, Source, describe_cache, read_features, verify_cache
+from featx.cache.reading import (
+    FailedImage,
+    FeatureTable,
+    Source,
+    describe_cache,
+    label_sources,
+    list_outputs,
+    read_features,
+    verify_cache,
+)
 from featx.cache.writing import (
     CacheWriter,
     Kept,
@@ -26,6 +35,8 @@ __all__ = [
     "create_partial",
     "describe_cache",
     "is_cache",
+    "label_sources",
+    "list_outputs",
     "locked",
     "open_cache",
     "partial_path",

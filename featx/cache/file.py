@@ -100,10 +100,21 @@ class Cache:
         """Versions of the packages that made the features."""
         return json.loads(self.attributes["versions"])  # type: ignore[no-any-return]
 
-    @property
-    def feature(self) -> str:
-        """Path of the dataset that holds the feature."""
-        return feature_path(self.card["feature"])
+    @cached_property
+    def outputs(self) -> dict[str, int]:
+        """Name and dimension of every output, the feature first."""
+        return output_dims(self.card)
+
+    @cached_property
+    def hashes(self) -> dict[str, str]:
+        """sha256 of the card's identity for every output, as if it were the only one."""
+        stored = self.attributes.get("outputs")
+        return json.loads(stored) if stored else {self.card["feature"]: self.backbone}
+
+    def features(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, sum of dimensions): every output of these rows, side by side."""
+        parts = [self[feature_path(name)][rows] for name in self.outputs]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -122,7 +133,7 @@ class Cache:
 
     def checksums(self, rows: slice) -> NDArray[np.uint32]:
         """The checksums that these rows should have, computed from what is in the file."""
-        return checksums(self[self.feature][rows], self["images/fingerprint"][rows], self.status[rows])
+        return checksums(self.features(rows), self["images/fingerprint"][rows], self.status[rows])
 
     def intact(self) -> NDArray[np.bool_]:
         """(N,): which acknowledged rows carry the checksum of their contents."""
@@ -138,10 +149,16 @@ class Cache:
 def checksums(
     features: NDArray[np.float32], fingerprint: NDArray[np.uint8], status: NDArray[np.uint8]
 ) -> NDArray[np.uint32]:
-    """crc32 of every row: its features, its image's fingerprint, its status, in this order."""
+    """crc32 of every row: its features, output after output, its image's fingerprint, its status, in this order."""
     parts = zip(np.ascontiguousarray(features), fingerprint, status, strict=True)
     crcs = [zlib.crc32(bytes((code,)), zlib.crc32(print_.data, zlib.crc32(row.data))) for row, print_, code in parts]
     return np.array(crcs, np.uint32)
+
+
+def output_dims(card: Mapping[str, Any]) -> dict[str, int]:
+    """Name and dimension of every output of a card, the feature first."""
+    others = {output["name"]: output["dim"] for output in card.get("outputs", ())}
+    return {card["feature"]: card["dim"]} | others
 
 
 def feature_path(output: str) -> str:
@@ -248,12 +265,11 @@ def _faults(cache: Cache) -> Iterator[str]:
         yield f"not a featx cache (no attribute format = {FORMAT!r}); name a file made by `featx extract`"
     if missing := ({*REQUIRED} - set(fields)) | (ATTRIBUTES - set(attributes)):
         yield f"{', '.join(sorted(missing))} missing; {again}"
-    feature = cache.feature
-    if feature not in fields:
-        yield f"{feature} missing, the output of its card; {again}"
-    rows = fields[feature].shape[0]
-    for name, expected in REQUIRED.items() | {(feature, ("f4", (cache.card["dim"],)))}:
-        dtype, inner = expected
+    outputs = {feature_path(name): ("f4", (dim,)) for name, dim in cache.outputs.items()}
+    for feature in outputs.keys() - fields.keys():
+        yield f"{feature} missing, an output of its card; {again}"
+    rows = fields["status"].shape[0]
+    for name, (dtype, inner) in (*REQUIRED.items(), *outputs.items()):
         found = fields[name]
         if (dtype and found.dtype != np.dtype(dtype)) or found.shape != (rows, *inner):
             yield f"{name} is {found.dtype} of shape {found.shape}, not {dtype or 'text'} of {(rows, *inner)}; {again}"

@@ -1,6 +1,6 @@
 """The feature file read: verified row by row, summed up, and handed to the heads as a table."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.file import DONE, PENDING, Cache, open_cache
-from featx.errors import CacheError, failure_text
+from featx.cache.file import DONE, PENDING, Cache, feature_path, open_cache
+from featx.errors import CacheError, did_you_mean, failure_text
 from featx.provenance import hash_columns, hash_settings
 
 OTHER_SET = "names, labels, splits, groups or weights are not those that were written"
@@ -32,6 +32,17 @@ class Source:
     def name(self) -> str:
         """The backbone's name."""
         return str(self.card["name"])
+
+    @property
+    def output(self) -> str:
+        """Name of the output."""
+        return str(self.card["feature"])
+
+
+def label_sources(sources: Sequence[Source]) -> tuple[str, ...]:
+    """What to call these sources: by their backbone, and by the output too where one backbone gives several."""
+    names = [source.name for source in sources]
+    return tuple(f"{one.name}:{one.output}" if names.count(one.name) > 1 else one.name for one in sources)
 
 
 @dataclass(frozen=True)
@@ -71,10 +82,16 @@ class FeatureTable:
         return bytes(self.names[row]).decode()
 
 
-def read_features(path: Path | str) -> FeatureTable:
+def list_outputs(path: Path | str) -> dict[str, str]:
+    """Name of every output in the cache, the feature first -> sha256 of how it is made. Raises CacheError."""
+    return dict(open_cache(Path(path)).hashes)
+
+
+def read_features(path: Path | str, *, outputs: Sequence[str] = ()) -> FeatureTable:
     """The table of a complete cache: its images that have a feature, in the image set's order.
 
-    Raises CacheError where the cache is missing, damaged, or not complete.
+    The columns are those of these outputs, side by side; of the feature alone where none is named. Raises CacheError
+    where the cache is missing, damaged, not complete, or lacks an output.
     """
     cache = open_cache(Path(path))
     if not cache.sealed or np.any(cache.status == PENDING):
@@ -84,25 +101,48 @@ def read_features(path: Path | str) -> FeatureTable:
     kept = np.flatnonzero(cache.status == DONE)
     whole = len(kept) == len(cache.status)
 
-    features = cache[cache.feature]
+    chosen = _choose(cache, outputs)
+    parts = [cache[feature_path(name)] if whole else cache[feature_path(name)][kept] for name in chosen]
     labels, splits, groups, weights = (_column(cache, name, kept) for name in ("label", "split", "group", "weight"))
     return FeatureTable(
-        features if whole else features[kept],
+        parts[0] if len(parts) == 1 else np.hstack(parts),
         np.asarray(cache["images/name"][kept]),
         cache.classes,
         np.full(len(kept), -1, np.int32) if labels is None else labels,
         splits,
         groups,
         weights,
-        (Source(cache.backbone, cache.provider, cache.card, 0, features.shape[1]),),
+        tuple(_sources(cache, chosen)),
         kept,
         _failed_images(cache),
-        _digest(cache),
+        _digest(cache, chosen),
     )
 
 
-def _digest(cache: Cache) -> str:
-    made = {key: cache.attributes[key] for key in ("backbone", "image_set")}
+def _choose(cache: Cache, outputs: Sequence[str]) -> list[str]:
+    for name in outputs:
+        if name not in cache.outputs:
+            near = did_you_mean(name, cache.outputs)
+            raise CacheError(f"{cache.path}: no output {name!r}{near}; it holds {', '.join(cache.outputs)}")
+    return list(dict.fromkeys(outputs)) or [next(iter(cache.outputs))]
+
+
+def _sources(cache: Cache, outputs: Sequence[str]) -> Iterator[Source]:
+    start = 0
+    pools = {cache.card["feature"]: cache.card.get("pool", "")}
+    pools |= {other["name"]: other["pool"] for other in cache.card.get("outputs", ())}
+    for name in outputs:
+        stop = start + cache.outputs[name]
+        card = cache.card | {"feature": name, "dim": cache.outputs[name]}
+        card |= {"pool": pools[name], "outputs": []} if "outputs" in cache.card else {}
+        yield Source(cache.hashes[name], cache.provider, card, start, stop)
+        start = stop
+
+
+def _digest(cache: Cache, outputs: Sequence[str]) -> str:
+    made = {"backbone": cache.backbone, "image_set": cache.attributes["image_set"]}
+    if outputs != [next(iter(cache.outputs))] or len(cache.outputs) > 1:
+        made["outputs"] = [cache.hashes[name] for name in outputs]
     return hash_settings(made | {"rows": hash_columns([cache["checksums"]])})
 
 
@@ -131,7 +171,6 @@ def describe_cache(path: Path | str) -> CacheInfo:
     cache = open_cache(Path(path))
     status, labels = cache.status, cache.get("images/label")
     codes, counts = np.unique(status[status > DONE], return_counts=True)
-    prefix = "features/"
     return CacheInfo(
         cache=str(path),
         rows=len(status),
@@ -139,9 +178,7 @@ def describe_cache(path: Path | str) -> CacheInfo:
         failed=int(np.sum(status > DONE)),
         pending=int(np.sum(status == PENDING)),
         sealed=cache.sealed,
-        outputs={
-            name.removeprefix(prefix): field.shape[1] for name, field in cache.fields.items() if name.startswith(prefix)
-        },
+        outputs=dict(cache.outputs),
         classes={name: int(np.sum(labels == index)) for index, name in enumerate(cache.classes)},
         failures={failure_text(int(code)): int(count) for code, count in zip(codes, counts, strict=True)},
         card=cache.card,

@@ -37,6 +37,7 @@ from featx.cache.file import (
     locate,
     metadata_crc,
     open_cache,
+    output_dims,
     partial_path,
     read_head,
 )
@@ -59,6 +60,8 @@ class Provenance:
     card: Mapping[str, Any]
     backbone: str
     """sha256 of the card's identity, the model's own sha256 among it."""
+    hashes: Mapping[str, str]
+    """Name of every output -> the same as if it were the only one: what a head that reads it alone asks for."""
     provider: str
     device: str
     precision: str
@@ -72,6 +75,7 @@ class Rows:
 
     rows: NDArray[np.int64]
     features: NDArray[np.float32]
+    """(n, sum of dimensions): every output, side by side."""
     status: NDArray[np.uint8]
     fingerprint: NDArray[np.uint8]
     """(n, 16); zeros where the bytes could not be read."""
@@ -163,7 +167,7 @@ def _least_size(images: "ImageSet", provenance: Provenance) -> int:
     """Bytes that the file will take at least: HDF5 must not be the one to meet a full disk."""
     columns = (images.names, images.labels, images.splits, images.groups, images.weights)
     known = sum(values.nbytes for values in columns if values is not None)
-    return int(known + len(images.names) * (4 * provenance.card["dim"] + 37) + 2**18)
+    return int(known + len(images.names) * (4 * sum(output_dims(provenance.card).values()) + 37) + 2**18)
 
 
 def _describe(file: h5py.File, images: "ImageSet", provenance: Provenance) -> None:
@@ -172,6 +176,7 @@ def _describe(file: h5py.File, images: "ImageSet", provenance: Provenance) -> No
         "format_version": FORMAT_VERSION,
         "card": json.dumps(provenance.card),
         "backbone": provenance.backbone,
+        "outputs": json.dumps(dict(provenance.hashes)),
         "model_sha256": provenance.card["sha256"],
         "image_set": images.hash,
         "provider": provenance.provider,
@@ -186,8 +191,9 @@ def _describe(file: h5py.File, images: "ImageSet", provenance: Provenance) -> No
         file.attrs[key] = value
     file.attrs.create("sealed", STAMP, dtype=h5py.string_dtype("utf-8", len(STAMP)))
     rows = len(images.names)
+    features = {feature_path(name): ((rows, dim), np.float32) for name, dim in output_dims(provenance.card).items()}
     for name, (shape, dtype) in {
-        feature_path(provenance.card["feature"]): ((rows, provenance.card["dim"]), np.float32),
+        **features,
         "status": ((rows,), np.uint8),
         "checksums": ((rows,), np.uint32),
         "images/fingerprint": ((rows, 16), np.uint8),
@@ -297,7 +303,10 @@ class CacheWriter:
 
     def append(self, rows: Rows) -> None:
         """Write these rows; they are acknowledged within about SYNC_SECONDS. Raises CacheError."""
-        self._write(self._cache.feature, rows.rows, rows.features)
+        start = 0
+        for name, dim in self._cache.outputs.items():
+            self._write(feature_path(name), rows.rows, rows.features[:, start : start + dim])
+            start += dim
         self._write("images/fingerprint", rows.rows, rows.fingerprint)
         self._write("images/stat", rows.rows, rows.stat)
         self._write("checksums", rows.rows, checksums(rows.features, rows.fingerprint, rows.status))
@@ -351,7 +360,7 @@ def _copy(kept: Kept, into: Cache) -> None:
         for start in range(0, len(kept.old), BLOCK):
             block = slice(start, start + BLOCK)
             take = kept.old[block]
-            features, status = source[source.feature][take], source.status[take]
+            features, status = source.features(take), source.status[take]
             writer.append(Rows(kept.new[block], features, status, source["images/fingerprint"][take], kept.stat[block]))
 
 

@@ -20,6 +20,7 @@ from featx.cli.options import (
     print_json,
     with_max_failed,
     with_models,
+    with_outputs,
     with_root,
     with_settings,
 )
@@ -45,23 +46,34 @@ The same on a folder of your own, with one sub-folder a class:
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--head", required=True, metavar="NAME", help="logreg, linear-svm, rbf-svm, pca-logreg or pca-svm.")
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="H.featx", help="The head to make.")
+@with_outputs
 @option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of the split, the folds and the head.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that share the tuning.  [default: one a core]")
 @as_json
 @click.pass_obj
 def train(
-    output: Output, *, caches: tuple[Path, ...], head: str, into: Path, seed: int, jobs: int | None, json_: bool
+    output: Output,
+    *,
+    caches: tuple[Path, ...],
+    head: str,
+    outputs: tuple[str, ...],
+    into: Path,
+    seed: int,
+    jobs: int | None,
+    json_: bool,
 ) -> None:
-    """Tune and fit a head on CACHES, fused by image name where there are several, and measure it on held-out images."""
-    from featx.cache import read_features
+    """Tune and fit a head on CACHES, fused by image name where there are several, and measure it on held-out images.
+
+    Of a cache with several outputs its feature is taken, or those that --output names.
+    """
     from featx.console import out, print_results
-    from featx.fusion import fuse_tables
+    from featx.fusion import fuse_tables, read_outputs
     from featx.heads import check_target, find_recipe, save_head
     from featx.train import train_head
 
     find_recipe(head)
     check_target(into)
-    fitted, result = train_head(fuse_tables([read_features(path) for path in caches]), head, seed=seed, jobs=jobs)
+    fitted, result = train_head(fuse_tables(read_outputs(caches, outputs)), head, seed=seed, jobs=jobs)
     save_head(fitted, into)
     if json_:
         print_json(result.to_dict() | {"into": str(into)})
@@ -83,14 +95,14 @@ def evaluate(*, head: Path, caches: tuple[Path, ...], split: str | None, seed: i
 
     Images that the head was trained on flatter it: give it others.
     """
-    from featx.cache import read_features
     from featx.console import out, print_metrics
     from featx.evaluate import evaluate_head
     from featx.fusion import fuse_tables, select_split
     from featx.heads import load_head
+    from featx.predict import read_tables
 
     fitted = load_head(head)
-    table = fuse_tables([read_features(path) for path in caches])
+    table = fuse_tables(read_tables(fitted, caches))
     if table.digest == fitted.training.get("table") and split != "test":
         logger.warning(
             "%s was trained on most of these images, which flatters it; `featx train` told its accuracy on the others",
@@ -137,12 +149,11 @@ def predict(
 def _predict(
     head: "Head", images: Sequence[Path], *, root: Path | None, models: Path | None, settings: Settings
 ) -> "Iterator[Prediction]":
-    from featx.cache import read_features
-    from featx.predict import predict_images, predict_tables
+    from featx.predict import predict_images, predict_tables, read_tables
 
     caches = [path for path in images if path.suffix == ".h5"]
     if len(caches) == len(images):
-        return predict_tables(head, [read_features(path) for path in caches])
+        return predict_tables(head, read_tables(head, caches))
     if len(images) > 1:
         raise click.UsageError("name one folder or manifest, or caches (.h5) only")
     return predict_images(head, list_given(images[0], root), models=models, settings=settings)

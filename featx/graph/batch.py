@@ -1,8 +1,9 @@
 """A batch axis that the exporter fixed, freed: shapes that were baked in are rewritten to take any number of images."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from onnx import GraphProto, NodeProto, helper, numpy_helper
@@ -74,7 +75,7 @@ class _Freeing:
         self.outer.update(dict.fromkeys(filter(None, node.output), outer))
 
     def _reshape(self, node: NodeProto, axis: int, outer: int, before: Shape, after: Shape) -> tuple[int | None, int]:
-        """The axis that holds the batch once reshaped, and what is merged in front of it: as many elements as before."""
+        """The axis that holds the batch once reshaped, and what is merged in front of it: as many as before."""
         if None in before or None in after:
             return None, 1
         ahead = math.prod(side or 0 for side in before[:axis]) * outer
@@ -85,7 +86,7 @@ class _Freeing:
         return found, ahead // math.prod(side or 0 for side in after[:found])
 
     def _place(self, ahead: int, after: list[int]) -> int | None:
-        """The axis with so many elements in front of the batch; not the last, which holds channels, if one can help it."""
+        """The axis with so many elements in front of the batch; the last, which holds channels, only if it must be."""
         starts = [math.prod(after[:place]) for place in range(len(after))]
         fits = [
             place
@@ -128,7 +129,7 @@ class _Freeing:
             "Tile", [name, self._add("Concat", [part for part, length in parts.items() if length], axis=0)]
         )
 
-    def _add(self, operator: str, inputs: list[str], **settings: int) -> str:
+    def _add(self, operator: str, inputs: list[str], **settings: Any) -> str:
         name = f"featx_batch_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], **settings))
         return name
@@ -142,24 +143,20 @@ class _Freeing:
 def _axis_behind(view: View, node: NodeProto, axis: int, before: int, after: int, *, place: int) -> int | None:
     """Where the batch axis is in what the node makes of a tensor of `before` axes."""
     settings = attributes(node)
-    if node.op_type == "Transpose":
-        perm = list(settings.get("perm", range(before)[::-1]))
-        return perm.index(axis)
-    if node.op_type == "Flatten":
-        return 0 if axis < settings.get("axis", 1) else 1
-    if node.op_type == "Gather":
-        return _behind_gather(settings.get("axis", 0) % before, axis, after - before + 1) if place == 0 else None
-    if node.op_type == "Einsum":
-        return _behind_einsum(settings["equation"].decode(), axis, place)
-    if node.op_type in SHRINKING or node.op_type == "Unsqueeze":
-        return _behind_axes(view, node, axis, before, after)
-    if node.op_type in ("Gemm", "QGemm"):
-        return 0
-    return axis + after - before
+    special: dict[str, Callable[[], int | None]] = {
+        "Transpose": lambda: list(settings.get("perm", range(before)[::-1])).index(axis),
+        "Flatten": lambda: 0 if axis < settings.get("axis", 1) else 1,
+        "Gather": lambda: _behind_gather(settings.get("axis", 0) % before, axis, after - before + 1, place),
+        "Einsum": lambda: _behind_einsum(settings["equation"].decode(), axis, place),
+        "Gemm": lambda: 0,
+        "QGemm": lambda: 0,
+    }
+    special |= dict.fromkeys({*SHRINKING, "Unsqueeze"}, lambda: _behind_axes(view, node, axis, before, after))
+    return special.get(node.op_type, lambda: axis + after - before)()
 
 
-def _behind_gather(taken: int, axis: int, rank: int) -> int | None:
-    return None if taken == axis else axis + (rank - 1 if taken < axis else 0)
+def _behind_gather(taken: int, axis: int, rank: int, place: int) -> int | None:
+    return None if place or taken == axis else axis + (rank - 1 if taken < axis else 0)
 
 
 def _behind_einsum(equation: str, axis: int, place: int) -> int | None:

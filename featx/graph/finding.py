@@ -52,7 +52,7 @@ class Candidate:
     """Length of the feature; None where it cannot be told without running the model."""
     shape: Shape | None
     kind: str
-    """global pool, class token, hidden dense layer, pooled map, or embedding output."""
+    """global pool, class token, hidden dense layer, pooled map, flattened map, or embedding output."""
     pool: str
     """How it becomes a vector: mean, max or cls; empty where it is one."""
 
@@ -82,8 +82,8 @@ class Inspection:
 def inspect_model(path: Path | str, *, size: int | None = None) -> Inspection:
     """What goes in and out of the ONNX model in this file, its feature, and every other plausible one.
 
-    `size` fixes a free height and width. Raises BackboneError where the file is no usable ONNX model, or none or several
-    of its inputs look like an image.
+    `size` fixes a free height and width. Raises BackboneError where the file is no usable ONNX model, or none or
+    several of its inputs look like an image.
     """
     model = load_model(path := Path(path))
     found = find_image(path, model)
@@ -98,9 +98,9 @@ def _view(model: ModelProto, found: ModelInput, size: int | None) -> View:
 def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Output, ...]:
     """What these names mean in the model: tensors, each with its pooling where it is no vector.
 
-    A name is a tensor, or a tensor, a colon and a pooling: `layer4:gem`. A map whose pooling is not said is averaged, and
-    of tokens the class token is taken where there is one. The dimension is 0 where it cannot be told without running
-    the model. Raises BackboneError, with near names, for a tensor that is not there.
+    A name is a tensor, or a tensor, a colon and a pooling: `layer4:gem`. A map whose pooling is not said is averaged,
+    and of tokens the class token is taken where there is one. The dimension is 0 where it cannot be told without running
+    the model. Raises BackboneError for a tensor that is not there.
     """
     model = load_model(path)
     finder = _Finder(_view(model, found := find_image(path, model), size), path, found)
@@ -157,7 +157,7 @@ class _Finder:
         elif pool not in POOLS or tensor not in made:
             near = did_you_mean(tensor if pool in POOLS else name, made)
             raise BackboneError(
-                f"{self.path}: no tensor {name!r}{near}; `featx inspect` lists features, and poolings are {', '.join(POOLS)}"
+                f"{self.path}: no tensor {name!r}{near}; `featx inspect` lists features; poolings: {', '.join(POOLS)}"
             )
         return Output(name=name, dim=self._dim(tensor, pool) or 0, pool=pool)
 
@@ -275,7 +275,7 @@ class _Finder:
         """The tensors that every path from the image to the output passes, in order."""
         cone = [node for node in self._cone(output) if node.op_type not in ("Shape", "Size")]
         last_use = {name: place for place, node in enumerate(cone) for name in self.view.data_inputs(node)}
-        live, found = {self.view.image}, []
+        live, found = {self.view.image}, list[str]()
         for place, node in enumerate(cone):
             live |= {name for name in node.output if last_use.get(name, -1) > place or name == output}
             live = {name for name in live if last_use.get(name, -1) > place or name == output}
@@ -299,8 +299,8 @@ class _Finder:
         return tuple(candidate for candidate in found.values() if self._plausible(candidate, feature))
 
     def _plausible(self, candidate: Candidate, feature: Candidate) -> bool:
-        """Whether the tensor is one of floats, and not a head on its own (a single number)."""
-        return candidate.name == feature.name or (candidate.dim is None or candidate.dim > 1)
+        """Whether the tensor is worth naming: no single number, no map laid out flat."""
+        return candidate.name == feature.name or (candidate.dim != 1 and candidate.kind != "flattened map")
 
     def _stages(self, names: list[str]) -> Iterator[str]:
         """Of the bottlenecks, the last of every run that differs in nothing that matters."""

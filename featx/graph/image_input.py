@@ -10,7 +10,7 @@ from featx.graph.model import Shape, View, attributes, image_inputs, shape_of
 from featx.graph.shapes import view_model
 
 CHANNELS = (1, 3, 4)
-DTYPES = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8"}
+DTYPES: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8"}
 
 
 @dataclass(frozen=True)

@@ -295,20 +295,22 @@ def _origins(view: View, name: str) -> Iterator[NodeProto]:
 
 def kind_of(view: View, name: str) -> str:
     """What sort of feature the tensor is, by the node that made it what it is."""
-    if _is_map(view, name):
-        return "pooled map"
-    if view.rank(name) == 3:
+    if default_pool(view, name):
         return "class token" if default_pool(view, name) == "cls" else "pooled map"
-    for node in _origins(view, name):
-        if is_global_pool(view, node):
-            return "global pool"
-        if _takes_first_token(view, node):
-            return "class token"
-        if node.op_type in WEIGHT_INPUT:
-            return "hidden dense layer"
-        if view.rank(node.input[0]) in (3, 4) and not _is_single(view, node.input[0]) and node.op_type not in NORMS:
-            return "hidden dense layer" if node.op_type in ("Flatten", "Reshape") else "global pool"
-    return "hidden dense layer"
+    return next(filter(None, (_kind_made_by(view, node) for node in _origins(view, name))), "hidden dense layer")
+
+
+def _kind_made_by(view: View, node: NodeProto) -> str | None:
+    """The kind that the node gives to what it makes; None where it leaves that as it is."""
+    if is_global_pool(view, node):
+        return "global pool"
+    if _takes_first_token(view, node):
+        return "class token"
+    if node.op_type in WEIGHT_INPUT:
+        return "hidden dense layer"
+    if node.op_type in ("Flatten", "Reshape") and default_pool(view, node.input[0]):
+        return "flattened map"
+    return None
 
 
 def _takes_first_token(view: View, node: NodeProto) -> bool:

@@ -167,8 +167,8 @@ def tensor_bytes(tensor: TensorProto) -> int:
     """Bytes of the tensor's values, as its shape and type have it."""
     elements = math.prod(tensor.dims)
     if tensor.data_type in (TensorProto.INT4, TensorProto.UINT4):
-        return (elements + 1) // 2
-    return elements * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+        return int(elements + 1) // 2
+    return int(elements) * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
 
 
 def _read_if_small(tensor: TensorProto, path: Path) -> None:

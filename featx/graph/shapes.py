@@ -1,4 +1,4 @@
-"""The shape of every tensor, from the shape of the image: ONNX's own inference, and the arithmetic on shapes in between."""
+"""The shape of every tensor, from that of the image: ONNX's own inference, and arithmetic on shapes where that ends."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -126,10 +126,13 @@ class _Inference:
             return None
 
     def _run_alone(self, node: NodeProto, given: dict[str, Any]) -> TensorProto | None:
-        ends = [[helper.make_tensor_value_info(name, 0, None) for name in names] for names in (given, node.output)]
-        graph = helper.make_graph([node], "one", *ends)
+        inputs, outputs = (
+            [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names]
+            for names in (given, node.output)
+        )
+        graph = helper.make_graph([node], "one", inputs, outputs)
         alone = helper.make_model(graph, opset_imports=self.model.opset_import, ir_version=self.model.ir_version)
-        made = ReferenceEvaluator(alone).run(None, given)
+        made: Any = ReferenceEvaluator(alone).run(None, given)
         tensor = numpy_helper.from_array(np.asarray(made[0]), node.output[0])
         return tensor if _is_short(tensor) and len(made) == 1 else None
 

@@ -186,7 +186,7 @@ class _Steps:
     prefix: str
     count: int = 0
 
-    def add(self, operator: str, inputs: Sequence[str], **settings: object) -> str:
+    def add(self, operator: str, inputs: Sequence[str], **settings: Any) -> str:
         """Append a node; its output's name."""
         self.count += 1
         name = f"{self.prefix}_{self.count}"
@@ -299,7 +299,7 @@ class _Front:
         if card.dtype == "float16":
             yield lambda name: self._add("Cast", [name], to=TensorProto.FLOAT16)
 
-    def _add(self, operator: str, inputs: Sequence[str], **settings: object) -> str:
+    def _add(self, operator: str, inputs: Sequence[str], **settings: Any) -> str:
         name = f"featx_front_{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], **settings))
         return name
