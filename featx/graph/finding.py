@@ -314,8 +314,9 @@ class _Finder:
         return (
             shape is not None
             and len(shape) in (2, 3, 4)
-            and name != self.view.image
+            and name in self.view.producers
             and self.view.elem_type(name) in FLOATS
+            and self.view.producers[name].op_type != "Pad"
             and shape[1:] != tuple((self.view.shape(self.view.image) or ())[1:])
         )
 

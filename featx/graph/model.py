@@ -198,6 +198,11 @@ def save_model(path: Path, into: Path) -> Path | None:
     return weights if weights.exists() else None
 
 
+def external_bytes(model: ModelProto) -> int:
+    """Bytes of the weights that lie beside the model."""
+    return sum(tensor_bytes(tensor) for tensor in _tensors(model.graph) if uses_external_data(tensor))
+
+
 def captured(node: NodeProto) -> set[str]:
     """Names that the branches of an If or the body of a Loop read from outside, or within."""
     return {name for inner in subgraphs(node) for child in inner.node for name in (*child.input, *captured(child))} | {

@@ -108,6 +108,12 @@ class _Inference:
     def _set(self, name: str, kind: TypeProto) -> None:
         self.values[name] = helper.make_value_info(name, kind)
 
+    def _type(self, name: str) -> TypeProto | None:
+        if name in self.values:
+            return self.values[name].type
+        tensor = self.known.get(name) or self.weights.get(name)
+        return tensor and helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+
     def _fold(self, node: NodeProto) -> TensorProto | None:
         """What the node makes of constants and shapes, where that is a short tensor of integers."""
         if node.op_type == "Shape" and not node.attribute and (shape := self._shape(node.input[0])) is not None:
@@ -140,12 +146,7 @@ class _Inference:
         """Shapes of the node's outputs, by ONNX's rule for its operator."""
         if node.domain not in ("", "ai.onnx"):
             return
-        types = {name: self.values[name].type for name in node.input if name in self.values}
-        types |= {
-            name: helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
-            for name, tensor in {**self.weights, **self.known}.items()
-            if name in node.input and name not in types
-        }
+        types = {name: kind for name in node.input if (kind := self._type(name)) is not None}
         data = {name: self.known[name] for name in node.input if name in self.known}
         version = opset(self.model)
         try:

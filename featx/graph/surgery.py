@@ -7,20 +7,24 @@ from typing import Any
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx.external_data_helper import load_external_data_for_model
 
 from featx.backbones import Backbone, Card, Output
 from featx.errors import BackboneError, did_you_mean
 from featx.graph.batch import free_batch
 from featx.graph.layers import SAME_NUMBERS, channel_axis
-from featx.graph.model import View, captured, image_inputs, load_model, opset, shape_of
+from featx.graph.model import SMALL, View, captured, external_bytes, image_inputs, load_model, opset, shape_of
 from featx.graph.shapes import view_model
 
 PIXELS = "featx_pixels"
 """Name of the input of a prepared graph: uint8 (batch, size, size, 3)."""
+KEEPS_INTEGERS = SAME_NUMBERS - {"Cast", "QuantizeLinear", "DynamicQuantizeLinear"}
 QUANTISED = {TensorProto.UINT8, TensorProto.INT8}
 AXES_ARE_INPUTS = 18
 """The opset from which ReduceMean and ReduceMax take their axes as an input."""
 GEM_POWER = 3.0
+EMBEDDED_BYTES = 2**31 - 2**20
+"""Up to this size a model is handed over whole; ONNX Runtime 1.20 fails on some weights that it has to fetch."""
 
 
 @dataclass(frozen=True)
@@ -48,46 +52,54 @@ def prepare_graph(backbone: Backbone, *, keep_batch: bool = False) -> PreparedGr
     graph = model.graph
     batch = _check_input(graph, backbone)
     _check_outputs(graph, backbone)
-    view = view_model(model, card.input, shape=(batch, *_sides(card)))
-    frozen = View(_copy(graph), view.values, card.input)
+    needed = batch is not None or any(output.pool for output in card.taken)
+    inferred = view_model(model, card.input, shape=(batch, *_sides(card))).values if needed else {}
+    view = View(_copy(graph), inferred, card.input)
     others = {value.name for value in image_inputs(graph)} - {card.input}
     _cut(graph, [output.tensor for output in card.taken])
     _check_needed(graph, others, backbone)
     if batch is not None and not keep_batch:
-        free_batch(graph, frozen, batch=batch, pixels=PIXELS)
-    _put_outputs_on(graph, frozen, card, version=opset(model))
+        free_batch(graph, view, batch=batch, pixels=PIXELS)
+    _put_outputs_on(graph, view, card, version=opset(model))
     _put_pixels_in(graph, card, batch=batch if keep_batch else None)
     del graph.value_info[:]
     return PreparedGraph(_serialise(model, backbone), backbone.path.parent, batch, batch is not None and not keep_batch)
 
 
 def _copy(graph: GraphProto) -> GraphProto:
-    """The graph as it is now, its weights not copied."""
+    """The graph as it is now, its large weights not copied."""
     copy = GraphProto()
     copy.node.extend(graph.node)
     copy.input.extend(graph.input)
     copy.output.extend(graph.output)
     for tensor in graph.initializer:
-        if len(tensor.raw_data) <= 2**16 and not tensor.float_data:
+        if tensor.ByteSize() <= SMALL:
             copy.initializer.append(tensor)
     return copy
 
 
 def whole_graph(backbone: Backbone) -> PreparedGraph:
-    """The model as its exporter left it, with the card's tensors as its only outputs and nothing put in or freed."""
-    model = load_model(backbone.path)
-    batch = _check_input(model.graph, backbone)
-    _check_outputs(model.graph, backbone)
-    known = {value.name: value for value in model.graph.output}
-    if len(image_inputs(model.graph)) > 1:
-        _cut(model.graph, [output.tensor for output in backbone.card.taken])
-        _replace(model.graph.input, [value for value in model.graph.input if value.name == backbone.card.input])
-    taken = [output.tensor for output in backbone.card.taken]
-    _replace(model.graph.output, [known.get(name) or ValueInfoProto(name=name) for name in taken])
+    """The model as its exporter left it, the tensors of the card's outputs, as float32, its only outputs."""
+    card, model = backbone.card, load_model(backbone.path)
+    graph = model.graph
+    batch = _check_input(graph, backbone)
+    _check_outputs(graph, backbone)
+    view = View(_copy(graph), {}, card.input)
+    if len(image_inputs(graph)) > 1:
+        _cut(graph, [output.tensor for output in card.taken])
+        _replace(graph.input, [value for value in graph.input if value.name == card.input])
+    ends = []
+    for place, output in enumerate(card.taken):
+        steps = _Steps(graph, f"featx_whole_{place}")
+        ends.append(ValueInfoProto(name=steps.add("Identity", [_as_float(steps, view, output.tensor)])))
+    _replace(graph.output, ends)
     return PreparedGraph(_serialise(model, backbone), backbone.path.parent, batch, freed=False)
 
 
 def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
+    """The model as bytes, its external weights among them where they fit; else the runtime reads them itself."""
+    if external_bytes(model) + model.ByteSize() <= EMBEDDED_BYTES:
+        load_external_data_for_model(model, str(backbone.path.parent))
     try:
         return bytes(model.SerializeToString())
     except ValueError as error:
@@ -217,7 +229,7 @@ def _quantisation(view: View, tensor: str) -> list[str]:
         if node.op_type == "DequantizeLinear" or (node.op_type.startswith("Q") and node.op_type != "QuantizeLinear"):
             place = list(node.input).index(tensor)
             return [name for name in node.input[place + 1 : place + 3] if name]
-        if node.op_type in SAME_NUMBERS and (found := _quantisation(view, node.output[0])):
+        if node.op_type in KEEPS_INTEGERS and (found := _quantisation(view, node.output[0])):
             return found
     return []
 

@@ -1,0 +1,48 @@
+"""Torch, timm, torchvision and the user's own file: imported when needed, quiet, and their errors told in one line."""
+
+import importlib
+import logging
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any
+
+from featx.errors import BackboneError, FeatxError
+
+EXTRA = "pip install 'featx[export]'"
+LONGEST = 300
+"""Characters that are told of another library's error."""
+
+
+def library(name: str) -> Any:
+    """The imported library. Raises BackboneError where it is missing, or, as torchvision may, does not fit torch."""
+    with telling(f"exporting needs {name}, which cannot be imported", EXTRA):
+        return importlib.import_module(name)
+
+
+@contextmanager
+def telling(what: str, step: str) -> Iterator[None]:
+    """Tell in one line whatever another library, or the user's file, raises."""
+    try:
+        yield
+    except FeatxError:
+        raise
+    except (Exception, SystemExit) as error:
+        text = " ".join(str(error).split())
+        text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+        raise BackboneError(f"{what} ({type(error).__name__}: {text}); {step}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep standard output for results, and warnings of exporters from the user: the comparison tells what matters."""
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # it tells every retry; what comes of them is told by the error
+    try:
+        with redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        hub.setLevel(level)
