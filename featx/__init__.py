@@ -25,29 +25,39 @@ if TYPE_CHECKING:
     from featx.evaluate import HeadMetrics, evaluate_head
     from featx.extract import ExtractionSummary, extract_features
     from featx.fusion import fuse_tables
+    from featx.graph import Inspection, inspect_model
     from featx.heads import Head, build_head, load_head, save_head
     from featx.images import ImageSet, list_images
     from featx.predict import Prediction, predict_images, predict_tables
+    from featx.preprocessing import Preprocessing
+    from featx.register import Description, add_backbone, select_outputs
     from featx.results import Result
     from featx.session import open_session
     from featx.settings import Settings
     from featx.train import train_head
+    from featx.verify import Check, verify_backbone
 
 _HOMES = {
+    "Check": "verify",
+    "Description": "register",
     "ExtractionSummary": "extract",
     "FeatureTable": "cache",
     "FeatxError": "errors",
     "Head": "heads",
     "HeadMetrics": "evaluate",
     "ImageSet": "images",
+    "Inspection": "graph",
     "Prediction": "predict",
+    "Preprocessing": "preprocessing",
     "Result": "results",
     "Settings": "settings",
+    "add_backbone": "register",
     "build_head": "heads",
     "describe_cache": "cache",
     "evaluate_head": "evaluate",
     "extract_features": "extract",
     "fuse_tables": "fusion",
+    "inspect_model": "graph",
     "list_backbones": "backbones",
     "list_images": "images",
     "load_backbone": "backbones",
@@ -57,26 +67,34 @@ _HOMES = {
     "predict_tables": "predict",
     "read_features": "cache",
     "save_head": "heads",
+    "select_outputs": "register",
     "train_head": "train",
+    "verify_backbone": "verify",
     "verify_cache": "cache",
 }
 
 __all__ = [
+    "Check",
+    "Description",
     "ExtractionSummary",
     "FeatureTable",
     "FeatxError",
     "Head",
     "HeadMetrics",
     "ImageSet",
+    "Inspection",
     "Prediction",
+    "Preprocessing",
     "Result",
     "Settings",
     "__version__",
+    "add_backbone",
     "build_head",
     "describe_cache",
     "evaluate_head",
     "extract_features",
     "fuse_tables",
+    "inspect_model",
     "list_backbones",
     "list_images",
     "load_backbone",
@@ -86,7 +104,9 @@ __all__ = [
     "predict_tables",
     "read_features",
     "save_head",
+    "select_outputs",
     "train_head",
+    "verify_backbone",
     "verify_cache",
 ]
 

@@ -19,7 +19,7 @@ from featx.provenance import hash_file, hash_settings
 FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 LAYOUTS = ("NCHW", "NHWC")
 DTYPES = ("float32", "float16", "uint8")
-CHANNELS = ("RGB", "BGR")
+CHANNELS = ("RGB", "BGR", "L")
 CROP_MODES = ("center", "squash")
 POOLS = ("mean", "max", "gem", "cls")
 """How a map (mean, max, generalised mean) or a sequence of tokens (these, or its class token) becomes a vector."""
@@ -70,7 +70,7 @@ class Card:
     size: int
     """Height and width of what the model takes, after the centre crop."""
     channels: str = "RGB"
-    """The order of the channels, also in `mean` and `std`."""
+    """RGB or BGR, the order in `mean` and `std` too; or L, one channel of grey, for which their first numbers count."""
 
     resize: int
     """Pixels of the shorter side before the centre crop; of both sides where `crop_mode` is squash."""
@@ -195,6 +195,10 @@ def load_backbone(name: str, *, folder: Path | None = None) -> Backbone:
     Raises BackboneError for an unknown name, an invalid card, or a model that is missing or another one.
     """
     found = {backbone.name: backbone for backbone in list_backbones(folder)}
+    if name.lower().endswith(".onnx"):
+        raise BackboneError(
+            f"{name}: is a model, not yet a backbone; `featx backbones add {name} --name NAME` makes it one"
+        )
     if name not in found:
         raise BackboneError(
             f"no backbone is called {name!r}{did_you_mean(name, found)}; choose from {', '.join(found)}"
@@ -287,7 +291,10 @@ def _check_values(card: Card, source: str) -> None:
         "crop_mode": (card.crop_mode in CROP_MODES, " or ".join(CROP_MODES)),
         "filter": (card.filter in FILTERS, " or ".join(FILTERS)),
         "pool": (card.pool in ("", *POOLS), ", ".join(POOLS) + " or nothing"),
-        "outputs": (card.dim < 1 or _distinct(card.taken), f"outputs of different names, dim above 0, pool {', '.join(POOLS)} or none"),
+        "outputs": (
+            card.dim < 1 or _distinct(card.taken),
+            f"outputs of different names, dim above 0, pool {', '.join(POOLS)} or none",
+        ),
         "size": (card.size > 0, "above 0"),
         "resize": (card.resize >= card.size, f"at least size = {card.size}"),
         "dim": (card.dim > 0, "above 0"),

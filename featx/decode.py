@@ -53,6 +53,7 @@ def decode_image(data: bytes, card: Card, *, max_pixels: int = DEFAULTS.max_pixe
     try:
         image.load()
         plain = _to_grey_or_rgb(image)
+        plain = plain.convert("L") if card.channels == "L" else plain
         plain = _turn_upright(plain, image) if card.exif_orientation else plain
         pixels: NDArray[np.uint8] = np.asarray(_crop(_resize(plain, card, max_pixels), card.size))
     except DecodeError:

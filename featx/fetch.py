@@ -3,7 +3,7 @@
 import logging
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from featx.errors import BackboneError
 
@@ -14,6 +14,12 @@ SECONDS = 30.0
 def is_url(model: str) -> bool:
     """Whether the model is named by an HTTP address, not by a path."""
     return re.match(r"https?://", model, re.IGNORECASE) is not None
+
+
+def public_address(url: str) -> str:
+    """The address without user and password; empty for what is no address."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if is_url(url) else ""
 
 
 def fetch_model(url: str, *, sha256: str, into: Path) -> Path:
@@ -30,10 +36,12 @@ def fetch_model(url: str, *, sha256: str, into: Path) -> Path:
             url, f"sha256:{sha256}", fname=name, path=into, downloader=pooch.HTTPDownloader(timeout=SECONDS)
         )
     except ValueError as error:
-        raise BackboneError(f"{url}: {_told(error, sha256)}; check address and --sha256") from error
+        raise BackboneError(f"{public_address(url)}: {_told(error, sha256)}; check address and --sha256") from error
     except Exception as error:
         # requests and urllib3 have a tree each
-        raise BackboneError(f"{url}: cannot be fetched ({' '.join(str(error).split())}); check the address") from error
+        raise BackboneError(
+            f"{public_address(url)}: cannot be fetched ({' '.join(str(error).split())}); check the address"
+        ) from error
     return Path(found)
 
 

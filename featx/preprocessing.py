@@ -22,7 +22,7 @@ PIXEL_RANGES = {
     "Normalized_1_1": (127.5, 127.5),
 }
 """ONNX's own metadata: Image.NominalPixelRange -> mean and std on 0..255."""
-PIXEL_FORMATS = {"Rgb8": "RGB", "Bgr8": "BGR"}
+PIXEL_FORMATS = {"Rgb8": "RGB", "Bgr8": "BGR", "Gray8": "L"}
 TIMM_KEYS = {"input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode"}
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import numpy as np
 
 from featx.backbones import Backbone, Card, Output, bundled_folder, user_folder
 from featx.errors import BackboneError
-from featx.fetch import fetch_model, is_url
+from featx.fetch import fetch_model, is_url, public_address
 from featx.graph import Inspection, inspect_model, read_metadata, resolve_outputs, save_model
 from featx.preprocessing import Preprocessing, complete, find_preprocessing
 from featx.provenance import hash_file
@@ -55,9 +56,7 @@ def add_backbone(
     folder = user_folder() if into is None else into
     check_name(said.name, folder, overwrite=overwrite)
     with _on_disk(str(model), sha256) as path:
-        card, notes = describe_model(
-            path, replace(said, source=said.source or (str(model) if is_url(str(model)) else ""))
-        )
+        card, notes = describe_model(path, replace(said, source=said.source or public_address(str(model))))
         backbone = install(path, card, folder)
     return Registered(backbone, notes)
 
@@ -68,10 +67,10 @@ def check_name(name: str, folder: Path, *, overwrite: bool) -> None:
         raise BackboneError(f"--name {name!r} should be letters, digits, '.', '_' and '-'; choose another")
     if folder.exists() and not folder.is_dir():
         raise BackboneError(f"{folder}: is there and is no folder; name another with --models")
-    for place in (bundled_folder(), folder):
-        card = place / f"{name}.toml"
-        if card.exists() and not (overwrite and place == folder):
-            raise BackboneError(f"{card}: backbone {name!r} is there already; choose another --name, or --overwrite it")
+    if (bundled_folder() / f"{name}.toml").exists() and bundled_folder().resolve() != folder.resolve():
+        raise BackboneError(f"--name {name!r} is that of a bundled backbone; choose another")
+    if (card := folder / f"{name}.toml").exists() and not overwrite:
+        raise BackboneError(f"{card}: backbone {name!r} is there already; choose another --name, or --overwrite it")
 
 
 @contextmanager
@@ -96,6 +95,7 @@ def describe_model(path: Path, said: Description) -> tuple[Card, tuple[str, ...]
     """The card of the model in this file, still without its hash, once its outputs were tried; and what was assumed."""
     inspection = inspect_model(path, size=said.pixels.size)
     found, origin = find_preprocessing(path, read_metadata(path))
+    said = _fit_channels(inspection, said)
     size = _choose_size(inspection, said.pixels, found, origin)
     pixels, assumed = complete(said.pixels.over(found), size=size, dtype=inspection.input.dtype)
     outputs = resolve_outputs(path, said.outputs or (_certain_feature(inspection),), size=size)
@@ -103,6 +103,19 @@ def describe_model(path: Path, said: Description) -> tuple[Card, tuple[str, ...]
     notes = [f"preprocessing from {origin}"] if origin else []
     notes += [f"assumed {', '.join(assumed)}: say otherwise with flags"] if assumed else []
     return _measured(Backbone(card, path)), (*inspection.notes, *notes)
+
+
+def _fit_channels(inspection: Inspection, said: Description) -> Description:
+    """The same, said of a model of one channel that it takes grey."""
+    count, channels = inspection.input.channels, said.pixels.channels
+    if count == 1 and channels is None:
+        return replace(said, pixels=replace(said.pixels, channels="L"))
+    if count not in (None, 1 if channels == "L" else 3):
+        raise BackboneError(
+            f"{inspection.model}: input {inspection.input.name!r} takes {count} channels but featx gives "
+            f"{channels or 'RGB'}; correct --channels, or export it for RGB"
+        )
+    return said
 
 
 def _choose_size(inspection: Inspection, flags: Preprocessing, found: Preprocessing, origin: str) -> int:
@@ -121,7 +134,7 @@ def _choose_size(inspection: Inspection, flags: Preprocessing, found: Preprocess
         )
     if not (fixed or said):
         raise BackboneError(
-            f"{inspection.model}: height and width of {inspection.input.name!r} are free; say them with --size, such as 224"
+            f"{inspection.model}: height and width of {inspection.input.name!r} are free; say them: --size 224"
         )
     return fixed or said or 0
 
@@ -180,8 +193,8 @@ def _measured(backbone: Backbone) -> Card:
     return backbone.card.taking(measured)
 
 
-def install(path: Path, card: Card, folder: Path) -> Backbone:
-    """The backbone of this model and card in the folder: the model first, so that a card never lacks one."""
+def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None) -> Backbone:
+    """The backbone of this model, card and golden vectors in the folder: the card last, so that it never lacks them."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".featx-", dir=folder) as place:
@@ -191,6 +204,9 @@ def install(path: Path, card: Card, folder: Path) -> Backbone:
             if weights:
                 card = replace(card, data=weights.name, data_sha256=hash_file(weights))
                 os.replace(weights, folder / weights.name)
+            if golden:
+                card = replace(card, golden=f"{card.name}.golden.npz")
+                os.replace(shutil.copyfile(golden, Path(place) / card.golden), folder / card.golden)
             os.replace(model, folder / card.file)
             written = Path(place) / "card.toml"
             written.write_text(card.to_toml(), encoding="utf-8")

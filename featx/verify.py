@@ -103,8 +103,9 @@ def _compare(
 def _whole(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     """Features by the model as exported, the arithmetic before and behind it done here by numpy."""
     card = backbone.card
-    ordered = pixels[..., ::-1] if card.channels == "BGR" else pixels
-    mean, std = np.array(card.mean, np.float32), np.array(card.std, np.float32)
+    count = 1 if card.channels == "L" else 3
+    ordered = pixels[..., ::-1] if card.channels == "BGR" else pixels[..., :count]
+    mean, std = np.array(card.mean[:count], np.float32), np.array(card.std[:count], np.float32)
     images: NDArray[Any] = (ordered.astype(np.float32) - mean) / std
     images = images.transpose(0, 3, 1, 2) if card.layout == "NCHW" else images
     tensors = run_whole(backbone, np.ascontiguousarray(images.astype(card.dtype)))

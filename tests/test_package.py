@@ -9,7 +9,10 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import featx
 
@@ -101,6 +104,31 @@ def test_the_lower_bounds_are_those_that_are_tested() -> None:
     assert {need.replace(">=", "==") for need in needs} <= set(tested)
 
 
+def build_resnet(path: Path) -> None:
+    """Write a model with the tensors that the README's examples name."""
+    rng = np.random.default_rng(0)
+    weights = {"w3": (8, 3, 3, 3), "w4": (12, 8, 3, 3), "w": (12, 5)}
+    nodes = [
+        helper.make_node("Conv", ["image", "w3"], ["conv3"], strides=[2, 2]),
+        helper.make_node("Relu", ["conv3"], ["layer3"]),
+        helper.make_node("Conv", ["layer3", "w4"], ["conv4"], strides=[2, 2]),
+        helper.make_node("Relu", ["conv4"], ["layer4"]),
+        helper.make_node("GlobalAveragePool", ["layer4"], ["pool"]),
+        helper.make_node("Flatten", ["pool"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["logits"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "resnet",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 32])],
+        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 5])],
+        [numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name) for name, shape in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    onnx.save(model, str(path))
+
+
 def blocks(language: str) -> list[str]:
     """The README's code blocks in this language."""
     return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
@@ -112,6 +140,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     write_folder(folder / "photos", (12, 12))
     write_folder(folder / "new", (2, 2), seed=50)
+    build_resnet(folder / "resnet.onnx")
     (folder / "photos.csv").write_text(
         "path,label\n" + "".join(f"class{c}/{n:04}.png,kind{c}\n" for c in (0, 1) for n in range(12))
     )

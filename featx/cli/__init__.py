@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from featx.cli.backbones import backbones, inspect
+from featx.cli.exporting import export
 from featx.cli.extracting import cache, doctor, extract
 from featx.cli.learning import demo, evaluate, predict, train
 from featx.cli.options import Output
@@ -32,7 +33,7 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
     context.obj = Output(quiet)
 
 
-for command in (doctor, inspect, backbones, extract, cache, train, evaluate, predict, demo):
+for command in (doctor, inspect, backbones, export, extract, cache, train, evaluate, predict, demo):
     cli.add_command(command)
 
 

@@ -105,7 +105,7 @@ class Numbers(click.ParamType[tuple[float, ...]]):
 )
 @click.option("--mean", type=Numbers(), help="Of each channel on 0..255.  [default: ImageNet's]")
 @click.option("--std", type=Numbers(), help="Of each channel on 0..255.  [default: ImageNet's]")
-@click.option("--channels", type=click.Choice(("RGB", "BGR")), help="Their order.  [default: RGB]")
+@click.option("--channels", type=click.Choice(("RGB", "BGR", "L")), help="Their order, or L: grey.  [default: RGB]")
 @click.option("--exif-orientation", is_flag=True, help="Turn photographs upright first.")
 @click.option("--sha256", default="", metavar="HEX", help="Of MODEL; an address needs it.")
 @click.option("--source", default="", help="Where the model comes from.")

@@ -99,8 +99,8 @@ def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Out
     """What these names mean in the model: tensors, each with its pooling where it is no vector.
 
     A name is a tensor, or a tensor, a colon and a pooling: `layer4:gem`. A map whose pooling is not said is averaged,
-    and of tokens the class token is taken where there is one. The dimension is 0 where it cannot be told without running
-    the model. Raises BackboneError for a tensor that is not there.
+    and of tokens the class token is taken where there is one. The dimension is 0 where only running the model tells it.
+    Raises BackboneError for a tensor that is not there.
     """
     model = load_model(path)
     finder = _Finder(_view(model, found := find_image(path, model), size), path, found)

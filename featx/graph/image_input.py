@@ -9,7 +9,8 @@ from featx.errors import BackboneError
 from featx.graph.model import Shape, View, attributes, image_inputs, shape_of
 from featx.graph.shapes import view_model
 
-CHANNELS = (1, 3, 4)
+CHANNELS_OF_COLOUR = 3
+CHANNELS = (1, CHANNELS_OF_COLOUR, 4)
 DTYPES: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8"}
 
 
@@ -53,6 +54,9 @@ def find_image(path: Path, model: ModelProto) -> ModelInput:
             f"{path}: no input looks like an image (float or uint8, 4 axes): {told}; export one that does"
         )
     if len(alike) > 1:
+        # a mask with one channel has the axes of an image, too
+        alike = [name for name in alike if CHANNELS_OF_COLOUR in (shapes[name][0] or ())[1::2]] or alike
+    if len(alike) > 1:
         raise BackboneError(
             f"{path}: {len(alike)} inputs look like images: {told}; featx gives one: export it with one"
         )
@@ -63,7 +67,7 @@ def find_image(path: Path, model: ModelProto) -> ModelInput:
         raise BackboneError(
             f"{path}: whether input {told} is NCHW or NHWC cannot be told; export it with its channels fixed"
         )
-    return _checked(path, ModelInput(alike[0], shape, layout, DTYPES[dtype]))
+    return ModelInput(alike[0], shape, layout, DTYPES[dtype])
 
 
 def _like_image(shape: Shape | None, dtype: int) -> bool:
@@ -72,14 +76,6 @@ def _like_image(shape: Shape | None, dtype: int) -> bool:
 
 def _may_be_channels(shape: Shape) -> bool:
     return any(side is None or side in CHANNELS for side in (shape[1], shape[3]))
-
-
-def _checked(path: Path, found: ModelInput) -> ModelInput:
-    if found.channels not in (3, None):
-        raise BackboneError(
-            f"{path}: input {found.name!r} takes {found.channels} channels but featx gives 3 (RGB); export it for RGB"
-        )
-    return found
 
 
 def _layout(model: ModelProto, name: str, shape: Shape) -> str | None:

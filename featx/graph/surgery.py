@@ -109,7 +109,9 @@ def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
 
 
 def _sides(card: Card) -> tuple[int, int, int]:
-    return (3, card.size, card.size) if card.layout == "NCHW" else (card.size, card.size, 3)
+    """The sides of the model's input behind the batch, as the card has it."""
+    channels = 1 if card.channels == "L" else 3
+    return (channels, card.size, card.size) if card.layout == "NCHW" else (card.size, card.size, channels)
 
 
 def _check_input(graph: GraphProto, backbone: Backbone) -> int | None:
@@ -297,14 +299,15 @@ class _Front:
         card, first = self.card, self.card.layout == "NCHW"
         if first:
             yield lambda name: self._add("Transpose", [name], perm=[0, 3, 1, 2])
-        if card.channels == "BGR":
-            order = np.array([2, 1, 0], np.int64)
+        if card.channels != "RGB":
+            order = np.array([0] if card.channels == "L" else [2, 1, 0], np.int64)
             yield lambda name: self._add("Gather", [name, self._store("order", order)], axis=1 if first else 3)
         if card.dtype == "uint8":
             yield lambda name: self._add("Identity", [name])
             return
-        shape = (3, 1, 1) if first else (3,)
-        mean, std = (np.array(values, np.float32).reshape(shape) for values in (card.mean, card.std))
+        count = 1 if card.channels == "L" else 3
+        shape = (count, 1, 1) if first else (count,)
+        mean, std = (np.array(values[:count], np.float32).reshape(shape) for values in (card.mean, card.std))
         yield lambda name: self._add("Cast", [name], to=TensorProto.FLOAT)
         yield lambda name: self._add("Sub", [name, self._store("mean", mean)])
         yield lambda name: self._add("Div", [name, self._store("std", std)])

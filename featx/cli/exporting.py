@@ -1,0 +1,71 @@
+"""The command about models of torch: export."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+from featx.cli.backbones import Numbers
+from featx.cli.options import MAX_SEED, as_json, logger, option, print_json, with_models
+
+PIXELS = ("size", "resize", "crop_mode", "filter", "mean", "std", "channels")
+RECIPE = ("weights", "random", "seed", "classes", "opset")
+
+
+@click.command()
+@click.argument("source")
+@click.option("--name", required=True, help="What the backbone is to be called.")
+@click.option("--weights", type=click.Path(path_type=Path), metavar="FILE", help="A state dict; .safetensors as well.")
+@click.option("--random", is_flag=True, help="Random weights instead, for timm and torchvision.")
+@option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of random weights.")
+@click.option("--classes", type=click.IntRange(0), help="Class scores that it gives; 0 where it gives the feature.")
+@option("--opset", type=click.IntRange(7), default=17, help="The version of ONNX's operators.")
+@click.option("--size", type=click.IntRange(1), help="Height and width.  [default: the library's]")
+@click.option("--resize", type=click.IntRange(1), help="The shorter side before the crop.")
+@click.option("--crop-mode", type=click.Choice(("center", "squash")), help="squash: both sides to --resize.")
+@click.option(
+    "--filter",
+    type=click.Choice(("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")),
+    help="How pixels are resampled.",
+)
+@click.option("--mean", type=Numbers(), help="Of each channel on 0..255.")
+@click.option("--std", type=Numbers(), help="Of each channel on 0..255.")
+@click.option("--channels", type=click.Choice(("RGB", "BGR")), help="Their order.  [default: RGB]")
+@click.option("--source", "origin", default="", help="What the card says of where the model comes from.")
+@click.option("--licence", default="", help="Its licence.")
+@click.option("--reference", default="", help="Its published accuracy on the source task.")
+@click.option("--overwrite", is_flag=True, help="Replace a backbone of yours of this name.")
+@with_models
+@as_json
+def export(
+    *, source: str, name: str, models: Path | None, json_: bool, overwrite: bool, origin: str, **said: Any
+) -> None:
+    """Make a backbone of SOURCE, a model of PyTorch.
+
+    SOURCE is timm:NAME, torchvision:NAME, or FILE.py:ATTRIBUTE. That file is run; its attribute is a torch.nn.Module, or
+    a function without arguments that returns one. timm and torchvision fetch their published weights, unless --weights
+    or --random is said; how pixels are prepared is taken from the options, else from timm or torchvision, else assumed.
+    The ONNX model is written if its features are those of torch, with golden vectors to verify them anywhere.
+    """
+    from featx.export import Recipe, export_model
+    from featx.preprocessing import Preprocessing
+    from featx.register import Description
+
+    if said["weights"] and said["random"]:
+        raise click.UsageError("--weights and --random exclude each other.")
+    recipe = Recipe(source=source, **{key: said.pop(key) for key in RECIPE})
+    pixels = Preprocessing(**{key: said.pop(key) for key in PIXELS})
+    exported = export_model(
+        recipe, Description(name=name, pixels=pixels, source=origin, **said), into=models, overwrite=overwrite
+    )
+    for note in exported.notes:
+        logger.warning("%s", note)
+    card, golden = exported.backbone.card, exported.checks[0]
+    if json_:
+        checks = [asdict(check) | {"ok": check.ok} for check in exported.checks]
+        return print_json(card.to_dict() | {"notes": list(exported.notes), "checks": checks})
+    return click.echo(
+        f"{exported.backbone.path.with_suffix('.toml')}: backbone {card.name}, feature {card.feature} ({card.dim}), as in "
+        f"torch (largest difference {golden.largest_difference:.1e} of the largest feature)"
+    )
