@@ -43,10 +43,11 @@ def export(
 ) -> None:
     """Make a backbone of SOURCE, a model of PyTorch.
 
-    SOURCE is timm:NAME, torchvision:NAME, or FILE.py:ATTRIBUTE. That file is run; its attribute is a torch.nn.Module, or
-    a function without arguments that returns one. timm and torchvision fetch their published weights, unless --weights
-    or --random is said; how pixels are prepared is taken from the options, else from timm or torchvision, else assumed.
-    The ONNX model is written if its features are those of torch, with golden vectors to verify them anywhere.
+    SOURCE is timm:NAME, torchvision:NAME, or FILE.py:ATTRIBUTE: that file is run, and its attribute is a
+    torch.nn.Module, or a function without arguments that returns one. timm and torchvision fetch their published
+    weights, unless --weights or --random is said. How pixels are prepared is taken from the options, else from timm or
+    torchvision, else assumed. The ONNX model is written if its features are those of torch, with golden vectors by
+    which they can be verified anywhere.
     """
     from featx.export import Recipe, export_model
     from featx.preprocessing import Preprocessing
@@ -66,6 +67,6 @@ def export(
         checks = [asdict(check) | {"ok": check.ok} for check in exported.checks]
         return print_json(card.to_dict() | {"notes": list(exported.notes), "checks": checks})
     return click.echo(
-        f"{exported.backbone.path.with_suffix('.toml')}: backbone {card.name}, feature {card.feature} ({card.dim}), as in "
-        f"torch (largest difference {golden.largest_difference:.1e} of the largest feature)"
+        f"{exported.backbone.path.with_suffix('.toml')}: backbone {card.name}, feature {card.feature} ({card.dim}), "
+        f"as in torch (largest difference {golden.largest_difference:.1e} of the largest feature)"
     )

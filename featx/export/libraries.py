@@ -1,7 +1,9 @@
 """Torch, timm, torchvision and the user's own file: imported when needed, quiet, and their errors told in one line."""
 
+import ctypes
 import importlib
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -46,3 +48,18 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         hub.setLevel(level)
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Drop what is printed, also from C++: where torch cannot export a model, it prints the whole graph so far."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 1)
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(kept, 1)
+        os.close(kept)

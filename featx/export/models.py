@@ -4,7 +4,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -54,7 +54,7 @@ class Built:
     """What its output is called."""
     source: str
     """Where model and weights come from, as the card has it."""
-    pixels: Preprocessing = Preprocessing()
+    pixels: Preprocessing = field(default_factory=Preprocessing)
     notes: tuple[str, ...] = ()
     licence: str = ""
     reference: str = ""
@@ -247,7 +247,7 @@ def _from_file(path: Path, attribute: str, recipe: Recipe) -> Built:
             model = model()
     if not isinstance(model, wanted):
         raise BackboneError(
-            f"{recipe.source}: is a {type(model).__name__} but a torch.nn.Module, or what returns one, is wanted"
+            f"{recipe.source}: is of type {type(model).__name__} but a torch.nn.Module, or what returns one, is wanted"
         )
     if recipe.weights:
         load_weights(model, read_weights(recipe.weights), path=recipe.weights)
@@ -261,25 +261,23 @@ def _run_file(path: Path) -> ModuleType:
     """The user's file, run as a module."""
     if not path.is_file():
         raise BackboneError(f"{path}: no such file; SOURCE should be {KINDS}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    name = f"featx_export_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with telling(f"{path}: failed when it was run", "mend it"), _beside(path, module):
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    with telling(f"{path}: failed when it was run", "mend it"), _beside(path):
         spec.loader.exec_module(module)
     return module
 
 
 @contextmanager
-def _beside(path: Path, module: ModuleType | None = None) -> Iterator[None]:
-    """Let the file import what lies beside it, and be found under its own name, as long as it runs."""
-    before, place = sys.modules.get(path.stem), str(path.parent.resolve())
+def _beside(path: Path) -> Iterator[None]:
+    """Let the user's file import what lies beside it, as long as it runs."""
+    place = str(path.parent.resolve())
     sys.path.insert(0, place)
-    if module:
-        sys.modules[path.stem] = module
     try:
         yield
     finally:
-        sys.path.remove(place)
-        if module and before is not None:
-            sys.modules[path.stem] = before
+        if place in sys.path:
+            sys.path.remove(place)

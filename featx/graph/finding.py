@@ -209,7 +209,7 @@ class _Finder:
         feature = replace(self._describe(chosen), kind="embedding output")
         certain = self._is_vector(chosen) and sum(map(self._is_vector, floats)) == 1
         last = find_heads(self.view, chosen)
-        if last and not EMBEDDINGS.search(chosen) and not l2_normalised(self.view, chosen):
+        if last and not last.normed and not EMBEDDINGS.search(chosen) and not l2_normalised(self.view, chosen):
             certain = False
             notes.append(
                 f"{chosen} ends in a dense layer of {last.classes}, a width of embeddings; if these are class scores, "

@@ -69,6 +69,8 @@ class Heads:
     """Whether a softmax, or another operator of class scores, stands behind them."""
     chosen: bool
     """Whether only the best class is left of the scores."""
+    normed: bool
+    """Whether a batch norm stands behind them, as it does behind embeddings."""
     pool: str
     """How a map that the layer reads becomes a vector; empty where it reads vectors."""
     behind: tuple[str, ...]
@@ -81,6 +83,7 @@ class _Walk:
 
     judged: bool = False
     chosen: bool = False
+    normed: bool = False
     pool: str = ""
     behind: tuple[str, ...] = ()
 
@@ -99,6 +102,7 @@ def find_heads(view: View, output: str) -> Heads | None:
         classes=_width(view, nodes[0]),
         judged=any(walk.judged for walk in walks),
         chosen=any(walk.chosen for walk in walks),
+        normed=any(walk.normed for walk in walks),
         pool=(walks[0].pool or "mean") if several else "",
         behind=tuple(name for walk in walks for name in walk.behind),
     )
@@ -117,8 +121,13 @@ def _last_layers(view: View, name: str, walk: _Walk) -> list[tuple[NodeProto, _W
     node = view.producers.get(name)
     if node is None or name not in view.of_image or len(walk.behind) > STEPS:
         return []
-    judged, chosen = walk.judged or node.op_type in JUDGING, walk.chosen or node.op_type in CHOOSING
-    walk = _Walk(judged, chosen, walk.pool, (*walk.behind, name))
+    walk = _Walk(
+        judged=walk.judged or node.op_type in JUDGING,
+        chosen=walk.chosen or node.op_type in CHOOSING,
+        normed=walk.normed or node.op_type == "BatchNormalization",
+        pool=walk.pool,
+        behind=(*walk.behind, name),
+    )
     if _is_last_layer(view, node, walk):
         return [(node, walk)]
     data = view.data_inputs(node)
