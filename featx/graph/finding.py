@@ -6,22 +6,23 @@ through which everything that the output knows of the image has to pass.
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import ModelProto
 
 from featx.backbones import POOLS, Output
 from featx.errors import BackboneError, did_you_mean
+from featx.graph.bottlenecks import FLOATS, bottlenecks, cone, stages
 from featx.graph.image_input import ModelInput, find_image, with_size
 from featx.graph.layers import (
     Heads,
     channel_axis,
     default_pool,
     find_heads,
-    is_global_pool,
+    is_vector,
     kind_of,
     l2_normalised,
     same_values,
@@ -29,12 +30,8 @@ from featx.graph.layers import (
 from featx.graph.model import Shape, View, load_model
 from featx.graph.shapes import view_model
 
-FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, 0}
-
-SCORES = re.compile(r"logit|prob|softmax|score|class(?!_?(token|emb))|pred|label|categor", re.IGNORECASE)
-EMBEDDINGS = re.compile(
-    r"embed|feat|pool|hidden|repr|latent|descriptor|encod|pre_?logits|vector|backbone", re.IGNORECASE
-)
+SCORES = r"logit|prob|softmax|score|class(?!_?(token|emb))|pred|label|categor"
+EMBEDDINGS = r"embed|feat|pool|hidden|repr|latent|descriptor|encod|pre_?logits|vector|backbone"
 PREFERRED = ("image_embeds", "pooler_output", "embed", "feat", "pool")
 """What names of embedding outputs hold, the likeliest first."""
 ANY_BATCH = 2
@@ -107,6 +104,27 @@ def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Out
     return tuple(finder.resolve(name) for name in names)
 
 
+def named_as(output: str) -> str:
+    """What the name of an output tells that it is: scores, an embedding, or nothing."""
+    plain = re.sub("pre_?logits", "feature", output, flags=re.IGNORECASE)
+    for what, words in (("scores", "logit|prob|softmax"), ("embedding", EMBEDDINGS), ("scores", SCORES)):
+        if re.search(words, plain, re.IGNORECASE):
+            return what
+    return ""
+
+
+def preference(output: str) -> int:
+    """Where the name stands among those of embedding outputs, the likeliest first."""
+    return next((place for place, word in enumerate(PREFERRED) if word in output.lower()), len(PREFERRED))
+
+
+def makes_scores(output: str, heads: Heads) -> bool:
+    """Whether what the last layer makes are class scores, not an embedding: by what follows, by name, by width."""
+    width = heads.classes or 0
+    wide = width >= LEAST_EMBEDDING and width % EMBEDDING_STEP == 0
+    return heads.judged or named_as(output) == "scores" or (not named_as(output) and not wide)
+
+
 @dataclass(frozen=True)
 class _Finder:
     """One model being looked at."""
@@ -123,7 +141,7 @@ class _Finder:
             raise BackboneError(
                 f"{self.path}: no output depends on image {self.input.name!r} alone ({', '.join(outputs)}); export one"
             )
-        heads = {name: heads for name in usable if (heads := find_heads(self.view, name)) and self._scores(name, heads)}
+        heads = {name: heads for name in usable if (heads := find_heads(self.view, name)) and makes_scores(name, heads)}
         notes: list[str] = []
         if heads:
             feature, classifier, certain = self._penultimate(heads, notes)
@@ -132,7 +150,7 @@ class _Finder:
             feature, certain = self._embedding(usable, notes)
             main, classifier = feature.name, None
         candidates = self._candidates(main, feature, classifier, [name for name in usable if name not in heads])
-        if classifier is None and self._named_scores(main):
+        if classifier is None and named_as(main) == "scores":
             feature, classifier, certain = self._before(main, feature, candidates, notes)
             candidates = tuple(candidate for candidate in candidates if candidate.name != main)
         return Inspection(
@@ -163,23 +181,9 @@ class _Finder:
 
     # ---- classifier or embedding
 
-    def _scores(self, output: str, heads: Heads) -> bool:
-        """Whether what the last layer makes are class scores, not an embedding."""
-        if heads.judged:
-            return True
-        if EMBEDDINGS.search(output) and not re.search(
-            "logit|prob|softmax", re.sub("pre_?logits", "", output, flags=re.IGNORECASE)
-        ):
-            return False
-        return bool(SCORES.search(output)) or not self._as_wide_as_embeddings(heads)
-
-    def _as_wide_as_embeddings(self, heads: Heads) -> bool:
-        width = heads.classes or 0
-        return width >= LEAST_EMBEDDING and width % EMBEDDING_STEP == 0
-
     def _penultimate(self, heads: dict[str, Heads], notes: list[str]) -> tuple[Candidate, str, bool]:
         """What the last layer of the deepest classifier reads."""
-        classifier = max(heads, key=lambda name: (not heads[name].chosen, len(self._cone(heads[name].reads[0]))))
+        classifier = max(heads, key=lambda name: (not heads[name].chosen, len(cone(self.view, heads[name].reads[0]))))
         found = heads[classifier]
         feature = self._describe(same_values(self.view, found.reads[0]), pool=found.pool)
         feature = replace(feature, dim=feature.dim or found.width)
@@ -192,24 +196,26 @@ class _Finder:
         if len(heads) > 1:
             others = ", ".join(name for name in heads if name != classifier)
             notes.append(f"{classifier} is the deepest of several classifier outputs; the others: {others}")
-        if not found.judged and not SCORES.search(classifier) and (self._as_wide_as_embeddings(found)):
-            certain = False
         return feature, classifier, certain
+
+    def _stands_out(self, chosen: str, names: Sequence[str]) -> bool:
+        """Whether it is the only vector of these, or the only one with so telling a name."""
+        others = [name for name in names if name != chosen and is_vector(self.view, name)]
+        return all(preference(chosen) < preference(name) for name in others)
 
     def _embedding(self, usable: list[str], notes: list[str]) -> tuple[Candidate, bool]:
         """The output that is the model's own embedding, vectors before sequences before maps."""
 
         def rank(name: str) -> tuple[int, int, int]:
-            preferred = next((place for place, word in enumerate(PREFERRED) if word in name.lower()), len(PREFERRED))
             axes = self.view.rank(name) or 9
-            return (0 if self._is_vector(name) else axes, preferred, -len(self._cone(name)))
+            return (0 if is_vector(self.view, name) else axes, preference(name), -len(cone(self.view, name)))
 
         floats = [name for name in usable if self.view.elem_type(name) in FLOATS] or usable
         chosen = min(floats, key=rank)
         feature = replace(self._describe(chosen), kind="embedding output")
-        certain = self._is_vector(chosen) and sum(map(self._is_vector, floats)) == 1
+        certain = is_vector(self.view, chosen) and self._stands_out(chosen, floats)
         last = find_heads(self.view, chosen)
-        if last and not last.normed and not EMBEDDINGS.search(chosen) and not l2_normalised(self.view, chosen):
+        if last and not last.normed and not named_as(chosen) and not l2_normalised(self.view, chosen):
             certain = False
             notes.append(
                 f"{chosen} ends in a dense layer of {last.classes}, a width of embeddings; if these are class scores, "
@@ -220,9 +226,6 @@ class _Finder:
         elif not certain and not last:
             notes.append(f"several outputs are vectors; {chosen} is taken unless --output says otherwise")
         return feature, certain
-
-    def _named_scores(self, output: str) -> bool:
-        return bool(SCORES.search(output)) and not EMBEDDINGS.search(output)
 
     def _before(
         self, output: str, feature: Candidate, candidates: tuple[Candidate, ...], notes: list[str]
@@ -236,15 +239,11 @@ class _Finder:
         )
         return earlier[-1], output, False
 
-    def _is_vector(self, name: str) -> bool:
-        shape = self.view.shape(name)
-        return shape is not None and (len(shape) == 2 or (len(shape) == 4 and set(shape[2:]) == {1}))
-
     # ---- candidates
 
     def _describe(self, name: str, *, pool: str | None = None) -> Candidate:
         shape = self.view.shape(name)
-        pool = default_pool(self.view, name) if pool is None or self._is_vector(name) else pool
+        pool = default_pool(self.view, name) if pool is None or is_vector(self.view, name) else pool
         return Candidate(name, self._dim(name, pool), self._as_shown(shape), kind_of(self.view, name), pool)
 
     def _as_shown(self, shape: Shape | None) -> Shape | None:
@@ -262,27 +261,6 @@ class _Finder:
         sides = [side for side in shape[1:] if side is not None]
         return math.prod(sides) if len(shape) > 1 and len(sides) == len(shape) - 1 else None
 
-    def _cone(self, output: str) -> list[NodeProto]:
-        """The nodes through which the image reaches the output, in order."""
-        needed, cone = {output}, []
-        for node in reversed(self.view.graph.node):
-            if needed & set(node.output):
-                cone.append(node)
-                needed.update(self.view.data_inputs(node))
-        return cone[::-1]
-
-    def _bottlenecks(self, output: str) -> list[str]:
-        """The tensors that every path from the image to the output passes, in order."""
-        cone = [node for node in self._cone(output) if node.op_type not in ("Shape", "Size")]
-        last_use = {name: place for place, node in enumerate(cone) for name in self.view.data_inputs(node)}
-        live, found = {self.view.image}, list[str]()
-        for place, node in enumerate(cone):
-            live |= {name for name in node.output if last_use.get(name, -1) > place or name == output}
-            live = {name for name in live if last_use.get(name, -1) > place or name == output}
-            if len(live) == 1:
-                found.extend(name for name in live if name not in found[-1:])
-        return found
-
     def _candidates(
         self, main: str, feature: Candidate, classifier: str | None, outputs: list[str]
     ) -> tuple[Candidate, ...]:
@@ -290,8 +268,8 @@ class _Finder:
         behind = {classifier}
         for heads in filter(None, [find_heads(self.view, classifier)] if classifier else []):
             behind |= set(heads.behind)
-        names = [*self._stages([name for name in self._bottlenecks(main) if name not in behind])]
-        found = {name: self._describe(name) for name in names}
+        passed = [name for name in bottlenecks(self.view, main) if name not in behind]
+        found = {name: self._describe(name) for name in stages(self.view, passed)}
         for name in outputs:
             if self.view.elem_type(name) in FLOATS:
                 found[name] = replace(self._describe(name), kind="embedding output")
@@ -301,41 +279,3 @@ class _Finder:
     def _plausible(self, candidate: Candidate, feature: Candidate) -> bool:
         """Whether the tensor is worth naming: no single number, no map laid out flat."""
         return candidate.name == feature.name or (candidate.dim != 1 and candidate.kind != "flattened map")
-
-    def _stages(self, names: list[str]) -> Iterator[str]:
-        """Of the bottlenecks, the last of every run that differs in nothing that matters."""
-        names = [name for name in names if self._worth(name)]
-        for name, after in zip(names, [*names[1:], None], strict=False):
-            if after is None or self._differs(name, after):
-                yield same_values(self.view, name)
-
-    def _worth(self, name: str) -> bool:
-        shape = self.view.shape(name)
-        return (
-            shape is not None
-            and len(shape) in (2, 3, 4)
-            and name in self.view.producers
-            and self.view.elem_type(name) in FLOATS
-            and self.view.producers[name].op_type != "Pad"
-            and shape[1:] != tuple((self.view.shape(self.view.image) or ())[1:])
-        )
-
-    def _differs(self, name: str, after: str) -> bool:
-        """Whether `after` is another stage: of another resolution or rank, or behind a pool or dense layer."""
-        mine, other = self.view.shape(name) or (), self.view.shape(after) or ()
-        if self._is_vector(name):
-            return any(self._decides(node) for node in self._between(name, after))
-        if len(mine) != len(other) or self._is_vector(after):
-            return True
-        axis = channel_axis(self.view, name)
-        places = [place for place in range(1, len(mine)) if place != axis]
-        axis_after = channel_axis(self.view, after)
-        places_after = [place for place in range(1, len(other)) if place != axis_after]
-        return [mine[place] for place in places] != [other[place] for place in places_after]
-
-    def _between(self, name: str, after: str) -> list[NodeProto]:
-        before = {id(node) for node in self._cone(name)}
-        return [node for node in self._cone(after) if id(node) not in before]
-
-    def _decides(self, node: NodeProto) -> bool:
-        return is_global_pool(self.view, node) or node.op_type in ("Gemm", "MatMul", "Conv", "Gather", "FusedGemm")

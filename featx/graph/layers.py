@@ -181,6 +181,12 @@ def _is_last_layer(view: View, node: NodeProto, walk: _Walk) -> bool:
     return _is_single(view, node.output[0]) or (bool(walk.pool) and _is_pointwise(view, weight))
 
 
+def is_vector(view: View, name: str) -> bool:
+    """Whether the tensor is (batch, dim), or a map of one place."""
+    shape = view.shape(name)
+    return shape is not None and (len(shape) == 2 or (len(shape) == 4 and set(shape[2:]) == {1}))
+
+
 def _is_single(view: View, name: str) -> bool:
     """Whether the tensor has one place only: all axes but batch and one are of length 1."""
     shape = view.shape(name)
