@@ -237,8 +237,7 @@ def parse_card(values: Mapping[str, Any], *, source: str) -> Card:
         if field.default is dataclasses.MISSING and key not in values:
             raise BackboneError(f"{source}: key {key!r} is missing; add it to the card")
     card = Card(**{key: _typed(key, value, source=source) for key, value in values.items()})
-    _check_values(card, source)
-    return card
+    return check_card(card, source)
 
 
 def _parse_outputs(values: Any, *, source: str) -> tuple[Output, ...]:
@@ -275,7 +274,8 @@ def _as_float(value: float) -> float:
         return math.inf
 
 
-def _check_values(card: Card, source: str) -> None:
+def check_card(card: Card, source: str, *, step: str = "correct the card") -> Card:
+    """The same card, once its values make sense. Raises BackboneError naming `source`, the key and the next step."""
     rules = {
         "name": (re.fullmatch(r"[\w.-]+", card.name), "letters, digits, '.', '_' and '-'"),
         "file": (card.file == Path(card.file).name and card.file not in ("", ".", ".."), "a file beside the card"),
@@ -307,7 +307,8 @@ def _check_values(card: Card, source: str) -> None:
     }
     for key, (valid, wanted) in rules.items():
         if not valid:
-            raise BackboneError(f"{source}: {key} = {getattr(card, key, None)!r} should be {wanted}; correct the card")
+            raise BackboneError(f"{source}: {key} = {getattr(card, key, None)!r} should be {wanted}; {step}")
+    return card
 
 
 def _distinct(outputs: Sequence[Output]) -> bool:

@@ -17,9 +17,17 @@ def is_url(model: str) -> bool:
 
 
 def public_address(url: str) -> str:
-    """The address without user and password; empty for what is no address."""
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if is_url(url) else ""
+    """The address without user, password and query, which may hold secrets; empty for what is no address.
+
+    Raises BackboneError where it begins like an address and is none.
+    """
+    if not is_url(url):
+        return ""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise BackboneError(f"{url}: no address ({error}); correct it") from error
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def fetch_model(url: str, *, sha256: str, into: Path) -> Path:
@@ -39,10 +47,19 @@ def fetch_model(url: str, *, sha256: str, into: Path) -> Path:
         raise BackboneError(f"{public_address(url)}: {_told(error, sha256)}; check address and --sha256") from error
     except Exception as error:
         # requests and urllib3 have a tree each
-        raise BackboneError(
-            f"{public_address(url)}: cannot be fetched ({' '.join(str(error).split())}); check the address"
-        ) from error
+        raise BackboneError(f"{public_address(url)}: cannot be fetched ({_cause(error)}); check the address") from error
     return Path(found)
+
+
+def _cause(error: Exception) -> str:
+    """What went wrong, in words that do not repeat the address."""
+    answer = getattr(error, "response", None)
+    if answer is not None:
+        return f"the server says {answer.status_code} {answer.reason}"
+    root: BaseException = error
+    while root.__context__ is not None:
+        root = root.__context__
+    return getattr(root, "strerror", None) or type(error).__name__
 
 
 def _told(error: ValueError, sha256: str) -> str:

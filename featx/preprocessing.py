@@ -14,6 +14,8 @@ IMAGENET_STD = (58.395, 57.12, 57.375)
 CROP_SHARE = 0.875
 """Share of the shorter side that the centre crop keeps: 224 of 256."""
 HUGGING_FACE_FILTERS = dict(enumerate(("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")))
+STRANGE_PROCESSORS = ("Levit", "PoolFormer", "Perceiver")
+"""Hugging Face's processors that resize or crop in ways of their own."""
 CONVNEXT_SQUASHES_FROM = 384
 """From this size on, Hugging Face's ConvNeXt processor squashes and does not crop."""
 PIXEL_RANGES = {
@@ -53,8 +55,11 @@ def complete(said: Preprocessing, *, size: int, dtype: str) -> tuple[Preprocessi
     """The preprocessing with nothing left open, and what had to be assumed for that."""
     assumed = []
     if dtype == "uint8":
-        said = Preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3).over(said)
-    if said.mean is None or said.std is None:
+        said = replace(said, mean=(0.0,) * 3, std=(1.0,) * 3)
+    if (said.mean is None) != (said.std is None):
+        lacking = "mean" if said.mean is None else "std"
+        raise BackboneError(f"--{lacking} is missing beside the other; say both, or neither")
+    if said.mean is None:
         assumed.append(f"mean {IMAGENET_MEAN} and std {IMAGENET_STD} of ImageNet")
     if said.filter is None:
         assumed.append("filter bicubic")
@@ -70,8 +75,6 @@ def complete(said: Preprocessing, *, size: int, dtype: str) -> tuple[Preprocessi
         std=IMAGENET_STD,
         channels="RGB",
     )
-    if (said.mean is None) != (said.std is None):
-        said = replace(said, mean=None, std=None)
     return replace(said.over(replace(usual, size=None)), size=size), tuple(assumed)
 
 
@@ -136,9 +139,13 @@ def _timm_size(value: Any, source: str) -> int | None:
 
 def _from_hugging_face(config: Mapping[str, Any], source: str) -> Preprocessing | None:
     """The preprocessor of a transformers model: rescaled, then normalised."""
-    for key in ("rescale_offset", "include_top"):
-        if config.get(key) is True:
-            raise BackboneError(f"{source}: {key} is not known to featx; say --mean, --std and --size yourself")
+    kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
+    strange = [key for key in ("rescale_offset", "include_top") if config.get(key) is True]
+    if strange or kind.startswith(STRANGE_PROCESSORS):
+        raise BackboneError(
+            f"{source}: {(strange or [kind])[0]} prepares pixels in a way that featx does not; move the file away, and "
+            "say --size, --mean and --std yourself"
+        )
     geometry = _hugging_face_geometry(config, source)
     factor = _number(config.get("rescale_factor", 1 / 255), "rescale_factor", source)
     factor = factor if config.get("do_rescale", True) else 1.0
@@ -148,6 +155,7 @@ def _from_hugging_face(config: Mapping[str, Any], source: str) -> Preprocessing 
         raise BackboneError(f"{source}: resample = {filter_!r} should be one of {list(HUGGING_FACE_FILTERS)}")
     return replace(
         geometry,
+        channels="BGR" if config.get("do_flip_channel_order") else None,
         filter=HUGGING_FACE_FILTERS[filter_],
         mean=_scaled(config.get("image_mean") if normalised else [0, 0, 0], 1 / factor, "image_mean", source),
         std=_scaled(config.get("image_std") if normalised else [1, 1, 1], 1 / factor, "image_std", source),
@@ -168,6 +176,10 @@ def _hugging_face_geometry(config: Mapping[str, Any], source: str) -> Preprocess
         if side >= CONVNEXT_SQUASHES_FROM:
             return Preprocessing(size=side, resize=side, crop_mode="squash")
         return Preprocessing(size=side, resize=int(side / share), crop_mode="center")
+    if cropped and cropped > side:
+        raise BackboneError(
+            f"{source}: crop_size {cropped} is above size {side}; featx pads nothing: say them with flags"
+        )
     return Preprocessing(size=cropped or side, resize=side, crop_mode="squash" if squash else "center")
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.backbones import Backbone, Card, Output, bundled_folder, user_folder
+from featx.backbones import Backbone, Card, Output, bundled_folder, check_card, parse_card, read_card, user_folder
 from featx.errors import BackboneError
 from featx.fetch import fetch_model, is_url, public_address
 from featx.graph import Inspection, inspect_model, read_metadata, resolve_outputs, save_model
@@ -55,6 +55,9 @@ def add_backbone(
     """
     folder = user_folder() if into is None else into
     check_name(said.name, folder, overwrite=overwrite)
+    target = folder / f"{said.name}.onnx"
+    if target.exists() and not overwrite and not (Path(model).exists() and target.samefile(model)):
+        raise BackboneError(f"{target}: is there already, without a card; choose another --name, or --overwrite it")
     with _on_disk(str(model), sha256) as path:
         card, notes = describe_model(path, replace(said, source=said.source or public_address(str(model))))
         backbone = install(path, card, folder)
@@ -63,14 +66,25 @@ def add_backbone(
 
 def check_name(name: str, folder: Path, *, overwrite: bool) -> None:
     """Raise BackboneError where a backbone may not be called so, or is there already."""
-    if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
-        raise BackboneError(f"--name {name!r} should be letters, digits, '.', '_' and '-'; choose another")
+    if not re.fullmatch(r"[\w.-]{1,100}", name) or name.startswith("."):
+        raise BackboneError(f"--name {name!r} should be letters, digits, '.', '_' and '-', at most 100; choose another")
     if folder.exists() and not folder.is_dir():
         raise BackboneError(f"{folder}: is there and is no folder; name another with --models")
     if (bundled_folder() / f"{name}.toml").exists() and bundled_folder().resolve() != folder.resolve():
         raise BackboneError(f"--name {name!r} is that of a bundled backbone; choose another")
-    if (card := folder / f"{name}.toml").exists() and not overwrite:
-        raise BackboneError(f"{card}: backbone {name!r} is there already; choose another --name, or --overwrite it")
+    own = folder / f"{name}.toml"
+    if own.exists() and not overwrite:
+        raise BackboneError(f"{own}: backbone {name!r} is there already; choose another --name, or --overwrite it")
+    for path in folder.glob("*.toml"):
+        if path != own and _name_on(path) == name:
+            raise BackboneError(f"{path}: backbone {name!r} is there already; choose another --name")
+
+
+def _name_on(card: Path) -> str:
+    try:
+        return read_card(card).name
+    except BackboneError:
+        return ""
 
 
 @contextmanager
@@ -85,10 +99,15 @@ def _on_disk(model: str, sha256: str) -> Iterator[Path]:
             raise BackboneError(f"{model}: its sha256 is {actual} but {sha256} was expected; fetch it again")
         yield Path(model)
         return
+    address = public_address(model)
     if not sha256:
-        raise BackboneError(f"{model}: an address needs the hash of its file; give it with --sha256")
+        raise BackboneError(f"{address}: an address needs the hash of its file; give it with --sha256")
     with tempfile.TemporaryDirectory(prefix="featx-") as folder:
-        yield fetch_model(model, sha256=sha256, into=Path(folder))
+        path = fetch_model(model, sha256=sha256, into=Path(folder))
+        try:
+            yield path
+        except BackboneError as error:
+            raise BackboneError(str(error).replace(str(path), address)) from error
 
 
 def describe_model(path: Path, said: Description) -> tuple[Card, tuple[str, ...]]:
@@ -97,12 +116,16 @@ def describe_model(path: Path, said: Description) -> tuple[Card, tuple[str, ...]
     found, origin = find_preprocessing(path, read_metadata(path))
     said = _fit_channels(inspection, said)
     size = _choose_size(inspection, said.pixels, found, origin)
+    if inspection.input.dtype == "uint8" and (said.pixels.mean or said.pixels.std):
+        raise BackboneError(f"{path}: takes uint8 pixels as they are, so --mean and --std do nothing; leave them out")
     pixels, assumed = complete(said.pixels.over(found), size=size, dtype=inspection.input.dtype)
     outputs = resolve_outputs(path, said.outputs or (_certain_feature(inspection),), size=size)
     card = _card(said, inspection, pixels, outputs)
+    check_card(card, f"{path} with these options", step="choose another")
     notes = [f"preprocessing from {origin}"] if origin else []
     notes += [f"assumed {', '.join(assumed)}: say otherwise with flags"] if assumed else []
-    return _measured(Backbone(card, path)), (*inspection.notes, *notes)
+    card = parse_card(_measured(Backbone(card, path)).to_dict(), source=f"card {said.name!r}")
+    return card, (*inspection.notes, *notes)
 
 
 def _fit_channels(inspection: Inspection, said: Description) -> Description:
@@ -197,25 +220,41 @@ def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None)
     """The backbone of this model, card and golden vectors in the folder: the card last, so that it never lacks them."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        before = _files_of(folder / f"{card.name}.toml")
         with tempfile.TemporaryDirectory(prefix=".featx-", dir=folder) as place:
-            model = Path(place) / card.file
-            weights = save_model(path, model)
-            card = replace(card, sha256=hash_file(model))
-            if weights:
-                card = replace(card, data=weights.name, data_sha256=hash_file(weights))
-                os.replace(weights, folder / weights.name)
-            if golden:
-                card = replace(card, golden=f"{card.name}.golden.npz")
-                os.replace(shutil.copyfile(golden, Path(place) / card.golden), folder / card.golden)
-            os.replace(model, folder / card.file)
-            written = Path(place) / "card.toml"
-            written.write_text(card.to_toml(), encoding="utf-8")
-            os.replace(written, folder / f"{card.name}.toml")
+            card = _gather(path, card, Path(place), golden)
+            (Path(place) / f"{card.name}.toml").write_text(card.to_toml(), encoding="utf-8")
+            made = [name for name in (card.data, card.golden, card.file, f"{card.name}.toml") if name]
+            for name in made:
+                os.replace(Path(place) / name, folder / name)
+        for name in before - set(made):
+            (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise BackboneError(
             f"{folder}: cannot be written ({error.strerror or error}); name another --models"
         ) from error
     return Backbone(card, folder / card.file)
+
+
+def _files_of(path: Path) -> set[str]:
+    """The files that an earlier card of this name brought, which a new one may not need."""
+    try:
+        card = read_card(path)
+    except BackboneError:
+        return set()
+    return {name for name in (card.data, card.golden) if name}
+
+
+def _gather(path: Path, card: Card, place: Path, golden: Path | None) -> Card:
+    """The card with its hashes, once model, weights and golden vectors are copied to this place."""
+    model = place / card.file
+    weights = save_model(path, model)
+    if weights:
+        card = replace(card, data=weights.name, data_sha256=hash_file(weights))
+    if golden:
+        card = replace(card, golden=f"{card.name}.golden.npz")
+        shutil.copyfile(golden, place / card.golden)
+    return replace(card, sha256=hash_file(model))
 
 
 def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
@@ -225,10 +264,8 @@ def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
     """
     if not names:
         return backbone
-    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
-        raise BackboneError(f"--output {twice[0]!r} is given twice; name every output once")
     known = {output.name: output for output in backbone.card.taken}
-    if all(name in known for name in names):
+    if all(name in known for name in names) and len(set(names)) == len(names):
         return backbone.taking([known[name] for name in names])
     found = backbone.taking(resolve_outputs(backbone.path, names, size=backbone.card.size))
     return replace(found, card=_measured(found))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from featx.backbones import Backbone, Card, Output
 from featx.errors import BackboneError
+from featx.graph import channel_axes
 from featx.session import open_session, run_whole
 from featx.settings import DEFAULTS, Device
 
@@ -109,23 +110,19 @@ def _whole(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.flo
     images: NDArray[Any] = (ordered.astype(np.float32) - mean) / std
     images = images.transpose(0, 3, 1, 2) if card.layout == "NCHW" else images
     tensors = run_whole(backbone, np.ascontiguousarray(images.astype(card.dtype)))
-    return [_vector(output, tensor) for output, tensor in zip(card.taken, tensors, strict=True)]
+    axes = channel_axes(backbone)
+    return [_vector(output, tensor, axis) for output, tensor, axis in zip(card.taken, tensors, axes, strict=True)]
 
 
-def _vector(output: Output, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+def _vector(output: Output, tensor: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    if not output.pool:
+        return tensor.reshape(len(tensor), -1)
     if output.pool == "cls":
         return tensor[:, 0]
-    if output.pool:
-        channels = next(axis for axis in (1, tensor.ndim - 1) if tensor.shape[axis] == output.dim)
-        if tensor.ndim == 3:
-            channels = 2
-        places = tuple(axis for axis in range(1, tensor.ndim) if axis != channels)
-        if output.pool == "max":
-            return np.asarray(tensor.max(axis=places))
-        power = GEM_POWER if output.pool == "gem" else 1.0
-        raised = np.maximum(tensor, 0) ** power if output.pool == "gem" else tensor
-        return np.asarray(raised.mean(axis=places) ** (1 / power) if output.pool == "gem" else raised.mean(axis=places))
-    return tensor.reshape(len(tensor), -1)
+    places = tuple(axis for axis in range(1, tensor.ndim) if axis != channels)
+    if output.pool == "gem":
+        return np.asarray((np.maximum(tensor, 0) ** GEM_POWER).mean(axis=places) ** (1 / GEM_POWER))
+    return np.asarray(tensor.max(axis=places) if output.pool == "max" else tensor.mean(axis=places))
 
 
 def _read_golden(backbone: Backbone) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:

@@ -51,7 +51,7 @@ def provenance() -> Provenance:
     return Provenance(
         card=card,
         backbone="b" * 64,
-        hashes={card["feature"]: "b" * 64},
+        hashes={str(card["feature"]): "b" * 64},
         provider="CPUExecutionProvider",
         device="a processor",
         precision="float32",

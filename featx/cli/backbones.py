@@ -70,7 +70,7 @@ def show(context: click.Context, /, *, name: str, models: Path | None, json_: bo
     return print_json(card.to_dict()) if json_ else click.echo(card.to_toml(), nl=False)
 
 
-class Numbers(click.ParamType[tuple[float, ...]]):
+class Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """One number for all channels, or three between commas, on the 0..255 scale."""
 
     name = "N,N,N"

@@ -13,7 +13,7 @@ from typing import Any
 from featx.errors import BackboneError, FeatxError
 
 EXTRA = "pip install 'featx[export]'"
-LONGEST = 300
+LONGEST = 200
 """Characters that are told of another library's error."""
 
 
@@ -38,16 +38,15 @@ def telling(what: str, step: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep standard output for results, and warnings of exporters from the user: the comparison tells what matters."""
-    hub = logging.getLogger("huggingface_hub")
-    level = hub.level
-    hub.setLevel(logging.ERROR)  # it tells every retry; what comes of them is told by the error
+    """Keep standard output for results, and warnings of libraries from the user: the comparison tells what counts."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the hub of timm's weights tells every retry
     try:
         with redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        hub.setLevel(level)
+        logging.disable(before)
 
 
 @contextmanager

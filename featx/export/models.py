@@ -199,15 +199,16 @@ def _from_torchvision(name: str, recipe: Recipe, size: int | None) -> Built:
     if recipe.weights and name in TRANSFORM_INPUT:
         given["transform_input"] = True
     make = partial(models.get_model, name, weights=published if recipe.published else None, **given)
-    with _fetching(recipe, published.url):
-        model = _sized(make, "image_size", size)
+    pixels = _torchvision_pixels(published.transforms())
+    with _fetching(recipe, published.url):  # published weights tell torchvision their size themselves
+        model = _sized(make, "image_size", size or (None if recipe.published else pixels.size))
     if recipe.weights:
         load_weights(model, read_weights(recipe.weights), path=recipe.weights)
     return Built(
         model=model,
         output=SCORES,
         source=_origin(recipe, published.url),
-        pixels=_torchvision_pixels(published.transforms()),
+        pixels=pixels,
         notes=_noted(recipe, f"the transforms of torchvision's {published}"),
         reference=_accuracy(published.meta) if recipe.published else "",
     )

@@ -57,10 +57,11 @@ def load_weights(model: Any, state: Mapping[str, Any], *, path: Path) -> None:
     except RuntimeError as error:
         raise BackboneError(f"{path}: {_of_another_shape(error)}") from error
     if missing or unexpected:
-        step = "name weights of this very model, or the model that they belong to"
-        told = [f"lacks {missing[0]!r}, which the model has"] if missing else []
-        told += [f"has {unexpected[0]!r}, which the model lacks"] if unexpected else []
-        raise BackboneError(f"{path}: {' and '.join(told)} ({len(missing) + len(unexpected)} such names); {step}")
+        told = [f"has no {missing[0]!r}, which the model has"] if missing else []
+        told += [f"has {unexpected[0]!r}, which the model has not"] if unexpected else []
+        raise BackboneError(
+            f"{path}: {', and '.join(told)} ({len(missing) + len(unexpected)} such names); name weights of this model"
+        )
 
 
 def _of_another_shape(error: RuntimeError) -> str:
@@ -69,4 +70,4 @@ def _of_another_shape(error: RuntimeError) -> str:
     if not found:
         return f"does not fit the model ({' '.join(str(error).split())}); name weights of this very model"
     name, file, model = found.groups()
-    return f"{name!r} has shape {file} but the model's has {model}; name the right model, --classes or --size"
+    return f"{name!r} has shape {file} but the model's has {model}; name their model, or say --classes or --size"

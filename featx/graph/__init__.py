@@ -3,7 +3,7 @@
 from featx.graph.finding import Candidate, Inspection, inspect_model, resolve_outputs
 from featx.graph.image_input import ModelInput
 from featx.graph.model import read_metadata, save_model
-from featx.graph.surgery import PIXELS, PreparedGraph, identity_graph, prepare_graph, whole_graph
+from featx.graph.surgery import PIXELS, PreparedGraph, channel_axes, identity_graph, prepare_graph, whole_graph
 
 __all__ = [
     "PIXELS",
@@ -11,6 +11,7 @@ __all__ = [
     "Inspection",
     "ModelInput",
     "PreparedGraph",
+    "channel_axes",
     "identity_graph",
     "inspect_model",
     "prepare_graph",

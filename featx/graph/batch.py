@@ -69,6 +69,8 @@ class _Freeing:
             return
         if node.op_type == "Expand":
             self._expand(node, found)
+        elif node.op_type == "Resize":
+            self._resize(node, found)
         elif node.op_type == "Concat" or node.op_type in BROADCASTING:
             self._widen_constants(node, found, after)
         self.axes.update(dict.fromkeys(filter(None, node.output), found))
@@ -104,6 +106,14 @@ class _Freeing:
         if target is not None:
             node.input[1] = self._store([1 if place == axis else int(side) for place, side in enumerate(target)])
 
+    def _resize(self, node: NodeProto, axis: int) -> None:
+        """Ask for as many images as there are."""
+        sizes = self.view.constant(node.input[3]) if len(node.input) > 3 else None
+        if sizes is not None and len(sizes) > axis and sizes[axis] == self.batch:
+            node.input[3] = self._with_count(
+                [int(side) for side in sizes[:axis]], [int(side) for side in sizes[axis + 1 :]]
+            )
+
     def _widen_constants(self, node: NodeProto, axis: int, after: Shape) -> None:
         """Repeat what is the same for every image, such as a class token, as often as there are images."""
         joins = node.op_type == "Concat"
@@ -123,11 +133,13 @@ class _Freeing:
             name = self._add("Gather", [name, self._store(range(rows))], axis=axis)
         if rows == 1 and not always:
             return name
+        return self._add("Tile", [name, self._with_count([1] * axis, [1] * (rank - axis - 1))])
+
+    def _with_count(self, before: list[int], behind: list[int]) -> str:
+        """A shape: these sides, the number of images, these sides."""
         count = self._add("Gather", [self._add("Shape", [self.pixels]), self._store([0])], axis=0)
-        parts = {self._store([1] * axis): axis, count: 1, self._store([1] * (rank - axis - 1)): rank - axis - 1}
-        return self._add(
-            "Tile", [name, self._add("Concat", [part for part, length in parts.items() if length], axis=0)]
-        )
+        parts = [*([self._store(before)] if before else []), count, *([self._store(behind)] if behind else [])]
+        return self._add("Concat", parts, axis=0)
 
     def _add(self, operator: str, inputs: list[str], **settings: Any) -> str:
         name = f"featx_batch_{len(self.nodes)}"

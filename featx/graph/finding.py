@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from onnx import ModelProto
-
 from featx.backbones import POOLS, Output
 from featx.errors import BackboneError, did_you_mean
 from featx.graph.bottlenecks import FLOATS, bottlenecks, cone, stages
@@ -27,7 +25,7 @@ from featx.graph.layers import (
     l2_normalised,
     same_values,
 )
-from featx.graph.model import Shape, View, load_model
+from featx.graph.model import Shape, View, check_size, damage_told, load_model
 from featx.graph.shapes import view_model
 
 SCORES = r"logit|prob|softmax|score|class(?!_?(token|emb))|pred|label|categor"
@@ -82,14 +80,20 @@ def inspect_model(path: Path | str, *, size: int | None = None) -> Inspection:
     `size` fixes a free height and width. Raises BackboneError where the file is no usable ONNX model, or none or
     several of its inputs look like an image.
     """
-    model = load_model(path := Path(path))
+    path = Path(path)
+    with damage_told(path):
+        return _find(path, size).inspect()
+
+
+def _find(path: Path, size: int | None) -> "_Finder":
+    """The model in this file, looked at with shapes that follow from this size."""
+    model = load_model(path)
     found = find_image(path, model)
-    return _Finder(_view(model, found, size), path, found).inspect()
-
-
-def _view(model: ModelProto, found: ModelInput, size: int | None) -> View:
     sides = with_size(found, size).shape
-    return view_model(model, found.name, shape=[ANY_BATCH if sides[0] is None else sides[0], *sides[1:]])
+    view = view_model(model, found.name, shape=[ANY_BATCH if sides[0] is None else sides[0], *sides[1:]])
+    for name in view.values:
+        check_size(name, view.shape(name) or (), path)
+    return _Finder(view, path, found)
 
 
 def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Output, ...]:
@@ -97,11 +101,13 @@ def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Out
 
     A name is a tensor, or a tensor, a colon and a pooling: `layer4:gem`. A map whose pooling is not said is averaged,
     and of tokens the class token is taken where there is one. The dimension is 0 where only running the model tells it.
-    Raises BackboneError for a tensor that is not there.
+    Raises BackboneError for a tensor that is not there, that cannot be pooled so, or that is named twice.
     """
-    model = load_model(path)
-    finder = _Finder(_view(model, found := find_image(path, model), size), path, found)
-    return tuple(finder.resolve(name) for name in names)
+    if twice := [name for place, name in enumerate(names) if name in names[:place]]:
+        raise BackboneError(f"--output {twice[0]!r} is given twice; name every output once")
+    with damage_told(path):
+        finder = _find(path, size)
+        return tuple(finder.resolve(name) for name in names)
 
 
 def named_as(output: str) -> str:
@@ -176,6 +182,12 @@ class _Finder:
             near = did_you_mean(tensor if pool in POOLS else name, made)
             raise BackboneError(
                 f"{self.path}: no tensor {name!r}{near}; `featx inspect` lists features; poolings: {', '.join(POOLS)}"
+            )
+        rank, wanted = self.view.rank(tensor), (3,) if pool == "cls" else (3, 4)
+        if pool and rank is not None and rank not in wanted:
+            raise BackboneError(
+                f"{self.path}: {tensor!r} has {rank} axes, but {pool} is taken of {' or '.join(map(str, wanted))}; "
+                "leave the pooling out, or choose another"
             )
         return Output(name=name, dim=self._dim(tensor, pool) or 0, pool=pool)
 

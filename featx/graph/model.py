@@ -2,7 +2,8 @@
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +26,11 @@ from featx.errors import BackboneError
 MAX_MODEL_BYTES = 2**31 - 1
 """What protobuf can hold; larger weights lie beside the model as external data."""
 MAX_MADE_ELEMENTS = 2**31
-"""Elements that one ConstantOfShape may make."""
+"""Elements that one tensor may have."""
+MAKERS = {"ConstantOfShape": 0, "Expand": 1}
+"""Operators that make much of little -> their input that says how much."""
+STAYS_INSIDE = 1024
+"""Bytes up to which a weight is not put beside the model, even where others are."""
 SMALL = 2**16
 """Bytes up to which external data is read at once: shapes and axes, which surgery must know, are small."""
 
@@ -47,13 +52,27 @@ def load_model(path: Path) -> ModelProto:
         raise BackboneError(
             f"{path}: {size} bytes, but ONNX holds {MAX_MODEL_BYTES}; export it with its weights as external data"
         )
+    with damage_told(path):
+        return _load(path)
+
+
+@contextmanager
+def damage_told(path: Path) -> Iterator[None]:
+    """Tell whatever code stumbles over in a damaged model as a BackboneError that names the file."""
     try:
-        model = onnx.load(str(path), format="protobuf", load_external_data=False)
+        yield
+    except BackboneError:
+        raise
     except Exception as error:
-        # protobuf raises its own DecodeError, which onnx does not name
-        raise BackboneError(f"{path}: not a readable ONNX model ({error}); export it again") from error
+        raise BackboneError(f"{path}: not a readable ONNX model ({_first_line(error)}); export it again") from error
+
+
+def _load(path: Path) -> ModelProto:
+    model = onnx.load(str(path), format="protobuf", load_external_data=False)
     if not (model.graph.node and model.graph.output and model.opset_import):
         raise BackboneError(f"{path}: not a readable ONNX model (no nodes, outputs or opset); export it again")
+    if not all(isinstance(name, str) for node in model.graph.node for name in (*node.input, *node.output)):
+        raise ValueError("a tensor's name is no text")
     model = _inline(model, path)
     _check_operators(model, path)
     _check_made(model.graph, path)
@@ -87,21 +106,26 @@ def _check_operators(model: ModelProto, path: Path) -> None:
         if custom or (node.domain in ("", "ai.onnx") and not _is_defined(node, opsets)):
             domain = f"domain {node.domain!r}" if custom else f"ONNX opset {opsets.get('', opsets.get('ai.onnx'))}"
             raise BackboneError(
-                f"{path}: node {node.name or node.output[0]!r} is a {node.op_type} of {domain}, an operator unknown to "
-                "ONNX Runtime; featx loads no custom operators: export the model without it"
+                f"{path}: node {node.name or next(iter(node.output), '')!r} is a {node.op_type} of {domain}, "
+                "an operator unknown to ONNX Runtime; featx loads no custom operators: export the model without it"
             )
 
 
 def _check_made(graph: GraphProto, path: Path) -> None:
     """Refuse a few bytes that ask for more memory than any backbone needs."""
-    shapes = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == TensorProto.INT64}
+    view = View(graph, {}, "")
     for node in graph.node:
-        if node.op_type == "ConstantOfShape" and node.input[0] in shapes:
-            sides = numpy_helper.to_array(shapes[node.input[0]]).tolist()
-            if math.prod(sides) > MAX_MADE_ELEMENTS:
-                raise BackboneError(
-                    f"{path}: node {node.output[0]!r} makes a tensor of {sides}; featx refuses that size"
-                )
+        if node.op_type in MAKERS:
+            sides = view.constant(node.input[MAKERS[node.op_type]])
+            check_size(node.output[0], () if sides is None else sides.ravel().tolist(), path)
+
+
+def check_size(tensor: str, sides: Sequence[int | None], path: Path) -> None:
+    """Raise BackboneError where a tensor has more elements than any backbone needs."""
+    if math.prod(side or 1 for side in sides) > MAX_MADE_ELEMENTS:
+        raise BackboneError(
+            f"{path}: tensor {tensor!r} would be {list(sides)}; featx refuses that size: export it smaller"
+        )
 
 
 def _is_defined(node: NodeProto, opsets: Mapping[str, int]) -> bool:
@@ -189,12 +213,13 @@ def save_model(path: Path, into: Path) -> Path | None:
     External weights are gathered in one file, `<into>.data`; a model without is copied byte for byte.
     """
     model = load_model(path)
-    if not any(map(uses_external_data, _tensors(model.graph))):
+    stored = onnx.load(str(path), format="protobuf", load_external_data=False)
+    if not any(map(uses_external_data, _tensors(stored.graph))):
         shutil.copyfile(path, into)
         return None
     weights = into.with_name(f"{into.name}.data")
     load_external_data_for_model(model, str(path.parent))
-    onnx.save(model, str(into), save_as_external_data=True, location=weights.name, size_threshold=SMALL)
+    onnx.save(model, str(into), save_as_external_data=True, location=weights.name, size_threshold=STAYS_INSIDE)
     return weights if weights.exists() else None
 
 

@@ -23,6 +23,8 @@ QUANTISED = {TensorProto.UINT8, TensorProto.INT8}
 AXES_ARE_INPUTS = 18
 """The opset from which ReduceMean and ReduceMax take their axes as an input."""
 GEM_POWER = 3.0
+WEIGHTS_ARE_NO_INPUTS = 4
+"""The version of ONNX's format from which weights need not be inputs of the graph, too."""
 EMBEDDED_BYTES = 2**31 - 2**20
 """Up to this size a model is handed over whole; ONNX Runtime 1.20 fails on some weights that it has to fetch."""
 
@@ -58,6 +60,7 @@ def prepare_graph(backbone: Backbone, *, keep_batch: bool = False) -> PreparedGr
     others = {value.name for value in image_inputs(graph)} - {card.input}
     _cut(graph, [output.tensor for output in card.taken])
     _check_needed(graph, others, backbone)
+    model.ir_version = max(model.ir_version, WEIGHTS_ARE_NO_INPUTS)
     if batch is not None and not keep_batch:
         free_batch(graph, view, batch=batch, pixels=PIXELS)
     _put_outputs_on(graph, view, card, version=opset(model))
@@ -94,6 +97,14 @@ def whole_graph(backbone: Backbone) -> PreparedGraph:
         ends.append(ValueInfoProto(name=steps.add("Identity", [_as_float(steps, view, output.tensor)])))
     _replace(graph.output, ends)
     return PreparedGraph(_serialise(model, backbone), backbone.path.parent, batch, freed=False)
+
+
+def channel_axes(backbone: Backbone) -> list[int]:
+    """For every output of the card, the axis of its tensor that holds the channels."""
+    card, model = backbone.card, load_model(backbone.path)
+    batch = _check_input(model.graph, backbone)
+    view = view_model(model, card.input, shape=(batch, *_sides(card)))
+    return [channel_axis(view, output.tensor) for output in card.taken]
 
 
 def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
@@ -250,7 +261,7 @@ def _pooled(steps: _Steps, view: View, output: Output, tensor: str, *, version: 
     if not output.pool:
         return tensor
     rank = view.rank(output.tensor)
-    if rank not in (3, 4):
+    if rank is None or rank not in ((3,) if output.pool == "cls" else (3, 4)):
         raise BackboneError(
             f"output {output.name!r} of model {steps.graph.name!r} has {rank} axes and cannot be pooled; "
             "leave out the pooling, or choose a map or tokens"
