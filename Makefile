@@ -16,7 +16,7 @@ test: .venv/dev-$(RUNTIME)  ## the tests
 
 setup: .venv/dev-$(RUNTIME)  ## .venv with featx in it, as you edit it
 
-models: .venv/export-$(RUNTIME)  ## export the three EfficientNet-Lite backbones
+models: .venv/models-$(RUNTIME)  ## export the three EfficientNet-Lite backbones
 	$(BIN)/python models/export_efficientnet_lite.py
 
 check: format lint types test lowest  ## what CI runs

@@ -15,12 +15,10 @@ import platformdirs
 
 from featx.errors import BackboneError, did_you_mean
 from featx.provenance import hash_file, hash_settings
+from featx.settings import CHANNELS, CROP_MODES, FILTERS
 
-FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 LAYOUTS = ("NCHW", "NHWC")
 DTYPES = ("float32", "float16", "uint8")
-CHANNELS = ("RGB", "BGR", "L")
-CROP_MODES = ("center", "squash")
 POOLS = ("mean", "max", "gem", "cls")
 """How a map (mean, max, generalised mean) or a sequence of tokens (these, or its class token) becomes a vector."""
 

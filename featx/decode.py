@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from featx.backbones import FILTERS, Card
+from featx.backbones import Card
 from featx.errors import DecodeError, Failure
-from featx.settings import DEFAULTS
+from featx.settings import DEFAULTS, FILTERS
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
 """Raster formats only: some of Pillow's other readers start programs or follow what is written in the file."""

@@ -21,3 +21,8 @@ class Settings:
 
 
 DEFAULTS = Settings()
+
+FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
+CROP_MODES = ("center", "squash")
+CHANNELS = ("RGB", "BGR", "L")
+"""What a card may say of these, and so the options by which one is made."""

@@ -59,7 +59,7 @@ def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> 
     BackboneError, DeviceError and InferenceError as sessions do.
     """
     golden = _read_golden(backbone)
-    pixels = golden[0] if golden else _draw(backbone.card.size)
+    pixels = golden[0] if golden else draw_pixels(backbone.card.size, count=IMAGES)
     return tuple(_checks(backbone, device, pixels, golden[1] if golden else None))
 
 
@@ -147,13 +147,11 @@ def _read_golden(backbone: Backbone) -> tuple[NDArray[np.uint8], NDArray[np.floa
     return pixels, features.astype(np.float32)
 
 
-def _draw(size: int) -> NDArray[np.uint8]:
-    """Pictures with structure, the same every time: waves of several lengths, and noise."""
+def draw_pixels(size: int, *, count: int) -> NDArray[np.uint8]:
+    """Pictures (count, size, size, 3) with structure, the same every time: waves of several lengths, and noise."""
     rng = np.random.default_rng(0)
+    across, down, shift = rng.uniform((1, 1, 0), (8, 8, 1), (count, 3, 3)).T[..., None, None]
     y, x = np.mgrid[:size, :size] / size
-    waves = [
-        np.sin(2 * np.pi * (rng.uniform(1, 8) * x + rng.uniform(1, 8) * y + rng.random())) for _ in range(IMAGES * 3)
-    ]
-    pictures = np.stack(waves, axis=-1).reshape(size, size, IMAGES, 3).transpose(2, 0, 1, 3)
-    noisy = 128 + 100 * pictures + rng.normal(0, 20, pictures.shape)
-    return np.asarray(np.clip(noisy, 0, 255), np.uint8)
+    waves = np.sin(2 * np.pi * (across * x + down * y + shift))
+    noisy = 128 + 100 * waves + rng.normal(0, 20, waves.shape)
+    return np.ascontiguousarray(np.clip(noisy, 0, 255).astype(np.uint8).transpose(1, 2, 3, 0))

@@ -3,7 +3,7 @@
     python models/export_efficientnet_lite.py [--into FOLDER] [lite0 lite1 lite2]
 
 The golden features are computed by torch, on pixels that are stored beside them, so that any other runtime can be
-compared on identical input. Needs the extra `export`.
+compared on identical input. Needs the extra `models`.
 """
 
 import argparse

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from featx.cli.options import as_json, logger, print_json, with_models, with_outputs
+from featx.cli.options import as_json, logger, print_json, with_models, with_outputs, with_pixels
 from featx.settings import DEFAULTS, DEVICES, Device
 
 
@@ -70,42 +70,11 @@ def show(context: click.Context, /, *, name: str, models: Path | None, json_: bo
     return print_json(card.to_dict()) if json_ else click.echo(card.to_toml(), nl=False)
 
 
-class Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """One number for all channels, or three between commas, on the 0..255 scale."""
-
-    name = "N,N,N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """Three numbers."""
-        try:
-            numbers = tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} should be three numbers between commas.", param, ctx)
-        if len(numbers) not in (1, 3):
-            self.fail(f"{value!r} should be one number, or three between commas.", param, ctx)
-        if param is not None and param.name == "std" and max(numbers) < 1:
-            right = ",".join(f"{255 * number:g}" for number in numbers)
-            self.fail(
-                f"{value!r} is on the 0..1 scale, but 0..255 is meant: --std {right} (and --mean so).", param, ctx
-            )
-        return numbers * 3 if len(numbers) == 1 else numbers
-
-
 @backbones.command()
 @click.argument("model")
 @click.option("--name", required=True, help="What the backbone is to be called.")
 @with_outputs
-@click.option("--size", type=click.IntRange(1), help="Height and width, where the model leaves them free.")
-@click.option("--resize", type=click.IntRange(1), help="The shorter side before the crop.  [default: size / 0.875]")
-@click.option("--crop-mode", type=click.Choice(("center", "squash")), help="squash: both sides to --resize.")
-@click.option(
-    "--filter",
-    type=click.Choice(("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")),
-    help="How pixels are resampled.  [default: bicubic]",
-)
-@click.option("--mean", type=Numbers(), help="Of each channel on 0..255.  [default: ImageNet's]")
-@click.option("--std", type=Numbers(), help="Of each channel on 0..255.  [default: ImageNet's]")
-@click.option("--channels", type=click.Choice(("RGB", "BGR", "L")), help="Their order, or L: grey.  [default: RGB]")
+@with_pixels
 @click.option("--exif-orientation", is_flag=True, help="Turn photographs upright first.")
 @click.option("--sha256", default="", metavar="HEX", help="Of MODEL; an address needs it.")
 @click.option("--source", default="", help="Where the model comes from.")
@@ -132,11 +101,9 @@ def add(
     The penultimate feature is found unless --output names another. How pixels are prepared is taken from the options,
     else from a preprocessor_config.json or timm config.json beside MODEL, else from its ONNX metadata, else assumed.
     """
-    from featx.preprocessing import Preprocessing
     from featx.register import Description, add_backbone
 
-    pixels = {key: said.pop(key) for key in ("size", "resize", "crop_mode", "filter", "mean", "std", "channels")}
-    description = Description(outputs=outputs, pixels=Preprocessing(**pixels), **said)
+    description = Description(outputs=outputs, **said)
     models, json_ = _of_group(context, models, json_)
     added = add_backbone(model, description, into=models, sha256=sha256, overwrite=overwrite)
     for note in added.notes:

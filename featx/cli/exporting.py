@@ -6,10 +6,8 @@ from typing import Any
 
 import click
 
-from featx.cli.backbones import Numbers
-from featx.cli.options import MAX_SEED, as_json, logger, option, print_json, with_models
+from featx.cli.options import MAX_SEED, as_json, logger, option, print_json, with_models, with_pixels
 
-PIXELS = ("size", "resize", "crop_mode", "filter", "mean", "std", "channels")
 RECIPE = ("weights", "random", "seed", "classes", "opset")
 
 
@@ -21,17 +19,7 @@ RECIPE = ("weights", "random", "seed", "classes", "opset")
 @option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of random weights.")
 @click.option("--classes", type=click.IntRange(0), help="Class scores that it gives; 0 where it gives the feature.")
 @option("--opset", type=click.IntRange(7), default=17, help="The version of ONNX's operators.")
-@click.option("--size", type=click.IntRange(1), help="Height and width.  [default: the library's]")
-@click.option("--resize", type=click.IntRange(1), help="The shorter side before the crop.")
-@click.option("--crop-mode", type=click.Choice(("center", "squash")), help="squash: both sides to --resize.")
-@click.option(
-    "--filter",
-    type=click.Choice(("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")),
-    help="How pixels are resampled.",
-)
-@click.option("--mean", type=Numbers(), help="Of each channel on 0..255.")
-@click.option("--std", type=Numbers(), help="Of each channel on 0..255.")
-@click.option("--channels", type=click.Choice(("RGB", "BGR")), help="Their order.  [default: RGB]")
+@with_pixels
 @click.option("--source", "origin", default="", help="What the card says of where the model comes from.")
 @click.option("--licence", default="", help="Its licence.")
 @click.option("--reference", default="", help="Its published accuracy on the source task.")
@@ -50,16 +38,12 @@ def export(
     which they can be verified anywhere.
     """
     from featx.export import Recipe, export_model
-    from featx.preprocessing import Preprocessing
     from featx.register import Description
 
     if said["weights"] and said["random"]:
         raise click.UsageError("--weights and --random exclude each other.")
     recipe = Recipe(source=source, **{key: said.pop(key) for key in RECIPE})
-    pixels = Preprocessing(**{key: said.pop(key) for key in PIXELS})
-    exported = export_model(
-        recipe, Description(name=name, pixels=pixels, source=origin, **said), into=models, overwrite=overwrite
-    )
+    exported = export_model(recipe, Description(name=name, source=origin, **said), into=models, overwrite=overwrite)
     for note in exported.notes:
         logger.warning("%s", note)
     card, golden = exported.backbone.card, exported.checks[0]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from featx.settings import DEFAULTS, DEVICES, Device, Settings
+from featx.settings import CHANNELS, CROP_MODES, DEFAULTS, DEVICES, FILTERS, Device, Settings
 
 if TYPE_CHECKING:
     from featx.images import ImageSet
@@ -47,6 +47,56 @@ def with_outputs(command: Command) -> Command:
     """The option `--output`, once for every output."""
     help_ = "A tensor to take, maybe with its pooling, as in layer4:gem; repeat it for several in one pass."
     return click.option("--output", "outputs", multiple=True, metavar="TENSOR", help=help_)(command)
+
+
+PIXELS = ("size", "resize", "crop_mode", "filter", "mean", "std", "channels")
+
+
+class Numbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """One number for all channels, or three between commas, on the 0..255 scale."""
+
+    name = "N,N,N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Three numbers."""
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} should be three numbers between commas.", param, ctx)
+        if len(numbers) not in (1, 3):
+            self.fail(f"{value!r} should be one number, or three between commas.", param, ctx)
+        if param is not None and param.name == "std" and max(numbers) < 1:
+            right = ",".join(f"{255 * number:g}" for number in numbers)
+            self.fail(
+                f"{value!r} is on the 0..1 scale, but 0..255 is meant: --std {right} (and --mean so).", param, ctx
+            )
+        return numbers * 3 if len(numbers) == 1 else numbers
+
+
+def with_pixels(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say how pixels are prepared; they reach the command as one Preprocessing."""
+
+    @functools.wraps(command)
+    def _gather(*args: Any, **given: Any) -> Any:
+        from featx.preprocessing import Preprocessing
+
+        pixels = Preprocessing(**{key: given.pop(key) for key in PIXELS})
+        return command(*args, pixels=pixels, **given)
+
+    decorated: Callable[..., Any] = _gather
+    for decorate in (
+        click.option("--channels", type=click.Choice(CHANNELS), help="Their order, or L: grey.  [default: RGB]"),
+        click.option("--std", type=Numbers(), help="Of each channel, on 0..255.  [default: ImageNet's]"),
+        click.option("--mean", type=Numbers(), help="Of each channel, on 0..255.  [default: ImageNet's]"),
+        click.option("--filter", type=click.Choice(FILTERS), help="How pixels are resampled.  [default: bicubic]"),
+        click.option("--crop-mode", type=click.Choice(CROP_MODES), help="squash: both sides to --resize."),
+        click.option(
+            "--resize", type=click.IntRange(1), help="The shorter side before the crop.  [default: size / 0.875]"
+        ),
+        click.option("--size", type=click.IntRange(1), help="Height and width, where the model leaves them free."),
+    ):
+        decorated = decorate(decorated)
+    return decorated
 
 
 def with_models(command: Command) -> Command:

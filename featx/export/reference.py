@@ -11,6 +11,7 @@ from featx.backbones import Card
 from featx.errors import BackboneError
 from featx.export.libraries import library, telling
 from featx.preprocessing import Preprocessing
+from featx.verify import draw_pixels
 
 PICTURES = 4
 MAP = 4
@@ -76,7 +77,7 @@ def run_torch(model: Any, pixels: Preprocessing, *, source: str) -> Seen:
     last: dict[str, Any] = {"layer": "", "read": None, "made": None}
     what = f"{source}: torch cannot run it on {PICTURES} images of {pixels.size} x {pixels.size} pixels"
     with telling(what, "correct --size, or mend the model"):
-        drawn = draw_pixels(pixels.size)
+        drawn = draw_pixels(pixels.size, count=PICTURES)
         images = library("torch").from_numpy(_normalised(drawn, pixels))
         output = _watched(model, images, last)
     if not (isinstance(output, library("torch").Tensor) and output.ndim > 1 and len(output) == len(images)):
@@ -113,13 +114,3 @@ def _normalised(drawn: NDArray[np.uint8], pixels: Preprocessing) -> NDArray[np.f
     ordered = drawn[..., ::-1] if pixels.channels == "BGR" else drawn
     images = (ordered.astype(np.float32) - np.array(pixels.mean, np.float32)) / np.array(pixels.std, np.float32)
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-
-
-def draw_pixels(size: int) -> NDArray[np.uint8]:
-    """Pictures (PICTURES, size, size, 3) with structure, the same every time: waves of several lengths, and noise."""
-    rng = np.random.default_rng(0)
-    across, down, shift = rng.uniform((1, 1, 0), (8, 8, 1), (PICTURES, 3, 3)).T[..., None, None]
-    y, x = np.mgrid[:size, :size] / size
-    waves = np.sin(2 * np.pi * (across * x + down * y + shift))
-    noisy = 128 + 100 * waves + rng.normal(0, 20, waves.shape)
-    return np.ascontiguousarray(np.clip(noisy, 0, 255).astype(np.uint8).transpose(1, 2, 3, 0))
