@@ -1,4 +1,4 @@
-"""How to extract: what it costs, never what comes out. Every default stands here."""
+"""What one can choose: how to extract, which never changes what comes out, and the words of a card. It imports nothing."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

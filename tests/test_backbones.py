@@ -13,7 +13,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from featx.backbones import (
-    FILTERS,
     LAYOUTS,
     Backbone,
     Card,
@@ -26,6 +25,7 @@ from featx.backbones import (
 )
 from featx.errors import BackboneError
 from featx.session import open_session
+from featx.settings import FILTERS
 
 from .conftest import Tiny
 

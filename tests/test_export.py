@@ -18,12 +18,12 @@ from featx.errors import BackboneError
 from featx.export import Exported, Recipe, export_model
 from featx.export.libraries import quiet
 from featx.export.models import build_model
-from featx.export.reference import PICTURES, draw_pixels
+from featx.export.reference import PICTURES
 from featx.export.weights import read_weights
 from featx.preprocessing import Preprocessing
 from featx.register import Description
 from featx.session import open_session
-from featx.verify import verify_backbone
+from featx.verify import draw_pixels, verify_backbone
 
 from .conftest import Ran
 

@@ -12,12 +12,13 @@ import pytest
 from onnx import ModelProto
 from PIL import Image
 
-from featx.backbones import FILTERS, Card, load_backbone
+from featx.backbones import Card, load_backbone
 from featx.decode import decode_image
 from featx.errors import BackboneError
 from featx.graph import read_metadata
 from featx.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing, complete, find_preprocessing
 from featx.register import Description, add_backbone, describe_model
+from featx.settings import FILTERS
 
 from .conftest import Ran
 from .graphs import (
