@@ -1,4 +1,4 @@
-"""What one can choose: how to extract, which never changes what comes out, and the words of a card. It imports nothing."""
+"""What one can choose: how to extract, which never changes what comes out, and the words of a card. Imports nothing."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from featx.backbones import FILTERS, Card
+from featx.backbones import Card
 from featx.decode import decode_image
 from featx.errors import DecodeError, Failure
-from featx.settings import DEFAULTS
+from featx.settings import DEFAULTS, FILTERS
 
 from .conftest import Ran, Tiny
 
