@@ -37,6 +37,7 @@ lowest: .venv-lowest/dev-cpu
 bench: .venv/demo-$(RUNTIME)  ## the benchmarks, with their results as JSON
 	$(BIN)/python benchmarks/elpv.py
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/graph.py
 	$(BIN)/python benchmarks/render.py
 
 .venv/bin/pip:

@@ -58,10 +58,40 @@ def render_elpv(found: dict[str, Any]) -> str:
     return f"{agreement}\n\n{table(header, rows)}\n\n{made_on(found)}"
 
 
+def spread(ratios: list[float]) -> str:
+    """Median and range of some ratios."""
+    return f"{np.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+
+
+def render_graph(found: dict[str, Any]) -> str:
+    """What was found in the zoo graphs, the cost of a second output, and pixels in the graph against numpy."""
+    zoo = [
+        [
+            row["model"],
+            f"`{row['feature']}`" + (f", {row['pool']}" if row["pool"] else ""),
+            str(row["dim"]),
+            "freed" if row["batch_freed"] else "fixed",
+            f"{row['batch_difference']:.0e}",
+        ]
+        for row in found["zoo"]
+    ]
+    header = ["zoo graph", "penultimate", "numbers", "batch axis", "3 images against 1, largest relative difference"]
+    outputs, pixels = found["two_outputs"], found["pixels_inside"]
+    alone, names = pixels["ratio_inference_alone"], ", ".join(f"`{name}`" for name in outputs["outputs"])
+    second = f"Two outputs ({names}) in one pass, divided by one, wall time: {spread(outputs['ratio']['wall'])}."
+    front = (
+        f"Normalised by numpy, divided by inside the graph, {pixels['images']} ELPV images: CPU seconds of the whole run "
+        f"{spread(pixels['ratio']['cpu'])}, wall {spread(pixels['ratio']['wall'])}; of inference and normalisation alone, "
+        f"CPU {spread(alone['cpu'])}, wall {spread(alone['wall'])}. Largest difference of a feature: "
+        f"{pixels['largest_difference']:.1e}."
+    )
+    return "\n\n".join([table(header, zoo), second, front, made_on(found)])
+
+
 def main() -> None:
     """Put the tables into README.md."""
     text = README.read_text(encoding="utf-8")
-    for name, render in (("throughput", render_throughput), ("elpv", render_elpv)):
+    for name, render in (("throughput", render_throughput), ("graph", render_graph), ("elpv", render_elpv)):
         start, end = f"<!-- {name} -->\n", "<!-- end -->"
         before, _, rest = text.partition(start)
         text = before + start + render(read(name)) + "\n" + end + rest.partition(end)[2]
