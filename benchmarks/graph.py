@@ -114,7 +114,7 @@ def numpy_session(backbone: Backbone, folder: Path) -> FeatureSession:
         images = ((pixels.astype(np.float32) - mean) / std).transpose(0, 3, 1, 2)
         return np.asarray(session.run(None, {card.input: np.ascontiguousarray(images)})[0])
 
-    return FeatureSession("CPUExecutionProvider", backbone.name, card.taken, None, run)
+    return FeatureSession("CPUExecutionProvider", backbone.name, card.taken, None, None, run)
 
 
 def pixels_inside(backbone: Backbone, images: ImageSet, repeats: int) -> dict[str, Any]:

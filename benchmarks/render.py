@@ -80,9 +80,9 @@ def render_graph(found: dict[str, Any]) -> str:
     alone, names = pixels["ratio_inference_alone"], ", ".join(f"`{name}`" for name in outputs["outputs"])
     second = f"Two outputs ({names}) in one pass, divided by one, wall time: {spread(outputs['ratio']['wall'])}."
     front = (
-        f"Normalised by numpy, divided by inside the graph, {pixels['images']} ELPV images: CPU seconds of the whole run "
-        f"{spread(pixels['ratio']['cpu'])}, wall {spread(pixels['ratio']['wall'])}; of inference and normalisation alone, "
-        f"CPU {spread(alone['cpu'])}, wall {spread(alone['wall'])}. Largest difference of a feature: "
+        f"Normalised by numpy, divided by inside the graph, {pixels['images']} ELPV images: CPU seconds in all "
+        f"{spread(pixels['ratio']['cpu'])}, wall {spread(pixels['ratio']['wall'])}; of inference and normalisation "
+        f"alone, CPU {spread(alone['cpu'])}, wall {spread(alone['wall'])}. Largest difference of a feature: "
         f"{pixels['largest_difference']:.1e}."
     )
     return "\n\n".join([table(header, zoo), second, front, made_on(found)])

@@ -21,10 +21,12 @@ LAYOUTS = ("NCHW", "NHWC")
 DTYPES = ("float32", "float16", "uint8")
 POOLS = ("mean", "max", "gem", "cls")
 """How a map (mean, max, generalised mean) or a sequence of tokens (these, or its class token) becomes a vector."""
+GEM_POWER = 3.0
+"""The p of the generalised mean (mean of x^p)^(1/p) over x above 0."""
 
 DESCRIPTIVE = {"name", "file", "data", "source", "licence", "reference", "golden", "classifier"}
 """The card's keys that do not change a feature: all others are part of its identity."""
-SINCE_FIRST = {"data_sha256": "", "channels": "RGB", "crop_mode": "center", "pool": "", "outputs": []}
+SINCE_FIRST = {"data_sha256": "", "channels": "RGB", "batch": 0, "crop_mode": "center", "pool": "", "outputs": []}
 """Keys that came later, with what they meant before: left out of an identity where they say that."""
 
 
@@ -70,6 +72,8 @@ class Card:
     channels: str = "RGB"
     """RGB or BGR, the order in `mean` and `std` too; or L, one channel of grey, for which their first numbers count."""
 
+    batch: int = 0
+    """Images that are run at once: 0 for as many as one likes, 1 where a feature would depend on its neighbours."""
     resize: int
     """Pixels of the shorter side before the centre crop; of both sides where `crop_mode` is squash."""
     crop_mode: str = "center"
@@ -291,9 +295,10 @@ def check_card(card: Card, source: str, *, step: str = "correct the card") -> Ca
         "pool": (card.pool in ("", *POOLS), ", ".join(POOLS) + " or nothing"),
         "outputs": (
             card.dim < 1 or _distinct(card.taken),
-            f"outputs of different names, dim above 0, pool {', '.join(POOLS)} or none",
+            f"outputs of different names, none within another (a/b in a), dim above 0, pool {', '.join(POOLS)} or none",
         ),
         "size": (card.size > 0, "above 0"),
+        "batch": (card.batch >= 0, "0 or above"),
         "resize": (card.resize >= card.size, f"at least size = {card.size}"),
         "dim": (card.dim > 0, "above 0"),
         "mean": (_three(card.mean), "three finite numbers on the 0..255 scale"),
@@ -310,6 +315,12 @@ def check_card(card: Card, source: str, *, step: str = "correct the card") -> Ca
 
 
 def _distinct(outputs: Sequence[Output]) -> bool:
+    """Whether every output can have its place in a cache, where slashes part groups, and `.` is the group itself."""
+    places = [[part for part in output.name.split("/") if part] for output in outputs]
+    if any("." in place or not place for place in places) or any("\0" in output.name for output in outputs):
+        return False
+    if any(a != b and one[: len(two)] == two for a, one in enumerate(places) for b, two in enumerate(places)):
+        return False
     valid = all(output.name and output.dim > 0 and output.pool in ("", *POOLS) for output in outputs)
     return valid and len({output.name for output in outputs}) == len(outputs)
 

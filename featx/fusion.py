@@ -29,6 +29,9 @@ def read_outputs(caches: Sequence[Path], outputs: Sequence[str]) -> list[Feature
 
     Raises CacheError as read_features does, TableError where an output is in no cache, or a cache has none of them.
     """
+    for what, given in (("cache", list(map(str, caches))), ("output", list(outputs))):
+        if twice := [one for place, one in enumerate(given) if one in given[:place]]:
+            raise TableError(f"{what} {twice[0]} is named twice; name each once")
     there = {path: list_outputs(path) for path in caches}
     known = {name for held in there.values() for name in held}
     for name in outputs:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,19 @@ def find_preprocessing(model: Path, metadata: Mapping[str, str]) -> tuple[Prepro
     for folder in folders:
         for name, read in (("preprocessor_config.json", _from_hugging_face), ("config.json", _from_timm)):
             path = folder / name
-            if path.is_file() and (said := read(_load(path), str(path))) is not None:
+            if path.is_file() and (said := _read(path, read)) is not None:
                 return said, str(path)
     said = _from_metadata(metadata, str(model))
     return (said, f"{model} (its metadata)") if said != Preprocessing() else (said, "")
+
+
+def _read(path: Path, read: Callable[[Mapping[str, Any], str], Preprocessing | None]) -> Preprocessing | None:
+    try:
+        return read(_load(path), str(path))
+    except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
+        if isinstance(error, BackboneError):
+            raise
+        raise BackboneError(f"{path}: makes no sense as preprocessing ({error}); correct it or move it away") from error
 
 
 def _load(path: Path) -> Mapping[str, Any]:

@@ -1,24 +1,28 @@
 """A model in; a backbone out: its feature found, its card written, tried on pixels, in the user's folder."""
 
+import fcntl
+import logging
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
-
-from featx.backbones import Backbone, Card, Output, bundled_folder, check_card, parse_card, read_card, user_folder
+from featx.backbones import Backbone, Card, Output, bundled_folder, check_card, read_card, user_folder
 from featx.errors import BackboneError
 from featx.fetch import fetch_model, is_url, public_address
 from featx.graph import Inspection, inspect_model, read_metadata, resolve_outputs, save_model
 from featx.preprocessing import Preprocessing, complete, find_preprocessing
 from featx.provenance import hash_file
-from featx.session import run_features
+from featx.trial import try_outputs
 
+logger = logging.getLogger(__name__)
+
+UNFINISHED = ".featx-"
+"""How folders begin in which a backbone is put together; a killed process leaves them."""
 UNKNOWN = "0" * 64
 """The sha256 of a card whose model is still being tried."""
 
@@ -54,7 +58,11 @@ def add_backbone(
     unusable, its feature or its preprocessing is not certain, or the name is taken.
     """
     folder = user_folder() if into is None else into
-    check_name(said.name, folder, overwrite=overwrite)
+    with claimed(said.name, folder, overwrite=overwrite):
+        return _add(model, said, folder=folder, sha256=sha256, overwrite=overwrite)
+
+
+def _add(model: Path | str, said: Description, *, folder: Path, sha256: str, overwrite: bool) -> Registered:
     target = folder / f"{said.name}.onnx"
     if target.exists() and not overwrite and not (Path(model).exists() and target.samefile(model)):
         raise BackboneError(f"{target}: is there already, without a card; choose another --name, or --overwrite it")
@@ -64,7 +72,32 @@ def add_backbone(
     return Registered(backbone, notes)
 
 
-def check_name(name: str, folder: Path, *, overwrite: bool) -> None:
+@contextmanager
+def claimed(name: str, folder: Path, *, overwrite: bool) -> Iterator[None]:
+    """Hold the folder for adding a backbone of this name; others wait. Raises BackboneError where the name is taken."""
+    _check_name(name, folder, overwrite=overwrite)
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    except OSError as error:
+        raise BackboneError(
+            f"{folder}: cannot be written ({error.strerror or error}); name another --models"
+        ) from error
+    try:
+        _check_name(name, folder, overwrite=overwrite)
+        for left in folder.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        os.close(lock)
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _check_name(name: str, folder: Path, *, overwrite: bool) -> None:
     """Raise BackboneError where a backbone may not be called so, or is there already."""
     if not re.fullmatch(r"[\w.-]{1,100}", name) or name.startswith("."):
         raise BackboneError(f"--name {name!r} should be letters, digits, '.', '_' and '-', at most 100; choose another")
@@ -121,11 +154,10 @@ def describe_model(path: Path, said: Description) -> tuple[Card, tuple[str, ...]
     pixels, assumed = complete(said.pixels.over(found), size=size, dtype=inspection.input.dtype)
     outputs = resolve_outputs(path, said.outputs or (_certain_feature(inspection),), size=size)
     card = _card(said, inspection, pixels, outputs)
-    check_card(card, f"{path} with these options", step="choose another")
     notes = [f"preprocessing from {origin}"] if origin else []
     notes += [f"assumed {', '.join(assumed)}: say otherwise with flags"] if assumed else []
-    card = parse_card(_measured(Backbone(card, path)).to_dict(), source=f"card {said.name!r}")
-    return card, (*inspection.notes, *notes)
+    card, told = try_outputs(Backbone(card, path))
+    return check_card(card, f"{path} with these options", step="choose another"), (*inspection.notes, *told, *notes)
 
 
 def _fit_channels(inspection: Inspection, said: Description) -> Description:
@@ -201,27 +233,12 @@ def _card(said: Description, inspection: Inspection, pixels: Preprocessing, outp
     return card.taking(outputs)
 
 
-def _measured(backbone: Backbone) -> Card:
-    """The card with the dimensions that its outputs really have, once they are finite numbers."""
-    size = backbone.card.size
-    pixels = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), np.uint8)
-    measured = []
-    for output, features in zip(backbone.card.taken, run_features(backbone, pixels), strict=True):
-        if not np.isfinite(features).all():
-            raise BackboneError(
-                f"{backbone.path}: output {output.name!r} is NaN or infinite on random pixels; check --mean and --std, "
-                "or choose another --output"
-            )
-        measured.append(replace(output, dim=features.shape[1]))
-    return backbone.card.taking(measured)
-
-
 def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None) -> Backbone:
     """The backbone of this model, card and golden vectors in the folder: the card last, so that it never lacks them."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         before = _files_of(folder / f"{card.name}.toml")
-        with tempfile.TemporaryDirectory(prefix=".featx-", dir=folder) as place:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as place:
             card = _gather(path, card, Path(place), golden)
             (Path(place) / f"{card.name}.toml").write_text(card.to_toml(), encoding="utf-8")
             made = [name for name in (card.data, card.golden, card.file, f"{card.name}.toml") if name]
@@ -268,4 +285,7 @@ def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
     if all(name in known for name in names) and len(set(names)) == len(names):
         return backbone.taking([known[name] for name in names])
     found = backbone.taking(resolve_outputs(backbone.path, names, size=backbone.card.size))
-    return replace(found, card=_measured(found))
+    card, told = try_outputs(found)
+    for note in told:
+        logger.warning("%s: %s", backbone.path, note)
+    return replace(found, card=check_card(card, f"{backbone.path} with these outputs", step="choose others"))

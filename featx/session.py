@@ -43,23 +43,25 @@ class FeatureSession:
     name: str
     outputs: tuple[Output, ...]
     """The outputs whose columns stand side by side in what is returned."""
+    step: int | None
+    """The number of images that are run at once where that is not free; None where it is."""
     batch: int | None
     """The number of images that the model takes at once where its graph fixes one; None where it takes any."""
     run: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (batch, sum of dims) float32 of pixels (batch, size, size, 3). Raises InferenceError."""
-        if self.batch is None:
+        if self.step is None:
             return self.run(pixels)
-        blocks = [pixels[start : start + self.batch] for start in range(0, len(pixels), self.batch)]
+        blocks = [pixels[start : start + self.step] for start in range(0, len(pixels), self.step)]
         blocks = blocks or [pixels]
-        return np.concatenate([self.run(_filled(block, self.batch))[: len(block)] for block in blocks])
+        return np.concatenate([self.run(_filled(block, self.batch or self.step))[: len(block)] for block in blocks])
 
 
-def _filled(pixels: NDArray[np.uint8], batch: int) -> NDArray[np.uint8]:
-    """The pixels and as many black images as the batch lacks."""
+def _filled(pixels: NDArray[Any], batch: int) -> NDArray[Any]:
+    """The pixels and as many images of zeros as the batch lacks."""
     lacking = batch - len(pixels)
-    return np.concatenate([pixels, np.zeros((lacking, *pixels.shape[1:]), np.uint8)]) if lacking else pixels
+    return np.concatenate([pixels, np.zeros((lacking, *pixels.shape[1:]), pixels.dtype)]) if lacking else pixels
 
 
 def open_session(backbone: Backbone, *, device: Device = "auto", threads: int | None = None) -> FeatureSession:
@@ -88,8 +90,9 @@ def open_graph(
     """A graph that was prepared of this backbone, ready on the device."""
     session, provider = _open(prepared, device, threads or usable_cores(), name=str(backbone.path))
     batch = None if prepared.freed else prepared.batch
+    step = backbone.card.batch or batch
     return FeatureSession(
-        provider, backbone.name, backbone.card.taken, batch, lambda pixels: _run(session, backbone, pixels)
+        provider, backbone.name, backbone.card.taken, step, batch, lambda pixels: _run(session, backbone, pixels)
     )
 
 
@@ -123,23 +126,25 @@ def run_whole(backbone: Backbone, images: NDArray[Any]) -> list[NDArray[np.float
 
     prepared = whole_graph(backbone)
     session, _ = _open(prepared, "cpu", usable_cores(), name=str(backbone.path))
-    step = prepared.batch or len(images)
-    parts = [
-        _call(session, backbone, {backbone.card.input: images[start : start + step]})
-        for start in range(0, len(images) - step + 1, step)
-    ]
-    return [np.concatenate([np.asarray(part[place], np.float32) for part in parts]) for place in range(len(parts[0]))]
+    step = backbone.card.batch or prepared.batch or len(images)
+    parts: list[list[NDArray[Any]]] = [[] for _ in backbone.card.taken]
+    for block in (images[start : start + step] for start in range(0, len(images), step)):
+        made = _call(session, backbone, {backbone.card.input: _filled(block, prepared.batch or len(block))})
+        for part, tensor in zip(parts, made, strict=True):
+            part.append(tensor[: len(block)])
+    return [np.concatenate(part).astype(np.float32) for part in parts]
 
 
-def run_features(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """Every output of the card for these pixels, on the CPU, whatever dimensions it has."""
+def run_features(backbone: Backbone, pixels: NDArray[np.uint8]) -> tuple[int, list[NDArray[np.float32]]]:
+    """How many images were run, and every output of the card for them, on the CPU, whatever its shape."""
     from featx.graph import prepare_graph
 
     prepared = prepare_graph(backbone, keep_batch=True)
     session, _ = _open(prepared, "cpu", usable_cores(), name=str(backbone.path))
     batch = prepared.batch or len(pixels)
     filled = _filled(pixels[:batch], batch)
-    return [np.asarray(made, np.float32) for made in _call(session, backbone, {session.get_inputs()[0].name: filled})]
+    made = _call(session, backbone, {session.get_inputs()[0].name: filled})
+    return batch, [np.asarray(features, np.float32) for features in made]
 
 
 def _run(session: "onnxruntime.InferenceSession", backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,21 +1,20 @@
 """A backbone in; how far its features here are from those that they should be, each beside its tolerance, out."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import Backbone, Card, Output
+from featx.backbones import GEM_POWER, Backbone, Card, Output
 from featx.errors import BackboneError
 from featx.graph import channel_axes
-from featx.session import open_session, run_whole
+from featx.session import FeatureSession, open_session, run_whole
 from featx.settings import DEFAULTS, Device
 
 IMAGES = 6
 """Pictures that are tried where the card brings none."""
-GEM_POWER = 3.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,8 @@ class Tolerance:
     cosine: float
 
 
+Golden = tuple[NDArray[np.uint8], NDArray[np.float32]]
+"""Pixels, and the features that they should give."""
 EXACT = Tolerance(1e-4, 0.99999)
 """The same arithmetic in another order: other batches, another runtime on a CPU."""
 REDUCED = Tolerance(2e-2, 0.999)
@@ -50,6 +51,13 @@ class Check:
         """Whether both are within tolerance; what is not a number is not."""
         return self.largest_difference <= self.largest_allowed and self.lowest_cosine >= self.lowest_allowed
 
+    def to_dict(self) -> dict[str, Any]:
+        """The check as plain JSON values; null for what is not a number."""
+        values = asdict(self) | {"ok": self.ok}
+        return {
+            key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in values.items()
+        }
+
 
 def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> tuple[Check, ...]:
     """Every check that can be made of this backbone here, output by output.
@@ -58,16 +66,12 @@ def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> 
     featx cuts it against the model as it was exported, and, where the device is no CPU, the CPU against it. Raises
     BackboneError, DeviceError and InferenceError as sessions do.
     """
-    golden = _read_golden(backbone)
-    pixels = golden[0] if golden else draw_pixels(backbone.card.size, count=IMAGES)
-    return tuple(_checks(backbone, device, pixels, golden[1] if golden else None))
+    return tuple(_checks(backbone, open_session(backbone, device=device), _read_golden(backbone)))
 
 
-def _checks(
-    backbone: Backbone, device: Device, pixels: NDArray[np.uint8], golden: NDArray[np.float32] | None
-) -> Iterator[Check]:
+def _checks(backbone: Backbone, session: FeatureSession, stored: Golden | None) -> Iterator[Check]:
     card, reduced = backbone.card, backbone.card.dtype == "float16"
-    session = open_session(backbone, device=device)
+    pixels, golden = stored or (draw_pixels(card.size, count=IMAGES), None)
     on_cpu = session.provider == "CPUExecutionProvider"
     here = _columns(card, session(pixels))
     exact = REDUCED if reduced else EXACT
@@ -125,7 +129,7 @@ def _vector(output: Output, tensor: NDArray[np.float32], channels: int) -> NDArr
     return np.asarray(tensor.max(axis=places) if output.pool == "max" else tensor.mean(axis=places))
 
 
-def _read_golden(backbone: Backbone) -> tuple[NDArray[np.uint8], NDArray[np.float32]] | None:
+def _read_golden(backbone: Backbone) -> Golden | None:
     """Pixels and features that the card brings, or None. Raises BackboneError where they do not fit the card."""
     card = backbone.card
     if not card.golden:
@@ -134,12 +138,14 @@ def _read_golden(backbone: Backbone) -> tuple[NDArray[np.uint8], NDArray[np.floa
     try:
         with np.load(path, allow_pickle=False) as stored:
             pixels, features = stored["pixels"], stored["features"]
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:
+        # a damaged zip raises BadZipFile, zlib.error, EOFError or ValueError, as the damage has it
         raise BackboneError(
             f"{path}: no golden vectors ({error}); restore the file, or take it off the card"
         ) from error
     side = card.size
-    if pixels.shape[1:] != (side, side, 3) or pixels.dtype != np.uint8 or features.shape != (len(pixels), card.dim):
+    fits = pixels.shape[1:] == (side, side, 3) and features.shape == (len(pixels), card.dim) and len(pixels) > 0
+    if not fits or pixels.dtype != np.uint8 or features.dtype.kind != "f":
         raise BackboneError(
             f"{path}: pixels {pixels.shape} and features {features.shape} do not fit the card ({side} pixels, "
             f"{card.dim} numbers); make them again"

@@ -13,7 +13,8 @@ FLOW = [
     "images backbones fetch preprocessing",
     "decode graph",
     "session cache",
-    "batches register verify",
+    "batches trial",
+    "register verify",
     "extract export",
     "splits fusion heads",
     "evaluate",
@@ -27,7 +28,8 @@ FLOW = [
 MODULES = " ".join(FLOW).split()
 
 EXTRACTING = {
-    *("images", "backbones", "fetch", "preprocessing", "decode", "graph", "batches", "session", "register", "verify"),
+    *("images", "backbones", "fetch", "preprocessing", "decode", "graph", "batches", "session", "trial"),
+    *("register", "verify"),
     *("extract", "export"),
 }
 LEARNING = {"splits", "fusion", "heads", "evaluate", "results", "train", "report"}

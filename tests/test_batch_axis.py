@@ -272,10 +272,13 @@ def a_mean_over_the_batch(graph: Graph, batch: int) -> str:
     return graph.dense("read", 8, 5, into="logits")
 
 
-@pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize(
-    ("build", "why"),
-    [(places_across_the_batch, "does not run with another one"), (a_mean_over_the_batch, "features differ")],
+    ("build", "why", "batch"),
+    [
+        (places_across_the_batch, "does not run with another one", 1),
+        (places_across_the_batch, "does not run with another one", 4),
+        (a_mean_over_the_batch, "features differ", 1),
+    ],
 )
 def test_a_batch_that_cannot_be_freed_is_kept_with_a_warning(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, build: Build, why: str, batch: int
@@ -285,10 +288,18 @@ def test_a_batch_that_cannot_be_freed_is_kept_with_a_warning(
     with caplog.at_level(logging.WARNING, logger="featx"):
         session = open_model(path, "read")
     assert session.batch == batch
-    (record,) = caplog.records
+    record = caplog.records[-1]
     for word in (str(path), f"{batch} images", why):
         assert word in record.getMessage()
     assert_takes_any_number(session, path, batch)
+
+
+def test_a_mean_over_a_batch_that_is_kept_is_taken_of_one_image_among_black_ones(tmp_path: Path) -> None:
+    graph = Graph(4, 3, 16, 16)
+    path = graph.save(tmp_path / "m.onnx", a_mean_over_the_batch(graph, 4))
+    session, pixels = open_model(path, "read"), random_pixels(5)
+    assert (session.step, session.batch) == (1, 4)
+    assert np.array_equal(session(pixels)[[3, 1]], session(pixels[[3, 1]]))
 
 
 def test_no_images_are_no_features_where_the_batch_is_kept(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from onnx import helper
 
 from featx.backbones import Backbone, list_backbones, load_backbone, user_folder
 from featx.errors import BackboneError
+from featx.graph import inspect_model
 from featx.preprocessing import Preprocessing
 from featx.provenance import hash_file
 from featx.register import Description, Registered, add_backbone, select_outputs
@@ -461,3 +463,72 @@ def test_overwriting_removes_external_weights_that_nobody_reads(tmp_path: Path, 
     add_backbone(path, Description(name="mine", pixels=PIXELS), into=models)
     add_backbone(classifier(tmp_path), Description(name="mine", pixels=PIXELS), into=models, overwrite=True)
     assert {file.name for file in models.iterdir()} == {"mine.onnx", "mine.toml"}
+
+
+# ---- what is tried before a card is written
+
+
+def tokens_first(folder: Path) -> Path:
+    """A model with a tensor whose first axis is places, not images."""
+    graph = Graph()
+    places = graph.add("Reshape", "image", graph.integers(0, 3, -1))
+    graph.add("Transpose", places, perm=[2, 0, 1], into="sequence")
+    return graph.save(folder / "m.onnx", graph.dense(graph.add("ReduceMean", places, axes=[2], keepdims=0), 3, 5))
+
+
+@pytest.mark.parametrize("name", ["sequence:mean", "sequence:max", "sequence:cls"])
+def test_an_output_whose_first_axis_is_not_the_batch_is_refused(tmp_path: Path, models: Path, name: str) -> None:
+    with pytest.raises(BackboneError, match=r"first axis .*is not the batch; choose another --output"):
+        add_backbone(tokens_first(tmp_path), Description(name="mine", outputs=(name,)), into=models)
+    assert not list(models.glob("*")) if models.exists() else True
+
+
+def test_a_tensor_whose_first_axis_is_not_the_batch_is_no_candidate(tmp_path: Path) -> None:
+    graph = Graph()
+    places = graph.add("Reshape", "image", graph.integers(0, 3, -1))
+    turned = graph.add("Transpose", places, perm=[2, 0, 1], into="sequence")
+    path = graph.save(tmp_path / "m.onnx", graph.dense(graph.add("ReduceMean", turned, axes=[0], keepdims=0), 3, 5))
+    assert "sequence" not in {candidate.name for candidate in inspect_model(path).candidates}
+
+
+def test_an_output_that_is_another_one_each_time_is_refused(tmp_path: Path, models: Path) -> None:
+    graph = Graph()
+    noise = graph.add("RandomNormalLike", graph.pooled())
+    path = graph.save(tmp_path / "m.onnx", graph.dense(noise, 8, 5))
+    with pytest.raises(BackboneError, match="is another one each time it is run"):
+        add_backbone(path, Description(name="mine", outputs=(noise,)), into=models)
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a", "/a"), ("a/b", "a//b"), (".", "a"), ("a/./b", "c")])
+def test_outputs_that_have_no_places_of_their_own_in_a_cache_are_refused(
+    tmp_path: Path, models: Path, names: tuple[str, str]
+) -> None:
+    graph = Graph()
+    pooled = graph.pooled()
+    for name in names:
+        graph.add("Relu", pooled, into=name)
+    path = graph.save(tmp_path / "m.onnx", graph.dense(pooled, 8, 5))
+    with pytest.raises(BackboneError, match="outputs of different names, none within another"):
+        add_backbone(path, Description(name="mine", outputs=names), into=models)
+
+
+def test_two_that_add_the_same_name_at_once_leave_one_backbone_and_one_refusal(tmp_path: Path, models: Path) -> None:
+    def add(seed: int) -> str:
+        graph = Graph(seed=seed)
+        path = graph.save(tmp_path / f"{seed}.onnx", graph.dense(graph.pooled(), 8, 5))
+        try:
+            return add_backbone(path, Description(name="mine"), into=models).backbone.card.sha256
+        except BackboneError as error:
+            assert "is there already" in str(error)
+            return ""
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(filter(None, pool.map(add, range(4))))
+    assert made == [load_backbone("mine", folder=models).card.sha256]
+
+
+def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path, models: Path, tiny: Tiny) -> None:
+    (models / ".featx-abc").mkdir()
+    (models / ".featx-abc" / "half.onnx").write_bytes(b"half")
+    add_backbone(tiny.backbone.path, Description(name="mine"), into=models)
+    assert not (models / ".featx-abc").exists()

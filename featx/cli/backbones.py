@@ -1,6 +1,5 @@
 """The commands about models: inspect, backbones, export."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +130,10 @@ def verify(context: click.Context, /, *, name: str, device: Device, models: Path
     checks = verify_backbone(load_backbone(name, folder=models), device=device)
     ok = all(check.ok for check in checks)
     if json_:
-        print_json({"name": name, "ok": ok, "checks": [asdict(check) | {"ok": check.ok} for check in checks]})
+        print_json({"name": name, "ok": ok, "checks": [check.to_dict() for check in checks]})
     elif not context.obj["output"].quiet:
         print_checks(checks, to=out())
+    for check in checks:
+        if not check.ok:
+            click.echo(f"featx: {name}: {check.name} of {check.output} is out of tolerance", err=True)
     return 0 if ok else 1

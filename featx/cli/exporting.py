@@ -1,6 +1,5 @@
 """The command about models of torch: export."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ def export(
         logger.warning("%s", note)
     card, golden = exported.backbone.card, exported.checks[0]
     if json_:
-        checks = [asdict(check) | {"ok": check.ok} for check in exported.checks]
+        checks = [check.to_dict() for check in exported.checks]
         return print_json(card.to_dict() | {"notes": list(exported.notes), "checks": checks})
     return click.echo(
         f"{exported.backbone.path.with_suffix('.toml')}: backbone {card.name}, feature {card.feature} ({card.dim}), "

@@ -15,7 +15,7 @@ from featx.export.reference import Seen, run_torch
 from featx.graph import Inspection, inspect_model
 from featx.graph.finding import EMBEDDING_STEP, LEAST_EMBEDDING
 from featx.preprocessing import Preprocessing, complete
-from featx.register import Description, check_name, describe_model, install
+from featx.register import Description, claimed, describe_model, install
 from featx.verify import Check, verify_backbone
 
 IMAGE = "image"
@@ -42,10 +42,9 @@ def export_model(recipe: Recipe, said: Description, *, into: Path | None = None,
     then nothing is written.
     """
     folder = user_folder() if into is None else into
-    check_name(said.name, folder, overwrite=overwrite)
     if said.outputs:
         raise BackboneError("an export finds the feature itself; take others by --output of `featx extract`")
-    with quiet(), tempfile.TemporaryDirectory(prefix="featx-") as place:
+    with claimed(said.name, folder, overwrite=overwrite), quiet(), tempfile.TemporaryDirectory() as place:
         built = build_model(recipe, size=said.pixels.size)
         pixels = _complete(said.pixels.over(built.pixels), recipe)
         seen = run_torch(built.model, pixels, source=recipe.source)

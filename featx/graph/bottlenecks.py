@@ -52,7 +52,8 @@ def _is_worth(view: View, name: str) -> bool:
     shape, node = view.shape(name), view.producers.get(name)
     if shape is None or node is None or node.op_type == "Pad" or view.elem_type(name) not in FLOATS:
         return False
-    return len(shape) in (2, 3, 4) and shape[1:] != (view.shape(view.image) or ())[1:]
+    image = view.shape(view.image) or (None,)
+    return len(shape) in (2, 3, 4) and shape[0] in (image[0], None) and shape[1:] != image[1:]
 
 
 def _differs(view: View, name: str, after: str) -> bool:

@@ -26,14 +26,12 @@ from featx.graph.layers import (
     same_values,
 )
 from featx.graph.model import Shape, View, check_size, damage_told, load_model
-from featx.graph.shapes import view_model
+from featx.graph.shapes import ANY_BATCH, view_model
 
 SCORES = r"logit|prob|softmax|score|class(?!_?(token|emb))|pred|label|categor"
 EMBEDDINGS = r"embed|feat|pool|hidden|repr|latent|descriptor|encod|pre_?logits|vector|backbone"
 PREFERRED = ("image_embeds", "pooler_output", "embed", "feat", "pool")
 """What names of embedding outputs hold, the likeliest first."""
-ANY_BATCH = 2
-"""The batch for which shapes are worked out where it is free."""
 LEAST_EMBEDDING, EMBEDDING_STEP = 128, 64
 """Widths of embeddings are multiples of 64 from 128 on; numbers of classes seldom are."""
 
@@ -89,6 +87,10 @@ def _find(path: Path, size: int | None) -> "_Finder":
     """The model in this file, looked at with shapes that follow from this size."""
     model = load_model(path)
     found = find_image(path, model)
+    if size and {*found.size} - {None, size}:
+        raise BackboneError(
+            f"{path}: takes {found.size[0]} x {found.size[1]} pixels but --size says {size}; leave --size out"
+        )
     sides = with_size(found, size).shape
     view = view_model(model, found.name, shape=[ANY_BATCH if sides[0] is None else sides[0], *sides[1:]])
     for name in view.values:

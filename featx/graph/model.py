@@ -2,7 +2,7 @@
 
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,8 +27,11 @@ MAX_MODEL_BYTES = 2**31 - 1
 """What protobuf can hold; larger weights lie beside the model as external data."""
 MAX_MADE_ELEMENTS = 2**31
 """Elements that one tensor may have."""
+MAX_NODES = 2**20
+"""Nodes that a graph may have once its functions are written out."""
 MAKERS = {"ConstantOfShape": 0, "Expand": 1}
 """Operators that make much of little -> their input that says how much."""
+RESERVED = "featx_"
 STAYS_INSIDE = 1024
 """Bytes up to which a weight is not put beside the model, even where others are."""
 SMALL = 2**16
@@ -73,6 +76,8 @@ def _load(path: Path) -> ModelProto:
         raise BackboneError(f"{path}: not a readable ONNX model (no nodes, outputs or opset); export it again")
     if not all(isinstance(name, str) for node in model.graph.node for name in (*node.input, *node.output)):
         raise ValueError("a tensor's name is no text")
+    if any(name.startswith(RESERVED) for node in model.graph.node for name in node.output):
+        raise BackboneError(f"{path}: names of tensors may not begin with {RESERVED!r}, as featx's own do; rename them")
     model = _inline(model, path)
     _check_operators(model, path)
     _check_made(model.graph, path)
@@ -86,6 +91,7 @@ def _load(path: Path) -> ModelProto:
 def _inline(model: ModelProto, path: Path) -> ModelProto:
     if not model.functions:
         return model
+    _check_expansion(model, path)
     try:
         return inline_local_functions(model)
     except Exception as error:
@@ -93,6 +99,26 @@ def _inline(model: ModelProto, path: Path) -> ModelProto:
         raise BackboneError(
             f"{path}: its local functions cannot be inlined ({_first_line(error)}); export again"
         ) from error
+
+
+def _check_expansion(model: ModelProto, path: Path) -> None:
+    """Refuse functions within functions that come to more nodes than any model has."""
+    bodies = {(one.domain, one.name): one.node for one in model.functions}
+    sizes: dict[tuple[str, str], int] = {}
+
+    def size(nodes: Iterable[NodeProto], within: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            called = (node.domain, node.op_type)
+            if called in within:
+                raise ValueError(f"function {node.op_type} calls itself")
+            if called in bodies and called not in sizes:
+                sizes[called] = size(bodies[called], (*within, called))
+            total += sizes.get(called, 1)
+        return total
+
+    if (count := size(model.graph.node, ())) > MAX_NODES:
+        raise BackboneError(f"{path}: its functions come to {count} nodes; featx refuses that many: export it without")
 
 
 def _first_line(error: Exception) -> str:
@@ -218,7 +244,8 @@ def save_model(path: Path, into: Path) -> Path | None:
         shutil.copyfile(path, into)
         return None
     weights = into.with_name(f"{into.name}.data")
-    load_external_data_for_model(model, str(path.parent))
+    with damage_told(path):
+        load_external_data_for_model(model, str(path.parent))
     onnx.save(model, str(into), save_as_external_data=True, location=weights.name, size_threshold=STAYS_INSIDE)
     return weights if weights.exists() else None
 

@@ -13,6 +13,8 @@ from onnx.reference import ReferenceEvaluator
 
 from featx.graph.model import SMALL, Shape, View, image_inputs, opset, shape_of, tensor_bytes
 
+ANY_BATCH = 2
+"""The batch for which shapes are worked out where it is free."""
 SHORT = 64
 """Integers up to which a constant is taken for a shape, or a part of one."""
 INTEGERS = {TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL}

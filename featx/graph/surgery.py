@@ -1,6 +1,6 @@
 """A backbone's model in; a graph that takes uint8 pixels and ends at the features out."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,22 @@ import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from onnx.external_data_helper import load_external_data_for_model
 
-from featx.backbones import Backbone, Card, Output
+from featx.backbones import GEM_POWER, Backbone, Card, Output
 from featx.errors import BackboneError, did_you_mean
 from featx.graph.batch import free_batch
 from featx.graph.layers import SAME_NUMBERS, channel_axis
-from featx.graph.model import SMALL, View, captured, external_bytes, image_inputs, load_model, opset, shape_of
-from featx.graph.shapes import view_model
+from featx.graph.model import (
+    SMALL,
+    View,
+    captured,
+    damage_told,
+    external_bytes,
+    image_inputs,
+    load_model,
+    opset,
+    shape_of,
+)
+from featx.graph.shapes import ANY_BATCH, view_model
 
 PIXELS = "featx_pixels"
 """Name of the input of a prepared graph: uint8 (batch, size, size, 3)."""
@@ -22,7 +32,6 @@ KEEPS_INTEGERS = SAME_NUMBERS - {"Cast", "QuantizeLinear", "DynamicQuantizeLinea
 QUANTISED = {TensorProto.UINT8, TensorProto.INT8}
 AXES_ARE_INPUTS = 18
 """The opset from which ReduceMean and ReduceMax take their axes as an input."""
-GEM_POWER = 3.0
 WEIGHTS_ARE_NO_INPUTS = 4
 """The version of ONNX's format from which weights need not be inputs of the graph, too."""
 EMBEDDED_BYTES = 2**31 - 2**20
@@ -55,7 +64,7 @@ def prepare_graph(backbone: Backbone, *, keep_batch: bool = False) -> PreparedGr
     batch = _check_input(graph, backbone)
     _check_outputs(graph, backbone)
     needed = batch is not None or any(output.pool for output in card.taken)
-    inferred = view_model(model, card.input, shape=(batch, *_sides(card))).values if needed else {}
+    inferred = _infer(model, card, batch) if needed else {}
     view = View(_copy(graph), inferred, card.input)
     others = {value.name for value in image_inputs(graph)} - {card.input}
     _cut(graph, [output.tensor for output in card.taken])
@@ -99,18 +108,24 @@ def whole_graph(backbone: Backbone) -> PreparedGraph:
     return PreparedGraph(_serialise(model, backbone), backbone.path.parent, batch, freed=False)
 
 
+def _infer(model: ModelProto, card: Card, batch: int | None) -> Mapping[str, ValueInfoProto]:
+    """What is known of the tensors at the card's size."""
+    return view_model(model, card.input, shape=(batch or ANY_BATCH, *_sides(card))).values
+
+
 def channel_axes(backbone: Backbone) -> list[int]:
     """For every output of the card, the axis of its tensor that holds the channels."""
     card, model = backbone.card, load_model(backbone.path)
     batch = _check_input(model.graph, backbone)
-    view = view_model(model, card.input, shape=(batch, *_sides(card)))
+    view = View(model.graph, _infer(model, card, batch), card.input)
     return [channel_axis(view, output.tensor) for output in card.taken]
 
 
 def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
     """The model as bytes, its external weights among them where they fit; else the runtime reads them itself."""
     if external_bytes(model) + model.ByteSize() <= EMBEDDED_BYTES:
-        load_external_data_for_model(model, str(backbone.path.parent))
+        with damage_told(backbone.path):
+            load_external_data_for_model(model, str(backbone.path.parent))
     try:
         return bytes(model.SerializeToString())
     except ValueError as error:
