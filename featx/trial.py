@@ -55,8 +55,8 @@ def _run(session: FeatureSession, pixels: NDArray[np.uint8]) -> NDArray[np.float
         return session(pixels)
     except InferenceError as error:
         raise BackboneError(
-            f"{session.name}: does not run on {len(pixels)} images ({error}): the first axis of an output may not be the "
-            "batch; choose another --output"
+            f"{session.name}: does not run on {len(pixels)} images ({error}): the first axis of an output may be "
+            "another than the batch; choose another --output"
         ) from error
 
 
