@@ -76,16 +76,20 @@ def _checks(backbone: Backbone, session: FeatureSession, stored: Golden | None) 
     here = _columns(card, session(pixels))
     exact = REDUCED if reduced else EXACT
     if golden is not None:
-        yield _compare("golden vectors", card.taken[0], here[0], golden, exact if on_cpu else REDUCED)
+        yield _compare(
+            "golden vectors", card.taken[0], left=here[0], right=golden, tolerance=exact if on_cpu else REDUCED
+        )
     alone = _columns(card, np.concatenate([session(pixels[place : place + 1]) for place in range(len(pixels))]))
     for output, one, many in zip(card.taken, alone, here, strict=True):
-        yield _compare(f"batch 1 against {len(pixels)}", output, one, many, exact if on_cpu else REDUCED)
+        yield _compare(
+            f"batch 1 against {len(pixels)}", output, left=one, right=many, tolerance=exact if on_cpu else REDUCED
+        )
     cpu = here if on_cpu else _columns(card, open_session(backbone, device="cpu")(pixels))
     if not on_cpu:
         for output, of_cpu, of_device in zip(card.taken, cpu, here, strict=True):
-            yield _compare(f"CPU against {session.provider}", output, of_cpu, of_device, REDUCED)
+            yield _compare(f"CPU against {session.provider}", output, left=of_cpu, right=of_device, tolerance=REDUCED)
     for output, cut, whole in zip(card.taken, cpu, _whole(backbone, pixels), strict=True):
-        yield _compare("cut graph against whole", output, cut, whole, exact)
+        yield _compare("cut graph against whole", output, left=cut, right=whole, tolerance=exact)
 
 
 def _columns(card: Card, features: NDArray[np.float32]) -> list[NDArray[np.float32]]:
@@ -94,7 +98,7 @@ def _columns(card: Card, features: NDArray[np.float32]) -> list[NDArray[np.float
 
 
 def _compare(
-    name: str, output: Output, left: NDArray[np.float32], right: NDArray[np.float32], tolerance: Tolerance
+    name: str, output: Output, *, left: NDArray[np.float32], right: NDArray[np.float32], tolerance: Tolerance
 ) -> Check:
     a, b = left.astype(np.float64), right.astype(np.float64)
     scale = float(np.abs(b).max(initial=0)) or 1.0

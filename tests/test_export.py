@@ -393,11 +393,8 @@ def test_a_model_that_cannot_become_a_backbone_is_refused(nets: Path, attribute:
     refused(f"{nets}:{attribute}", message)
 
 
-def test_a_model_that_is_not_itself_twice_is_refused_with_both_figures(nets: Path) -> None:
-    figures = (
-        r"difference \d\.\de-0\d of the largest feature but at most 1e-04 is allowed, cosine 0\.\d{6} but at least"
-    )
-    refused(f"{nets}:Random", rf"nothing was written, for ONNX Runtime and torch \('fc'\) do not agree: .*{figures}")
+def test_a_model_that_is_not_itself_twice_is_refused(nets: Path) -> None:
+    refused(f"{nets}:Random", r"nets\.py:Random.* is another one each time it is run")
 
 
 def test_a_last_layer_that_torch_does_not_show_is_refused(nets: Path) -> None:
@@ -410,7 +407,7 @@ def test_another_number_of_classes_is_refused_with_both(nets: Path) -> None:
 
 def test_a_refused_model_leaves_the_older_backbone_as_it_was(nets: Path) -> None:
     export(f"{nets}:net")
-    refused(f"{nets}:Random", "nothing was written", overwrite=True)
+    refused(f"{nets}:Random", "is another one each time", overwrite=True)
     assert load_backbone("mine").card.dim == 12
 
 

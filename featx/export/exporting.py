@@ -103,16 +103,19 @@ def _describe(path: Path, said: Description, built: Built, recipe: Recipe) -> tu
         said = replace(said, outputs=(FEATURE,))
     else:
         _check_certain(inspect_model(path, size=said.pixels.size), built, recipe)
-    return describe_model(
-        path,
-        replace(
-            said,
-            pixels=said.pixels.over(built.pixels),
-            source=said.source or built.source,
-            licence=said.licence or built.licence,
-            reference=said.reference or built.reference,
-        ),
-    )
+    try:
+        return describe_model(
+            path,
+            replace(
+                said,
+                pixels=said.pixels.over(built.pixels),
+                source=said.source or built.source,
+                licence=said.licence or built.licence,
+                reference=said.reference or built.reference,
+            ),
+        )
+    except BackboneError as error:
+        raise BackboneError(str(error).replace(str(path), recipe.source)) from error
 
 
 def _check_certain(found: Inspection, built: Built, recipe: Recipe) -> None:

@@ -45,6 +45,7 @@ class _Freeing:
     nodes: list[NodeProto] = field(default_factory=list)
 
     def run(self) -> None:
+        """Rewrite the graph, node by node, in order."""
         self.axes[self.view.image] = 0
         for node in list(self.graph.node):
             if any(name in self.axes for name in node.input):
@@ -62,9 +63,11 @@ class _Freeing:
             return
         outer = self.outer.get(name, 1)
         if node.op_type == "Reshape":
-            found, outer = self._reshape(node, axis, outer, before, after)
+            found, outer = self._reshape(node, axis=axis, outer=outer, before=before, after=after)
         else:
-            found = _axis_behind(self.view, node, axis, len(before), len(after), place=list(node.input).index(name))
+            found = _axis_behind(
+                self.view, node, axis=axis, before=len(before), after=len(after), place=list(node.input).index(name)
+            )
         if found is None or not 0 <= found < max(len(after), 1):
             return
         if node.op_type == "Expand":
@@ -76,7 +79,9 @@ class _Freeing:
         self.axes.update(dict.fromkeys(filter(None, node.output), found))
         self.outer.update(dict.fromkeys(filter(None, node.output), outer))
 
-    def _reshape(self, node: NodeProto, axis: int, outer: int, before: Shape, after: Shape) -> tuple[int | None, int]:
+    def _reshape(
+        self, node: NodeProto, *, axis: int, outer: int, before: Shape, after: Shape
+    ) -> tuple[int | None, int]:
         """The axis that holds the batch once reshaped, and what is merged in front of it: as many as before."""
         if None in before or None in after:
             return None, 1
@@ -152,7 +157,7 @@ class _Freeing:
         return name
 
 
-def _axis_behind(view: View, node: NodeProto, axis: int, before: int, after: int, *, place: int) -> int | None:
+def _axis_behind(view: View, node: NodeProto, *, axis: int, before: int, after: int, place: int) -> int | None:
     """Where the batch axis is in what the node makes of a tensor of `before` axes."""
     settings = attributes(node)
     special: dict[str, Callable[[], int | None]] = {
@@ -163,7 +168,9 @@ def _axis_behind(view: View, node: NodeProto, axis: int, before: int, after: int
         "Gemm": lambda: 0,
         "QGemm": lambda: 0,
     }
-    special |= dict.fromkeys({*SHRINKING, "Unsqueeze"}, lambda: _behind_axes(view, node, axis, before, after))
+    special |= dict.fromkeys(
+        {*SHRINKING, "Unsqueeze"}, lambda: _behind_axes(view, node, axis=axis, before=before, after=after)
+    )
     return special.get(node.op_type, lambda: axis + after - before)()
 
 
@@ -177,7 +184,7 @@ def _behind_einsum(equation: str, axis: int, place: int) -> int | None:
     return result.find(letters[axis]) if "." not in equation and axis < len(letters) else None
 
 
-def _behind_axes(view: View, node: NodeProto, axis: int, before: int, after: int) -> int | None:
+def _behind_axes(view: View, node: NodeProto, *, axis: int, before: int, after: int) -> int | None:
     """Behind axes that are put in or taken out."""
     if before == after:
         return axis

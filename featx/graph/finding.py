@@ -220,12 +220,12 @@ class _Finder:
     def _embedding(self, usable: list[str], notes: list[str]) -> tuple[Candidate, bool]:
         """The output that is the model's own embedding, vectors before sequences before maps."""
 
-        def rank(name: str) -> tuple[int, int, int]:
+        def _rank(name: str) -> tuple[int, int, int]:
             axes = self.view.rank(name) or 9
             return (0 if is_vector(self.view, name) else axes, preference(name), -len(cone(self.view, name)))
 
         floats = [name for name in usable if self.view.elem_type(name) in FLOATS] or usable
-        chosen = min(floats, key=rank)
+        chosen = min(floats, key=_rank)
         feature = replace(self._describe(chosen), kind="embedding output")
         certain = is_vector(self.view, chosen) and self._stands_out(chosen, floats)
         last = find_heads(self.view, chosen)

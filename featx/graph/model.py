@@ -106,18 +106,18 @@ def _check_expansion(model: ModelProto, path: Path) -> None:
     bodies = {(one.domain, one.name): one.node for one in model.functions}
     sizes: dict[tuple[str, str], int] = {}
 
-    def size(nodes: Iterable[NodeProto], within: tuple[tuple[str, str], ...]) -> int:
+    def _size(nodes: Iterable[NodeProto], within: tuple[tuple[str, str], ...]) -> int:
         total = 0
         for node in nodes:
             called = (node.domain, node.op_type)
             if called in within:
                 raise ValueError(f"function {node.op_type} calls itself")
             if called in bodies and called not in sizes:
-                sizes[called] = size(bodies[called], (*within, called))
+                sizes[called] = _size(bodies[called], (*within, called))
             total += sizes.get(called, 1)
         return total
 
-    if (count := size(model.graph.node, ())) > MAX_NODES:
+    if (count := _size(model.graph.node, ())) > MAX_NODES:
         raise BackboneError(f"{path}: its functions come to {count} nodes; featx refuses that many: export it without")
 
 

@@ -287,12 +287,14 @@ def _pooled(steps: _Steps, view: View, output: Output, tensor: str, *, version: 
     places = [place for place in range(1, rank) if place != channels]
     if output.pool == "gem":
         raised = steps.add("Pow", [steps.add("Relu", [tensor]), steps.store(np.float32(GEM_POWER))])
-        mean = _reduce(steps, "ReduceMean", raised, places, version)
+        mean = _reduce(steps, "ReduceMean", tensor=raised, axes=places, version=version)
         return steps.add("Pow", [mean, steps.store(np.float32(1 / GEM_POWER))])
-    return _reduce(steps, {"mean": "ReduceMean", "max": "ReduceMax"}[output.pool], tensor, places, version)
+    return _reduce(
+        steps, {"mean": "ReduceMean", "max": "ReduceMax"}[output.pool], tensor=tensor, axes=places, version=version
+    )
 
 
-def _reduce(steps: _Steps, operator: str, tensor: str, axes: list[int], version: int) -> str:
+def _reduce(steps: _Steps, operator: str, *, tensor: str, axes: list[int], version: int) -> str:
     if version < AXES_ARE_INPUTS:
         return steps.add(operator, [tensor], axes=axes, keepdims=0)
     return steps.add(operator, [tensor, steps.store(np.array(axes, np.int64))], keepdims=0)
