@@ -283,7 +283,7 @@ def check_card(card: Card, source: str, *, step: str = "correct the card") -> Ca
         "file": (card.file == Path(card.file).name and card.file not in ("", ".", ".."), "a file beside the card"),
         "golden": (card.golden == Path(card.golden).name and card.golden != "..", "a file beside the card"),
         "input": (card.input, "the name of a tensor"),
-        "feature": (card.feature, "the name of a tensor"),
+        "feature": (_place(card.feature), "the name of a tensor that can have a place in a cache"),
         "sha256": (re.fullmatch(r"[0-9a-f]{64}", card.sha256), "64 hexadecimal digits"),
         "layout": (card.layout in LAYOUTS, " or ".join(LAYOUTS)),
         "data": (card.data == Path(card.data).name and card.data != "..", "a file beside the card"),
@@ -294,7 +294,7 @@ def check_card(card: Card, source: str, *, step: str = "correct the card") -> Ca
         "filter": (card.filter in FILTERS, " or ".join(FILTERS)),
         "pool": (card.pool in ("", *POOLS), ", ".join(POOLS) + " or nothing"),
         "outputs": (
-            card.dim < 1 or _distinct(card.taken),
+            card.dim < 1 or not _place(card.feature) or _distinct(card.taken),
             f"outputs of different names, none within another (a/b in a), dim above 0, pool {', '.join(POOLS)} or none",
         ),
         "size": (card.size > 0, "above 0"),
@@ -314,12 +314,18 @@ def check_card(card: Card, source: str, *, step: str = "correct the card") -> Ca
     return card
 
 
+def _place(output: str) -> list[str]:
+    """The parts of an output's place in a cache, where slashes part groups; none for what cannot have one."""
+    parts = [part for part in output.split("/") if part]
+    return [] if "." in parts or "\0" in output else parts
+
+
 def _distinct(outputs: Sequence[Output]) -> bool:
-    """Whether every output can have its place in a cache, where slashes part groups, and `.` is the group itself."""
-    places = [[part for part in output.name.split("/") if part] for output in outputs]
-    if any("." in place or not place for place in places) or any("\0" in output.name for output in outputs):
-        return False
-    if any(a != b and one[: len(two)] == two for a, one in enumerate(places) for b, two in enumerate(places)):
+    """Whether every output has a place in a cache, and none lies within another's."""
+    places = [_place(output.name) for output in outputs]
+    if not all(places) or any(
+        a != b and one[: len(two)] == two for a, one in enumerate(places) for b, two in enumerate(places)
+    ):
         return False
     valid = all(output.name and output.dim > 0 and output.pool in ("", *POOLS) for output in outputs)
     return valid and len({output.name for output in outputs}) == len(outputs)

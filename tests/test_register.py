@@ -508,7 +508,9 @@ def test_outputs_that_have_no_places_of_their_own_in_a_cache_are_refused(
     for name in names:
         graph.add("Relu", pooled, into=name)
     path = graph.save(tmp_path / "m.onnx", graph.dense(pooled, 8, 5))
-    with pytest.raises(BackboneError, match="outputs of different names, none within another"):
+    with pytest.raises(
+        BackboneError, match=r"outputs of different names, none within another|that can have a place in a cache"
+    ):
         add_backbone(path, Description(name="mine", outputs=names), into=models)
 
 
