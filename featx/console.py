@@ -30,7 +30,7 @@ SECONDS_BETWEEN_LINES = 15.0
 def out() -> Console:
     """Standard output, without colours of our own choosing in what is piped on."""
     return Console(
-        highlight=False, soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120
+        highlight=False, soft_wrap=True, markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDTH
     )
 
 

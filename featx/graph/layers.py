@@ -51,7 +51,6 @@ POOLS = {
 }
 ON_SCORES = {"Clip", "Slice", "Gather", "BatchNormalization"}
 """What may be done to the scores of all classes, also to bound or to select them."""
-NORMS = {"LayerNormalization", "BatchNormalization", "GroupNormalization", "InstanceNormalization", "LpNormalization"}
 STEPS = 60
 """How far back a tensor's kind is looked for."""
 
