@@ -1,5 +1,6 @@
 """What featx is compared with: Pillow and ONNX Runtime in a plain loop, as one would write it in an afternoon."""
 
+import io
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,7 +29,7 @@ def _batches(images: ImageSet, backbone: Backbone, batch: int) -> Iterator[NDArr
 def plain_pixels(images: ImageSet, row: int, backbone: Backbone) -> NDArray[np.float32]:
     """Normalised pixels (3, size, size) of one image: to RGB, shorter side resized, centre cropped."""
     card = backbone.card
-    with Image.open(images.path(row)) as image:
+    with Image.open(io.BytesIO(bytes(images.read(row)))) as image:
         rgb = image.convert("RGB")
     shorter = min(rgb.size)
     width, height = (card.resize * side // shorter for side in rgb.size)

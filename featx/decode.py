@@ -1,4 +1,4 @@
-"""The bytes of one image in; uint8 pixels as the card wants them out."""
+"""One image in, the bytes of its file or its pixels; uint8 pixels as the card wants them out."""
 
 import io
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from PIL import ExifTags, Image
 
 from featx.backbones import Card
 from featx.errors import DecodeError, Failure
+from featx.images import Stored
 from featx.settings import DEFAULTS, FILTERS
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -40,15 +41,16 @@ TURNS = dict(
 Image.init()
 
 
-def decode_image(data: bytes, card: Card, *, max_pixels: int = DEFAULTS.max_pixels) -> NDArray[np.uint8]:
+def decode_image(stored: Stored, card: Card, *, max_pixels: int = DEFAULTS.max_pixels) -> NDArray[np.uint8]:
     """Pixels (size, size, 3) of the first frame: resized, centre cropped, as torchvision and timm do.
 
     Alpha is laid over white, 16-bit grey is scaled to 8 bits. Raises DecodeError with the reason where the bytes are
-    no image, an incomplete one, one above `max_pixels`, or one whose numbers have no standard range.
+    no image, an incomplete one, one above `max_pixels`, or one whose numbers have no standard range. Pixels that are no
+    file, (H, W) or (H, W, 3) of uint8 or uint16, are taken for one that was decoded.
     """
-    if not data:
+    if not len(stored):
         raise DecodeError(Failure.EMPTY)
-    image = _open(data)
+    image = _from_pixels(stored) if isinstance(stored, np.ndarray) else _open(stored)
     _check_pixels(image.size, max_pixels, when="as stored")
     try:
         image.load()
@@ -65,6 +67,14 @@ def decode_image(data: bytes, card: Card, *, max_pixels: int = DEFAULTS.max_pixe
         raise DecodeError(Failure.DAMAGED, _one_line(error)) from error
     # A grey image is widened after the resize: the same pixels at a third of the work.
     return pixels if pixels.ndim == 3 else np.broadcast_to(pixels[:, :, None], (*pixels.shape, 3))
+
+
+def _from_pixels(pixels: NDArray[np.generic]) -> Image.Image:
+    if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:
+        pixels = ((pixels.astype(np.uint32) * 255 + 65_535 // 2) // 65_535).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise DecodeError(Failure.NO_STANDARD_RANGE, str(pixels.dtype))
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def _open(data: bytes) -> Image.Image:

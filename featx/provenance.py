@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+ROWS_HASHED = 65_536
+"""Rows of a column that are copied at once to be hashed."""
 PACKAGES = ("numpy", "h5py", "onnx", "onnxruntime", "onnxruntime-gpu", "pillow", "scikit-learn", "skops")
 
 
@@ -79,5 +81,10 @@ def hash_columns(columns: "Iterable[NDArray[Any] | None]") -> str:
     """sha256 over arrays in this order, their types and shapes included; None stands for a column not given."""
     digest = hashlib.sha256()
     for values in columns:
-        digest.update(b"-" if values is None else f"{values.dtype.str}{values.shape}".encode() + values.tobytes())
+        if values is None:
+            digest.update(b"-")
+            continue
+        digest.update(f"{values.dtype.str}{values.shape}".encode())
+        for start in range(0, len(values), ROWS_HASHED):
+            digest.update(values[start : start + ROWS_HASHED].tobytes())
     return digest.hexdigest()

@@ -10,6 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "featx"
 
 FLOW = [
     "errors provenance settings",
+    "columns",
     "images backbones fetch preprocessing",
     "decode graph",
     "session cache",

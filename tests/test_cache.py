@@ -33,6 +33,7 @@ from featx.cache.file import locate
 from featx.cache.writing import protect_metadata
 from featx.errors import CacheError, Failure
 from featx.images import ImageSet
+from featx.images.files import FileSource, LocalFiles
 
 DIM = 6
 
@@ -42,7 +43,14 @@ def image_set(count: int = 10) -> ImageSet:
     names = np.array([f"class{row % 2}/{row:03}.png".encode() for row in range(count)])
     labels = np.arange(count, dtype=np.int32) % 2
     splits = np.array([b"train", b"test"])[labels]
-    return ImageSet(Path("/nowhere"), names, ("class0", "class1"), labels, splits, weights=np.ones(count, np.float32))
+    return ImageSet(
+        source=FileSource(LocalFiles(), "/nowhere"),
+        names=names,
+        classes=("class0", "class1"),
+        labels=labels,
+        splits=splits,
+        weights=np.ones(count, np.float32),
+    )
 
 
 def provenance() -> Provenance:

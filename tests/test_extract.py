@@ -1,5 +1,6 @@
 """From images to a complete cache: exact, resumable, and never a row lost or shifted."""
 
+import io
 import os
 import re
 import shutil
@@ -503,7 +504,7 @@ def test_the_bundled_backbone_equals_a_plain_pillow_and_onnxruntime_loop(
     session = onnxruntime.InferenceSession(str(backbone.path), providers=["CPUExecutionProvider"])
     table = read_features(tmp_path / "c.h5")
     for row in range(len(images)):
-        with Image.open(images.path(row)) as image:
+        with Image.open(io.BytesIO(bytes(images.read(row)))) as image:
             width, height = image.size
             scale = 256 / min(width, height)
             resized = image.convert("RGB").resize((int(width * scale), int(height * scale)), Image.Resampling.BICUBIC)

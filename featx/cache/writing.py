@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
 import h5py
 import numpy as np
@@ -42,11 +42,9 @@ from featx.cache.file import (
     read_head,
 )
 from featx.cache.reading import verify_contents
+from featx.columns import ImageColumns
 from featx.errors import CacheError, Failure
 from featx.provenance import timestamp
-
-if TYPE_CHECKING:
-    from featx.images import ImageSet
 
 SYNC_SECONDS = 1.0
 """How much work a kill may cost: rows reach the disk, then are acknowledged, this often."""
@@ -136,7 +134,7 @@ class Kept:
     """(n, 2): what is known of their files now."""
 
 
-def create_partial(path: Path, images: "ImageSet", provenance: Provenance, *, kept: Kept | None = None) -> Cache:
+def create_partial(path: Path, images: ImageColumns, provenance: Provenance, *, kept: Kept | None = None) -> Cache:
     """A new partial cache beside `path`: all space taken, the kept rows copied into it, all others pending.
 
     It replaces one that was there only when it is complete in this sense. Raises CacheError where the disk cannot hold
@@ -163,14 +161,14 @@ def create_partial(path: Path, images: "ImageSet", provenance: Provenance, *, ke
     return open_cache(partial_path(path))
 
 
-def _least_size(images: "ImageSet", provenance: Provenance) -> int:
+def _least_size(images: ImageColumns, provenance: Provenance) -> int:
     """Bytes that the file will take at least: HDF5 must not be the one to meet a full disk."""
     columns = (images.names, images.labels, images.splits, images.groups, images.weights)
     known = sum(values.nbytes for values in columns if values is not None)
     return int(known + len(images.names) * (4 * sum(output_dims(provenance.card).values()) + 37) + 2**18)
 
 
-def _describe(file: h5py.File, images: "ImageSet", provenance: Provenance) -> None:
+def _describe(file: h5py.File, images: ImageColumns, provenance: Provenance) -> None:
     attributes = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -203,7 +201,7 @@ def _describe(file: h5py.File, images: "ImageSet", provenance: Provenance) -> No
     _describe_images(file, images)
 
 
-def _describe_images(file: h5py.File, images: "ImageSet") -> None:
+def _describe_images(file: h5py.File, images: ImageColumns) -> None:
     columns = {
         "name": images.names,
         "label": images.labels,

@@ -162,7 +162,7 @@ def list_given(images: Path, root: Path | None) -> "ImageSet":
     from featx.images import list_images
 
     found = list_images(images, root=root)
-    if found.ignored:
-        first, count = found.ignored[0], len(found.ignored)
+    if count := len(found.ignored):
+        first = found.ignored[0].decode()
         logger.warning("%s: ignored %d files whose endings are not those of images, such as %s", images, count, first)
     return found

@@ -1,0 +1,145 @@
+"""Files, wherever they lie: listed, opened, read whole or in part."""
+
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import BinaryIO, Protocol
+
+from featx.errors import ImageSetError
+from featx.images.image_set import Stored
+
+
+class Files(Protocol):
+    """A file system; paths are texts. Whatever cannot be read raises OSError, FileNotFoundError where it is missing."""
+
+    @property
+    def remote(self) -> bool:
+        """Whether reading means waiting for a network."""
+
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder of this path."""
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is a file, or what is no folder, of this path."""
+
+    def walk(self, root: str) -> Iterator[str]:
+        """Paths of all files below the root, relative to it, in any order. Raises ImageSetError."""
+
+    def stat(self, path: str) -> tuple[int, int]:
+        """Size in bytes and a number that changes with the file, as ImageSource.stat tells it."""
+
+    def open(self, path: str) -> BinaryIO:
+        """The file, opened for reading anywhere in it."""
+
+    def read(self, path: str) -> bytes:
+        """All bytes of the file."""
+
+    def read_range(self, path: str, start: int, size: int) -> bytes:
+        """So many bytes of the file from this place on; fewer where it ends before."""
+
+
+@dataclass(frozen=True)
+class LocalFiles:
+    """The file system of this machine."""
+
+    remote: bool = False
+
+    def is_folder(self, path: str) -> bool:
+        """Whether there is a folder of this path; a link to itself or a name that is too long is none."""
+        try:
+            return Path(path).is_dir()
+        except OSError:
+            return False
+
+    def is_file(self, path: str) -> bool:
+        """Whether there is a file of this path."""
+        try:
+            return Path(path).is_file()
+        except OSError:
+            return False
+
+    def walk(self, root: str) -> Iterator[str]:
+        """Paths of all files below the root; links are followed, and refused where they lead back."""
+        return _walk(Path(root), "", frozenset())
+
+    def stat(self, path: str) -> tuple[int, int]:
+        """Size and time of change. What is no regular file raises OSError: reading a pipe would wait for ever."""
+        status = os.stat(path)
+        if not S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        return status.st_size, status.st_mtime_ns
+
+    def open(self, path: str) -> BinaryIO:
+        """The file, opened for reading."""
+        return Path(path).open("rb")
+
+    def read(self, path: str) -> bytes:
+        """All bytes of the file."""
+        return Path(path).read_bytes()
+
+    def read_range(self, path: str, start: int, size: int) -> bytes:
+        """These bytes of the file."""
+        with Path(path).open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), size, start)
+
+
+@dataclass(frozen=True)
+class FileSource:
+    """Images that are files of their own, named by their path below a root."""
+
+    files: Files
+    root: str
+
+    @property
+    def remote(self) -> bool:
+        """Whether they lie on another machine."""
+        return self.files.remote
+
+    def stat(self, row: int, name: str) -> tuple[int, int]:
+        """Size and time of change of the image's file."""
+        return self.files.stat(f"{self.root}/{name}")
+
+    def read(self, row: int, name: str) -> Stored:
+        """The bytes of the image's file."""
+        return self.files.read(f"{self.root}/{name}")
+
+    def part(self, rows: slice) -> "FileSource":
+        """Itself: names tell all there is to know."""
+        return self
+
+
+def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
+    below: list[str] = []
+    try:
+        status = folder.stat()
+        if (here := (status.st_dev, status.st_ino)) in above:
+            raise ImageSetError(f"{folder}: a link back to a folder above it; remove the link")
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.name.isprintable() and not _is_utf8(entry.name):
+                    raise ImageSetError(f"{folder}: the name {entry.name!r} is not UTF-8; rename the file")
+                if _is_folder(entry):
+                    below.append(entry.name)
+                else:
+                    yield prefix + entry.name
+    except OSError as error:
+        raise ImageSetError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
+    for name in sorted(below):
+        yield from _walk(folder / name, f"{prefix}{name}/", above | {here})
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
