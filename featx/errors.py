@@ -30,6 +30,7 @@ class Failure(IntEnum):
     NO_STANDARD_RANGE = 8
     NO_MEMORY = 9
     NOT_FINITE = 10
+    OUT_OF_RANGE = 11
 
     @property
     def text(self) -> str:
@@ -47,6 +48,7 @@ _REASONS = {
     Failure.NO_STANDARD_RANGE: "its numbers have no standard range; save it with 8 or 16 bits",
     Failure.NO_MEMORY: "not enough memory to decode the image",
     Failure.NOT_FINITE: "the backbone gave NaN or infinite features",
+    Failure.OUT_OF_RANGE: "a feature is beyond the range of float16; store float32",
 }
 
 
@@ -57,6 +59,16 @@ def failure_text(code: int) -> str:
 
 class FeatxError(Exception):
     """Anything that featx can tell in one line; the command line exits with 1."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """As it is, also to another process: constructors that build the message are not called again."""
+        return _revive, (type(self), self.args), self.__dict__
+
+
+def _revive(kind: type[FeatxError], args: tuple[object, ...]) -> FeatxError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
 
 
 class ImageSetError(FeatxError, ValueError):

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 __version__ = "0.1.0"
@@ -19,6 +20,22 @@ __version__ = "0.1.0"
 ROWS_HASHED = 65_536
 """Rows of a column that are copied at once to be hashed."""
 PACKAGES = ("numpy", "h5py", "onnx", "onnxruntime", "onnxruntime-gpu", "pillow", "scikit-learn", "skops")
+
+
+class Column(Protocol):
+    """Values of which some rows are taken at once: an array, or what stands in a file."""
+
+    @property
+    def dtype(self) -> "np.dtype[Any]":
+        """Of its values."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, and what one row is."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> "NDArray[Any]": ...
 
 
 def installed(package: str) -> str | None:
@@ -77,8 +94,8 @@ def hash_settings(settings: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
-def hash_columns(columns: "Iterable[NDArray[Any] | None]") -> str:
-    """sha256 over arrays in this order, their types and shapes included; None stands for a column not given."""
+def hash_columns(columns: Iterable[Column | None]) -> str:
+    """sha256 over columns in this order, their types and shapes included; None stands for a column not given."""
     digest = hashlib.sha256()
     for values in columns:
         if values is None:

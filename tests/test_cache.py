@@ -29,8 +29,8 @@ from featx.cache import (
     seal,
     verify_cache,
 )
-from featx.cache.file import locate
-from featx.cache.writing import protect_metadata
+from featx.cache.creating import protect_metadata
+from featx.cache.opening import locate
 from featx.errors import CacheError, Failure
 from featx.images import ImageSet
 from featx.images.files import FileSource, LocalFiles

@@ -1,6 +1,10 @@
 """The feature file, the contract between extracting and learning; format 1 is written down in docs/cache.md."""
 
-from featx.cache.file import DONE, PENDING, Cache, is_cache, open_cache, partial_path
+from featx.cache.creating import Provenance, create_partial
+from featx.cache.file import DONE, MAKERS, PENDING, Cache, Storage, new_path, partial_path
+from featx.cache.locking import locked
+from featx.cache.merging import merge_caches
+from featx.cache.opening import is_cache, open_cache
 from featx.cache.reading import (
     FailedImage,
     FeatureTable,
@@ -9,20 +13,13 @@ from featx.cache.reading import (
     label_sources,
     list_outputs,
     read_features,
-    verify_cache,
 )
-from featx.cache.writing import (
-    CacheWriter,
-    Kept,
-    Provenance,
-    Rows,
-    create_partial,
-    locked,
-    seal,
-)
+from featx.cache.verifying import verify_cache
+from featx.cache.writing import CacheWriter, Kept, Rows, copy_rows, seal, storable
 
 __all__ = [
     "DONE",
+    "MAKERS",
     "PENDING",
     "Cache",
     "CacheWriter",
@@ -32,15 +29,20 @@ __all__ = [
     "Provenance",
     "Rows",
     "Source",
+    "Storage",
+    "copy_rows",
     "create_partial",
     "describe_cache",
     "is_cache",
     "label_sources",
     "list_outputs",
     "locked",
+    "merge_caches",
+    "new_path",
     "open_cache",
     "partial_path",
     "read_features",
     "seal",
+    "storable",
     "verify_cache",
 ]

@@ -1,14 +1,16 @@
-"""What a feature file holds: opened, checked against format 1, and its datasets located as memory maps."""
+"""What a feature file holds: its attributes, and its datasets, to be mapped or to be read block by block."""
 
 import json
+import os
+import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,18 +29,14 @@ IMAGE_SET = ("images/name", "labels/name", "images/label", "images/split", "imag
 PENDING, DONE = 0, 1
 STAMP = "....-..-..T..:..:..Z"
 """Placeholder of the same length as a timestamp: sealing changes no size."""
-REQUIRED: Mapping[str, tuple[str | None, tuple[int, ...]]] = {
-    "status": ("u1", ()),
-    "checksums": ("u4", ()),
-    "images/name": (None, ()),
-    "images/fingerprint": ("u1", (16,)),
-    "images/stat": ("i8", (2,)),
-}
-"""Datasets of every cache: type and shape of a row."""
-ATTRIBUTES = {"card", "backbone", "image_set", "provider", "sealed", "versions"}
+MAKERS = ("onnxruntime", "onnxruntime-gpu", "pillow")
+"""Packages whose version may change a feature's last bits: rows of two versions are not mixed in one cache."""
 
-BLOCK = 4096
-"""Rows that are read, checked or copied at once."""
+Storage = Literal["float32", "float16"]
+
+BLOCK_BYTES = 2**23
+"""About so much is read, checked or copied at once, however many rows a file has."""
+BLOCK_ROWS = 65_536
 
 
 @dataclass(frozen=True)
@@ -50,30 +48,102 @@ class Field:
     shape: tuple[int, ...]
 
     @property
+    def stride(self) -> int:
+        """Bytes of one row."""
+        return self.dtype.itemsize * int(np.prod(self.shape[1:]))
+
+    @property
     def size(self) -> int:
         """Bytes of all its rows."""
-        return self.dtype.itemsize * int(np.prod(self.shape))
+        return self.stride * self.shape[0]
 
 
 @dataclass(frozen=True)
 class Cache:
-    """An existing feature file: its attributes, and its datasets as read-only memory maps."""
+    """An existing feature file: its attributes, and its datasets, to be mapped or to be read by block.
+
+    It holds the file itself, not its name: what is put in its place later is not seen.
+    """
 
     path: Path
     attributes: Mapping[str, Any]
     fields: Mapping[str, Field]
+    _file: BinaryIO = field(repr=False)
     _maps: dict[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        weakref.finalize(self, self._file.close)
+
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """The dataset, mapped: nothing is read until its values are, and what is written later is seen."""
+        """The dataset, mapped: nothing is read until its values are, and what is written later is seen.
+
+        Pages of a map count as memory of the process; what goes over all rows takes `read` instead.
+        """
         if name not in self._maps:
             place = self.fields[name]
-            self._maps[name] = np.memmap(self.path, place.dtype, "r", place.offset, place.shape)
+            self._maps[name] = np.memmap(self._file, place.dtype, "r", place.offset, place.shape)
         return self._maps[name]
 
     def get(self, name: str) -> NDArray[Any] | None:
         """The dataset, mapped, or None where the image set had no such column."""
         return self[name] if name in self.fields else None
+
+    def read(self, name: str, rows: slice | NDArray[np.int64] = slice(None)) -> NDArray[Any]:
+        """These rows of the dataset, read from the file. Raises CacheError where the disk or the file ends it."""
+        place = self.fields[name]
+        if isinstance(rows, slice):
+            start, stop, _ = rows.indices(place.shape[0])
+            data = self._pread(place.offset + start * place.stride, max(0, stop - start) * place.stride)
+            return np.frombuffer(data, place.dtype).reshape(-1, *place.shape[1:])
+        found = np.empty((len(rows), *place.shape[1:]), place.dtype)
+        for where, run in runs(rows):
+            found[where] = self.read(name, run)
+        return found
+
+    def _pread(self, offset: int, size: int) -> bytes:
+        parts: list[bytes] = []
+        try:
+            while size and (part := os.pread(self._file.fileno(), size, offset)):
+                parts.append(part)
+                offset, size = offset + len(part), size - len(part)
+        except OSError as error:
+            raise CacheError(f"{self.path}: cannot be read ({error.strerror or error}); restore it") from error
+        if size:
+            raise CacheError(f"{self.path}: cut short while it was read; restore it or extract again")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def column(self, name: str) -> "StoredColumn | None":
+        """The dataset, read block by block as it is sliced, or None where the image set had no such column."""
+        return StoredColumn(self, name) if name in self.fields else None
+
+    @property
+    def images(self) -> int:
+        """Number of its rows."""
+        return self.fields["status"].shape[0]
+
+    @cached_property
+    def row_datasets(self) -> tuple[str, ...]:
+        """What extracting writes, row by row: in the order of the checksum, which goes over all but the last two."""
+        return (*map(feature_path, self.outputs), "images/fingerprint", "status", "images/stat", "checksums")
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows are read or copied at once: memory is bounded whatever their number and dimension."""
+        size = BLOCK_BYTES // sum(self.fields[name].stride for name in self.row_datasets)
+        return min(max(size, 1), BLOCK_ROWS)
+
+    def blocks(self) -> Iterator[slice]:
+        """All rows, in order, some at a time."""
+        return blocks(self.images, self.rows_at_once)
+
+    def stored(self, rows: slice | NDArray[np.int64]) -> dict[str, NDArray[Any]]:
+        """What extracting wrote of these rows, by dataset, as it is stored."""
+        return {name: self.read(name, rows) for name in self.row_datasets}
+
+    @property
+    def storage(self) -> Storage:
+        """The type in which features are stored."""
+        return "float16" if self.fields[feature_path(self.card["feature"])].dtype == np.float16 else "float32"
 
     @property
     def sealed(self) -> bool:
@@ -111,11 +181,6 @@ class Cache:
         stored = self.attributes.get("outputs")
         return json.loads(stored) if stored else {self.card["feature"]: self.backbone}
 
-    def features(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, sum of dimensions): every output of these rows, side by side."""
-        parts = [self[feature_path(name)][rows] for name in self.outputs]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the labels."""
@@ -124,35 +189,69 @@ class Cache:
 
     def image_set(self) -> str:
         """sha256 over names, classes, labels, splits, groups and weights as they are in the file now."""
-        return hash_columns(map(self.get, IMAGE_SET))
+        return hash_columns(map(self.column, IMAGE_SET))
 
     @property
     def status(self) -> NDArray[np.uint8]:
-        """(N,): 0 pending, 1 done, above 1 a code of errors.Failure."""
+        """(N,): 0 pending, 1 done, above 1 a code of errors.Failure; mapped."""
         return self["status"]
-
-    def checksums(self, rows: slice) -> NDArray[np.uint32]:
-        """The checksums that these rows should have, computed from what is in the file."""
-        return checksums(self.features(rows), self["images/fingerprint"][rows], self.status[rows])
 
     def intact(self) -> NDArray[np.bool_]:
         """(N,): which acknowledged rows carry the checksum of their contents."""
-        stored, status = self["checksums"], self.status
-        found = np.zeros(len(status), bool)
-        for start in range(0, len(status), BLOCK):
-            block = slice(start, start + BLOCK)
-            if np.any(status[block] != PENDING):
-                found[block] = (self.checksums(block) == stored[block]) & (status[block] != PENDING)
+        found = np.zeros(self.images, bool)
+        for rows in self.blocks():
+            if self.read("status", rows).any():
+                found[rows] = matching(self.stored(rows))
         return found
 
 
-def checksums(
-    features: NDArray[np.float32], fingerprint: NDArray[np.uint8], status: NDArray[np.uint8]
-) -> NDArray[np.uint32]:
+@dataclass(frozen=True)
+class StoredColumn:
+    """A dataset of a cache in the place of an array that is only sliced."""
+
+    cache: Cache
+    name: str
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of its values."""
+        return self.cache.fields[self.name].dtype
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Rows, and what one row is."""
+        return self.cache.fields[self.name].shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        return self.cache.read(self.name, rows)
+
+
+def matching(stored: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """(n,): which rows, as `Cache.stored` gives them, are acknowledged and carry the checksum of their contents."""
+    *parts, _, expected = stored.values()
+    return np.asarray((checksums(parts) == expected) & (stored["status"] != PENDING))
+
+
+def checksums(parts: Sequence[NDArray[Any]]) -> NDArray[np.uint32]:
     """crc32 of every row: its features, output after output, its image's fingerprint, its status, in this order."""
-    parts = zip(np.ascontiguousarray(features), fingerprint, status, strict=True)
-    crcs = [zlib.crc32(bytes((code,)), zlib.crc32(print_.data, zlib.crc32(row.data))) for row, print_, code in parts]
-    return np.array(crcs, np.uint32)
+    raw = [np.ascontiguousarray(part).view(np.uint8).reshape(len(part), -1) for part in parts]
+    return np.fromiter(map(zlib.crc32, np.concatenate(raw, axis=1)), np.uint32, len(raw[0]))
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """So many rows, in order, `size` at a time."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def runs(rows: NDArray[np.int64]) -> Iterator[tuple[slice, slice]]:
+    """The stretches of rows that follow one another: where they stand in `rows`, and the rows themselves."""
+    edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+    for start, stop in pairwise(edges):
+        if start < stop:
+            yield slice(start, stop), slice(int(rows[start]), int(rows[start]) + stop - start)
 
 
 def output_dims(card: Mapping[str, Any]) -> dict[str, int]:
@@ -166,115 +265,11 @@ def feature_path(output: str) -> str:
     return "/".join(["features", *filter(None, output.split("/"))])
 
 
-def is_cache(path: Path) -> bool:
-    """Whether the file begins as a cache does."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
-
-
 def partial_path(path: Path) -> Path:
     """Where the cache is while it is not complete."""
     return path.with_name(path.name + ".partial")
 
 
-def open_cache(path: Path) -> Cache:
-    """The feature file, complete or partial, its attributes read and its datasets located.
-
-    Raises CacheError where it is missing, not HDF5, cut short, damaged, of another format or a newer version.
-    """
-    if not path.is_file():
-        hint = f"; an unfinished one lies at {partial_path(path)}" if partial_path(path).is_file() else ""
-        raise CacheError(f"{path}: no such cache{hint}; make it with `featx extract`")
-    try:
-        check_metadata(path)
-        with h5py.File(path, "r", locking=False) as file:
-            cache = Cache(path, {key: _plain(value) for key, value in file.attrs.items()}, locate(file))
-        problem = next(_faults(cache), None)
-    except Exception as error:
-        # h5py raises OSError, KeyError, RuntimeError, TypeError or ValueError, as the damage has it
-        if isinstance(error, CacheError):
-            raise
-        raise CacheError(f"{path}: not a readable cache ({error}); restore it or extract again") from error
-    if problem:
-        raise CacheError(f"{path}: {problem}")
-    return cache
-
-
-def check_metadata(path: Path) -> None:
-    """Raise CacheError or ValueError unless the HDF5 metadata is as it was written: HDF5 can hang on damaged metadata.
-
-    The first bytes of the file, which HDF5 leaves to its users, tell where the metadata lies and what its crc32 is.
-    """
-    with path.open("rb") as file:
-        head = read_head(file)
-        if metadata_crc(file, head["metadata"], head["sealed"]) != head["crc32"]:
-            raise ValueError("its metadata is damaged, or was changed by another program")
-
-
-def read_head(file: BinaryIO) -> dict[str, Any]:
-    """What the first bytes of a cache tell. Raises CacheError where they are not those of a cache."""
-    block = file.read(USER_BLOCK)
-    if not block.startswith(MAGIC):
-        raise CacheError(f"{file.name}: not a featx cache; name a file made by `featx extract`")
-    head: dict[str, Any] = json.loads(block[len(MAGIC) :].rstrip(b"\0"))
-    if (version := head.get("format_version")) != FORMAT_VERSION:
-        raise CacheError(
-            f"{file.name}: format version {version}, but this featx reads {FORMAT_VERSION}; use the featx that wrote it"
-        )
-    return head
-
-
-def metadata_crc(file: BinaryIO, ranges: Sequence[tuple[int, int]], sealed: int) -> int:
-    """crc32 of these (start, stop) ranges of the file, the time of sealing taken as not yet written."""
-    crc = 0
-    for start, stop in ranges:
-        file.seek(start)
-        data = bytearray(file.read(stop - start))
-        if start <= sealed < stop:
-            data[sealed - start : sealed - start + len(STAMP)] = STAMP.encode()
-        crc = zlib.crc32(data, crc)
-    return crc
-
-
-def _plain(value: Any) -> Any:
-    """An attribute as a Python value."""
-    if isinstance(value, bytes):
-        return value.decode()
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def locate(file: h5py.File) -> dict[str, Field]:
-    """Where every dataset lies. Raises ValueError where one is not contiguous."""
-    fields: dict[str, Field] = {}
-
-    def _visit(name: str, item: object) -> None:
-        if isinstance(item, h5py.Dataset):
-            offset = item.id.get_offset()
-            if offset is None:
-                raise ValueError(f"dataset {name} is not contiguous")
-            fields[name] = Field(offset, item.dtype, item.shape)
-
-    file.visititems(_visit)
-    return fields
-
-
-def _faults(cache: Cache) -> Iterator[str]:
-    """Why this file is no cache of format 1, each with the next step; what comes later relies on what came before."""
-    attributes, fields, again = cache.attributes, cache.fields, "restore the file or extract again"
-    if attributes.get("format") != FORMAT:
-        yield f"not a featx cache (no attribute format = {FORMAT!r}); name a file made by `featx extract`"
-    if missing := ({*REQUIRED} - set(fields)) | (ATTRIBUTES - set(attributes)):
-        yield f"{', '.join(sorted(missing))} missing; {again}"
-    outputs = {feature_path(name): ("f4", (dim,)) for name, dim in cache.outputs.items()}
-    for feature in outputs.keys() - fields.keys():
-        yield f"{feature} missing, an output of its card; {again}"
-    rows = fields["status"].shape[0]
-    for name, (dtype, inner) in (*REQUIRED.items(), *outputs.items()):
-        found = fields[name]
-        if (dtype and found.dtype != np.dtype(dtype)) or found.shape != (rows, *inner):
-            yield f"{name} is {found.dtype} of shape {found.shape}, not {dtype or 'text'} of {(rows, *inner)}; {again}"
-    if any(place.shape[0] != rows for name, place in fields.items() if name.startswith("images/")):
-        yield f"its datasets have different numbers of rows; {again}"
-    size = cache.path.stat().st_size
-    if any(place.offset + place.size > size for place in fields.values()):
-        yield f"cut short at {size} bytes; {again}"
+def new_path(path: Path) -> Path:
+    """Where the cache is while it is being created."""
+    return path.with_name(path.name + ".new")

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.file import DONE, PENDING, Cache, feature_path, open_cache
+from featx.cache.file import DONE, PENDING, Cache, feature_path
+from featx.cache.opening import open_cache
+from featx.cache.verifying import OTHER_SET
 from featx.errors import CacheError, did_you_mean, failure_text
 from featx.provenance import hash_columns, hash_settings
 
-OTHER_SET = "names, labels, splits, groups or weights are not those that were written"
 MADE = ("format_version", "backbone", "image_set", "provider", "device", "precision", "batch_size", "started", "sealed")
 """The attributes that say how a cache was made."""
 
@@ -191,34 +192,7 @@ def _column(cache: Cache, name: str, rows: NDArray[np.int64]) -> NDArray[Any] | 
     return None if values is None else np.asarray(values[rows])
 
 
-def verify_cache(path: Path | str) -> list[str]:
-    """What is wrong with the contents of a cache, row by row; empty where it is whole.
-
-    Raises CacheError where the file cannot be opened at all.
-    """
-    cache = open_cache(Path(path))
-    problems = [] if cache.sealed else ["the extraction was not completed"]
-    return problems + verify_contents(cache)
-
-
-def verify_contents(cache: Cache) -> list[str]:
-    """The same, whether the cache is complete or not."""
-    other = [] if cache.image_set() == cache.attributes["image_set"] else [OTHER_SET]
-    return other + verify_rows(cache)
-
-
 def _failed_images(cache: Cache) -> dict[int, FailedImage]:
     names, status = cache["images/name"], cache.status
     failed = np.flatnonzero(status != DONE)
     return {int(row): FailedImage(bytes(names[row]).decode(), failure_text(int(status[row]))) for row in failed}
-
-
-def verify_rows(cache: Cache) -> list[str]:
-    """What is wrong with single rows, pending or rotten; each names its row and image."""
-    status, intact = cache.status, cache.intact()
-    names = cache["images/name"]
-    return [
-        f"row {row} ({bytes(names[row]).decode(errors='replace')}): "
-        + ("pending" if status[row] == PENDING else "its bytes do not match their checksum")
-        for row in np.flatnonzero(~intact)
-    ]

@@ -10,8 +10,9 @@ from typing import NoReturn
 import click
 
 from featx.cli.backbones import backbones, inspect
+from featx.cli.caching import cache
 from featx.cli.exporting import export
-from featx.cli.extracting import cache, doctor, extract
+from featx.cli.extracting import doctor, extract
 from featx.cli.learning import demo, evaluate, predict, train
 from featx.cli.options import Output
 from featx.errors import FeatxError

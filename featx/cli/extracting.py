@@ -1,4 +1,4 @@
-"""The commands up to the cache: doctor, extract, cache."""
+"""The commands up to the cache: doctor, extract."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,6 +7,7 @@ import click
 
 from featx.cli.options import (
     Output,
+    Spread,
     as_json,
     judge_failures,
     list_given,
@@ -16,6 +17,7 @@ from featx.cli.options import (
     with_outputs,
     with_root,
     with_settings,
+    with_shards,
 )
 from featx.provenance import versions
 from featx.settings import Settings
@@ -42,7 +44,7 @@ def doctor(*, json_: bool) -> None:
 
 
 @click.command()
-@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("images")
 @click.option("--backbone", required=True, metavar="NAME", help="`featx backbones` lists them.")
 @with_outputs
 @click.option(
@@ -51,6 +53,7 @@ def doctor(*, json_: bool) -> None:
 @with_root
 @with_models
 @with_settings
+@with_shards
 @with_max_failed
 @click.option("--retry-failed", is_flag=True, help="Try images again that failed before.")
 @click.option("--overwrite", is_flag=True, help="Give up what the cache holds.")
@@ -60,32 +63,43 @@ def extract(
     output: Output,
     /,
     *,
-    images: Path,
+    images: str,
     backbone: str,
     outputs: tuple[str, ...],
     into: Path,
-    root: Path | None,
+    root: str | None,
     models: Path | None,
     settings: Settings,
+    spread: Spread,
+    shard: tuple[int, int] | None,
     max_failed: float,
     json_: bool,
-    **kept: bool,
+    overwrite: bool,
+    retry_failed: bool,
 ) -> int:
     """Extract features of IMAGES into a cache.
 
-    IMAGES is a folder with one sub-folder a class, a flat folder, or a CSV manifest with a column `path` and, where you
-    have them, `label`, `split`, `group`, `weight`. The same command goes on where it was interrupted, and computes only
-    what is new or changed.
+    IMAGES is a folder with one sub-folder a class, a flat folder, a CSV or Parquet manifest with a column `path` and,
+    where you have them, `label`, `split`, `group`, `weight`; tars ("shards-{000..127}.tar"), an .npy or HDF5 array, or
+    Parquet with the images in it; here or at an address (s3://...). The same command goes on where it was interrupted,
+    and computes only what is new or changed.
     """
     from featx.backbones import load_backbone
     from featx.console import out, print_extraction, print_failures, progress_bar
+    from featx.distribute import extract_shards
     from featx.extract import extract_features
     from featx.register import select_outputs
 
     chosen = select_outputs(load_backbone(backbone, folder=models), outputs)
     found = list_given(images, root)
+    found = found.shard(*shard) if shard else found
+    again = {"overwrite": overwrite, "retry_failed": retry_failed}
     with progress_bar(quiet=output.quiet) as report:
-        summary = extract_features(found, chosen, into=into, settings=settings, report=report, **kept)
+        if spread.shards is None:
+            summary = extract_features(found, chosen, into=into, settings=settings, report=report, **again)
+        else:
+            where = {"count": spread.shards, "jobs": spread.jobs, "scheduler": spread.scheduler}
+            summary = extract_shards(found, chosen, into=into, settings=settings, report=report, **where, **again)
     if json_:
         print_json(summary.to_dict())
     elif not output.quiet:
@@ -93,42 +107,3 @@ def extract(
     code = judge_failures(summary.failed, summary.images, max_failed)
     print_failures(summary, most=None if code else FAILURES_SHOWN)
     return code
-
-
-@click.group()
-def cache() -> None:
-    """Look at a cache, and check it."""
-
-
-@cache.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@as_json
-def info(*, path: Path, json_: bool) -> None:
-    """Say what is in the cache PATH and how it was made."""
-    from featx.cache import describe_cache
-
-    about = asdict(describe_cache(path))
-    if json_:
-        return print_json(about)
-    for key, value in about.items():
-        lines = value.items() if isinstance(value, dict) else [("", value)]
-        for inner, shown in lines:
-            click.echo(f"{key + ('.' + inner if inner else ''):36} {shown}")
-    return None
-
-
-@cache.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@as_json
-def verify(*, path: Path, json_: bool) -> int:
-    """Check every row of the cache PATH against its checksum."""
-    from featx.cache import verify_cache
-
-    problems = verify_cache(path)
-    if json_:
-        print_json({"cache": str(path), "ok": not problems, "problems": problems})
-    else:
-        for problem in problems:
-            click.echo(f"{path}: {problem}")
-        click.echo(f"{path}: {'not whole; the same `featx extract` mends it' if problems else 'whole'}")
-    return 1 if problems else 0

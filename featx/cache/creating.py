@@ -1,0 +1,214 @@
+"""The feature file created whole: all metadata, all space, what is known of the images; rows come later, in place.
+
+HDF5 metadata is written here and not touched again until the file is sealed, so that a killed run leaves nothing
+half-described.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+from numpy.typing import DTypeLike
+
+from featx.cache.disk import allocate, sync_folder, write_error, write_rows
+from featx.cache.file import (
+    BLOCK_ROWS,
+    DONE,
+    FORMAT,
+    FORMAT_VERSION,
+    IMAGE_SET,
+    MAGIC,
+    PENDING,
+    STAMP,
+    USER_BLOCK,
+    Cache,
+    Field,
+    Storage,
+    blocks,
+    feature_path,
+    new_path,
+    output_dims,
+    partial_path,
+)
+from featx.cache.opening import locate, metadata_crc, open_cache
+from featx.cache.writing import Kept, copy_rows
+from featx.columns import ImageColumns, as_texts
+from featx.errors import CacheError, Failure
+from featx.provenance import Column, hash_columns, timestamp
+
+ALIGNMENT = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """How the features of one cache are made."""
+
+    card: Mapping[str, Any]
+    backbone: str
+    """sha256 of the card's identity, the model's own sha256 among it."""
+    hashes: Mapping[str, str]
+    """Name of every output -> the same as if it were the only one: what a head that reads it alone asks for."""
+    provider: str
+    device: str
+    precision: str
+    """In which the backbone was run."""
+    batch_size: int
+    versions: Mapping[str, str]
+    storage: Storage = "float32"
+    """In which features are stored."""
+
+
+def create_partial(path: Path, images: ImageColumns, provenance: Provenance, *, kept: Sequence[Kept] = ()) -> Cache:
+    """A new partial cache beside `path`: all space taken, the kept rows copied into it, all others pending.
+
+    It replaces one that was there only when it is complete in this sense. Raises CacheError where the disk cannot hold
+    it; then nothing has changed.
+    """
+    with creating(path) as fresh:
+        lay_out(fresh, columns_of(images), provenance)
+        copy_rows(kept, open_cache(fresh))
+        os.replace(fresh, partial_path(path))
+        sync_folder(path.parent)
+    return open_cache(partial_path(path))
+
+
+@contextmanager
+def creating(path: Path) -> Iterator[Path]:
+    """Where to create the cache; what goes wrong leaves nothing there, and a disk that refuses is a CacheError."""
+    fresh = new_path(path)
+    try:
+        yield fresh
+    except BaseException as error:
+        fresh.unlink(missing_ok=True)
+        if isinstance(error, (OSError, RuntimeError)) and not isinstance(error, CacheError):
+            raise write_error(path, error) from error
+        raise
+
+
+def columns_of(images: ImageColumns) -> dict[str, Column]:
+    """What is known of the images, by dataset."""
+    columns = {
+        "images/name": images.names,
+        "images/label": images.labels,
+        "images/split": images.splits,
+        "images/group": images.groups,
+        "images/weight": images.weights,
+        "labels/name": as_texts(images.classes) if images.classes else None,
+    }
+    return {name: values for name, values in columns.items() if values is not None}
+
+
+def provenance_of(cache: Cache) -> Provenance:
+    """How the features of this cache were made."""
+    return Provenance(
+        card=cache.card,
+        backbone=cache.backbone,
+        hashes=cache.hashes,
+        provider=cache.provider,
+        device=str(cache.attributes.get("device", "")),
+        precision=str(cache.attributes.get("precision", "")),
+        batch_size=int(cache.attributes.get("batch_size", 0)),
+        versions=cache.versions,
+        storage=cache.storage,
+    )
+
+
+def lay_out(path: Path, columns: Mapping[str, Column], provenance: Provenance, *, started: str = "") -> None:
+    """Write the whole file, its columns filled, every row pending. Raises OSError or RuntimeError, as the disk does."""
+    allocate(path, _least_size(columns, provenance))  # HDF5 must not be the one to meet a full disk
+    with h5py.File(
+        path, "w", userblock_size=USER_BLOCK, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
+    ) as file:
+        _describe(file, hash_columns(map(columns.get, IMAGE_SET)), provenance, started or timestamp())
+        _add_rows(file, len(columns["images/name"]), provenance)
+        for name, values in columns.items():
+            text = values.dtype.kind == "S"
+            _add(file, name, values.shape, h5py.string_dtype("utf-8", values.dtype.itemsize) if text else values.dtype)
+        fields = locate(file)
+    allocate(path, path.stat().st_size)
+    _fill(path, fields, columns)
+    protect_metadata(path, fields)
+
+
+def _least_size(columns: Mapping[str, Column], provenance: Provenance) -> int:
+    """Bytes that the file will take at least."""
+    known = sum(values.dtype.itemsize * len(values) for values in columns.values())
+    features = np.dtype(provenance.storage).itemsize * sum(output_dims(provenance.card).values())
+    return int(known + len(columns["images/name"]) * (features + 37) + 2**18)
+
+
+def _describe(file: h5py.File, image_set: str, provenance: Provenance, started: str) -> None:
+    attributes = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "card": json.dumps(provenance.card),
+        "backbone": provenance.backbone,
+        "outputs": json.dumps(dict(provenance.hashes)),
+        "model_sha256": provenance.card["sha256"],
+        "image_set": image_set,
+        "provider": provenance.provider,
+        "device": provenance.device,
+        "precision": provenance.precision,
+        "batch_size": provenance.batch_size,
+        "versions": json.dumps(dict(provenance.versions)),
+        "status_codes": json.dumps({PENDING: "pending", DONE: "done"} | {code.value: code.text for code in Failure}),
+        "started": started,
+    }
+    for key, value in attributes.items():
+        file.attrs[key] = value
+    file.attrs.create("sealed", STAMP, dtype=h5py.string_dtype("utf-8", len(STAMP)))
+
+
+def _add_rows(file: h5py.File, rows: int, provenance: Provenance) -> None:
+    """The datasets that extracting fills."""
+    for name, dim in output_dims(provenance.card).items():
+        _add(file, feature_path(name), (rows, dim), np.dtype(provenance.storage))
+    _add(file, "status", (rows,), np.uint8)
+    _add(file, "checksums", (rows,), np.uint32)
+    _add(file, "images/fingerprint", (rows, 16), np.uint8)
+    _add(file, "images/stat", (rows, 2), np.int64)
+
+
+def _add(file: h5py.File, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
+    """A contiguous dataset whose place in the file is fixed now; unwritten rows read as zeros."""
+    creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    file.create_dataset(name, shape, dtype, dcpl=creation)
+
+
+def _fill(path: Path, fields: Mapping[str, Field], columns: Mapping[str, Column]) -> None:
+    """Write the columns, some rows at a time: they may be longer than memory."""
+    with path.open("r+b") as file:
+        for name, values in columns.items():
+            for rows in blocks(len(values), BLOCK_ROWS):
+                write_rows(file.fileno(), fields[name], rows, values[rows])
+
+
+def protect_metadata(path: Path, fields: Mapping[str, Field]) -> None:
+    """Write the crc32 of all that is not rows of datasets into the file's first bytes, and bring all to the disk."""
+    edges = sorted((field.offset, field.offset + field.size) for field in fields.values())
+    starts, stops = [USER_BLOCK, *(stop for _, stop in edges)], [*(start for start, _ in edges), path.stat().st_size]
+    ranges = [(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
+    with path.open("r+b") as file:
+        sealed = next(
+            found for start, stop in ranges if (found := _find(file, STAMP.encode(), start, stop)) is not None
+        )
+        crc = metadata_crc(file, ranges, sealed)
+        head = {"format_version": FORMAT_VERSION, "metadata": ranges, "sealed": sealed, "crc32": crc}
+        file.seek(0)
+        file.write((MAGIC + json.dumps(head).encode()).ljust(USER_BLOCK, b"\0"))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _find(file: BinaryIO, text: bytes, start: int, stop: int) -> int | None:
+    file.seek(start)
+    place = file.read(stop - start).find(text)
+    return None if place < 0 else start + place

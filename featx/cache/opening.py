@@ -1,0 +1,143 @@
+"""The feature file opened: its first bytes, attributes and the places of its datasets, checked against format 1."""
+
+import json
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import h5py
+import numpy as np
+
+from featx.cache.file import FORMAT, FORMAT_VERSION, MAGIC, STAMP, USER_BLOCK, Cache, Field, feature_path, partial_path
+from featx.errors import CacheError
+
+REQUIRED: Mapping[str, tuple[str | None, tuple[int, ...]]] = {
+    "status": ("u1", ()),
+    "checksums": ("u4", ()),
+    "images/name": (None, ()),
+    "images/fingerprint": ("u1", (16,)),
+    "images/stat": ("i8", (2,)),
+}
+"""Datasets of every cache: type and shape of a row."""
+ATTRIBUTES = {"card", "backbone", "image_set", "provider", "sealed", "versions"}
+
+
+def is_cache(path: Path) -> bool:
+    """Whether the file begins as a cache does."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def open_cache(path: Path) -> Cache:
+    """The feature file, complete or partial, its attributes read and its datasets located.
+
+    Raises CacheError where it is missing, not HDF5, cut short, damaged, of another format or a newer version.
+    """
+    if not path.is_file():
+        hint = f"; an unfinished one lies at {partial_path(path)}" if partial_path(path).is_file() else ""
+        raise CacheError(f"{path}: no such cache{hint}; make it with `featx extract`")
+    try:
+        cache = _open(path)
+        problem = next(_faults(cache), None)
+    except Exception as error:
+        # h5py raises OSError, KeyError, RuntimeError, TypeError or ValueError, as the damage has it
+        if isinstance(error, CacheError):
+            raise
+        raise CacheError(f"{path}: not a readable cache ({error}); restore it or extract again") from error
+    if problem:
+        raise CacheError(f"{path}: {problem}")
+    return cache
+
+
+def _open(path: Path) -> Cache:
+    file = path.open("rb")
+    try:
+        check_metadata(file)
+        with h5py.File(file, "r") as known:
+            return Cache(path, {key: _plain(value) for key, value in known.attrs.items()}, locate(known), file)
+    except BaseException:
+        file.close()
+        raise
+
+
+def check_metadata(file: BinaryIO) -> None:
+    """Raise CacheError or ValueError unless the HDF5 metadata is as it was written: HDF5 can hang on damaged metadata.
+
+    The first bytes of the file, which HDF5 leaves to its users, tell where the metadata lies and what its crc32 is.
+    """
+    head = read_head(file)
+    if metadata_crc(file, head["metadata"], head["sealed"]) != head["crc32"]:
+        raise ValueError("its metadata is damaged, or was changed by another program")
+
+
+def read_head(file: BinaryIO) -> dict[str, Any]:
+    """What the first bytes of a cache tell. Raises CacheError where they are not those of a cache."""
+    block = file.read(USER_BLOCK)
+    if not block.startswith(MAGIC):
+        raise CacheError(f"{file.name}: not a featx cache; name a file made by `featx extract`")
+    head: dict[str, Any] = json.loads(block[len(MAGIC) :].rstrip(b"\0"))
+    if (version := head.get("format_version")) != FORMAT_VERSION:
+        raise CacheError(
+            f"{file.name}: format version {version}, but this featx reads {FORMAT_VERSION}; use the featx that wrote it"
+        )
+    return head
+
+
+def metadata_crc(file: BinaryIO, ranges: Sequence[tuple[int, int]], sealed: int) -> int:
+    """crc32 of these (start, stop) ranges of the file, the time of sealing taken as not yet written."""
+    crc = 0
+    for start, stop in ranges:
+        file.seek(start)
+        data = bytearray(file.read(stop - start))
+        if start <= sealed < stop:
+            data[sealed - start : sealed - start + len(STAMP)] = STAMP.encode()
+        crc = zlib.crc32(data, crc)
+    return crc
+
+
+def _plain(value: Any) -> Any:
+    """An attribute as a Python value."""
+    if isinstance(value, bytes):
+        return value.decode()
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def locate(file: h5py.File) -> dict[str, Field]:
+    """Where every dataset lies. Raises ValueError where one is not contiguous."""
+    fields: dict[str, Field] = {}
+
+    def _visit(name: str, item: object) -> None:
+        if isinstance(item, h5py.Dataset):
+            offset = item.id.get_offset()
+            if offset is None:
+                raise ValueError(f"dataset {name} is not contiguous")
+            fields[name] = Field(offset, item.dtype, item.shape)
+
+    file.visititems(_visit)
+    return fields
+
+
+def _faults(cache: Cache) -> Iterator[str]:
+    """Why this file is no cache of format 1, each with the next step; what comes later relies on what came before."""
+    attributes, fields, again = cache.attributes, cache.fields, "restore the file or extract again"
+    if attributes.get("format") != FORMAT:
+        yield f"not a featx cache (no attribute format = {FORMAT!r}); name a file made by `featx extract`"
+    if missing := ({*REQUIRED} - set(fields)) | (ATTRIBUTES - set(attributes)):
+        yield f"{', '.join(sorted(missing))} missing; {again}"
+    stored = getattr(fields.get(feature_path(cache.card["feature"])), "dtype", None)
+    of_features = "f2" if stored == np.float16 else "f4"
+    outputs = {feature_path(name): (of_features, (dim,)) for name, dim in cache.outputs.items()}
+    for feature in outputs.keys() - fields.keys():
+        yield f"{feature} missing, an output of its card; {again}"
+    rows = fields["status"].shape[0]
+    for name, (dtype, inner) in (*REQUIRED.items(), *outputs.items()):
+        found = fields[name]
+        if (dtype and found.dtype != np.dtype(dtype)) or found.shape != (rows, *inner):
+            yield f"{name} is {found.dtype} of shape {found.shape}, not {dtype or 'text'} of {(rows, *inner)}; {again}"
+    if any(place.shape[0] != rows for name, place in fields.items() if name.startswith("images/")):
+        yield f"its datasets have different numbers of rows; {again}"
+    size = os.fstat(cache._file.fileno()).st_size
+    if any(place.offset + place.size > size for place in fields.values()):
+        yield f"cut short at {size} bytes; {again}"
