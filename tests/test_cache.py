@@ -11,15 +11,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from featx.cache import (
     DONE,
     PENDING,
     CacheWriter,
     FailedImage,
-    Provenance,
-    Rows,
     create_partial,
     describe_cache,
     locked,
@@ -32,63 +29,14 @@ from featx.cache import (
 from featx.cache.creating import protect_metadata
 from featx.cache.opening import locate
 from featx.errors import CacheError, Failure
-from featx.images import ImageSet
-from featx.images.files import FileSource, LocalFiles
 
-DIM = 6
-
-
-def image_set(count: int = 10) -> ImageSet:
-    """Names and labels of images that need not exist: the cache never looks at them."""
-    names = np.array([f"class{row % 2}/{row:03}.png".encode() for row in range(count)])
-    labels = np.arange(count, dtype=np.int32) % 2
-    splits = np.array([b"train", b"test"])[labels]
-    return ImageSet(
-        source=FileSource(LocalFiles(), "/nowhere"),
-        names=names,
-        classes=("class0", "class1"),
-        labels=labels,
-        splits=splits,
-        weights=np.ones(count, np.float32),
-    )
-
-
-def provenance() -> Provenance:
-    """As an extraction would give it."""
-    card = {"name": "made-up", "sha256": "0" * 64, "feature": "pooled", "dim": DIM}
-    return Provenance(
-        card=card,
-        backbone="b" * 64,
-        hashes={str(card["feature"]): "b" * 64},
-        provider="CPUExecutionProvider",
-        device="a processor",
-        precision="float32",
-        batch_size=4,
-        versions={"featx": "0"},
-    )
-
-
-def features(rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Numbers that tell their row."""
-    return (rows[:, None] * 100 + np.arange(DIM)).astype(np.float32)
-
-
-def rows_of(rows: NDArray[np.int64], status: int = DONE) -> Rows:
-    """Those rows, as a batch would bring them."""
-    values = features(rows) if status == DONE else np.full((len(rows), DIM), np.nan, np.float32)
-    marks = np.repeat(rows[:, None].astype(np.uint8), 16, axis=1) + 1
-    return Rows(rows, values, np.full(len(rows), status, np.uint8), marks, np.stack([rows, rows], axis=1))
+from .caches import DIM, features, flip, image_set, provenance, rows_of, write_cache
 
 
 @pytest.fixture
 def complete(tmp_path: Path) -> Path:
     """A sealed cache of ten rows, row 3 failed."""
-    path = tmp_path / "c.h5"
-    with CacheWriter(create_partial(path, image_set(), provenance())) as writer:
-        writer.append(rows_of(np.array([0, 1, 2, 4, 5, 6, 7, 8, 9])))
-        writer.append(rows_of(np.array([3]), Failure.EMPTY))
-    seal(path)
-    return path
+    return write_cache(tmp_path / "c.h5", failed=[3])
 
 
 def test_a_sealed_cache_gives_back_what_was_written(complete: Path) -> None:
@@ -105,11 +53,7 @@ def test_a_sealed_cache_gives_back_what_was_written(complete: Path) -> None:
 
 
 def test_a_cache_without_failures_is_read_as_a_memory_map(tmp_path: Path) -> None:
-    path = tmp_path / "c.h5"
-    with CacheWriter(create_partial(path, image_set(), provenance())) as writer:
-        writer.append(rows_of(np.arange(10)))
-    seal(path)
-    assert isinstance(read_features(path).features, np.memmap)
+    assert isinstance(read_features(write_cache(tmp_path / "c.h5")).features, np.memmap)
 
 
 def test_another_program_reads_the_format_with_h5py_alone(complete: Path) -> None:
@@ -169,15 +113,6 @@ def test_an_incomplete_cache_is_not_sealed(tmp_path: Path) -> None:
         seal(path)
     assert partial_path(path).exists()
     assert not path.exists()
-
-
-def flip(path: Path, offset: int) -> None:
-    """Turn over the bits of one byte."""
-    with path.open("r+b") as file:
-        file.seek(offset)
-        byte = file.read(1)[0]
-        file.seek(offset)
-        file.write(bytes([byte ^ 0xFF]))
 
 
 @pytest.mark.parametrize("name", ["features/pooled", "images/fingerprint", "status", "checksums"])
@@ -301,7 +236,7 @@ def test_the_lock_of_a_dead_process_holds_nothing(tmp_path: Path) -> None:
 def test_a_full_disk_is_met_before_the_first_row_and_leaves_nothing(tmp_path: Path) -> None:
     """The kernel refuses the space, as on a full disk: the limit on file size is met by the same call."""
     script = (
-        "import resource, sys; sys.path.insert(0, sys.argv[2]); import test_cache as t; from pathlib import Path\n"
+        "import resource, sys; sys.path.insert(0, sys.argv[2]); import caches as t; from pathlib import Path\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096 * 20, 4096 * 20))\n"
         "t.create_partial(Path(sys.argv[1]), t.image_set(100_000), t.provenance())"
     )
@@ -343,8 +278,5 @@ def test_info_counts_rows_failures_and_classes(complete: Path) -> None:
 
 
 def test_the_digest_of_a_table_changes_with_any_row(complete: Path, tmp_path: Path) -> None:
-    path = tmp_path / "other.h5"
-    with CacheWriter(create_partial(path, image_set(), provenance())) as writer:
-        writer.append(rows_of(np.arange(10)))
-    seal(path)
+    path = write_cache(tmp_path / "other.h5")
     assert read_features(path).digest != read_features(complete).digest

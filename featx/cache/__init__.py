@@ -1,7 +1,7 @@
 """The feature file, the contract between extracting and learning; format 1 is written down in docs/cache.md."""
 
 from featx.cache.creating import Provenance, create_partial
-from featx.cache.file import DONE, MAKERS, PENDING, Cache, Storage, new_path, partial_path
+from featx.cache.file import DONE, MAKERS, PENDING, Cache, Storage, feature_path, new_path, partial_path
 from featx.cache.locking import locked
 from featx.cache.merging import merge_caches
 from featx.cache.opening import is_cache, open_cache
@@ -33,6 +33,7 @@ __all__ = [
     "copy_rows",
     "create_partial",
     "describe_cache",
+    "feature_path",
     "is_cache",
     "label_sources",
     "list_outputs",

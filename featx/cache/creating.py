@@ -43,6 +43,8 @@ from featx.errors import CacheError, Failure
 from featx.provenance import Column, hash_columns, timestamp
 
 ALIGNMENT = 4096
+COLUMNS = ("images/name", "images/label", "images/split", "images/group", "images/weight", "labels/name")
+"""The order in which columns lie in the file: equal contents make equal files."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +129,7 @@ def lay_out(path: Path, columns: Mapping[str, Column], provenance: Provenance, *
     ) as file:
         _describe(file, hash_columns(map(columns.get, IMAGE_SET)), provenance, started or timestamp())
         _add_rows(file, len(columns["images/name"]), provenance)
-        for name, values in columns.items():
+        for name, values in sorted(columns.items(), key=lambda item: COLUMNS.index(item[0])):
             text = values.dtype.kind == "S"
             _add(file, name, values.shape, h5py.string_dtype("utf-8", values.dtype.itemsize) if text else values.dtype)
         fields = locate(file)
