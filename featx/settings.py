@@ -16,11 +16,18 @@ class Settings:
     batch_size: int = 16
     workers: int | None = None
     """Threads that read and decode; None for one a core."""
+    threads: int | None = None
+    """Threads of ONNX Runtime on the CPU; None for one a core."""
     max_pixels: int = 89_478_485
     """An image of more pixels fails: the size at which Pillow suspects a decompression bomb."""
 
 
 DEFAULTS = Settings()
+
+Storage = Literal["float32", "float16"]
+STORAGES: tuple[Storage, ...] = get_args(Storage)
+DEFAULT_STORAGE: Storage = "float32"
+"""The type in which a cache keeps features; float16 halves it and keeps three digits."""
 
 FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 CROP_MODES = ("center", "squash")

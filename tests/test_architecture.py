@@ -11,12 +11,14 @@ PACKAGE = Path(__file__).parents[1] / "featx"
 FLOW = [
     "errors provenance settings",
     "columns",
+    "fingerprints",
     "images backbones fetch preprocessing",
     "decode graph",
     "session cache",
     "batches trial",
     "register verify",
     "extract export",
+    "distribute",
     "splits fusion heads",
     "evaluate",
     "results",
@@ -31,7 +33,7 @@ MODULES = " ".join(FLOW).split()
 EXTRACTING = {
     *("images", "backbones", "fetch", "preprocessing", "decode", "graph", "batches", "session", "trial"),
     *("register", "verify"),
-    *("extract", "export"),
+    *("extract", "export", "distribute"),
 }
 LEARNING = {"splits", "fusion", "heads", "evaluate", "results", "train", "report"}
 
@@ -45,6 +47,8 @@ DOORS = {
     "torchvision": {"export"},
     "onnxruntime": {"session"},
     "h5py": {"cache"},
+    "joblib": {"distribute"},
+    "distributed": {"distribute"},
     "sklearn": {"splits", "heads", "evaluate", "train"},
     "skops": {"heads"},
     "click": {"cli"},

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -298,12 +297,13 @@ def test_an_interrupted_extraction_exits_with_130_and_goes_on_later(
 ) -> None:
     root, into = tmp_path / "many", tmp_path / "c.h5"
     root.mkdir()
-    Image.effect_noise((900, 900), 80).save(root / "0000.png")
-    for copy in range(1, 400):
-        os.link(root / "0000.png", root / f"{copy:04}.png")
+    Image.effect_noise((900, 900), 80).save(root / "first.jpg")
+    for copy in range(400):  # what stands behind the picture makes it another file: equal ones are computed once
+        (root / f"{copy:04}.jpg").write_bytes((root / "first.jpg").read_bytes() + str(copy).encode())
     command = ["extract", root, "--backbone", "tiny", "--models", models, "--into", into, "--batch-size", 4, "--json"]
     process = subprocess.Popen([sys.executable, "-m", "featx", *map(str, command)], stderr=subprocess.PIPE, text=True)
     while not partial_path(into).exists() or not open_cache(partial_path(into)).status.any():
+        assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)

@@ -29,7 +29,7 @@ from featx.provenance import versions
 from featx.session import FeatureSession, open_session
 from featx.settings import Settings
 
-from .conftest import Tiny
+from .conftest import Tiny, draw_image
 
 FOUR = Settings(device="cpu", batch_size=4)
 
@@ -224,7 +224,7 @@ def test_a_rotten_row_of_an_unfinished_cache_is_computed_again(
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
-@pytest.mark.parametrize("change", ["grown", "shrunk", "changed", "relabelled", "touched"])
+@pytest.mark.parametrize("change", ["grown", "copied", "swapped", "shrunk", "changed", "relabelled", "touched"])
 def test_the_same_command_on_a_changed_folder_gives_what_a_fresh_run_gives(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, change: str
 ) -> None:
@@ -242,7 +242,20 @@ def test_the_same_command_on_a_changed_folder_gives_what_a_fresh_run_gives(
 
 
 def _grow(root: Path) -> int:
+    draw_image(99).save(root / "class0" / "0000a.png")
+    return 24
+
+
+def _copy(root: Path) -> int:
     shutil.copy(root / "class0" / "0000.png", root / "class0" / "0000a.png")
+    return 25
+
+
+def _swap(root: Path) -> int:
+    first, second = root / "class0" / "0000.png", root / "class1" / "0000.png"
+    data = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(data)
     return 24
 
 
@@ -252,7 +265,7 @@ def _shrink(root: Path) -> int:
 
 
 def _change(root: Path) -> int:
-    shutil.copy(root / "class1" / "0000.png", root / "class0" / "0001.png")
+    draw_image(98).save(root / "class0" / "0001.png")
     return 23
 
 
@@ -266,7 +279,15 @@ def _touch(root: Path) -> int:
     return 24
 
 
-CHANGES = {"grown": _grow, "shrunk": _shrink, "changed": _change, "relabelled": _relabel, "touched": _touch}
+CHANGES = {
+    "grown": _grow,
+    "copied": _copy,
+    "swapped": _swap,
+    "shrunk": _shrink,
+    "changed": _change,
+    "relabelled": _relabel,
+    "touched": _touch,
+}
 
 
 def test_images_out_of_reach_keep_the_rows_they_had(
@@ -332,7 +353,7 @@ def test_an_update_that_is_interrupted_leaves_the_complete_cache_as_it_was(
     extract(list_images(root), tiny, tmp_path / "c.h5")
     before = (tmp_path / "c.h5").read_bytes()
     for number in range(8):
-        shutil.copy(root / "class0" / "0000.png", root / "class0" / f"new{number}.png")
+        draw_image(100 + number).save(root / "class0" / f"new{number}.png")
     with pytest.raises(StoppedError):
         extract(list_images(root), tiny, tmp_path / "c.h5", report=stop_after(1))
     assert (tmp_path / "c.h5").read_bytes() == before
@@ -405,7 +426,7 @@ def test_rows_of_two_providers_are_not_mixed(make_folder: Callable[..., Path], t
         return replace(open_session(*arguments, **options), provider="CUDAExecutionProvider")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("featx.extract.open_session", on_cuda)
+        patch.setattr("featx.extract.extracting.open_session", on_cuda)
         with pytest.raises(CacheMismatchError, match="provider is CPUExecutionProvider in the cache"):
             extract(images, tiny, tmp_path / "c.h5")
 
@@ -414,7 +435,7 @@ def test_rows_of_two_versions_of_pillow_are_not_mixed(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images = list_images(make_folder())
-    monkeypatch.setattr("featx.extract.versions", lambda: versions() | {"pillow": "1.0"})
+    monkeypatch.setattr("featx.extract.extracting.versions", lambda: versions() | {"pillow": "1.0"})
     with pytest.raises(StoppedError):
         extract(images, tiny, tmp_path / "c.h5", report=stop_after(1))
     monkeypatch.undo()

@@ -18,7 +18,7 @@ from featx.register import select_outputs
 from featx.settings import Settings
 from featx.train import train_head
 
-from .conftest import Ran, Tiny
+from .conftest import Ran, Tiny, draw_image
 
 CPU = Settings(device="cpu", batch_size=4)
 
@@ -107,7 +107,7 @@ def test_the_same_command_reuses_every_row_and_a_grown_folder_only_adds(both: Pa
     backbone = taking(tiny, "features", "pooled")
     assert extract_features(list_images(images), backbone, into=both, settings=CPU).reused == 24
     before = read_features(both, outputs=["pooled"]).features[:12].copy()
-    (images / "class1" / "new.png").write_bytes((images / "class0" / "0000.png").read_bytes())
+    draw_image(99).save(images / "class1" / "new.png")
     summary = extract_features(list_images(images), backbone, into=both, settings=CPU)
     assert (summary.reused, summary.images) == (24, 25)
     assert np.array_equal(read_features(both, outputs=["pooled"]).features[:12], before)

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,6 +12,7 @@ from featx.cli.options import (
     as_json,
     judge_failures,
     list_given,
+    option,
     print_json,
     with_max_failed,
     with_models,
@@ -20,7 +22,7 @@ from featx.cli.options import (
     with_shards,
 )
 from featx.provenance import versions
-from featx.settings import Settings
+from featx.settings import DEFAULT_STORAGE, STORAGES, Settings, Storage
 
 FAILURES_SHOWN = 20
 
@@ -53,6 +55,7 @@ def doctor(*, json_: bool) -> None:
 @with_root
 @with_models
 @with_settings
+@option("--storage", type=click.Choice(STORAGES), default=DEFAULT_STORAGE, help="The type in which features are kept.")
 @with_shards
 @with_max_failed
 @click.option("--retry-failed", is_flag=True, help="Try images again that failed before.")
@@ -70,6 +73,7 @@ def extract(
     root: str | None,
     models: Path | None,
     settings: Settings,
+    storage: Storage,
     spread: Spread,
     shard: tuple[int, int] | None,
     max_failed: float,
@@ -93,13 +97,14 @@ def extract(
     chosen = select_outputs(load_backbone(backbone, folder=models), outputs)
     found = list_given(images, root)
     found = found.shard(*shard) if shard else found
-    again = {"overwrite": overwrite, "retry_failed": retry_failed}
+    how: dict[str, Any] = {"into": into, "settings": settings, "storage": storage}
+    how |= {"overwrite": overwrite, "retry_failed": retry_failed}
     with progress_bar(quiet=output.quiet) as report:
         if spread.shards is None:
-            summary = extract_features(found, chosen, into=into, settings=settings, report=report, **again)
+            summary = extract_features(found, chosen, report=report, **how)
         else:
-            where = {"count": spread.shards, "jobs": spread.jobs, "scheduler": spread.scheduler}
-            summary = extract_shards(found, chosen, into=into, settings=settings, report=report, **where, **again)
+            how |= {"count": spread.shards, "jobs": spread.jobs, "scheduler": spread.scheduler}
+            summary = extract_shards(found, chosen, report=report, **how)
     if json_:
         print_json(summary.to_dict())
     elif not output.quiet:

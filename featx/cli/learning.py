@@ -114,7 +114,7 @@ def evaluate(*, head: Path, caches: tuple[Path, ...], split: str | None, seed: i
 
 @click.command()
 @click.argument("head", type=click.Path(path_type=Path))
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True)
 @with_root
 @with_models
 @with_settings
@@ -123,8 +123,8 @@ def evaluate(*, head: Path, caches: tuple[Path, ...], split: str | None, seed: i
 def predict(
     *,
     head: Path,
-    images: tuple[Path, ...],
-    root: Path | None,
+    images: tuple[str, ...],
+    root: str | None,
     models: Path | None,
     settings: Settings,
     max_failed: float,
@@ -147,11 +147,12 @@ def predict(
 
 
 def _predict(
-    head: "Head", images: Sequence[Path], *, root: Path | None, models: Path | None, settings: Settings
+    head: "Head", images: Sequence[str], *, root: str | None, models: Path | None, settings: Settings
 ) -> "Iterator[Prediction]":
+    from featx.cache import is_cache
     from featx.predict import predict_images, predict_tables, read_tables
 
-    caches = [path for path in images if path.suffix == ".h5"]
+    caches = [path for path in map(Path, images) if path.suffix == ".h5" and (not path.is_file() or is_cache(path))]
     if len(caches) == len(images):
         return predict_tables(head, read_tables(head, caches))
     if len(images) > 1:

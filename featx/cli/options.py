@@ -109,12 +109,16 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how images are read and run; they reach the command as one Settings."""
 
     @functools.wraps(command)
-    def _gather(*args: Any, device: Device, batch_size: int, workers: int | None, max_pixels: int, **rest: Any) -> Any:
-        return command(*args, settings=Settings(device, batch_size, workers, max_pixels), **rest)
+    def _gather(*args: Any, device: Device, **given: Any) -> Any:
+        settings = Settings(
+            device, **{key: given.pop(key) for key in ("batch_size", "workers", "threads", "max_pixels")}
+        )
+        return command(*args, settings=settings, **given)
 
     decorated: Callable[..., Any] = _gather
     for decorate in (
         option("--max-pixels", type=click.IntRange(1), default=DEFAULTS.max_pixels, help="A larger image fails."),
+        click.option("--threads", type=click.IntRange(1), help="Threads of ONNX Runtime.  [default: one a core]"),
         click.option("--workers", type=click.IntRange(1), help="Threads that read and decode.  [default: one a core]"),
         option(
             "--batch-size", type=click.IntRange(1, MAX_BATCH), default=DEFAULTS.batch_size, help="Images run at once."
@@ -127,8 +131,55 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def with_root(command: Command) -> Command:
     """The option `--root`."""
-    help_ = "What a manifest's paths are relative to.  [default: its folder]"
-    return click.option("--root", type=click.Path(path_type=Path), metavar="DIR", help=help_)(command)
+    help_ = "What a manifest's paths are relative to: a folder or an address.  [default: its folder]"
+    return click.option("--root", metavar="DIR", help=help_)(command)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How an extraction is spread over processes."""
+
+    shards: int | None
+    jobs: int
+    scheduler: str | None
+
+
+class ShardOf(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """One shard of several: INDEX/COUNT, the first being 0."""
+
+    name = "INDEX/COUNT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Index and count."""
+        index, _, count = str(value).partition("/")
+        if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+            self.fail(f"{value!r} should be INDEX/COUNT, as in 0/64 for the first of 64.", param, ctx)
+        return int(index), int(count)
+
+
+def with_shards(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that spread an extraction over processes; they reach the command as one Spread."""
+
+    @functools.wraps(command)
+    def _gather(*args: Any, shards: int | None, jobs: int | None, scheduler: str | None, **rest: Any) -> Any:
+        if (jobs or scheduler) and not shards:
+            raise click.UsageError("--jobs and --scheduler need --shards: a shard is what one process does at a time.")
+        if shards and rest["shard"]:
+            raise click.UsageError("--shard makes one shard, --shards makes them all; give one of the two.")
+        if jobs and scheduler:
+            raise click.UsageError("--jobs is for this machine, --scheduler for a cluster; give one of the two.")
+        return command(*args, spread=Spread(shards, jobs or 1, scheduler), **rest)
+
+    decorated: Callable[..., Any] = _gather
+    count = click.IntRange(1)
+    for decorate in (
+        click.option("--shard", type=ShardOf(), help="Extract this part alone, as in 0/64; merge the caches later."),
+        click.option("--scheduler", metavar="ADDRESS", help="With --shards: the Dask cluster whose workers extract."),
+        click.option("--jobs", type=count, help="With --shards: processes of this machine at once.  [default: 1]"),
+        click.option("--shards", type=count, metavar="N", help="Extract in so many parts, one file each, then merge."),
+    ):
+        decorated = decorate(decorated)
+    return decorated
 
 
 def with_max_failed(command: Command) -> Command:
@@ -157,7 +208,7 @@ def print_json(value: object) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def list_given(images: Path, root: Path | None) -> "ImageSet":
+def list_given(images: str, root: str | None) -> "ImageSet":
     """The image set that the user named; files in it that are no images are told, not dropped unseen."""
     from featx.images import list_images
 

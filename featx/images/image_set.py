@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from featx.columns import ImageColumns, take
 from featx.errors import ImageSetError
-
-FINGERPRINT_BYTES = 16
+from featx.fingerprints import FINGERPRINT_BYTES
 
 Stored = bytes | NDArray[np.generic]
 """One image as its source holds it: the bytes of an image file, or the pixels (H, W) or (H, W, 3) themselves."""
@@ -43,6 +42,8 @@ class ImageSet(ImageColumns):
     source: ImageSource
     ignored: NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, "S1"))
     """What lay beside the images and is none: listed, so that nothing is dropped unseen."""
+    part_of: int | None = None
+    """Of a shard, the number of images of the whole set."""
 
     def stat(self, row: int) -> tuple[int, int]:
         """Size in bytes of the image, and a number that changes with it, 0 where there is none. Raises OSError."""
@@ -64,7 +65,8 @@ class ImageSet(ImageColumns):
             )
         rows = slice(index * len(self) // count, (index + 1) * len(self) // count)
         columns = {key: take(getattr(self, key), rows) for key in ("names", "labels", "splits", "groups", "weights")}
-        return replace(self, source=self.source.part(rows), ignored=self.ignored[:0], **columns)  # type: ignore[arg-type]
+        rest = {"source": self.source.part(rows), "ignored": self.ignored[:0], "part_of": self.part_of or len(self)}
+        return replace(self, **columns, **rest)  # type: ignore[arg-type]
 
 
 def fingerprint(image: Stored) -> bytes:

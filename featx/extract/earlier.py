@@ -1,0 +1,162 @@
+"""What earlier runs left: which of their rows still hold, by name and time of change, and which images they know."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.backbones import DESCRIPTIVE, SINCE_FIRST, Backbone
+from featx.cache import DONE, MAKERS, PENDING, Cache, Kept, Provenance, is_cache, open_cache, partial_path
+from featx.errors import CacheError, CacheMismatchError
+from featx.fingerprints import Fingerprints
+from featx.images import ImageSet
+
+STEP = "choose another --into, or give up what is there with --overwrite"
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A cache of an earlier run, and what of it this run may take."""
+
+    cache: Cache
+    retry_failed: bool
+
+    @cached_property
+    def usable(self) -> NDArray[np.bool_]:
+        """(N,): which rows are acknowledged and intact, those that failed left out where they are to be tried again."""
+        usable: NDArray[np.bool_] = self.cache.intact() & ((self.cache.status == DONE) | (not self.retry_failed))
+        return usable
+
+    def match(self, images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pairs (earlier row, row of the image set) of usable rows whose image has the same name."""
+        names = self.cache.read("images/name")
+        if len(names) == len(images) and np.array_equal(names, images.names):
+            same = np.flatnonzero(self.usable)
+            return same, same
+        order = np.argsort(names)
+        old = order[np.minimum(np.searchsorted(names, images.names, sorter=order), len(names) - 1)]
+        new = np.flatnonzero((names[old] == images.names) & self.usable[old])
+        return old[new], new
+
+
+def find_earlier(into: Path, backbone: Backbone, *, reuse: Sequence[Path], retry_failed: bool) -> list[Earlier]:
+    """What earlier runs left here and elsewhere: unfinished first, since that began with what was complete.
+
+    Raises CacheError where a file cannot be read, CacheMismatchError where it is of another backbone.
+    """
+    found = []
+    for path in dict.fromkeys((partial_path(into), into, *reuse)):
+        if path.exists() and ((cache := _open(path)).sealed or np.any(cache.status != PENDING)):
+            check_backbone(cache, backbone)
+            found.append(Earlier(cache, retry_failed))
+    return found
+
+
+def _open(path: Path) -> Cache:
+    try:
+        return open_cache(path)
+    except CacheError as error:
+        reason = str(error).removeprefix(f"{path}: ").partition("; ")[0]
+        raise CacheError(
+            f"{path}: cannot be gone on from ({reason}); delete it, or give it up with --overwrite"
+        ) from error
+
+
+def check_target(into: Path) -> None:
+    """Raise CacheError where `into` is a file of another kind: not even --overwrite gives that up."""
+    if into.exists() and not is_cache(into):
+        raise CacheError(f"{into}: is there and is no featx cache; choose another --into, or delete it")
+
+
+def check_backbone(cache: Cache, backbone: Backbone) -> None:
+    """Raise CacheMismatchError, naming the difference, where the cache's features are of another backbone."""
+    if cache.backbone == backbone.hash:
+        return
+    inside, asked = cache.card, backbone.card.to_dict()
+    keys = asked.keys() - DESCRIPTIVE if inside["name"] == asked["name"] else ["name"]
+    key = next((key for key in asked if key in keys and inside.get(key, SINCE_FIRST.get(key)) != asked[key]), "sha256")
+    what = f"{key} of the backbone"
+    raise CacheMismatchError(cache.path, what=what, inside=inside.get(key), asked=asked[key], step=STEP)
+
+
+def check_makers(earlier: Cache, provenance: Provenance) -> None:
+    """Raise CacheMismatchError where rows to come would be made or stored otherwise than those that are there."""
+    inside, asked = _makers(earlier), _makers(provenance)
+    for what, value in inside.items():
+        if value != asked[what]:
+            step = f"run with {value} again, or {STEP}"
+            raise CacheMismatchError(earlier.path, what=what, inside=value, asked=asked[what], step=step)
+
+
+def _makers(of: Cache | Provenance) -> dict[str, str | None]:
+    return {"provider": of.provider, "storage": of.storage, **{name: of.versions.get(name) for name in MAKERS}}
+
+
+def keep_rows(earlier: Sequence[Earlier], images: ImageSet) -> list[Kept]:
+    """The rows that still hold, each from the first cache that has it: of the same name, and not changed since.
+
+    Whether an image changed is told by its size and time. One that cannot be reached keeps the row that it had: what is
+    extracted is not lost to a disk that is away.
+    """
+    kept, taken, unreachable = [], np.zeros(len(images), bool), 0
+    for one in earlier:
+        old, new = one.match(images)
+        old, new = old[~taken[new]], new[~taken[new]]
+        stats = one.cache.read("images/stat", old)
+        told = one.cache.read("images/fingerprint", old).any(axis=1) & (stats[:, 1] != 0)
+        same = np.zeros(len(new), bool)
+        for place, row in enumerate(new):
+            try:
+                same[place] = images.stat(int(row)) == tuple(stats[place]) and told[place]
+            except OSError:
+                same[place], unreachable = True, unreachable + 1
+        kept.append(Kept(one.cache, old[same], new[same], stats[same]))
+        taken[new[same]] = True
+    if unreachable:
+        where = ", ".join(str(one.cache.path) for one in earlier)
+        logger.warning("%d images cannot be reached now; they keep the rows that they had in %s", unreachable, where)
+    return kept
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Images whose bytes are known, and where the feature of each lies: in a cache, or in a row of this very run."""
+
+    known: Fingerprints
+    caches: tuple[Cache, ...]
+    """The one that is written first, then earlier ones."""
+    places: NDArray[np.int64]
+    """(k, 2): cache and row of every image that was known from the start."""
+    rows: NDArray[np.int64]
+    """(n,): the rows that this run computes."""
+
+    def locate(self, twins: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Cache and row (m, 2) of these places of `known`, and which of them this run computes (m,)."""
+        start = len(self.places)
+        fresh = twins >= start
+        located = np.zeros((len(twins), 2), np.int64)
+        located[fresh, 1] = self.rows[twins[fresh] - start]
+        located[~fresh] = self.places[twins[~fresh]]
+        return located, fresh
+
+
+def find_twins(earlier: Sequence[Earlier], kept: Sequence[Kept], into: Cache) -> Twins:
+    """The images that are known from the start, each with a feature that stays where it is while this run writes.
+
+    Those are the rows that the cache to be written has now, and of the other caches the usable ones that were not kept.
+    """
+    caches, rows = [into], [np.flatnonzero(into.status == DONE)]
+    for one, held in zip(earlier, kept, strict=True):
+        if one.cache.path != into.path:
+            caches.append(one.cache)
+            rows.append(np.setdiff1d(np.flatnonzero(one.usable & (one.cache.status == DONE)), held.old))
+    marks = [cache.read("images/fingerprint", chosen) for cache, chosen in zip(caches, rows, strict=True)]
+    places = [np.stack([np.full(len(chosen), place), chosen], axis=1) for place, chosen in enumerate(rows)]
+    pending = np.flatnonzero(into.status == PENDING)
+    known = Fingerprints(np.concatenate(marks), to_come=len(pending))
+    return Twins(known, tuple(caches), np.concatenate(places), pending)

@@ -1,0 +1,238 @@
+"""images -> batches -> session -> cache, each stage timed; only what is missing is computed."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from featx.backbones import Backbone
+from featx.batches import StageClock
+from featx.cache import DONE, PENDING, Cache, CacheWriter, Kept, Provenance, copy_rows, create_partial, locked, seal
+from featx.errors import failure_text
+from featx.extract.earlier import Earlier, Twins, check_makers, check_target, find_earlier, find_twins, keep_rows
+from featx.extract.recording import Recorder
+from featx.extract.streaming import FeatureBatch, stream_features
+from featx.images import ImageSet
+from featx.provenance import processor, versions
+from featx.session import FeatureSession, gpus, open_session
+from featx.settings import DEFAULT_STORAGE, DEFAULTS, Settings, Storage
+
+WRITES_AHEAD = 4
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an extraction is."""
+
+    finished: int
+    """Images done or failed by this run."""
+    total: int
+    """Images that this run has to do."""
+    failed: int
+    bound_by: str
+
+
+@dataclass(frozen=True)
+class ExtractionSummary:
+    """What an extraction did and what limited it."""
+
+    cache: str
+    backbone: str
+    provider: str
+    images: int
+    done: int
+    failed: int
+    reused: int
+    """Images whose rows were there already, done or failed, and whose bytes did not change, whatever their name."""
+    duplicates: int
+    """Images with the bytes of another one of this run: computed once."""
+    seconds: float
+    stages: dict[str, float]
+    """Seconds of work in read, decode, infer and write, summed over threads."""
+    bound_by: str
+    """The stage that the others waited for; "nothing" where all rows were there already."""
+    failures: tuple[tuple[str, str], ...]
+    """Name and reason of every image that failed."""
+
+    @property
+    def images_per_second(self) -> float:
+        """Images that this run computed, a second."""
+        return (self.images - self.reused) / self.seconds if self.seconds else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as plain JSON values."""
+        return asdict(self) | {"images_per_second": round(self.images_per_second, 2)}
+
+
+def extract_features(
+    images: ImageSet,
+    backbone: Backbone,
+    *,
+    into: Path | str,
+    settings: Settings = DEFAULTS,
+    overwrite: bool = False,
+    retry_failed: bool = False,
+    reuse: Sequence[Path] = (),
+    storage: Storage = DEFAULT_STORAGE,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> ExtractionSummary:
+    """Summary of an extraction whose result is the complete cache `into`.
+
+    Rows that are there already, sealed or left by a killed run, or in one of the caches `reuse`, are kept where the
+    image's bytes did not change; images of equal bytes are computed once. Raises CacheMismatchError where a cache holds
+    something else and `overwrite` is not given, CacheError where it cannot be written, DeviceError and InferenceError
+    from the session. Whatever ends it, acknowledged rows stay.
+    """
+    start, into = time.perf_counter(), Path(into).resolve() if Path(into).is_symlink() else Path(into)
+    with locked(into):
+        check_target(into)
+        earlier = [] if overwrite else find_earlier(into, backbone, reuse=reuse, retry_failed=retry_failed)
+        kept = keep_rows(earlier, images)
+        if complete := _find_complete(into, earlier, kept, images, storage):
+            return _summarise(complete, images, start=start, reused=len(images))
+        session = open_session(backbone, device=settings.device, threads=settings.threads)
+        provenance = _provenance(backbone, session, settings, storage)
+        for one in earlier:
+            check_makers(one.cache, provenance)
+        cache = _prepare(into, images, kept, provenance)
+        reused = sum(len(one.new) for one in kept)
+        logger.info("%s on %s, %d rows kept of %d", backbone.name, session.provider, reused, len(images))
+        run = _Run(images, backbone, session, settings, report)
+        made = run.fill(cache, find_twins(earlier, kept, cache))
+        return _summarise(seal(into), images, start=start, reused=reused + made.recognised, run=run, made=made)
+
+
+def find_complete(
+    images: ImageSet, backbone: Backbone, into: Path, *, storage: Storage = DEFAULT_STORAGE, retry_failed: bool = False
+) -> ExtractionSummary | None:
+    """Summary of the cache that is there, where it is all that is asked for; else None. Raises as extract_features."""
+    start = time.perf_counter()
+    earlier = find_earlier(into, backbone, reuse=(), retry_failed=retry_failed)
+    complete = _find_complete(into, earlier, keep_rows(earlier, images), images, storage)
+    return (
+        _summarise(complete, images, start=start, reused=len(images))
+        if complete and complete.storage == storage
+        else None
+    )
+
+
+def _find_complete(
+    into: Path, earlier: Sequence[Earlier], kept: Sequence[Kept], images: ImageSet, storage: Storage
+) -> Cache | None:
+    """The cache that is there, where it is all that was asked for."""
+    for one, held in zip(earlier, kept, strict=True):
+        if (
+            one.cache.path == into
+            and one.cache.sealed
+            and len(held.new) == len(images)
+            and _same_set(one.cache, images)
+        ):
+            return one.cache
+    return None
+
+
+def _same_set(cache: Cache, images: ImageSet) -> bool:
+    return cache.image_set() == images.hash
+
+
+def _provenance(backbone: Backbone, session: FeatureSession, settings: Settings, storage: Storage) -> Provenance:
+    on_gpu = session.provider != "CPUExecutionProvider"
+    return Provenance(
+        card=backbone.card.to_dict(),
+        backbone=backbone.hash,
+        hashes={output.name: backbone.taking([output]).hash for output in backbone.card.taken},
+        provider=session.provider,
+        device="; ".join(gpus()) if on_gpu else processor(),
+        precision="float32",
+        batch_size=settings.batch_size,
+        storage=storage,
+        versions=versions(),
+    )
+
+
+def _prepare(into: Path, images: ImageSet, kept: Sequence[Kept], provenance: Provenance) -> Cache:
+    """The partial cache with the kept rows in it and all others pending: the one that is there, or a new one."""
+    if not kept or kept[0].source.sealed or not _same_set(partial := kept[0].source, images):
+        return create_partial(into, images, provenance, kept=kept)
+    with CacheWriter(partial) as writer:
+        writer.forget(np.setdiff1d(np.flatnonzero(partial.status != PENDING), kept[0].new))
+    copy_rows(kept[1:], partial)
+    return partial
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One extraction under way."""
+
+    images: ImageSet
+    backbone: Backbone
+    session: FeatureSession
+    settings: Settings
+    report: Callable[[Progress], None]
+    clock: StageClock = field(default_factory=StageClock)
+
+    def fill(self, cache: Cache, twins: Twins) -> Recorder:
+        """Compute every pending row of the cache; a thread of its own writes them."""
+        found = stream_features(
+            self.images,
+            self.backbone,
+            self.session,
+            rows=twins.rows,
+            settings=self.settings,
+            clock=self.clock,
+            known=twins.known,
+            storage=cache.storage,
+        )
+        finished, total = 0, len(twins.rows)
+        with CacheWriter(cache) as writer, ThreadPoolExecutor(1, thread_name_prefix="featx-write") as pool:
+            recorder, writes = Recorder(writer, twins), deque[Future[None]]()
+            for batch in found:
+                writes.append(pool.submit(self._write, recorder, batch))
+                self._await(writes, WRITES_AHEAD)
+                finished += len(batch.rows)
+                self.report(Progress(finished, total, len(recorder.reasons), self.clock.bound_by))
+            self._await(writes, 0)
+        return recorder
+
+    def _write(self, recorder: Recorder, batch: FeatureBatch) -> None:
+        with self.clock.time("write"):
+            recorder.write(batch)
+
+    def _await(self, writes: deque[Future[None]], most: int) -> None:
+        """Let at most so many writes be outstanding, and meet their errors."""
+        with self.clock.time("await disk"):
+            while len(writes) > most:
+                writes.popleft().result()
+
+
+def _summarise(
+    cache: Cache, images: ImageSet, *, start: float, reused: int, run: _Run | None = None, made: Recorder | None = None
+) -> ExtractionSummary:
+    status = cache.status
+    failed = np.flatnonzero(status != DONE)
+    reasons = made.reasons if made else {}
+    clock = run.clock if run else StageClock()
+    return ExtractionSummary(
+        cache=str(cache.path),
+        backbone=cache.card["name"],
+        provider=cache.provider,
+        images=len(images),
+        done=len(images) - len(failed),
+        failed=len(failed),
+        reused=reused,
+        duplicates=made.duplicates if made else 0,
+        seconds=round(time.perf_counter() - start, 3),
+        stages=clock.stages,
+        bound_by=clock.bound_by if reused < len(images) else "nothing",
+        failures=tuple(
+            (images.name(row), reasons[row][1] if row in reasons else failure_text(int(status[row])))
+            for row in failed.tolist()
+        ),
+    )
