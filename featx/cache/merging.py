@@ -211,8 +211,12 @@ def _copy(caches: Sequence[Cache], into: Cache) -> None:
     with CacheWriter(into) as writer:
         for cache in caches:
             for rows in cache.blocks():
-                stored = cache.stored(rows)
-                if not matching(stored).all():
-                    raise CacheError(f"{cache.path}: {next(row_problems(cache, rows))}; {AGAIN}")
-                writer.put(np.arange(start + rows.start, start + rows.stop), stored)
+                writer.put(np.arange(start + rows.start, start + rows.stop), _checked(cache, rows))
             start += cache.images
+
+
+def _checked(cache: Cache, rows: slice) -> dict[str, NDArray[Any]]:
+    stored = cache.stored(rows)
+    if not matching(stored).all():
+        raise CacheError(f"{cache.path}: {next(row_problems(cache, rows))}; {AGAIN}")
+    return stored
