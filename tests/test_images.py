@@ -6,34 +6,16 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from featx.errors import ImageSetError
 from featx.images import ImageSet, fingerprint, list_images
 from featx.images.folder import SUFFIXES
+from tests.image_sets import labels, names, texts
 
 Write = Callable[..., Path]
-
-
-def names(images: ImageSet) -> list[str]:
-    """Every name, in the order of the set."""
-    return [images.name(row) for row in range(len(images))]
-
-
-def labels(images: ImageSet) -> list[int]:
-    """Every label; fails where there are none."""
-    assert images.labels is not None
-    return [int(label) for label in images.labels]
-
-
-def texts(column: NDArray[np.bytes_] | None) -> list[str]:
-    """A column of bytes as text; fails where it was not given."""
-    assert column is not None
-    return [bytes(value).decode() for value in column]
 
 
 @pytest.fixture
@@ -151,7 +133,7 @@ def test_images_in_the_root_and_in_sub_folders_are_refused(fill: Write) -> None:
 
 
 def test_an_empty_folder_is_refused(fill: Write) -> None:
-    with pytest.raises(ImageSetError, match=r"images: no images in this folder, but nothing; images end in .*\.png"):
+    with pytest.raises(ImageSetError, match=r"images: no images in it, but nothing; images end in .*\.png"):
         list_images(fill())
 
 
@@ -161,7 +143,7 @@ def test_a_folder_without_images_names_what_is_there_instead(fill: Write) -> Non
 
 
 def test_a_missing_folder_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(ImageSetError, match=r"nowhere: no such folder or manifest; check the path"):
+    with pytest.raises(ImageSetError, match=r"nowhere: no such file or folder; check the path"):
         list_images(tmp_path / "nowhere")
 
 
@@ -196,12 +178,16 @@ def test_a_pipe_is_an_error_and_is_not_waited_for(fill: Write) -> None:
 
 
 def test_a_root_with_a_folder_is_refused(fill: Write) -> None:
-    with pytest.raises(ImageSetError, match=r"--root .* goes with a manifest, but .*images is a folder; leave it out"):
+    with pytest.raises(
+        ImageSetError, match=r"--root elsewhere goes with a manifest, but .*images is none; leave it out"
+    ):
         list_images(fill("a.png"), root="elsewhere")
 
 
 def test_a_file_of_another_kind_is_refused(manifest: Write) -> None:
-    with pytest.raises(ImageSetError, match=r"list\.txt: neither a folder nor a \.csv manifest"):
+    with pytest.raises(
+        ImageSetError, match=r"list\.txt: none of what holds images; name a folder of images, a manifest"
+    ):
         list_images(manifest("path\na.png\n", "list.txt"))
 
 

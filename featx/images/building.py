@@ -12,6 +12,8 @@ from featx.errors import ImageSetError
 
 SPLIT_ALIASES = {"val": "validation", "valid": "validation"}
 MANIFEST_COLUMNS = ("path", "label", "split", "group", "weight")
+LONGEST_TEXT = 4096
+"""Bytes of a name, a label or a group: a column is as wide as its longest text, and Linux has no longer paths."""
 
 
 class ColumnsBuilder:
@@ -29,6 +31,8 @@ class ColumnsBuilder:
 
     def add(self, chunk: Mapping[str, Sequence[str]]) -> None:
         """Add the rows of this chunk behind those that are there."""
+        for column in ("path", "label", "group"):
+            self._check_lengths(column, chunk.get(column, ()))
         made: dict[str, NDArray[np.generic]] = {"path": as_texts(self._check_names(chunk["path"]))}
         if "label" in chunk:
             made["label"] = self._number_labels(chunk["label"])
@@ -74,6 +78,11 @@ class ColumnsBuilder:
 
     def _error(self, offset: int, what: str) -> ImageSetError:
         return ImageSetError(f"{self._where}: image {self._rows + offset + 1}: {what}")
+
+    def _check_lengths(self, column: str, values: Sequence[str]) -> None:
+        longest = max(values, key=len, default="")
+        if len(longest) > LONGEST_TEXT // 4 and len(longest.encode()) > LONGEST_TEXT:
+            raise self._error(values.index(longest), f"a {column} of more than {LONGEST_TEXT} bytes; shorten it")
 
     def _check_names(self, values: Sequence[str]) -> list[str]:
         names = [value if _is_plain(value) else str(PurePosixPath(value)) for value in values]

@@ -1,6 +1,7 @@
 """Files, wherever they lie: listed, opened, read whole or in part."""
 
 import errno
+import glob
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -28,11 +29,14 @@ class Files(Protocol):
     def walk(self, root: str) -> Iterator[str]:
         """Paths of all files below the root, relative to it, in any order. Raises ImageSetError."""
 
+    def glob(self, pattern: str) -> list[str]:
+        """Paths of what matches the pattern, in any order."""
+
     def stat(self, path: str) -> tuple[int, int]:
         """Size in bytes and a number that changes with the file, as ImageSource.stat tells it."""
 
-    def open(self, path: str) -> BinaryIO:
-        """The file, opened for reading anywhere in it."""
+    def open(self, path: str, *, seek: bool = True) -> BinaryIO:
+        """The file, opened for reading: anywhere in it, or only from its start to its end."""
 
     def read(self, path: str) -> bytes:
         """All bytes of the file."""
@@ -65,6 +69,10 @@ class LocalFiles:
         """Paths of all files below the root; links are followed, and refused where they lead back."""
         return _walk(Path(root), "", frozenset())
 
+    def glob(self, pattern: str) -> list[str]:
+        """Paths of what matches the pattern, in which ** stands for folders below each other."""
+        return glob.glob(pattern, recursive=True)
+
     def stat(self, path: str) -> tuple[int, int]:
         """Size and time of change. What is no regular file raises OSError: reading a pipe would wait for ever."""
         status = os.stat(path)
@@ -72,8 +80,8 @@ class LocalFiles:
             raise OSError(errno.EINVAL, "not a regular file")
         return status.st_size, status.st_mtime_ns
 
-    def open(self, path: str) -> BinaryIO:
-        """The file, opened for reading."""
+    def open(self, path: str, *, seek: bool = True) -> BinaryIO:
+        """The file, opened for reading anywhere in it."""
         return Path(path).open("rb")
 
     def read(self, path: str) -> bytes:
@@ -100,15 +108,32 @@ class FileSource:
 
     def stat(self, row: int, name: str) -> tuple[int, int]:
         """Size and time of change of the image's file."""
-        return self.files.stat(f"{self.root}/{name}")
+        return self.files.stat(join(self.root, name))
 
     def read(self, row: int, name: str) -> Stored:
         """The bytes of the image's file."""
-        return self.files.read(f"{self.root}/{name}")
+        return self.files.read(join(self.root, name))
 
     def part(self, rows: slice) -> "FileSource":
         """Itself: names tell all there is to know."""
         return self
+
+
+def join(root: str, name: str) -> str:
+    """Path of what has this name below the root."""
+    return f"{root}{name}" if root.endswith("/") else f"{root}/{name}"
+
+
+def parent(path: str) -> str:
+    """The folder of the path with its slash, or nothing where the path has no folder."""
+    return path[: path.rfind("/") + 1]
+
+
+def is_inside(name: str) -> bool:
+    """Whether the name stays below its root. Raises ImageSetError where it is not UTF-8."""
+    if not name.isprintable() and not _is_utf8(name):
+        raise ImageSetError(f"the name {name!r} is not UTF-8; rename the file")
+    return not name.startswith("/") and ".." not in name.split("/")
 
 
 def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import logging
+from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from typing import TextIO
@@ -20,7 +21,7 @@ def read_csv_manifest(files: Files, path: str, source: FileSource) -> ImageSet:
     """The images that a CSV file lists, in its order. Raises ImageSetError naming the line and the next step."""
     builder = ColumnsBuilder(path)
     try:
-        with io.TextIOWrapper(files.open(path), encoding="utf-8-sig", newline="") as file:
+        with io.TextIOWrapper(files.open(path, seek=False), encoding="utf-8-sig", newline="") as file:
             for chunk in _read_chunks(path, file):
                 builder.add(chunk)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -30,7 +31,10 @@ def read_csv_manifest(files: Files, path: str, source: FileSource) -> ImageSet:
 
 def _read_chunks(path: str, file: TextIO) -> Iterator[dict[str, list[str]]]:
     lines = csv.reader(file, strict=True)
-    header = check_header(path, next(lines, []))
+    header = [column.strip() for column in next(lines, [])]
+    check_columns(path, header)
+    if "path" not in header:
+        raise ImageSetError(f"{path}: no column 'path' among {header[:20]}; the first line names the columns")
     known = {column: index for index, column in enumerate(header) if column in MANIFEST_COLUMNS}
     rows = _check_lines(path, lines, len(header))
     empty = True
@@ -41,17 +45,13 @@ def _read_chunks(path: str, file: TextIO) -> Iterator[dict[str, list[str]]]:
         raise ImageSetError(f"{path}: lists no images; add one line an image")
 
 
-def check_header(path: str, columns: list[str]) -> list[str]:
-    """The names of the columns, without blanks around them. Raises ImageSetError; warns of what looks misspelt."""
-    header = [column.strip() for column in columns]
-    for column in header:
+def check_columns(path: str, columns: list[str]) -> None:
+    """Raises ImageSetError where a column stands twice; warns of what looks misspelt."""
+    for column in columns:
         if column not in MANIFEST_COLUMNS and (hint := did_you_mean(column, MANIFEST_COLUMNS)):
             logger.warning("%s: column %r is not used%s", path, column, hint)
-    if "path" not in header:
-        raise ImageSetError(f"{path}: no column 'path' among {header}; the first line names the columns")
-    if twice := {column for column in header if header.count(column) > 1}:
-        raise ImageSetError(f"{path}: column {min(twice)!r} stands twice in the first line; remove one")
-    return header
+    if twice := [column for column, count in Counter(columns).items() if count > 1]:
+        raise ImageSetError(f"{path}: column {min(twice)!r} stands twice; remove one")
 
 
 def _check_lines(path: str, lines: Iterator[list[str]], columns: int) -> Iterator[list[str]]:
