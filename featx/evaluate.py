@@ -64,9 +64,7 @@ def evaluate_head(
     weights = None if table.weights is None else table.weights[rows].astype(np.float64)
     if weights is not None and not weights.sum() > 0:
         raise TableError("the weights of the evaluated images are all 0; give some of them a weight")
-    return _measure(
-        head.classes, head.predict_probabilities(table.features[rows]), truth=truth, weights=weights, seed=seed
-    )
+    return _measure(head.classes, head.predict_probabilities(table.take(rows)), truth=truth, weights=weights, seed=seed)
 
 
 def _positions(head: Head, table: FeatureTable, rows: NDArray[np.int64]) -> NDArray[np.int64]:

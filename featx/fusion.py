@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache import FailedImage, FeatureTable, list_outputs, read_features
+from featx.cache import FailedImage, FeatureTable, as_choice, list_outputs, read_features
+from featx.columns import take
 from featx.errors import TableError, did_you_mean
 from featx.provenance import hash_settings
 
@@ -24,10 +24,13 @@ def fuse_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
     return reduce(_fuse, tables)
 
 
-def read_outputs(caches: Sequence[Path], outputs: Sequence[str]) -> list[FeatureTable]:
+def read_outputs(
+    caches: Sequence[Path], outputs: Sequence[str], *, split: str | None = None, labels: Sequence[str] = ()
+) -> list[FeatureTable]:
     """The tables of these caches, each with those of the outputs that it holds; with its feature where none is named.
 
-    Raises CacheError as read_features does, TableError where an output is in no cache, or a cache has none of them.
+    `split` and `labels` keep images as read_features does. Raises CacheError as that does, TableError where an output
+    is in no cache, or a cache has none of them.
     """
     for what, given in (("cache", list(map(str, caches))), ("output", list(outputs))):
         if twice := [one for place, one in enumerate(given) if one in given[:place]]:
@@ -44,7 +47,7 @@ def read_outputs(caches: Sequence[Path], outputs: Sequence[str]) -> list[Feature
             raise TableError(
                 f"{path}: holds none of the outputs asked for, but {', '.join(held)}; name one of these too"
             )
-        tables.append(read_features(path, outputs=chosen))
+        tables.append(read_features(path, outputs=chosen, split=split, labels=labels))
     return tables
 
 
@@ -56,11 +59,10 @@ def _fuse(left: FeatureTable, right: FeatureTable) -> FeatureTable:
     twin = order[np.searchsorted(right.names, left.names[kept], sorter=order)]
     _check_labels(left, kept, right, twin)
     _check_columns(left, kept, right, twin)
-    width = left.features.shape[1]
     return replace(
         select_rows(left, kept),
-        features=np.hstack([left.features[kept], right.features[twin]]),
-        sources=(*left.sources, *(replace(s, start=s.start + width, stop=s.stop + width) for s in right.sources)),
+        parts=(*(part.select(kept) for part in left.parts), *(part.select(twin) for part in right.parts)),
+        sources=(*left.sources, *(replace(s, start=s.start + left.dim, stop=s.stop + left.dim) for s in right.sources)),
         failed={**left.failed, **_fallen(left, right, np.flatnonzero(fallen))},
         digest=hash_settings({"fused": [left.digest, right.digest]}),
     )
@@ -124,25 +126,14 @@ def label_of(table: FeatureTable) -> str:
 
 def select_rows(table: FeatureTable, rows: NDArray[np.int64]) -> FeatureTable:
     """The table of these rows alone, in this order."""
+    choice = as_choice(rows)
     return replace(
         table,
-        features=table.features[rows],
-        names=table.names[rows],
-        labels=table.labels[rows],
-        positions=table.positions[rows],
-        splits=_take(table.splits, rows),
-        groups=_take(table.groups, rows),
-        weights=_take(table.weights, rows),
+        parts=tuple(part.select(rows) for part in table.parts),
+        names=table.names[choice],
+        labels=table.labels[choice],
+        positions=table.positions[choice],
+        splits=take(table.splits, choice),
+        groups=take(table.groups, choice),
+        weights=take(table.weights, choice),
     )
-
-
-def _take(values: NDArray[Any] | None, rows: NDArray[np.int64]) -> NDArray[Any] | None:
-    return None if values is None else values[rows]
-
-
-def select_split(table: FeatureTable, split: str) -> FeatureTable:
-    """The table of the images of this split. Raises TableError where the image set has no splits, or not this one."""
-    rows = np.flatnonzero(table.splits == split.encode()) if table.splits is not None else np.empty(0, np.int64)
-    if not len(rows):
-        raise TableError(f"{label_of(table)} has no images of split {split!r}; give the manifest a column 'split'")
-    return select_rows(table, rows)

@@ -1,8 +1,10 @@
 """A head and images (or caches of them) in; a label and its probability for every image, or why there is none, out."""
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ from featx.heads import Head
 from featx.images import ImageSet
 from featx.session import open_session
 from featx.settings import DEFAULTS, Settings
+
+ROWS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,19 @@ def predict_tables(head: Head, tables: Sequence[FeatureTable]) -> Iterator[Predi
     """A prediction for every image of the caches, in the order of the first. Raises HeadError, TableError."""
     table = fuse_tables(tables)
     head.check(table.sources)
-    names = [table.name(row) for row in range(len(table))]
-    made = dict(zip(table.positions, _predict(head, table.features, names, [None] * len(names)), strict=True))
-    for position in sorted([*made, *table.failed]):
-        yield made.get(position) or _failed(table.failed[position])
+    lost = ((position, _failed(image)) for position, image in sorted(table.failed.items()))
+    for _, prediction in heapq.merge(_predict_table(head, table), lost, key=itemgetter(0)):
+        yield prediction
+
+
+def _predict_table(head: Head, table: FeatureTable) -> Iterator[tuple[int, Prediction]]:
+    """Position and prediction of every row, in the order of the positions, some rows at a time."""
+    order = np.argsort(table.positions, kind="stable")
+    for start in range(0, len(order), ROWS_AT_ONCE):
+        rows = order[start : start + ROWS_AT_ONCE]
+        names = [table.name(int(row)) for row in rows]
+        made = _predict(head, table.take(rows), names, [None] * len(rows))
+        yield from zip(table.positions[rows].tolist(), made, strict=True)
 
 
 def _failed(image: FailedImage) -> Prediction:
@@ -88,14 +101,19 @@ def _find_backbone(head: Head, sources: Sequence[Source], models: Path | None) -
     return backbone.taking(outputs)
 
 
-def read_tables(head: Head, caches: Sequence[Path]) -> list[FeatureTable]:
-    """The tables of these caches, each with the outputs that the head reads; with its feature where it reads none."""
+def read_tables(
+    head: Head, caches: Sequence[Path], *, split: str | None = None, labels: Sequence[str] = ()
+) -> list[FeatureTable]:
+    """The tables of these caches, each with the outputs that the head reads; with its feature where it reads none.
+
+    `split` and `labels` keep images as read_features does. Raises CacheError as that does.
+    """
     wanted = {(source.output, source.backbone): None for source in head.sources}
     tables = []
     for path in caches:
         there = list_outputs(path)
         chosen = [output for output, digest in wanted if there.get(output) == digest]
-        tables.append(read_features(path, outputs=chosen))
+        tables.append(read_features(path, outputs=chosen, split=split, labels=labels))
     return tables
 
 

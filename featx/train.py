@@ -62,7 +62,8 @@ def train_head(table: FeatureTable, name: str, *, seed: int = 0, jobs: int | Non
 
 
 def _sample(table: FeatureTable, rows: Rows) -> Sample:
-    sample = Sample(table.features, table.labels, table.weights).take(rows)
+    weights = None if table.weights is None else table.weights[rows]
+    sample = Sample(table.take(rows), table.labels[rows], weights)
     if not np.isfinite(sample.features).all():
         bad = rows[~np.isfinite(sample.features).all(axis=1)][0]
         raise TableError(f"the features of {table.name(int(bad))} are NaN or infinite; run `featx cache verify`")

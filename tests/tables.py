@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache import FeatureTable, Source
+from featx.cache import FeatureTable, Part, Source
 
 
 def make_source(name: str = "made-up", dim: int = 6, start: int = 0) -> Source:
@@ -25,7 +25,7 @@ def make_table(
     names = np.array([f"image{row:05}.png".encode() for row in range(len(labels))])
     classes = tuple(f"class{index}" for index in range(len(counts)))
     return FeatureTable(
-        features,
+        (Part(features),),
         names,
         classes,
         labels,

@@ -10,6 +10,7 @@ from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
+from featx.cache import Part
 from featx.errors import HeadError, TableError
 from featx.evaluate import bootstrap_accuracy, evaluate_head
 from featx.heads import Head
@@ -77,7 +78,7 @@ def test_features_that_are_not_finite_are_refused() -> None:
     features = table.features.copy()
     features[7, 1] = np.nan
     with pytest.raises(HeadError, match="row 7 of the features is NaN or infinite"):
-        evaluate_head(fitted_head(), replace(table, features=features))
+        evaluate_head(fitted_head(), replace(table, parts=(Part(features),)))
 
 
 def test_labels_are_matched_by_class_name() -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from featx.cache import FailedImage, FeatureTable
 from featx.errors import TableError
-from featx.fusion import fuse_tables, select_rows, select_split
+from featx.fusion import fuse_tables, select_rows
 
-from .tables import make_table, with_columns
+from .tables import make_table
 
 
 def shuffled(table: FeatureTable, seed: int = 1) -> FeatureTable:
@@ -109,8 +109,18 @@ def decided(table: FeatureTable, column: str) -> FeatureTable:
     return replace(table, **changes)
 
 
-def test_a_split_selects_its_rows_and_an_absent_one_is_an_error() -> None:
-    table = with_columns(make_table(), splits=np.array([b"train", b"test"] * 40))
-    assert len(select_split(table, "test")) == 40
-    with pytest.raises(TableError, match="no images of split 'validation'"):
-        select_split(table, "validation")
+def test_a_fused_table_copies_no_feature_before_it_is_asked_for_one() -> None:
+    left, right = make_table(), make_table(dim=4, name="other")
+    fused = fuse_tables([left, shuffled(right)])
+    assert all(part.values is table.parts[0].values for part, table in zip(fused.parts, (left, right), strict=True))
+    assert np.array_equal(fused.take(np.array([5, 3])), np.hstack([left.features, right.features])[[5, 3]])
+
+
+def test_rows_of_rows_are_those_of_the_first_table() -> None:
+    table = make_table()
+    chosen = select_rows(select_rows(table, np.arange(10, 50)), np.array([3, 1, 7]))
+    assert np.array_equal(chosen.features, table.features[[13, 11, 17]])
+    assert np.array_equal(select_rows(shuffled(table), np.array([4, 4])).features, shuffled(table).features[[4, 4]])
+    following = select_rows(select_rows(table, np.arange(10, 50)), np.arange(5, 9))
+    assert np.shares_memory(following.features, table.features)
+    assert np.array_equal(following.features, table.features[15:19])

@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import FunctionTransformer
 
+from featx.cache import Part
 from featx.errors import HeadError, TableError
 from featx.fusion import fuse_tables
 from featx.heads import HEADS, Head, build_head, check_target, find_recipe, load_head, save_head
@@ -47,7 +48,7 @@ def test_test_rows_change_neither_the_head_nor_its_parameters(name: str) -> None
     head, _ = train_head(table, name, jobs=1)
     features = table.features.copy()
     features[split_table(table).test] = 1e3
-    other, _ = train_head(replace(table, features=features), name, jobs=1)
+    other, _ = train_head(replace(table, parts=(Part(features),)), name, jobs=1)
     assert head.params == other.params
     assert np.array_equal(head.predict_probabilities(table.features), other.predict_probabilities(table.features))
 
@@ -110,13 +111,13 @@ def test_features_that_are_not_finite_are_refused_and_the_image_named() -> None:
     bad = int(split_table(table).train[3])
     features[bad, 2] = np.inf
     with pytest.raises(TableError, match=table.name(bad)):
-        train_head(replace(table, features=features), "logreg", jobs=1)
+        train_head(replace(table, parts=(Part(features),)), "logreg", jobs=1)
 
 
 def test_a_constant_column_does_no_harm() -> None:
     table = make_table(apart=6.0)
     features = np.hstack([table.features, np.full((80, 1), 7, np.float32)])
-    assert train_head(replace(table, features=features), "logreg", jobs=1)[1].metrics.accuracy > 0.9
+    assert train_head(replace(table, parts=(Part(features),)), "logreg", jobs=1)[1].metrics.accuracy > 0.9
 
 
 def test_more_columns_than_rows_do_no_harm() -> None:

@@ -1,19 +1,13 @@
 """The feature file, the contract between extracting and learning; format 1 is written down in docs/cache.md."""
 
 from featx.cache.creating import Provenance, create_partial
+from featx.cache.describing import CacheInfo, describe_cache
 from featx.cache.file import DONE, MAKERS, PENDING, Cache, Storage, feature_path, new_path, partial_path
 from featx.cache.locking import locked
 from featx.cache.merging import merge_caches
 from featx.cache.opening import is_cache, open_cache
-from featx.cache.reading import (
-    FailedImage,
-    FeatureTable,
-    Source,
-    describe_cache,
-    label_sources,
-    list_outputs,
-    read_features,
-)
+from featx.cache.reading import list_outputs, read_features
+from featx.cache.table import FailedImage, FeatureTable, Part, Source, as_choice, label_sources
 from featx.cache.verifying import verify_cache
 from featx.cache.writing import CacheWriter, Kept, Rows, copy_rows, seal, storable
 
@@ -22,14 +16,17 @@ __all__ = [
     "MAKERS",
     "PENDING",
     "Cache",
+    "CacheInfo",
     "CacheWriter",
     "FailedImage",
     "FeatureTable",
     "Kept",
+    "Part",
     "Provenance",
     "Rows",
     "Source",
     "Storage",
+    "as_choice",
     "copy_rows",
     "create_partial",
     "describe_cache",

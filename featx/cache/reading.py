@@ -1,7 +1,6 @@
-"""The feature file read: verified row by row, summed up, and handed to the heads as a table."""
+"""A complete feature file read as a table: mapped, its rows chosen, nothing copied that is not asked for."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,77 +9,14 @@ from numpy.typing import NDArray
 
 from featx.cache.file import DONE, PENDING, Cache, feature_path
 from featx.cache.opening import open_cache
+from featx.cache.table import FailedImage, FeatureTable, Part, RowChoice, Source, as_choice
 from featx.cache.verifying import OTHER_SET
+from featx.columns import NO_LABEL
 from featx.errors import CacheError, did_you_mean, failure_text
 from featx.provenance import hash_columns, hash_settings
 
-MADE = ("format_version", "backbone", "image_set", "provider", "device", "precision", "batch_size", "started", "sealed")
-"""The attributes that say how a cache was made."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where some columns of a table come from."""
-
-    backbone: str
-    """sha256 of the card's identity."""
-    provider: str
-    card: Mapping[str, Any]
-    start: int
-    stop: int
-
-    @property
-    def name(self) -> str:
-        """The backbone's name."""
-        return str(self.card["name"])
-
-    @property
-    def output(self) -> str:
-        """Name of the output."""
-        return str(self.card["feature"])
-
-
-def label_sources(sources: Sequence[Source]) -> tuple[str, ...]:
-    """What to call these sources: by their backbone, and by the output too where one backbone gives several."""
-    names = [source.name for source in sources]
-    return tuple(f"{one.name}:{one.output}" if names.count(one.name) > 1 else one.name for one in sources)
-
-
-@dataclass(frozen=True)
-class FailedImage:
-    """An image that has no feature."""
-
-    name: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class FeatureTable:
-    """Features of images, one row each, with what is known of the images."""
-
-    features: NDArray[np.float32]
-    """(n, d); a memory map where no row had to be left out."""
-    names: NDArray[np.bytes_]
-    classes: tuple[str, ...]
-    labels: NDArray[np.int32]
-    """(n,): positions in `classes`; -1 where an image has no label."""
-    splits: NDArray[np.bytes_] | None
-    groups: NDArray[np.bytes_] | None
-    weights: NDArray[np.float32] | None
-    sources: tuple[Source, ...]
-    positions: NDArray[np.int64]
-    """(n,): where each row's image stands in the image set."""
-    failed: Mapping[int, FailedImage]
-    """By position, the images that have no feature and so no row here."""
-    digest: str
-    """sha256 over the backbone, the image set and the checksums of all rows: what the table was read from."""
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def name(self, row: int) -> str:
-        """Name of the image in this row."""
-        return bytes(self.names[row]).decode()
+NAMES_TOLD = 10
+"""How many names an error lists of what there is."""
 
 
 def list_outputs(path: Path | str) -> dict[str, str]:
@@ -88,44 +24,89 @@ def list_outputs(path: Path | str) -> dict[str, str]:
     return dict(open_cache(Path(path)).hashes)
 
 
-def read_features(path: Path | str, *, outputs: Sequence[str] = ()) -> FeatureTable:
+def read_features(
+    path: Path | str, *, outputs: Sequence[str] = (), split: str | None = None, labels: Sequence[str] = ()
+) -> FeatureTable:
     """The table of a complete cache: its images that have a feature, in the image set's order.
 
-    The columns are those of these outputs, side by side; of the feature alone where none is named. Raises CacheError
-    where the cache is missing, damaged, not complete, or lacks an output.
+    The columns are those of these outputs, side by side; of the feature alone where none is named. `split` keeps the
+    images of this split, `labels` those of these classes, which are then the table's only ones. Features are mapped,
+    and none is copied here. Raises CacheError where the cache is missing, damaged, not complete, or lacks the output,
+    split or class.
     """
-    cache = open_cache(Path(path))
-    if not cache.sealed or np.any(cache.status == PENDING):
-        raise CacheError(f"{path}: the extraction was not completed; run the same `featx extract` again")
-    if cache.image_set() != cache.attributes["image_set"]:
-        raise CacheError(f"{path}: {OTHER_SET}; run the same `featx extract` again, which mends it")
-    kept = np.flatnonzero(cache.status == DONE)
-    whole = len(kept) == len(cache.status)
-
-    chosen = _choose(cache, outputs)
-    parts = [cache[feature_path(name)] if whole else cache[feature_path(name)][kept] for name in chosen]
-    labels, splits, groups, weights = (_column(cache, name, kept) for name in ("label", "split", "group", "weight"))
+    cache = open_complete(Path(path))
+    chosen = choose_outputs(cache, outputs)
+    meant = choose_rows(cache, split=split, labels=labels)
+    status = cache.read("status")
+    rows = _as_choice((status == DONE) & meant)
+    positions = np.arange(cache.images)[rows]
+    classes, of_images = _labels(cache, rows, labels)
     return FeatureTable(
-        parts[0] if len(parts) == 1 else np.hstack(parts),
-        np.asarray(cache["images/name"][kept]),
-        cache.classes,
-        np.full(len(kept), -1, np.int32) if labels is None else labels,
-        splits,
-        groups,
-        weights,
+        tuple(Part(cache[feature_path(name)], rows) for name in chosen),
+        cache["images/name"][rows],
+        classes,
+        of_images,
+        _column(cache, "split", rows),
+        _column(cache, "group", rows),
+        _column(cache, "weight", rows),
         tuple(_sources(cache, chosen)),
-        kept,
-        _failed_images(cache),
-        _digest(cache, chosen),
+        positions,
+        _failed_images(cache, np.flatnonzero((status != DONE) & meant), status),
+        _digest(cache, chosen, split=split, labels=labels),
     )
 
 
-def _choose(cache: Cache, outputs: Sequence[str]) -> list[str]:
+def open_complete(path: Path) -> Cache:
+    """The cache, once nothing is pending in it and its images are those that were written. Raises CacheError."""
+    cache = open_cache(path)
+    if not cache.sealed or np.any(cache.read("status") == PENDING):
+        raise CacheError(f"{path}: the extraction was not completed; run the same `featx extract` again")
+    if cache.image_set() != cache.attributes["image_set"]:
+        raise CacheError(f"{path}: {OTHER_SET}; run the same `featx extract` again, which mends it")
+    return cache
+
+
+def choose_outputs(cache: Cache, outputs: Sequence[str]) -> list[str]:
+    """These outputs, each once; the feature where none is named. Raises CacheError where the cache lacks one."""
     for name in outputs:
         if name not in cache.outputs:
-            near = did_you_mean(name, cache.outputs)
-            raise CacheError(f"{cache.path}: no output {name!r}{near}; it holds {', '.join(cache.outputs)}")
+            raise _unknown(cache, "output", name, list(cache.outputs))
     return list(dict.fromkeys(outputs)) or [next(iter(cache.outputs))]
+
+
+def choose_rows(cache: Cache, *, split: str | None, labels: Sequence[str]) -> NDArray[np.bool_]:
+    """(N,): the images of this split and these classes; all where nothing is named. Raises CacheError."""
+    meant = np.ones(cache.images, bool)
+    if split is not None:
+        splits = cache.read("images/split") if "images/split" in cache.fields else np.array([b""])
+        meant &= splits == split.encode()
+        if not meant.any():
+            raise _unknown(cache, "split", split, sorted(name.decode() for name in np.unique(splits).tolist() if name))
+    if labels:
+        meant &= _labels(cache, slice(None), labels)[1] != NO_LABEL
+    return meant
+
+
+def _labels(cache: Cache, rows: RowChoice, chosen: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """The classes, only the chosen ones where any are, and the labels of these rows as positions in them."""
+    for name in chosen:
+        if name not in cache.classes:
+            raise _unknown(cache, "class", name, cache.classes)
+    labels = _column(cache, "label", rows)
+    if labels is None:
+        return (), np.full(cache.images, NO_LABEL, np.int32)[rows]
+    if not chosen:
+        return cache.classes, labels
+    classes = tuple(name for name in cache.classes if name in chosen)
+    place = {name: index for index, name in enumerate(classes)}
+    renumbered = np.array([*(place.get(name, NO_LABEL) for name in cache.classes), NO_LABEL], np.int32)
+    return classes, renumbered[labels]
+
+
+def _unknown(cache: Cache, what: str, name: str, known: Sequence[str]) -> CacheError:
+    more = f" and {len(known) - NAMES_TOLD} more" if len(known) > NAMES_TOLD else ""
+    there = f"it holds {', '.join(known[:NAMES_TOLD])}{more}" if known else f"it holds no {what} at all"
+    return CacheError(f"{cache.path}: no {what} {name!r}{did_you_mean(name, known)}; {there}")
 
 
 def _sources(cache: Cache, outputs: Sequence[str]) -> Iterator[Source]:
@@ -140,59 +121,27 @@ def _sources(cache: Cache, outputs: Sequence[str]) -> Iterator[Source]:
         start = stop
 
 
-def _digest(cache: Cache, outputs: Sequence[str]) -> str:
-    made = {"backbone": cache.backbone, "image_set": cache.attributes["image_set"]}
+def _digest(cache: Cache, outputs: Sequence[str], *, split: str | None, labels: Sequence[str]) -> str:
+    made: dict[str, Any] = {"backbone": cache.backbone, "image_set": cache.attributes["image_set"]}
     if outputs != [next(iter(cache.outputs))] or len(cache.outputs) > 1:
         made["outputs"] = [cache.hashes[name] for name in outputs]
-    return hash_settings(made | {"rows": hash_columns([cache["checksums"]])})
+    made |= {"split": split} if split else {}
+    made |= {"labels": sorted(set(labels))} if labels else {}
+    return hash_settings(made | {"rows": hash_columns([cache.column("checksums")])})
 
 
-@dataclass(frozen=True)
-class CacheInfo:
-    """What is in a cache and how it was made."""
-
-    cache: str
-    rows: int
-    done: int
-    failed: int
-    pending: int
-    sealed: bool
-    outputs: dict[str, int]
-    """Name and dimension of every output."""
-    classes: dict[str, int]
-    """Images of every class."""
-    failures: dict[str, int]
-    """Images for every reason."""
-    card: dict[str, Any]
-    provenance: dict[str, Any]
+def _as_choice(meant: NDArray[np.bool_]) -> RowChoice:
+    return slice(0, len(meant)) if meant.all() else as_choice(np.flatnonzero(meant))
 
 
-def describe_cache(path: Path | str) -> CacheInfo:
-    """What is in the cache, complete or partial. Raises CacheError where it cannot be opened."""
-    cache = open_cache(Path(path))
-    status, labels = cache.status, cache.get("images/label")
-    codes, counts = np.unique(status[status > DONE], return_counts=True)
-    return CacheInfo(
-        cache=str(path),
-        rows=len(status),
-        done=int(np.sum(status == DONE)),
-        failed=int(np.sum(status > DONE)),
-        pending=int(np.sum(status == PENDING)),
-        sealed=cache.sealed,
-        outputs=dict(cache.outputs),
-        classes={name: int(np.sum(labels == index)) for index, name in enumerate(cache.classes)},
-        failures={failure_text(int(code)): int(count) for code, count in zip(codes, counts, strict=True)},
-        card=cache.card,
-        provenance={key: cache.attributes.get(key) for key in MADE} | {"versions": cache.versions},
-    )
-
-
-def _column(cache: Cache, name: str, rows: NDArray[np.int64]) -> NDArray[Any] | None:
+def _column(cache: Cache, name: str, rows: RowChoice) -> NDArray[Any] | None:
     values = cache.get(f"images/{name}")
-    return None if values is None else np.asarray(values[rows])
+    return None if values is None else values[rows]
 
 
-def _failed_images(cache: Cache) -> dict[int, FailedImage]:
-    names, status = cache["images/name"], cache.status
-    failed = np.flatnonzero(status != DONE)
-    return {int(row): FailedImage(bytes(names[row]).decode(), failure_text(int(status[row]))) for row in failed}
+def _failed_images(cache: Cache, rows: NDArray[np.int64], status: NDArray[np.uint8]) -> dict[int, FailedImage]:
+    names = cache.read("images/name", rows)
+    return {
+        int(row): FailedImage(bytes(name).decode(), failure_text(int(status[row])))
+        for row, name in zip(rows, names, strict=True)
+    }

@@ -3,7 +3,7 @@
 import csv
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from featx.cli.options import (
     logger,
     option,
     print_json,
+    with_chosen_rows,
     with_max_failed,
     with_models,
     with_outputs,
@@ -47,6 +48,7 @@ The same on a folder of your own, with one sub-folder a class:
 @click.option("--head", required=True, metavar="NAME", help="logreg, linear-svm, rbf-svm, pca-logreg or pca-svm.")
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="H.featx", help="The head to make.")
 @with_outputs
+@with_chosen_rows
 @option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of the split, the folds and the head.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that share the tuning.  [default: one a core]")
 @as_json
@@ -57,6 +59,8 @@ def train(
     caches: tuple[Path, ...],
     head: str,
     outputs: tuple[str, ...],
+    split: str | None,
+    labels: tuple[str, ...],
     into: Path,
     seed: int,
     jobs: int | None,
@@ -64,7 +68,8 @@ def train(
 ) -> None:
     """Tune and fit a head on CACHES, fused by image name where there are several, and measure it on held-out images.
 
-    Of a cache with several outputs its feature is taken, or those that --output names.
+    Of a cache with several outputs its feature is taken, or those that --output names. Held out are the test images of
+    the image set's own split where it has one; without it, and of the images that --split chooses, a quarter.
     """
     from featx.console import out, print_results
     from featx.fusion import fuse_tables, read_outputs
@@ -73,7 +78,8 @@ def train(
 
     find_recipe(head)
     check_target(into)
-    fitted, result = train_head(fuse_tables(read_outputs(caches, outputs)), head, seed=seed, jobs=jobs)
+    table = fuse_tables(read_outputs(caches, outputs, split=split, labels=labels))
+    fitted, result = train_head(replace(table, splits=None) if split else table, head, seed=seed, jobs=jobs)
     save_head(fitted, into)
     if json_:
         print_json(result.to_dict() | {"into": str(into)})
@@ -85,30 +91,32 @@ def train(
 @click.command()
 @click.argument("head", type=click.Path(path_type=Path))
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--split", type=click.Choice(("train", "validation", "test")), help="Only these images of the set's own split."
-)
+@with_chosen_rows
 @option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of the bootstrap.")
 @as_json
-def evaluate(*, head: Path, caches: tuple[Path, ...], split: str | None, seed: int, json_: bool) -> None:
-    """Measure the saved HEAD on all labelled images of CACHES.
+def evaluate(
+    *, head: Path, caches: tuple[Path, ...], split: str | None, labels: tuple[str, ...], seed: int, json_: bool
+) -> None:
+    """Measure the saved HEAD on all labelled images of CACHES, or on those that --split and --label choose.
 
     Images that the head was trained on flatter it: give it others.
     """
     from featx.console import out, print_metrics
     from featx.evaluate import evaluate_head
-    from featx.fusion import fuse_tables, select_split
+    from featx.fusion import fuse_tables
     from featx.heads import load_head
     from featx.predict import read_tables
 
     fitted = load_head(head)
-    table = fuse_tables(read_tables(fitted, caches))
-    if table.digest == fitted.training.get("table") and split != "test":
+    table = fuse_tables(read_tables(fitted, caches, split=split, labels=labels))
+    whole = fuse_tables(read_tables(fitted, caches)) if split or labels else table
+    trained_on = fitted.training.get("table")
+    if trained_on == table.digest or (trained_on == whole.digest and split != "test"):
         logger.warning(
             "%s was trained on most of these images, which flatters it; `featx train` told its accuracy on the others",
             head,
         )
-    metrics = evaluate_head(fitted, select_split(table, split) if split else table, seed=seed)
+    metrics = evaluate_head(fitted, table, seed=seed)
     return print_json(asdict(metrics)) if json_ else print_metrics(metrics, to=out())
 
 

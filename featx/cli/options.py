@@ -49,6 +49,15 @@ def with_outputs(command: Command) -> Command:
     return click.option("--output", "outputs", multiple=True, metavar="TENSOR", help=help_)(command)
 
 
+def with_chosen_rows(command: Command) -> Command:
+    """The options `--split` and `--label`: which images of a cache are meant."""
+    split = click.option("--split", metavar="NAME", help="Only the images of this split of the image set.")
+    label = click.option(
+        "--label", "labels", multiple=True, metavar="NAME", help="Only this class; repeat for several."
+    )
+    return split(label(command))
+
+
 PIXELS = ("size", "resize", "crop_mode", "filter", "mean", "std", "channels")
 
 

@@ -1,0 +1,123 @@
+"""Features of images as the heads take them: a table that copies no feature until it is asked for one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+RowChoice: TypeAlias = slice | NDArray[np.int64]
+"""Rows of an array: a slice where they follow one another, so that taking them copies nothing."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where some columns of a table come from."""
+
+    backbone: str
+    """sha256 of the card's identity."""
+    provider: str
+    card: Mapping[str, Any]
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """The backbone's name."""
+        return str(self.card["name"])
+
+    @property
+    def output(self) -> str:
+        """Name of the output."""
+        return str(self.card["feature"])
+
+
+def label_sources(sources: Sequence[Source]) -> tuple[str, ...]:
+    """What to call these sources: by their backbone, and by the output too where one backbone gives several."""
+    names = [source.name for source in sources]
+    return tuple(f"{one.name}:{one.output}" if names.count(one.name) > 1 else one.name for one in sources)
+
+
+@dataclass(frozen=True)
+class FailedImage:
+    """An image that has no feature."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some columns of a table: the features of one output, and which of their rows are meant."""
+
+    values: NDArray[np.float32] | NDArray[np.float16]
+    """(N, d), as it is stored; mapped where it comes from a file."""
+    rows: RowChoice = field(default_factory=lambda: slice(None))
+
+    def choose(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where these rows of the part lie in its values."""
+        return rows + (self.rows.start or 0) if isinstance(self.rows, slice) else self.rows[rows]
+
+    def select(self, rows: NDArray[np.int64]) -> "Part":
+        """The part of these rows alone, in this order."""
+        return Part(self.values, as_choice(self.choose(rows)))
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of images, one row each, with what is known of the images."""
+
+    parts: tuple[Part, ...]
+    """The features, column by column; all have the table's rows."""
+    names: NDArray[np.bytes_]
+    classes: tuple[str, ...]
+    labels: NDArray[np.int32]
+    """(n,): positions in `classes`; -1 where an image has no label."""
+    splits: NDArray[np.bytes_] | None
+    groups: NDArray[np.bytes_] | None
+    weights: NDArray[np.float32] | None
+    sources: tuple[Source, ...]
+    positions: NDArray[np.int64]
+    """(n,): where each row's image stands in the image set."""
+    failed: Mapping[int, FailedImage]
+    """By position, the images that have no feature and so no row here."""
+    digest: str
+    """sha256 over the backbone, the image set, the checksums of all rows and which are chosen: what the table is."""
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def name(self, row: int) -> str:
+        """Name of the image in this row."""
+        return bytes(self.names[row]).decode()
+
+    @property
+    def dim(self) -> int:
+        """Number of columns."""
+        return sum(part.values.shape[1] for part in self.parts)
+
+    @cached_property
+    def features(self) -> NDArray[np.float32]:
+        """(n, d): a memory map where they lie so in one file, else a copy that is made when it is first asked for."""
+        first = self.parts[0]
+        if len(self.parts) > 1 or first.values.dtype != np.float32:
+            return self.take(np.arange(len(self)))
+        return first.values[first.rows]  # type: ignore[return-value]
+
+    def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, d): the features of these rows, copied, as float32 however they are stored: what heads compute with."""
+        taken, start = np.empty((len(rows), self.dim), np.float32), 0
+        for part in self.parts:
+            stop = start + part.values.shape[1]
+            taken[:, start:stop] = part.values[as_choice(part.choose(rows))]
+            start = stop
+        return taken
+
+
+def as_choice(rows: NDArray[np.int64]) -> RowChoice:
+    """The same rows, as a slice where they follow one another."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
+        return slice(int(rows[0]), int(rows[0]) + len(rows))
+    return rows
