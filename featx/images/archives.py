@@ -96,7 +96,7 @@ def _read_index(tar: Container) -> TarIndex:
 def _join_ignored(shards: Shards, indexes: list[TarIndex]) -> NDArray[np.bytes_]:
     names = TextsBuilder()
     for name in shards.ignored:
-        names.add(name)
+        names.add(bytes(name).decode())
     for path, index in zip(shards.paths, indexes, strict=True):
         for member in index.ignored:
             names.add(f"{shards.name(path)}/{bytes(member).decode()}")

@@ -87,6 +87,8 @@ class ColumnsBuilder:
     def _check_names(self, values: Sequence[str]) -> list[str]:
         names = [value if _is_plain(value) else str(PurePosixPath(value)) for value in values]
         for offset, (name, value) in enumerate(zip(names, values, strict=True)):
+            if name is not value and "://" in value:
+                raise self._error(offset, f"{value!r} is an address; give the part that all share as --root")
             if name.startswith("/") or name == "." or "\0" in name or ".." in name.split("/"):
                 raise self._error(
                     offset,

@@ -137,8 +137,8 @@ def _of_kind(names: NDArray[np.bytes_], kind: str) -> list[str]:
 
 def _shards_of(given: _Given, names: list[str], others: NDArray[np.bytes_]) -> Shards:
     base = join(given.path, "")
-    rest = sorted({name.decode() for name in others.tolist()} - set(names))
-    return Shards(given.files, given.path, base, tuple(base + name for name in names), tuple(rest))
+    rest = others[~np.isin(others, [name.encode() for name in names])]
+    return Shards(given.files, given.path, base, tuple(base + name for name in names), rest)
 
 
 def _only_kind(shards: Shards) -> str | None:

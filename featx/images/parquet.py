@@ -61,7 +61,7 @@ def _read_manifest(shards: Shards, tables: tuple[Table, ...], source: FileSource
             builder.add(chunk)
     if not sum(table.metadata.num_rows for table in tables):
         raise ImageSetError(f"{shards.given}: lists no images; add one row an image")
-    return ImageSet(**vars(builder.build()), source=source)
+    return ImageSet(**vars(builder.build()), source=source, ignored=shards.ignored)
 
 
 def _list_tables(shards: Shards, tables: tuple[Table, ...], image: str) -> ImageSet:
@@ -75,7 +75,7 @@ def _list_tables(shards: Shards, tables: tuple[Table, ...], image: str) -> Image
         split = shards.splits[number] if shards.splits is not None and "split" not in wanted else None
         for chunk in _iter_named(table, wanted, prefix=shards.name(table.path)):
             builder.add(chunk if split is None else {**chunk, "split": [split] * len(chunk["path"])})
-    return ImageSet(**vars(builder.build()), source=source)
+    return ImageSet(**vars(builder.build()), source=source, ignored=shards.ignored)
 
 
 def _iter_named(table: Table, wanted: Mapping[str, str], *, prefix: str) -> Iterator[dict[str, list[str]]]:

@@ -2,8 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 from featx.errors import ImageSetError
 from featx.images.files import Files, parent
@@ -26,7 +29,7 @@ class Shards:
     base: str
     """What their paths begin with and their names leave out: a folder with its slash, or nothing."""
     paths: tuple[str, ...]
-    ignored: tuple[str, ...] = ()
+    ignored: NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, "S1"))
     """Names of what lay beside them."""
 
     def name(self, path: str) -> str:
