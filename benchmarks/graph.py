@@ -135,7 +135,7 @@ def pixels_inside(backbone: Backbone, images: ImageSet, repeats: int) -> dict[st
         same = float(np.abs(sessions["graph"](batch) - sessions["numpy"](batch)).max())
 
         def whole(session: FeatureSession) -> Callable[[], object]:
-            rows = np.arange(len(images))
+            rows = range(len(images))
             return lambda: [
                 None
                 for _ in stream_features(images, backbone, session, rows=rows, settings=DEFAULTS, clock=StageClock())

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -88,7 +88,7 @@ def iter_batches(
     images: ImageSet,
     card: Card,
     *,
-    rows: NDArray[np.int64],
+    rows: Iterable[int],
     size: int,
     workers: int,
     max_pixels: int,
@@ -126,11 +126,11 @@ class _Read:
     error: DecodeError | None = None
 
 
-def _ordered(pool: Executor, read: Callable[[int], _Read], rows: NDArray[np.int64], *, ahead: int) -> Iterator[_Read]:
+def _ordered(pool: Executor, read: Callable[[int], _Read], rows: Iterable[int], *, ahead: int) -> Iterator[_Read]:
     """The images of these rows in order, so many of them read before they are asked for."""
     reads: deque[Future[_Read]] = deque()
     for row in rows:
-        reads.append(pool.submit(read, int(row)))
+        reads.append(pool.submit(read, row))
         if len(reads) > ahead:
             yield reads.popleft().result()
     while reads:
@@ -219,7 +219,6 @@ class _Filler:
     decoder: _Decoder
     size: int
     known: Fingerprints | None
-    _number: int = -1
 
     def fill(self, reads: Iterator[_Read]) -> Iterator[_Filling]:
         """Batches whose every slot is taken, the last one aside; their images may still be being decoded."""
@@ -243,10 +242,9 @@ class _Filler:
         filling.reads.append(replace(read, stored=None))
 
     def _find_twin(self, read: _Read) -> int:
-        self._number += 1
         if self.known is None or read.stored is None:
             return NO_TWIN
         if (place := self.known.find(read.fingerprint)) is not None:
             return place
-        self.known.add(read.fingerprint, self._number)
+        self.known.add(read.fingerprint, read.row)
         return NO_TWIN

@@ -12,7 +12,7 @@ from featx.provenance import hash_columns
 
 NO_LABEL = -1
 SPLITS = ("train", "validation", "test")
-CHUNK = 65_536
+CHUNK = 4_096
 """Rows that are Python objects at once while columns are made: ten million names never are."""
 
 

@@ -46,7 +46,7 @@ def predict_images(
     """
     backbones = [_find_backbone(head, sources, models) for sources in _passes(head.sources)]
     sessions = [open_session(backbone, device=settings.device) for backbone in backbones]
-    rows = np.arange(len(images))
+    rows = range(len(images))
     streams = [
         stream_features(images, backbone, session, rows=rows, settings=settings, clock=StageClock())
         for backbone, session in zip(backbones, sessions, strict=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-ROWS_HASHED = 65_536
+ROWS_HASHED = 4_096
 """Rows of a column that are copied at once to be hashed."""
 PACKAGES = ("numpy", "h5py", "onnx", "onnxruntime", "onnxruntime-gpu", "pillow", "scikit-learn", "skops")
 

@@ -34,9 +34,9 @@ MAKERS = ("onnxruntime", "onnxruntime-gpu", "pillow")
 
 Storage = Literal["float32", "float16"]
 
-BLOCK_BYTES = 2**22
+BLOCK_BYTES = 2**20
 """About so much is read, checked or copied at once, however many rows a file has."""
-BLOCK_ROWS = 16_384
+BLOCK_ROWS = 4_096
 
 
 @dataclass(frozen=True)

@@ -132,15 +132,15 @@ class Twins:
     """The one that is written first, then earlier ones."""
     places: NDArray[np.int64]
     """(k, 2): cache and row of every image that was known from the start."""
-    rows: NDArray[np.int64]
-    """(n,): the rows that this run computes."""
+    pending: int
+    """Number of rows that this run computes."""
 
     def locate(self, twins: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Cache and row (m, 2) of these places of `known`, and which of them this run computes (m,)."""
         start = len(self.places)
         fresh = twins >= start
         located = np.zeros((len(twins), 2), np.int64)
-        located[fresh, 1] = self.rows[twins[fresh] - start]
+        located[fresh, 1] = twins[fresh] - start
         located[~fresh] = self.places[twins[~fresh]]
         return located, fresh
 
@@ -157,6 +157,6 @@ def find_twins(earlier: Sequence[Earlier], kept: Sequence[Kept], into: Cache) ->
             rows.append(np.setdiff1d(np.flatnonzero(one.usable & (one.cache.status == DONE)), held.old))
     marks = [cache.read("images/fingerprint", chosen) for cache, chosen in zip(caches, rows, strict=True)]
     places = [np.stack([np.full(len(chosen), place), chosen], axis=1) for place, chosen in enumerate(rows)]
-    pending = np.flatnonzero(into.status == PENDING)
-    known = Fingerprints(np.concatenate(marks), to_come=len(pending))
+    pending = int(np.count_nonzero(into.status == PENDING))
+    known = Fingerprints(np.concatenate(marks), rows=into.images, to_come=pending)
     return Twins(known, tuple(caches), np.concatenate(places), pending)

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -184,13 +184,13 @@ class _Run:
             self.images,
             self.backbone,
             self.session,
-            rows=twins.rows,
+            rows=_pending(cache),
             settings=self.settings,
             clock=self.clock,
             known=twins.known,
             storage=cache.storage,
         )
-        finished, total = 0, len(twins.rows)
+        finished, total = 0, twins.pending
         with CacheWriter(cache) as writer, ThreadPoolExecutor(1, thread_name_prefix="featx-write") as pool:
             recorder, writes = Recorder(writer, twins), deque[Future[None]]()
             for batch in found:
@@ -210,6 +210,13 @@ class _Run:
         with self.clock.time("await disk"):
             while len(writes) > most:
                 writes.popleft().result()
+
+
+def _pending(cache: Cache) -> Iterator[int]:
+    """The rows that are pending, looked up some at a time, as they are asked for."""
+    for block in cache.blocks():
+        pending = np.flatnonzero(cache.read("status", block) == PENDING)
+        yield from (block.start + pending).tolist()
 
 
 def _summarise(

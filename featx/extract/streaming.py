@@ -1,6 +1,6 @@
 """images -> batches -> session: features of rows of an image set, batch by batch, in order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,7 @@ def stream_features(
     backbone: Backbone,
     session: FeatureSession,
     *,
-    rows: NDArray[np.int64],
+    rows: Iterable[int],
     settings: Settings,
     clock: StageClock,
     known: Fingerprints | None = None,

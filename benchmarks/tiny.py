@@ -1,0 +1,45 @@
+"""A backbone so small that everything but the model can be measured: a mean over the picture, then a matrix."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from featx.backbones import Backbone, Card
+from featx.provenance import hash_file
+
+SIZE = 16
+
+
+def write_tiny(folder: Path, *, dim: int = 64) -> Backbone:
+    """The backbone, its model written into the folder."""
+    path = folder / "tiny.onnx"
+    matrix = np.random.default_rng(0).normal(size=(3, dim)).astype(np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["image"], ["pooled"], axes=[2, 3], keepdims=0),
+            helper.make_node("MatMul", ["pooled", "matrix"], ["features"]),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", dim])],
+        [numpy_helper.from_array(matrix, "matrix")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+    model.ir_version = 8
+    onnx.save(model, str(path))
+    card = Card(
+        name="tiny",
+        file=path.name,
+        sha256=hash_file(path),
+        input="image",
+        size=SIZE,
+        resize=SIZE,
+        mean=(127.0, 127.0, 127.0),
+        std=(128.0, 128.0, 128.0),
+        feature="features",
+        dim=dim,
+    )
+    (folder / "tiny.toml").write_text(card.to_toml(), encoding="utf-8")
+    return Backbone(card, path)
