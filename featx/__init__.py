@@ -20,7 +20,8 @@ from featx.provenance import __version__
 
 if TYPE_CHECKING:
     from featx.backbones import list_backbones, load_backbone
-    from featx.cache import FeatureTable, describe_cache, read_features, verify_cache
+    from featx.cache import FeatureTable, describe_cache, export_cache, merge_caches, read_features, verify_cache
+    from featx.distribute import extract_shards
     from featx.errors import FeatxError
     from featx.evaluate import HeadMetrics, evaluate_head
     from featx.extract import ExtractionSummary, extract_features
@@ -55,13 +56,16 @@ _HOMES = {
     "build_head": "heads",
     "describe_cache": "cache",
     "evaluate_head": "evaluate",
+    "export_cache": "cache",
     "extract_features": "extract",
+    "extract_shards": "distribute",
     "fuse_tables": "fusion",
     "inspect_model": "graph",
     "list_backbones": "backbones",
     "list_images": "images",
     "load_backbone": "backbones",
     "load_head": "heads",
+    "merge_caches": "cache",
     "open_session": "session",
     "predict_images": "predict",
     "predict_tables": "predict",
@@ -92,13 +96,16 @@ __all__ = [
     "build_head",
     "describe_cache",
     "evaluate_head",
+    "export_cache",
     "extract_features",
+    "extract_shards",
     "fuse_tables",
     "inspect_model",
     "list_backbones",
     "list_images",
     "load_backbone",
     "load_head",
+    "merge_caches",
     "open_session",
     "predict_images",
     "predict_tables",

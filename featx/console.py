@@ -85,7 +85,7 @@ class _BarReport:
     def __call__(self, extracted: "Extracted") -> None:
         self._bar.start()
         failed = f", {extracted.failed} failed" if extracted.failed else ""
-        rate, note = self._rate(extracted.finished), f"bound by {extracted.bound_by}{failed}"
+        rate, note = self._rate(extracted.finished), f"{extracted.note}{failed}"
         self._bar.update(self._task, completed=extracted.finished, total=extracted.total, rate=rate, description=note)
 
     def stop(self) -> None:
@@ -105,13 +105,14 @@ class _LineReport:
         left = (extracted.total - extracted.finished) / rate
         err().print(
             f"{extracted.finished} of {extracted.total} images, {rate:.0f} images/s, {left:.0f} s left, "
-            f"bound by {extracted.bound_by}, {extracted.failed} failed"
+            f"{extracted.note}, {extracted.failed} failed"
         )
 
 
 def print_extraction(summary: "ExtractionSummary", *, to: Console) -> None:
     """What was extracted, from where to where, and what limited it."""
     counts = f"{summary.done} of {summary.images} images done, {summary.failed} failed, {summary.reused} reused"
+    counts += f", {summary.duplicates} duplicates" if summary.duplicates else ""
     to.print(f"{summary.cache}: {counts}")
     if summary.reused < summary.images:
         stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary.stages.items())

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -139,6 +140,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty directory with the folders that the README's examples speak of."""
     folder = tmp_path_factory.mktemp("home")
     write_folder(folder / "photos", (12, 12))
+    with tarfile.open(folder / "photos.tar", "w") as tar:
+        tar.add(folder / "photos", "photos")
     write_folder(folder / "new", (2, 2), seed=50)
     build_resnet(folder / "resnet.onnx")
     (folder / "photos.csv").write_text(
