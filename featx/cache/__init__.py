@@ -2,6 +2,7 @@
 
 from featx.cache.creating import Provenance, create_partial
 from featx.cache.describing import CacheInfo, describe_cache
+from featx.cache.exporting import Export, export_cache
 from featx.cache.file import DONE, MAKERS, PENDING, Cache, Storage, feature_path, new_path, partial_path
 from featx.cache.locking import locked
 from featx.cache.merging import merge_caches
@@ -18,6 +19,7 @@ __all__ = [
     "Cache",
     "CacheInfo",
     "CacheWriter",
+    "Export",
     "FailedImage",
     "FeatureTable",
     "Kept",
@@ -30,6 +32,7 @@ __all__ = [
     "copy_rows",
     "create_partial",
     "describe_cache",
+    "export_cache",
     "feature_path",
     "is_cache",
     "label_sources",

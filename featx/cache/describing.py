@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.cache.file import DONE, PENDING
+from featx.cache.file import DONE, PENDING, Cache
 from featx.cache.opening import open_cache
 from featx.errors import failure_text
 
@@ -50,5 +50,10 @@ def describe_cache(path: Path | str) -> CacheInfo:
         classes={name: int(np.sum(labels == index)) for index, name in enumerate(cache.classes)},
         failures={failure_text(int(code)): int(count) for code, count in zip(codes, counts, strict=True)},
         card=cache.card,
-        provenance={key: cache.attributes.get(key) for key in MADE} | {"versions": cache.versions},
+        provenance=describe_provenance(cache),
     )
+
+
+def describe_provenance(cache: Cache) -> dict[str, Any]:
+    """How the cache was made, as plain values."""
+    return {key: cache.attributes.get(key) for key in MADE} | {"versions": cache.versions}

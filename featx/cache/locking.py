@@ -9,12 +9,12 @@ from pathlib import Path
 from featx.cache.disk import write_error
 from featx.cache.file import new_path, partial_path
 from featx.cache.opening import is_cache
-from featx.errors import CacheError
+from featx.errors import CacheError, CacheLockedError
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the cache for writing; a lock ends with its process. Raises CacheError where another process holds it."""
+    """Hold the cache for writing; a lock ends with its process. Raises CacheLockedError where another holds it."""
     lock = path.with_name(path.name + ".lock")
     try:
         for place in (path, partial_path(path), new_path(path)):
@@ -36,9 +36,9 @@ def _lock(lock: Path) -> int:
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             os.close(descriptor)
-            raise CacheError(
+            raise CacheLockedError(
                 f"{lock}: another process is writing this cache; wait for it or choose another --into"
             ) from error
         with suppress(FileNotFoundError):

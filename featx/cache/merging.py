@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache.creating import Provenance, creating, lay_out, provenance_of
-from featx.cache.file import BLOCK_ROWS, MAKERS, Cache, StoredColumn, blocks, matching, partial_path
+from featx.cache.file import BLOCK_ROWS, MAKERS, Cache, StoredColumn, blocks, partial_path
 from featx.cache.locking import check_target, locked
 from featx.cache.opening import open_cache
-from featx.cache.verifying import OTHER_SET, row_problems
+from featx.cache.reading import open_complete
+from featx.cache.verifying import checked_rows
 from featx.cache.writing import CacheWriter, finish
 from featx.columns import NO_LABEL, as_texts, sort_classes
 from featx.errors import CacheError, CacheMismatchError
@@ -36,7 +37,7 @@ def merge_caches(sources: Sequence[Path], *, into: Path, overwrite: bool = False
     _check_paths(sources, into)
     with locked(into):
         check_target(into, overwrite=overwrite)
-        caches = [_open_source(path) for path in sources]
+        caches = [open_complete(path) for path in sources]
         _check_alike(caches)
         _check_disjoint(caches)
         with creating(into) as fresh:
@@ -56,15 +57,6 @@ def _check_paths(sources: Sequence[Path], into: Path) -> None:
             raise CacheError(f"{path}: is to be merged into itself; choose another --into")
         if path.resolve() in [other.resolve() for other in sources[:place]]:
             raise CacheError(f"{path}: is named twice; name each cache once")
-
-
-def _open_source(path: Path) -> Cache:
-    cache = open_cache(path)
-    if not cache.sealed:
-        raise CacheError(f"{path}: the extraction was not completed; run the same `featx extract` again")
-    if cache.image_set() != cache.attributes["image_set"]:
-        raise CacheError(f"{path}: {OTHER_SET}; run the same `featx extract` again, which mends it")
-    return cache
 
 
 def _check_alike(caches: Sequence[Cache]) -> None:
@@ -211,12 +203,5 @@ def _copy(caches: Sequence[Cache], into: Cache) -> None:
     with CacheWriter(into) as writer:
         for cache in caches:
             for rows in cache.blocks():
-                writer.put(np.arange(start + rows.start, start + rows.stop), _checked(cache, rows))
+                writer.put(np.arange(start + rows.start, start + rows.stop), checked_rows(cache, rows))
             start += cache.images
-
-
-def _checked(cache: Cache, rows: slice) -> dict[str, NDArray[Any]]:
-    stored = cache.stored(rows)
-    if not matching(stored).all():
-        raise CacheError(f"{cache.path}: {next(row_problems(cache, rows))}; {AGAIN}")
-    return stored

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from featx.cache.file import PENDING, Cache, matching
 from featx.cache.opening import open_cache
+from featx.errors import CacheError
 
 OTHER_SET = "names, labels, splits, groups or weights are not those that were written"
 
@@ -36,3 +39,11 @@ def row_problems(cache: Cache, rows: slice) -> Iterator[str]:
         name = bytes(cache.read("images/name", slice(rows.start + row, rows.start + row + 1))[0])
         wrong = "pending" if stored["status"][row] == PENDING else "its bytes do not match their checksum"
         yield f"row {rows.start + row} ({name.decode(errors='replace')}): {wrong}"
+
+
+def checked_rows(cache: Cache, rows: slice) -> dict[str, NDArray[Any]]:
+    """These rows as `Cache.stored` gives them. Raises CacheError, naming the first, where one is pending or rotten."""
+    stored = cache.stored(rows)
+    if not matching(stored).all():
+        raise CacheError(f"{cache.path}: {next(row_problems(cache, rows))}; restore it or extract it again")
+    return stored

@@ -1,16 +1,16 @@
-"""The commands around a cache file: info, verify, merge."""
+"""The commands around a cache file: info, verify, merge, export."""
 
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from featx.cli.options import Output, as_json, print_json
+from featx.cli.options import Output, as_json, print_json, with_chosen_rows
 
 
 @click.group()
 def cache() -> None:
-    """Look at a cache, check it, join several."""
+    """Look at a cache, check it, join several, write it out."""
 
 
 @cache.command()
@@ -64,3 +64,36 @@ def merge(output: Output, *, sources: tuple[Path, ...], into: Path, overwrite: b
         print_json({"cache": str(into), "sources": [str(path) for path in sources]} | found)
     elif not output.quiet:
         click.echo(f"{into}: {len(status)} images of {len(sources)} caches, {len(status) - done} of them failed")
+
+
+@cache.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--into", required=True, type=click.Path(path_type=Path), metavar="FILE", help="X.npy or X.parquet.")
+@click.option("--output", "outputs", multiple=True, metavar="TENSOR", help="Of several outputs; repeat for more.")
+@with_chosen_rows
+@click.option("--overwrite", is_flag=True, help="Give up the earlier export that is there.")
+@as_json
+@click.pass_obj
+def export(
+    output: Output,
+    *,
+    path: Path,
+    into: Path,
+    outputs: tuple[str, ...],
+    split: str | None,
+    labels: tuple[str, ...],
+    overwrite: bool,
+    json_: bool,
+) -> None:
+    """Write the features of the cache PATH for other programs: NumPy, DuckDB, Polars, FAISS."""
+    from featx.cache import export_cache
+
+    made = export_cache(path, into=into, outputs=outputs, split=split, labels=labels, overwrite=overwrite)
+    if made.left_out:
+        whole = made.rows + made.left_out
+        click.echo(f"featx: {made.left_out} of {whole} images have no feature and are left out", err=True)
+    if json_:
+        print_json(asdict(made))
+    elif not output.quiet:
+        dims = ", ".join(f"{name} {dim}" for name, dim in made.outputs.items())
+        click.echo(f"{' and '.join(made.files)}: {made.rows} rows of {dims} as {made.dtype}, {made.bytes / 1e6:.1f} MB")

@@ -1,0 +1,102 @@
+"""A Parquet file with a column of fixed-size lists an output, for DuckDB, Polars and whoever else reads Arrow."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from featx.cache.describing import describe_provenance
+from featx.cache.selection import GIVEN, Block, Selection
+from featx.errors import CacheError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+GROUP_BYTES = 2**25
+"""About so much of features makes a row group, which readers take as a whole."""
+
+
+def check_pyarrow(path: Path) -> None:
+    """Raise CacheError where pyarrow is not installed."""
+    try:
+        import pyarrow.parquet  # noqa: F401
+    except ImportError as error:
+        raise CacheError(
+            f"{path}: writing Parquet needs pyarrow; pip install 'featx[parquet]', or choose .npy"
+        ) from error
+
+
+def write_parquet(selection: Selection, path: Path) -> None:
+    """Write the file and bring it to the disk. Raises OSError, and CacheError where a row is rotten."""
+    from pyarrow import parquet
+
+    schema, features = _schema(selection), set(column_names(selection).values())
+    texts = [name for name in schema.names if name not in features]
+    with path.open("wb") as file:
+        with parquet.ParquetWriter(
+            file,
+            schema,
+            compression={name: "zstd" if name in texts else "none" for name in schema.names},
+            use_dictionary=[name for name in texts if name not in ("name", "weight")],
+            write_statistics=texts,
+        ) as writer:
+            gathered: list[pa.RecordBatch] = []
+            for block in selection.blocks():
+                gathered.append(_batch(block, selection, schema))
+                if sum(batch.nbytes for batch in gathered) >= GROUP_BYTES:
+                    _write_group(writer, gathered)
+            _write_group(writer, gathered)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def column_names(selection: Selection) -> dict[str, str]:
+    """Output -> its column: `features` where there is one output, else the output's own name."""
+    if len(selection.outputs) == 1:
+        return {selection.outputs[0]: "features"}
+    return {name: f"{name}_output" if name in GIVEN else name for name in selection.outputs}
+
+
+def _schema(selection: Selection) -> "pa.Schema":
+    import pyarrow as pa
+
+    types = {"weight": pa.float32()}
+    names = ("name", "label", *(name for name in selection.given if name not in ("name", "label")))
+    number = pa.from_numpy_dtype(selection.dtype)
+    fields = [pa.field(name, types.get(name, pa.string()), nullable=name != "name") for name in names]
+    fields += [
+        pa.field(column, pa.list_(pa.field("element", number, nullable=False), selection.dims[name]), nullable=False)
+        for name, column in column_names(selection).items()
+    ]
+    return pa.schema(fields, metadata={"featx": json.dumps(_made(selection))})
+
+
+def _made(selection: Selection) -> Mapping[str, Any]:
+    return {"card": selection.cache.card, "provenance": describe_provenance(selection.cache)}
+
+
+def _write_group(writer: "parquet.ParquetWriter", gathered: "list[pa.RecordBatch]") -> None:
+    """Write these batches as one row group, and let go of them."""
+    import pyarrow as pa
+
+    if gathered:
+        table = pa.Table.from_batches(gathered)
+        gathered.clear()
+        writer.write_table(table, row_group_size=len(table))
+
+
+def _batch(block: Block, selection: Selection, schema: "pa.Schema") -> "pa.RecordBatch":
+    import pyarrow as pa
+
+    known: dict[str, Any] = {"name": block.texts("name"), "label": block.classes(selection.cache.classes)}
+    for name in set(selection.given) - set(known):
+        known[name] = block.columns["weight"] if name == "weight" else [text or None for text in block.texts(name)]
+    arrays = {name: pa.array(values, schema.field(name).type) for name, values in known.items()}
+    for column, values in zip(column_names(selection).values(), block.features, strict=True):
+        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
+        arrays[column] = pa.FixedSizeListArray.from_arrays(flat, type=schema.field(column).type)
+    return pa.record_batch([arrays[name] for name in schema.names], schema=schema)
