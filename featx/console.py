@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from featx.cache import MAKERS
 from featx.report import COLUMNS, measured_how, table_row
 
 if TYPE_CHECKING:
+    from featx.cache import CacheInfo
     from featx.evaluate import HeadMetrics
     from featx.extract import ExtractionSummary
     from featx.extract import Progress as Extracted
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 WIDTH = 120
 """Columns where standard output is no terminal."""
+CLASSES_SHOWN, REASONS_SHOWN, NAMES_SHOWN = 10, 3, 3
+"""Of how many a cache's page tells, and leaves the others to --json."""
 SECONDS_BETWEEN_LINES = 15.0
 """How often progress is told where standard error is no terminal."""
 
@@ -128,6 +132,66 @@ def print_failures(summary: "ExtractionSummary", *, most: int | None) -> None:
         err().print(f"  failed: {name}: {reason}")
     if most is not None and len(summary.failures) > most:
         err().print(f"  … and {len(summary.failures) - most} more; --json lists all")
+
+
+def print_info(about: "CacheInfo", *, to: Console) -> None:
+    """What is in a cache, from which model, made how, and what failed: at a glance."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for key, value in _info_lines(about):
+        table.add_row(key, value)
+    to.print(f"{about.cache}: {about.done} of {about.rows} images done, {about.failed} failed, {_completeness(about)}")
+    to.print(table)
+
+
+def _completeness(about: "CacheInfo") -> str:
+    if about.sealed:
+        return "complete"
+    return f"{about.pending} pending: not complete, the same `featx extract` goes on"
+
+
+def _info_lines(about: "CacheInfo") -> "Iterator[tuple[str, str]]":
+    made, card, width = about.provenance, about.card, 2 if about.storage == "float16" else 4
+    outputs = (
+        f"{name} {dim} x {about.storage}, {_size(about.rows * dim * width)}" for name, dim in about.outputs.items()
+    )
+    yield "features", "; ".join(outputs)
+    yield "file", f"{_size(about.bytes)}, format {made['format_version']}"
+    side = f", {card['size']} x {card['size']} pixels" if "size" in card else ""
+    yield "backbone", f"{card['name']}{side}, model sha256 {card['sha256'][:12]}"
+    yield "made", f"{made['started']} to {made['sealed'] if about.sealed else 'now'}, by {_versions(made['versions'])}"
+    yield "run", f"{made['provider']} on {made['device']}, {made['precision']}, batches of {made['batch_size']}"
+    for what, counts in (("classes", about.classes), ("splits", about.splits)):
+        if counts:
+            yield what, _counts(counts)
+    if about.groups is not None:
+        yield "groups", str(about.groups)
+    for reason, count in list(about.failures.items())[:REASONS_SHOWN]:
+        names = [image.name for image in about.failed_images if image.reason == reason][:NAMES_SHOWN]
+        more = ", …" if count > len(names) else ""
+        yield "failed", f"{count}: {reason}: {', '.join(names)}{more}"
+    if len(about.failures) > REASONS_SHOWN:
+        yield "", f"… and for {len(about.failures) - REASONS_SHOWN} more reasons; --json lists all"
+
+
+def _versions(found: "Mapping[str, str]") -> str:
+    return ", ".join(f"{name} {found[name]}" for name in ("featx", *MAKERS) if name in found)
+
+
+def _counts(counts: "Mapping[str, int]") -> str:
+    shown = ", ".join(f"{name or 'none'} {count}" for name, count in list(counts.items())[:CLASSES_SHOWN])
+    more = f" … and {len(counts) - CLASSES_SHOWN} more" if len(counts) > CLASSES_SHOWN else ""
+    return f"{len(counts)}: {shown}{more}"
+
+
+def _size(count: int) -> str:
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.4g} {unit}"
 
 
 def print_inspection(found: "Inspection", *, to: Console) -> None:

@@ -7,6 +7,7 @@ FeatxError
 ├── DeviceError        the runtime or the device that was asked for           (RuntimeError)
 ├── InferenceError     the model did not run                                  (RuntimeError)
 ├── CacheError         the cache file: unreadable, unfit, full disk, locked   (OSError)
+│   ├── CacheLockedError    another process is writing it
 │   └── CacheMismatchError  what is in the cache is not what was asked for
 ├── TableError         labels, classes, fusion: what heads are trained on     (ValueError)
 ├── HeadError          an unknown head, or a head file that cannot be used    (ValueError)
@@ -97,6 +98,10 @@ class InferenceError(FeatxError, RuntimeError):
 
 class CacheError(FeatxError, OSError):
     """The cache file cannot be created, written or read."""
+
+
+class CacheLockedError(CacheError):
+    """Another process is writing the cache."""
 
 
 class CacheMismatchError(CacheError):

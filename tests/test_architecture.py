@@ -50,6 +50,7 @@ DOORS = {
     "pyarrow": {"cache", "images"},
     "fsspec": {"images"},
     "joblib": {"distribute"},
+    "dask": {"distribute"},
     "distributed": {"distribute"},
     "sklearn": {"splits", "heads", "evaluate", "train"},
     "skops": {"heads"},

@@ -1,6 +1,16 @@
 """images -> batches -> session -> cache, each stage timed; only what is missing is computed."""
 
+from featx.extract.earlier import check_target
 from featx.extract.extracting import ExtractionSummary, Progress, extract_features, find_complete
-from featx.extract.streaming import FeatureBatch, stream_features
+from featx.extract.streaming import FeatureBatch, reading_threads, stream_features
 
-__all__ = ["ExtractionSummary", "FeatureBatch", "Progress", "extract_features", "find_complete", "stream_features"]
+__all__ = [
+    "ExtractionSummary",
+    "FeatureBatch",
+    "Progress",
+    "check_target",
+    "extract_features",
+    "find_complete",
+    "reading_threads",
+    "stream_features",
+]

@@ -1,7 +1,7 @@
 """What earlier runs left: which of their rows still hold, by name and time of change, and which images they know."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from featx.cache import DONE, MAKERS, PENDING, Cache, Kept, Provenance, is_cache
 from featx.errors import CacheError, CacheMismatchError
 from featx.fingerprints import Fingerprints
 from featx.images import ImageSet
+from featx.settings import Storage
 
 STEP = "choose another --into, or give up what is there with --overwrite"
 logger = logging.getLogger(__name__)
@@ -44,15 +45,18 @@ class Earlier:
         return old[new], new
 
 
-def find_earlier(into: Path, backbone: Backbone, *, reuse: Sequence[Path], retry_failed: bool) -> list[Earlier]:
+def find_earlier(
+    into: Path, backbone: Backbone, *, storage: Storage, retry_failed: bool, reuse: Sequence[Path] = ()
+) -> list[Earlier]:
     """What earlier runs left here and elsewhere: unfinished first, since that began with what was complete.
 
-    Raises CacheError where a file cannot be read, CacheMismatchError where it is of another backbone.
+    Raises CacheError where a file cannot be read, CacheMismatchError where it is of another backbone or storage.
     """
     found = []
     for path in dict.fromkeys((partial_path(into), into, *reuse)):
         if path.exists() and ((cache := _open(path)).sealed or np.any(cache.status != PENDING)):
             check_backbone(cache, backbone)
+            _check(cache, {"storage": cache.storage}, {"storage": storage})
             found.append(Earlier(cache, retry_failed))
     return found
 
@@ -85,16 +89,19 @@ def check_backbone(cache: Cache, backbone: Backbone) -> None:
 
 
 def check_makers(earlier: Cache, provenance: Provenance) -> None:
-    """Raise CacheMismatchError where rows to come would be made or stored otherwise than those that are there."""
-    inside, asked = _makers(earlier), _makers(provenance)
-    for what, value in inside.items():
-        if value != asked[what]:
-            step = f"run with {value} again, or {STEP}"
-            raise CacheMismatchError(earlier.path, what=what, inside=value, asked=asked[what], step=step)
+    """Raise CacheMismatchError where rows to come would be made otherwise than those that are there."""
+    _check(earlier, _makers(earlier), _makers(provenance))
 
 
 def _makers(of: Cache | Provenance) -> dict[str, str | None]:
-    return {"provider": of.provider, "storage": of.storage, **{name: of.versions.get(name) for name in MAKERS}}
+    return {"provider": of.provider, **{name: of.versions.get(name) for name in MAKERS}}
+
+
+def _check(cache: Cache, inside: Mapping[str, str | None], asked: Mapping[str, str | None]) -> None:
+    for what, value in inside.items():
+        if value != asked[what]:
+            step = f"run with {value} again, or {STEP}"
+            raise CacheMismatchError(cache.path, what=what, inside=value, asked=asked[what], step=step)
 
 
 def keep_rows(earlier: Sequence[Earlier], images: ImageSet) -> list[Kept]:

@@ -13,7 +13,19 @@ import numpy as np
 
 from featx.backbones import Backbone
 from featx.batches import StageClock
-from featx.cache import DONE, PENDING, Cache, CacheWriter, Kept, Provenance, copy_rows, create_partial, locked, seal
+from featx.cache import (
+    DONE,
+    PENDING,
+    Cache,
+    CacheWriter,
+    Kept,
+    Provenance,
+    copy_rows,
+    create_partial,
+    locked,
+    partial_path,
+    seal,
+)
 from featx.errors import failure_text
 from featx.extract.earlier import Earlier, Twins, check_makers, check_target, find_earlier, find_twins, keep_rows
 from featx.extract.recording import Recorder
@@ -36,7 +48,8 @@ class Progress:
     total: int
     """Images that this run has to do."""
     failed: int
-    bound_by: str
+    note: str
+    """What else is to be told: the stage that the others wait for, or how many shards are made."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +106,11 @@ def extract_features(
     start, into = time.perf_counter(), Path(into).resolve() if Path(into).is_symlink() else Path(into)
     with locked(into):
         check_target(into)
-        earlier = [] if overwrite else find_earlier(into, backbone, reuse=reuse, retry_failed=retry_failed)
+        earlier = (
+            [] if overwrite else find_earlier(into, backbone, storage=storage, reuse=reuse, retry_failed=retry_failed)
+        )
         kept = keep_rows(earlier, images)
-        if complete := _find_complete(into, earlier, kept, images, storage):
+        if complete := _find_complete(into, earlier, kept, images):
             return _summarise(complete, images, start=start, reused=len(images))
         session = open_session(backbone, device=settings.device, threads=settings.threads)
         provenance = _provenance(backbone, session, settings, storage)
@@ -114,18 +129,12 @@ def find_complete(
 ) -> ExtractionSummary | None:
     """Summary of the cache that is there, where it is all that is asked for; else None. Raises as extract_features."""
     start = time.perf_counter()
-    earlier = find_earlier(into, backbone, reuse=(), retry_failed=retry_failed)
-    complete = _find_complete(into, earlier, keep_rows(earlier, images), images, storage)
-    return (
-        _summarise(complete, images, start=start, reused=len(images))
-        if complete and complete.storage == storage
-        else None
-    )
+    earlier = find_earlier(into, backbone, storage=storage, retry_failed=retry_failed)
+    complete = _find_complete(into, earlier, keep_rows(earlier, images), images)
+    return _summarise(complete, images, start=start, reused=len(images)) if complete else None
 
 
-def _find_complete(
-    into: Path, earlier: Sequence[Earlier], kept: Sequence[Kept], images: ImageSet, storage: Storage
-) -> Cache | None:
+def _find_complete(into: Path, earlier: Sequence[Earlier], kept: Sequence[Kept], images: ImageSet) -> Cache | None:
     """The cache that is there, where it is all that was asked for."""
     for one, held in zip(earlier, kept, strict=True):
         if (
@@ -159,7 +168,7 @@ def _provenance(backbone: Backbone, session: FeatureSession, settings: Settings,
 
 def _prepare(into: Path, images: ImageSet, kept: Sequence[Kept], provenance: Provenance) -> Cache:
     """The partial cache with the kept rows in it and all others pending: the one that is there, or a new one."""
-    if not kept or kept[0].source.sealed or not _same_set(partial := kept[0].source, images):
+    if not kept or (partial := kept[0].source).path != partial_path(into) or not _same_set(partial, images):
         return create_partial(into, images, provenance, kept=kept)
     with CacheWriter(partial) as writer:
         writer.forget(np.setdiff1d(np.flatnonzero(partial.status != PENDING), kept[0].new))
@@ -197,7 +206,7 @@ class _Run:
                 writes.append(pool.submit(self._write, recorder, batch))
                 self._await(writes, WRITES_AHEAD)
                 finished += len(batch.rows)
-                self.report(Progress(finished, total, len(recorder.reasons), self.clock.bound_by))
+                self.report(Progress(finished, total, len(recorder.reasons), f"bound by {self.clock.bound_by}"))
             self._await(writes, 0)
         return recorder
 

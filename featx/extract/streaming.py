@@ -17,7 +17,7 @@ from featx.session import FeatureSession
 from featx.settings import DEFAULT_STORAGE, Settings, Storage
 
 REMOTE_WORKERS = 16
-"""Threads that read and decode where images come over a network: most of them wait."""
+"""Threads that read where images come over a network, at least."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def stream_features(
         backbone.card,
         rows=rows,
         size=min(settings.batch_size, images.part_of or len(images)),
-        workers=settings.workers or max(usable_cores(), REMOTE_WORKERS if images.source.remote else 1),
+        workers=settings.workers or reading_threads(images, usable_cores()),
         max_pixels=settings.max_pixels,
         clock=clock,
         known=known,
@@ -69,6 +69,11 @@ def stream_features(
             with clock.time("infer"):
                 features[filled] = session(batch.pixels)[batch.slots[filled]]
         yield _judge(batch, features, storage)
+
+
+def reading_threads(images: ImageSet, cores: int) -> int:
+    """How many threads read and decode on so many cores: more where images come over a network, as most wait then."""
+    return max(cores, REMOTE_WORKERS if images.source.remote else 1)
 
 
 def _judge(batch: Batch, features: NDArray[np.float32], storage: Storage) -> FeatureBatch:
