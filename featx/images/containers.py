@@ -34,9 +34,12 @@ class Container:
 def open_container(files: Files, path: str) -> Container:
     """The file of this path. Raises ImageSetError where there is none."""
     try:
-        return Container(files, path, *files.stat(path))
+        size, changed = files.stat(path)
     except OSError as error:
         raise ImageSetError(f"{path}: cannot be read ({cause_of(error)}); check the path") from error
+    if files.remote and not size:
+        raise ImageSetError(f"{path}: empty, or the server does not tell its size; copy the file to read it")
+    return Container(files, path, size, changed)
 
 
 def cause_of(error: OSError) -> str:

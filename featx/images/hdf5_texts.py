@@ -30,8 +30,9 @@ def read_texts(file: Container, dataset: str, *, rows: int) -> NDArray[np.bytes_
             check=True,
         )
     except (subprocess.SubprocessError, OSError) as error:
-        cause = "HDF5 hangs" if isinstance(error, subprocess.TimeoutExpired) else "HDF5 gives up"
-        raise ImageSetError(f"{file.path}: the texts in {dataset} are damaged ({cause}); write it anew") from error
+        told = (getattr(error, "stderr", None) or b"").decode(errors="replace").split("\n")[-2:-1]
+        cause = told[0] if told else type(error).__name__
+        raise ImageSetError(f"{file.path}: the texts in {dataset} cannot be read ({cause}); write it anew") from error
     texts: NDArray[np.bytes_] = pickle.loads(done.stdout)  # noqa: S301 - what our own process wrote
     return texts
 

@@ -6,13 +6,13 @@ import html
 import io
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from featx.errors import ImageSetError
-from featx.images.files import is_inside, join, parent
+from featx.images.files import is_inside, join
 
 WAITS = (0.25, 1.0, 4.0)
 """Seconds before each further try of what a busy server or network refused; fsspec's own tries end before."""
@@ -60,19 +60,20 @@ def open_address(address: str) -> tuple["RemoteFiles", str]:
         return _open_web(system, inside)
     path = next(hop for hop in shown.split("::") if "://" in hop)
     path = path if path.endswith("://") else path.rstrip("/")
-    if not inside.strip("/"):
-        base = path if path.endswith("/") else f"{path}/"
-        return RemoteFiles(system, base, "/" if inside else ""), path
-    return RemoteFiles(system, parent(path), parent(inside.rstrip("/"))), path
+    inside = inside.rstrip("/")
+    base, inner = path, inside
+    while base and base[-1:] == inner[-1:]:
+        base, inner = base[:-1], inner[:-1]
+    return RemoteFiles(system, base, inner), path
 
 
 def _open_web(system: Any, url: str) -> tuple["RemoteFiles", str]:
     """A web server: user, password and query are kept out of paths, which are not quoted."""
     parts = urlsplit(url)
-    path = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{unquote(parts.path)}".rstrip("/")
-    base = f"{parts.scheme}://{parts.netloc}{quote(parent(unquote(parts.path).rstrip('/')))}"
-    root = parent(path) if parts.path.strip("/") else f"{path}/"
-    return RemoteFiles(system, root, f"{base.rstrip('/')}/", f"?{parts.query}" if parts.query else "", web=True), path
+    server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    query = f"?{parts.query}" if parts.query else ""
+    path = f"{server}{unquote(parts.path)}".rstrip("/")
+    return RemoteFiles(system, server, f"{parts.scheme}://{parts.netloc}", query, web=True), path
 
 
 def hide_secrets(text: str) -> str:
@@ -108,7 +109,7 @@ class RemoteFiles:
             if folder.count("/") > MOST_FOLDERS:
                 raise ImageSetError(f"{root}: has more than {MOST_FOLDERS} folders below each other; name one of them")
             try:
-                found = sorted(self._list(join(root, folder.rstrip("/")) if folder else root))
+                found = self._list(join(root, folder.rstrip("/")) if folder else root)
             except OSError as error:
                 raise ImageSetError(f"{join(root, folder)}: cannot be listed ({error.strerror}); check it") from error
             for name, is_folder in found:
@@ -120,7 +121,7 @@ class RemoteFiles:
     def glob(self, pattern: str) -> list[str]:
         """Paths of what matches the pattern. Raises ImageSetError where nothing answers."""
         try:
-            return [self._public(name) for name in self._call(pattern, lambda: self.system.glob(self._inner(pattern)))]
+            return [self._public(name) for name in self._call(pattern, lambda: self.system.glob(self._quote(pattern)))]
         except OSError as error:
             raise ImageSetError(f"{pattern}: cannot be listed ({error.strerror}); check the address") from error
 
@@ -133,11 +134,11 @@ class RemoteFiles:
 
     def open(self, path: str, *, seek: bool = True) -> BinaryIO:
         """The file, opened for reading: anywhere in it, or from its start to its end, which any server can."""
-        if seek and "http" in self.system.protocol:
+        if self.web and seek and "http" in self.system.protocol:
             self._call(path, lambda: self._check_ranges(path))
         options = {"block_size": 0} if self.web and not seek else {}
         file = self._call(path, lambda: self.system.open(self._inner(path), "rb", **options))
-        return io.BufferedReader(_Reader(self, path, file, WAITS if seek else ()), 1 << 16)
+        return io.BufferedReader(_Reader(self, path, file, again=seek), 1 << 16)
 
     def read(self, path: str) -> bytes:
         """All bytes of the file."""
@@ -149,13 +150,18 @@ class RemoteFiles:
 
     def _inner(self, path: str) -> str:
         """What the file system calls this path."""
+        return self._quote(path) + self.query
+
+    def _quote(self, path: str) -> str:
         rest = path[len(self.base) :]
-        return self.inner + quote(rest, safe="/*[]") + self.query if self.web else self.inner + rest
+        return self.inner + quote(rest, safe="/*[]") if self.web else (self.inner + rest) or "/"
 
     def _public(self, name: str) -> str:
         """The path of what the file system calls by this name."""
-        rest = name.lstrip("/")[len(self.inner.lstrip("/")) :]
-        return self.base + (unquote(rest.partition("?")[0]) if self.web else rest)
+        if self.web:
+            return self.base + unquote(name[len(self.inner) :])
+        slash = "/" if self.base.endswith(":/") else ""
+        return self.base + slash + name.lstrip("/")[len(self.inner.lstrip("/")) :]
 
     def _is_folder(self, path: str) -> bool:
         if not self.web:
@@ -163,16 +169,16 @@ class RemoteFiles:
         kind = self.system.info(self._inner(f"{path}/")).get("mimetype")
         return kind in (None, "text/html") and bool(self._list(path))
 
-    def _list(self, path: str) -> set[tuple[str, bool]]:
+    def _list(self, path: str) -> Iterable[tuple[str, bool]]:
         """Names of what lies in the folder, and whether each is a folder. Raises OSError."""
-        inner = self.inner + quote(path[len(self.base) :]) if self.web else self._inner(path)
+        inner = self._quote(path)
         start = f"{inner.rstrip('/')}/" if self.web else f"{inner.strip('/')}/".lstrip("/")
         self.system.invalidate_cache()
         entries = self._call(path, lambda: self.system.ls(start if self.web else inner, detail=True))
         self.system.invalidate_cache()  # fsspec keeps what it listed, but ten million entries take room
         read = _read_link if self.web else _read_entry
-        found = (read(entry, start) for entry in entries)
-        return {(name, is_folder) for name, is_folder in found if name and is_inside(name)}
+        found = (item for item in (read(entry, start) for entry in entries) if item[0] and is_inside(item[0]))
+        return set(found) if self.web else found  # a page may link twice to the same
 
     def _check_ranges(self, path: str) -> None:
         """Raises OSError where the server gives whole files only: each image would take as long as all of them."""
@@ -190,9 +196,9 @@ class RemoteFiles:
         except OSError as error:
             raise ImageSetError(f"{path}: cannot be reached ({error.strerror}); check the address") from error
 
-    def _call(self, path: str, function: Callable[[], T], *, waits: Sequence[float] = WAITS) -> T:
-        """What the function gives, tried again after each of the waits. Raises OSError, whatever the backend raised."""
-        for wait in (*waits, None):
+    def _call(self, path: str, function: Callable[[], T], *, again: bool = True) -> T:
+        """What the function gives, tried again where that may help. Raises OSError, whatever the backend raised."""
+        for wait in (*WAITS, None) if again else (None,):
             try:
                 return function()
             except Exception as error:  # noqa: BLE001 - backends raise a tree of their own each
@@ -206,11 +212,11 @@ class RemoteFiles:
 class _Reader(io.RawIOBase):
     """A file of fsspec as Python's own files are, all of whose errors are OSError."""
 
-    def __init__(self, files: RemoteFiles, path: str, file: Any, waits: Sequence[float]) -> None:
+    def __init__(self, files: RemoteFiles, path: str, file: Any, *, again: bool) -> None:
         self._files = files
         self._path = path
         self._file = file
-        self._waits = waits
+        self._again = again
 
     def readable(self) -> bool:
         return True
@@ -219,7 +225,7 @@ class _Reader(io.RawIOBase):
         return bool(self._file.seekable())
 
     def readinto(self, buffer: Any) -> int:
-        data = self._files._call(self._path, lambda: self._file.read(len(buffer)), waits=self._waits)
+        data = self._files._call(self._path, lambda: self._file.read(len(buffer)), again=self._again)
         buffer[: len(data)] = data
         return len(data)
 
