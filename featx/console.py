@@ -136,13 +136,9 @@ def print_failures(summary: "ExtractionSummary", *, most: int | None) -> None:
 
 def print_info(about: "CacheInfo", *, to: Console) -> None:
     """What is in a cache, from which model, made how, and what failed: at a glance."""
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")
-    for key, value in _info_lines(about):
-        table.add_row(key, value)
     to.print(f"{about.cache}: {about.done} of {about.rows} images done, {about.failed} failed, {_completeness(about)}")
-    to.print(table)
+    for key, value in _info_lines(about):
+        to.print(f"{key:9} {value}")
 
 
 def _completeness(about: "CacheInfo") -> str:
@@ -153,10 +149,11 @@ def _completeness(about: "CacheInfo") -> str:
 
 def _info_lines(about: "CacheInfo") -> "Iterator[tuple[str, str]]":
     made, card, width = about.provenance, about.card, 2 if about.storage == "float16" else 4
-    outputs = (
-        f"{name} {dim} x {about.storage}, {_size(about.rows * dim * width)}" for name, dim in about.outputs.items()
+    dims = about.outputs.items()
+    yield (
+        "features",
+        "; ".join(f"{name} {dim} x {about.storage}, {_size(about.rows * dim * width)}" for name, dim in dims),
     )
-    yield "features", "; ".join(outputs)
     yield "file", f"{_size(about.bytes)}, format {made['format_version']}"
     side = f", {card['size']} x {card['size']} pixels" if "size" in card else ""
     yield "backbone", f"{card['name']}{side}, model sha256 {card['sha256'][:12]}"

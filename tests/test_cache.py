@@ -28,9 +28,11 @@ from featx.cache import (
 )
 from featx.cache.creating import protect_metadata
 from featx.cache.opening import locate
+from featx.columns import ImageColumns
 from featx.errors import CacheError, Failure
 
 from .caches import DIM, features, flip, image_set, provenance, rows_of, write_cache
+from .conftest import Ran
 
 
 @pytest.fixture
@@ -272,9 +274,55 @@ def test_info_counts_rows_failures_and_classes(complete: Path) -> None:
     about = describe_cache(complete)
     assert (about.rows, about.done, about.failed, about.pending, about.sealed) == (10, 9, 1, 0, True)
     assert about.failures == {Failure.EMPTY.text: 1}
+    assert about.failed_images == (FailedImage("class1/003.png", Failure.EMPTY.text),)
     assert about.classes == {"class0": 5, "class1": 5}
-    assert about.outputs == {"pooled": DIM}
+    assert about.splits == {"test": 5, "train": 5}
+    assert about.groups is None
+    assert (about.outputs, about.storage, about.bytes) == ({"pooled": DIM}, "float32", complete.stat().st_size)
     assert about.provenance["provider"] == "CPUExecutionProvider"
+
+
+def test_info_of_an_unfinished_cache_says_how_far_it_is(tmp_path: Path, featx: Callable[..., Ran]) -> None:
+    with CacheWriter(create_partial(tmp_path / "c.h5", image_set(), provenance(storage="float16"))) as writer:
+        writer.append(rows_of(np.arange(4)))
+    found = featx("cache", "info", partial_path(tmp_path / "c.h5"))
+    assert "4 of 10 images done, 0 failed, 6 pending: not complete" in found.out
+    assert "pooled 6 x float16, 120 B" in found.out
+
+
+def test_info_is_told_at_a_glance_however_much_there_is(tmp_path: Path, featx: Callable[..., Ran]) -> None:
+    count = 2000
+    images = ImageColumns(
+        names=np.array([f"{row:05}.png".encode() for row in range(count)]),
+        classes=tuple(f"class{index:03}" for index in range(300)),
+        labels=(np.arange(count) % 300).astype(np.int32),
+        splits=np.array([b"train", b"test"] * (count // 2)),
+        groups=np.array([f"g{row // 4}".encode() for row in range(count)]),
+    )
+    path = tmp_path / "c.h5"
+    with CacheWriter(create_partial(path, images, provenance(outputs=("stage",)))) as writer:
+        for start, status in enumerate([DONE, *list(Failure)[:7]]):
+            writer.append(rows_of(np.arange(start, count, 8), status, dim=9))
+    seal(path)
+    found = featx("cache", "info", path)
+    assert len(found.out.splitlines()) <= 14
+    for text in (
+        "250 of 2000 images done, 1750 failed, complete",
+        "pooled 6 x float32, 48 kB; stage 3 x float32, 24 kB",
+        "300: class000 7, class001 7",
+        "… and 290 more",
+        "2: test 1000, train 1000",
+        "groups    500",
+        f"250: {Failure.MISSING.text}: 00001.png, 00009.png, 00017.png, …",
+        "4 more reasons",
+        "featx 0, onnxruntime 1, pillow 2",
+        "a processor",
+    ):
+        assert text in found.out
+    told = featx("cache", "info", path, "--json").json
+    assert len(told["failed_images"]) == 1750
+    assert told["failed_images"][0] == {"name": "00001.png", "reason": Failure.MISSING.text}
+    assert sum(told["classes"].values()) == count
 
 
 def test_the_digest_of_a_table_changes_with_any_row(complete: Path, tmp_path: Path) -> None:

@@ -19,15 +19,10 @@ def cache() -> None:
 def info(*, path: Path, json_: bool) -> None:
     """Say what is in the cache PATH and how it was made."""
     from featx.cache import describe_cache
+    from featx.console import out, print_info
 
-    about = asdict(describe_cache(path))
-    if json_:
-        return print_json(about)
-    for key, value in about.items():
-        lines = value.items() if isinstance(value, dict) else [("", value)]
-        for inner, shown in lines:
-            click.echo(f"{key + ('.' + inner if inner else ''):36} {shown}")
-    return None
+    about = describe_cache(path)
+    return print_json(asdict(about)) if json_ else print_info(about, to=out())
 
 
 @cache.command()
