@@ -3,9 +3,11 @@
 import errno
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -19,20 +21,24 @@ from featx.cache import (
     FailedImage,
     create_partial,
     describe_cache,
+    export_cache,
     locked,
+    merge_caches,
     open_cache,
     partial_path,
     read_features,
     seal,
     verify_cache,
 )
-from featx.cache.creating import protect_metadata
+from featx.cache.creating import protect_metadata, provenance_of
 from featx.cache.opening import locate
 from featx.columns import ImageColumns
 from featx.errors import CacheError, Failure
 
 from .caches import DIM, features, flip, image_set, provenance, rows_of, write_cache
 from .conftest import Ran
+
+FIXTURES = Path(__file__).parent / "fixtures"
 
 
 @pytest.fixture
@@ -167,11 +173,15 @@ def test_metadata_changed_without_its_checksum_is_refused(complete: Path) -> Non
         open_cache(complete)
 
 
-def test_a_newer_format_is_refused_with_both_versions(complete: Path) -> None:
+@pytest.mark.parametrize("version", [0, 2, 10])
+@pytest.mark.parametrize("use", [read_features, verify_cache, describe_cache])
+def test_an_older_or_newer_format_is_refused_with_both_versions(
+    complete: Path, version: int, use: Callable[[Path], object]
+) -> None:
     data = complete.read_bytes()
-    complete.write_bytes(data.replace(b'"format_version": 1', b'"format_version": 9', 1))
-    with pytest.raises(CacheError, match="version 9, but this featx reads 1"):
-        open_cache(complete)
+    complete.write_bytes(data.replace(b'"format_version": 1', f'"format_version": {version}'.encode(), 1)[: len(data)])
+    with pytest.raises(CacheError, match=rf"{complete}: format version {version}, but this featx reads 1; use the"):
+        use(complete)
 
 
 @pytest.mark.parametrize("name", ["status", "checksums", "images/name", "features/pooled"])
@@ -328,3 +338,70 @@ def test_info_is_told_at_a_glance_however_much_there_is(tmp_path: Path, featx: C
 def test_the_digest_of_a_table_changes_with_any_row(complete: Path, tmp_path: Path) -> None:
     path = write_cache(tmp_path / "other.h5")
     assert read_features(path).digest != read_features(complete).digest
+
+
+# ---- a cache of format 1 as featx 0.1.0 first wrote it, before float16 storage and merging: it opens for ever
+
+
+@pytest.fixture
+def of_old(tmp_path: Path) -> Path:
+    """Twelve images in three classes with splits, groups and weights, rows 6 and 11 failed, row 5 not labelled."""
+    return Path(shutil.copy(FIXTURES / "cache-v1.h5", tmp_path / "old.h5"))
+
+
+def test_an_old_cache_opens_for_ever(of_old: Path) -> None:
+    assert verify_cache(of_old) == []
+    table = read_features(of_old)
+    assert table.digest == "f24f74b198e2085b5ee8a3f6e98159bf287a98d4bbcf052e802a1a0ff0e1c9c6"
+    assert table.features.shape == (10, 8)
+    assert table.features[0, :3].tolist() == [0.8972275853157043, 1.0758025646209717, 0.8368048667907715]
+    assert table.name(6) == "class1/0003.png"
+    assert table.labels.tolist() == [0, 0, 0, 0, 1, -1, 1, 2, 2, 2]
+    assert table.splits is not None
+    assert table.splits[:3].tolist() == [b"train", b"test", b"validation"]
+    assert table.groups is not None
+    assert table.groups.tolist() == [b"g0", b"g0", b"g1", b"g1", b"g2", b"g2", b"g3", b"g4", b"g4", b"g5"]
+    assert table.weights is not None
+    assert table.weights[-1] == 2.75
+    assert {row: image.reason for row, image in table.failed.items()} == {
+        6: Failure.EMPTY.text,
+        11: Failure.DAMAGED.text,
+    }
+
+
+def test_an_old_cache_is_told_of(of_old: Path) -> None:
+    about = describe_cache(of_old)
+    assert (about.rows, about.done, about.failed, about.storage, about.groups) == (12, 10, 2, "float32", 6)
+    assert about.classes == {"class0": 4, "class1": 3, "class2": 4}
+
+
+def test_an_old_cache_merges_with_a_new_one(of_old: Path, tmp_path: Path) -> None:
+    old = open_cache(of_old)
+    images = replace(image_set(4), groups=np.array([b"g"] * 4))
+    new = create_partial(tmp_path / "new.h5", images, provenance_of(old))
+    with CacheWriter(new) as writer:
+        writer.append(rows_of(np.arange(4), dim=8))
+    merged = merge_caches([seal(tmp_path / "new.h5").path, of_old], into=tmp_path / "c.h5")
+    table = read_features(merged.path)
+    assert table.classes == ("class0", "class1", "class2")
+    assert np.array_equal(table.features[4:], read_features(of_old).features)
+    assert merge_caches([of_old], into=tmp_path / "alone.h5").image_set() == old.image_set()
+    assert read_features(tmp_path / "alone.h5").digest == read_features(of_old).digest
+
+
+def test_reading_writes_nothing_beside_the_cache(complete: Path) -> None:
+    before = complete.read_bytes()
+    for use in (read_features, verify_cache, describe_cache):
+        use(complete)
+    assert [path.name for path in complete.parent.iterdir()] == [complete.name]
+    assert complete.read_bytes() == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is the folder that nobody can write to")
+@pytest.mark.parametrize("into", ["/proc/c.h5", "/proc/x.npy", "/proc/new/x.parquet"])
+def test_a_folder_that_cannot_be_written_to_is_an_error_that_names_the_file(complete: Path, into: str) -> None:
+    with pytest.raises(CacheError, match=f"{into}: cannot be written"):
+        if into.endswith(".h5"):
+            merge_caches([complete], into=Path(into))
+        else:
+            export_cache(complete, into=into)
