@@ -73,10 +73,12 @@ class _Rate:
     """Images per second since the first report."""
 
     def __init__(self) -> None:
-        self._start = time.monotonic()
+        self._first: tuple[float, int] | None = None
 
     def __call__(self, finished: int) -> float:
-        return finished / max(time.monotonic() - self._start, 1e-9)
+        now = time.monotonic()
+        self._first = self._first or (now, finished)
+        return (finished - self._first[1]) / max(now - self._first[0], 1e-9)
 
 
 class _BarReport:
@@ -103,12 +105,13 @@ class _LineReport:
         self._rate, self._told = _Rate(), time.monotonic()
 
     def __call__(self, extracted: "Extracted") -> None:
+        rate = self._rate(extracted.finished)
         if time.monotonic() - self._told < SECONDS_BETWEEN_LINES:
             return
-        self._told, rate = time.monotonic(), self._rate(extracted.finished)
-        left = (extracted.total - extracted.finished) / rate
+        self._told = time.monotonic()
+        left = f"{(extracted.total - extracted.finished) / rate:.0f} s left, " if rate else ""
         err().print(
-            f"{extracted.finished} of {extracted.total} images, {rate:.0f} images/s, {left:.0f} s left, "
+            f"{extracted.finished} of {extracted.total} images, {rate:.0f} images/s, {left}"
             f"{extracted.note}, {extracted.failed} failed"
         )
 

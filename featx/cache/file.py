@@ -196,12 +196,13 @@ class Cache:
         """(N,): 0 pending, 1 done, above 1 a code of errors.Failure; mapped."""
         return self["status"]
 
-    def intact(self) -> NDArray[np.bool_]:
-        """(N,): which acknowledged rows carry the checksum of their contents."""
-        found = np.zeros(self.images, bool)
-        for rows in self.blocks():
-            if self.read("status", rows).any():
-                found[rows] = matching(self.stored(rows))
+    def intact(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
+        """(n,): which of these rows, of all if None, are acknowledged and carry the checksum of their contents."""
+        found = np.zeros(self.images if rows is None else len(rows), bool)
+        for block in blocks(len(found), self.rows_at_once):
+            chosen = block if rows is None else rows[block]
+            if self.read("status", chosen).any():
+                found[block] = matching(self.stored(chosen))
         return found
 
 

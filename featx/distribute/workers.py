@@ -13,6 +13,7 @@ from threading import Thread
 from featx.distribute.shards import Extracted, Shard
 from featx.errors import DeviceError, FeatxError
 from featx.extract import Progress
+from featx.provenance import __version__
 
 CONNECT_SECONDS = 10
 """How long a scheduler may take to answer."""
@@ -86,7 +87,10 @@ def cluster_workers(scheduler: str) -> Iterator[Workers]:
     with client, dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
         executor = client.get_executor(pure=False)
         try:
-            yield Workers(lambda: sum(client.nthreads().values()), lambda shard: executor.submit(_extract_there, shard))
+            yield Workers(
+                lambda: sum(client.nthreads().values()),
+                lambda shard: executor.submit(_extract_there, shard, __version__),
+            )
         except KilledWorker as error:
             raise LostError(f"workers of {scheduler} died, several of one shard: often memory") from error
         except ImportError as error:
@@ -97,10 +101,15 @@ def cluster_workers(scheduler: str) -> Iterator[Workers]:
             ) from error
 
 
-def _extract_there(shard: Shard) -> Extracted:
+def _extract_there(shard: Shard, version: str) -> Extracted:
     from distributed import get_worker
 
-    return shard.extract(sharing=get_worker().state.nthreads, report=_stop_if_unwanted)
+    worker = get_worker()
+    if version != __version__:
+        raise DeviceError(
+            f"featx is {__version__} on the worker {worker.address} but {version} here; make them the same"
+        )
+    return shard.extract(sharing=worker.state.nthreads, report=_stop_if_unwanted)
 
 
 class _UnwantedError(FeatxError):

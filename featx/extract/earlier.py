@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -27,21 +26,24 @@ class Earlier:
     cache: Cache
     retry_failed: bool
 
-    @cached_property
-    def usable(self) -> NDArray[np.bool_]:
-        """(N,): which rows are acknowledged and intact, those that failed left out where they are to be tried again."""
-        usable: NDArray[np.bool_] = self.cache.intact() & ((self.cache.status == DONE) | (not self.retry_failed))
-        return usable
-
     def match(self, images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Pairs (earlier row, row of the image set) of usable rows whose image has the same name."""
+        """Pairs (earlier row, row of the image set) of images of the same name whose row is acknowledged and intact.
+
+        Those that failed are left out where they are to be tried again.
+        """
+        old, new = self._pair(images)
+        status = self.cache.read("status", old)
+        finished = np.flatnonzero(status == DONE if self.retry_failed else status != PENDING)
+        intact = finished[self.cache.intact(old[finished])]
+        return old[intact], new[intact]
+
+    def _pair(self, images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         names = self.cache.read("images/name")
         if len(names) == len(images) and np.array_equal(names, images.names):
-            same = np.flatnonzero(self.usable)
-            return same, same
-        order = np.argsort(names)
+            return np.arange(len(names)), np.arange(len(names))
+        order = np.argsort(names, kind="stable")  # fast where they are sorted, as those of a folder are
         old = order[np.minimum(np.searchsorted(names, images.names, sorter=order), len(names) - 1)]
-        new = np.flatnonzero((names[old] == images.names) & self.usable[old])
+        new = np.flatnonzero(names[old] == images.names)
         return old[new], new
 
 
@@ -130,11 +132,30 @@ def keep_rows(earlier: Sequence[Earlier], images: ImageSet) -> list[Kept]:
     return kept
 
 
+class Known(Fingerprints):
+    """The images whose bytes are known, those that lie in caches only as long as their rows are intact."""
+
+    def __init__(self, caches: Sequence[Cache], places: NDArray[np.int64], *, to_come: int) -> None:
+        self._caches, self._places = caches, places
+        marks = [
+            cache.read("images/fingerprint", places[places[:, 0] == number, 1]) for number, cache in enumerate(caches)
+        ]
+        super().__init__(np.concatenate(marks), rows=caches[0].images, to_come=to_come)
+
+    def find(self, mark: bytes) -> int | None:
+        """Place of the first image with this fingerprint, or None where there is none whose row can be taken."""
+        place = super().find(mark)
+        if place is None or place >= len(self._places):
+            return place
+        number, row = self._places[place]
+        return place if self._caches[number].intact(np.array([row]))[0] else None
+
+
 @dataclass(frozen=True)
 class Twins:
     """Images whose bytes are known, and where the feature of each lies: in a cache, or in a row of this very run."""
 
-    known: Fingerprints
+    known: Known
     caches: tuple[Cache, ...]
     """The one that is written first, then earlier ones."""
     places: NDArray[np.int64]
@@ -155,15 +176,13 @@ class Twins:
 def find_twins(earlier: Sequence[Earlier], kept: Sequence[Kept], into: Cache) -> Twins:
     """The images that are known from the start, each with a feature that stays where it is while this run writes.
 
-    Those are the rows that the cache to be written has now, and of the other caches the usable ones that were not kept.
+    Those are the rows that the cache to be written has now, and of the other caches those done that were not kept.
     """
     caches, rows = [into], [np.flatnonzero(into.status == DONE)]
     for one, held in zip(earlier, kept, strict=True):
-        if one.cache.path != into.path:
+        if one.cache is not into:
             caches.append(one.cache)
-            rows.append(np.setdiff1d(np.flatnonzero(one.usable & (one.cache.status == DONE)), held.old))
-    marks = [cache.read("images/fingerprint", chosen) for cache, chosen in zip(caches, rows, strict=True)]
-    places = [np.stack([np.full(len(chosen), place), chosen], axis=1) for place, chosen in enumerate(rows)]
+            rows.append(np.setdiff1d(np.flatnonzero(one.cache.status == DONE), held.old))
+    places = np.concatenate([np.stack([np.full(len(own), place), own], axis=1) for place, own in enumerate(rows)])
     pending = int(np.count_nonzero(into.status == PENDING))
-    known = Fingerprints(np.concatenate(marks), rows=into.images, to_come=pending)
-    return Twins(known, tuple(caches), np.concatenate(places), pending)
+    return Twins(Known(caches, places, to_come=pending), tuple(caches), places, pending)

@@ -4,7 +4,7 @@ import errno
 import glob
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
 from typing import BinaryIO, Protocol
@@ -50,6 +50,12 @@ class LocalFiles:
     """The file system of this machine."""
 
     remote: bool = False
+    here: str = field(default_factory=os.getcwd)
+    """What relative paths are relative to, also in a process that was started elsewhere."""
+
+    def absolute(self, path: str) -> str:
+        """The same path from the top of the file system."""
+        return os.path.join(self.here, path)
 
     def is_folder(self, path: str) -> bool:
         """Whether there is a folder of this path; a link to itself or a name that is too long is none."""
@@ -75,22 +81,24 @@ class LocalFiles:
 
     def stat(self, path: str) -> tuple[int, int]:
         """Size and time of change. What is no regular file raises OSError: reading a pipe would wait for ever."""
-        status = os.stat(path)
+        status = os.stat(self.absolute(path))
         if not S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "not a regular file")
         return status.st_size, status.st_mtime_ns
 
     def open(self, path: str, *, seek: bool = True) -> BinaryIO:
         """The file, opened for reading anywhere in it."""
-        return Path(path).open("rb")
+        return open(self.absolute(path), "rb")
 
     def read(self, path: str) -> bytes:
         """All bytes of the file."""
-        return Path(path).read_bytes()
+        # a Path would intern the name of every file: memory that grows with the images
+        with open(self.absolute(path), "rb") as file:
+            return file.read()
 
     def read_range(self, path: str, start: int, size: int) -> bytes:
         """These bytes of the file."""
-        with Path(path).open("rb", buffering=0) as file:
+        with open(self.absolute(path), "rb", buffering=0) as file:
             return os.pread(file.fileno(), size, start)
 
 

@@ -20,7 +20,7 @@ def open_hdf5(files: Files, path: str, *, chunk_bytes: int = 1 << 20) -> Any:
     """The file as h5py has it, which keeps this many bytes of a dataset's chunks. Raises OSError."""
     import h5py
 
-    target = path if isinstance(files, LocalFiles) else files.open(path)
+    target = files.absolute(path) if isinstance(files, LocalFiles) else files.open(path)
     return h5py.File(target, "r", rdcc_nbytes=chunk_bytes, rdcc_nslots=SLOTS)
 
 
