@@ -272,7 +272,7 @@ def test_a_row_group_that_is_too_large_to_be_read_whole_is_refused(
     table: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("featx.images.parquet.LARGEST_GROUP", 100)
-    with pytest.raises(ImageSetError, match=r"a row group holds .* bytes of images, above 100, and is read whole"):
+    with pytest.raises(ImageSetError, match=r"a row group takes .* bytes of memory, above 100, and is read whole"):
         list_images(table({"image": hugging(bytes(range(256)))}))
 
 

@@ -75,6 +75,13 @@ class Handler(SimpleHTTPRequestHandler):
         partial_content = code == 200 and self.web.ranges and self.headers["Range"]
         super().send_response(206 if partial_content else code, message)
 
+    def end_headers(self) -> None:
+        """Tell when the file changed, as servers do."""
+        path = Path(self.translate_path(self.path))
+        if path.is_file():
+            super().send_header("ETag", f'"{path.stat().st_mtime_ns}"')
+        super().end_headers()
+
     def send_header(self, keyword: str, value: str) -> None:
         """A range is as long as was asked, cut at the file's end."""
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"] or "")

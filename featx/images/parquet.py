@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -11,7 +10,15 @@ from featx.images.building import MANIFEST_COLUMNS, ColumnsBuilder
 from featx.images.files import FileSource
 from featx.images.image_set import ImageSet
 from featx.images.manifest import check_columns
-from featx.images.parquet_columns import Table, find_class_names, is_bytes, is_one_value, iter_texts, open_table
+from featx.images.parquet_columns import (
+    Table,
+    find_class_names,
+    is_bytes,
+    is_one_value,
+    iter_texts,
+    open_table,
+    readable,
+)
 from featx.images.parquet_source import LARGEST_GROUP, ParquetSource
 from featx.images.shards import Shards
 
@@ -103,11 +110,12 @@ def _place_groups(shards: Shards, tables: tuple[Table, ...], image: str) -> Parq
     column = f"{image}.bytes" if kind.num_fields else image
     rows, places = [0], []
     for position, table in enumerate(tables):
-        for number in range(table.metadata.num_row_groups):
-            group = table.metadata.row_group(number)
-            _check_group(table, group, column)
-            rows.append(group.num_rows)
-            places.append((position, number))
+        with readable(table.path):
+            for number in range(table.metadata.num_row_groups):
+                group = table.metadata.row_group(number)
+                _check_size(table, group.total_byte_size)  # pyarrow can crash when asked for one column's
+                rows.append(group.num_rows)
+                places.append((position, number))
     return ParquetSource(
         tuple(table.container for table in tables),
         shards.files.remote,
@@ -117,13 +125,9 @@ def _place_groups(shards: Shards, tables: tuple[Table, ...], image: str) -> Parq
     )
 
 
-def _check_group(table: Table, group: Any, column: str) -> None:
-    chunks = (group.column(number) for number in range(group.num_columns))
-    chunk = next((chunk for chunk in chunks if chunk.path_in_schema == column), None)
-    if chunk is None or chunk.num_values != group.num_rows:
-        raise ImageSetError(f"{table.path}: damaged: a row group tells two numbers of rows; write it anew")
-    if chunk.total_uncompressed_size > LARGEST_GROUP:
+def _check_size(table: Table, size: int) -> None:
+    if size > LARGEST_GROUP:
         raise ImageSetError(
-            f"{table.path}: a row group holds {chunk.total_uncompressed_size} bytes of images, above {LARGEST_GROUP}, "
-            "and is read whole; write it anew with smaller ones (row_group_size=1000)"
+            f"{table.path}: a row group takes {size} bytes of memory, above {LARGEST_GROUP}, and is read whole; write "
+            "it anew with smaller ones (row_group_size=1000)"
         )

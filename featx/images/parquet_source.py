@@ -13,7 +13,7 @@ from featx.images.parquet_columns import import_parquet
 from featx.images.recent import Recent
 
 LARGEST_GROUP = 1 << 30
-"""Bytes of images in one row group, which is read whole."""
+"""Bytes of one row group, whose images are read whole."""
 GROUPS_KEPT = 2
 TABLES_KEPT = 4
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 class ParquetSource:
     """Images in a column of bytes; two row groups are kept in memory, and each thread may be reading one more.
 
-    A row group with more than 1 GiB of images is refused when it is listed.
+    A row group of more than 1 GiB is refused when it is listed.
     """
 
     tables: tuple[Container, ...]
@@ -71,9 +71,8 @@ class ParquetSource:
         parquet = import_parquet(container.path)
         with container.files.open(container.path) as file:
             metadata = self._metadata.get(position, lambda: parquet.read_metadata(file))
-            table = parquet.ParquetFile(file, metadata=metadata).read_row_group(
-                int(self.group[number]), columns=[self.column]
-            )
+            opened = parquet.ParquetFile(file, metadata=metadata, page_checksum_verification=True)
+            table = opened.read_row_group(int(self.group[number]), columns=[self.column])
         if len(table) != self.starts[number + 1] - self.starts[number]:
             raise OSError(errno.EIO, "the row group has other rows than its table says", container.path)
         return _bytes_of(table.column(0))
