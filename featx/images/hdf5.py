@@ -69,9 +69,7 @@ def _build(shards: Shards, prefix: str, *, rows: int, values: Mapping[str, NDArr
 
 def _refuse_cache(container: Container) -> None:
     if container.files.read_range(container.path, 0, len(CACHE_MARK)) == CACHE_MARK:
-        raise ImageSetError(
-            f"{container.path}: a cache of features, not of images; name the images it was made of"
-        )
+        raise ImageSetError(f"{container.path}: a cache of features, not of images; name the images it was made of")
 
 
 def _find_images(path: str, file: Any) -> Any:
