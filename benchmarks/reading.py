@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from record import keep
 
-from featx.cache import DONE, CacheWriter, Provenance, Rows, create_partial, read_features, seal
+from featx.cache import DONE, CacheWriter, Provenance, Rows, create_partial, read_features, seal, verify_cache
 from featx.columns import ImageColumns
 
 DIM = 1280
@@ -70,6 +70,7 @@ def measure(cache: Path, matrix: Path, repeats: int) -> dict[str, list[float]]:
         "featx, open": lambda: read_features(cache).features,
         "featx, open and sum": lambda: np.sum(read_features(cache).features),
         "numpy, open and sum": lambda: np.sum(np.load(matrix, mmap_mode="r")),
+        "featx, verify": lambda: verify_cache(cache),
     }
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():

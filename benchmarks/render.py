@@ -1,4 +1,4 @@
-"""results/*.json -> the tables of README.md, between its markers.
+"""results/*.json -> the tables of README.md and docs/scale.md, between their markers.
 
 python benchmarks/render.py
 """
@@ -10,6 +10,7 @@ import numpy as np
 from record import read
 
 README = Path(__file__).parent / "README.md"
+SCALE = README.parents[1] / "docs" / "scale.md"
 
 
 def table(header: list[str], rows: list[list[str]]) -> str:
@@ -89,14 +90,89 @@ def render_graph(found: dict[str, Any]) -> str:
     return "\n\n".join([table(header, zoo), second, front, made_on(found)])
 
 
+def render_memory(found: dict[str, Any]) -> str:
+    """Peak memory, and the speed of the flow itself."""
+    rows = []
+    for key in ("few", "many"):
+        runs = found[key]
+        count, peak = runs[0]["images"], [run["peak_bytes"] / 2**20 for run in runs]
+        speeds = [
+            f"{count / float(np.median([run[f'{what}_seconds'] for run in runs])):,.0f}"
+            for what in ("list", "extract", "verify")
+        ]
+        rows.append([f"{count:,}", f"{np.median(peak):.0f} ({min(peak):.0f} to {max(peak):.0f})", *speeds])
+    header = [
+        "images",
+        "peak memory, MiB (median, range)",
+        "listed a second",
+        "extracted a second",
+        "verified a second",
+    ]
+    ratio = f"Peak memory of the many divided by that of the few: {spread(found['ratio'])}."
+    return "\n\n".join([table(header, rows), ratio, made_on(found)])
+
+
+def render_reading(found: dict[str, Any]) -> str:
+    """Opening a cache and summing it, against an .npy file."""
+    rows = []
+    for row in found["rows"]:
+        opened, checked = (float(np.median(row["seconds"][f"featx, {what}"])) for what in ("open", "verify"))
+        shape = f"{row['rows']:,} x {found['dim']:,}"
+        rows.append([shape, spread(row["featx_over_numpy"]), f"{1000 * opened:.1f}", f"{row['rows'] / checked:,.0f}"])
+    header = ["features, float32", "featx / numpy, open and sum", "featx, open alone, ms", "rows verified a second"]
+    return "\n\n".join([table(header, rows), made_on(found)])
+
+
+def render_scale() -> str:
+    """What 10^8 and 10^10 images take, from the speeds and sizes that were measured."""
+    speed = next(row["images_per_second"] for row in read("throughput")["rows"] if row["name"] == "featx")
+    flow = read("memory")["many"][0]
+    most = read("reading")["rows"][-1]
+    checks = most["rows"] / float(np.median(most["seconds"]["featx, verify"]))
+    beside = flow["file_bytes"] / flow["images"] - 4 * 64
+    rows = []
+    for text, count in (("10⁸", 1e8), ("10¹⁰", 1e10)):
+        machine_hours = count / speed / 3600
+        sizes = [f"{count * (beside + 1280 * width) / 1e12:.2f} TB" for width in (4, 2)]
+        checked = count / checks / 3600
+        shards = f"{count / 1e6:,.0f}"
+        rows.append([text, f"{machine_hours:,.0f}", f"{machine_hours / 100:,.1f}", *sizes, f"{checked:,.1f}", shards])
+    header = [
+        "images",
+        "hours, 1 machine of 2 cores",
+        "hours, 100 such machines",
+        "bytes, float32",
+        "float16",
+        "hours to check all rows, 1 core",
+        "shards of 10⁶",
+    ]
+    note = f"{speed:.0f} images/s on 2 cores; {beside:.0f} bytes a row beside its features, its name among them."
+    return f"{table(header, rows)}\n\n{note}"
+
+
 def main() -> None:
-    """Put the tables into README.md."""
-    text = README.read_text(encoding="utf-8")
-    for name, render in (("throughput", render_throughput), ("graph", render_graph), ("elpv", render_elpv)):
-        start, end = f"<!-- {name} -->\n", "<!-- end -->"
-        before, _, rest = text.partition(start)
-        text = before + start + render(read(name)) + "\n" + end + rest.partition(end)[2]
-    README.write_text(text, encoding="utf-8")
+    """Put the tables into README.md and docs/scale.md."""
+    for name, render in RENDERERS.items():
+        put(README, name, render(read(name)))
+    put(SCALE, "scale", render_scale())
+
+
+def put(page: Path, name: str, table: str) -> None:
+    """Put a table between its markers."""
+    start, end = f"<!-- {name} -->\n", "<!-- end -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(start)
+    if not found:
+        raise SystemExit(f"{page}: no marker {start.strip()}; add it where the table belongs")
+    page.write_text(before + start + table + "\n" + end + rest.partition(end)[2], encoding="utf-8")
+
+
+RENDERERS = {
+    "throughput": render_throughput,
+    "graph": render_graph,
+    "elpv": render_elpv,
+    "memory": render_memory,
+    "reading": render_reading,
+}
 
 
 if __name__ == "__main__":
