@@ -91,7 +91,9 @@ def _check_disjoint(caches: Sequence[Cache]) -> None:
     seen: dict[bytes, Path] = {}
     for cache, name in _names_like(caches, suspects) if suspects else ():
         if name in seen:
-            raise CacheError(f"{cache.path}: image {name.decode()} is in {seen[name]} too; merge only disjoint sets")
+            raise CacheError(
+                f"{cache.path}: image {name.decode(errors='replace')} is in {seen[name]} too; merge only disjoint sets"
+            )
         seen[name] = cache.path
 
 
