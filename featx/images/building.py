@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.columns import NO_LABEL, SPLITS, ImageColumns, as_texts, concatenate, sort_classes
+from featx.columns import CHUNK, NO_LABEL, SPLITS, ImageColumns, as_texts, concatenate, sort_classes
 from featx.errors import ImageSetError
 
 SPLIT_ALIASES = {"val": "validation", "valid": "validation"}
@@ -99,9 +99,14 @@ class ColumnsBuilder:
 
     def _check_twins(self, names: NDArray[np.bytes_]) -> None:
         order = np.argsort(names, kind="stable")
-        twins = np.flatnonzero(names[order[1:]] == names[order[:-1]])
-        if len(twins):
-            first, second = min((int(order[place]), int(order[place + 1])) for place in twins)
+        twins: list[tuple[int, int]] = []
+        for start in range(0, len(names), CHUNK):  # not all at once: that would be two more copies of all names
+            rows = order[start : start + CHUNK + 1]
+            same = np.flatnonzero(names[rows[1:]] == names[rows[:-1]])
+            if len(same):
+                twins.append(min((int(rows[place]), int(rows[place + 1])) for place in same))
+        if twins:
+            first, second = min(twins)
             name = bytes(names[first]).decode()
             raise ImageSetError(f"{self._where}: {name!r} is both image {first + 1} and image {second + 1}; remove one")
 
