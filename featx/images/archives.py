@@ -15,7 +15,7 @@ from featx.images.containers import Container, cause_of, open_container
 from featx.images.folder import refuse_no_images
 from featx.images.image_set import ImageSet
 from featx.images.shards import Shards
-from featx.images.tar import NOWHERE, TarIndex, read_tar_index
+from featx.images.tar_index import NOWHERE, TarIndex, read_tar_index
 
 INDEXED_AT_ONCE = 8
 """Remote tars whose headers are read side by side, as that is mostly waiting."""

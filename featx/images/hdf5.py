@@ -45,7 +45,7 @@ def list_hdf5(shards: Shards, *, dataset: str | None = None) -> ImageSet:
     try:
         _refuse_cache(container)
         with open_hdf5(shards.files, path) as file:
-            images = _find_images(path, file) if dataset is None else _get_images(path, file, dataset)
+            images = _find_images(path, file) if dataset is None else _get_images(path, file, name=dataset)
             source = _make_source(container, images)
             values = {word: _read_column(container, found) for word, found in _find_columns(path, images).items()}
             columns = _build(shards, f"{shards.name(path)}{images.name}", rows=len(images), values=values)
@@ -91,7 +91,7 @@ def _find_images(path: str, file: Any) -> Any:
     return next(iter(images.values()))
 
 
-def _get_images(path: str, file: Any, name: str) -> Any:
+def _get_images(path: str, file: Any, *, name: str) -> Any:
     known: list[str] = []
     file.visit(known.append)
     if name not in file:

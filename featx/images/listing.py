@@ -59,13 +59,13 @@ def list_images(source: Path | str, *, root: Path | str | None = None) -> ImageS
     if not (files.remote and kind) and files.is_folder(path):
         return _list_folder(given)
     if files.is_file(path):
-        return _list_shards(given, one_file(files, path), kind)
+        return _list_shards(given, one_file(files, path), kind=kind)
     if (inside := split_dataset(path)) and files.is_file(inside[0]):
         given.refuse_root()
         return list_hdf5(one_file(files, inside[0]), dataset=inside[1])
     if is_pattern(path):
         shards = match_pattern(files, path)
-        return _list_shards(given, shards, _only_kind(shards))
+        return _list_shards(given, shards, kind=_only_kind(shards))
     raise ImageSetError(f"{path}: no such file or folder; check the path")
 
 
@@ -120,7 +120,7 @@ def _list_folder(given: _Given) -> ImageSet:
             "name those of one kind by a pattern, or move the others away"
         )
     if tars or tables:
-        return _list_shards(given, _shards_of(given, tars or tables, others), "tar" if tars else "parquet")
+        return _list_shards(given, _shards_of(given, tars or tables, others=others), kind="tar" if tars else "parquet")
     if not len(names) and (compressed := _of_kind(others, "compressed")):
         raise refuse_compressed(join(given.path, compressed[0]))
     given.refuse_root()
@@ -135,7 +135,7 @@ def _of_kind(names: NDArray[np.bytes_], kind: str) -> list[str]:
     return [name for name in map(bytes.decode, likely.tolist()) if _kind_of(name) == kind and not is_hidden(name)]
 
 
-def _shards_of(given: _Given, names: list[str], others: NDArray[np.bytes_]) -> Shards:
+def _shards_of(given: _Given, names: list[str], *, others: NDArray[np.bytes_]) -> Shards:
     base = join(given.path, "")
     rest = others[~np.isin(others, [name.encode() for name in names])]
     return Shards(given.files, given.path, base, tuple(base + name for name in names), rest)
@@ -155,10 +155,10 @@ def _only_kind(shards: Shards) -> str | None:
     return kind
 
 
-def _list_shards(given: _Given, shards: Shards, kind: str | None) -> ImageSet:
+def _list_shards(given: _Given, shards: Shards, *, kind: str | None) -> ImageSet:
     path = shards.paths[0]
     if kind == "csv":
-        return read_csv_manifest(given.files, path, given.find_root(parent(path)))
+        return read_csv_manifest(given.files, path, source=given.find_root(parent(path)))
     if kind == "parquet":
         return list_parquet(shards, root=lambda: given.find_root(shards.base), refuse_root=given.refuse_root)
     given.refuse_root()

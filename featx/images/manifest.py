@@ -17,7 +17,7 @@ from featx.images.image_set import ImageSet
 logger = logging.getLogger(__name__)
 
 
-def read_csv_manifest(files: Files, path: str, source: FileSource) -> ImageSet:
+def read_csv_manifest(files: Files, path: str, *, source: FileSource) -> ImageSet:
     """The images that a CSV file lists, in its order. Raises ImageSetError naming the line and the next step."""
     builder = ColumnsBuilder(path)
     try:
@@ -36,7 +36,7 @@ def _read_chunks(path: str, file: TextIO) -> Iterator[dict[str, list[str]]]:
     if "path" not in header:
         raise ImageSetError(f"{path}: no column 'path' among {header[:20]}; the first line names the columns")
     known = {column: index for index, column in enumerate(header) if column in MANIFEST_COLUMNS}
-    rows = _check_lines(path, lines, len(header))
+    rows = _check_lines(path, lines, columns=len(header))
     empty = True
     while chunk := list(islice(rows, CHUNK)):
         empty = False
@@ -54,7 +54,7 @@ def check_columns(path: str, columns: list[str]) -> None:
         raise ImageSetError(f"{path}: column {min(twice)!r} stands twice; remove one")
 
 
-def _check_lines(path: str, lines: Iterator[list[str]], columns: int) -> Iterator[list[str]]:
+def _check_lines(path: str, lines: Iterator[list[str]], *, columns: int) -> Iterator[list[str]]:
     for number, row in enumerate(lines, start=2):
         if row and len(row) != columns:
             raise ImageSetError(f"{path}: line {number} has {len(row)} values for {columns} columns; correct it")

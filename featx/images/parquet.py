@@ -42,13 +42,13 @@ def list_parquet(shards: Shards, *, root: Callable[[], FileSource], refuse_root:
             )
     if (image := _find_image_column(tables[0])) is not None:
         refuse_root()
-        return _list_tables(shards, tables, image)
+        return _list_tables(shards, tables, image=image)
     if "path" not in tables[0].columns:
         raise ImageSetError(
             f"{tables[0].path}: neither a column 'path' nor one with bytes of images among "
             f"{tables[0].columns[:20]}; add one"
         )
-    return _read_manifest(shards, tables, root())
+    return _read_manifest(shards, tables, source=root())
 
 
 def _find_image_column(table: Table) -> str | None:
@@ -59,7 +59,7 @@ def _find_image_column(table: Table) -> str | None:
     return "image" if "image" in found else next(iter(found), None)
 
 
-def _read_manifest(shards: Shards, tables: tuple[Table, ...], source: FileSource) -> ImageSet:
+def _read_manifest(shards: Shards, tables: tuple[Table, ...], *, source: FileSource) -> ImageSet:
     check_columns(tables[0].path, tables[0].columns)
     wanted = {column: column for column in tables[0].columns if column in MANIFEST_COLUMNS}
     builder = ColumnsBuilder(shards.given)
@@ -71,9 +71,9 @@ def _read_manifest(shards: Shards, tables: tuple[Table, ...], source: FileSource
     return ImageSet(**vars(builder.build()), source=source, ignored=shards.ignored)
 
 
-def _list_tables(shards: Shards, tables: tuple[Table, ...], image: str) -> ImageSet:
+def _list_tables(shards: Shards, tables: tuple[Table, ...], *, image: str) -> ImageSet:
     """A row of the tables an image, named by its file and its number there."""
-    source = _place_groups(shards, tables, image)
+    source = _place_groups(shards, tables, image=image)
     if not source.starts[-1]:
         raise ImageSetError(f"{shards.given}: no images in it, as it has no rows; check it")
     wanted = _find_columns(tables[0])
@@ -104,7 +104,7 @@ def _find_columns(table: Table) -> dict[str, str]:
     return found
 
 
-def _place_groups(shards: Shards, tables: tuple[Table, ...], image: str) -> ParquetSource:
+def _place_groups(shards: Shards, tables: tuple[Table, ...], *, image: str) -> ParquetSource:
     """Where the row groups of all tables lie. Raises ImageSetError where one is too large to be read whole."""
     kind = tables[0].schema.field(image).type
     column = f"{image}.bytes" if kind.num_fields else image

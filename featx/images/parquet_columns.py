@@ -95,9 +95,9 @@ def iter_texts(
     """
     rows = 0
     for batch in _iter_batches(table, list(wanted.values())):
-        texts = {word: _texts(table.path, column, batch.column(column)) for word, column in wanted.items()}
+        texts = {word: _texts(table.path, batch.column(column), column=column) for word, column in wanted.items()}
         if names is not None:
-            texts["label"] = [_name_class(table.path, text, names) for text in texts["label"]]
+            texts["label"] = [_name_class(table.path, text, names=names) for text in texts["label"]]
         rows += batch.num_rows
         yield batch.num_rows, texts
     if rows != table.metadata.num_rows:
@@ -138,7 +138,7 @@ def _is_text(kind: Any) -> bool:
     return any(judge(kind) for judge in (types.is_string, types.is_large_string, types.is_string_view, types.is_binary))
 
 
-def _texts(path: str, column: str, values: Any) -> list[str]:
+def _texts(path: str, values: Any, *, column: str) -> list[str]:
     from pyarrow import types
 
     if types.is_dictionary(values.type):
@@ -157,7 +157,7 @@ def _text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _name_class(path: str, text: str, names: Sequence[str]) -> str:
+def _name_class(path: str, text: str, *, names: Sequence[str]) -> str:
     number = int(text or -1) if text.removeprefix("-").isdecimal() or not text else len(names)
     if not -1 <= number < len(names):
         raise ImageSetError(f"{path}: label {text!r} is none of its {len(names)} classes; write the table anew")

@@ -138,7 +138,7 @@ class RemoteFiles:
             self._call(path, lambda: self._check_ranges(path))
         options = {"block_size": 0} if self.web and not seek else {}
         file = self._call(path, lambda: self.system.open(self._inner(path), "rb", **options))
-        return io.BufferedReader(_Reader(self, path, file, again=seek), 1 << 16)
+        return io.BufferedReader(_Reader(self, path, file=file, again=seek), 1 << 16)
 
     def read(self, path: str) -> bytes:
         """All bytes of the file."""
@@ -212,7 +212,7 @@ class RemoteFiles:
 class _Reader(io.RawIOBase):
     """A file of fsspec as Python's own files are, all of whose errors are OSError."""
 
-    def __init__(self, files: RemoteFiles, path: str, file: Any, *, again: bool) -> None:
+    def __init__(self, files: RemoteFiles, path: str, *, file: Any, again: bool) -> None:
         self._files = files
         self._path = path
         self._file = file
