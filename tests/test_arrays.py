@@ -222,6 +222,12 @@ def test_labels_beside_the_images_are_theirs(
     assert [images.classes[label] if label >= 0 else "" for label in labels(images)] == expected
 
 
+def test_texts_at_which_hdf5_hangs_are_not_waited_for(h5: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featx.images.hdf5_texts.SECONDS", 0)
+    with pytest.raises(ImageSetError, match=r"the texts in /label cannot be read \(TimeoutExpired\); write it anew"):
+        list_images(h5(datasets={"x": draw(2, 4, 5), "label": ["cat", "dog"]}))
+
+
 def test_split_group_and_weight_beside_the_images_are_theirs(h5: Callable[..., Path]) -> None:
     beside = {"split": [b"train", b"val"], "group": [7, 8], "weight": [0.5, 2.0]}
     images = list_images(h5(datasets={"x": draw(2, 4, 5), **beside}))
