@@ -1,7 +1,8 @@
 """What earlier runs left: which of their rows still hold, by name and time of change, and which images they know."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from featx.backbones import DESCRIPTIVE, SINCE_FIRST, Backbone
 from featx.cache import DONE, MAKERS, PENDING, Cache, Kept, Provenance, is_cache, open_cache, partial_path
+from featx.columns import CHUNK
 from featx.errors import CacheError, CacheMismatchError
+from featx.extract.streaming import REMOTE_WORKERS
 from featx.fingerprints import Fingerprints
 from featx.images import ImageSet
 from featx.settings import Storage
@@ -119,17 +122,32 @@ def keep_rows(earlier: Sequence[Earlier], images: ImageSet) -> list[Kept]:
         stats = one.cache.read("images/stat", old)
         told = one.cache.read("images/fingerprint", old).any(axis=1) & (stats[:, 1] != 0)
         same = np.zeros(len(new), bool)
-        for place, row in enumerate(new):
-            try:
-                same[place] = images.stat(int(row)) == tuple(stats[place]) and told[place]
-            except OSError:
-                same[place], unreachable = True, unreachable + 1
+        for place, stat in enumerate(_ask(images, new)):
+            same[place] = stat is None or (stat == tuple(stats[place]) and told[place])
+            unreachable += stat is None
         kept.append(Kept(one.cache, old[same], new[same], stats[same]))
         taken[new[same]] = True
     if unreachable:
         where = ", ".join(str(one.cache.path) for one in earlier)
         logger.warning("%d images cannot be reached now; they keep the rows that they had in %s", unreachable, where)
     return kept
+
+
+def _ask(images: ImageSet, rows: NDArray[np.int64]) -> Iterator[tuple[int, int] | None]:
+    """What is known now of the images in these rows, None of those out of reach; a network is asked of many at once."""
+
+    def _stat(row: int) -> tuple[int, int] | None:
+        try:
+            return images.stat(row)
+        except OSError:
+            return None
+
+    if not images.source.remote:
+        yield from map(_stat, map(int, rows))
+        return
+    with ThreadPoolExecutor(REMOTE_WORKERS, thread_name_prefix="featx-ask") as pool:
+        for start in range(0, len(rows), CHUNK):
+            yield from pool.map(_stat, rows[start : start + CHUNK].tolist())
 
 
 class Known(Fingerprints):

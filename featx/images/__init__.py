@@ -1,11 +1,10 @@
 """ImageSet: whatever holds images in; names, labels, splits, groups and weights in one fixed order out."""
 
 from featx.images.folder import is_image_name
-from featx.images.image_set import FINGERPRINT_BYTES, ImageSet, ImageSource, Stored, fingerprint
+from featx.images.image_set import ImageSet, ImageSource, Stored, fingerprint
 from featx.images.listing import list_images
 
 __all__ = [
-    "FINGERPRINT_BYTES",
     "ImageSet",
     "ImageSource",
     "Stored",
