@@ -26,7 +26,15 @@ from featx.cache import DONE, PENDING, open_cache, partial_path, verify_cache
 from featx.cache.file import USER_BLOCK
 from featx.errors import CacheError
 
-IMPORTED = ("featx.cli", "featx.console", "featx.register", "featx.decode", "featx.extract", "onnxruntime")
+IMPORTED = (
+    "featx.cli",
+    "featx.console",
+    "featx.register",
+    "featx.decode",
+    "featx.distribute",
+    "onnxruntime",
+    "numpy.strings",
+)
 """What a command imports when it begins, and the server before."""
 INTERRUPTED, CRASHED, STILL_RUNS = 130, 70, 1000
 """What `wait` may give: of a command that was told to end, that raised, that has not ended."""
@@ -101,8 +109,8 @@ class Server:
         return text
 
     def crashes(self) -> list[str]:
-        """Where the commands crashed since this was last asked: last lines of tracebacks, but of a signal's own."""
-        return [line for line in TRACEBACK.findall(self.told()) if not line.startswith("featx.cli.Interrupt")]
+        """Where the commands crashed since this was last asked: last lines of tracebacks, if not of a signal."""
+        return [line for line in TRACEBACK.findall(self.told()) if line and not line.startswith("featx.cli.Interrupt")]
 
 
 def serve(log: Path) -> None:
@@ -133,19 +141,24 @@ def _fork(*, start: list[str], pace: dict[str, Any]) -> int:
     pid = os.fork()
     if pid:
         return pid
-    code = CRASHED
     try:
         os.close(0)
         code = _command(start, Pace(**pace))
     except BaseException as error:
-        if type(error).__name__ == "Interrupt":  # before or behind what the command guards: tested by itself
-            code = INTERRUPTED
-        else:
+        code = INTERRUPTED if _of_a_signal(error) else CRASHED
+        if code == CRASHED:
             traceback.print_exc()
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _of_a_signal(error: BaseException | None) -> bool:
+    """Whether a signal is behind it, that was not heard where the command listens: that is tested by itself."""
+    return error is not None and (
+        type(error).__name__ == "Interrupt" or _of_a_signal(error.__cause__ or error.__context__)
+    )
 
 
 def _command(arguments: list[str], pace: Pace) -> int:
@@ -231,6 +244,14 @@ def truth_of(into: Path, result: Path) -> Truth:
     return Truth(done_rows(result) | acknowledged(into), tuple(timeless(path) for path in (result, *before)))
 
 
+def until(happened: Callable[[], bool]) -> None:
+    """Wait, for a minute at most."""
+    end = time.monotonic() + 60
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
 # -- kills -------------------------------------------------------------------------------------------------------------
 
 PHASES = ("before creation", "creating", "running", "sealing", "complete")
@@ -268,24 +289,32 @@ class Life:
     into: Path
     truth: Truth
     pace: Pace
-    span: float
-    """A kill falls at a moment between 0 and so many seconds after the command was given."""
+    about: int
+    """So many kills are aimed at."""
 
     def kills(self, rng: np.random.Generator, *, wanted: set[Row]) -> Iterator[Kill]:
-        """Every kill, its leavings checked; `wanted` are the rows of the result. Raises AssertionError."""
-        before, span = acknowledged(self.into) & wanted, self.span
+        """Every kill, its leavings checked; `wanted` are the rows of the result. Raises AssertionError.
+
+        Each falls at a uniformly random moment of a span that begins with the command, and that is made longer or
+        shorter as the rows come too slowly or too fast.
+        """
+        before, span = acknowledged(self.into) & wanted, 0.3
+        start, step = len(before), len(wanted - before) / self.about
         for number in range(10_000):
-            kill = self._kill((signal.SIGKILL, signal.SIGTERM)[number % 2], rng.uniform(0, span))
+            kill = self.kill((signal.SIGKILL, signal.SIGTERM)[number % 2], rng.uniform(0, span))
             assert list(self.truth.problems(self.into)) == []
             now = acknowledged(self.into) & wanted
             assert before <= now, f"{len(before - now)} acknowledged rows were lost"
             yield replace(kill, rows=len(now))
             if kill.phase == "complete":
                 return
-            before, span = now, span if now > before else 1.1 * span  # a busy machine takes longer to begin
+            span *= 1.1 if len(now) < start + number * step else 0.95
+            before = now
 
-    def _kill(self, how: signal.Signals, seconds: float) -> Kill:
+    def kill(self, how: signal.Signals, seconds: float, *, after: Callable[[], bool] = lambda: True) -> Kill:
+        """The command given, and killed so many seconds after that happened; what it left is not yet checked."""
         pid = self.server.start(*self.arguments, pace=self.pace)
+        until(after)
         time.sleep(seconds)
         os.kill(pid, how)
         code = self.server.wait(pid)
