@@ -22,8 +22,10 @@ def locked(path: Path) -> Iterator[None]:
                 raise CacheError(f"{place}: is there and is no file; choose another --into")
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _lock(lock)
+    except CacheError:
+        raise
     except OSError as error:
-        raise error if isinstance(error, CacheError) else write_error(path, error) from error
+        raise write_error(path, error) from error
     try:
         yield
     finally:

@@ -15,7 +15,7 @@ from featx.backbones import Backbone
 from featx.cache import locked, merge_caches, partial_path
 from featx.distribute.shards import Extracted, Shard
 from featx.distribute.workers import LostError, Workers, cluster_workers, local_workers
-from featx.errors import CacheError, CacheLockedError
+from featx.errors import CacheError, CacheLockedError, ImageSetError
 from featx.extract import ExtractionSummary, Progress, check_target, find_complete
 from featx.images import ImageSet
 from featx.settings import DEFAULT_STORAGE, DEFAULTS, Settings, Storage
@@ -55,6 +55,8 @@ def extract_shards(
     """
     start, given = time.perf_counter(), Path(into)
     into = given.resolve() if given.is_symlink() else Path(os.path.abspath(given))
+    if not 1 <= count <= len(images):
+        raise ImageSetError(f"{count} shards of {len(images)} images: none may be empty; choose fewer --shards")
     check_target(into)
     folder = into.with_name(into.name + ".shards")
     if not (overwrite or folder.exists()):
