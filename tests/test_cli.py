@@ -21,7 +21,14 @@ from .conftest import Ran, Tiny, build_tiny, run_featx, write_folder
 
 Featx = Callable[..., Ran]
 
-EXTRACTING = ("doctor", "backbones", "backbones show", "extract", "cache", "cache info", "cache verify")
+EXTRACTING = (
+    "doctor",
+    "backbones",
+    "backbones show",
+    "extract",
+    "cache",
+    *(f"cache {name}" for name in ("info", "verify", "merge", "export")),
+)
 COMMANDS = ("", *EXTRACTING, "train", "evaluate", "predict", "demo")
 
 
@@ -144,8 +151,12 @@ def test_files_that_are_no_images_are_told(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["extract", "nowhere", "--backbone", "efficientnet-lite0", "--into", "c.h5"], 1, "nowhere: no such folder"),
-        (["extract", ".", "--backbone", "efficientnet-lite0", "--into", "c.h5"], 1, "no images in this folder"),
+        (
+            ["extract", "nowhere", "--backbone", "efficientnet-lite0", "--into", "c.h5"],
+            1,
+            "nowhere: no such file or folder",
+        ),
+        (["extract", ".", "--backbone", "efficientnet-lite0", "--into", "c.h5"], 1, "no images in it"),
         (["extract", ".", "--backbone", "efficentnet", "--into", "c.h5"], 1, "did you mean efficientnet-lite"),
         (["extract", ".", "--backbone", "efficientnet-lite0"], 2, "Missing option '--into'"),
         (["extract", ".", "--bakcbone", "x"], 2, "No such option"),
@@ -153,6 +164,15 @@ def test_files_that_are_no_images_are_told(
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--max-failed", "nan"], 2, "nan is not in the range"),
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--batch-size", "99999999"], 2, "is not in the range"),
         (["train", "c.h5", "--head", "logreg", "--into", "."], 1, "is there and is no head"),
+        (["extract", ".", "--backbone", "x", "--into", "c.h5", "--jobs", "2"], 2, "need --shards"),
+        (
+            ["extract", ".", "--backbone", "x", "--into", "c.h5", "--shards", "2", "--shard", "0/2"],
+            2,
+            "give one of the two",
+        ),
+        (["extract", ".", "--backbone", "x", "--into", "c.h5", "--shard", "2/2"], 2, "should be INDEX/COUNT"),
+        (["cache", "merge", "nowhere.h5", "--into", "c.h5"], 1, "nowhere.h5: no such cache"),
+        (["cache", "export", "nowhere.h5", "--into", "c.txt"], 1, "c.txt: its ending tells no format"),
         (["backbones", "--models", "nowhere"], 1, "nowhere: no such folder of cards"),
         (["cache", "info", "c.h5"], 1, "c.h5: no such cache"),
         (["cache", "verify", "c.h5"], 1, "c.h5: no such cache"),
