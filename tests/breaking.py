@@ -93,7 +93,7 @@ class Server:
         """Process id of `featx` with these arguments."""
         return self._ask(start=[str(argument) for argument in arguments], pace=asdict(pace))[0]
 
-    def wait(self, pid: int, *, seconds: float = 60.0) -> int:
+    def wait(self, pid: int, *, seconds: float = 300.0) -> int:
         """Exit code of the command, minus the signal that ended it, STILL_RUNS where it runs on after so long."""
         code, self.peak = self._ask(wait=pid, seconds=seconds)
         return code
