@@ -38,23 +38,23 @@ class Cluster:
         """Where the scheduler answers."""
         return str(json.loads((self.folder / "scheduler.json").read_text())["address"])
 
-    def start_scheduler(self) -> None:
+    def start_scheduler(self, **environment: str) -> None:
         """Start it, and wait until it answers."""
-        self._start("scheduler", "--port", "0", "--scheduler-file", "scheduler.json")
+        self._start("scheduler", "--port", "0", "--scheduler-file", "scheduler.json", **environment)
         wait_until(
             lambda: (self.folder / "scheduler.json").exists() and (self.folder / "scheduler.json").stat().st_size
         )
 
-    def start_worker(self) -> None:
+    def start_worker(self, **environment: str) -> None:
         """Start one that takes one shard at a time."""
         options = ("--nthreads", "1", "--no-nanny", "--scheduler-file", "scheduler.json", "--local-directory", ".")
-        self.workers.append(self._start("worker", *options))
+        self.workers.append(self._start("worker", *options, **environment))
 
-    def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
+    def _start(self, kind: str, *options: str, **environment: str) -> subprocess.Popen[bytes]:
         line = [sys.executable, "-m", "dask", kind, "--no-dashboard", *options]
-        environment = os.environ | {"PYTHONWARNINGS": "ignore", "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "2s"}
+        own = {"PYTHONWARNINGS": "ignore", "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "2s"} | environment
         with (self.folder / f"{kind}-{len(self.processes)}.log").open("wb") as log:
-            process = subprocess.Popen(line, cwd=self.folder, env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(line, cwd=self.folder, env=os.environ | own, stdout=log, stderr=log)
         self.processes.append(process)
         return process
 
@@ -190,12 +190,37 @@ def test_an_error_on_a_worker_is_the_error_of_the_run(cluster: Cluster, slow: Pa
     assert (type(met.value), str(met.value)) == (type(alone.value), str(alone.value))
 
 
-def test_workers_with_another_featx_are_refused_and_both_are_named(
-    cluster: Cluster, slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("who", "answer", "told"),
+    [
+        ("worker", "return '9.9'", r"featx is 9\.9 on the worker tcp://"),
+        ("worker", "raise importlib.metadata.PackageNotFoundError(name)", "featx is missing on the worker tcp://"),
+        ("scheduler", "raise importlib.metadata.PackageNotFoundError(name)", "featx is missing on the scheduler"),
+    ],
+)
+def test_a_cluster_with_another_featx_or_none_is_refused_and_both_are_named(
+    slow: Path, tmp_path: Path, who: str, answer: str, told: str
 ) -> None:
-    monkeypatch.setattr(workers, "__version__", "9.9")
-    with pytest.raises(DeviceError, match=rf"featx is {__version__} on the worker tcp://.* but 9\.9 here"):
-        extract(slow, tmp_path / "c.h5", cluster)
+    (tmp_path / "sitecustomize.py").write_text(PRETENDING.format(answer=answer))
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.start_scheduler(PYTHONPATH=str(tmp_path) if who == "scheduler" else "")
+        cluster.start_worker(PYTHONPATH=str(tmp_path) if who == "worker" else "")
+        with pytest.raises(DeviceError, match=rf"{told}.* but {__version__} here; install this one there"):
+            extract(slow, tmp_path / "c.h5", cluster)
+    finally:
+        cluster.stop()
+
+
+PRETENDING = """
+import importlib.metadata
+ask = importlib.metadata.version
+def version(name):
+    if name == "featx":
+        {answer}
+    return ask(name)
+importlib.metadata.version = version
+"""
 
 
 @pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="needs a path that is another place for each process")

@@ -196,6 +196,18 @@ def test_a_copy_whose_original_was_computed_before_a_kill_is_taken_from_there(
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
+def test_an_image_renamed_after_a_kill_is_known_by_its_bytes(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write(tmp_path / "images", 1, 2, 3, 4, 5, 6)
+    with pytest.raises(StoppedError):
+        extract(list_images(root), tiny, tmp_path / "c.h5", report=stop_after(1))
+    (root / "001.png").rename(root / "renamed.png")
+    with watching(monkeypatch) as seen:
+        assert extract(list_images(root), tiny, tmp_path / "c.h5").reused == 2
+    assert sum(seen.decoded.values()) == 4
+
+
 def test_a_row_that_rotted_is_no_source_for_a_copy(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = write(tmp_path / "images", 1, 2, 3)
     extract(list_images(root), tiny, tmp_path / "c.h5")

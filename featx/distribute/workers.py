@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from featx.distribute.shards import Extracted, Shard
-from featx.errors import DeviceError, FeatxError
+from featx.errors import DeviceError
 from featx.extract import Progress
 from featx.provenance import __version__
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 CONNECT_SECONDS = 10
 """How long a scheduler may take to answer."""
@@ -87,33 +92,53 @@ def cluster_workers(scheduler: str) -> Iterator[Workers]:
     with client, dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
         executor = client.get_executor(pure=False)
         try:
-            yield Workers(
-                lambda: sum(client.nthreads().values()),
-                lambda shard: executor.submit(_extract_there, shard, __version__),
-            )
+            yield Workers(_Census(client).count, lambda shard: executor.submit(_extract_there, shard))
         except KilledWorker as error:
             raise LostError(f"workers of {scheduler} died, several of one shard: often memory") from error
-        except ImportError as error:
-            raise DeviceError(f"workers of {scheduler} cannot run featx ({error}); install it there as here") from error
         except (CancelledError, CommClosedError) as error:
             raise DeviceError(
                 f"the Dask scheduler at {scheduler} is lost; start it, and run the same command again"
             ) from error
 
 
-def _extract_there(shard: Shard, version: str) -> Extracted:
+class _Census:
+    """The threads of a cluster's workers, each of which is asked for its featx when it comes, as the scheduler is.
+
+    Without this, processes end where they receive what they cannot load.
+    """
+
+    def __init__(self, client: "Client") -> None:
+        self._client = client
+        self._asked: set[str] = set()
+        try:
+            _check("the scheduler", client.run_on_scheduler(version, "featx"))
+        except PackageNotFoundError:
+            _check("the scheduler", "missing")
+
+    def count(self) -> int:
+        """How many there are now. Raises DeviceError where a worker has another featx."""
+        threads: dict[str, int] = self._client.nthreads()
+        if new := [address for address in threads if address not in self._asked]:
+            answers = self._client.run(version, "featx", workers=new, on_error="return")
+            for address, found in answers.items():
+                _check(f"the worker {address}", "missing" if isinstance(found, PackageNotFoundError) else found)
+            self._asked.update(new)
+        return sum(threads.values())
+
+
+def _check(who: str, found: str | Exception) -> None:
+    if isinstance(found, str) and found != __version__:
+        raise DeviceError(f"featx is {found} on {who} but {__version__} here; install this one there")
+
+
+def _extract_there(shard: Shard) -> Extracted:
     from distributed import get_worker
 
-    worker = get_worker()
-    if version != __version__:
-        raise DeviceError(
-            f"featx is {__version__} on the worker {worker.address} but {version} here; make them the same"
-        )
-    return shard.extract(sharing=worker.state.nthreads, report=_stop_if_unwanted)
+    return shard.extract(sharing=get_worker().state.nthreads, report=_stop_if_unwanted)
 
 
-class _UnwantedError(FeatxError):
-    """Nobody waits for this shard any more."""
+class _UnwantedError(LostError):
+    """Nobody waited for this shard any more."""
 
 
 def _stop_if_unwanted(progress: Progress) -> None:
