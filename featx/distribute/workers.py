@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 """How long a scheduler may take to answer."""
+QUIET = ("Failed to kill subprocesses", "A worker stopped")
+"""What loky warns of: that it cannot find what workers started, which start nothing; that it replaces one that grew."""
 ORPHAN_SECONDS = 1.0
 """How long a process may outlive the one that it works for."""
 
@@ -47,13 +49,18 @@ def local_workers(jobs: int) -> Iterator[Workers]:
     """
     from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 
-    executor = ProcessPoolExecutor(jobs, initializer=_begin, initargs=(os.getpid(),))
-    try:
-        yield Workers(lambda: jobs, lambda shard: executor.submit(shard.extract, sharing=jobs))
-    except BrokenProcessPool as error:
-        raise LostError("a worker process died: often memory, and then fewer --jobs help") from error
-    finally:
-        executor.shutdown(kill_workers=True)
+    done = False
+    with warnings.catch_warnings():
+        for message in QUIET:
+            warnings.filterwarnings("ignore", message)
+        executor = ProcessPoolExecutor(jobs, initializer=_begin, initargs=(os.getpid(),))
+        try:
+            yield Workers(lambda: jobs, lambda shard: executor.submit(shard.extract, sharing=jobs))
+            done = True
+        except BrokenProcessPool as error:
+            raise LostError("a worker process died: often memory, and then fewer --jobs help") from error
+        finally:
+            executor.shutdown(kill_workers=not done)
 
 
 def _begin(parent: int) -> None:
