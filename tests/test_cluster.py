@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from featx.backbones import load_backbone
-from featx.cache import locked
 from featx.distribute import distributing, extract_shards, workers
 from featx.errors import CacheError, CacheLockedError, DeviceError, FeatxError
 from featx.extract import ExtractionSummary, Progress, extract_features
@@ -21,7 +20,17 @@ from featx.images import list_images
 from featx.provenance import __version__
 
 from .conftest import build_tiny
-from .test_distribute import FOUR, INTERRUPTED, acknowledged, command, plain, stop_at, wait_until, write_slow_images
+from .test_distribute import (
+    FOUR,
+    INTERRUPTED,
+    acknowledged,
+    command,
+    is_written,
+    plain,
+    stop_at,
+    wait_until,
+    write_slow_images,
+)
 from .test_extract import StoppedError, masked
 
 
@@ -147,28 +156,17 @@ def test_a_run_that_is_interrupted_lets_go_of_its_workers_and_goes_on_to_the_sam
     line = command(Path(os.path.relpath(slow)), Path(os.path.relpath(tmp_path / "c.h5")), "--shards", 3)
     line += ["--scheduler", cluster.address]
     for number in (signal.SIGINT, signal.SIGKILL):
-        before = acknowledged(tmp_path / "c.h5")
         running = subprocess.Popen(line, stderr=subprocess.PIPE, text=True)
-        wait_until(lambda before=before: acknowledged(tmp_path / "c.h5") > before)  # type: ignore[misc]
+        wait_until(lambda: is_written(tmp_path / "c.h5"))
         running.send_signal(number)
         _, told = running.communicate(timeout=30)
         assert (running.returncode, told) == ((130, INTERRUPTED) if number == signal.SIGINT else (-number, ""))
-    shards = [tmp_path / "c.h5.shards" / f"{index:06}-of-000003.h5" for index in range(3)]
-    wait_until(lambda: not any(held(shard) for shard in shards))
+    wait_until(lambda: not is_written(tmp_path / "c.h5"))
     kept = acknowledged(tmp_path / "c.h5")
     again = subprocess.run([*line, "--json"], capture_output=True, text=True, timeout=120, check=True)
     assert json.loads(again.stdout)["reused"] == kept
     assert again.stderr == ""
     assert masked(tmp_path / "c.h5") == masked(slow / "whole.h5")
-
-
-def held(path: Path) -> bool:
-    """Whether another process writes this cache."""
-    try:
-        with locked(path):
-            return False
-    except CacheLockedError:
-        return True
 
 
 def test_the_same_command_right_after_a_kill_waits_for_orphans_to_let_go(

@@ -16,7 +16,7 @@ from featx.cache import locked, merge_caches, partial_path
 from featx.distribute.shards import Extracted, Shard
 from featx.distribute.workers import LostError, Workers, cluster_workers, local_workers
 from featx.errors import CacheError, CacheLockedError, ImageSetError
-from featx.extract import ExtractionSummary, Progress, check_target, find_complete
+from featx.extract import ExtractionSummary, Progress, check_target, find_complete, shards_folder
 from featx.images import ImageSet
 from featx.settings import DEFAULT_STORAGE, DEFAULTS, Settings, Storage
 
@@ -58,9 +58,9 @@ def extract_shards(
     if not 1 <= count <= len(images):
         raise ImageSetError(f"{count} shards of {len(images)} images: none may be empty; choose fewer --shards")
     check_target(into)
-    folder = into.with_name(into.name + ".shards")
+    folder = shards_folder(into)
     if not (overwrite or folder.exists()):
-        done = find_complete(images, backbone, into, storage=storage, retry_failed=retry_failed)
+        done = find_complete(images, backbone, into, device=settings.device, storage=storage, retry_failed=retry_failed)
         if done:
             return replace(done, cache=str(given))
     with _workplace(folder):

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10
 """How long a scheduler may take to answer."""
-QUIET = ("Failed to kill subprocesses", "A worker stopped")
-"""What loky warns of: that it cannot find what workers started, which start nothing; that it replaces one that grew."""
 ORPHAN_SECONDS = 1.0
 """How long a process may outlive the one that it works for."""
 
@@ -51,8 +49,7 @@ def local_workers(jobs: int) -> Iterator[Workers]:
 
     done = False
     with warnings.catch_warnings():
-        for message in QUIET:
-            warnings.filterwarnings("ignore", message)
+        warnings.filterwarnings("ignore", "A worker stopped")  # loky replaces one whose memory grew
         executor = ProcessPoolExecutor(jobs, initializer=_begin, initargs=(os.getpid(),))
         try:
             yield Workers(lambda: jobs, lambda shard: executor.submit(shard.extract, sharing=jobs))
