@@ -192,7 +192,6 @@ def test_an_error_on_a_worker_is_the_error_of_the_run(cluster: Cluster, slow: Pa
     ("who", "answer", "told"),
     [
         ("worker", "return '9.9'", r"featx is 9\.9 on the worker tcp://"),
-        ("worker", "raise importlib.metadata.PackageNotFoundError(name)", "featx is missing on the worker tcp://"),
         ("scheduler", "raise importlib.metadata.PackageNotFoundError(name)", "featx is missing on the scheduler"),
     ],
 )

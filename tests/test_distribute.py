@@ -6,6 +6,7 @@ import logging
 import os
 import pickle
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-from PIL import Image
+from PIL import TiffImagePlugin
 
 import featx.errors
 from featx.backbones import load_backbone
@@ -144,7 +145,7 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("count", "jobs"), [(1, 1), (4, 2), (24, 3)])
+@pytest.mark.parametrize(("count", "jobs"), [(1, 1), (6, 3)])
 def test_any_number_of_shards_and_jobs_makes_the_file_of_one_run(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, count: int, jobs: int
 ) -> None:
@@ -251,16 +252,15 @@ def test_a_report_that_raises_ends_the_run_and_what_is_done_is_kept(
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
-@pytest.mark.parametrize("count", [3, 8])
 def test_another_number_of_shards_takes_the_rows_of_those_before(
-    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, count: int
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
     images = list_images(make_folder())
     plain(images, tiny, tmp_path / "whole.h5")
     with pytest.raises(StoppedError):
         sharded(images, tiny, tmp_path / "c.h5", report=stop_at(12))
     kept = acknowledged(tmp_path / "c.h5")
-    assert sharded(images, tiny, tmp_path / "c.h5", count=count).reused == kept
+    assert sharded(images, tiny, tmp_path / "c.h5", count=7).reused == kept
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
     assert sorted(path.name for path in tmp_path.glob("c.h5*")) == ["c.h5"]
 
@@ -329,17 +329,14 @@ def test_failed_images_are_tried_again_when_told(make_folder: Callable[..., Path
     assert sharded(images, tiny, tmp_path / "c.h5", count=3, retry_failed=True).done == 24
 
 
-@pytest.mark.parametrize("storage", ["float16", "float32"])
-def test_shards_of_another_storage_are_refused(
-    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, storage: str
-) -> None:
-    images, other = list_images(make_folder()), {"float16": "float32", "float32": "float16"}[storage]
+def test_shards_of_another_storage_are_refused(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
+    images = list_images(make_folder())
     with pytest.raises(StoppedError):
-        sharded(images, tiny, tmp_path / "c.h5", storage=other, report=stop_at(12))
-    with pytest.raises(CacheMismatchError, match=f"storage is {other} in the cache but {storage} was asked for"):
-        sharded(images, tiny, tmp_path / "c.h5", storage=storage)
-    plain(images, tiny, tmp_path / "whole.h5", storage=other)
-    sharded(images, tiny, tmp_path / "c.h5", storage=other)
+        sharded(images, tiny, tmp_path / "c.h5", storage="float16", report=stop_at(12))
+    with pytest.raises(CacheMismatchError, match="storage is float16 in the cache but float32 was asked for"):
+        sharded(images, tiny, tmp_path / "c.h5")
+    plain(images, tiny, tmp_path / "whole.h5", storage="float16")
+    sharded(images, tiny, tmp_path / "c.h5", storage="float16")
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
@@ -561,7 +558,7 @@ def test_parts_may_be_cut_again(make_folder: Callable[..., Path], tiny: Tiny, tm
     images = list_images(make_folder())
     plain(images, tiny, tmp_path / "whole.h5")
     for index in range(2):
-        sharded(images.shard(index, 2), tiny, tmp_path / f"{index}.h5", count=5, jobs=2)
+        sharded(images.shard(index, 2), tiny, tmp_path / f"{index}.h5", count=3)
     merge_caches([tmp_path / "0.h5", tmp_path / "1.h5"], into=tmp_path / "c.h5")
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
@@ -574,13 +571,24 @@ def test_a_link_to_a_cache_stays_a_link(make_folder: Callable[..., Path], tiny: 
     assert not partial_path(tmp_path / "real.h5").exists()
 
 
-def test_an_image_that_warns_says_nothing_in_a_worker(
+def test_what_pillow_warns_of_is_not_told_by_workers(
     featx: Callable[..., Ran], tiny: Tiny, models: Path, tmp_path: Path
 ) -> None:
     root = tmp_path / "warning"
     root.mkdir()
-    Image.new("RGB", (200, 200)).save(root / "a.png")
-    Image.new("P", (20, 20)).save(root / "b.png", transparency=b"\x00\x01")
-    command = ("extract", root, "--backbone", "tiny", "--models", models, "--into", tmp_path / "c.h5", "--shards", 2)
-    ran = featx(*command, "--max-pixels", 10**9)
+    for number in range(2):
+        (root / f"{number}.tif").write_bytes(warning_tiff(number))
+    given = (root, "--backbone", "tiny", "--models", models, "--into", tmp_path / "c.h5")
+    ran = featx("extract", *given, "--shards", 2, "--max-failed", 1)
     assert (ran.code, ran.err) == (0, "")
+
+
+def warning_tiff(seed: int) -> bytes:
+    """A TIFF whose last tag lies behind the end of the file, at which Pillow warns."""
+    buffer, tags, last = io.BytesIO(), TiffImagePlugin.ImageFileDirectory_v2(), 33432
+    tags[last] = "x" * 40
+    draw_image(seed).save(buffer, "TIFF", tiffinfo=tags)
+    data = bytearray(buffer.getvalue())
+    entry = data.rindex(struct.pack("<HH", last, 2))
+    struct.pack_into("<I", data, entry + 8, len(data) + 1000)
+    return bytes(data)
