@@ -38,6 +38,10 @@ bench: .venv/demo-$(RUNTIME)  ## the benchmarks, with their results as JSON
 	$(BIN)/python benchmarks/elpv.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/graph.py
+	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/reading.py
+	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/listing.py
 	$(BIN)/python benchmarks/render.py
 
 .venv/bin/pip:

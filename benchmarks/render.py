@@ -123,6 +123,42 @@ def render_reading(found: dict[str, Any]) -> str:
     return "\n\n".join([table(header, rows), made_on(found)])
 
 
+def render_kills(found: dict[str, Any]) -> str:
+    """Where kills fell, and that nothing was lost."""
+    phases = list(found["lives"][0]["phases"])
+    rows = [
+        [
+            row["name"],
+            f"{row['images']:,}",
+            " + ".join(f"{count} {name}" for name, count in row["signals"].items()),
+            *(str(row["phases"][phase]) for phase in phases),
+            str(row["corrupt_files"]),
+            str(row["acknowledged_rows_lost"]),
+            "yes" if row["bytes_equal"] else "no",
+        ]
+        for row in found["lives"]
+    ]
+    header = ["killed", "images", "kills", *phases, "corrupt files", "acknowledged rows lost", "final bytes equal"]
+    return f"{found['image_set']}, {found['backbone']}.\n\n{table(header, rows)}\n\n{made_on(found)}"
+
+
+def render_listing(found: dict[str, Any]) -> str:
+    """Seconds and memory of millions of names."""
+    rows = [
+        [
+            form,
+            f"{row['images']:,}",
+            f"{row['seconds']:.1f}",
+            f"{row['bytes_a_row_at_peak']:.0f}",
+            f"{row['bytes_a_row_kept']:.0f}",
+        ]
+        for form, row in found.items()
+        if isinstance(row, dict) and "bytes_a_row_kept" in row
+    ]
+    header = ["image set", "images", "seconds", "bytes an image at the peak", "bytes an image kept"]
+    return "\n\n".join([table(header, rows), made_on(found)])
+
+
 def render_scale() -> str:
     """What 10^8 and 10^10 images take, from the speeds and sizes that were measured."""
     speed = next(row["images_per_second"] for row in read("throughput")["rows"] if row["name"] == "featx")
@@ -172,6 +208,8 @@ RENDERERS = {
     "elpv": render_elpv,
     "memory": render_memory,
     "reading": render_reading,
+    "kills": render_kills,
+    "listing": render_listing,
 }
 
 

@@ -1,5 +1,6 @@
 """What is known of images before one is opened: names, labels, splits, groups and weights, in one fixed order."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -92,5 +93,5 @@ def concatenate(chunks: list[NDArray[Any]]) -> NDArray[Any]:
 def sort_classes(values: Iterable[str]) -> tuple[str, ...]:
     """The class names in order: of their numbers where all are whole numbers, else of their letters."""
     found = list(values)
-    numbers = all(value.isascii() and value.isdigit() for value in found)
+    numbers = all(re.fullmatch(r"-?[0-9]+", value) for value in found)
     return tuple(sorted(found, key=lambda value: (int(value) if numbers else 0, value)))

@@ -59,6 +59,11 @@ def _taking_part(table: FeatureTable) -> Rows:
 def _official(table: FeatureTable, rows: Rows) -> Split:
     assert table.splits is not None
     test = table.splits[rows] == b"test"
+    if table.groups is not None and len(both := np.intersect1d(table.groups[rows[test]], table.groups[rows[~test]])):
+        raise TableError(
+            f"group {both[0].decode()!r} is both in the test split and outside of it ({len(both)} groups in all are); "
+            "put each group on one side, or leave the column out"
+        )
     return Split(rows[~test], rows[test], "the image set's own split")
 
 

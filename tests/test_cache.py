@@ -405,3 +405,10 @@ def test_a_folder_that_cannot_be_written_to_is_an_error_that_names_the_file(comp
             merge_caches([complete], into=Path(into))
         else:
             export_cache(complete, into=into)
+
+
+def test_many_pending_rows_are_one_problem(tmp_path: Path) -> None:
+    with CacheWriter(create_partial(tmp_path / "c.h5", image_set(60), provenance())) as writer:
+        writer.append(rows_of(np.arange(10)))
+    problems = verify_cache(partial_path(tmp_path / "c.h5"))
+    assert problems == ["the extraction was not completed", "50 rows are pending, from row 10 to row 59"]

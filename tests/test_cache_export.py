@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
@@ -267,3 +268,15 @@ def test_numpy_gets_what_read_features_gives(tmp_path: Path) -> None:
     path = write_cache(tmp_path / "c.h5", failed=[2])
     export_cache(path, into=tmp_path / "x.npy")
     assert np.array_equal(np.load(tmp_path / "x.npy"), read_features(path).features)
+
+
+@pytest.mark.parametrize("name", ["x.npy", "x.parquet"])
+def test_images_are_no_export_even_in_a_file_of_the_same_kind(tmp_path: Path, name: str) -> None:
+    path = write_cache(tmp_path / "c.h5")
+    np.save(tmp_path / "x.npy", np.zeros((4, 8, 8), np.uint8))
+    parquet.write_table(pa.table({"path": ["a.png"], "label": ["a"]}), tmp_path / "x.parquet")
+    (tmp_path / "x.csv").write_text("name,label\n")
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(CacheError, match=rf"{name}: is there and is no export of a cache"):
+        export_cache(path, into=tmp_path / name, overwrite=True)
+    assert (tmp_path / name).read_bytes() == before

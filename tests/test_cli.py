@@ -171,6 +171,7 @@ def test_files_that_are_no_images_are_told(
             "give one of the two",
         ),
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--shard", "2/2"], 2, "should be INDEX/COUNT"),
+        (["extract", "a.tar", "b.tar", "--backbone", "x", "--into", "c.h5"], 2, "quote a pattern"),
         (["cache", "merge", "nowhere.h5", "--into", "c.h5"], 1, "nowhere.h5: no such cache"),
         (["cache", "export", "nowhere.h5", "--into", "c.txt"], 1, "c.txt: its ending tells no format"),
         (["backbones", "--models", "nowhere"], 1, "nowhere: no such folder of cards"),

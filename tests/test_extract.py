@@ -22,14 +22,14 @@ from featx.backbones import load_backbone
 from featx.cache import DONE, PENDING, open_cache, partial_path, read_features, verify_cache
 from featx.cache.file import USER_BLOCK
 from featx.decode import decode_image
-from featx.errors import CacheError, CacheMismatchError, Failure, InferenceError
+from featx.errors import CacheError, CacheMismatchError, DeviceError, Failure, InferenceError
 from featx.extract import ExtractionSummary, Progress, extract_features
 from featx.images import ImageSet, list_images
 from featx.provenance import versions
 from featx.session import FeatureSession, open_session
 from featx.settings import Settings
 
-from .conftest import Tiny, draw_image
+from .conftest import Tiny, draw_image, write_folder
 
 FOUR = Settings(device="cpu", batch_size=4)
 
@@ -533,3 +533,47 @@ def test_the_bundled_backbone_equals_a_plain_pillow_and_onnxruntime_loop(
         cropped = np.asarray(resized.crop((left, top, left + 224, top + 224)), np.float32)
         expected = session.run(["features"], {"image": ((cropped - 127) / 128).transpose(2, 0, 1)[None]})[0][0]
         assert np.abs(expected - table.features[row]).max() < 1e-5
+
+
+def test_another_image_set_does_not_take_the_place_of_a_cache(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
+) -> None:
+    extract(list_images(make_folder()), tiny, tmp_path / "c.h5")
+    before = (tmp_path / "c.h5").read_bytes()
+    others = list_images(write_folder(tmp_path / "others", (3, 3), seed=500))
+    others = replace(others, names=np.char.add(others.names, b"x"))
+    (tmp_path / "others").rename(tmp_path / "away")
+    shutil.copytree(tmp_path / "away", tmp_path / "others", copy_function=lambda a, b: shutil.copy(a, b + "x"))
+    with pytest.raises(CacheMismatchError, match=r"image set is 24 images such as class0/0000.png .* but 6 such as"):
+        extract(others, tiny, tmp_path / "c.h5")
+    with pytest.raises(CacheMismatchError, match=r"image set is 24 images in the cache but a shard of 8 was asked for"):
+        extract(list_images(tmp_path / "images").shard(0, 3), tiny, tmp_path / "c.h5")
+    assert (tmp_path / "c.h5").read_bytes() == before
+    assert extract(others, tiny, tmp_path / "c.h5", overwrite=True).done == 6
+
+
+def test_images_that_are_gone_are_told(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = make_folder()
+    extract(list_images(root), tiny, tmp_path / "c.h5")
+    shutil.rmtree(root / "class0")
+    assert extract(list_images(root), tiny, tmp_path / "c.h5").done == 12
+    assert "12 of its images are not in this set now, such as class0/0000.png" in caplog.text
+
+
+def test_a_complete_cache_of_another_device_is_not_what_was_asked_for(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
+) -> None:
+    images = list_images(make_folder())
+    extract(images, tiny, tmp_path / "c.h5")
+    with pytest.raises((DeviceError, CacheMismatchError), match=r"cuda|CUDA"):
+        extract_features(images, tiny.backbone, into=tmp_path / "c.h5", settings=Settings(device="cuda"))
+
+
+def test_shards_of_another_run_are_told(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "c.h5.shards").mkdir()
+    extract(list_images(make_folder()), tiny, tmp_path / "c.h5")
+    assert "c.h5.shards: holds shards of another run" in caplog.text

@@ -365,3 +365,8 @@ def test_any_path_and_label_come_back_from_a_manifest(
 def found_labels(images: ImageSet) -> list[int]:
     """Every label, -1 where the set has none at all."""
     return [-1] * len(images) if images.labels is None else labels(images)
+
+
+def test_classes_that_are_whole_numbers_stand_in_their_order(manifest: Write) -> None:
+    lines = "".join(f"{row}.png,{label}\n" for row, label in enumerate([10, 9, -1, 100, 2]))
+    assert list_images(manifest("path,label\n" + lines)).classes == ("-1", "2", "9", "10", "100")

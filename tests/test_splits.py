@@ -156,3 +156,10 @@ def test_a_class_in_a_single_group_cannot_be_tuned() -> None:
     table = with_columns(make_table(), groups=groups)
     with pytest.raises(TableError, match="single group"):
         make_folds(table, np.arange(80))
+
+
+def test_a_group_on_both_sides_of_the_image_sets_own_split_is_refused() -> None:
+    splits = np.where(np.arange(80) % 4 == 0, b"test", b"train")
+    with pytest.raises(TableError, match=r"group '0' is both in the test split and outside of it \(20 groups"):
+        split_table(with_columns(make_table(), groups=np.arange(80) // 4, splits=splits))
+    assert split_table(with_columns(make_table(), groups=np.arange(80), splits=splits)).rule

@@ -9,14 +9,14 @@ from pathlib import Path
 from featx.cache.creating import creating
 from featx.cache.disk import sync_folder
 from featx.cache.locking import locked
-from featx.cache.npy import write_npy
-from featx.cache.parquet import check_pyarrow, write_parquet
+from featx.cache.npy import is_exported_npy, write_npy
+from featx.cache.parquet import check_pyarrow, is_exported_parquet, write_parquet
 from featx.cache.reading import choose_outputs, choose_rows, open_complete
 from featx.cache.selection import Selection
 from featx.errors import CacheError
 
-FIRST_BYTES = {".npy": b"\x93NUMPY", ".csv": b"name,label", ".parquet": b"PAR1"}
-"""By which an earlier export is known: no other file is given up."""
+FIRST_LINE = b"name,label"
+"""By which the lines of an earlier export are known: no other file is given up."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,18 @@ def _targets(into: Path, *, overwrite: bool) -> list[Path]:
         check_pyarrow(into)
     files = [into, into.with_suffix(".csv")] if into.suffix == ".npy" else [into]
     for file in filter(Path.exists, files):
-        if not file.is_file() or not _begins_as_export(file):
+        if not file.is_file() or not _is_export(file):
             raise CacheError(f"{file}: is there and is no export of a cache; choose another --into, or move it away")
         if not overwrite:
             raise CacheError(f"{file}: is there; choose another --into, or give it up with --overwrite")
     return files
 
 
-def _begins_as_export(file: Path) -> bool:
-    expected = FIRST_BYTES[file.suffix]
+def _is_export(file: Path) -> bool:
+    """Whether the file is one that an export wrote: features, their lines, or Parquet that says so."""
+    if file.suffix == ".parquet":
+        return is_exported_parquet(file)
+    if file.suffix == ".npy":
+        return is_exported_npy(file)
     with file.open("rb") as opened:
-        return opened.read(len(expected)) == expected
+        return opened.read(len(FIRST_LINE)) == FIRST_LINE

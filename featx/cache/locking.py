@@ -29,13 +29,17 @@ def locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)
+        with suppress(OSError):  # a lock file that stays behind locks nothing
+            lock.unlink(missing_ok=True)
         os.close(descriptor)
 
 
 def _lock(lock: Path) -> int:
     while True:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise write_error(lock if lock.exists() else lock.with_suffix(""), error) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

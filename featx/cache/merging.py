@@ -25,7 +25,7 @@ GIVEN = ("split", "group", "weight")
 """Columns that all caches have, or none: they decide what is held out."""
 
 
-def merge_caches(sources: Sequence[Path], *, into: Path, overwrite: bool = False) -> Cache:
+def merge_caches(sources: Sequence[Path | str], *, into: Path | str, overwrite: bool = False) -> Cache:
     """The complete cache `into` of the images of these complete caches, in this order: shards of a set, or sets apart.
 
     Every row is copied as it is stored, and checked against its checksum on the way; all shards of an image set, in
@@ -33,11 +33,12 @@ def merge_caches(sources: Sequence[Path], *, into: Path, overwrite: bool = False
     made alike, CacheError where one is not complete or not whole, an image is in two of them, or `into` is there and
     `overwrite` is not given.
     """
+    paths, into = [*map(Path, sources)], Path(into)
     into = into.resolve() if into.is_symlink() else into
-    _check_paths(sources, into)
+    _check_paths(paths, into)
     with locked(into):
         check_target(into, overwrite=overwrite)
-        caches = [open_complete(path) for path in sources]
+        caches = [open_complete(path) for path in paths]
         _check_alike(caches)
         _check_disjoint(caches)
         with creating(into) as fresh:
@@ -52,11 +53,13 @@ def merge_caches(sources: Sequence[Path], *, into: Path, overwrite: bool = False
 def _check_paths(sources: Sequence[Path], into: Path) -> None:
     if not sources:
         raise CacheError(f"{into}: nothing to merge; name at least one cache")
-    for place, path in enumerate(sources):
-        if path.resolve() == into.resolve():
+    target, seen = into.resolve(), set[Path]()
+    for path in sources:
+        if (place := path.resolve()) == target:
             raise CacheError(f"{path}: is to be merged into itself; choose another --into")
-        if path.resolve() in [other.resolve() for other in sources[:place]]:
+        if place in seen:
             raise CacheError(f"{path}: is named twice; name each cache once")
+        seen.add(place)
 
 
 def _check_alike(caches: Sequence[Cache]) -> None:

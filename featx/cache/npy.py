@@ -40,3 +40,12 @@ def _texts(block: Block, selection: Selection) -> list[list[object]]:
         elif name != "label":
             columns[name] = list(block.texts(name))
     return [columns[name] for name in _header(selection)]
+
+
+def is_exported_npy(file: Path) -> bool:
+    """Whether this is a matrix of features, and no array of images or of anything else."""
+    try:
+        matrix = np.load(file, mmap_mode="r")
+    except (OSError, ValueError, EOFError):
+        return False
+    return isinstance(matrix, np.ndarray) and matrix.ndim == 2 and matrix.dtype in (np.float32, np.float16)

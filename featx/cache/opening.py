@@ -26,8 +26,16 @@ ATTRIBUTES = {"card", "backbone", "image_set", "provider", "sealed", "versions"}
 
 def is_cache(path: Path) -> bool:
     """Whether the file begins as a cache does."""
-    with path.open("rb") as file:
-        return file.read(len(MAGIC)) == MAGIC
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError as error:
+        raise read_error(path, error) from error
+
+
+def read_error(path: Path, error: OSError) -> CacheError:
+    """What is told of a file that cannot be read just now, which says nothing of what is in it."""
+    return CacheError(f"{path}: cannot be read ({error.strerror or error}); mend that and run the same command again")
 
 
 def open_cache(path: Path) -> Cache:
@@ -45,6 +53,8 @@ def open_cache(path: Path) -> Cache:
         # h5py raises OSError, KeyError, RuntimeError, TypeError or ValueError, as the damage has it
         if isinstance(error, CacheError):
             raise
+        if isinstance(error, OSError) and error.errno:
+            raise read_error(path, error) from error
         raise CacheError(f"{path}: not a readable cache ({error}); restore it or extract again") from error
     if problem:
         raise CacheError(f"{path}: {problem}")

@@ -100,3 +100,14 @@ def _batch(block: Block, selection: Selection, schema: "pa.Schema") -> "pa.Recor
         flat = pa.array(np.ascontiguousarray(values).reshape(-1))
         arrays[column] = pa.FixedSizeListArray.from_arrays(flat, type=schema.field(column).type)
     return pa.record_batch([arrays[name] for name in schema.names], schema=schema)
+
+
+def is_exported_parquet(file: Path) -> bool:
+    """Whether the file says of itself that an export wrote it."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return b"featx" in (parquet.read_schema(file).metadata or {})
+    except (OSError, pa.ArrowException):
+        return False

@@ -82,6 +82,8 @@ def choose_rows(cache: Cache, *, split: str | None, labels: Sequence[str]) -> ND
         meant &= splits == split.encode()
         if not meant.any():
             raise _unknown(cache, "split", split, sorted(name.decode() for name in np.unique(splits).tolist() if name))
+    if isinstance(labels, str):
+        raise CacheError(f"labels={labels!r} is one text, whose letters would be taken; give a list, as [{labels!r}]")
     if labels:
         meant &= _labels(cache, slice(None), labels)[1] != NO_LABEL
     return meant

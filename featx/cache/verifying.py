@@ -11,6 +11,8 @@ from featx.cache.file import PENDING, Cache, matching
 from featx.cache.opening import open_cache
 from featx.errors import CacheError
 
+SHOWN = 20
+"""Pending rows that are named one by one; more of them are counted."""
 OTHER_SET = "names, labels, splits, groups or weights are not those that were written"
 
 
@@ -28,8 +30,11 @@ def contents_problems(cache: Cache) -> Iterator[str]:
     """The same, one by one, whether the cache is complete or not."""
     if cache.image_set() != cache.attributes["image_set"]:
         yield OTHER_SET
+    if len(pending := np.flatnonzero(cache.read("status") == PENDING)) > SHOWN:
+        yield f"{len(pending)} rows are pending, from row {pending[0]} to row {pending[-1]}"
     for rows in cache.blocks():
-        yield from row_problems(cache, rows)
+        problems = row_problems(cache, rows)
+        yield from problems if len(pending) <= SHOWN else (one for one in problems if not one.endswith(": pending"))
 
 
 def row_problems(cache: Cache, rows: slice) -> Iterator[str]:

@@ -5,7 +5,8 @@ Nothing here goes through HDF5: rows are written straight to their places.
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -71,8 +72,12 @@ class CacheWriter:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        self._descriptor = os.open(cache.path, os.O_RDWR)
+        try:
+            self._descriptor = os.open(cache.path, os.O_RDWR)
+        except OSError as error:
+            raise write_error(cache.path, error) from error
         self._unacknowledged: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = []
+        self._failure: CacheError | None = None
         self._synced = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -82,7 +87,8 @@ class CacheWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.acknowledge()
+            if self._failure is None:
+                self.acknowledge()
         finally:
             os.close(self._descriptor)
 
@@ -116,7 +122,7 @@ class CacheWriter:
         """Bring what was written to the disk, and only then say that it is there."""
         if not self._unacknowledged:
             return
-        self._sync()
+        self.sync()
         for rows, status in self._unacknowledged:
             self._write("status", rows, status)
         self._unacknowledged.clear()
@@ -126,7 +132,7 @@ class CacheWriter:
         """Set rows back to pending, on disk, before anything else is written to them."""
         if len(rows):
             self._write("status", rows, np.full(len(rows), PENDING, np.uint8))
-            self._sync()
+            self.sync()
 
     def _check_range(self, rows: Rows, features: NDArray[Any]) -> None:
         if features.dtype == np.float32:
@@ -135,17 +141,28 @@ class CacheWriter:
         if lost.any():
             raise CacheError(f"{self._cache.path}: row {rows.rows[lost][0]}: {Failure.OUT_OF_RANGE.text}")
 
-    def _sync(self) -> None:
-        try:
+    def sync(self) -> None:
+        """Bring everything to the disk, acknowledgements too: another file may be given up for this one then."""
+        with self._failing_for_good():
             os.fsync(self._descriptor)
-        except OSError as error:
-            raise write_error(self._cache.path, error) from error
 
     def _write(self, name: str, rows: NDArray[np.int64], values: NDArray[Any]) -> None:
-        try:
+        with self._failing_for_good():
             write_rows(self._descriptor, self._cache.fields[name], rows, values)
+
+    @contextmanager
+    def _failing_for_good(self) -> Iterator[None]:
+        """After a first failure nothing more is written or acknowledged.
+
+        What comes later may rely on what is missing, and Linux says of a lost write only once that it is lost.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            yield
         except OSError as error:
-            raise write_error(self._cache.path, error) from error
+            self._failure = write_error(self._cache.path, error)
+            raise self._failure from error
 
 
 def copy_rows(kept: Sequence[Kept], into: Cache) -> None:
@@ -162,6 +179,8 @@ def copy_rows(kept: Sequence[Kept], into: Cache) -> None:
                 )
             for rows in blocks(len(one.old), into.rows_at_once):
                 writer.put(one.new[rows], one.source.stored(one.old[rows]) | {"images/stat": one.stat[rows]})
+        writer.acknowledge()
+        writer.sync()
 
 
 def seal(path: Path) -> Cache:

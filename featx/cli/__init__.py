@@ -19,6 +19,7 @@ from featx.errors import FeatxError
 from featx.provenance import __version__
 
 INTERRUPTED = 130
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,15 +39,28 @@ for command in (doctor, inspect, backbones, export, extract, cache, train, evalu
     cli.add_command(command)
 
 
+TOLD = (FeatxError, click.ClickException, OSError)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code of the process: 0, 1 for a FeatxError, 2 for wrong usage, 3, or 130."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    heard: list[int] = []
+
+    def _interrupt(number: int, frame: object) -> NoReturn:
+        heard.append(number)
+        raise Interrupt
+
+    for number in INTERRUPTS:
         signal.signal(number, _interrupt)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # a failed row tells its reason itself
     try:
-        return cli.main(arguments, prog_name="featx", standalone_mode=False) or 0
-    except (FeatxError, click.ClickException, OSError, Interrupt) as error:
-        return _tell(error)
+        code = cli.main(arguments, prog_name="featx", standalone_mode=False) or 0
+    except BaseException as error:
+        # Python may lose an exception, or wrap it in another one, while it deletes an object or makes a class
+        if not heard and not isinstance(error, TOLD):
+            raise
+        return _tell(Interrupt() if heard else error)
+    return _tell(Interrupt()) if heard else code
 
 
 def _tell(error: BaseException) -> int:
@@ -58,6 +72,8 @@ def _tell(error: BaseException) -> int:
         sys.stdout = None  # whoever read it has left; nothing more to say
         return 1
     if isinstance(error, Interrupt):
+        for number in INTERRUPTS:
+            signal.signal(number, signal.SIG_IGN)
         click.echo("featx: interrupted; a cache keeps what is done, and the same command goes on from there", err=True)
         return INTERRUPTED
     click.echo(f"featx: {' '.join(str(error).splitlines())}", err=True)
@@ -71,7 +87,3 @@ def entry() -> NoReturn:
 
 class Interrupt(BaseException):
     """The user, or the system, wants the command to end; no `except Exception` may keep it."""
-
-
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise Interrupt

@@ -12,6 +12,7 @@ from featx.cli.options import (
     as_json,
     judge_failures,
     list_given,
+    one_source,
     option,
     print_json,
     with_max_failed,
@@ -46,7 +47,7 @@ def doctor(*, json_: bool) -> None:
 
 
 @click.command()
-@click.argument("images")
+@click.argument("images", nargs=-1, required=True)
 @click.option("--backbone", required=True, metavar="NAME", help="`featx backbones` lists them.")
 @with_outputs
 @click.option(
@@ -66,7 +67,7 @@ def extract(
     output: Output,
     /,
     *,
-    images: str,
+    images: tuple[str, ...],
     backbone: str,
     outputs: tuple[str, ...],
     into: Path,
@@ -95,7 +96,7 @@ def extract(
     from featx.register import select_outputs
 
     chosen = select_outputs(load_backbone(backbone, folder=models), outputs)
-    found = list_given(images, root)
+    found = list_given(one_source(images), root)
     found = found.shard(*shard) if shard else found
     how: dict[str, Any] = {"into": into, "settings": settings, "storage": storage}
     how |= {"overwrite": overwrite, "retry_failed": retry_failed}

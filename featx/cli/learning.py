@@ -16,6 +16,7 @@ from featx.cli.options import (
     judge_failures,
     list_given,
     logger,
+    one_source,
     option,
     print_json,
     with_chosen_rows,
@@ -138,7 +139,7 @@ def predict(
     max_failed: float,
     json_: bool,
 ) -> int:
-    """Classify IMAGES (a folder or manifest), or the images of caches, with the saved HEAD.
+    """Classify IMAGES (whatever `featx extract` takes), or the images of caches, with the saved HEAD.
 
     Prints CSV: name, label, probability, failed.
     """
@@ -163,9 +164,7 @@ def _predict(
     caches = [path for path in map(Path, images) if path.suffix == ".h5" and (not path.is_file() or is_cache(path))]
     if len(caches) == len(images):
         return predict_tables(head, read_tables(head, caches))
-    if len(images) > 1:
-        raise click.UsageError("name one folder or manifest, or caches (.h5) only")
-    return predict_images(head, list_given(images[0], root), models=models, settings=settings)
+    return predict_images(head, list_given(one_source(images), root), models=models, settings=settings)
 
 
 def _write_row(row: "Prediction") -> bool:

@@ -4,7 +4,7 @@ import functools
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -215,6 +215,14 @@ def judge_failures(failed: int, images: int, max_failed: float) -> int:
 def print_json(value: object) -> None:
     """One JSON document on standard output."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def one_source(images: Sequence[str]) -> str:
+    """The only one of these. Raises UsageError where there are several: a shell has filled in a pattern."""
+    if len(images) > 1:
+        first = f"{images[0]}, {images[1]}"
+        raise click.UsageError(f"IMAGES is one source, but {len(images)} were given ({first}, ...); quote a pattern.")
+    return images[0]
 
 
 def list_given(images: str, root: str | None) -> "ImageSet":

@@ -58,18 +58,17 @@ def extract_shards(
     if not 1 <= count <= len(images):
         raise ImageSetError(f"{count} shards of {len(images)} images: none may be empty; choose fewer --shards")
     check_target(into)
-    folder = shards_folder(into)
-    if not (overwrite or folder.exists()):
+    if not overwrite:
         done = find_complete(images, backbone, into, device=settings.device, storage=storage, retry_failed=retry_failed)
         if done:
             return replace(done, cache=str(given))
+    folder = shards_folder(into)
     with _workplace(folder):
         if overwrite:
             _remove_shards(folder)
         reuse = () if overwrite else tuple(_leftovers(into, folder, count))
-        work = Shard(
-            images, replace(backbone, path=backbone.path.absolute()), into, settings, storage, retry_failed, reuse
-        )
+        backbone = replace(backbone, path=backbone.path.absolute())  # workers may have been started elsewhere
+        work = Shard(images, backbone, into, settings, storage, retry_failed, reuse)
         shards = [work.part(index, count, folder) for index in range(count)]
         hire = partial(cluster_workers, scheduler) if scheduler else partial(local_workers, min(jobs, count))
         made = _Run(shards, report).finish(hire)

@@ -1,6 +1,6 @@
 """images -> batches -> session -> cache, each stage timed; only what is missing is computed."""
 
-from featx.extract.earlier import check_target
+from featx.extract.earlier import check_target, shards_folder
 from featx.extract.extracting import ExtractionSummary, Progress, extract_features, find_complete
 from featx.extract.streaming import FeatureBatch, reading_threads, stream_features
 
@@ -12,5 +12,6 @@ __all__ = [
     "extract_features",
     "find_complete",
     "reading_threads",
+    "shards_folder",
     "stream_features",
 ]

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from featx.columns import CHUNK
 from featx.errors import CacheError, CacheMismatchError
 from featx.extract.streaming import REMOTE_WORKERS
 from featx.fingerprints import Fingerprints
-from featx.images import ImageSet
+from featx.images import ImageSet, fingerprint
 from featx.settings import Storage
 
 STEP = "choose another --into, or give up what is there with --overwrite"
+SAMPLE = 32
+"""Images that are read to tell whether a set of other names is another set."""
 logger = logging.getLogger(__name__)
 
 
@@ -70,6 +73,8 @@ def _open(path: Path) -> Cache:
     try:
         return open_cache(path)
     except CacheError as error:
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno:
+            raise  # it may be sound: nobody is told to delete it
         reason = str(error).removeprefix(f"{path}: ").partition("; ")[0]
         raise CacheError(
             f"{path}: cannot be gone on from ({reason}); delete it, or give it up with --overwrite"
@@ -80,6 +85,55 @@ def check_target(into: Path) -> None:
     """Raise CacheError where `into` is a file of another kind: not even --overwrite gives that up."""
     if into.exists() and not is_cache(into):
         raise CacheError(f"{into}: is there and is no featx cache; choose another --into, or delete it")
+
+
+def shards_folder(into: Path) -> Path:
+    """Where the shards of this cache lie until they are merged."""
+    return into.with_name(into.name + ".shards")
+
+
+def check_images(into: Path, earlier: Sequence[Earlier], images: ImageSet) -> None:
+    """Say how many images of the cache that is to be replaced are not in the set now: their rows go.
+
+    Raises CacheMismatchError where the set is a shard of what is there, or shares neither a name with it nor, as far as
+    a sample tells, an image.
+    """
+    for one in earlier[:1]:
+        if one.cache.path in (partial_path(into), into):
+            _check_images(one.cache, images)
+
+
+def _check_images(earlier: Cache, images: ImageSet) -> None:
+    there = f"{earlier.images} images"
+    if images.part_of and earlier.images >= images.part_of > len(images):
+        asked = f"a shard of {len(images)}"
+        raise CacheMismatchError(earlier.path, what="image set", inside=there, asked=asked, step=STEP)
+    names = earlier.read("images/name")
+    if images.part_of or np.array_equal(names, images.names):
+        return
+    gone = (earlier.status == DONE) & ~np.isin(names, images.names)
+    if not gone.any():
+        return
+    first = bytes(names[gone][0]).decode(errors="replace")
+    if gone.sum() == np.count_nonzero(earlier.status == DONE) and not _shares_bytes(earlier, images):
+        inside, asked = f"{there} such as {first}", f"{len(images)} such as {images.name(0)}, none of them among those,"
+        raise CacheMismatchError(earlier.path, what="image set", inside=inside, asked=asked, step=STEP)
+    logger.warning(
+        "%s: %d of its images are not in this set now, such as %s; rows whose bytes have no other name here go",
+        earlier.path,
+        gone.sum(),
+        first,
+    )
+
+
+def _shares_bytes(earlier: Cache, images: ImageSet) -> bool:
+    """Whether one of some images has bytes that the cache knows: all may have been renamed."""
+    known = Fingerprints(earlier.read("images/fingerprint"), rows=0, to_come=0)
+    for row in np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int)).tolist():
+        with suppress(OSError):
+            if known.find(fingerprint(images.read(row))) is not None:
+                return True
+    return False
 
 
 def check_backbone(cache: Cache, backbone: Backbone) -> None:

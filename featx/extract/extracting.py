@@ -27,13 +27,23 @@ from featx.cache import (
     seal,
 )
 from featx.errors import failure_text
-from featx.extract.earlier import Earlier, Twins, check_makers, check_target, find_earlier, find_twins, keep_rows
+from featx.extract.earlier import (
+    Earlier,
+    Twins,
+    check_images,
+    check_makers,
+    check_target,
+    find_earlier,
+    find_twins,
+    keep_rows,
+    shards_folder,
+)
 from featx.extract.recording import Recorder
 from featx.extract.streaming import FeatureBatch, stream_features
 from featx.images import ImageSet
 from featx.provenance import processor, versions
-from featx.session import FeatureSession, gpus, open_session
-from featx.settings import DEFAULT_STORAGE, DEFAULTS, Settings, Storage
+from featx.session import PROVIDERS, FeatureSession, gpus, open_session
+from featx.settings import DEFAULT_STORAGE, DEFAULTS, Device, Settings, Storage
 
 WRITES_AHEAD = 4
 logger = logging.getLogger(__name__)
@@ -106,11 +116,13 @@ def extract_features(
     start, into = time.perf_counter(), Path(into).resolve() if Path(into).is_symlink() else Path(into)
     with locked(into):
         check_target(into)
+        _tell_leftovers(into)
         earlier = (
             [] if overwrite else find_earlier(into, backbone, storage=storage, reuse=reuse, retry_failed=retry_failed)
         )
+        check_images(into, earlier, images)
         kept = keep_rows(earlier, images)
-        if complete := _find_complete(into, earlier, kept, images):
+        if complete := _find_complete(into, earlier, kept, images, settings.device):
             return _summarise(complete, images, start=start, reused=len(images))
         session = open_session(backbone, device=settings.device, threads=settings.threads)
         provenance = _provenance(backbone, session, settings, storage)
@@ -125,26 +137,44 @@ def extract_features(
 
 
 def find_complete(
-    images: ImageSet, backbone: Backbone, into: Path, *, storage: Storage = DEFAULT_STORAGE, retry_failed: bool = False
+    images: ImageSet,
+    backbone: Backbone,
+    into: Path,
+    *,
+    device: Device,
+    storage: Storage = DEFAULT_STORAGE,
+    retry_failed: bool = False,
 ) -> ExtractionSummary | None:
     """Summary of the cache that is there, where it is all that is asked for; else None. Raises as extract_features."""
     start = time.perf_counter()
     earlier = find_earlier(into, backbone, storage=storage, retry_failed=retry_failed)
-    complete = _find_complete(into, earlier, keep_rows(earlier, images), images)
+    check_images(into, earlier, images)
+    complete = _find_complete(into, earlier, keep_rows(earlier, images), images, device)
     return _summarise(complete, images, start=start, reused=len(images)) if complete else None
 
 
-def _find_complete(into: Path, earlier: Sequence[Earlier], kept: Sequence[Kept], images: ImageSet) -> Cache | None:
-    """The cache that is there, where it is all that was asked for."""
+def _find_complete(
+    into: Path, earlier: Sequence[Earlier], kept: Sequence[Kept], images: ImageSet, device: Device
+) -> Cache | None:
+    """The cache that is there, where it is all that was asked for, made on the device that was asked for."""
     for one, held in zip(earlier, kept, strict=True):
         if (
             one.cache.path == into
             and one.cache.sealed
             and len(held.new) == len(images)
+            and PROVIDERS.get(device, one.cache.provider) == one.cache.provider
             and _same_set(one.cache, images)
         ):
             return one.cache
     return None
+
+
+def _tell_leftovers(into: Path) -> None:
+    folder = shards_folder(into)
+    if folder.is_dir():
+        logger.warning(
+            "%s: holds shards of another run, which this one does not take; go on with --shards, or delete it", folder
+        )
 
 
 def _same_set(cache: Cache, images: ImageSet) -> bool:

@@ -81,6 +81,9 @@ class ColumnsBuilder:
 
     def _check_lengths(self, column: str, values: Sequence[str]) -> None:
         longest = max(values, key=len, default="")
+        for offset, value in enumerate(values):
+            if value.endswith("\0"):
+                raise self._error(offset, f"a {column} that ends in a zero byte ({value!r}); remove it")
         if len(longest) > LONGEST_TEXT // 4 and len(longest.encode()) > LONGEST_TEXT:
             raise self._error(values.index(longest), f"a {column} of more than {LONGEST_TEXT} bytes; shorten it")
 
