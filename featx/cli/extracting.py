@@ -95,8 +95,9 @@ def extract(
     from featx.extract import extract_features
     from featx.register import select_outputs
 
+    source = one_source(images)
     chosen = select_outputs(load_backbone(backbone, folder=models), outputs)
-    found = list_given(one_source(images), root)
+    found = list_given(source, root)
     found = found.shard(*shard) if shard else found
     how: dict[str, Any] = {"into": into, "settings": settings, "storage": storage}
     how |= {"overwrite": overwrite, "retry_failed": retry_failed}
