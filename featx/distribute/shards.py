@@ -94,5 +94,6 @@ class _Listener(logging.Handler):
         self._thread = thread
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep what this thread said."""
         if record.thread == self._thread:
             self.heard.append(record.getMessage())

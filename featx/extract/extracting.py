@@ -122,7 +122,7 @@ def extract_features(
         )
         check_images(into, earlier, images)
         kept = keep_rows(earlier, images)
-        if complete := _find_complete(into, earlier, kept, images, settings.device):
+        if complete := _find_complete(into, images, earlier=earlier, kept=kept, device=settings.device):
             return _summarise(complete, images, start=start, reused=len(images))
         session = open_session(backbone, device=settings.device, threads=settings.threads)
         provenance = _provenance(backbone, session, settings, storage)
@@ -149,12 +149,12 @@ def find_complete(
     start = time.perf_counter()
     earlier = find_earlier(into, backbone, storage=storage, retry_failed=retry_failed)
     check_images(into, earlier, images)
-    complete = _find_complete(into, earlier, keep_rows(earlier, images), images, device)
+    complete = _find_complete(into, images, earlier=earlier, kept=keep_rows(earlier, images), device=device)
     return _summarise(complete, images, start=start, reused=len(images)) if complete else None
 
 
 def _find_complete(
-    into: Path, earlier: Sequence[Earlier], kept: Sequence[Kept], images: ImageSet, device: Device
+    into: Path, images: ImageSet, *, earlier: Sequence[Earlier], kept: Sequence[Kept], device: Device
 ) -> Cache | None:
     """The cache that is there, where it is all that was asked for, made on the device that was asked for."""
     for one, held in zip(earlier, kept, strict=True):

@@ -219,23 +219,29 @@ class _Reader(io.RawIOBase):
         self._again = again
 
     def readable(self) -> bool:
+        """Always."""
         return True
 
     def seekable(self) -> bool:
+        """Whether the backend can go to any place in it."""
         return bool(self._file.seekable())
 
     def readinto(self, buffer: Any) -> int:
+        """Number of bytes that were read into the buffer. Raises OSError."""
         data = self._files._call(self._path, lambda: self._file.read(len(buffer)), again=self._again)
         buffer[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """The new place in the file. Raises OSError."""
         return int(self._files._call(self._path, lambda: self._file.seek(offset, whence)))
 
     def tell(self) -> int:
+        """The place in the file."""
         return int(self._file.tell())
 
     def close(self) -> None:
+        """Let go of the file; a second time does nothing."""
         if not self.closed:
             self._file.close()
         super().close()
