@@ -47,7 +47,15 @@ class FeatureSession:
     """The number of images that are run at once where that is not free; None where it is."""
     batch: int | None
     """The number of images that the model takes at once where its graph fixes one; None where it takes any."""
+    size: int
+    """Height and width of its pixels."""
+    streams: int
+    """The number of calls at once that are worth it, each from a thread of its own."""
     run: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+    def new_buffer(self, count: int) -> NDArray[np.uint8]:
+        """Zeros (count, size, size, 3): memory from which pixels reach the device without a further copy."""
+        return np.zeros((count, self.size, self.size, 3), np.uint8)
 
     def __call__(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (batch, sum of dims) float32 of pixels (batch, size, size, 3). Raises InferenceError."""
@@ -64,9 +72,16 @@ def _filled(pixels: NDArray[Any], batch: int) -> NDArray[Any]:
     return np.concatenate([pixels, np.zeros((lacking, *pixels.shape[1:]), pixels.dtype)]) if lacking else pixels
 
 
-def open_session(backbone: Backbone, *, device: Device = "auto", threads: int | None = None) -> FeatureSession:
+def open_session(
+    backbone: Backbone,
+    *,
+    device: Device = "auto",
+    threads: int | None = None,
+    streams: int = 1,
+) -> FeatureSession:
     """The backbone, ready on the device; `auto` takes CUDA where a session really gets it.
 
+    It may be called by so many threads at once as there are `streams`, each of which takes `threads` threads of the CPU.
     A batch axis that its exporter fixed is freed where features stay the same, else the model runs at that size, with a
     warning. Raises DeviceError where the device that was asked for is not there: nothing moves to the CPU unasked.
     """
@@ -81,18 +96,25 @@ def open_session(backbone: Backbone, *, device: Device = "auto", threads: int | 
             prepared.batch,
             problem,
         )
-    return open_graph(backbone, prepared, device=device, threads=threads)
+    return open_graph(backbone, prepared, device=device, threads=threads, streams=streams)
 
 
 def open_graph(
-    backbone: Backbone, prepared: "PreparedGraph", *, device: Device = "auto", threads: int | None = None
+    backbone: Backbone,
+    prepared: "PreparedGraph",
+    *,
+    device: Device = "auto",
+    threads: int | None = None,
+    streams: int = 1,
 ) -> FeatureSession:
     """A graph that was prepared of this backbone, ready on the device."""
-    session, provider = _open(prepared, device, threads or usable_cores(), name=str(backbone.path))
+    threads = threads or max(1, usable_cores() // streams)
+    session, provider = _open(prepared, device, threads, name=str(backbone.path))
     batch = None if prepared.freed else prepared.batch
     step = backbone.card.batch or batch
+    card = backbone.card
     return FeatureSession(
-        provider, backbone.name, backbone.card.taken, step, batch, lambda pixels: _run(session, backbone, pixels)
+        provider, card.name, card.taken, step, batch, card.size, streams, lambda pixels: _run(session, backbone, pixels)
     )
 
 
