@@ -122,12 +122,14 @@ def pixels_inside(backbone: Backbone, images: ImageSet, repeats: int) -> dict[st
     with tempfile.TemporaryDirectory() as folder:
         cut = cut_alone(backbone, Path(folder))
         by_numpy = FeatureSession(
-            "CPUExecutionProvider",
-            backbone.name,
-            backbone.card.taken,
-            None,
-            None,
-            lambda pixels: cut(normalised(pixels, backbone)),
+            provider="CPUExecutionProvider",
+            name=backbone.name,
+            outputs=backbone.card.taken,
+            step=None,
+            batch=None,
+            size=backbone.card.size,
+            streams=1,
+            run=lambda pixels: cut(normalised(pixels, backbone)),
         )
         sessions = {"graph": open_session(backbone, device="cpu"), "numpy": by_numpy}
         size = backbone.card.size

@@ -81,7 +81,7 @@ def open_session(
 ) -> FeatureSession:
     """The backbone, ready on the device; `auto` takes CUDA where a session really gets it.
 
-    It may be called by so many threads at once as there are `streams`, each of which takes `threads` threads of the CPU.
+    As many threads as there are `streams` may call it at once; each call takes `threads` threads of the CPU.
     A batch axis that its exporter fixed is freed where features stay the same, else the model runs at that size, with a
     warning. Raises DeviceError where the device that was asked for is not there: nothing moves to the CPU unasked.
     """
