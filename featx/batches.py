@@ -2,10 +2,12 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from queue import SimpleQueue
 from threading import Lock
 
 import numpy as np
@@ -21,22 +23,25 @@ DECODED = 1
 """Status of a row whose pixels are there."""
 NO_TWIN = -1
 """Of an image whose bytes were not met before."""
-AHEAD = 3
-"""Batches that are decoded before they are asked for."""
+PIECE = 8
+"""Images that a thread reads or decodes in one go, at most: a task of one image would cost as much as a small image."""
+BYTES_AHEAD = 2**28
+"""Of images that are read and not yet decoded, about, however large they are."""
 ROWS_A_BATCH = 16
 """A batch ends after so many times its size in rows, even when most of them need no slot: it must not wait for ever."""
 
 
 STAGES = ("read", "decode", "infer", "write")
+WAITS = ("await pixels", "await features", "await disk")
 
 
 @dataclass
 class StageClock:
     """Seconds of work in each stage, summed over threads, and seconds for which the flow stood waiting."""
 
-    seconds: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys((*STAGES, "await pixels", "await disk"), 0.0)
-    )
+    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, *WAITS), 0.0))
+    cpu: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, *WAITS), 0.0))
+    """The same, only while the thread that entered the stage had a core."""
     _lock: Lock = field(default_factory=Lock)
 
     @property
@@ -48,18 +53,20 @@ class StageClock:
     def bound_by(self) -> str:
         """The stage that the others wait for."""
         loading = max(("read", "decode"), key=self.seconds.__getitem__)
-        held_up = {"infer": "infer", loading: "await pixels", "write": "await disk"}
-        return max(held_up, key=lambda stage: self.seconds[held_up[stage]])
+        stages = dict(zip((loading, "infer", "write"), WAITS, strict=True))
+        return max(stages, key=lambda stage: self.seconds[stages[stage]])
 
     @contextmanager
     def time(self, stage: str) -> Iterator[None]:
         """Add the time that the block takes to this stage."""
-        start = time.perf_counter()
+        start, cpu = time.perf_counter(), time.thread_time()
         try:
             yield
         finally:
+            seconds, cpu = time.perf_counter() - start, time.thread_time() - cpu
             with self._lock:
-                self.seconds[stage] += time.perf_counter() - start
+                self.seconds[stage] += seconds
+                self.cpu[stage] += cpu
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Batch:
     rows: NDArray[np.int64]
     """(n,): their rows in the image set."""
     pixels: NDArray[np.uint8]
-    """(size of every batch, height, width, 3): zeros behind the last image and where one failed."""
+    """(size of every batch, height, width, 3): zeros behind the last image and where one failed. Lent by the ring."""
     slots: NDArray[np.int64]
     """(n,): where each row's pixels stand; -1 where it has none, as it failed or has a twin."""
     twins: NDArray[np.int64]
@@ -84,33 +91,63 @@ class Batch:
     """Row of the image set -> why it failed, in full."""
 
 
-def iter_batches(
-    images: ImageSet,
-    card: Card,
-    *,
-    rows: Iterable[int],
-    size: int,
-    workers: int,
-    max_pixels: int,
-    clock: StageClock,
-    known: Fingerprints | None = None,
-) -> Iterator[Batch]:
-    """Batches of `size` images in the order of `rows`, read and decoded ahead by `workers` threads.
+class Ring:
+    """Buffers in which batches are assembled, each used again once its batch was run."""
 
-    Every batch has pixels of the same shape, so that a row's feature does not depend on its neighbours. An image whose
-    fingerprint is known takes no slot; every other one is added to `known`, in the order of `rows`.
+    def __init__(self, count: int, new: Callable[[], NDArray[np.uint8]]) -> None:
+        self._left, self._new = count, new
+        self._free: SimpleQueue[NDArray[np.uint8]] = SimpleQueue()
+
+    def take(self) -> NDArray[np.uint8]:
+        """A buffer that nobody uses, its content left over; waits for one where all are in use."""
+        if self._left and self._free.empty():
+            self._left -= 1
+            return self._new()
+        return self._free.get()
+
+    def give_back(self, buffer: NDArray[np.uint8]) -> None:
+        """Let the buffer be used for another batch."""
+        self._free.put(buffer)
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How images are read and decoded."""
+
+    card: Card
+    workers: int
+    """Threads that read and decode."""
+    size: int
+    """Images of a batch."""
+    max_pixels: int
+    clock: StageClock
+
+    @property
+    def ahead(self) -> int:
+        """Batches that are being filled or wait to be run, so that every thread has something to decode meanwhile."""
+        return 2 + 2 * self.workers * min(PIECE, self.size) // self.size
+
+
+def iter_batches(
+    images: ImageSet, loading: Loading, *, rows: Iterable[int], ring: Ring, known: Fingerprints | None = None
+) -> Iterator[Batch]:
+    """Batches of images in the order of `rows`, read and decoded ahead by threads.
+
+    Every batch has pixels of the same shape, so that a row's feature does not depend on its neighbours; they lie in a
+    buffer of the ring, which has `loading.ahead` buffers more than batches are held elsewhere, and is to be given back.
+    An image whose fingerprint is known takes no slot; every other one is added to `known`, in the order of `rows`.
     """
-    with ThreadPoolExecutor(workers, thread_name_prefix="featx-decode") as pool:
+    with ThreadPoolExecutor(loading.workers, thread_name_prefix="featx-decode") as pool:
         try:
-            loads = _ordered(pool, _Reader(images, clock).read, rows, ahead=size)
-            filler = _Filler(pool, _Decoder(card, max_pixels, clock), size, known)
-            ahead: deque[_Filling] = deque()
-            for filling in filler.fill(loads):
-                ahead.append(filling)
-                if len(ahead) == AHEAD:
-                    yield ahead.popleft().finish()
-            while ahead:
-                yield ahead.popleft().finish()
+            reads = _read_ahead(pool, images, loading, rows)
+            filler = _Filler(pool, loading, ring, known)
+            filled: deque[_Filling] = deque()
+            for filling in filler.fill(reads):
+                filled.append(filling)
+                if len(filled) == loading.ahead - 1:
+                    yield filled.popleft().finish(loading.clock)
+            while filled:
+                yield filled.popleft().finish(loading.clock)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -126,15 +163,23 @@ class _Read:
     error: DecodeError | None = None
 
 
-def _ordered(pool: Executor, read: Callable[[int], _Read], rows: Iterable[int], *, ahead: int) -> Iterator[_Read]:
-    """The images of these rows in order, so many of them read before they are asked for."""
-    reads: deque[Future[_Read]] = deque()
-    for row in rows:
-        reads.append(pool.submit(read, row))
-        if len(reads) > ahead:
-            yield reads.popleft().result()
-    while reads:
-        yield reads.popleft().result()
+def _read_ahead(pool: Executor, images: ImageSet, loading: Loading, rows: Iterable[int]) -> Iterator[_Read]:
+    """The images of these rows in order, some pieces of them read before they are asked for: fewer the larger they are.
+
+    Over a network a piece is one image, as threads only wait then.
+    """
+    read = _Reader(images, loading.clock).read
+    rows, count = iter(rows), 1 if images.source.remote else min(PIECE, loading.size)
+    most = -(-loading.size // count) + loading.workers
+    pieces, ahead = deque[Future[list[_Read]]](), most
+    while piece := list(islice(rows, count)):
+        pieces.append(pool.submit(read, piece))
+        while len(pieces) > ahead:
+            done = pieces.popleft().result()
+            ahead = min(most, BYTES_AHEAD // (1 + sum(_bytes(one.stored) for one in done)))
+            yield from done
+    while pieces:
+        yield from pieces.popleft().result()
 
 
 @dataclass(frozen=True)
@@ -144,15 +189,18 @@ class _Reader:
     images: ImageSet
     clock: StageClock
 
-    def read(self, row: int) -> _Read:
-        """The image of this row."""
+    def read(self, rows: Sequence[int]) -> list[_Read]:
+        """The images of these rows."""
+        with self.clock.time("read"):
+            return [self._read(row) for row in rows]
+
+    def _read(self, row: int) -> _Read:
         nothing = bytes(FINGERPRINT_BYTES)
         stat = (0, 0)
         try:
-            with self.clock.time("read"):
-                stat = self.images.stat(row)
-                stored = self.images.read(row)
-                return _Read(row, stored, stat, fingerprint(stored))
+            stat = self.images.stat(row)
+            stored = self.images.read(row)
+            return _Read(row, stored, stat, fingerprint(stored))
         except OSError as error:
             missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
             failure = Failure.MISSING if missing else Failure.UNREADABLE
@@ -161,48 +209,59 @@ class _Reader:
             return _Read(row, None, stat, nothing, DecodeError(Failure.NO_MEMORY))
 
 
-@dataclass(frozen=True)
-class _Decoder:
-    """Decodes images into slots of batches; called from several threads, each slot by one."""
+def _bytes(stored: Stored | None) -> int:
+    return stored.nbytes if isinstance(stored, np.ndarray) else len(stored or b"")
 
-    card: Card
-    max_pixels: int
-    clock: StageClock
 
-    def decode(self, stored: Stored, slot: NDArray[np.uint8]) -> DecodeError | None:
-        """Fill the slot, or say why that failed."""
-        try:
-            with self.clock.time("decode"):
-                slot[:] = decode_image(stored, self.card, max_pixels=self.max_pixels)
-        except MemoryError:
-            return DecodeError(Failure.NO_MEMORY)
-        except DecodeError as error:
-            return error
-        return None
+def _decode(images: Sequence[Stored], slots: NDArray[np.uint8], loading: Loading) -> list[DecodeError | None]:
+    """Fill the slots, one an image; for each why that failed, or None."""
+    with loading.clock.time("decode"):
+        return [_decode_one(stored, slot, loading) for stored, slot in zip(images, slots, strict=True)]
+
+
+def _decode_one(stored: Stored, slot: NDArray[np.uint8], loading: Loading) -> DecodeError | None:
+    try:
+        slot[:] = decode_image(stored, loading.card, max_pixels=loading.max_pixels)
+    except (DecodeError, MemoryError) as error:
+        slot[:] = 0
+        return error if isinstance(error, DecodeError) else DecodeError(Failure.NO_MEMORY)
+    return None
 
 
 class _Filling:
     """A batch that is being filled."""
 
-    def __init__(self, size: int, side: int) -> None:
+    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+        self.pixels = pixels
         self.reads: list[_Read] = []
         self.twins: list[int] = []
-        self.decodes: list[Future[DecodeError | None] | None] = []
+        self.slots: list[int] = []
         self.used = 0
-        self.pixels = np.zeros((size, side, side, 3), np.uint8)
+        self.decodes: list[Future[list[DecodeError | None]]] = []
 
-    def finish(self) -> Batch:
+    def place(self, read: _Read, twin: int) -> bool:
+        """Note the image; whether it took a slot, as it has no twin."""
+        takes = read.stored is not None and twin == NO_TWIN
+        self.reads.append(replace(read, stored=None))
+        self.twins.append(twin)
+        self.slots.append(self.used if takes else -1)
+        self.used += takes
+        return takes
+
+    def finish(self, clock: StageClock) -> Batch:
         """The batch, once its images are decoded."""
-        errors = [
-            read.error or (decode.result() if decode else None)
-            for read, decode in zip(self.reads, self.decodes, strict=True)
-        ]
+        with clock.time("await pixels"):
+            decoded = [error for decode in self.decodes for error in decode.result()]
+        self.pixels[self.used :] = 0
         rows = np.array([read.row for read in self.reads], np.int64)
-        decoded = np.array([decode is not None for decode in self.decodes])
+        errors = [
+            read.error or (decoded[slot] if slot >= 0 else None)
+            for read, slot in zip(self.reads, self.slots, strict=True)
+        ]
         return Batch(
             rows,
             self.pixels,
-            np.where(decoded, np.cumsum(decoded) - 1, -1),
+            np.array(self.slots, np.int64),
             np.array(self.twins, np.int64),
             np.array([error.failure if error else DECODED for error in errors], np.uint8),
             np.frombuffer(b"".join(read.fingerprint for read in self.reads), np.uint8).reshape(-1, FINGERPRINT_BYTES),
@@ -213,33 +272,46 @@ class _Filling:
 
 @dataclass
 class _Filler:
-    """Gives every image that needs one a slot in a batch, in order."""
+    """Gives every image that needs one a slot in a batch, in order, and hands them over to be decoded in pieces."""
 
     pool: Executor
-    decoder: _Decoder
-    size: int
+    loading: Loading
+    ring: Ring
     known: Fingerprints | None
+    _piece: list[Stored] = field(default_factory=list)
+    _outstanding: deque[tuple[Future[list[DecodeError | None]], int]] = field(default_factory=deque)
+    """Pieces that may still be being decoded, and their bytes."""
+    _bytes: int = 0
 
     def fill(self, reads: Iterator[_Read]) -> Iterator[_Filling]:
         """Batches whose every slot is taken, the last one aside; their images may still be being decoded."""
-        side = self.decoder.card.size
-        filling = _Filling(self.size, side)
+        size, filling = self.loading.size, None
         for read in reads:
-            self._place(read, filling)
-            if filling.used == self.size or len(filling.reads) == self.size * ROWS_A_BATCH:
+            filling = filling or _Filling(self.ring.take())
+            if filling.place(read, self._find_twin(read)):
+                self._piece.append(read.stored)  # type: ignore[arg-type]
+            if filling.used == size or len(filling.reads) == size * ROWS_A_BATCH:
+                self._hand_over(filling)
                 yield filling
-                filling = _Filling(self.size, side)
-        if filling.reads:
+                filling = None
+            elif len(self._piece) == PIECE:
+                self._hand_over(filling)
+        if filling:
+            self._hand_over(filling)
             yield filling
 
-    def _place(self, read: _Read, filling: _Filling) -> None:
-        twin, decode = self._find_twin(read), None
-        if read.stored is not None and twin == NO_TWIN:
-            decode = self.pool.submit(self.decoder.decode, read.stored, filling.pixels[filling.used])
-            filling.used += 1
-        filling.twins.append(twin)
+    def _hand_over(self, filling: _Filling) -> None:
+        if not self._piece:
+            return
+        slots = filling.pixels[filling.used - len(self._piece) : filling.used]
+        decode = self.pool.submit(_decode, self._piece, slots, self.loading)
         filling.decodes.append(decode)
-        filling.reads.append(replace(read, stored=None))
+        self._outstanding.append((decode, size := sum(map(_bytes, self._piece))))
+        self._piece, self._bytes = [], self._bytes + size
+        while self._outstanding and (self._bytes > BYTES_AHEAD or self._outstanding[0][0].done()):
+            oldest, size = self._outstanding.popleft()
+            oldest.result()
+            self._bytes -= size
 
     def _find_twin(self, read: _Read) -> int:
         if self.known is None or read.stored is None:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from featx.backbones import Backbone, Output, load_backbone
 from featx.batches import StageClock
 from featx.cache import FailedImage, FeatureTable, Source, list_outputs, read_features
+from featx.calibrate import open_at_pace
 from featx.errors import HeadError
 from featx.extract import stream_features
 from featx.fusion import fuse_tables
 from featx.heads import Head
 from featx.images import ImageSet
-from featx.session import open_session
 from featx.settings import DEFAULTS, Settings
 
 ROWS_AT_ONCE = 4096
@@ -45,12 +45,13 @@ def predict_images(
     InferenceError as sessions do.
     """
     backbones = [_find_backbone(head, sources, models) for sources in _passes(head.sources)]
-    sessions = [open_session(backbone, device=settings.device) for backbone in backbones]
-    rows = range(len(images))
-    streams = [
-        stream_features(images, backbone, session, rows=rows, settings=settings, clock=StageClock())
-        for backbone, session in zip(backbones, sessions, strict=True)
-    ]
+    rows, streams, size = range(len(images)), [], None
+    for backbone in backbones:
+        session, pace = open_at_pace(backbone, images, settings, count=len(images), batch_size=size)
+        size = pace.batch_size  # batches of several backbones are taken side by side
+        streams.append(
+            stream_features(images, backbone, session, rows=rows, pace=pace, settings=settings, clock=StageClock())
+        )
     for parts in zip(*streams, strict=True):
         details = {row: reason for part in parts for row, reason in part.details.items()}
         names = [images.name(row) for row in parts[0].rows]

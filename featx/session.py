@@ -53,6 +53,11 @@ class FeatureSession:
     """The number of calls at once that are worth it, each from a thread of its own."""
     run: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
+    @property
+    def on_cpu(self) -> bool:
+        """Whether it runs on the cores that decode, too."""
+        return self.provider == PROVIDERS["cpu"]
+
     def new_buffer(self, count: int) -> NDArray[np.uint8]:
         """Zeros (count, size, size, 3): memory from which pixels reach the device without a further copy."""
         return np.zeros((count, self.size, self.size, 3), np.uint8)

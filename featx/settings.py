@@ -13,11 +13,14 @@ class Settings:
 
     device: Device = "auto"
     """`auto` takes CUDA where a session really gets it."""
-    batch_size: int = 16
+    batch_size: int | None = None
+    """Images that are run at once; None for what a short calibration finds fastest."""
+    streams: int | None = None
+    """Batches that are run at the same time; None for what a short calibration finds fastest."""
+    threads: int | None = None
+    """Threads of the CPU for each of these; None for a fair share of the cores."""
     workers: int | None = None
     """Threads that read and decode; None for one a core."""
-    threads: int | None = None
-    """Threads of ONNX Runtime on the CPU; None for one a core."""
     max_pixels: int = 89_478_485
     """An image of more pixels fails: the size at which Pillow suspects a decompression bomb."""
 

@@ -15,7 +15,7 @@ FLOW = [
     "images backbones fetch preprocessing",
     "decode graph",
     "session cache",
-    "batches trial",
+    "batches calibrate trial",
     "register verify",
     "extract export",
     "distribute",
@@ -31,7 +31,7 @@ FLOW = [
 MODULES = " ".join(FLOW).split()
 
 EXTRACTING = {
-    *("images", "backbones", "fetch", "preprocessing", "decode", "graph", "batches", "session", "trial"),
+    *("images", "backbones", "fetch", "preprocessing", "decode", "graph", "batches", "calibrate", "session", "trial"),
     *("register", "verify"),
     *("extract", "export", "distribute"),
 }

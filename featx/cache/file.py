@@ -161,6 +161,11 @@ class Cache:
         return str(self.attributes["backbone"])
 
     @property
+    def batch_size(self) -> int | None:
+        """Images that were run at once; None where that is not told."""
+        return int(self.attributes.get("batch_size", 0)) or None
+
+    @property
     def provider(self) -> str:
         """The execution provider that made the features."""
         return str(self.attributes["provider"])

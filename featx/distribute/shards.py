@@ -11,8 +11,9 @@ import numpy as np
 
 from featx.backbones import Backbone
 from featx.cache import DONE, PENDING, open_cache, partial_path
+from featx.calibrate import reading_threads, share_cores
 from featx.errors import CacheError
-from featx.extract import ExtractionSummary, Progress, extract_features, reading_threads
+from featx.extract import ExtractionSummary, Progress, extract_features
 from featx.images import ImageSet
 from featx.provenance import usable_cores
 from featx.settings import Settings, Storage
@@ -38,7 +39,8 @@ class Shard:
         """The shard's own cache made or completed, with its part of the cores that so many shards share."""
         cores, settings = max(1, usable_cores() // sharing), self.settings
         reading = settings.workers or reading_threads(self.images, cores)
-        settings = replace(settings, workers=reading, threads=settings.threads or cores)
+        streams, threads = share_cores(settings, cores)
+        settings = replace(settings, workers=reading, streams=streams, threads=threads)
         with _warnings() as told:
             summary = extract_features(
                 self.images,

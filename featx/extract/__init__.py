@@ -2,7 +2,7 @@
 
 from featx.extract.earlier import check_target, shards_folder
 from featx.extract.extracting import ExtractionSummary, Progress, extract_features, find_complete
-from featx.extract.streaming import FeatureBatch, reading_threads, stream_features
+from featx.extract.streaming import FeatureBatch, stream_features
 
 __all__ = [
     "ExtractionSummary",
@@ -11,7 +11,6 @@ __all__ = [
     "check_target",
     "extract_features",
     "find_complete",
-    "reading_threads",
     "shards_folder",
     "stream_features",
 ]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from featx.backbones import DESCRIPTIVE, SINCE_FIRST, Backbone
 from featx.cache import DONE, MAKERS, PENDING, Cache, Kept, Provenance, is_cache, open_cache, partial_path
+from featx.calibrate import REMOTE_WORKERS
 from featx.columns import CHUNK
 from featx.errors import CacheError, CacheMismatchError
-from featx.extract.streaming import REMOTE_WORKERS
 from featx.fingerprints import Fingerprints
 from featx.images import ImageSet, fingerprint
 from featx.settings import Storage

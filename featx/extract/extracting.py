@@ -26,6 +26,7 @@ from featx.cache import (
     partial_path,
     seal,
 )
+from featx.calibrate import Pace, open_at_pace
 from featx.errors import failure_text
 from featx.extract.earlier import (
     Earlier,
@@ -42,7 +43,7 @@ from featx.extract.recording import Recorder
 from featx.extract.streaming import FeatureBatch, stream_features
 from featx.images import ImageSet
 from featx.provenance import processor, versions
-from featx.session import PROVIDERS, FeatureSession, gpus, open_session
+from featx.session import PROVIDERS, FeatureSession, gpus
 from featx.settings import DEFAULT_STORAGE, DEFAULTS, Device, Settings, Storage
 
 WRITES_AHEAD = 4
@@ -124,14 +125,15 @@ def extract_features(
         kept = keep_rows(earlier, images)
         if complete := _find_complete(into, images, earlier=earlier, kept=kept, device=settings.device):
             return _summarise(complete, images, start=start, reused=len(images))
-        session = open_session(backbone, device=settings.device, threads=settings.threads)
-        provenance = _provenance(backbone, session, settings, storage)
+        reused = sum(len(one.new) for one in kept)
+        before = earlier[0].cache.batch_size if earlier else None
+        session, pace = open_at_pace(backbone, images, settings, count=len(images) - reused, batch_size=before)
+        provenance = _provenance(backbone, session, pace, storage)
         for one in earlier:
             check_makers(one.cache, provenance)
         cache = _prepare(into, images, kept, provenance)
-        reused = sum(len(one.new) for one in kept)
         logger.info("%s on %s, %d rows kept of %d", backbone.name, session.provider, reused, len(images))
-        run = _Run(images, backbone, session, settings, report)
+        run = _Run(images, backbone, session, pace, settings, report)
         made = run.fill(cache, find_twins(earlier, kept, cache))
         return _summarise(seal(into), images, start=start, reused=reused + made.recognised, run=run, made=made)
 
@@ -181,7 +183,7 @@ def _same_set(cache: Cache, images: ImageSet) -> bool:
     return cache.image_set() == images.hash
 
 
-def _provenance(backbone: Backbone, session: FeatureSession, settings: Settings, storage: Storage) -> Provenance:
+def _provenance(backbone: Backbone, session: FeatureSession, pace: Pace, storage: Storage) -> Provenance:
     on_gpu = session.provider != "CPUExecutionProvider"
     return Provenance(
         card=backbone.card.to_dict(),
@@ -190,7 +192,7 @@ def _provenance(backbone: Backbone, session: FeatureSession, settings: Settings,
         provider=session.provider,
         device="; ".join(gpus()) if on_gpu else processor(),
         precision="float32",
-        batch_size=settings.batch_size,
+        batch_size=pace.batch_size,
         storage=storage,
         versions=versions(),
     )
@@ -213,6 +215,7 @@ class _Run:
     images: ImageSet
     backbone: Backbone
     session: FeatureSession
+    pace: Pace
     settings: Settings
     report: Callable[[Progress], None]
     clock: StageClock = field(default_factory=StageClock)
@@ -224,6 +227,7 @@ class _Run:
             self.backbone,
             self.session,
             rows=_pending(cache),
+            pace=self.pace,
             settings=self.settings,
             clock=self.clock,
             known=twins.known,

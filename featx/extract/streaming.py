@@ -1,23 +1,22 @@
 """images -> batches -> session: features of rows of an image set, batch by batch, in order."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featx.backbones import Backbone
-from featx.batches import NO_TWIN, Batch, StageClock, iter_batches
+from featx.batches import NO_TWIN, Batch, Loading, Ring, StageClock, iter_batches
 from featx.cache import DONE, storable
+from featx.calibrate import Pace
 from featx.errors import Failure
 from featx.fingerprints import Fingerprints
 from featx.images import ImageSet
-from featx.provenance import usable_cores
 from featx.session import FeatureSession
 from featx.settings import DEFAULT_STORAGE, Settings, Storage
-
-REMOTE_WORKERS = 16
-"""Threads that read where images come over a network, at least."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ def stream_features(
     session: FeatureSession,
     *,
     rows: Iterable[int],
+    pace: Pace,
     settings: Settings,
     clock: StageClock,
     known: Fingerprints | None = None,
@@ -49,31 +49,47 @@ def stream_features(
 
     With `known`, an image whose bytes were met before is not computed again: its batch names its twin.
     """
-    batches = iter_batches(
-        images,
-        backbone.card,
-        rows=rows,
-        size=min(settings.batch_size, images.part_of or len(images)),
-        workers=settings.workers or reading_threads(images, usable_cores()),
-        max_pixels=settings.max_pixels,
-        clock=clock,
-        known=known,
-    )
-    while True:
-        with clock.time("await pixels"):
-            batch = next(batches, None)
-        if batch is None:
-            return
-        features = np.full((len(batch.rows), backbone.card.width), np.nan, np.float32)
+    size = min(pace.batch_size, images.part_of or len(images))
+    loading = Loading(backbone.card, pace.workers, size, settings.max_pixels, clock)
+    most = 2 * session.streams  # one batch of each stream runs, the next lies ready
+    ring = Ring(loading.ahead + most, lambda: session.new_buffer(size))
+    inferring = _Inferring(session, ring, backbone.card.width, storage, clock)
+    running: deque[Future[FeatureBatch]] = deque()
+    with ThreadPoolExecutor(session.streams, thread_name_prefix="featx-infer") as pool:
+        try:
+            for batch in iter_batches(images, loading, rows=rows, ring=ring, known=known):
+                running.append(pool.submit(inferring.infer, batch))
+                while len(running) == most or (running and running[0].done()):
+                    yield _await(running, clock)
+            while running:
+                yield _await(running, clock)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _await(running: deque[Future[FeatureBatch]], clock: StageClock) -> FeatureBatch:
+    with clock.time("await features"):
+        return running.popleft().result()
+
+
+@dataclass(frozen=True)
+class _Inferring:
+    """Runs batches; called from several threads."""
+
+    session: FeatureSession
+    ring: Ring
+    width: int
+    storage: Storage
+    clock: StageClock
+
+    def infer(self, batch: Batch) -> FeatureBatch:
+        """The features of the batch, whose buffer is free then."""
+        features = np.full((len(batch.rows), self.width), np.nan, np.float32)
         if len(filled := np.flatnonzero(batch.slots >= 0)):
-            with clock.time("infer"):
-                features[filled] = session(batch.pixels)[batch.slots[filled]]
-        yield _judge(batch, features, storage)
-
-
-def reading_threads(images: ImageSet, cores: int) -> int:
-    """How many threads read and decode on so many cores: more where images come over a network, as most wait then."""
-    return max(cores, REMOTE_WORKERS if images.source.remote else 1)
+            with self.clock.time("infer"):
+                features[filled] = self.session(batch.pixels)[batch.slots[filled]]
+        self.ring.give_back(batch.pixels)
+        return _judge(batch, features, self.storage)
 
 
 def _judge(batch: Batch, features: NDArray[np.float32], storage: Storage) -> FeatureBatch:
