@@ -22,6 +22,7 @@ from record import keep
 
 from featx.backbones import Backbone, load_backbone
 from featx.batches import StageClock
+from featx.calibrate import Pace
 from featx.demo import BACKBONE, list_cells
 from featx.extract import stream_features
 from featx.graph import inspect_model
@@ -33,6 +34,7 @@ from featx.settings import DEFAULTS
 
 ZOO = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 SECOND_OUTPUT = "/_blocks.10/Add_output_0:gem"
+PACE = Pace(16, streams=1, threads=usable_cores(), workers=usable_cores())
 
 
 def zoo_rows() -> list[dict[str, Any]]:
@@ -133,14 +135,16 @@ def pixels_inside(backbone: Backbone, images: ImageSet, repeats: int) -> dict[st
         )
         sessions = {"graph": open_session(backbone, device="cpu"), "numpy": by_numpy}
         size = backbone.card.size
-        batch = np.random.default_rng(0).integers(0, 256, (DEFAULTS.batch_size, size, size, 3), np.uint8)
+        batch = np.random.default_rng(0).integers(0, 256, (PACE.batch_size, size, size, 3), np.uint8)
         same = float(np.abs(sessions["graph"](batch) - sessions["numpy"](batch)).max())
 
         def whole(session: FeatureSession) -> Callable[[], object]:
             rows = range(len(images))
             return lambda: [
                 None
-                for _ in stream_features(images, backbone, session, rows=rows, settings=DEFAULTS, clock=StageClock())
+                for _ in stream_features(
+                    images, backbone, session, rows=rows, pace=PACE, settings=DEFAULTS, clock=StageClock()
+                )
             ]
 
         def alone(session: FeatureSession) -> Callable[[], object]:

@@ -25,6 +25,8 @@ SHARE = 0.02
 """What calibration may take of the time that the whole run is expected to take."""
 FASTER = 1.03
 """A pace must be so many times faster to be chosen over another: below that lies noise."""
+TRIALS = 3
+"""Calibration begins where its share pays for so many trials."""
 ROUNDS = 3
 """Batches of every stream that a pace is timed on."""
 SAMPLE = 8
@@ -91,7 +93,7 @@ def open_at_pace(
     )
     sizes = not said and not images.part_of and session.step is None
     shares = session.on_cpu and not (settings.streams or settings.threads)
-    if (sizes or shares) and count * SHARE >= session.streams * size:
+    if (sizes or shares) and count * SHARE >= TRIALS * (1 + ROUNDS) * session.streams * size:
         calibration.choose(_first_pixels(images, backbone, settings), sizes=sizes, shares=shares)
     return calibration.session, calibration.pace
 

@@ -426,7 +426,7 @@ def test_rows_of_two_providers_are_not_mixed(make_folder: Callable[..., Path], t
         return replace(open_session(*arguments, **options), provider="CUDAExecutionProvider")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("featx.extract.extracting.open_session", on_cuda)
+        patch.setattr("featx.calibrate.open_session", on_cuda)
         with pytest.raises(CacheMismatchError, match="provider is CPUExecutionProvider in the cache"):
             extract(images, tiny, tmp_path / "c.h5")
 

@@ -67,7 +67,7 @@ def watching(patch: pytest.MonkeyPatch) -> Iterator[Seen]:
 
     with patch.context() as context:
         context.setattr("featx.batches.decode_image", decode)
-        context.setattr("featx.extract.extracting.open_session", opening)
+        context.setattr("featx.calibrate.open_session", opening)
         yield seen
 
 

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +25,8 @@ from featx.provenance import timestamp
 
 SYNC_SECONDS = 1.0
 """How much work a kill may cost: rows reach the disk, then are acknowledged, this often."""
+WRITTEN_AT_ONCE = 64
+"""Rows that are gathered before they are written: a write of few costs as much as one of many."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class CacheWriter:
             self._descriptor = os.open(cache.path, os.O_RDWR)
         except OSError as error:
             raise write_error(cache.path, error) from error
+        self._gathered: list[Rows] = []
         self._unacknowledged: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = []
         self._failure: CacheError | None = None
         self._synced = time.monotonic()
@@ -93,10 +96,23 @@ class CacheWriter:
             os.close(self._descriptor)
 
     def append(self, rows: Rows) -> None:
-        """Write these rows; they are acknowledged within about SYNC_SECONDS.
+        """Write these rows, soon: some are gathered first. They are acknowledged within about SYNC_SECONDS.
 
         Raises CacheError, also where a feature that is said to be there is beyond the range of the cache's storage.
         """
+        self._gathered.append(rows)
+        late = time.monotonic() - self._synced > SYNC_SECONDS
+        if late or sum(len(some.rows) for some in self._gathered) >= WRITTEN_AT_ONCE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what was gathered, so that it can be read; it is not acknowledged by that. Raises as append does."""
+        if self._gathered:
+            gathered, self._gathered = self._gathered, []
+            columns = {field.name: [getattr(rows, field.name) for rows in gathered] for field in fields(Rows)}
+            self._put(Rows(**{name: np.concatenate(parts) for name, parts in columns.items()}))
+
+    def _put(self, rows: Rows) -> None:
         edges = np.cumsum([0, *self._cache.outputs.values()])
         features = _stored(rows.features, self._cache.storage)
         self._check_range(rows, features)
@@ -120,6 +136,7 @@ class CacheWriter:
 
     def acknowledge(self) -> None:
         """Bring what was written to the disk, and only then say that it is there."""
+        self.flush()
         if not self._unacknowledged:
             return
         self.sync()

@@ -58,6 +58,19 @@ def with_chosen_rows(command: Command) -> Command:
     return split(label(command))
 
 
+class Auto(click.IntRange):
+    """A number above 0; or `auto`, which becomes None."""
+
+    name = "N|auto"
+
+    def __init__(self, most: int | None = None) -> None:
+        super().__init__(1, most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or None."""
+        return None if value == "auto" else super().convert(value, param, ctx)
+
+
 PIXELS = ("size", "resize", "crop_mode", "filter", "mean", "std", "channels")
 
 
@@ -119,19 +132,17 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def _gather(*args: Any, device: Device, **given: Any) -> Any:
-        settings = Settings(
-            device, **{key: given.pop(key) for key in ("batch_size", "workers", "threads", "max_pixels")}
-        )
+        keys = ("batch_size", "streams", "threads", "workers", "max_pixels")
+        settings = Settings(device, **{key: given.pop(key) for key in keys})
         return command(*args, settings=settings, **given)
 
     decorated: Callable[..., Any] = _gather
     for decorate in (
         option("--max-pixels", type=click.IntRange(1), default=DEFAULTS.max_pixels, help="A larger image fails."),
-        click.option("--threads", type=click.IntRange(1), help="Threads of ONNX Runtime.  [default: one a core]"),
-        click.option("--workers", type=click.IntRange(1), help="Threads that read and decode.  [default: one a core]"),
-        option(
-            "--batch-size", type=click.IntRange(1, MAX_BATCH), default=DEFAULTS.batch_size, help="Images run at once."
-        ),
+        option("--workers", type=Auto(), default="auto", help="Threads that read and decode; auto: one a core."),
+        option("--threads", type=Auto(), default="auto", help="Threads of the CPU for each batch that is run."),
+        option("--streams", type=Auto(), default="auto", help="Batches that are run at the same time."),
+        option("--batch-size", type=Auto(MAX_BATCH), default="auto", help="Images run at once; auto: what is fastest."),
         option("--device", type=click.Choice(DEVICES), default=DEFAULTS.device, help="`auto` takes a GPU that works."),
     ):
         decorated = decorate(decorated)

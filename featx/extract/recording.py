@@ -27,10 +27,11 @@ class Recorder:
 
     def write(self, batch: FeatureBatch) -> None:
         """Write the rows that were computed, then those that take what is there of equal bytes. Raises CacheError."""
-        alone = batch.source.twins == NO_TWIN
+        alone = batch.twins == NO_TWIN
         self._append(batch, np.flatnonzero(alone), batch.status[alone], batch.features[alone])
         if len(twins := np.flatnonzero(~alone)):
-            located, fresh = self.twins.locate(batch.source.twins[twins])
+            self.writer.flush()  # twins may lie among the rows that it gathers
+            located, fresh = self.twins.locate(batch.twins[twins])
             self.duplicates += int(fresh.sum())
             self.recognised += int((~fresh).sum())
             self._inherit(batch.rows[twins[fresh]], located[fresh, 1])
@@ -39,11 +40,11 @@ class Recorder:
     def _append(
         self, batch: FeatureBatch, chosen: NDArray[np.int64], status: NDArray[np.uint8], features: NDArray[np.float32]
     ) -> None:
-        rows, source = batch.rows[chosen], batch.source
+        rows = batch.rows[chosen]
         for row, code in zip(rows[status != DONE].tolist(), status[status != DONE].tolist(), strict=True):
             self.reasons.setdefault(row, (code, batch.details.get(row, failure_text(code))))
         if len(rows):
-            self.writer.append(Rows(rows, features, status, source.fingerprint[chosen], source.stat[chosen]))
+            self.writer.append(Rows(rows, features, status, batch.fingerprint[chosen], batch.stat[chosen]))
 
     def _inherit(self, rows: NDArray[np.int64], firsts: NDArray[np.int64]) -> None:
         """The twin of an image that failed in this run fails for the same reason."""

@@ -28,7 +28,10 @@ class FeatureBatch:
     """(n, sum of dimensions): every output, side by side; NaN where an image failed or has a twin."""
     status: NDArray[np.uint8]
     """(n,): 1 done, above 1 a code of errors.Failure."""
-    source: Batch
+    twins: NDArray[np.int64]
+    fingerprint: NDArray[np.uint8]
+    stat: NDArray[np.int64]
+    """These three as in batches.Batch."""
     details: dict[int, str]
     """Row of the image set -> why it failed, in full."""
 
@@ -103,4 +106,4 @@ def _judge(batch: Batch, features: NDArray[np.float32], storage: Storage) -> Fea
         status[fallen] = failure
         details |= {int(row): failure.text for row in batch.rows[fallen]}
     features = np.where((status == DONE)[:, None], features, np.float32(np.nan))
-    return FeatureBatch(batch.rows, features, status, batch, details)
+    return FeatureBatch(batch.rows, features, status, batch.twins, batch.fingerprint, batch.stat, details)
