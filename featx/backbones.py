@@ -175,6 +175,11 @@ def user_folder() -> Path:
     return Path(platformdirs.user_data_path("featx")) / "models"
 
 
+def cache_folder() -> Path:
+    """The user's own folder for what can be made again, in the platform's place for caches; it may not be there yet."""
+    return Path(platformdirs.user_cache_path("featx"))
+
+
 def list_backbones(folder: Path | None = None) -> list[Backbone]:
     """The bundled backbones and those whose cards lie in the folder (the user's by default), by name.
 

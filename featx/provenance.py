@@ -19,7 +19,9 @@ __version__ = "0.1.0"
 
 ROWS_HASHED = 4_096
 """Rows of a column that are copied at once to be hashed."""
-PACKAGES = ("numpy", "h5py", "onnx", "onnxruntime", "onnxruntime-gpu", "pillow", "scikit-learn", "skops")
+RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-migraphx")
+"""Packages that bring ONNX Runtime, each with other providers."""
+PACKAGES = ("numpy", "h5py", "onnx", *RUNTIMES, "pillow", "scikit-learn", "skops")
 
 
 class Column(Protocol):
@@ -48,7 +50,7 @@ def installed(package: str) -> str | None:
 
 def runtime_version() -> str:
     """Version of the installed ONNX Runtime, whichever package brought it; "none" without one."""
-    return installed("onnxruntime") or installed("onnxruntime-gpu") or "none"
+    return next((number for package in RUNTIMES if (number := installed(package))), "none")
 
 
 def versions() -> dict[str, str]:

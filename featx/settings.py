@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-Device = Literal["auto", "cpu", "cuda"]
-DEVICES: tuple[Device, ...] = get_args(Device)
+Device = str
+"""What `--device` takes: auto, cpu, cuda, cuda:1, cuda:0,cuda:1, tensorrt, openvino, ...; featx.devices reads it."""
 
 
 @dataclass(frozen=True)
@@ -12,7 +12,7 @@ class Settings:
     """How to read, decode and run images."""
 
     device: Device = "auto"
-    """`auto` takes CUDA where a session really gets it."""
+    """`auto` takes CUDA where a session really gets it; `cuda:0,cuda:1` takes both."""
     batch_size: int | None = None
     """Images that are run at once; None for what a short calibration finds fastest."""
     streams: int | None = None

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "featx"
 
 FLOW = [
     "errors provenance settings",
-    "columns",
+    "columns devices",
     "fingerprints",
     "images backbones fetch preprocessing",
     "decode graph",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.errors import CacheError
-from featx.provenance import hash_columns
+from featx.provenance import RUNTIMES, hash_columns
 
 FORMAT = "featx features"
 FORMAT_VERSION = 1
@@ -29,7 +29,7 @@ IMAGE_SET = ("images/name", "labels/name", "images/label", "images/split", "imag
 PENDING, DONE = 0, 1
 STAMP = "....-..-..T..:..:..Z"
 """Placeholder of the same length as a timestamp: sealing changes no size."""
-MAKERS = ("onnxruntime", "onnxruntime-gpu", "pillow")
+MAKERS = (*RUNTIMES, "pillow")
 """Packages whose version may change a feature's last bits: rows of two versions are not mixed in one cache."""
 
 Storage = Literal["float32", "float16"]

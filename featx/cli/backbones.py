@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from featx.cli.options import as_json, logger, print_json, with_models, with_outputs, with_pixels
-from featx.settings import DEFAULTS, DEVICES, Device
+from featx.cli.options import as_json, logger, print_json, with_device, with_models, with_outputs, with_pixels
+from featx.settings import Device
 
 
 @click.command()
@@ -116,7 +116,7 @@ def add(
 
 @backbones.command()
 @click.argument("name")
-@click.option("--device", type=click.Choice(DEVICES), default=DEFAULTS.device, show_default=True)
+@with_device
 @with_models
 @as_json
 @click.pass_context

@@ -38,9 +38,9 @@ def doctor(*, json_: bool) -> None:
     if json_:
         return print_json({"versions": versions()} | asdict(found))
     for package, number in versions().items():
-        click.echo(f"{package:16} {number}")
-    click.echo(f"{'devices':16} {'; '.join(found.devices) or 'none'}")
-    click.echo(f"{'providers':16} {', '.join(found.providers) or 'none'} (each opened a session)")
+        click.echo(f"{package:20} {number}")
+    click.echo(f"{'devices':20} {'; '.join(found.devices) or 'none'}")
+    click.echo(f"{'providers':20} {', '.join(found.providers) or 'none'} (each opened a session)")
     for problem in found.problems:
         click.echo(f"problem: {problem}")
     return None

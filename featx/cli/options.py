@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from featx.settings import CHANNELS, CROP_MODES, DEFAULTS, DEVICES, FILTERS, Device, Settings
+from featx.devices import parse_device
+from featx.errors import DeviceError
+from featx.settings import CHANNELS, CROP_MODES, DEFAULTS, FILTERS, Device, Settings
 
 if TYPE_CHECKING:
     from featx.images import ImageSet
@@ -69,6 +71,26 @@ class Auto(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number, or None."""
         return None if value == "auto" else super().convert(value, param, ctx)
+
+
+class Devices(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A device, or several between commas."""
+
+    name = "DEVICE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Device:
+        """What was given, once it can be read."""
+        try:
+            parse_device(str(value))
+        except DeviceError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+def with_device(command: Command) -> Command:
+    """The option `--device`."""
+    help_ = "auto: a GPU that works, else cpu; or cuda, cuda:1, cuda:0,cuda:1, tensorrt, openvino, coreml, directml ..."
+    return option("--device", type=Devices(), default=DEFAULTS.device, help=help_)(command)
 
 
 PIXELS = ("size", "resize", "crop_mode", "filter", "mean", "std", "channels")
@@ -143,7 +165,7 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         option("--threads", type=Auto(), default="auto", help="Threads of the CPU for each batch that is run."),
         option("--streams", type=Auto(), default="auto", help="Batches that are run at the same time."),
         option("--batch-size", type=Auto(MAX_BATCH), default="auto", help="Images run at once; auto: what is fastest."),
-        option("--device", type=click.Choice(DEVICES), default=DEFAULTS.device, help="`auto` takes a GPU that works."),
+        with_device,
     ):
         decorated = decorate(decorated)
     return decorated

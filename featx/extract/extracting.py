@@ -27,6 +27,7 @@ from featx.cache import (
     seal,
 )
 from featx.calibrate import Pace, open_at_pace
+from featx.devices import provider_of
 from featx.errors import failure_text
 from featx.extract.earlier import (
     Earlier,
@@ -42,8 +43,8 @@ from featx.extract.earlier import (
 from featx.extract.recording import Recorder
 from featx.extract.streaming import FeatureBatch, stream_features
 from featx.images import ImageSet
-from featx.provenance import processor, versions
-from featx.session import PROVIDERS, FeatureSession, gpus
+from featx.provenance import versions
+from featx.session import FeatureSession
 from featx.settings import DEFAULT_STORAGE, DEFAULTS, Device, Settings, Storage
 
 WRITES_AHEAD = 4
@@ -164,7 +165,7 @@ def _find_complete(
             one.cache.path == into
             and one.cache.sealed
             and len(held.new) == len(images)
-            and PROVIDERS.get(device, one.cache.provider) == one.cache.provider
+            and provider_of(device) in (None, one.cache.provider)
             and _same_set(one.cache, images)
         ):
             return one.cache
@@ -184,13 +185,12 @@ def _same_set(cache: Cache, images: ImageSet) -> bool:
 
 
 def _provenance(backbone: Backbone, session: FeatureSession, pace: Pace, storage: Storage) -> Provenance:
-    on_gpu = session.provider != "CPUExecutionProvider"
     return Provenance(
         card=backbone.card.to_dict(),
         backbone=backbone.hash,
         hashes={output.name: backbone.taking([output]).hash for output in backbone.card.taken},
         provider=session.provider,
-        device="; ".join(gpus()) if on_gpu else processor(),
+        device=session.device,
         precision="float32",
         batch_size=pace.batch_size,
         storage=storage,

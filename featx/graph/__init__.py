@@ -1,5 +1,6 @@
 """ONNX graphs: what a model holds, where its features are, and the graph that a session is given."""
 
+from featx.graph.contents import Contents, read_contents
 from featx.graph.finding import Candidate, Inspection, inspect_model, resolve_outputs
 from featx.graph.image_input import ModelInput
 from featx.graph.model import read_metadata, save_model
@@ -8,6 +9,7 @@ from featx.graph.surgery import PIXELS, PreparedGraph, channel_axes, identity_gr
 __all__ = [
     "PIXELS",
     "Candidate",
+    "Contents",
     "Inspection",
     "ModelInput",
     "PreparedGraph",
@@ -15,6 +17,7 @@ __all__ = [
     "identity_graph",
     "inspect_model",
     "prepare_graph",
+    "read_contents",
     "read_metadata",
     "resolve_outputs",
     "save_model",

@@ -1,0 +1,42 @@
+"""A session in; how many of its nodes it left to the CPU, told once, out."""
+
+import logging
+from typing import TYPE_CHECKING
+
+from featx.devices import PROVIDERS
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+    from featx.graph import Contents
+
+logger = logging.getLogger(__name__)
+
+NAMED = 5
+"""Operators that are named where many nodes run on the CPU."""
+
+
+def tell_nodes_on_cpu(session: "onnxruntime.InferenceSession", contents: "Contents", *, name: str) -> None:
+    """Warn of nodes that touch pixels and run on the CPU; those that only compute shapes belong there."""
+    if not hasattr(session, "get_provider_graph_assignment_info"):  # ONNX Runtime before 1.24 does not tell
+        return
+    placed = [
+        (part.ep_name, node) for part in session.get_provider_graph_assignment_info() for node in part.get_nodes()
+    ]
+    left = [
+        node.op_type
+        for provider, node in placed
+        if provider == PROVIDERS["cpu"] and (node.name, node.op_type) not in contents.measuring
+    ]
+    if left:
+        operators = sorted(set(left), key=lambda operator: (-left.count(operator), operator))
+        more = ", ..." if len(operators) > NAMED else ""
+        logger.warning(
+            "%s on %s: %d of %d nodes run on the CPU: %s%s",
+            name,
+            session.get_providers()[0],
+            len(left),
+            len(placed),
+            ", ".join(operators[:NAMED]),
+            more,
+        )
