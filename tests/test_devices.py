@@ -4,7 +4,6 @@ import mmap
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import onnxruntime
 import pytest
@@ -23,10 +22,9 @@ from .conftest import Ran, Tiny
 FLOATS = Contents(frozenset(), float16=False, quantised=False)
 
 
-def told(device: str, contents: Contents = FLOATS, **plan: Any) -> dict[str, Options]:
-    """Provider -> options, in order, for the first device."""
-    usual = {"threads": 3, "streams": 2, "engines": Path("engines")}
-    return dict(provider_options(parse_device(device)[0], Plan(**usual | plan), contents))
+def told(device: str, contents: Contents = FLOATS) -> dict[str, Options]:
+    """Provider -> options, in order, for the first device, two streams of three threads."""
+    return dict(provider_options(parse_device(device)[0], Plan(3, 2, Path("engines")), contents))
 
 
 # ---- names

@@ -1,7 +1,7 @@
 """Serialised graphs in; sessions of ONNX Runtime, on the device that was asked for or not at all, out."""
 
-from collections.abc import Sequence
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,7 +81,7 @@ def new_session(
     if batch:
         options.add_free_dimension_override_by_name(BATCH_AXIS, batch)
     try:
-        with redirect_stdout(None):  # it prints that it falls back to other providers, which is refused below
+        with _silent(ort):
             wanted = [*(providers or [(target.provider, {})])]
             session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
     except Exception as error:
@@ -92,8 +92,19 @@ def new_session(
         raise DeviceError(f"no session on {target}: {one_line(error)}; `featx doctor` tells what is missing") from error
     session.disable_fallback()
     if (got := session.get_providers()[0]) != target.provider:
-        raise DeviceError(f"the session was to run on {target} but got {got}; `featx doctor` tells what is missing")
+        raise DeviceError(f"no session on {target}: it got {got}; `featx doctor` tells what is missing")
     return session
+
+
+@contextmanager
+def _silent(ort: Any) -> Iterator[None]:
+    """Nothing is printed or logged by providers that are tried: what a session got, our own errors tell."""
+    ort.set_default_logger_severity(4)
+    try:
+        with redirect_stdout(None):
+            yield
+    finally:
+        ort.set_default_logger_severity(2)
 
 
 def one_line(error: object) -> str:
