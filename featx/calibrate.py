@@ -107,7 +107,7 @@ def share_cores(settings: Settings, cores: int) -> tuple[int, int]:
 def _open(
     backbone: Backbone, settings: Settings, *, streams: int, threads: int, batch_size: int | None
 ) -> FeatureSession:
-    return open_session(backbone, device=settings.device, streams=streams, threads=threads)
+    return open_session(backbone, device=settings.device, streams=streams, threads=threads, batch_size=batch_size)
 
 
 def _fitting(size: int, step: int | None) -> int:
