@@ -34,9 +34,10 @@ types: .venv/dev-$(RUNTIME)
 lowest: .venv-lowest/dev-cpu
 	.venv-lowest/bin/pytest -q
 
-bench: .venv/demo-$(RUNTIME)  ## the benchmarks, with their results as JSON
+bench: .venv/bench-$(RUNTIME)  ## the benchmarks, with their results as JSON
 	$(BIN)/python benchmarks/elpv.py
 	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/graph.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/reading.py

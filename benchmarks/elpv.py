@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from plain import plain_features
+from plain import agreement, plain_features
 from record import keep
 
 from featx.backbones import load_backbone
@@ -22,13 +22,6 @@ from featx.settings import Settings
 from featx.train import train_head
 
 SEEDS = range(5)
-
-
-def agreement(left: np.ndarray, right: np.ndarray) -> dict[str, float]:
-    """Lowest cosine of a row and largest difference of a number."""
-    left, right = left.astype(np.float64), right.astype(np.float64)
-    cosine = np.sum(left * right, axis=1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
-    return {"lowest_cosine": float(cosine.min()), "largest_difference": float(np.abs(left - right).max())}
 
 
 def accuracies(table: FeatureTable, head: str) -> dict[str, object]:

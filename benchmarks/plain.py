@@ -38,3 +38,10 @@ def plain_pixels(images: ImageSet, row: int, backbone: Backbone) -> NDArray[np.f
     cropped = resized.crop((left, top, left + card.size, top + card.size))
     normalised = (np.asarray(cropped, np.float32) - np.array(card.mean, np.float32)) / np.array(card.std, np.float32)
     return np.ascontiguousarray(normalised.transpose(2, 0, 1))
+
+
+def agreement(left: NDArray[np.float32], right: NDArray[np.float32]) -> dict[str, float]:
+    """Lowest cosine of a row and largest difference of a number."""
+    one, other = left.astype(np.float64), right.astype(np.float64)
+    cosine = np.sum(one * other, axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    return {"lowest_cosine": float(cosine.min()), "largest_difference": float(np.abs(one - other).max())}

@@ -7,36 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from figures import find_row
+from networks import LITE0
 from record import read
+from speed import images_per_second, render_figures, render_gpu, render_limits, render_peers
+from tables import made_on, spread, table
 
 README = Path(__file__).parent / "README.md"
 SCALE = README.parents[1] / "docs" / "scale.md"
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table."""
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, ["---"] * len(header), *rows])
-
-
-def made_on(found: dict[str, Any]) -> str:
-    """When, on what, with what."""
-    machine = ", ".join(str(value) for value in found["hardware"].values())
-    numbers = ", ".join(f"{name} {number}" for name, number in found["versions"].items())
-    return f"{found['measured']}; {machine} cores; {numbers}"
-
-
-def render_throughput(found: dict[str, Any]) -> str:
-    """Images per second, and the ratio to featx."""
-    rows = []
-    for row in found["rows"]:
-        ratios = row["featx_is_faster_by"]
-        spread = f"{np.median(ratios):.2f} × ({min(ratios):.2f} to {max(ratios):.2f})"
-        rows.append([row["name"], f"{row['images_per_second']:.0f}", f"{row['cores_busy']:.0%}", spread])
-    header = ["", "images/s (median)", "cores busy", "featx is faster by (median, range)"]
-    what = f"{found['images']} images ({found['image_set']}), {found['backbone']}"
-    return (
-        f"{what}, {len(found['rows'][0]['seconds'])} interleaved repeats.\n\n{table(header, rows)}\n\n{made_on(found)}"
-    )
 
 
 def render_elpv(found: dict[str, Any]) -> str:
@@ -57,11 +35,6 @@ def render_elpv(found: dict[str, Any]) -> str:
         f"{same['lowest_cosine']:.9f}, largest difference {same['largest_difference']:.1e}."
     )
     return f"{agreement}\n\n{table(header, rows)}\n\n{made_on(found)}"
-
-
-def spread(ratios: list[float]) -> str:
-    """Median and range of some ratios."""
-    return f"{np.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
 
 
 def render_graph(found: dict[str, Any]) -> str:
@@ -161,7 +134,7 @@ def render_listing(found: dict[str, Any]) -> str:
 
 def render_scale() -> str:
     """What 10^8 and 10^10 images take, from the speeds and sizes that were measured."""
-    speed = next(row["images_per_second"] for row in read("throughput")["rows"] if row["name"] == "featx")
+    speed = images_per_second(find_row(read("throughput"), LITE0, "elpv"), "exact")
     flow = read("memory")["many"][0]
     most = read("reading")["rows"][-1]
     checks = most["rows"] / float(np.median(most["seconds"]["featx, verify"]))
@@ -190,7 +163,10 @@ def main() -> None:
     """Put the tables into README.md and docs/scale.md."""
     for name, render in RENDERERS.items():
         put(README, name, render(read(name)))
-    put(SCALE, "scale", render_scale())
+    for name, render_speed in SPEED.items():
+        put(README, name, render_speed())
+    if read("throughput"):
+        put(SCALE, "scale", render_scale())
 
 
 def put(page: Path, name: str, table: str) -> None:
@@ -202,8 +178,15 @@ def put(page: Path, name: str, table: str) -> None:
     page.write_text(before + start + table + "\n" + end + rest.partition(end)[2], encoding="utf-8")
 
 
+SPEED = {
+    "figures": render_figures,
+    "peers": render_peers,
+    "limits": render_limits,
+    "gpu": render_gpu,
+}
+"""Tables that are made of what several benchmarks kept."""
+
 RENDERERS = {
-    "throughput": render_throughput,
     "graph": render_graph,
     "elpv": render_elpv,
     "memory": render_memory,

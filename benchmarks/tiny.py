@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from featx.backbones import Backbone, Card
@@ -12,17 +13,22 @@ from featx.provenance import hash_file
 SIZE = 16
 
 
-def write_tiny(folder: Path, *, dim: int = 64) -> Backbone:
-    """The backbone, its model written into the folder."""
+def tiny_matrix(dim: int = 64) -> NDArray[np.float32]:
+    """The only weights (3, dim)."""
+    return np.random.default_rng(0).normal(size=(3, dim)).astype(np.float32)
+
+
+def write_tiny(folder: Path, *, dim: int = 64, size: int = SIZE, resize: int = SIZE) -> Backbone:
+    """The backbone, its model written into the folder, for the centre of this size of images resized so."""
     path = folder / "tiny.onnx"
-    matrix = np.random.default_rng(0).normal(size=(3, dim)).astype(np.float32)
+    matrix = tiny_matrix(dim)
     graph = helper.make_graph(
         [
             helper.make_node("ReduceMean", ["image"], ["pooled"], axes=[2, 3], keepdims=0),
             helper.make_node("MatMul", ["pooled", "matrix"], ["features"]),
         ],
         "tiny",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, SIZE, SIZE])],
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 3, size, size])],
         [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", dim])],
         [numpy_helper.from_array(matrix, "matrix")],
     )
@@ -34,8 +40,8 @@ def write_tiny(folder: Path, *, dim: int = 64) -> Backbone:
         file=path.name,
         sha256=hash_file(path),
         input="image",
-        size=SIZE,
-        resize=SIZE,
+        size=size,
+        resize=resize,
         mean=(127.0, 127.0, 127.0),
         std=(128.0, 128.0, 128.0),
         feature="features",

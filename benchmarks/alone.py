@@ -1,0 +1,96 @@
+"""Decoding alone and inference alone, each with every core: what no extraction can do without.
+
+The files are in memory before decoding is timed. Inference is timed on pixels of noise, with as many calls at once,
+threads each and images a batch as went fastest in a short trial.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import repeat
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.backbones import Backbone, Card
+from featx.decode import decode_image
+from featx.images import ImageSet, Stored
+from featx.provenance import usable_cores
+from featx.session import FeatureSession, open_session
+from featx.settings import Device
+
+BATCHES = {"cpu": (2, 4, 16), "cuda": (16, 64, 256)}
+TRIAL_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Files in memory, to be decoded as the card asks."""
+
+    files: list[Stored]
+    card: Card
+
+    @classmethod
+    def of(cls, images: ImageSet, card: Card) -> "Decoding":
+        """With every file of the image set."""
+        return cls([images.read(row) for row in range(len(images))], card)
+
+    def run(self) -> None:
+        """Decode all, one thread a core."""
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            for _ in pool.map(lambda file: decode_image(file, self.card), self.files):
+                pass
+
+
+@dataclass(frozen=True)
+class Inference:
+    """A session, and how it is called."""
+
+    session: FeatureSession
+    threads: int
+    batch: int
+
+    def run(self, images: int) -> None:
+        """Run so many images of noise, in whole batches, as many at once as the session likes."""
+        with ThreadPoolExecutor(self.session.streams) as pool:
+            for _ in pool.map(self.session, repeat(self._noise, images // self.batch)):
+                pass
+
+    def whole(self, images: int) -> int:
+        """So many images, less those of a batch that they would not fill."""
+        return max(1, images // self.batch) * self.batch
+
+    def to_dict(self) -> dict[str, int]:
+        """How it is called, as plain JSON values."""
+        return {"streams": self.session.streams, "threads": self.threads, "batch": self.batch}
+
+    @cached_property
+    def _noise(self) -> NDArray[np.uint8]:
+        pixels = self.session.new_buffer(self.batch)
+        pixels[:] = np.random.default_rng(0).integers(0, 256, pixels.shape, np.uint8)
+        return pixels
+
+    def images_per_second(self) -> float:
+        """In a short trial, after a run that warms it up."""
+        images, done = self.batch * self.session.streams, 0
+        self.run(images)
+        start = time.perf_counter()
+        while time.perf_counter() - start < TRIAL_SECONDS:
+            self.run(images)
+            done += images
+        return done / (time.perf_counter() - start)
+
+
+def fastest_inference(backbone: Backbone, *, device: Device) -> Inference:
+    """The one of a small grid that does most images a second."""
+    return max(_grid(backbone, device), key=Inference.images_per_second)
+
+
+def _grid(backbone: Backbone, device: Device) -> Iterator[Inference]:
+    cores = usable_cores()
+    for streams in sorted({1, cores}) if device == "cpu" else (2,):
+        threads = max(1, cores // streams)
+        session = open_session(backbone, device=device, threads=threads, streams=streams)
+        yield from (Inference(session, threads, batch) for batch in BATCHES[device])

@@ -1,0 +1,80 @@
+"""The numbers that were to be reached, each beside what was measured."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from networks import LITE0
+from record import read
+
+SERIAL, TORCH = "Pillow + onnxruntime", "torch"
+"""How the names of these peers begin."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A number to reach."""
+
+    what: str
+    bound: float
+    measured: list[float]
+    """Repeat by repeat; empty where it was not measured."""
+    most: bool = False
+    """Whether the bound is the most that it may be; else it is the least."""
+    unit: str = "×"
+    typical: Callable[[list[float]], Any] = np.median
+
+    @property
+    def asked(self) -> str:
+        """The bound, in words."""
+        return f"at {'most' if self.most else 'least'} {self.bound:g} {self.unit}".strip()
+
+    @property
+    def found(self) -> str:
+        """What was measured, with its range."""
+        if not self.measured:
+            return ""
+        return f"{self.typical(self.measured):.2f} ({min(self.measured):.2f} to {max(self.measured):.2f})"
+
+    @property
+    def met(self) -> str:
+        """Yes, no, or not measured."""
+        if not self.measured:
+            return "not measured"
+        value = float(self.typical(self.measured))
+        return "yes" if (value <= self.bound if self.most else value >= self.bound) else "no"
+
+
+def find_row(found: Any, backbone: str, image_set: str) -> dict[str, Any]:
+    """What was measured of this backbone on this image set; empty where nothing was."""
+    rows = found["rows"] if found else []
+    return next((row for row in rows if (row["backbone"], row["image_set"]) == (backbone, image_set)), {})
+
+
+def iter_figures() -> Iterator[Figure]:
+    """Every number to reach, in the order in which they were asked for."""
+    found, prices, startup = read("throughput"), read("prices") or {}, read("startup") or {}
+    both = [(row, row["title"]) for name in ("elpv", "jpeg-640") if (row := find_row(found, LITE0, name))]
+    for row, title in both:
+        yield Figure(f"wall time over ideal, Lite0, {title}", 1.08, row["exact_over_ideal"], most=True, unit="")
+    for row, title in both:
+        yield Figure(f"against the serial loop, Lite0, {title}", 1.25, _over_peer(row, SERIAL))
+    for row, title in both:
+        yield Figure(f"against torch, DataLoader and eager, Lite0, {title}", 3, _over_peer(row, TORCH))
+    large, lite0 = find_row(found, "tiny", "jpeg-1600"), find_row(found, LITE0, "elpv")
+    fast = large.get("exact_over_lane", {}).get("fast", [])
+    yield Figure("`--decode fast` against `exact`, tiny, JPEG, 1600 x 1067", 2.5, fast)
+    yield Figure("int8 against fp32, Lite0, inference alone", 1.8, lite0.get("fp32_over_int8", []))
+    lost = prices.get("int8", {}).get("points_lost", [])
+    yield Figure(
+        "accuracy that int8 loses, Lite0, ELPV, logreg, mean", 0.4, lost, most=True, unit="points", typical=np.mean
+    )
+    yield Figure("`featx --help` against importing click", 3, startup.get("help_over_click", []), most=True)
+    yield Figure("a run of one image, Lite0, CPU", 1.5, startup.get("one_image_seconds", []), most=True, unit="s")
+
+
+def _over_peer(row: dict[str, Any], start: str) -> list[float]:
+    """How many times faster featx was, repeat by repeat, than the fastest peer whose name begins so."""
+    peers = [ratios for name, ratios in row["peer_over_featx"].items() if name.startswith(start)]
+    return [min(repeat) for repeat in zip(*peers, strict=True)]
