@@ -1,15 +1,17 @@
-"""What one can choose: how to extract, which never changes what comes out, and the words of a card. Imports nothing."""
+"""What one can choose: how to extract, and the words of a card. Imports nothing."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 Device = str
 """What `--device` takes: auto, cpu, cuda, cuda:1, cuda:0,cuda:1, tensorrt, openvino, ...; featx.devices reads it."""
+Decode = Literal["exact", "fast"]
+DECODES: tuple[Decode, ...] = get_args(Decode)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to read, decode and run images."""
+    """How to read, decode and run images; only `decode` changes what comes out."""
 
     device: Device = "auto"
     """`auto` takes CUDA where a session really gets it; `cuda:0,cuda:1` takes both."""
@@ -23,6 +25,8 @@ class Settings:
     """Threads that read and decode; None for one a core."""
     max_pixels: int = 89_478_485
     """An image of more pixels fails: the size at which Pillow suspects a decompression bomb."""
+    decode: Decode = "exact"
+    """`fast` reads a JPEG at a half, a quarter or an eighth of its size where that covers what the card resizes to."""
 
 
 DEFAULTS = Settings()
