@@ -18,6 +18,7 @@ from featx.decode import decode_image
 from featx.errors import DecodeError, Failure
 from featx.fingerprints import FINGERPRINT_BYTES, Fingerprints
 from featx.images import ImageSet, Stored, fingerprint
+from featx.settings import Decode
 
 DECODED = 1
 """Status of a row whose pixels are there."""
@@ -120,6 +121,7 @@ class Loading:
     size: int
     """Images of a batch."""
     max_pixels: int
+    decode: Decode
     clock: StageClock
 
     @property
@@ -221,7 +223,7 @@ def _decode(images: Sequence[Stored], slots: NDArray[np.uint8], loading: Loading
 
 def _decode_one(stored: Stored, slot: NDArray[np.uint8], loading: Loading) -> DecodeError | None:
     try:
-        slot[:] = decode_image(stored, loading.card, max_pixels=loading.max_pixels)
+        decode_image(stored, loading.card, max_pixels=loading.max_pixels, decode=loading.decode, out=slot)
     except (DecodeError, MemoryError) as error:
         slot[:] = 0
         return error if isinstance(error, DecodeError) else DecodeError(Failure.NO_MEMORY)

@@ -121,7 +121,8 @@ def _first_pixels(images: ImageSet, backbone: Backbone, settings: Settings) -> N
     pixels = np.zeros((min(SAMPLE, len(images)), side, side, 3), np.uint8)
     for row, slot in enumerate(pixels):
         with suppress(OSError, DecodeError, MemoryError):
-            slot[:] = decode_image(images.read(row), backbone.card, max_pixels=settings.max_pixels)
+            stored = images.read(row)
+            decode_image(stored, backbone.card, max_pixels=settings.max_pixels, decode=settings.decode, out=slot)
     return pixels
 
 

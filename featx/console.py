@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from featx.extract import Progress as Extracted
     from featx.graph import Inspection
     from featx.results import Result
-    from featx.verify import Check
+    from featx.verify import Check, FastEffect
 
 WIDTH = 120
 """Columns where standard output is no terminal."""
@@ -161,7 +161,8 @@ def _info_lines(about: "CacheInfo") -> "Iterator[tuple[str, str]]":
     side = f", {card['size']} x {card['size']} pixels" if "size" in card else ""
     yield "backbone", f"{card['name']}{side}, model sha256 {card['sha256'][:12]}"
     yield "made", f"{made['started']} to {made['sealed'] if about.sealed else 'now'}, by {_versions(made['versions'])}"
-    yield "run", f"{made['provider']} on {made['device']}, {made['precision']}, batches of {made['batch_size']}"
+    how = f"{made['precision']}, batches of {made['batch_size']}, {made['decode']} decoding"
+    yield "run", f"{made['provider']} on {made['device']}, {how}"
     for what, counts in (("classes", about.classes), ("splits", about.splits)):
         if counts:
             yield what, _counts(counts)
@@ -226,6 +227,18 @@ def print_checks(checks: "Sequence[Check]", *, to: Console) -> None:
         table.add_row(check.name, check.output, *measured, f"{check.lowest_allowed:g}", "ok" if check.ok else "FAILED")
     to.print(table)
     to.print("differences are relative to the largest feature")
+
+
+def print_effects(effects: "Sequence[FastEffect]", *, to: Console) -> None:
+    """What fast decoding does to features, nothing where it was not tried."""
+    if not effects:
+        return
+    table = Table("fast decoding", "output", "images", "mean cosine", "lowest", "pixels differ by", box=SIMPLE)
+    for effect in effects:
+        read = "exact" if effect.part == 1 else f"read at 1/{effect.part}"
+        cosines = f"{effect.mean_cosine:.4f}", f"{effect.lowest_cosine:.4f}"
+        table.add_row(read, effect.output, str(effect.images), *cosines, f"{effect.pixel_difference:.1f} of 255")
+    to.print(table)
 
 
 def print_results(results: "Sequence[Result]", *, to: Console) -> None:

@@ -1,6 +1,7 @@
 """Heads: unfitted scikit-learn pipelines by name; fitted ones saved and loaded without pickle."""
 
 import json
+import logging
 import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,8 @@ from sklearn.svm import SVC, LinearSVC
 from featx.cache import Source
 from featx.errors import HeadError, did_you_mean
 from featx.provenance import versions
+
+logger = logging.getLogger(__name__)
 
 FORMAT = "featx head"
 FORMAT_VERSION = 1
@@ -106,7 +109,10 @@ class Head:
         return probabilities
 
     def check(self, sources: Sequence[Source]) -> None:
-        """Raise HeadError unless features of these sources are those that the head was trained on."""
+        """Raise HeadError unless features of these sources are those that the head was trained on.
+
+        Where they differ only in how JPEGs were decoded, a warning says so: that is also how its price is measured.
+        """
         asked, given = ([(s.name, s.backbone) for s in side] for side in (self.sources, sources))
         if asked != given:
             names = [" + ".join(f"{name} ({digest[:12]})" for name, digest in side) for side in (asked, given)]
@@ -114,6 +120,13 @@ class Head:
                 f"head {self.name!r} was trained on features of {names[0]} but was given {names[1]}; "
                 "name the caches of its own backbones, in that order"
             )
+        for mine, other in zip(self.sources, sources, strict=True):
+            if mine.decode != other.decode:
+                logger.warning(
+                    "head %r was trained on %s with %s decoding but was given it with %s decoding; "
+                    "`featx backbones verify %s --decode fast` tells how far they are apart",
+                    *(self.name, mine.name, mine.decode, other.decode, mine.name),
+                )
 
 
 def find_recipe(name: str) -> HeadRecipe:

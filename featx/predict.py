@@ -2,7 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -41,16 +41,20 @@ def predict_images(
 ) -> Iterator[Prediction]:
     """A prediction for every image, in order, as the batches come; the head's own backbones make the features.
 
+    Images are decoded as those that the head was trained on, whatever the settings say.
     Raises BackboneError or HeadError where a backbone of the head is missing or another one, DeviceError and
     InferenceError as sessions do.
     """
-    backbones = [_find_backbone(head, sources, models) for sources in _passes(head.sources)]
+    passes = [
+        (_find_backbone(head, sources, models), replace(settings, decode=sources[0].decode))
+        for sources in _passes(head.sources)
+    ]
     rows, streams, size = range(len(images)), [], None
-    for backbone in backbones:
-        session, pace = open_at_pace(backbone, images, settings, count=len(images), batch_size=size)
+    for backbone, lane in passes:
+        session, pace = open_at_pace(backbone, images, lane, count=len(images), batch_size=size)
         size = pace.batch_size  # batches of several backbones are taken side by side
         streams.append(
-            stream_features(images, backbone, session, rows=rows, pace=pace, settings=settings, clock=StageClock())
+            stream_features(images, backbone, session, rows=rows, pace=pace, settings=lane, clock=StageClock())
         )
     for parts in zip(*streams, strict=True):
         details = {row: reason for part in parts for row, reason in part.details.items()}
@@ -83,8 +87,8 @@ def _failed(image: FailedImage) -> Prediction:
 
 
 def _passes(sources: Sequence[Source]) -> list[list[Source]]:
-    """The sources in their order, neighbours of one backbone together: they are made in one pass."""
-    return [list(group) for _, group in groupby(sources, key=lambda source: source.name)]
+    """The sources in their order, neighbours of one backbone and decoding together: they are made in one pass."""
+    return [list(group) for _, group in groupby(sources, key=lambda source: (source.name, source.decode))]
 
 
 def _find_backbone(head: Head, sources: Sequence[Source], models: Path | None) -> Backbone:

@@ -1,5 +1,7 @@
-"""A backbone in; how far its features here are from those that they should be, each beside its tolerance, out."""
+"""A backbone in; how far its features here are from those that they should be, or from those of fast decoding, out."""
 
+import logging
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,13 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.backbones import GEM_POWER, Backbone, Card, Output
-from featx.errors import BackboneError
+from featx.decode import decode_image, encode_jpeg, find_part
+from featx.errors import BackboneError, DecodeError
 from featx.graph import channel_axes
+from featx.images import ImageSet, Stored
 from featx.session import FeatureSession, open_session, run_whole
-from featx.settings import DEFAULTS, Device
+from featx.settings import DECODES, DEFAULTS, Device
 
 IMAGES = 6
 """Pictures that are tried where the card brings none."""
+SAMPLE = 256
+"""Images of a set that are tried, at most."""
+SIDES = (2.2, 4.4)
+"""Shorter sides of photographs that are drawn, in what the card resizes to: they are read at a half and a quarter."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,13 +109,19 @@ def _columns(card: Card, features: NDArray[np.float32]) -> list[NDArray[np.float
 def _compare(
     name: str, output: Output, *, left: NDArray[np.float32], right: NDArray[np.float32], tolerance: Tolerance
 ) -> Check:
+    scale = float(np.abs(right).max(initial=0)) or 1.0
+    difference = float(np.abs(left.astype(np.float64) - right).max()) / scale
+    return Check(
+        name, output.name, difference, tolerance.difference, float(_cosines(left, right).min()), tolerance.cosine
+    )
+
+
+def _cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(n,): between rows; 1 where they are equal, NaN where only one of them is zero."""
     a, b = left.astype(np.float64), right.astype(np.float64)
-    scale = float(np.abs(b).max(initial=0)) or 1.0
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     same = np.all(a == b, axis=1)
-    cosine = np.where(same, 1.0, np.sum(a * b, axis=1) / np.where(lengths == 0, np.nan, lengths))
-    difference, lowest = float(np.abs(a - b).max()) / scale, float(cosine.min())
-    return Check(name, output.name, difference, tolerance.difference, lowest, tolerance.cosine)
+    return np.where(same, 1.0, np.sum(a * b, axis=1) / np.where(lengths == 0, np.nan, lengths))
 
 
 def _whole(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
@@ -165,3 +180,69 @@ def draw_pixels(size: int, *, count: int) -> NDArray[np.uint8]:
     waves = np.sin(2 * np.pi * (across * x + down * y + shift))
     noisy = 128 + 100 * waves + rng.normal(0, 20, waves.shape)
     return np.ascontiguousarray(np.clip(noisy, 0, 255).astype(np.uint8).transpose(1, 2, 3, 0))
+
+
+@dataclass(frozen=True)
+class FastEffect:
+    """What fast decoding does to images that it reads at one part of their size: information, neither good nor bad."""
+
+    part: int
+    """One in so many, along each side; 1 for images that fast decoding leaves exact."""
+    output: str
+    images: int
+    mean_cosine: float
+    """Between the features of one image, decoded fast and exactly."""
+    lowest_cosine: float
+    pixel_difference: float
+    """Mean, absolute, on 0..255."""
+
+
+def measure_fast(
+    backbone: Backbone, *, images: ImageSet | None = None, device: Device = DEFAULTS.device
+) -> tuple[FastEffect, ...]:
+    """What fast decoding does to pixels and features, by the part of their size at which images are read and by output.
+
+    Tried are at most SAMPLE of the images, spread over the set, or else photographs that are drawn here: noise with the
+    spectrum of natural images (Field 1987). Images that fail are told. Raises BackboneError, DeviceError and
+    InferenceError as sessions do.
+    """
+    card, session = backbone.card, open_session(backbone, device=device, batch_size=2)
+    found = defaultdict[tuple[int, str], list[tuple[float, float]]](list)
+    for name, stored in _draw_photographs(card) if images is None else _sample(images):
+        try:
+            pixels = np.stack([decode_image(stored, card, decode=decode) for decode in DECODES])
+        except DecodeError as error:
+            logger.warning("%s is left out: %s", name, error)
+            continue
+        part, difference = find_part(stored, card), float(np.abs(np.diff(pixels.astype(np.int16), axis=0)).mean())
+        for output, features in zip(card.taken, _columns(card, session(pixels)), strict=True):
+            found[part, output.name].append((float(_cosines(features[:1], features[1:])[0]), difference))
+    return tuple(_sum_up(part, output, np.array(values)) for (part, output), values in sorted(found.items()))
+
+
+def _sum_up(part: int, output: str, values: NDArray[np.float64]) -> FastEffect:
+    cosines, differences = values.T
+    means = float(cosines.mean()), float(cosines.min()), float(differences.mean())
+    return FastEffect(part, output, len(values), *means)
+
+
+def _sample(images: ImageSet) -> Iterator[tuple[str, Stored]]:
+    for row in np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int)).tolist():
+        try:
+            yield images.name(row), images.read(row)
+        except OSError as error:
+            logger.warning("%s is left out: %s", images.name(row), error.strerror or error)
+
+
+def _draw_photographs(card: Card) -> Iterator[tuple[str, bytes]]:
+    """JPEGs of IMAGES pictures, the same every time: amplitudes fall with the frequency, as those of photographs."""
+    rng = np.random.default_rng(0)
+    for number in range(IMAGES):
+        height = int(SIDES[number % len(SIDES)] * card.resize)
+        shape = height, height * 3 // 2
+        frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1]))
+        frequency[0, 0] = np.inf
+        layers = [np.fft.irfft2(np.fft.rfft2(rng.normal(size=shape)) / frequency, shape) for _ in range(4)]
+        grey, *colours = (layer / layer.std() for layer in layers)
+        pixels = np.stack([128 + 45 * grey + 15 * colour for colour in colours], axis=-1)
+        yield f"drawing {number}", encode_jpeg(np.clip(pixels, 0, 255).astype(np.uint8), quality=90)

@@ -10,12 +10,15 @@ import pytest
 from numpy.typing import NDArray
 
 from featx.backbones import Backbone, load_backbone
+from featx.decode import decode_image
 from featx.errors import BackboneError
+from featx.images import ImageSet, list_images
 from featx.preprocessing import Preprocessing
 from featx.register import Description, add_backbone
-from featx.verify import Check, verify_backbone
+from featx.settings import DECODES
+from featx.verify import Check, measure_fast, verify_backbone
 
-from .conftest import Ran, Tiny
+from .conftest import Ran, Tiny, draw_image
 from .graphs import (
     FIXTURES,
     FLOAT,
@@ -308,3 +311,75 @@ def test_maps_as_wide_as_they_are_high_and_deep_are_pooled_alike_on_both_sides(t
     pooled = graph.add("Flatten", graph.add("GlobalAveragePool", maps))
     path = graph.save(tmp_path / "m.onnx", graph.dense(pooled, 8, 5, into="logits"), "tensor")
     assert all(check.ok for check in verify_backbone(describe(path, "tensor:mean"), device="cpu"))
+
+
+# ---- what fast decoding does
+
+
+def photographs(root: Path, *sizes: tuple[int, int]) -> ImageSet:
+    """A folder of one JPEG of each size."""
+    root.mkdir()
+    for number, size in enumerate(sizes):
+        draw_image(number, size=size).save(root / f"{number}.jpg", quality=90)
+    return list_images(root)
+
+
+def test_fast_decoding_is_measured_on_photographs_that_are_drawn(tiny: Tiny) -> None:
+    effects = measure_fast(tiny.backbone, device="cpu")
+    assert [(effect.part, effect.output, effect.images) for effect in effects] == [
+        (2, "features", 3),
+        (4, "features", 3),
+    ]
+    assert all(0.9 < effect.lowest_cosine <= effect.mean_cosine < 1 for effect in effects)
+    assert all(0 < effect.pixel_difference < 20 for effect in effects)
+
+
+def test_images_of_ones_own_are_told_by_the_part_at_which_they_are_read(tiny: Tiny, tmp_path: Path) -> None:
+    images = photographs(tmp_path / "own", (30, 30), (36, 36), (160, 160), (80, 72), (20, 900), (71, 73))
+    effects = measure_fast(tiny.backbone, images=images, device="cpu")
+    assert [(effect.part, effect.images) for effect in effects] == [(1, 2), (2, 2), (4, 1), (8, 1)]
+    assert (effects[0].lowest_cosine, effects[0].pixel_difference) == (1, 0)
+
+
+def test_what_is_told_of_fast_decoding_is_what_extraction_would_give(tiny: Tiny, tmp_path: Path) -> None:
+    images = photographs(tmp_path / "own", (100, 80), (90, 75))
+    pixels = [
+        np.stack([decode_image(images.read(row), tiny.backbone.card, decode=lane) for row in range(2)])
+        for lane in DECODES
+    ]
+    exact, fast = map(tiny.expected, pixels)
+    cosines = np.sum(exact * fast, axis=1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(fast, axis=1)
+    (effect,) = measure_fast(tiny.backbone, images=images, device="cpu")
+    assert np.isclose(effect.mean_cosine, cosines.mean())
+    assert np.isclose(effect.lowest_cosine, cosines.min())
+    assert np.isclose(effect.pixel_difference, np.abs(pixels[0].astype(float) - pixels[1]).mean())
+
+
+def test_an_image_that_fails_is_left_out_and_named(
+    tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = photographs(tmp_path / "own", (100, 80), (90, 75))
+    (tmp_path / "own" / "0.jpg").write_bytes(b"no image")
+    assert [effect.images for effect in measure_fast(tiny.backbone, images=images, device="cpu")] == [1]
+    assert [record.message for record in caplog.records] == ["0.jpg is left out: not an image in a known format"]
+
+
+def test_verify_tells_of_fast_decoding_only_when_asked(
+    featx: Callable[..., Ran], tiny: Tiny, models: Path, tmp_path: Path
+) -> None:
+    photographs(tmp_path / "own", (100, 80), (30, 30))
+    command = ("backbones", "verify", "tiny", "--models", models, "--device", "cpu")
+    assert "fast" not in featx(*command, "--json").json
+    asked = (*command, "--decode", "fast", "--images", tmp_path / "own")
+    ran = featx(*asked, "--json")
+    assert (ran.code, ran.json["ok"]) == (0, True)
+    assert [(effect["part"], effect["images"]) for effect in ran.json["fast"]] == [(1, 1), (4, 1)]
+    assert "read at 1/4" in featx(*asked).out
+
+
+def test_images_without_fast_decoding_are_wrong_usage(
+    featx: Callable[..., Ran], tiny: Tiny, models: Path, tmp_path: Path
+) -> None:
+    ran = featx("backbones", "verify", "tiny", "--models", models, "--images", tmp_path)
+    assert ran.code == 2
+    assert "--images are what --decode fast is tried on; give both." in ran.err

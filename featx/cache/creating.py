@@ -41,6 +41,7 @@ from featx.cache.writing import Kept, copy_rows
 from featx.columns import ImageColumns, as_texts
 from featx.errors import CacheError, Failure
 from featx.provenance import Column, hash_columns, timestamp
+from featx.settings import Decode
 
 ALIGNMENT = 4096
 COLUMNS = ("images/name", "images/label", "images/split", "images/group", "images/weight", "labels/name")
@@ -64,6 +65,8 @@ class Provenance:
     versions: Mapping[str, str]
     storage: Storage = "float32"
     """In which features are stored."""
+    decode: Decode = "exact"
+    """How JPEGs were decoded."""
 
 
 def create_partial(path: Path, images: ImageColumns, provenance: Provenance, *, kept: Sequence[Kept] = ()) -> Cache:
@@ -118,6 +121,7 @@ def provenance_of(cache: Cache) -> Provenance:
         batch_size=int(cache.attributes.get("batch_size", 0)),
         versions=cache.versions,
         storage=cache.storage,
+        decode=cache.decode,
     )
 
 
@@ -158,6 +162,7 @@ def _describe(file: h5py.File, image_set: str, provenance: Provenance, started: 
         "device": provenance.device,
         "precision": provenance.precision,
         "batch_size": provenance.batch_size,
+        "decode": provenance.decode,
         "versions": json.dumps(dict(provenance.versions)),
         "status_codes": json.dumps({PENDING: "pending", DONE: "done"} | {code.value: code.text for code in Failure}),
         "started": started,

@@ -105,4 +105,5 @@ def _failed_images(cache: Cache, rows: NDArray[np.int64], status: NDArray[np.uin
 
 def describe_provenance(cache: Cache) -> dict[str, Any]:
     """How the cache was made, as plain values."""
-    return {key: cache.attributes.get(key) for key in MADE} | {"versions": cache.versions}
+    made = {key: cache.attributes.get(key) for key in MADE}
+    return made | {"decode": cache.decode, "versions": cache.versions}

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from featx.errors import CacheError
 from featx.provenance import RUNTIMES, hash_columns
+from featx.settings import Decode
 
 FORMAT = "featx features"
 FORMAT_VERSION = 1
@@ -144,6 +145,12 @@ class Cache:
     def storage(self) -> Storage:
         """The type in which features are stored."""
         return "float16" if self.fields[feature_path(self.card["feature"])].dtype == np.float16 else "float32"
+
+    @property
+    def decode(self) -> Decode:
+        """How JPEGs were decoded; caches from before there was a choice do not say."""
+        decode: Decode = self.attributes.get("decode", "exact")
+        return decode
 
     @property
     def sealed(self) -> bool:

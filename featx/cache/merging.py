@@ -81,6 +81,7 @@ def _kind(cache: Cache) -> dict[str, object]:
         "storage": cache.storage,
         "provider": cache.provider,
         "precision": cache.attributes.get("precision"),
+        "decode": cache.decode,
         **{f"version of {name}": cache.versions.get(name, "none") for name in MAKERS},
         **{f"column {name}": "there" if f"images/{name}" in cache.fields else "missing" for name in GIVEN},
     }

@@ -119,7 +119,7 @@ def _sources(cache: Cache, outputs: Sequence[str]) -> Iterator[Source]:
         stop = start + cache.outputs[name]
         card = cache.card | {"feature": name, "dim": cache.outputs[name]}
         card |= {"pool": pools[name], "outputs": []} if "outputs" in cache.card else {}
-        yield Source(cache.hashes[name], cache.provider, card, start, stop)
+        yield Source(cache.hashes[name], cache.provider, card, start, stop, cache.decode)
         start = stop
 
 

@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.settings import Decode
+
 RowChoice: TypeAlias = slice | NDArray[np.int64]
 """Rows of an array: a slice where they follow one another, so that taking them copies nothing."""
 
@@ -22,6 +24,8 @@ class Source:
     card: Mapping[str, Any]
     start: int
     stop: int
+    decode: Decode = "exact"
+    """How JPEGs were decoded."""
 
     @property
     def name(self) -> str:
@@ -37,7 +41,11 @@ class Source:
 def label_sources(sources: Sequence[Source]) -> tuple[str, ...]:
     """What to call these sources: by their backbone, and by the output too where one backbone gives several."""
     names = [source.name for source in sources]
-    return tuple(f"{one.name}:{one.output}" if names.count(one.name) > 1 else one.name for one in sources)
+    labels = (f"{one.name}:{one.output}" if names.count(one.name) > 1 else one.name for one in sources)
+    return tuple(
+        label if one.decode == "exact" else f"{label} ({one.decode})"
+        for label, one in zip(labels, sources, strict=True)
+    )
 
 
 @dataclass(frozen=True)

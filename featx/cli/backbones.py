@@ -1,12 +1,23 @@
 """The commands about models: inspect, backbones, export."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from featx.cli.options import as_json, logger, print_json, with_device, with_models, with_outputs, with_pixels
-from featx.settings import Device
+from featx.cli.options import (
+    as_json,
+    list_given,
+    logger,
+    print_json,
+    with_decode,
+    with_device,
+    with_models,
+    with_outputs,
+    with_pixels,
+)
+from featx.settings import Decode, Device
 
 
 @click.command()
@@ -117,22 +128,43 @@ def add(
 @backbones.command()
 @click.argument("name")
 @with_device
+@with_decode
+@click.option("--images", metavar="IMAGES", help="With --decode fast: your own, instead of photographs that are drawn.")
 @with_models
 @as_json
 @click.pass_context
-def verify(context: click.Context, /, *, name: str, device: Device, models: Path | None, json_: bool) -> int:
-    """Check that the backbone NAME gives the features that it should, on this machine."""
-    from featx.backbones import load_backbone
-    from featx.console import out, print_checks
-    from featx.verify import verify_backbone
+def verify(
+    context: click.Context,
+    /,
+    *,
+    name: str,
+    device: Device,
+    decode: Decode,
+    images: str | None,
+    models: Path | None,
+    json_: bool,
+) -> int:
+    """Check that the backbone NAME gives the features that it should, on this machine.
 
+    With --decode fast, tell also how far the features of fast decoding are from exact ones.
+    """
+    from featx.backbones import load_backbone
+    from featx.console import out, print_checks, print_effects
+    from featx.verify import measure_fast, verify_backbone
+
+    if images and decode != "fast":
+        raise click.UsageError("--images are what --decode fast is tried on; give both.")
     models, json_ = _of_group(context, models, json_)
-    checks = verify_backbone(load_backbone(name, folder=models), device=device)
+    backbone, found = load_backbone(name, folder=models), list_given(images, None) if images else None
+    checks = verify_backbone(backbone, device=device)
+    effects = measure_fast(backbone, images=found, device=device) if decode == "fast" else ()
     ok = all(check.ok for check in checks)
     if json_:
-        print_json({"name": name, "ok": ok, "checks": [check.to_dict() for check in checks]})
+        fast = {"fast": [asdict(effect) for effect in effects]} if decode == "fast" else {}
+        print_json({"name": name, "ok": ok, "checks": [check.to_dict() for check in checks]} | fast)
     elif not context.obj["output"].quiet:
         print_checks(checks, to=out())
+        print_effects(effects, to=out())
     for check in checks:
         if not check.ok:
             click.echo(f"featx: {name}: {check.name} of {check.output} is out of tolerance", err=True)

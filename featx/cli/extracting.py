@@ -15,6 +15,7 @@ from featx.cli.options import (
     one_source,
     option,
     print_json,
+    with_decode,
     with_max_failed,
     with_models,
     with_outputs,
@@ -56,6 +57,7 @@ def doctor(*, json_: bool) -> None:
 @with_root
 @with_models
 @with_settings
+@with_decode
 @option("--storage", type=click.Choice(STORAGES), default=DEFAULT_STORAGE, help="The type in which features are kept.")
 @with_shards
 @with_max_failed

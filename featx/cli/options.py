@@ -5,7 +5,7 @@ import json
 import logging
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +13,7 @@ import click
 
 from featx.devices import parse_device
 from featx.errors import DeviceError
-from featx.settings import CHANNELS, CROP_MODES, DEFAULTS, FILTERS, Device, Settings
+from featx.settings import CHANNELS, CROP_MODES, DECODES, DEFAULTS, FILTERS, Device, Settings
 
 if TYPE_CHECKING:
     from featx.images import ImageSet
@@ -153,9 +153,9 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that say how images are read and run; they reach the command as one Settings."""
 
     @functools.wraps(command)
-    def _gather(*args: Any, device: Device, **given: Any) -> Any:
-        keys = ("batch_size", "streams", "threads", "workers", "max_pixels")
-        settings = Settings(device, **{key: given.pop(key) for key in keys})
+    def _gather(*args: Any, **given: Any) -> Any:
+        chosen = [field.name for field in fields(Settings) if field.name in given]
+        settings = Settings(**{key: given.pop(key) for key in chosen})
         return command(*args, settings=settings, **given)
 
     decorated: Callable[..., Any] = _gather
@@ -169,6 +169,12 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         decorated = decorate(decorated)
     return decorated
+
+
+def with_decode(command: Command) -> Command:
+    """The option `--decode`."""
+    help_ = "`fast` reads a JPEG at a half, a quarter or an eighth of its size where that covers the card's."
+    return option("--decode", type=click.Choice(DECODES), default=DEFAULTS.decode, help=help_)(command)
 
 
 def with_root(command: Command) -> Command:

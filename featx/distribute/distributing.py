@@ -59,7 +59,7 @@ def extract_shards(
         raise ImageSetError(f"{count} shards of {len(images)} images: none may be empty; choose fewer --shards")
     check_target(into)
     if not overwrite:
-        done = find_complete(images, backbone, into, device=settings.device, storage=storage, retry_failed=retry_failed)
+        done = find_complete(images, backbone, into, settings=settings, storage=storage, retry_failed=retry_failed)
         if done:
             return replace(done, cache=str(given))
     folder = shards_folder(into)

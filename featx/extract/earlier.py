@@ -17,7 +17,7 @@ from featx.columns import CHUNK
 from featx.errors import CacheError, CacheMismatchError
 from featx.fingerprints import Fingerprints
 from featx.images import ImageSet, fingerprint
-from featx.settings import Storage
+from featx.settings import Decode, Storage
 
 STEP = "choose another --into, or give up what is there with --overwrite"
 SAMPLE = 32
@@ -54,17 +54,25 @@ class Earlier:
 
 
 def find_earlier(
-    into: Path, backbone: Backbone, *, storage: Storage, retry_failed: bool, reuse: Sequence[Path] = ()
+    into: Path,
+    backbone: Backbone,
+    *,
+    decode: Decode,
+    storage: Storage,
+    retry_failed: bool,
+    reuse: Sequence[Path] = (),
 ) -> list[Earlier]:
     """What earlier runs left here and elsewhere: unfinished first, since that began with what was complete.
 
-    Raises CacheError where a file cannot be read, CacheMismatchError where it is of another backbone or storage.
+    Raises CacheError where a file cannot be read, CacheMismatchError where its rows are not those that
+    are asked for: of another backbone, decoding or storage.
     """
     found = []
     for path in dict.fromkeys((partial_path(into), into, *reuse)):
         if path.exists() and ((cache := _open(path)).sealed or np.any(cache.status != PENDING)):
             check_backbone(cache, backbone)
-            _check(cache, {"storage": cache.storage}, {"storage": storage})
+            inside = {"decode": cache.decode, "storage": cache.storage}
+            _check(cache, inside, {"decode": decode, "storage": storage})
             found.append(Earlier(cache, retry_failed))
     return found
 

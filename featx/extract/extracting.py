@@ -45,7 +45,7 @@ from featx.extract.streaming import FeatureBatch, stream_features
 from featx.images import ImageSet
 from featx.provenance import versions
 from featx.session import FeatureSession
-from featx.settings import DEFAULT_STORAGE, DEFAULTS, Device, Settings, Storage
+from featx.settings import DEFAULT_STORAGE, DEFAULTS, Decode, Device, Settings, Storage
 
 WRITES_AHEAD = 4
 logger = logging.getLogger(__name__)
@@ -119,9 +119,8 @@ def extract_features(
     with locked(into):
         check_target(into)
         _tell_leftovers(into)
-        earlier = (
-            [] if overwrite else find_earlier(into, backbone, storage=storage, reuse=reuse, retry_failed=retry_failed)
-        )
+        asked: dict[str, Any] = {"decode": settings.decode, "storage": storage, "retry_failed": retry_failed}
+        earlier = [] if overwrite else find_earlier(into, backbone, reuse=reuse, **asked)
         check_images(into, earlier, images)
         kept = keep_rows(earlier, images)
         if complete := _find_complete(into, images, earlier=earlier, kept=kept, device=settings.device):
@@ -129,7 +128,7 @@ def extract_features(
         reused = sum(len(one.new) for one in kept)
         before = earlier[0].cache.batch_size if earlier else None
         session, pace = open_at_pace(backbone, images, settings, count=len(images) - reused, batch_size=before)
-        provenance = _provenance(backbone, session, pace, storage)
+        provenance = _provenance(backbone, session, pace, decode=settings.decode, storage=storage)
         for one in earlier:
             check_makers(one.cache, provenance)
         cache = _prepare(into, images, kept, provenance)
@@ -144,15 +143,16 @@ def find_complete(
     backbone: Backbone,
     into: Path,
     *,
-    device: Device,
+    settings: Settings,
     storage: Storage = DEFAULT_STORAGE,
     retry_failed: bool = False,
 ) -> ExtractionSummary | None:
     """Summary of the cache that is there, where it is all that is asked for; else None. Raises as extract_features."""
     start = time.perf_counter()
-    earlier = find_earlier(into, backbone, storage=storage, retry_failed=retry_failed)
+    earlier = find_earlier(into, backbone, decode=settings.decode, storage=storage, retry_failed=retry_failed)
     check_images(into, earlier, images)
-    complete = _find_complete(into, images, earlier=earlier, kept=keep_rows(earlier, images), device=device)
+    kept = keep_rows(earlier, images)
+    complete = _find_complete(into, images, earlier=earlier, kept=kept, device=settings.device)
     return _summarise(complete, images, start=start, reused=len(images)) if complete else None
 
 
@@ -184,7 +184,9 @@ def _same_set(cache: Cache, images: ImageSet) -> bool:
     return cache.image_set() == images.hash
 
 
-def _provenance(backbone: Backbone, session: FeatureSession, pace: Pace, storage: Storage) -> Provenance:
+def _provenance(
+    backbone: Backbone, session: FeatureSession, pace: Pace, *, decode: Decode, storage: Storage
+) -> Provenance:
     return Provenance(
         card=backbone.card.to_dict(),
         backbone=backbone.hash,
@@ -193,6 +195,7 @@ def _provenance(backbone: Backbone, session: FeatureSession, pace: Pace, storage
         device=session.device,
         precision="float32",
         batch_size=pace.batch_size,
+        decode=decode,
         storage=storage,
         versions=versions(),
     )

@@ -53,7 +53,7 @@ def stream_features(
     With `known`, an image whose bytes were met before is not computed again: its batch names its twin.
     """
     size = min(pace.batch_size, images.part_of or len(images))
-    loading = Loading(backbone.card, pace.workers, size, settings.max_pixels, clock)
+    loading = Loading(backbone.card, pace.workers, size, settings.max_pixels, settings.decode, clock)
     most = 2 * session.streams  # one batch of each stream runs, the next lies ready
     ring = Ring(loading.ahead + most, lambda: session.new_buffer(size))
     inferring = _Inferring(session, ring, backbone.card.width, storage, clock)
