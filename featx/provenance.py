@@ -19,7 +19,7 @@ __version__ = "0.1.0"
 
 ROWS_HASHED = 4_096
 """Rows of a column that are copied at once to be hashed."""
-RUNTIMES = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-directml", "onnxruntime-migraphx")
+RUNTIMES = tuple(f"onnxruntime{build}" for build in ("", "-gpu", "-openvino", "-directml", "-migraphx", "-rocm"))
 """Packages that bring ONNX Runtime, each with other providers."""
 PACKAGES = ("numpy", "h5py", "onnx", *RUNTIMES, "pillow", "scikit-learn", "skops")
 

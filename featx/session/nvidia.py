@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import subprocess
 import weakref
 from contextlib import redirect_stderr, redirect_stdout, suppress
@@ -18,7 +19,6 @@ from featx.session.runtime import load_runtime, missing_provider, one_line
 NO_GPU = "there is no GPU with a working driver (libcuda, nvidia-smi); install the NVIDIA driver, or use --device cpu"
 DRIVER_LIBRARY = "libcuda.so"
 LIBRARIES = {"cuda": "libonnxruntime_providers_cuda.so", "tensorrt": "libonnxruntime_providers_tensorrt.so"}
-TENSORRT_PARTS = ("libnvinfer", "libnvonnxparser")
 TENSORRT_PACKAGES = ("tensorrt_libs", "tensorrt_cu13_libs", "tensorrt_cu12_libs")
 """What NVIDIA's wheels of TensorRT are imported as; importing one loads its libraries."""
 PORTABLE = 1
@@ -53,8 +53,10 @@ def cuda_problem(kind: str = "cuda") -> str | None:
 
 
 def _remedy(missing: str) -> str:
-    if any(part in missing for part in TENSORRT_PARTS):
-        return "install TensorRT 10 for the CUDA of this onnxruntime-gpu, as in pip install tensorrt-cu13"
+    tensorrt = re.search(r"libnv(?:infer|onnxparser)\.so\.(\d+)", missing)
+    if tensorrt:
+        cuda = str(getattr(load_runtime(), "cuda_version", "13")).partition(".")[0]
+        return f"pip install 'tensorrt-cu{cuda}<{int(tensorrt[1]) + 1}'"
     return "the extra brings it: pip install --upgrade 'featx[gpu]'"
 
 

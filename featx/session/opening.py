@@ -145,6 +145,8 @@ def _engines(backbone: Backbone, prepared: "PreparedGraph", batch: int | None) -
     }
     folder = cache_folder() / "tensorrt" / hash_settings(key)[:32]
     folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        logger.warning("%s: TensorRT builds its engine, which takes minutes; it is kept in %s", backbone.name, folder)
     return folder
 
 

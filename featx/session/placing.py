@@ -18,7 +18,8 @@ NAMED = 5
 
 def tell_nodes_on_cpu(session: "onnxruntime.InferenceSession", contents: "Contents", *, name: str) -> None:
     """Warn of nodes that touch pixels and run on the CPU; those that only compute shapes belong there."""
-    if not hasattr(session, "get_provider_graph_assignment_info"):  # ONNX Runtime before 1.24 does not tell
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        logger.info("%s: where its nodes run is only told by onnxruntime 1.24 and later", name)
         return
     placed = [
         (part.ep_name, node) for part in session.get_provider_graph_assignment_info() for node in part.get_nodes()
