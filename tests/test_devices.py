@@ -11,9 +11,10 @@ import pytest
 from featx.devices import PROVIDERS, Target, parse_device, provider_of
 from featx.errors import DeviceError
 from featx.extract import extract_features
-from featx.graph import Contents
+from featx.graph import Contents, prepare_graph
 from featx.images import list_images
 from featx.session import gpus, open_session
+from featx.session.engines import keep_engines
 from featx.session.providers import Options, Plan, provider_options, streams_of
 from featx.settings import Settings
 
@@ -153,6 +154,22 @@ def test_tensorrt_keeps_its_engines_and_timings() -> None:
     options = told("tensorrt")[PROVIDERS["tensorrt"]]
     assert (options["trt_engine_cache_enable"], options["trt_engine_cache_path"]) == ("True", "engines")
     assert (options["trt_timing_cache_enable"], options["trt_timing_cache_path"]) == ("True", "engines")
+
+
+def test_engines_have_a_folder_of_their_own_once_they_are_built(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    prepared = prepare_graph(tiny.backbone)
+    with pytest.raises(KeyboardInterrupt), keep_engines(tiny.backbone, prepared, 4) as folder:
+        (folder / "half.engine").write_bytes(b"half")
+        raise KeyboardInterrupt
+    assert not list((tmp_path / "caches").rglob("*.engine"))
+    with keep_engines(tiny.backbone, prepared, 4) as folder:
+        (folder / "whole.engine").write_bytes(b"whole")
+    with keep_engines(tiny.backbone, prepared, 4) as again, keep_engines(tiny.backbone, prepared, 8) as other:
+        assert [path.name for path in again.iterdir()] == ["whole.engine"]
+        assert not list(other.iterdir())
 
 
 @pytest.mark.parametrize(("float16", "quantised"), [(False, False), (True, False), (False, True)])

@@ -214,6 +214,7 @@ SAID = [
     "CUDA failure 2: out of memory ; GPU=0 ; expr=cudaMalloc",
     "CUDNN failure 4: CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED",
+    "Available memory of 1048576 is smaller than requested bytes of 2097152",
 ]
 
 
@@ -241,7 +242,7 @@ def test_memory_that_one_image_exhausts_is_an_error_with_the_next_step() -> None
 
 
 def test_memory_that_a_fixed_batch_exhausts_is_an_error_with_the_next_step() -> None:
-    with pytest.raises(InferenceError, match="it takes 8 at once, so give a smaller --batch-size"):
+    with pytest.raises(InferenceError, match="it takes 8 at once: give a smaller --batch-size"):
         Lanes([Greedy(3, SAID[0])], name="tiny", fixed=8)(random_pixels(8))
 
 

@@ -18,7 +18,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-EXHAUSTED = ("failed to allocate memory", "bad_alloc", "out of memory", "outofmemory", "alloc_failed")
+EXHAUSTED = (
+    "failed to allocate memory",
+    "failed to allocate output tensor",
+    "memory allocation failed",
+    "cudamallocfrompoolasync failed",
+    "smaller than requested bytes",
+    "bad_alloc",
+    "alloc_failed",
+    "out of memory",
+    "out_of_memory",
+    "outofmemory",
+)
 """What ONNX Runtime, CUDA, cuDNN, cuBLAS and TensorRT say where memory runs out: there is no type of error for it."""
 
 
@@ -121,7 +132,9 @@ class Lanes:
         if count <= 1:
             raise InferenceError(f"{error}; free memory, or use another device or a smaller backbone") from error
         if self._fixed:
-            raise InferenceError(f"{error}; it takes {self._fixed} at once, so give a smaller --batch-size") from error
+            raise InferenceError(
+                f"{error}; it takes {self._fixed} at once: give a smaller --batch-size, or export the model with one"
+            ) from error
         with self._halving:
             if self._most is None or self._most >= count:  # else another thread was here with as many
                 self._most = count // 2

@@ -5,7 +5,9 @@ import os
 import re
 import subprocess
 import weakref
+from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
+from functools import cache
 from importlib import import_module
 from math import prod
 from pathlib import Path
@@ -29,14 +31,20 @@ TO_DEVICE = 1
 
 def gpus() -> list[str]:
     """Name, memory and driver of every NVIDIA GPU that CUDA may use, as nvidia-smi tells; empty where there is none."""
+    return list(_ask(os.environ.get("CUDA_VISIBLE_DEVICES")))
+
+
+@cache
+def _ask(visible: str | None) -> tuple[str, ...]:
+    """Asked once: nvidia-smi can take a second."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    if (visible := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+    if visible is not None:
         query.append(f"--id={visible}")
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True)
     except (OSError, subprocess.SubprocessError):
-        return []
-    return [line for line in answer.stdout.splitlines() if line.strip()]
+        return ()
+    return tuple(line for line in answer.stdout.splitlines() if line.strip())
 
 
 def cuda_problem(kind: str = "cuda") -> str | None:
@@ -44,7 +52,7 @@ def cuda_problem(kind: str = "cuda") -> str | None:
     ort = load_runtime()
     if problem := missing_provider(kind):
         return problem
-    _preload(ort)
+    _preload(ort, TENSORRT_PACKAGES if kind == "tensorrt" else ())
     folder = Path(ort.__file__).parent / "capi"
     missing = _unloadable(folder / "libonnxruntime_providers_shared.so") or _unloadable(folder / LIBRARIES[kind])
     if missing and DRIVER_LIBRARY not in missing:
@@ -60,12 +68,12 @@ def _remedy(missing: str) -> str:
     return "the extra brings it: pip install --upgrade 'featx[gpu]'"
 
 
-def _preload(ort: Any) -> None:
+def _preload(ort: Any, packages: Sequence[str]) -> None:
     """Load the libraries of the nvidia packages; what it prints, `cuda_problem` tells better."""
     with redirect_stdout(None), redirect_stderr(None):
         if hasattr(ort, "preload_dlls"):  # since 1.21
             ort.preload_dlls()
-        for package in TENSORRT_PACKAGES:
+        for package in packages:
             with suppress(ImportError, OSError, RuntimeError):
                 import_module(package)
 

@@ -1,22 +1,22 @@
 """A backbone and a device in; a callable from pixels to features out."""
 
-import hashlib
 import logging
 from collections.abc import Sequence
-from pathlib import Path
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import Backbone, cache_folder
+from featx.backbones import Backbone
 from featx.devices import Target
 from featx.errors import BackboneError, InferenceError
-from featx.provenance import hash_settings, processor, runtime_version, usable_cores
+from featx.provenance import processor, usable_cores
 from featx.session.diagnosing import choose_devices
+from featx.session.engines import keep_engines
 from featx.session.feature_session import Features, FeatureSession
 from featx.session.lanes import BoundLane, Lane, Lanes, PlainLane
-from featx.session.nvidia import LIBRARIES, CudaMemory, HostMemory, gpus, load_cuda, tensorrt_version
+from featx.session.nvidia import LIBRARIES, CudaMemory, HostMemory, gpus, load_cuda
 from featx.session.placing import tell_nodes_on_cpu
 from featx.session.providers import COMPILED, TENSORRT_BATCH, Plan, on_cores, provider_options, streams_of
 from featx.session.runtime import CPU, new_session
@@ -75,9 +75,9 @@ def open_graph(
     targets, streams = choose_devices(device), max(1, streams)
     fixed = None if prepared.freed else prepared.batch
     batch = fixed or _compiled_batch(targets[0], backbone.card.batch or batch_size)
-    engines = _engines(backbone, prepared, batch) if targets[0].kind == "tensorrt" else None
-    plan = Plan(threads or max(1, usable_cores() // streams), streams, engines)
-    sessions = _open(backbone, prepared, targets, plan, override=batch if batch != fixed else None)
+    with keep_engines(backbone, prepared, batch) if targets[0].kind == "tensorrt" else nullcontext() as engines:
+        plan = Plan(threads or max(1, usable_cores() // streams), streams, engines)
+        sessions = _open(backbone, prepared, targets, plan, override=batch if batch != fixed else None)
     memory = CudaMemory(load_cuda(), targets[0].index or 0) if targets[0].kind in LIBRARIES else HostMemory()
     several = streams_of(targets[0], streams)
     lanes = [_lane(session, target) for _ in range(several) for session, target in zip(sessions, targets, strict=True)]
@@ -132,22 +132,6 @@ def _lane(session: "onnxruntime.InferenceSession", target: Target) -> Lane:
         return PlainLane(session)
     index = target.index or 0
     return BoundLane(session, CudaMemory(load_cuda(), index), device="cuda", index=index)
-
-
-def _engines(backbone: Backbone, prepared: "PreparedGraph", batch: int | None) -> Path:
-    """The folder of the engines of this graph at this size, in these versions; made where it is not there."""
-    key = {
-        "backbone": backbone.hash,
-        "graph": hashlib.sha256(prepared.model).hexdigest(),
-        "batch": batch,
-        "onnxruntime": runtime_version(),
-        "tensorrt": tensorrt_version(),
-    }
-    folder = cache_folder() / "tensorrt" / hash_settings(key)[:32]
-    folder.mkdir(parents=True, exist_ok=True)
-    if not any(folder.iterdir()):
-        logger.warning("%s: TensorRT builds its engine, which takes minutes; it is kept in %s", backbone.name, folder)
-    return folder
 
 
 def _hardware(targets: Sequence[Target]) -> str:
