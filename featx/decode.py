@@ -79,12 +79,17 @@ def decode_image(
         # Pillow's readers raise almost any type on damaged bytes; all of them mean the same here.
         raise DecodeError(Failure.DAMAGED, _one_line(error)) from error
     out = np.empty((card.size, card.size, 3), np.uint8) if out is None else out
-    # A grey image is widened after the resize: the same pixels at a third of the work.
-    for channel in range(3) if pixels.ndim == 2 else ():
-        out[:, :, channel] = pixels  # several times as fast as numpy's own broadcasting
+    _fill(out, pixels)
+    return out
+
+
+def _fill(out: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
+    """Put the pixels there. Grey is widened only now, after the resize: the same pixels at a third of the work."""
     if pixels.ndim == 3:
         out[:] = pixels
-    return out
+        return
+    for channel in range(3):  # several times as fast as broadcasting all at once
+        out[:, :, channel] = pixels
 
 
 def find_part(stored: Stored, card: Card) -> int:
