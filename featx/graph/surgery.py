@@ -334,8 +334,11 @@ class _Front:
             yield lambda name: self._add("Identity", [name])
             return
         count = 1 if card.channels == "L" else 3
-        shape = (count, 1, 1) if first else (count,)
-        mean, std = (np.array(values[:count], np.float32).reshape(shape) for values in (card.mean, card.std))
+        one, row = ((count, 1, 1), (count, 1, card.size)) if first else ((1, count), (card.size, count))
+        # A row of each: where ONNX Runtime moves the Transpose behind them, numbers of a pixel alone cost 20 times as much.
+        mean, std = (
+            np.broadcast_to(np.array(values[:count], np.float32).reshape(one), row) for values in (card.mean, card.std)
+        )
         yield lambda name: self._add("Cast", [name], to=TensorProto.FLOAT)
         yield lambda name: self._add("Sub", [name, self._store("mean", mean)])
         yield lambda name: self._add("Div", [name, self._store("std", std)])
