@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from featx.images import ImageSet, list_images
     from featx.predict import Prediction, predict_images, predict_tables
     from featx.preprocessing import Preprocessing
+    from featx.quantize import Quantization, quantize_backbone
     from featx.register import Description, add_backbone, select_outputs
     from featx.results import Result
     from featx.session import open_session
@@ -50,6 +51,7 @@ _HOMES = {
     "Inspection": "graph",
     "Prediction": "predict",
     "Preprocessing": "preprocessing",
+    "Quantization": "quantize",
     "Result": "results",
     "Settings": "settings",
     "add_backbone": "register",
@@ -69,6 +71,7 @@ _HOMES = {
     "open_session": "session",
     "predict_images": "predict",
     "predict_tables": "predict",
+    "quantize_backbone": "quantize",
     "read_features": "cache",
     "save_head": "heads",
     "select_outputs": "register",
@@ -89,6 +92,7 @@ __all__ = [
     "Inspection",
     "Prediction",
     "Preprocessing",
+    "Quantization",
     "Result",
     "Settings",
     "__version__",
@@ -109,6 +113,7 @@ __all__ = [
     "open_session",
     "predict_images",
     "predict_tables",
+    "quantize_backbone",
     "read_features",
     "save_head",
     "select_outputs",

@@ -19,12 +19,16 @@ from featx.settings import CHANNELS, CROP_MODES, FILTERS
 
 LAYOUTS = ("NCHW", "NHWC")
 DTYPES = ("float32", "float16", "uint8")
+PRECISIONS = ("float32", "float16", "int8")
 POOLS = ("mean", "max", "gem", "cls")
 """How a map (mean, max, generalised mean) or a sequence of tokens (these, or its class token) becomes a vector."""
 GEM_POWER = 3.0
 """The p of the generalised mean (mean of x^p)^(1/p) over x above 0."""
 
-DESCRIPTIVE = {"name", "file", "data", "source", "licence", "reference", "golden", "classifier"}
+DESCRIPTIVE = {
+    *("name", "file", "data", "source", "licence", "reference", "golden", "classifier"),
+    *("precision", "quantized"),
+}
 """The card's keys that do not change a feature: all others are part of its identity."""
 SINCE_FIRST = {"data_sha256": "", "channels": "RGB", "batch": 0, "crop_mode": "center", "pool": "", "outputs": []}
 """Keys that came later, with what they meant before: left out of an identity where they say that."""
@@ -44,6 +48,36 @@ class Output:
     def tensor(self) -> str:
         """Name of the tensor."""
         return self.name.removesuffix(f":{self.pool}") if self.pool else self.name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantized:
+    """What a backbone of fewer bits was made of, and what that costs and gains."""
+
+    source: str
+    """Name of the backbone in float32."""
+    source_hash: str
+    """Its identity."""
+    method: str
+    images: int
+    """With how many images the ranges of its numbers were measured."""
+    images_hash: str
+    """sha256 over the fingerprints of these and of the held-out images."""
+    held_out: int
+    """On how many other images the agreement was measured."""
+    mean_cosine: float
+    """Of its features and those in float32."""
+    lowest_cosine: float
+    speed: float
+    """How many times faster it is than float32, on one core of `measured_on`."""
+    measured_on: str
+
+    def __str__(self) -> str:
+        """What it costs and gains, in one line."""
+        return (
+            f"{self.speed:.2f} times as fast as {self.source} on {self.measured_on}, "
+            f"mean cosine {self.mean_cosine:.4f} (lowest {self.lowest_cosine:.4f}) on {self.held_out} held-out images"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +126,16 @@ class Card:
     classifier: str = ""
     """Name of the tensor with the class scores of the source task."""
 
+    precision: str = ""
+    """In what the model computes: float32, float16 or int8; empty where that is the type of its input."""
+    quantized: Quantized | None = None
+    """Of a backbone that was made by quantising another."""
+
+    @property
+    def computes_in(self) -> str:
+        """The precision, told or not."""
+        return self.precision or ("float16" if self.dtype == "float16" else "float32")
+
     @property
     def taken(self) -> tuple[Output, ...]:
         """Every output, the feature first."""
@@ -122,7 +166,7 @@ class Card:
 
     def to_toml(self) -> str:
         """The card as the text of its file."""
-        values = {key: value for key, value in self.to_dict().items() if value not in ("", [])}
+        values = {key: value for key, value in self.to_dict().items() if value not in ("", [], None)}
         return "".join(f"{key} = {_to_toml(value)}\n" for key, value in values.items())
 
 
@@ -261,9 +305,19 @@ def _parse_outputs(values: Any, *, source: str) -> tuple[Output, ...]:
     return tuple(Output(**value) for value in values)
 
 
+def _parse_quantized(value: Any, *, source: str) -> Quantized:
+    known = get_type_hints(Quantized)
+    if not isinstance(value, Mapping) or {key: type(inner) for key, inner in value.items()} != known:
+        wanted = ", ".join(f"{key} ({kind.__name__})" for key, kind in known.items())
+        raise BackboneError(f"{source}: quantized = {value!r} should be a table of {wanted}; correct the card")
+    return Quantized(**value)
+
+
 def _typed(key: str, value: Any, *, source: str) -> Any:
     if key == "outputs":
         return _parse_outputs(value, source=source)
+    if key == "quantized":
+        return _parse_quantized(value, source=source)
     expected = get_type_hints(Card)[key]
     if get_args(expected):
         if isinstance(value, list) and all(type(item) in (int, float) for item in value):
@@ -302,6 +356,7 @@ def check_card(card: Card, source: str, *, step: str = "correct the card") -> Ca
             card.dim < 1 or not _place(card.feature) or _distinct(card.taken),
             f"outputs of different names, none within another (a/b in a), dim above 0, pool {', '.join(POOLS)} or none",
         ),
+        "precision": (card.precision in ("", *PRECISIONS), ", ".join(PRECISIONS)),
         "size": (card.size > 0, "above 0"),
         "batch": (card.batch >= 0, "0 or above"),
         "resize": (card.resize >= card.size, f"at least size = {card.size}"),

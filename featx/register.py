@@ -14,7 +14,7 @@ from pathlib import Path
 from featx.backbones import Backbone, Card, Output, bundled_folder, check_card, read_card, user_folder
 from featx.errors import BackboneError
 from featx.fetch import fetch_model, is_url, public_address
-from featx.graph import Inspection, inspect_model, read_metadata, resolve_outputs, save_model
+from featx.graph import Inspection, find_precision, inspect_model, read_metadata, resolve_outputs, save_model
 from featx.preprocessing import Preprocessing, complete, find_preprocessing
 from featx.provenance import hash_file
 from featx.trial import try_outputs
@@ -229,6 +229,7 @@ def _card(said: Description, inspection: Inspection, pixels: Preprocessing, outp
         feature=outputs[0].name,
         dim=outputs[0].dim,
         classifier=inspection.classifier_output or "",
+        precision="int8" if find_precision(Path(inspection.model)) == "int8" else "",
     )
     return card.taking(outputs)
 

@@ -40,3 +40,9 @@ FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
 CROP_MODES = ("center", "squash")
 CHANNELS = ("RGB", "BGR", "L")
 """What a card may say of these, and so the options by which one is made."""
+
+LowerPrecision = Literal["int8", "float16"]
+LOWER_PRECISIONS: tuple[LowerPrecision, ...] = get_args(LowerPrecision)
+"""What a backbone can be quantised to."""
+CALIBRATING = 128
+"""Images with which the ranges of its numbers are measured."""

@@ -40,7 +40,7 @@ Golden = tuple[NDArray[np.uint8], NDArray[np.float32]]
 EXACT = Tolerance(1e-4, 0.99999)
 """The same arithmetic in another order: other batches, another runtime on a CPU."""
 REDUCED = Tolerance(2e-2, 0.999)
-"""Arithmetic of fewer bits: TF32 on a GPU, or a model in float16."""
+"""Arithmetic of fewer bits: TF32 on a GPU, or a model in float16 or int8."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> 
 
 
 def _checks(backbone: Backbone, session: FeatureSession, stored: Golden | None) -> Iterator[Check]:
-    card, reduced = backbone.card, backbone.card.dtype == "float16"
+    card, reduced = backbone.card, backbone.card.computes_in != "float32"
     pixels, golden = stored or (draw_pixels(card.size, count=IMAGES), None)
     on_cpu = session.provider == "CPUExecutionProvider"
     here = _columns(card, session(pixels))
@@ -127,14 +127,19 @@ def _cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[n
 def _whole(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     """Features by the model as exported, the arithmetic before and behind it done here by numpy."""
     card = backbone.card
+    tensors = run_whole(backbone, model_input(card, pixels))
+    axes = channel_axes(backbone)
+    return [_vector(output, tensor, axis) for output, tensor, axis in zip(card.taken, tensors, axes, strict=True)]
+
+
+def model_input(card: Card, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+    """What the model's own input takes for these pixels (n, size, size, 3), in the layout and type of the card."""
     count = 1 if card.channels == "L" else 3
     ordered = pixels[..., ::-1] if card.channels == "BGR" else pixels[..., :count]
     mean, std = np.array(card.mean[:count], np.float32), np.array(card.std[:count], np.float32)
     images: NDArray[Any] = (ordered.astype(np.float32) - mean) / std
     images = images.transpose(0, 3, 1, 2) if card.layout == "NCHW" else images
-    tensors = run_whole(backbone, np.ascontiguousarray(images.astype(card.dtype)))
-    axes = channel_axes(backbone)
-    return [_vector(output, tensor, axis) for output, tensor, axis in zip(card.taken, tensors, axes, strict=True)]
+    return np.ascontiguousarray(images.astype(card.dtype))
 
 
 def _vector(output: Output, tensor: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ FLOW = [
     "session cache",
     "batches calibrate trial",
     "register verify",
-    "extract export",
+    "extract export quantize",
     "distribute",
     "splits fusion heads",
     "evaluate",
@@ -32,20 +32,20 @@ MODULES = " ".join(FLOW).split()
 
 EXTRACTING = {
     *("images", "backbones", "fetch", "preprocessing", "decode", "graph", "batches", "calibrate", "session", "trial"),
-    *("register", "verify"),
+    *("register", "verify", "quantize"),
     *("extract", "export", "distribute"),
 }
 LEARNING = {"splits", "fusion", "heads", "evaluate", "results", "train", "report"}
 
 DOORS = {
     "PIL": {"decode"},
-    "onnx": {"graph"},
+    "onnx": {"graph", "quantize"},
     "platformdirs": {"backbones"},
     "pooch": {"fetch"},
     "timm": {"export"},
     "torch": {"export"},
     "torchvision": {"export"},
-    "onnxruntime": {"session"},
+    "onnxruntime": {"session", "quantize"},
     "h5py": {"cache", "images"},
     "pyarrow": {"cache", "images"},
     "fsspec": {"images"},

@@ -17,6 +17,7 @@ from featx.backbones import (
     Backbone,
     Card,
     Output,
+    Quantized,
     bundled_folder,
     list_backbones,
     load_backbone,
@@ -72,6 +73,19 @@ OTHER: dict[str, Any] = {
     "pool": "gem",
     "outputs": (Output(name="layer3:gem", dim=5, pool="gem"), Output(name="pooled", dim=3)),
     "classifier": "scores",
+    "precision": "int8",
+    "quantized": Quantized(
+        source="mine",
+        source_hash="d" * 64,
+        method="MinMax",
+        images=128,
+        images_hash="c" * 64,
+        held_out=64,
+        mean_cosine=0.999,
+        lowest_cosine=0.99,
+        speed=2.0,
+        measured_on="a processor",
+    ),
 }
 """For every key a valid value that is not the usual one."""
 
@@ -194,7 +208,10 @@ def test_the_other_values_cover_every_key_and_differ() -> None:
 
 
 # Written down again: a key that moves from one side to the other would make old caches look like new ones.
-DESCRIPTIVE = {"name", "file", "data", "source", "licence", "reference", "golden", "classifier"}
+DESCRIPTIVE = {
+    *("name", "file", "data", "source", "licence", "reference", "golden", "classifier"),
+    *("precision", "quantized"),
+}
 
 
 @pytest.mark.parametrize("key", sorted(DESCRIPTIVE))

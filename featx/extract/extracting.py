@@ -193,7 +193,7 @@ def _provenance(
         hashes={output.name: backbone.taking([output]).hash for output in backbone.card.taken},
         provider=session.provider,
         device=session.device,
-        precision="float32",
+        precision=backbone.card.computes_in,
         batch_size=pace.batch_size,
         decode=decode,
         storage=storage,

@@ -2,9 +2,17 @@
 
 from featx.graph.contents import Contents, read_contents
 from featx.graph.finding import Candidate, Inspection, inspect_model, resolve_outputs
+from featx.graph.front import PIXELS
 from featx.graph.image_input import ModelInput
-from featx.graph.model import read_metadata, save_model
-from featx.graph.surgery import PIXELS, PreparedGraph, channel_axes, identity_graph, prepare_graph, whole_graph
+from featx.graph.model import find_precision, read_metadata, save_model
+from featx.graph.surgery import (
+    PreparedGraph,
+    channel_axes,
+    feature_model,
+    identity_graph,
+    prepare_graph,
+    whole_graph,
+)
 
 __all__ = [
     "PIXELS",
@@ -14,6 +22,8 @@ __all__ = [
     "ModelInput",
     "PreparedGraph",
     "channel_axes",
+    "feature_model",
+    "find_precision",
     "identity_graph",
     "inspect_model",
     "prepare_graph",

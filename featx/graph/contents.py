@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from onnx import GraphProto, ModelProto, TensorProto
 
+from featx.graph.front import PIXELS
 from featx.graph.model import captured
-from featx.graph.surgery import PIXELS
 
 MEASURING = {"Shape", "Size"}
 QUANTISING = {"QuantizeLinear", "DequantizeLinear"}

@@ -40,6 +40,9 @@ SMALL = 2**16
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"}
 """Operators that ONNX or ONNX Runtime itself defines."""
 
+INTEGER_OPERATORS = {"DequantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QGemm"}
+"""Operators of models that compute in int8."""
+
 Shape = tuple[int | None, ...]
 
 
@@ -233,6 +236,15 @@ def read_metadata(path: Path) -> dict[str, str]:
     return {entry.key: entry.value for entry in load_model(path).metadata_props}
 
 
+def find_precision(path: Path) -> str:
+    """In what the model computes: int8 where any of it does, float16 where weights are, else float32."""
+    graph = load_model(path).graph
+    if any(node.op_type in INTEGER_OPERATORS for node in _nodes(graph)):
+        return "int8"
+    halves = any(tensor.data_type == TensorProto.FLOAT16 for tensor in graph.initializer)
+    return "float16" if halves else "float32"
+
+
 def save_model(path: Path, into: Path) -> Path | None:
     """The file beside `into` that holds the external weights, where there are any, once the model is copied there.
 
@@ -372,3 +384,10 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 def opset(model: ModelProto) -> int:
     """The version of ONNX's own operators that the model is written in."""
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
+
+
+def assign(field: Any, values: Iterable[Any]) -> None:
+    """Assign to a repeated field, which protobuf only lets one delete and extend."""
+    copies = list(values)
+    del field[:]
+    field.extend(copies)

@@ -1,6 +1,6 @@
 """A backbone's model in; a graph that takes uint8 pixels and ends at the features out."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,12 @@ from onnx.external_data_helper import load_external_data_for_model
 from featx.backbones import GEM_POWER, Backbone, Card, Output
 from featx.errors import BackboneError, did_you_mean
 from featx.graph.batch import free_batch
+from featx.graph.front import PIXELS, put_pixels_in
 from featx.graph.layers import SAME_NUMBERS, channel_axis
 from featx.graph.model import (
     SMALL,
     View,
+    assign,
     captured,
     damage_told,
     external_bytes,
@@ -26,8 +28,6 @@ from featx.graph.model import (
 )
 from featx.graph.shapes import ANY_BATCH, view_model
 
-PIXELS = "featx_pixels"
-"""Name of the input of a prepared graph: uint8 (batch, size, size, 3)."""
 KEEPS_INTEGERS = SAME_NUMBERS - {"Cast", "QuantizeLinear", "DynamicQuantizeLinear"}
 QUANTISED = {TensorProto.UINT8, TensorProto.INT8}
 AXES_ARE_INPUTS = 18
@@ -59,6 +59,48 @@ def prepare_graph(backbone: Backbone, *, keep_batch: bool = False) -> PreparedGr
     a quarter of the bytes is handed over; a fixed batch axis is freed unless `keep_batch`. Raises BackboneError where
     the file or a tensor is not what the card says.
     """
+    card = backbone.card
+    cut = _cut_model(backbone, first=PIXELS, keep_batch=keep_batch)
+    graph = cut.model.graph
+    _put_outputs_on(graph, cut.view, card, version=opset(cut.model))
+    put_pixels_in(graph, card, batch=cut.batch if keep_batch else None)
+    del graph.value_info[:]
+    freed = cut.batch is not None and not keep_batch
+    return PreparedGraph(_serialise(cut.model, backbone), backbone.path.parent, cut.batch, freed)
+
+
+def feature_model(backbone: Backbone) -> ModelProto:
+    """The model from its own input to the tensors of the card's outputs alone, its batch free, its weights inside.
+
+    Raises BackboneError as prepare_graph does, and where the model is too large to be one file.
+    """
+    card = backbone.card
+    cut = _cut_model(backbone, first=card.input, keep_batch=False)
+    graph, elem_type = cut.model.graph, TensorProto.DataType.Value(CARD_TYPES[card.dtype])
+    assign(graph.input, [helper.make_tensor_value_info(card.input, elem_type, ["batch", *_sides(card)])])
+    ends = [(output.tensor, cut.view.elem_type(output.tensor) or TensorProto.FLOAT) for output in card.taken]
+    assign(graph.output, [helper.make_tensor_value_info(name, kind, None) for name, kind in dict(ends).items()])
+    del graph.value_info[:]
+    if (size := external_bytes(cut.model) + cut.model.ByteSize()) > EMBEDDED_BYTES:
+        raise BackboneError(
+            f"{backbone.path}: {size} bytes, but one file holds {EMBEDDED_BYTES}; take a smaller model of its family"
+        )
+    _serialise(cut.model, backbone)  # which puts the weights inside
+    return cut.model
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """A model that ends at the card's outputs, and what is known of it as it was before."""
+
+    model: ModelProto
+    view: View
+    batch: int | None
+    """The batch that the model fixed."""
+
+
+def _cut_model(backbone: Backbone, *, first: str, keep_batch: bool) -> _Cut:
+    """The checked model without what lies behind the card's outputs; `first` will be its input."""
     card, model = backbone.card, load_model(backbone.path)
     graph = model.graph
     batch = _check_input(graph, backbone)
@@ -71,11 +113,8 @@ def prepare_graph(backbone: Backbone, *, keep_batch: bool = False) -> PreparedGr
     _check_needed(graph, others, backbone)
     model.ir_version = max(model.ir_version, WEIGHTS_ARE_NO_INPUTS)
     if batch is not None and not keep_batch:
-        free_batch(graph, view, batch=batch, pixels=PIXELS)
-    _put_outputs_on(graph, view, card, version=opset(model))
-    _put_pixels_in(graph, card, batch=batch if keep_batch else None)
-    del graph.value_info[:]
-    return PreparedGraph(_serialise(model, backbone), backbone.path.parent, batch, batch is not None and not keep_batch)
+        free_batch(graph, view, batch=batch, pixels=first)
+    return _Cut(model, view, batch)
 
 
 def _copy(graph: GraphProto) -> GraphProto:
@@ -99,12 +138,12 @@ def whole_graph(backbone: Backbone) -> PreparedGraph:
     view = View(_copy(graph), {}, card.input)
     if len(image_inputs(graph)) > 1:
         _cut(graph, [output.tensor for output in card.taken])
-        _replace(graph.input, [value for value in graph.input if value.name == card.input])
+        assign(graph.input, [value for value in graph.input if value.name == card.input])
     ends = []
     for place, output in enumerate(card.taken):
         steps = _Steps(graph, f"featx_whole_{place}")
         ends.append(ValueInfoProto(name=steps.add("Identity", [_as_float(steps, view, output.tensor)])))
-    _replace(graph.output, ends)
+    assign(graph.output, ends)
     return PreparedGraph(_serialise(model, backbone), backbone.path.parent, batch, freed=False)
 
 
@@ -200,8 +239,8 @@ def _cut(graph: GraphProto, tensors: Sequence[str]) -> None:
             kept.append(node)
             needed |= set(node.input) | captured(node)
     weights = [tensor for tensor in graph.initializer if tensor.name in needed]
-    _replace(graph.node, kept[::-1])
-    _replace(graph.initializer, weights)
+    assign(graph.node, kept[::-1])
+    assign(graph.initializer, weights)
 
 
 # ---- from tensors to vectors
@@ -215,7 +254,7 @@ def _put_outputs_on(graph: GraphProto, view: View, card: Card, *, version: int) 
         end = _pooled(steps, view, output, _as_float(steps, view, output.tensor), version=version)
         final = steps.add("Flatten", [end], axis=1)
         ends.append(helper.make_tensor_value_info(final, TensorProto.FLOAT, ["batch", output.dim or None]))
-    _replace(graph.output, ends)
+    assign(graph.output, ends)
 
 
 @dataclass
@@ -298,68 +337,6 @@ def _reduce(steps: _Steps, operator: str, *, tensor: str, axes: list[int], versi
     if version < AXES_ARE_INPUTS:
         return steps.add(operator, [tensor], axes=axes, keepdims=0)
     return steps.add(operator, [tensor, steps.store(np.array(axes, np.int64))], keepdims=0)
-
-
-# ---- from pixels to the input
-
-
-def _put_pixels_in(graph: GraphProto, card: Card, *, batch: int | None) -> None:
-    """Replace the model's input by uint8 pixels and (pixel - mean) / std, in the arithmetic of numpy's float32."""
-    front = _Front(card)
-    name = PIXELS
-    for step in front.steps():
-        name = step(name)
-    front.nodes[-1].output[0] = card.input
-    _replace(graph.node, [*front.nodes, *graph.node])
-    graph.initializer.extend(front.weights)
-    sides: list[int | str] = ["batch" if batch is None else batch, card.size, card.size, 3]
-    _replace(graph.input, [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, sides)])
-
-
-class _Front:
-    """The nodes between the pixels and the model's own input."""
-
-    def __init__(self, card: Card) -> None:
-        self.card, self.nodes, self.weights = card, list[NodeProto](), list[TensorProto]()
-
-    def steps(self) -> Iterable[Callable[[str], str]]:
-        """What has to be done, in order; channels are moved first, as bytes: a quarter of the memory traffic."""
-        card, first = self.card, self.card.layout == "NCHW"
-        if first:
-            yield lambda name: self._add("Transpose", [name], perm=[0, 3, 1, 2])
-        if card.channels != "RGB":
-            order = np.array([0] if card.channels == "L" else [2, 1, 0], np.int64)
-            yield lambda name: self._add("Gather", [name, self._store("order", order)], axis=1 if first else 3)
-        if card.dtype == "uint8":
-            yield lambda name: self._add("Identity", [name])
-            return
-        count = 1 if card.channels == "L" else 3
-        one, row = ((count, 1, 1), (count, 1, card.size)) if first else ((1, count), (card.size, count))
-        # A row of each: where ONNX Runtime moves the Transpose behind them, numbers of a pixel alone cost 20 times as much.
-        mean, std = (
-            np.broadcast_to(np.array(values[:count], np.float32).reshape(one), row) for values in (card.mean, card.std)
-        )
-        yield lambda name: self._add("Cast", [name], to=TensorProto.FLOAT)
-        yield lambda name: self._add("Sub", [name, self._store("mean", mean)])
-        yield lambda name: self._add("Div", [name, self._store("std", std)])
-        if card.dtype == "float16":
-            yield lambda name: self._add("Cast", [name], to=TensorProto.FLOAT16)
-
-    def _add(self, operator: str, inputs: Sequence[str], **settings: Any) -> str:
-        name = f"featx_front_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], **settings))
-        return name
-
-    def _store(self, what: str, values: np.ndarray[Any, Any]) -> str:
-        self.weights.append(numpy_helper.from_array(values, f"featx_{what}"))
-        return self.weights[-1].name
-
-
-def _replace(field: Any, values: Iterable[Any]) -> None:
-    """Assign to a repeated field, which protobuf only lets one delete and extend."""
-    copies = list(values)
-    del field[:]
-    field.extend(copies)
 
 
 def identity_graph() -> bytes:
