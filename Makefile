@@ -2,9 +2,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUNTIME ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 BIN := .venv/bin
-# The two runtimes overwrite each other's files: the one that is not wanted goes first.
-OTHER_cpu := onnxruntime-gpu
-OTHER_gpu := onnxruntime
+# The runtimes overwrite each other's files: those that are not wanted go first.
+OTHER_cpu := onnxruntime-gpu onnxruntime-openvino
+OTHER_gpu := onnxruntime onnxruntime-openvino
+OTHER_openvino := onnxruntime onnxruntime-gpu
 
 .PHONY: demo test setup models check format lint types lowest bench clean
 
@@ -50,7 +51,7 @@ bench: .venv/bench-$(RUNTIME)  ## the benchmarks, with their results as JSON
 
 .venv/%-$(RUNTIME): pyproject.toml | .venv/bin/pip
 	@$(BIN)/pip uninstall --quiet --yes $(OTHER_$(RUNTIME)) 2>/dev/null
-	@rm -f $(filter-out .venv/%-$(RUNTIME),$(wildcard .venv/*-cpu .venv/*-gpu))
+	@rm -f $(filter-out .venv/%-$(RUNTIME),$(wildcard .venv/*-cpu .venv/*-gpu .venv/*-openvino))
 	$(BIN)/pip install --quiet --editable '.[$(RUNTIME),$*]'
 	@touch $@
 

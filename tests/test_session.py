@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from featx.backbones import Backbone, load_backbone
+from featx.backbones import Backbone, Output, load_backbone
 from featx.devices import PROVIDERS
 from featx.errors import CacheMismatchError, DeviceError, InferenceError
 from featx.extract import extract_features
@@ -112,6 +112,15 @@ def test_bound_memory_gives_the_features_of_the_plain_path_to_the_bit(memory: An
     plain = Lanes([PlainLane(cpu_session(backbone))], name="plain", fixed=None)(pixels)
     (features,) = bound(backbone, memory, 2)(pixels)
     assert np.array_equal(features, plain[0])
+
+
+def test_several_outputs_come_from_bound_memory_in_the_card_s_order(tiny: Tiny) -> None:
+    outputs = [Output(name="pooled", dim=3), *tiny.backbone.card.taken]
+    backbone, pixels = tiny.backbone.taking(outputs), random_pixels(5)
+    pooled, features = bound(backbone, HostMemory(), 1)(pixels)
+    both = open_session(backbone, device="cpu")(pixels)
+    assert np.array_equal(np.concatenate([pooled, features], axis=1), both)
+    np.testing.assert_allclose(features, tiny.expected(pixels), atol=1e-5)
 
 
 def test_what_was_returned_is_not_written_over_by_later_batches(tiny: Tiny) -> None:
@@ -396,11 +405,20 @@ def test_nodes_that_openvino_leaves_to_the_cpu_are_counted_and_named(
         "Add", pooled, graph.add("Cast", graph.add("ReduceMax", "counts", keepdims=0), to=TensorProto.FLOAT)
     )
     backbone = describe(graph.save(tmp_path / "m.onnx", kept), kept)
+    open_session(backbone, device="openvino")
     session, pixels = open_session(backbone, device="openvino"), random_pixels(3)
     assert len(caplog.records) == 1
     assert "on OpenVINOExecutionProvider: " in caplog.text
     assert "nodes run on the CPU: Unique" in caplog.text
     np.testing.assert_allclose(session(pixels), open_session(backbone, device="cpu")(pixels), atol=1e-4)
+
+
+@needs_openvino
+def test_several_outputs_come_from_openvino_in_the_card_s_order(tiny: Tiny) -> None:
+    backbone = tiny.backbone.taking([Output(name="pooled", dim=3), *tiny.backbone.card.taken])
+    pixels = random_pixels(5)
+    made, expected = (open_session(backbone, device=device)(pixels) for device in ("openvino", "cpu"))
+    np.testing.assert_allclose(made, expected, atol=1e-4)
 
 
 @needs_openvino

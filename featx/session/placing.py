@@ -1,6 +1,7 @@
 """A session in; how many of its nodes it left to the CPU, told once, out."""
 
 import logging
+from functools import cache
 from typing import TYPE_CHECKING
 
 from featx.devices import PROVIDERS
@@ -31,13 +32,12 @@ def tell_nodes_on_cpu(session: "onnxruntime.InferenceSession", contents: "Conten
     ]
     if left:
         operators = sorted(set(left), key=lambda operator: (-left.count(operator), operator))
-        more = ", ..." if len(operators) > NAMED else ""
-        logger.warning(
-            "%s on %s: %d of %d nodes run on the CPU: %s%s",
-            name,
-            session.get_providers()[0],
-            len(left),
-            len(placed),
-            ", ".join(operators[:NAMED]),
-            more,
-        )
+        named = ", ".join(operators[:NAMED]) + (", ..." if len(operators) > NAMED else "")
+        where = session.get_providers()[0]
+        _warn_once(f"{name} on {where}: {len(left)} of {len(placed)} nodes run on the CPU: {named}")
+
+
+@cache
+def _warn_once(message: str) -> None:
+    """The same model is opened again while the best share of the cores is sought, or on a second GPU."""
+    logger.warning("%s", message)
