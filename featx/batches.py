@@ -44,6 +44,17 @@ class StageClock:
     cpu: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, *WAITS), 0.0))
     """The same, only while the thread that entered the stage had a core."""
     _lock: Lock = field(default_factory=Lock)
+    _start: tuple[float, float] = field(default_factory=lambda: (time.perf_counter(), time.process_time()))
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Seconds that all threads of the process together had a core, since the clock was made."""
+        return time.process_time() - self._start[1]
+
+    @property
+    def cores_busy(self) -> float:
+        """The number of cores that the process kept busy, on average, since the clock was made."""
+        return self.cpu_seconds / (time.perf_counter() - self._start[0])
 
     @property
     def stages(self) -> dict[str, float]:

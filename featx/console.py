@@ -121,12 +121,13 @@ def print_extraction(summary: "ExtractionSummary", *, to: Console) -> None:
     counts = f"{summary.done} of {summary.images} images done, {summary.failed} failed, {summary.reused} reused"
     counts += f", {summary.duplicates} duplicates" if summary.duplicates else ""
     to.print(f"{summary.cache}: {counts}")
-    if summary.reused < summary.images:
+    if summary.reused < summary.images and summary.pace:
         stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary.stages.items())
         to.print(
             f"{summary.seconds:.1f} s on {summary.provider}, {summary.images_per_second:.0f} images/s, "
-            f"bound by {summary.bound_by} ({stages} of work)"
+            f"in batches of {summary.pace.batch_size} ({stages} of work)"
         )
+        to.print(f"bound by {summary.bound_by}: {'; '.join(summary.advice)}")
 
 
 def print_failures(summary: "ExtractionSummary", *, most: int | None) -> None:

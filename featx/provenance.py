@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+"""What a container may use of the processor: microseconds in so many microseconds, as Linux has it (cgroup v2)."""
 ROWS_HASHED = 4_096
 """Rows of a column that are copied at once to be hashed."""
 RUNTIMES = tuple(f"onnxruntime{build}" for build in ("", "-gpu", "-openvino", "-directml", "-migraphx", "-rocm"))
@@ -74,10 +76,13 @@ def processor() -> str:
 
 
 def usable_cores() -> int:
-    """Number of cores that this process may run on."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Number of cores that this process may use, in a container too."""
+    there = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    try:
+        quota, period = map(int, QUOTA.read_text().split())
+    except (OSError, ValueError):  # no cgroup, or no bound: "max 100000"
+        return there
+    return max(1, min(there, -(-quota // period)))
 
 
 def timestamp() -> str:

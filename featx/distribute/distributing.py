@@ -201,12 +201,12 @@ def _sum_up(made: Sequence[ExtractionSummary], *, cache: str, start: float) -> E
     numbers = {key: sum(getattr(one, key) for one in made) for key in keys}
     stages = {stage: round(sum(one.stages[stage] for one in made), 3) for stage in made[0].stages}
     bounds = Counter(one.bound_by for one in made if one.reused < one.images)
+    bound_by = bounds.most_common(1)[0][0] if bounds else made[0].bound_by
     return replace(
-        made[0],
+        next(one for one in made if one.bound_by == bound_by),
         **numbers,
         cache=cache,
         seconds=round(time.perf_counter() - start, 3),
         stages=stages,
-        bound_by=bounds.most_common(1)[0][0] if bounds else made[0].bound_by,
         failures=tuple(failure for one in made for failure in one.failures),
     )

@@ -29,6 +29,7 @@ from featx.cache import (
 from featx.calibrate import Pace, open_at_pace
 from featx.devices import provider_of
 from featx.errors import failure_text
+from featx.extract.advising import advise
 from featx.extract.earlier import (
     Earlier,
     Twins,
@@ -83,6 +84,10 @@ class ExtractionSummary:
     """Seconds of work in read, decode, infer and write, summed over threads."""
     bound_by: str
     """The stage that the others waited for; "nothing" where all rows were there already."""
+    advice: tuple[str, ...]
+    """What the run was busy with, and what would make it faster; nothing where all rows were there already."""
+    pace: Pace | None
+    """Batch size, streams and threads that it had, and how they were found; None where all rows were there already."""
     failures: tuple[tuple[str, str], ...]
     """Name and reason of every image that failed."""
 
@@ -135,7 +140,7 @@ def extract_features(
         logger.info("%s on %s, %d rows kept of %d", backbone.name, session.provider, reused, len(images))
         run = _Run(images, backbone, session, pace, settings, report)
         made = run.fill(cache, find_twins(earlier, kept, cache))
-        return _summarise(seal(into), images, start=start, reused=reused + made.recognised, run=run, made=made)
+        return _summarise(seal(into), images, start=start, reused=reused, made=made)
 
 
 def find_complete(
@@ -223,7 +228,7 @@ class _Run:
     report: Callable[[Progress], None]
     clock: StageClock = field(default_factory=StageClock)
 
-    def fill(self, cache: Cache, twins: Twins) -> Recorder:
+    def fill(self, cache: Cache, twins: Twins) -> "_Made":
         """Compute every pending row of the cache; a thread of its own writes them."""
         found = stream_features(
             self.images,
@@ -245,7 +250,11 @@ class _Run:
                 finished += len(batch.rows)
                 self.report(Progress(finished, total, len(recorder.reasons), f"bound by {self.clock.bound_by}"))
             self._await(writes, 0)
-        return recorder
+        return _Made(recorder, self.clock, self.pace, self._advise())
+
+    def _advise(self) -> tuple[str, ...]:
+        card, on_cpu = self.backbone.card, self.session.on_cpu
+        return advise(self.clock, self.images, card, pace=self.pace, settings=self.settings, on_cpu=on_cpu)
 
     def _write(self, recorder: Recorder, batch: FeatureBatch) -> None:
         with self.clock.time("write"):
@@ -258,6 +267,16 @@ class _Run:
                 writes.popleft().result()
 
 
+@dataclass(frozen=True)
+class _Made:
+    """What came of a run."""
+
+    recorder: Recorder
+    clock: StageClock
+    pace: Pace
+    advice: tuple[str, ...]
+
+
 def _pending(cache: Cache) -> Iterator[int]:
     """The rows that are pending, looked up some at a time, as they are asked for."""
     for block in cache.blocks():
@@ -266,12 +285,14 @@ def _pending(cache: Cache) -> Iterator[int]:
 
 
 def _summarise(
-    cache: Cache, images: ImageSet, *, start: float, reused: int, run: _Run | None = None, made: Recorder | None = None
+    cache: Cache, images: ImageSet, *, start: float, reused: int, made: _Made | None = None
 ) -> ExtractionSummary:
     status = cache.status
     failed = np.flatnonzero(status != DONE)
-    reasons = made.reasons if made else {}
-    clock = run.clock if run else StageClock()
+    reasons = made.recorder.reasons if made else {}
+    reused += made.recorder.recognised if made else 0
+    clock = made.clock if made else StageClock()
+    computed = made if reused < len(images) else None
     return ExtractionSummary(
         cache=str(cache.path),
         backbone=cache.card["name"],
@@ -280,10 +301,12 @@ def _summarise(
         done=len(images) - len(failed),
         failed=len(failed),
         reused=reused,
-        duplicates=made.duplicates if made else 0,
+        duplicates=made.recorder.duplicates if made else 0,
         seconds=round(time.perf_counter() - start, 3),
         stages=clock.stages,
-        bound_by=clock.bound_by if reused < len(images) else "nothing",
+        bound_by=clock.bound_by if computed else "nothing",
+        advice=computed.advice if computed else (),
+        pace=computed.pace if computed else None,
         failures=tuple(
             (images.name(row), reasons[row][1] if row in reasons else failure_text(int(status[row])))
             for row in failed.tolist()

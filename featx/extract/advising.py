@@ -1,0 +1,66 @@
+"""What the stages of a run took in; what kept it from being faster, and what would help, out."""
+
+import time
+from contextlib import suppress
+
+from featx.backbones import Card
+from featx.batches import StageClock
+from featx.calibrate import Pace
+from featx.decode import decode_image
+from featx.errors import DecodeError
+from featx.images import ImageSet
+from featx.provenance import usable_cores
+from featx.settings import Decode, Settings
+
+WORTHWHILE = 1.1
+"""What makes a run less than so many times faster is not advised."""
+IDLE = 0.8
+"""Where a smaller share of the cores was busy, it is not they that limit the run."""
+SAMPLE = 12
+"""Images that are decoded once more, both ways, to tell what the other way would give."""
+
+
+def advise(
+    clock: StageClock, images: ImageSet, card: Card, *, pace: Pace, settings: Settings, on_cpu: bool
+) -> tuple[str, ...]:
+    """What the run was busy with, and what would make it faster."""
+    cores, busy, stage = usable_cores(), clock.cores_busy, clock.bound_by
+    load = f"{busy:.1f} of {cores} cores busy"
+    if stage == "read":
+        return load, f"images come too slowly for {pace.workers} threads: more --workers, or a faster disk, would help"
+    if stage == "write":
+        return load, "a faster disk for the cache would help"
+    if busy < IDLE * cores and (on_cpu or stage == "decode"):
+        return load, "more --workers, --streams or --threads would use the other cores"
+    if stage == "decode":
+        return load, _advise_decoding(clock, images, card, settings)
+    if on_cpu:
+        return load, _advise_model(clock)
+    return load, "the device is the limit: a float16 backbone (featx backbones quantize) or a second one would help"
+
+
+def _advise_decoding(clock: StageClock, images: ImageSet, card: Card, settings: Settings) -> str:
+    if settings.decode == "exact" and not images.source.remote:
+        saved = clock.cpu["decode"] * (1 - 1 / _gain(images, card, settings))
+        if (faster := clock.cpu_seconds / (clock.cpu_seconds - saved)) >= WORTHWHILE:
+            return f"--decode fast would give about {faster:.1f}×"
+    return "more cores, or smaller images, would help"
+
+
+def _gain(images: ImageSet, card: Card, settings: Settings) -> float:
+    """How many times faster the fast lane decodes some images of the set."""
+    rows = range(0, len(images), max(1, len(images) // SAMPLE))[:SAMPLE]
+
+    def _seconds(lane: Decode) -> float:
+        start = time.thread_time()
+        for row in rows:
+            with suppress(DecodeError, OSError, MemoryError):
+                decode_image(images.read(row), card, max_pixels=settings.max_pixels, decode=lane)
+        return time.thread_time() - start
+
+    return _seconds("exact") / _seconds("fast")
+
+
+def _advise_model(clock: StageClock) -> str:
+    share = 1 - sum(clock.cpu[stage] for stage in ("read", "decode", "write")) / clock.cpu_seconds
+    return f"{share:.0%} of the work is the model: a GPU, or an int8 backbone (featx backbones quantize), would help"
