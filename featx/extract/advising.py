@@ -16,8 +16,10 @@ WORTHWHILE = 1.1
 """What makes a run less than so many times faster is not advised."""
 IDLE = 0.8
 """Where a smaller share of the cores was busy, it is not they that limit the run."""
-SAMPLE = 12
-"""Images that are decoded once more, both ways, to tell what the other way would give."""
+SAMPLE = 16
+"""Images that are decoded once more, both ways, to tell what the other way would give, unless that takes long:"""
+SHARE = 0.01
+"""more than this share of the work that was done."""
 
 
 def advise(
@@ -41,24 +43,26 @@ def advise(
 
 def _advise_decoding(clock: StageClock, images: ImageSet, card: Card, settings: Settings) -> str:
     if settings.decode == "exact" and not images.source.remote:
-        saved = clock.cpu["decode"] * (1 - 1 / _gain(images, card, settings))
+        gain = _gain(images, card, settings, most=SHARE * clock.cpu_seconds)
+        saved = clock.cpu["decode"] * (1 - 1 / gain)
         if (faster := clock.cpu_seconds / (clock.cpu_seconds - saved)) >= WORTHWHILE:
             return f"--decode fast would give about {faster:.1f}×"
     return "more cores, or smaller images, would help"
 
 
-def _gain(images: ImageSet, card: Card, settings: Settings) -> float:
-    """How many times faster the fast lane decodes some images of the set."""
-    rows = range(0, len(images), max(1, len(images) // SAMPLE))[:SAMPLE]
-
-    def _seconds(lane: Decode) -> float:
-        start = time.thread_time()
-        for row in rows:
-            with suppress(DecodeError, OSError, MemoryError):
-                decode_image(images.read(row), card, max_pixels=settings.max_pixels, decode=lane)
-        return time.thread_time() - start
-
-    return _seconds("exact") / _seconds("fast")
+def _gain(images: ImageSet, card: Card, settings: Settings, *, most: float) -> float:
+    """How many times faster the fast lane decodes some images of the set, found in about so many seconds at most."""
+    seconds: dict[Decode, float] = {"exact": 0.0, "fast": 0.0}
+    for row in range(0, len(images), max(1, len(images) // SAMPLE)):
+        with suppress(DecodeError, OSError, MemoryError):
+            stored = images.read(row)
+            for lane in seconds:
+                start = time.thread_time()
+                decode_image(stored, card, max_pixels=settings.max_pixels, decode=lane)
+                seconds[lane] += time.thread_time() - start
+        if sum(seconds.values()) > most:
+            break
+    return seconds["exact"] / seconds["fast"] if seconds["fast"] else 1.0
 
 
 def _advise_model(clock: StageClock) -> str:
