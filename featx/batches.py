@@ -26,6 +26,8 @@ NO_TWIN = -1
 """Of an image whose bytes were not met before."""
 PIECE = 8
 """Images that a thread reads or decodes in one go, at most: a task of one image would cost as much as a small image."""
+PIECE_BYTES = 2**17
+"""Files of so many bytes are enough for one go: images that take long are shared out among the threads."""
 BYTES_AHEAD = 2**28
 """Of images that are read and not yet decoded, about, however large they are."""
 ROWS_A_BATCH = 16
@@ -52,9 +54,9 @@ class StageClock:
         return time.process_time() - self._start[1]
 
     @property
-    def cores_busy(self) -> float:
-        """The number of cores that the process kept busy, on average, since the clock was made."""
-        return self.cpu_seconds / (time.perf_counter() - self._start[0])
+    def elapsed(self) -> float:
+        """Seconds since the clock was made."""
+        return time.perf_counter() - self._start[0]
 
     @property
     def stages(self) -> dict[str, float]:
@@ -185,14 +187,19 @@ def _read_ahead(pool: Executor, images: ImageSet, loading: Loading, rows: Iterab
     rows, count = iter(rows), 1 if images.source.remote else min(PIECE, loading.size)
     most = -(-loading.size // count) + loading.workers
     pieces, ahead = deque[Future[list[_Read]]](), most
+
+    def _await() -> list[_Read]:
+        with loading.clock.time("await pixels"):
+            return pieces.popleft().result()
+
     while piece := list(islice(rows, count)):
         pieces.append(pool.submit(read, piece))
         while len(pieces) > ahead:
-            done = pieces.popleft().result()
+            done = _await()
             ahead = min(most, BYTES_AHEAD // (1 + sum(_bytes(one.stored) for one in done)))
             yield from done
     while pieces:
-        yield from pieces.popleft().result()
+        yield from _await()
 
 
 @dataclass(frozen=True)
@@ -307,7 +314,7 @@ class _Filler:
                 self._hand_over(filling)
                 yield filling
                 filling = None
-            elif len(self._piece) == PIECE:
+            elif len(self._piece) == PIECE or sum(map(_bytes, self._piece)) >= PIECE_BYTES:
                 self._hand_over(filling)
         if filling:
             self._hand_over(filling)

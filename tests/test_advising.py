@@ -40,7 +40,7 @@ def test_large_photographs_are_told_what_the_fast_lane_would_give(tmp_path: Path
     summary = extract(images, tiny, tmp_path / "c.h5")
     assert summary.bound_by == "decode"
     load, advice = summary.advice
-    assert re.fullmatch(r"[\d.]+ of \d+ cores busy", load)
+    assert re.fullmatch(r"[\d.]+ of \d+ cores busy(, other programs had the rest)?", load)
     told = re.fullmatch(r"--decode fast would give about ([\d.]+)×", advice)
     assert told
     assert float(told[1]) >= 1.1
@@ -74,9 +74,7 @@ def test_a_slow_source_is_told(
     assert "images come too slowly for" in summary.advice[1]
 
 
-def test_a_run_with_nothing_to_do_advises_nothing(
-    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
-) -> None:
+def test_a_run_with_nothing_to_do_advises_nothing(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     images = list_images(make_folder((3, 3)))
     extract(images, tiny, tmp_path / "c.h5")
     again = extract_features(images, tiny.backbone, into=tmp_path / "c.h5", settings=CPU)

@@ -108,7 +108,7 @@ def test_a_long_run_takes_no_more_buffers_than_a_short_one(make_folder: Callable
         counting = Counting(**vars(session))
         assert sum(len(batch.rows) for batch in stream(images, tiny, counting, size=2, workers=2)) == 2 * count
         taken.append(len(made))
-    assert taken[1] <= max(taken[0], Loading(tiny.backbone.card, 2, 2, 10**6, StageClock()).ahead + 4)
+    assert taken[1] <= max(taken[0], Loading(tiny.backbone.card, 2, 2, 10**6, "exact", StageClock()).ahead + 4)
 
 
 @pytest.mark.parametrize("bytes_ahead", [1, 2000])
@@ -128,7 +128,7 @@ def test_fewer_images_are_read_ahead_the_larger_they_are(
     images, real, counts = list_images(make_folder((60, 60))), ImageSet.read, []
     for bytes_ahead in (10**9, 1):
         monkeypatch.setattr(batches, "BYTES_AHEAD", bytes_ahead)
-        loading = Loading(tiny.backbone.card, 1, 8, 10**6, StageClock())
+        loading = Loading(tiny.backbone.card, 1, 8, 10**6, "exact", StageClock())
         ring = Ring(loading.ahead + 4, lambda: np.zeros((8, 16, 16, 3), np.uint8))
         read = list[int]()
 
@@ -179,4 +179,4 @@ def test_the_clock_tells_waiting_from_work() -> None:
         time.sleep(0.05)
     assert clock.cpu["decode"] > 5 * clock.cpu["await pixels"]
     assert clock.bound_by == "decode"
-    assert clock.cores_busy > 0
+    assert clock.elapsed >= 0.1

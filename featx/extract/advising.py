@@ -14,8 +14,8 @@ from featx.settings import Decode, Settings
 
 WORTHWHILE = 1.1
 """What makes a run less than so many times faster is not advised."""
-IDLE = 0.8
-"""Where a smaller share of the cores was busy, it is not they that limit the run."""
+ENOUGH = 0.8
+"""Where threads were at work for a smaller share of the cores, more of them would help."""
 SAMPLE = 16
 """Images that are decoded once more, both ways, to tell what the other way would give, unless that takes long:"""
 SHARE = 0.01
@@ -26,13 +26,16 @@ def advise(
     clock: StageClock, images: ImageSet, card: Card, *, pace: Pace, settings: Settings, on_cpu: bool
 ) -> tuple[str, ...]:
     """What the run was busy with, and what would make it faster."""
-    cores, busy, stage = usable_cores(), clock.cores_busy, clock.bound_by
-    load = f"{busy:.1f} of {cores} cores busy"
+    stage, cores, busy = clock.bound_by, usable_cores(), clock.cpu_seconds / clock.elapsed
+    working = clock.seconds["decode"] + (pace.threads * clock.seconds["infer"] if on_cpu else 0)
+    spare = working / clock.elapsed < ENOUGH * cores
+    others = not spare and busy < ENOUGH * cores
+    load = f"{busy:.1f} of {cores} cores busy{', other programs had the rest' if others else ''}"
     if stage == "read":
         return load, f"images come too slowly for {pace.workers} threads: more --workers, or a faster disk, would help"
     if stage == "write":
         return load, "a faster disk for the cache would help"
-    if busy < IDLE * cores and (on_cpu or stage == "decode"):
+    if spare and (on_cpu or stage == "decode"):
         return load, "more --workers, --streams or --threads would use the other cores"
     if stage == "decode":
         return load, _advise_decoding(clock, images, card, settings)
