@@ -19,7 +19,7 @@ from featx.decode import decode_image
 from featx.images import ImageSet, Stored
 from featx.provenance import usable_cores
 from featx.session import FeatureSession, open_session
-from featx.settings import Device
+from featx.settings import Decode, Device
 
 BATCHES = {"cpu": (2, 4, 16), "cuda": (16, 64, 256)}
 TRIAL_SECONDS = 0.5
@@ -31,16 +31,17 @@ class Decoding:
 
     files: list[Stored]
     card: Card
+    decode: Decode
 
     @classmethod
-    def of(cls, images: ImageSet, card: Card) -> "Decoding":
+    def of(cls, images: ImageSet, card: Card, decode: Decode) -> "Decoding":
         """With every file of the image set."""
-        return cls([images.read(row) for row in range(len(images))], card)
+        return cls([images.read(row) for row in range(len(images))], card, decode)
 
     def run(self) -> None:
         """Decode all, one thread a core."""
         with ThreadPoolExecutor(usable_cores()) as pool:
-            for _ in pool.map(lambda file: decode_image(file, self.card), self.files):
+            for _ in pool.map(lambda file: decode_image(file, self.card, decode=self.decode), self.files):
                 pass
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lanes import EXACT, FAST, FLOAT16, INT8
 from networks import LITE0
 from sets import PhotoSet, cells, jpegs
 
@@ -23,6 +24,8 @@ class Case:
     """That every lane of featx extracts."""
     compared: int = 0
     """The first of them, on which featx and its peers are compared; 0 for no peers."""
+    lanes: tuple[str, ...] = (EXACT,)
+    """`exact`, and those that do other work here: `fast` where JPEGs have twice the sides of what is taken of them."""
 
     def share(self, part: float) -> "Case":
         """The same with so large a part of the images."""
@@ -34,14 +37,14 @@ CASES: dict[Device, tuple[Case, ...]] = {
     "cpu": (
         Case("tiny", "elpv", 2624, 256),
         Case("tiny", "jpeg-640", 1024, 256),
-        Case("tiny", "jpeg-1600", 256, 96),
-        Case(LITE0, "elpv", 2624, 256),
+        Case("tiny", "jpeg-1600", 256, 96, (EXACT, FAST)),
+        Case(LITE0, "elpv", 2624, 256, (EXACT, INT8)),
         Case(LITE0, "jpeg-640", 1024, 256),
-        Case(LITE0, "jpeg-1600", 256, 96),
+        Case(LITE0, "jpeg-1600", 256, 96, (EXACT, FAST)),
         Case("resnet50", "jpeg-640", 96, 32),
         Case("vit-s16", "jpeg-640", 48, 32),
     ),
-    "cuda": tuple(Case(name, "jpeg-640", 8000) for name in (LITE0, "resnet50", "vit-b32")),
+    "cuda": tuple(Case(name, "jpeg-640", 8192, 0, (EXACT, FLOAT16)) for name in (LITE0, "resnet50", "vit-b32")),
 }
 
 

@@ -10,13 +10,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from lanes import open_lanes
+from lanes import Lane
 from memory import peak_bytes
 from networks import LITE0, open_network
 from peers import PEERS
 from sets import jpegs
 
 from featx.images import ImageSet, list_images
+from featx.settings import Settings
 
 COUNT, SIZE = 128, (640, 427)
 FEATX = "featx"
@@ -40,7 +41,7 @@ def run(contender: str, images: ImageSet) -> int | None:
         network = open_network(LITE0, Path(name))
         try:
             if contender == FEATX:
-                open_lanes(network.backbone, Path(name), device="cpu")["exact"].extract(lambda: images)
+                Lane(network.backbone, Settings(device="cpu"), Path(name) / "c.h5").extract(lambda: images)
             else:
                 PEERS[contender](images, network)
         except ImportError:

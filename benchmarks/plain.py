@@ -42,6 +42,14 @@ def plain_pixels(images: ImageSet, row: int, backbone: Backbone) -> NDArray[np.f
 
 def agreement(left: NDArray[np.float32], right: NDArray[np.float32]) -> dict[str, float]:
     """Lowest cosine of a row and largest difference of a number."""
+    difference = np.abs(left.astype(np.float64) - right)
+    return {"lowest_cosine": float(cosines(left, right).min()), "largest_difference": float(difference.max())}
+
+
+def cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Cosine of each row with the same row of the other (n,)."""
     one, other = left.astype(np.float64), right.astype(np.float64)
-    cosine = np.sum(one * other, axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
-    return {"lowest_cosine": float(cosine.min()), "largest_difference": float(np.abs(one - other).max())}
+    found: NDArray[np.float64] = (
+        np.sum(one * other, axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+    )
+    return found

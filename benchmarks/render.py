@@ -10,7 +10,7 @@ import numpy as np
 from figures import find_row
 from networks import LITE0
 from record import read
-from speed import images_per_second, render_figures, render_gpu, render_limits, render_peers
+from speed import images_per_second, render_figures, render_gpu, render_limits, render_peers, render_prices
 from tables import made_on, spread, table
 
 README = Path(__file__).parent / "README.md"
@@ -182,6 +182,7 @@ SPEED = {
     "figures": render_figures,
     "peers": render_peers,
     "limits": render_limits,
+    "prices": render_prices,
     "gpu": render_gpu,
 }
 """Tables that are made of what several benchmarks kept."""

@@ -38,7 +38,9 @@ class PhotoSet:
 
 
 def first(images: ImageSet, count: int) -> ImageSet:
-    """The first images of the set, without labels."""
+    """The first images of the set, without labels; the set itself where these are all."""
+    if count >= len(images):
+        return images
     return replace(images, names=images.names[:count], labels=None, classes=())
 
 

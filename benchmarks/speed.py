@@ -45,39 +45,63 @@ def _peers_row(row: dict[str, Any], peers: list[str]) -> list[str]:
 
 
 def render_limits() -> str:
-    """How near the machine's limit each extraction is, what its stages took, and what the lanes gain."""
+    """How near the machine's limit each lane is, and what its stages took."""
     if not (found := read("throughput")):
         return NOT_MEASURED
-    rows = [_limits_row(row) for row in found["rows"]]
+    rows = [_limits_row(row, lane) for row in found["rows"] for lane in row["lanes"]]
     header = [
-        "backbone",
-        "images",
-        "images/s",
-        "decoding alone",
-        "inference alone",
-        "wall over ideal",
-        "read / decode / infer / write",
-        "bound by",
-        "fast",
-        "int8",
+        *("backbone", "images", "lane", "images/s", "decoding alone", "inference alone"),
+        *("wall over ideal", "CPU over ideal", "read / decode / infer / write", "bound by"),
     ]
     return "\n\n".join([table(header, rows), made_on(found)])
 
 
-def _limits_row(row: dict[str, Any]) -> list[str]:
-    lane, inference = row["lanes"]["exact"], row["inference"]
-    work = sum(lane["stages"].values())
-    grid = f"{inference['streams']} x {inference['threads']}, batch {inference['batch']}"
+def _limits_row(row: dict[str, Any], name: str) -> list[str]:
+    lane = row["lanes"][name]
+    work, inferred = sum(lane["stages"].values()), lane["inferred"]
+    grid = f"{inferred['streams']} x {inferred['threads']}, batch {inferred['batch']}"
     return [
         row["backbone"],
         f"{row['images']:,}: {row['title']}",
-        f"{images_per_second(row, 'exact'):.0f}",
-        f"{images_per_second(row, 'decoding alone'):.0f}",
-        f"{images_per_second(row, 'inference alone'):.0f} ({grid})",
-        spread(row["exact_over_ideal"]),
+        name,
+        f"{images_per_second(row, name):.0f}",
+        f"{images_per_second(row, lane['decoding']):.0f}",
+        f"{images_per_second(row, lane['inference']):.0f} ({grid})",
+        spread(lane["over_ideal"]),
+        spread(lane["cpu_over_ideal"]),
         " / ".join(f"{seconds / work:.0%}" for seconds in lane["stages"].values()),
         lane["bound_by"],
-        *(spread(row["exact_over_lane"][name]) if name in row["lanes"] else "" for name in ("fast", "int8")),
+    ]
+
+
+def render_prices() -> str:
+    """What the faster lanes gain, and what they cost."""
+    if not (found := read("throughput")):
+        return NOT_MEASURED
+    rows = [_prices_row(row, lane) for row in found["rows"] for lane in row["prices"]]
+    header = [
+        "lane",
+        "backbone",
+        "images",
+        "× exact, whole",
+        "× exact, inference",
+        "cosine, mean (lowest)",
+        "points lost",
+    ]
+    return table(header, rows)
+
+
+def _prices_row(row: dict[str, Any], name: str) -> list[str]:
+    lane, price = row["lanes"][name], row["prices"][name]
+    lost = price.get("points_lost")
+    return [
+        name,
+        row["backbone"],
+        f"{row['images']:,}: {row['title']}",
+        spread(lane["faster_than_exact"]),
+        spread(lane["inference_faster_than_exact"]) if lane["inference"] != "inference alone" else "",
+        f"{price['mean_cosine']:.4f} ({price['lowest_cosine']:.4f})",
+        f"{np.mean(lost):.2f} ± {np.std(lost, ddof=1):.2f}" if lost else "no labels",
     ]
 
 
@@ -85,16 +109,13 @@ def render_gpu() -> str:
     """End to end against the slower of decoding and the model alone, on a GPU."""
     if not (found := read("throughput-cuda")):
         return "Not measured: there was no GPU. `python benchmarks/throughput.py --device cuda` measures it."
-    rows = [
-        [
-            row["backbone"],
-            row["precision"],
-            f"{images_per_second(row, 'exact'):,.0f}",
-            f"{images_per_second(row, 'inference alone'):,.0f}",
-            f"{images_per_second(row, 'decoding alone'):,.0f}",
-            spread(row["exact_over_slower"]),
-        ]
-        for row in found["rows"]
-    ]
+    rows = [_gpu_row(row, name) for row in found["rows"] for name in row["lanes"]]
     header = ["backbone", "precision", "images/s", "model alone", "decoding alone", "wall over the slower of the two"]
     return "\n\n".join([table(header, rows), made_on(found)])
+
+
+def _gpu_row(row: dict[str, Any], name: str) -> list[str]:
+    lane = row["lanes"][name]
+    speeds = (images_per_second(row, what) for what in (name, lane["inference"], lane["decoding"]))
+    precision = "float32" if name == "exact" else name
+    return [row["backbone"], precision, *(f"{speed:,.0f}" for speed in speeds), spread(lane["over_slower"])]

@@ -10,27 +10,30 @@ with another one. It takes about twelve minutes on two cores; `--share 0.1` has 
 import argparse
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from alone import Decoding, Inference, fastest_inference
 from cases import CASES, LEAST, Case, write_sets
-from lanes import Lane, open_lanes
+from lanes import EXACT, INFERENCE, Lane, open_lanes
 from networks import Network, open_network
 from peaks import measure_peaks
 from peers import PACKAGES, agreeing_peers
+from prices import price
 from record import keep
 from sets import PhotoSet
 from timing import Run, Seconds, interleave, ratios
 
 from featx.errors import BackboneError
+from featx.extract import ExtractionSummary
+from featx.images import ImageSet
 from featx.provenance import usable_cores
 from featx.settings import Device
 
-DECODING, INFERENCE, EXACT, FEATX = "decoding alone", "inference alone", "exact", "featx"
-"""What is timed beside the other lanes and the peers; the last is the lane `exact` on the images that peers get."""
+FEATX = "featx"
+"""The lane `exact` on the images that peers get."""
 INFERRED = 512
 """Images that inference alone is timed on, at most."""
 
@@ -40,60 +43,86 @@ class Bench:
     """A network, and how it is measured."""
 
     network: Network
-    inference: Inference
-    lanes: Mapping[str, Lane]
+    folder: Path
+    device: Device
     repeats: int
+    inferences: dict[str, Inference] = field(default_factory=dict)
+    """What inference alone is called -> how it goes fastest: found once."""
 
     def measure(self, case: Case, photos: PhotoSet) -> dict[str, Any]:
         """What every way of doing it took, and the ratios between them."""
-        peers, told = self._peers(case, photos) if case.compared else ({}, {})
-        took, gave = interleave(self._alone(case, photos) | self._lanes(case, photos) | peers, self.repeats)
+        images, backbone = photos.first(case.images), self.network.backbone
+        lanes = open_lanes(case.lanes, backbone, images, folder=self.folder, device=self.device)
+        peers, told = self._peers(case, photos, lanes[EXACT]) if case.compared else ({}, {})
+        runs = {
+            name: Run(partial(lane.extract, partial(photos.first, case.images)), case.images)
+            for name, lane in lanes.items()
+        }
+        took, gave = interleave(runs | self._alone(images, lanes) | peers, self.repeats)
         return {
             **asdict(case),
             "title": photos.title,
-            "inference": self.inference.to_dict(),
             "took": {name: asdict(seconds) for name, seconds in took.items()},
-            "lanes": {name: {"stages": gave[name].stages, "bound_by": gave[name].bound_by} for name in self.lanes},
+            "lanes": {name: self._tell(lane, gave[name], took[name], took) for name, lane in lanes.items()},
+            "prices": {
+                name: price(lanes[name], lanes[EXACT], labelled=images.labels is not None) for name in case.lanes[1:]
+            },
             "peers": told,
-            **over_the_least(took),
-            "exact_over_lane": {name: ratios(took[EXACT].wall, took[name].wall) for name in self.lanes},
             "peer_over_featx": {name: ratios(took[name].wall, took[FEATX].wall) for name in peers},
         }
 
-    def _alone(self, case: Case, photos: PhotoSet) -> dict[str, Run]:
-        decoding = Decoding.of(photos.first(case.images), self.network.backbone.card)
-        count = self.inference.whole(min(case.images, INFERRED))
+    def _alone(self, images: ImageSet, lanes: Mapping[str, Lane]) -> dict[str, Run]:
+        """The decoding alone and the inference alone that the lanes need."""
+        runs = {}
+        for lane in lanes.values():
+            if lane.decoding not in runs:
+                decoding = Decoding.of(images, lane.backbone.card, lane.settings.decode)
+                runs[lane.decoding] = Run(decoding.run, len(images))
+            if lane.inference not in self.inferences:
+                self.inferences[lane.inference] = fastest_inference(lane.backbone, device=self.device)
+            inference = self.inferences[lane.inference]
+            count = inference.whole(min(len(images), INFERRED))
+            runs[lane.inference] = Run(partial(inference.run, count), count)
+        return runs
+
+    def _tell(
+        self, lane: Lane, summary: ExtractionSummary, own: Seconds, took: Mapping[str, Seconds]
+    ) -> dict[str, Any]:
+        decoding, inference = took[lane.decoding], took[lane.inference]
         return {
-            DECODING: Run(decoding.run, case.images),
-            INFERENCE: Run(partial(self.inference.run, count), count),
+            "decoding": lane.decoding,
+            "inference": lane.inference,
+            "inferred": self.inferences[lane.inference].to_dict(),
+            "stages": summary.stages,
+            "bound_by": summary.bound_by,
+            "faster_than_exact": ratios(took[EXACT].wall, own.wall),
+            "inference_faster_than_exact": ratios(took[INFERENCE].an_image, inference.an_image),
+            **over_the_least(own, decoding, inference),
         }
 
-    def _lanes(self, case: Case, photos: PhotoSet) -> dict[str, Run]:
-        images = partial(photos.first, case.images)
-        return {name: Run(partial(lane.extract, images), case.images) for name, lane in self.lanes.items()}
-
-    def _peers(self, case: Case, photos: PhotoSet) -> tuple[dict[str, Run], dict[str, Any]]:
+    def _peers(self, case: Case, photos: PhotoSet, exact: Lane) -> tuple[dict[str, Run], dict[str, Any]]:
         """The runs of featx and its peers on the same images, and how near their features are."""
-        few, exact = photos.first(LEAST), self.lanes[EXACT]
-        peers, told = agreeing_peers(few, self.network, exact.features(few))
-        compared = partial(photos.first, case.compared)
+        few, compared = photos.first(LEAST), partial(photos.first, case.compared)
+        exact.extract(lambda: few)
+        peers, told = agreeing_peers(few, self.network, exact.features())
         runs = {name: Run(partial(peer, compared(), self.network), case.compared) for name, peer in peers.items()}
-        return {FEATX: Run(partial(exact.extract, compared), case.compared), **runs}, told
+        lane = replace(exact, into=self.folder / "compared.h5")
+        return {FEATX: Run(partial(lane.extract, compared), case.compared), **runs}, told
 
 
-def over_the_least(took: Mapping[str, Seconds]) -> dict[str, list[float]]:
-    """Wall seconds of the lane `exact` over the least that it can take.
+def over_the_least(own: Seconds, decoding: Seconds, inference: Seconds) -> dict[str, list[float]]:
+    """What an extraction took over the least that it can take, repeat by repeat.
 
-    `ideal`: all cores decode and infer, always busy, and do nothing else. `slower`: the slower of decoding alone and
-    inference alone, which counts where a GPU infers.
+    `ideal`: all cores decode and infer, always busy, and do nothing else; by the clock and in CPU seconds. `slower`:
+    the slower of decoding alone and inference alone, which counts where a GPU infers.
     """
-    decoding, inference, exact = took[DECODING], took[INFERENCE], took[EXACT]
-    scale = decoding.images / inference.images
-    cpu = zip(decoding.cpu, inference.cpu, strict=True)
+    scale = own.images / inference.images
+    cpu = [one + scale * other for one, other in zip(decoding.cpu, inference.cpu, strict=True)]
     wall = zip(decoding.wall, inference.wall, strict=True)
     return {
-        "exact_over_ideal": ratios(exact.wall, [(one + scale * other) / usable_cores() for one, other in cpu]),
-        "exact_over_slower": ratios(exact.wall, [max(one, scale * other) for one, other in wall]),
+        "over_ideal": ratios(own.wall, [seconds / usable_cores() for seconds in cpu]),
+        "cpu_over_ideal": ratios(own.cpu, cpu),
+        "over_slower": ratios(own.wall, [max(one, scale * other) for one, other in wall]),
     }
 
 
@@ -102,12 +131,10 @@ def measure_all(cases: tuple[Case, ...], folder: Path, *, device: Device, repeat
     sets, rows, skipped = write_sets(cases, folder), [], {}
     for name in dict.fromkeys(case.backbone for case in cases):
         try:
-            network = open_network(name, folder)
+            bench = Bench(open_network(name, folder), folder, device, repeats)
         except (BackboneError, ImportError) as error:
             skipped[name] = str(error)
             continue
-        inference = fastest_inference(network.backbone, device=device)
-        bench = Bench(network, inference, open_lanes(network.backbone, folder, device=device), repeats)
         for case in (case for case in cases if case.backbone == name):
             print(f"{name} on {case.image_set}: {case.images} images ...", flush=True)
             rows.append(bench.measure(case, sets[case.image_set]))

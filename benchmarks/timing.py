@@ -17,6 +17,11 @@ class Seconds:
     cpu: list[float] = field(default_factory=list)
     """Of all threads, and of the processes that it started and ended."""
 
+    @property
+    def an_image(self) -> list[float]:
+        """Wall seconds over images, repeat by repeat."""
+        return [seconds / self.images for seconds in self.wall]
+
     def time(self, run: Callable[[], Any]) -> Any:
         """What the run gives; its seconds are added."""
         wall, cpu = time.perf_counter(), _cpu_seconds()
