@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from onnx import numpy_helper
 
 from featx.backbones import Backbone, list_backbones, load_backbone
 from featx.cache import describe_cache
-from featx.errors import BackboneError, ImageSetError
+from featx.errors import BackboneError, DeviceError, ImageSetError
 from featx.extract import extract_features
 from featx.images import ImageSet, list_images
 from featx.quantize import LEAST_AGREEMENT, Quantization, quantize_backbone
@@ -358,6 +359,14 @@ def test_the_command_tells_speed_and_agreement_in_a_line(
     assert "fast.toml: backbone fast, " in ran.out
     assert " times as fast as tiny on " in ran.out
     assert ran.err.startswith("featx: 24 different images, held-out ones among them, of the 192 that were asked for\n")
+
+
+def test_a_library_that_lacks_something_is_told(
+    source: Backbone, images: ImageSet, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime.quantization", None)
+    with pytest.raises(DeviceError, match=r"onnxruntime\.quantization cannot be imported .*; install what it lacks"):
+        quantize(source, images, models)
 
 
 def test_the_library_leaves_no_logging_behind(source: Backbone, images: ImageSet, models: Path) -> None:
