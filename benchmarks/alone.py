@@ -65,7 +65,7 @@ class Inference:
 
     def to_dict(self) -> dict[str, int]:
         """How it is called, as plain JSON values."""
-        return {"streams": self.session.streams, "threads": self.threads, "batch": self.batch}
+        return {"streams": self.session.streams, "threads": self.threads, "batch_size": self.batch}
 
     @cached_property
     def _noise(self) -> NDArray[np.uint8]:

@@ -32,8 +32,11 @@ def render_peers() -> str:
     header = ["backbone", "images", "featx, images/s", *(f"× {peer}" for peer in peers)]
     peaks = [f"{peak / 2**20:,.0f} MiB" if peak else "not installed" for peak in found["peak_bytes"].values()]
     memory = table(["peak memory, Lite0, JPEG", *names], [["", *peaks]])
-    skipped = [f"{name}: not measured ({reason})." for name, reason in found["skipped"].items()]
-    return "\n\n".join([table(header, rows), *skipped, memory, made_on(found)])
+    return "\n\n".join([table(header, rows), *_skipped(found), memory, made_on(found)])
+
+
+def _skipped(found: dict[str, Any]) -> list[str]:
+    return [f"{name}: not measured ({reason})." for name, reason in found["skipped"].items()]
 
 
 def _peers_row(row: dict[str, Any], peers: list[str]) -> list[str]:
@@ -58,20 +61,23 @@ def render_limits() -> str:
 
 def _limits_row(row: dict[str, Any], name: str) -> list[str]:
     lane = row["lanes"][name]
-    work, inferred = sum(lane["stages"].values()), lane["inferred"]
-    grid = f"{inferred['streams']} x {inferred['threads']}, batch {inferred['batch']}"
+    work = sum(lane["stages"].values())
     return [
         row["backbone"],
         f"{row['images']:,}: {row['title']}",
         name,
-        f"{images_per_second(row, name):.0f}",
+        f"{images_per_second(row, name):.0f} ({_pace(lane['pace'])})",
         f"{images_per_second(row, lane['decoding']):.0f}",
-        f"{images_per_second(row, lane['inference']):.0f} ({grid})",
+        f"{images_per_second(row, lane['inference']):.0f} ({_pace(lane['inferred'])})",
         spread(lane["over_ideal"]),
         spread(lane["cpu_over_ideal"]),
         " / ".join(f"{seconds / work:.0%}" for seconds in lane["stages"].values()),
         lane["bound_by"],
     ]
+
+
+def _pace(of: dict[str, Any]) -> str:
+    return f"{of['streams']} x {of['threads']}, batch {of['batch_size']}"
 
 
 def render_prices() -> str:
@@ -111,7 +117,7 @@ def render_gpu() -> str:
         return "Not measured: there was no GPU. `python benchmarks/throughput.py --device cuda` measures it."
     rows = [_gpu_row(row, name) for row in found["rows"] for name in row["lanes"]]
     header = ["backbone", "precision", "images/s", "model alone", "decoding alone", "wall over the slower of the two"]
-    return "\n\n".join([table(header, rows), made_on(found)])
+    return "\n\n".join([table(header, rows), *_skipped(found), "; ".join(found["gpus"]), made_on(found)])
 
 
 def _gpu_row(row: dict[str, Any], name: str) -> list[str]:

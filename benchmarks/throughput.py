@@ -30,6 +30,7 @@ from featx.errors import BackboneError
 from featx.extract import ExtractionSummary
 from featx.images import ImageSet
 from featx.provenance import usable_cores
+from featx.session import gpus
 from featx.settings import Device
 
 FEATX = "featx"
@@ -93,6 +94,7 @@ class Bench:
             "decoding": lane.decoding,
             "inference": lane.inference,
             "inferred": self.inferences[lane.inference].to_dict(),
+            "pace": asdict(summary.pace) if summary.pace else {},
             "stages": summary.stages,
             "bound_by": summary.bound_by,
             "faster_than_exact": ratios(took[EXACT].wall, own.wall),
@@ -138,7 +140,7 @@ def measure_all(cases: tuple[Case, ...], folder: Path, *, device: Device, repeat
         for case in (case for case in cases if case.backbone == name):
             print(f"{name} on {case.image_set}: {case.images} images ...", flush=True)
             rows.append(bench.measure(case, sets[case.image_set]))
-    return {"rows": rows, "skipped": skipped}
+    return {"rows": rows, "skipped": skipped, "gpus": gpus()}
 
 
 def main() -> None:
