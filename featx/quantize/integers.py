@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from featx.backbones import Card
 from featx.errors import BackboneError
-from featx.quantize.layers import Layer, correct_biases, find_layers, first_nodes
+from featx.quantize.layers import Layer, correct_biases, find_layers, float_nodes
 from featx.quantize.library import Ranges, fold, measure_ranges, spread, to_integers
 from featx.quantize.tries import Agreement, Try
 
@@ -78,7 +78,7 @@ class _Search:
 
     def attempt(self, method: str, ranges: Ranges, *, floats: int = 0, layers_alone: bool = False) -> _Candidate:
         """Quantise, correct the biases, quantise again, measure."""
-        without = first_nodes(self.model, self.layers, count=floats)
+        without = float_nodes(self.model, self.layers, first=floats)
         raw = to_integers(self.model, ranges, without=without, layers_alone=layers_alone)
         inside = [layer for layer in self.layers if layer.node not in without]
         corrected = correct_biases(self.model, raw, inside, self.images)

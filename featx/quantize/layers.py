@@ -46,13 +46,18 @@ def find_layers(model: ModelProto, sides: Sequence[int]) -> list[Layer]:
 def _layer(view: View, node: NodeProto, place: int) -> Layer:
     weights = view.weights[node.input[1]].dims
     shape = view.shape(node.output[0]) or ()
-    inner = prod(weights[1:]) if node.op_type == "Conv" else weights[0]
+    convolution = node.op_type == "Conv"
+    places = [side or 1 for side in (shape[2:] if convolution else shape[:-1])]
     adding, bias = _bias(view, node)
-    channels = 1 if node.op_type == "Conv" else len(shape) - 1
+    channels = 1 if convolution else len(shape) - 1
     axes = tuple(axis for axis in range(len(shape)) if axis != channels)
-    fits = bias in view.weights and view.weights[bias].dims == [shape[channels]] and len(view.consumers[bias]) == 1
-    work = prod(side or 1 for side in shape) * int(inner)
-    return Layer(place, work, bias if fits else "", adding.name, axes)
+    fits = (
+        shape
+        and bias in view.weights
+        and view.weights[bias].dims == [shape[channels]]
+        and len(view.consumers[bias]) == 1
+    )
+    return Layer(place, prod(places) * prod(weights), bias if fits else "", adding.name, axes)
 
 
 def _bias(view: View, node: NodeProto) -> tuple[NodeProto, str]:
@@ -62,13 +67,13 @@ def _bias(view: View, node: NodeProto) -> tuple[NodeProto, str]:
     behind = view.consumers.get(node.output[0], [])
     if len(behind) != 1 or behind[0].op_type != "Add":
         return node, ""
-    return behind[0], next(name for name in behind[0].input if name != node.output[0])
+    return behind[0], next((name for name in behind[0].input if name != node.output[0]), "")
 
 
-def first_nodes(model: ModelProto, layers: Sequence[Layer], *, count: int) -> list[str]:
-    """Names of the nodes before layer `count`, and of those behind the last one but for its activation."""
+def float_nodes(model: ModelProto, layers: Sequence[Layer], *, first: int) -> list[str]:
+    """Names of the nodes up to the `first` layers, and of those behind the last one but for its activation."""
     nodes, last = model.graph.node, layers[-1].place
-    stop = layers[count].place if count else 0
+    stop = layers[first].place if first else 0
     own = [node.name for node in nodes if node.op_type in ACTIVATIONS and node.input[0] in nodes[last].output]
     return [node.name for node in nodes[:stop]] + [node.name for node in nodes[last + 1 :] if node.name not in own]
 
