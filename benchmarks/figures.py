@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from lanes import EXACT, FAST, INT8
 from networks import LITE0
 from record import read
 
@@ -59,22 +60,25 @@ def iter_figures() -> Iterator[Figure]:
     cells, photos = (find_row(found, LITE0, name) for name in ("elpv", "jpeg-640"))
     both = {"ELPV": cells, "JPEG 640 x 427": photos}
     for title, row in both.items():
-        yield Figure(
-            f"wall time over ideal, Lite0, {title}", 1.08, _lane(row, "exact", "over_ideal"), most=True, unit=""
-        )
+        yield Figure(f"wall time over ideal, Lite0, {title}", 1.08, _lane(row, EXACT, "over_ideal"), most=True, unit="")
     for title, row in both.items():
         yield Figure(f"against the serial loop, Lite0, {title}", 1.25, _over_peer(row, SERIAL))
     for title, row in both.items():
         yield Figure(f"against torch, DataLoader and eager, Lite0, {title}", 3, _over_peer(row, TORCH))
-    fast = _lane(find_row(found, "tiny", "jpeg-1600"), "fast", "faster_than_exact")
+    fast = _lane(find_row(found, "tiny", "jpeg-1600"), FAST, "faster_than_exact")
     yield Figure("`--decode fast` against `exact`, tiny, JPEG 1600 x 1067", 2.5, fast)
-    int8 = _lane(cells, "int8", "inference_faster_than_exact")
+    int8 = _lane(cells, INT8, "inference_faster_than_exact")
     yield Figure("int8 against float32, Lite0, inference alone", 1.8, int8)
-    lost = cells["prices"]["int8"].get("points_lost", []) if int8 else []
+    lost = cells["prices"][INT8].get("points_lost", []) if int8 else []
     yield Figure(INT8_LOSS, 0.4, lost, most=True, unit="points", typical=np.mean)
     helps, ones = (startup["help_over_click"], startup["one_image_seconds"]) if startup else ([], [])
     yield Figure("`featx --help` against importing click", 3, helps, most=True)
     yield Figure("a run of one image, Lite0, CPU", 1.5, ones, most=True, unit="s")
+    slower = "wall time over the slower of decoding and the model alone, on a GPU"
+    lanes = [(row, lane) for row in (read("throughput-cuda") or {"rows": []})["rows"] for lane in row["lanes"]]
+    for row, lane in lanes or [(None, EXACT)]:
+        what = f"{slower}, {row['backbone']}, {lane}" if row else slower
+        yield Figure(what, 1.1, _lane(row, lane, "over_slower"), most=True, unit="")
 
 
 def _lane(row: Any, lane: str, what: str) -> list[float]:

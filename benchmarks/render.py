@@ -132,9 +132,8 @@ def render_listing(found: dict[str, Any]) -> str:
     return "\n\n".join([table(header, rows), made_on(found)])
 
 
-def render_scale() -> str:
-    """What 10^8 and 10^10 images take, from the speeds and sizes that were measured."""
-    speed = images_per_second(find_row(read("throughput"), LITE0, "elpv"), "exact")
+def render_scale(speed: float) -> str:
+    """What 10^8 and 10^10 images take at so many a second, from the sizes that were measured."""
     flow = read("memory")["many"][0]
     most = read("reading")["rows"][-1]
     checks = most["rows"] / float(np.median(most["seconds"]["featx, verify"]))
@@ -165,8 +164,8 @@ def main() -> None:
         put(README, name, render(read(name)))
     for name, render_speed in SPEED.items():
         put(README, name, render_speed())
-    if read("throughput"):
-        put(SCALE, "scale", render_scale())
+    if row := find_row(read("throughput"), LITE0, "elpv"):
+        put(SCALE, "scale", render_scale(images_per_second(row, "exact")))
 
 
 def put(page: Path, name: str, table: str) -> None:

@@ -32,7 +32,8 @@ def render_peers() -> str:
     header = ["backbone", "images", "featx, images/s", *(f"× {peer}" for peer in peers)]
     peaks = [f"{peak / 2**20:,.0f} MiB" if peak else "not installed" for peak in found["peak_bytes"].values()]
     memory = table(["peak memory, Lite0, JPEG", *names], [["", *peaks]])
-    return "\n\n".join([table(header, rows), *_skipped(found), memory, made_on(found)])
+    made_of = f"The JPEGs are made of {found['photographs']} photographs."
+    return "\n\n".join([table(header, rows), *_skipped(found), memory, made_of, made_on(found)])
 
 
 def _skipped(found: dict[str, Any]) -> list[str]:

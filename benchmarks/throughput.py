@@ -23,7 +23,7 @@ from peaks import measure_peaks
 from peers import PACKAGES, agreeing_peers
 from prices import price
 from record import keep
-from sets import PhotoSet
+from sets import PhotoSet, photographs
 from timing import Run, Seconds, interleave, ratios
 
 from featx.errors import BackboneError
@@ -35,7 +35,7 @@ from featx.settings import Device
 
 FEATX = "featx"
 """The lane `exact` on the images that peers get."""
-INFERRED = 512
+INFERRED = {"cpu": 512, "cuda": 8192}
 """Images that inference alone is timed on, at most."""
 
 
@@ -82,7 +82,7 @@ class Bench:
             if lane.inference not in self.inferences:
                 self.inferences[lane.inference] = fastest_inference(lane.backbone, device=self.device)
             inference = self.inferences[lane.inference]
-            count = inference.whole(min(len(images), INFERRED))
+            count = inference.whole(min(len(images), INFERRED[self.device]))
             runs[lane.inference] = Run(partial(inference.run, count), count)
         return runs
 
@@ -140,7 +140,7 @@ def measure_all(cases: tuple[Case, ...], folder: Path, *, device: Device, repeat
         for case in (case for case in cases if case.backbone == name):
             print(f"{name} on {case.image_set}: {case.images} images ...", flush=True)
             rows.append(bench.measure(case, sets[case.image_set]))
-    return {"rows": rows, "skipped": skipped, "gpus": gpus()}
+    return {"rows": rows, "skipped": skipped, "photographs": len(photographs()), "gpus": gpus()}
 
 
 def main() -> None:
