@@ -37,7 +37,7 @@ class Figure:
         """What was measured, with its range."""
         if not self.measured:
             return ""
-        return f"{self.typical(self.measured):.2f} ({min(self.measured):.2f} to {max(self.measured):.2f})"
+        return f"{self.typical(self.measured):.3f} ({min(self.measured):.3f} to {max(self.measured):.3f})"
 
     @property
     def met(self) -> str:
