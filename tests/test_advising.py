@@ -20,6 +20,12 @@ from .conftest import Tiny, draw_image
 CPU = Settings(device="cpu")
 
 
+@pytest.fixture
+def one_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few images do not keep many cores busy."""
+    monkeypatch.setattr("featx.extract.advising.usable_cores", lambda: 1)
+
+
 def write_photographs(root: Path, ending: str) -> ImageSet:
     """Pictures of two megapixels, whose decoding is nearly all of the work of a tiny backbone."""
     root.mkdir()
@@ -35,6 +41,7 @@ def extract(images: ImageSet, tiny: Tiny, into: Path, settings: Settings = CPU) 
     return extract_features(images, tiny.backbone, into=into, settings=settings, overwrite=True)
 
 
+@pytest.mark.usefixtures("one_core")
 def test_large_photographs_are_told_what_the_fast_lane_would_give(tmp_path: Path, tiny: Tiny) -> None:
     images = write_photographs(tmp_path / "photos", ".jpg")
     summary = extract(images, tiny, tmp_path / "c.h5")
@@ -52,6 +59,7 @@ def test_the_fast_lane_is_not_advised_where_it_changes_nothing(tmp_path: Path, t
     assert "--decode fast" not in str(summary.advice)
 
 
+@pytest.mark.usefixtures("one_core")
 def test_a_run_that_the_model_limits_says_so(make_folder: Callable[..., Path], tmp_path: Path) -> None:
     images = list_images(make_folder((20, 20)))
     summary = extract_features(images, load_backbone("efficientnet-lite0"), into=tmp_path / "c.h5", settings=CPU)
@@ -72,6 +80,16 @@ def test_a_slow_source_is_told(
     summary = extract(images, tiny, tmp_path / "c.h5")
     assert summary.bound_by == "read"
     assert "images come too slowly for" in summary.advice[1]
+
+
+def test_idle_cores_are_told(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featx.extract.advising.usable_cores", lambda: 1000)
+    images = list_images(make_folder((10, 10)))
+    load, advice = extract(images, tiny, tmp_path / "c.h5").advice
+    assert "of 1000 cores busy" in load
+    assert "would use the other cores" in advice
 
 
 def test_a_run_with_nothing_to_do_advises_nothing(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:

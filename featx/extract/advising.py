@@ -39,9 +39,7 @@ def advise(
         return load, "more --workers, --streams or --threads would use the other cores"
     if stage == "decode":
         return load, _advise_decoding(clock, images, card, settings)
-    if on_cpu:
-        return load, _advise_model(clock)
-    return load, "the device is the limit: a float16 backbone (featx backbones quantize) or a second one would help"
+    return load, _advise_model(clock, card, on_cpu=on_cpu)
 
 
 def _advise_decoding(clock: StageClock, images: ImageSet, card: Card, settings: Settings) -> str:
@@ -68,6 +66,11 @@ def _gain(images: ImageSet, card: Card, settings: Settings, *, most: float) -> f
     return seconds["exact"] / seconds["fast"] if seconds["fast"] else 1.0
 
 
-def _advise_model(clock: StageClock) -> str:
+def _advise_model(clock: StageClock, card: Card, *, on_cpu: bool) -> str:
     share = 1 - sum(clock.cpu[stage] for stage in ("read", "decode", "write")) / clock.cpu_seconds
-    return f"{share:.0%} of the work is the model: a GPU, or an int8 backbone (featx backbones quantize), would help"
+    limit, more, fewer = (
+        (f"{share:.0%} of the work is the model", "a GPU", "an int8 backbone (featx backbones quantize)")
+        if on_cpu
+        else ("the device is the limit", "one more", "a float16 backbone (featx backbones quantize)")
+    )
+    return f"{limit}: {more}, or {fewer if card.computes_in == 'float32' else 'a smaller backbone'}, would help"
