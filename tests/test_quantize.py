@@ -30,7 +30,7 @@ from featx.settings import Settings
 from featx.verify import verify_backbone
 
 from .conftest import Ran, Tiny, draw_image, write_folder
-from .graphs import FLOAT16, MEAN, SIZE, STD, Graph, classifier, describe, random_pixels
+from .graphs import FLOAT, FLOAT16, INT64, MEAN, SIZE, STD, Graph, classifier, describe, random_pixels
 
 BUNDLED = "efficientnet-lite0"
 SIDES = (3, SIZE, SIZE)
@@ -170,6 +170,20 @@ def test_a_dense_network_with_its_bias_in_an_add_is_quantized(tmp_path: Path, im
     made = quantize(describe(path, "pooled"), images, tmp_path / "models").backbone
     assert made.card.quantized is not None
     assert made.card.quantized.mean_cosine > LEAST_AGREEMENT
+
+
+def test_what_works_out_a_shape_is_not_rounded(tmp_path: Path, images: ImageSet) -> None:
+    graph = Graph()
+    maps = graph.maps(32)
+    third, three, little = (graph.store(np.float32(number)) for number in (1 / 3, 3, 0.01))
+    sides = graph.add("Mul", graph.add("Cast", graph.add("Shape", maps), to=FLOAT), third)
+    sides = graph.add("Floor", graph.add("Add", graph.add("Mul", sides, three), little))
+    rounded = graph.add("Cast", sides, to=INT64)
+    again = graph.add("Relu", graph.conv(graph.add("Reshape", maps, rounded), 32, 32))
+    pooled = graph.add("Flatten", graph.add("GlobalAveragePool", again), into="pooled")
+    path = graph.save(tmp_path / "made.onnx", graph.dense(pooled, 32, 5, into="logits"))
+    made = quantize(describe(path, "pooled"), images, tmp_path / "models").backbone
+    assert open_session(made, device="cpu")(random_pixels(7)).shape == (7, 32)
 
 
 def test_attention_is_tried_with_layers_alone(images: ImageSet, tmp_path: Path) -> None:
@@ -367,6 +381,15 @@ def test_a_library_that_lacks_something_is_told(
     monkeypatch.setitem(sys.modules, "onnxruntime.quantization", None)
     with pytest.raises(DeviceError, match=r"onnxruntime\.quantization cannot be imported .*; install what it lacks"):
         quantize(source, images, models)
+
+
+def test_the_folder_of_cards_may_be_yet_to_be_made(
+    featx: Callable[..., Ran], make_folder: Callable[..., Path], models: Path
+) -> None:
+    ran = featx(
+        "backbones", "quantize", BUNDLED, "--images", make_folder(), "--models", models, "--count", 3, "--force"
+    )
+    assert (ran.code, (models / f"{BUNDLED}-int8.toml").is_file()) == (0, True)
 
 
 def test_the_library_leaves_no_logging_behind(source: Backbone, images: ImageSet, models: Path) -> None:

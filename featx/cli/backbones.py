@@ -158,7 +158,7 @@ def quantize(
     from featx.quantize import quantize_backbone
 
     models, json_ = _of_group(context, models, json_)
-    source = load_backbone(name, folder=models)
+    source = load_backbone(name, folder=models if models and models.is_dir() else None)  # it may be yet to be made
     made = quantize_backbone(source, list_given(images, None), name=new, into=models, **chosen)
     for note in made.notes:
         logger.warning("%s", note)

@@ -71,11 +71,18 @@ def _bias(view: View, node: NodeProto) -> tuple[NodeProto, str]:
 
 
 def float_nodes(model: ModelProto, layers: Sequence[Layer], *, first: int) -> list[str]:
-    """Names of the nodes up to the `first` layers, and of those behind the last one but for its activation."""
+    """Names of the nodes that stay in float32.
+
+    Those up to the `first` layers, those behind the last one but for its activation, and what works out shapes: there
+    a rounding error is another shape.
+    """
     nodes, last = model.graph.node, layers[-1].place
+    of_image = View(model.graph, {}, model.graph.input[0].name).of_image
     stop = layers[first].place if first else 0
-    own = [node.name for node in nodes if node.op_type in ACTIVATIONS and node.input[0] in nodes[last].output]
-    return [node.name for node in nodes[:stop]] + [node.name for node in nodes[last + 1 :] if node.name not in own]
+    end = {node.name for node in nodes if node.op_type in ACTIVATIONS and node.input[0] in nodes[last].output}
+    behind = [node for node in nodes[last + 1 :] if node.name not in end]
+    shapes = [node for node in nodes if not of_image & set(node.output)]
+    return [node.name for node in (*nodes[:stop], *behind, *shapes)]
 
 
 def correct_biases(
