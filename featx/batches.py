@@ -31,7 +31,7 @@ PIECE_BYTES = 2**17
 BYTES_AHEAD = 2**28
 """Of images that are read and not yet decoded, about, however large they are."""
 ROWS_A_BATCH = 16
-"""A batch ends after so many times its size in rows, even when most of them need no slot: it must not wait for ever."""
+"""Where twins take no slot, a batch ends after so many times its size in rows all the same, and waits no longer."""
 
 
 STAGES = ("read", "decode", "infer", "write")
@@ -47,16 +47,15 @@ class StageClock:
     """The same, only while the thread that entered the stage had a core."""
     _lock: Lock = field(default_factory=Lock)
     _start: tuple[float, float] = field(default_factory=lambda: (time.perf_counter(), time.process_time()))
+    elapsed: float = 0.0
+    """Seconds from the making of the clock until it was stopped."""
+    cpu_seconds: float = 0.0
+    """Seconds that all threads of the process together had a core meanwhile."""
 
-    @property
-    def cpu_seconds(self) -> float:
-        """Seconds that all threads of the process together had a core, since the clock was made."""
-        return time.process_time() - self._start[1]
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds since the clock was made."""
-        return time.perf_counter() - self._start[0]
+    def stop(self) -> None:
+        """Note how long all has taken."""
+        self.elapsed = time.perf_counter() - self._start[0]
+        self.cpu_seconds = time.process_time() - self._start[1]
 
     @property
     def stages(self) -> dict[str, float]:
@@ -184,9 +183,9 @@ def _read_ahead(pool: Executor, images: ImageSet, loading: Loading, rows: Iterab
     Over a network a piece is one image, as threads only wait then.
     """
     read = _Reader(images, loading.clock).read
-    rows, count = iter(rows), 1 if images.source.remote else min(PIECE, loading.size)
+    rows, count = iter(rows), 1 if images.source.remote else PIECE
     most = -(-loading.size // count) + loading.workers
-    pieces, ahead = deque[Future[list[_Read]]](), most
+    pieces, ahead = deque[Future[list[_Read]]](), loading.workers  # more, once it is known how large they are
 
     def _await() -> list[_Read]:
         with loading.clock.time("await pixels"):
@@ -306,11 +305,12 @@ class _Filler:
     def fill(self, reads: Iterator[_Read]) -> Iterator[_Filling]:
         """Batches whose every slot is taken, the last one aside; their images may still be being decoded."""
         size, filling = self.loading.size, None
+        rows = size if self.known is None else size * ROWS_A_BATCH
         for read in reads:
             filling = filling or _Filling(self.ring.take())
             if filling.place(read, self._find_twin(read)):
                 self._piece.append(read.stored)  # type: ignore[arg-type]
-            if filling.used == size or len(filling.reads) == size * ROWS_A_BATCH:
+            if filling.used == size or len(filling.reads) == rows:
                 self._hand_over(filling)
                 yield filling
                 filling = None

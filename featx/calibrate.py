@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from featx.backbones import Backbone
 from featx.decode import decode_image
-from featx.errors import DecodeError
+from featx.errors import DecodeError, InferenceError
 from featx.images import ImageSet
 from featx.provenance import usable_cores
 from featx.session import FeatureSession, open_session
@@ -35,7 +35,9 @@ MOST_STREAMS = 16
 """Streams on a CPU of many cores, where nothing was measured: each holds the tensors of a batch."""
 REMOTE_WORKERS = 16
 """Threads that read where images come over a network, at least."""
-CPU_BATCH, GPU_BATCH, LARGEST_BATCH = 4, 64, 256
+CPU_BATCH, GPU_BATCH = 4, 64
+LARGEST_BATCH = {True: 32, False: 256}
+"""That is tried on the CPU, whose every stream holds the tensors of a batch, and elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Pace:
-    """How images are run, which changes how fast features come, and not what they are."""
+    """How images are run: how fast features come, and but for the last digits on a GPU not what they are."""
 
     batch_size: int
     """Images that are run at once."""
@@ -92,7 +94,7 @@ def open_at_pace(
         images=count,
     )
     sizes = not said and not images.part_of and session.step is None
-    shares = session.on_cpu and not (settings.streams or settings.threads)
+    shares = session.on_cpu and session.step is None and not (settings.streams or settings.threads)
     if (sizes or shares) and count * SHARE >= TRIALS * (1 + ROUNDS) * session.streams * size:
         calibration.choose(_first_pixels(images, backbone, settings), sizes=sizes, shares=shares)
     return calibration.session, calibration.pace
@@ -100,7 +102,7 @@ def open_at_pace(
 
 def share_cores(settings: Settings, cores: int) -> tuple[int, int]:
     """Streams, and threads of each: as said, else as many streams as there are cores."""
-    streams = settings.streams or max(1, min(MOST_STREAMS, cores // (settings.threads or 1)))
+    streams = settings.streams or max(1, cores // (settings.threads or -(-cores // MOST_STREAMS)))
     return streams, settings.threads or max(1, cores // streams)
 
 
@@ -158,7 +160,7 @@ class _Calibration:
     def _walk(self, step: Callable[[int], int]) -> bool:
         """Go from size to size while that is faster; whether it was at all."""
         moved = False
-        while 0 < (size := step(self.pace.batch_size)) <= LARGEST_BATCH:
+        while 0 < (size := step(self.pace.batch_size)) <= LARGEST_BATCH[self.session.on_cpu]:
             pace = replace(self.pace, batch_size=size)
             if not self._affordable(pace) or not self._try(self.session, pace):
                 return moved
@@ -177,7 +179,13 @@ class _Calibration:
 
     def _try(self, session: FeatureSession, pace: Pace) -> bool:
         """Whether this pace is faster than the best so far; it is held then."""
-        rate = _measure(session, pace, self._pixels)
+        try:
+            rate = _measure(session, pace, self._pixels)
+        except InferenceError as error:
+            if not self._rate:
+                raise
+            logger.info("%s", error)
+            rate = 0.0
         trial = Trial(pace.batch_size, pace.streams, pace.threads, round(rate, 2))
         self.pace = replace(self.pace, trials=(*self.pace.trials, trial))
         if rate <= FASTER * self._rate:
@@ -194,7 +202,7 @@ def _fewer(streams: int) -> Iterator[int]:
 
 
 def _measure(session: FeatureSession, pace: Pace, pixels: NDArray[np.uint8]) -> float:
-    """Images a second, after a first round that allocates memory."""
+    """Images a second, nothing being decoded meanwhile, after a first round that allocates memory."""
     batch = session.new_buffer(pace.batch_size)
     batch[:] = np.resize(pixels, batch.shape)
     with ThreadPoolExecutor(pace.streams) as pool:

@@ -127,7 +127,7 @@ def print_extraction(summary: "ExtractionSummary", *, to: Console) -> None:
             f"{summary.seconds:.1f} s on {summary.provider}, {summary.images_per_second:.0f} images/s, "
             f"in batches of {summary.pace.batch_size} ({stages} of work)"
         )
-        to.print(f"bound by {summary.bound_by}: {'; '.join(summary.advice)}")
+        to.print(": ".join([f"bound by {summary.bound_by}", *filter(None, ["; ".join(summary.advice)])]))
 
 
 def print_failures(summary: "ExtractionSummary", *, most: int | None) -> None:

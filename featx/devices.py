@@ -36,6 +36,11 @@ class Target:
         """ONNX Runtime's name of what runs on it."""
         return PROVIDERS[self.kind]
 
+    @property
+    def maker(self) -> str:
+        """The same, and that it is a GPU where it could be the processor, too: their features differ."""
+        return f"{self.provider} (GPU)" if self.kind == "openvino" and self.index is not None else self.provider
+
     def __str__(self) -> str:
         return self.kind if self.index is None else f"{self.kind}:{self.index}"
 
@@ -50,18 +55,18 @@ def parse_device(text: str) -> tuple[Target, ...]:
     targets = tuple(_parse_one(part) for part in text.split(","))
     if len(set(targets)) < len(targets):
         raise DeviceError(f"{text!r} names a device twice; name each one once")
-    if len(kinds := {target.kind for target in targets}) > 1:
+    if len({target.maker for target in targets}) > 1:
         raise DeviceError(
-            f"{text!r} names devices of several kinds ({', '.join(sorted(kinds))}), whose features differ in the last "
+            f"{text!r} names devices of several kinds, whose features differ in the last "
             "digits; name devices of one kind"
         )
     return targets
 
 
 def provider_of(text: str) -> str | None:
-    """The provider that makes features on what `--device` names; None for `auto`. Raises DeviceError."""
+    """What makes features on what `--device` names, as sessions say it; None for `auto`. Raises DeviceError."""
     targets = parse_device(text)
-    return targets[0].provider if targets else None
+    return targets[0].maker if targets else None
 
 
 def _parse_one(part: str) -> Target:

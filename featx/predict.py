@@ -2,6 +2,7 @@
 
 import heapq
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
@@ -50,17 +51,17 @@ def predict_images(
         for sources in _passes(head.sources)
     ]
     rows, streams, size = range(len(images)), [], None
-    for backbone, lane in passes:
-        session, pace = open_at_pace(backbone, images, lane, count=len(images), batch_size=size)
-        size = pace.batch_size  # batches of several backbones are taken side by side
-        streams.append(
-            stream_features(images, backbone, session, rows=rows, pace=pace, settings=lane, clock=StageClock())
-        )
-    for parts in zip(*streams, strict=True):
-        details = {row: reason for part in parts for row, reason in part.details.items()}
-        names = [images.name(row) for row in parts[0].rows]
-        failed = [details.get(int(row)) for row in parts[0].rows]
-        yield from _predict(head, np.hstack([part.features for part in parts]), names, failed)
+    with ExitStack() as open_streams:
+        for backbone, lane in passes:
+            session, pace = open_at_pace(backbone, images, lane, count=len(images), batch_size=size)
+            size = pace.batch_size  # batches of several backbones are taken side by side
+            found = stream_features(images, backbone, session, rows=rows, pace=pace, settings=lane, clock=StageClock())
+            streams.append(open_streams.enter_context(closing(found)))
+        for parts in zip(*streams, strict=True):
+            details = {row: reason for part in parts for row, reason in part.details.items()}
+            names = [images.name(row) for row in parts[0].rows]
+            failed = [details.get(int(row)) for row in parts[0].rows]
+            yield from _predict(head, np.hstack([part.features for part in parts]), names, failed)
 
 
 def predict_tables(head: Head, tables: Sequence[FeatureTable]) -> Iterator[Prediction]:

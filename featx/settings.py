@@ -11,7 +11,7 @@ DECODES: tuple[Decode, ...] = get_args(Decode)
 
 @dataclass(frozen=True)
 class Settings:
-    """How to read, decode and run images; only `decode` changes what comes out."""
+    """How to read, decode and run images; `device` and `decode` change what comes out, all else how fast it comes."""
 
     device: Device = "auto"
     """`auto` takes CUDA where a session really gets it; `cuda:0,cuda:1` takes both."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from featx.backbones import GEM_POWER, Backbone, Card, Output
 from featx.decode import decode_image, encode_jpeg, find_part
-from featx.errors import BackboneError, DecodeError
+from featx.errors import BackboneError, DecodeError, ImageSetError
 from featx.graph import channel_axes
 from featx.images import ImageSet, Stored
 from featx.session import FeatureSession, open_session, run_whole
@@ -208,10 +208,10 @@ def measure_fast(
     """What fast decoding does to pixels and features, by the part of their size at which images are read and by output.
 
     Tried are at most SAMPLE of the images, spread over the set, or else photographs that are drawn here: noise with the
-    spectrum of natural images (Field 1987). Images that fail are told. Raises BackboneError, DeviceError and
-    InferenceError as sessions do.
+    spectrum of natural images (Field 1987). Images that fail are told. Raises ImageSetError where all do,
+    BackboneError, DeviceError and InferenceError as sessions do.
     """
-    card, session = backbone.card, open_session(backbone, device=device, batch_size=2)
+    card, session = backbone.card, open_session(backbone, device=device)
     found = defaultdict[tuple[int, str], list[tuple[float, float]]](list)
     for name, stored in _draw_photographs(card) if images is None else _sample(images):
         try:
@@ -222,6 +222,8 @@ def measure_fast(
         part, difference = find_part(stored, card), float(np.abs(np.diff(pixels.astype(np.int16), axis=0)).mean())
         for output, features in zip(card.taken, _columns(card, session(pixels)), strict=True):
             found[part, output.name].append((float(_cosines(features[:1], features[1:])[0]), difference))
+    if not found and images is not None:
+        raise ImageSetError(f"none of {min(SAMPLE, len(images))} images of the set can be decoded; name others")
     return tuple(_sum_up(part, output, np.array(values)) for (part, output), values in sorted(found.items()))
 
 

@@ -26,6 +26,7 @@ import featx.errors
 from featx.backbones import load_backbone
 from featx.cache import PENDING, locked, merge_caches, open_cache, partial_path
 from featx.distribute import distributing, extract_shards
+from featx.distribute.shards import Shard
 from featx.errors import (
     CacheError,
     CacheLockedError,
@@ -38,6 +39,7 @@ from featx.errors import (
 )
 from featx.extract import ExtractionSummary, Progress, extract_features
 from featx.images import ImageSet, list_images
+from featx.session import FeatureSession, open_session
 from featx.settings import Settings
 
 from .conftest import Ran, Tiny, build_tiny, draw_image
@@ -168,6 +170,25 @@ def test_shards_and_threads_change_no_bit_of_a_real_backbone(make_folder: Callab
     for name, count, jobs in (("three.h5", 3, 1), ("five.h5", 5, 2)):
         extract_shards(images, backbone, into=tmp_path / name, settings=FOUR, count=count, jobs=jobs)
     assert len({masked(path) for path in tmp_path.glob("*.h5")}) == 1
+
+
+def test_what_the_threads_of_a_shard_warn_of_is_handed_on(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def warning(*arguments: Any, **options: Any) -> FeatureSession:
+        session = open_session(*arguments, **options)
+
+        def run(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+            logging.getLogger("featx.session").warning("out of memory")
+            return session.run(pixels)
+
+        return replace(session, run=run)
+
+    monkeypatch.setattr("featx.calibrate.open_session", warning)
+    images = list_images(make_folder((3, 3)))
+    shard = Shard(images, tiny.backbone, tmp_path / "c.h5", FOUR, "float32", retry_failed=False, reuse=())
+    assert "out of memory" in shard.extract(sharing=1).warnings
+    assert sharded(images, tiny, tmp_path / "d.h5", count=2).advice == ()
 
 
 def test_a_second_run_computes_nothing_starts_nobody_and_changes_nothing(

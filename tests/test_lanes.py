@@ -117,7 +117,8 @@ def test_a_stopped_run_is_not_gone_on_with_in_the_other_lane(decode: Decode, ext
         extract(decode, into="c.h5", report=stop)
     with pytest.raises(
         CacheMismatchError,
-        match=rf"c\.h5\.partial: decode is {decode} in the cache but {OTHER[decode]} was asked for; run with {decode}",
+        match=rf"c\.h5\.partial: decode is {decode} in the cache but {OTHER[decode]} was asked for; "
+        rf"run with --decode {decode}",
     ):
         extract(OTHER[decode], into="c.h5")
 

@@ -208,5 +208,6 @@ def _sum_up(made: Sequence[ExtractionSummary], *, cache: str, start: float) -> E
         cache=cache,
         seconds=round(time.perf_counter() - start, 3),
         stages=stages,
+        advice=(),  # each knows but its own part of the cores
         failures=tuple(failure for one in made for failure in one.failures),
     )

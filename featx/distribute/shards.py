@@ -1,9 +1,9 @@
 """One shard of an extraction: all that a process needs to make it, wherever it runs, and what comes back."""
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,23 +79,27 @@ class Extracted:
 
 @contextmanager
 def _warnings() -> Iterator[list[str]]:
-    """What this thread logs in the block; in a worker nobody would read it."""
-    handler = _Listener(threading.get_ident())
+    """What is logged in the block, by the threads that run its batches too; in a worker nobody would read it."""
+    handler = _Listener()
     package = logging.getLogger("featx")
     package.addHandler(handler)
+    before = _listening.set(handler)
     try:
         yield handler.heard
     finally:
+        _listening.reset(before)
         package.removeHandler(handler)
 
 
 class _Listener(logging.Handler):
-    def __init__(self, thread: int) -> None:
+    def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.heard: list[str] = []
-        self._thread = thread
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep what this thread said."""
-        if record.thread == self._thread:
+        """Keep what the own shard said: a worker may make several at once."""
+        if _listening.get() is self:
             self.heard.append(record.getMessage())
+
+
+_listening: ContextVar[_Listener | None] = ContextVar("_listening", default=None)

@@ -63,7 +63,7 @@ def _gain(images: ImageSet, card: Card, settings: Settings, *, most: float) -> f
                 seconds[lane] += time.thread_time() - start
         if sum(seconds.values()) > most:
             break
-    return seconds["exact"] / seconds["fast"] if seconds["fast"] else 1.0
+    return seconds["exact"] / seconds["fast"] if all(seconds.values()) else 1.0
 
 
 def _advise_model(clock: StageClock, card: Card, *, on_cpu: bool) -> str:

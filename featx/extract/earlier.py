@@ -167,7 +167,8 @@ def _makers(of: Cache | Provenance) -> dict[str, str | None]:
 def _check(cache: Cache, inside: Mapping[str, str | None], asked: Mapping[str, str | None]) -> None:
     for what, value in inside.items():
         if value != asked[what]:
-            step = f"run with {value} again, or {STEP}"
+            option = f"--{what} " if what in ("decode", "storage") else ""
+            step = f"run with {option}{value} again, or {STEP}"
             raise CacheMismatchError(cache.path, what=what, inside=value, asked=asked[what], step=step)
 
 

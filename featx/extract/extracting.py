@@ -5,7 +5,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,8 @@ def extract_features(
         logger.info("%s on %s, %d rows kept of %d", backbone.name, session.provider, reused, len(images))
         run = _Run(images, backbone, session, pace, settings, report)
         made = run.fill(cache, find_twins(earlier, kept, cache))
-        return _summarise(seal(into), images, start=start, reused=reused, made=made)
+        sealed = seal(into)
+        return _summarise(sealed, images, start=start, reused=reused, made=replace(made, advice=run.advise()))
 
 
 def find_complete(
@@ -242,7 +244,8 @@ class _Run:
             storage=cache.storage,
         )
         finished, total = 0, twins.pending
-        with CacheWriter(cache) as writer, ThreadPoolExecutor(1, thread_name_prefix="featx-write") as pool:
+        writing = ThreadPoolExecutor(1, thread_name_prefix="featx-write")
+        with closing(found), CacheWriter(cache) as writer, writing as pool:
             recorder, writes = Recorder(writer, twins), deque[Future[None]]()
             for batch in found:
                 writes.append(pool.submit(self._write, recorder, batch))
@@ -250,9 +253,11 @@ class _Run:
                 finished += len(batch.rows)
                 self.report(Progress(finished, total, len(recorder.reasons), f"bound by {self.clock.bound_by}"))
             self._await(writes, 0)
-        return _Made(recorder, self.clock, self.pace, self._advise())
+        self.clock.stop()
+        return _Made(recorder, self.clock, self.pace)
 
-    def _advise(self) -> tuple[str, ...]:
+    def advise(self) -> tuple[str, ...]:
+        """What the run was busy with, and what would make it faster."""
         card, on_cpu = self.backbone.card, self.session.on_cpu
         return advise(self.clock, self.images, card, pace=self.pace, settings=self.settings, on_cpu=on_cpu)
 
@@ -274,7 +279,7 @@ class _Made:
     recorder: Recorder
     clock: StageClock
     pace: Pace
-    advice: tuple[str, ...]
+    advice: tuple[str, ...] = ()
 
 
 def _pending(cache: Cache) -> Iterator[int]:

@@ -1,8 +1,9 @@
 """images -> batches -> session: features of rows of an image set, batch by batch, in order."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,7 @@ def stream_features(
     clock: StageClock,
     known: Fingerprints | None = None,
     storage: Storage = DEFAULT_STORAGE,
-) -> Iterator[FeatureBatch]:
+) -> Generator[FeatureBatch]:
     """Features of these rows of the image set, batch by batch, in order. Raises InferenceError.
 
     With `known`, an image whose bytes were met before is not computed again: its batch names its twin.
@@ -61,7 +62,7 @@ def stream_features(
     with ThreadPoolExecutor(session.streams, thread_name_prefix="featx-infer") as pool:
         try:
             for batch in iter_batches(images, loading, rows=rows, ring=ring, known=known):
-                running.append(pool.submit(inferring.infer, batch))
+                running.append(pool.submit(copy_context().run, inferring.infer, batch))
                 while len(running) == most or (running and running[0].done()):
                     yield _await(running, clock)
             while running:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from featx.backbones import Backbone, cache_folder
 from featx.provenance import hash_settings, runtime_version
-from featx.session.nvidia import tensorrt_version
+from featx.session.nvidia import gpus, tensorrt_version
 
 if TYPE_CHECKING:
     from featx.graph import PreparedGraph
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def keep_engines(backbone: Backbone, prepared: "PreparedGraph", batch: int | None) -> Iterator[Path]:
-    """The folder of the engines of this graph at this size, in these versions.
+    """The folder of the engines of this graph at this size, in these versions, on these GPUs.
 
     Where it is not there, it is made in the block under another name: nobody meets an engine that is half written.
     """
@@ -29,6 +29,7 @@ def keep_engines(backbone: Backbone, prepared: "PreparedGraph", batch: int | Non
         "backbone": backbone.hash,
         "graph": hashlib.sha256(prepared.model).hexdigest(),
         "batch": batch,
+        "gpus": gpus(),
         "onnxruntime": runtime_version(),
         "tensorrt": tensorrt_version(),
     }

@@ -81,9 +81,9 @@ def open_graph(
     memory = CudaMemory(load_cuda(), targets[0].index or 0) if targets[0].kind in LIBRARIES else HostMemory()
     several = streams_of(targets[0], streams)
     lanes = [_lane(session, target) for _ in range(several) for session, target in zip(sessions, targets, strict=True)]
-    run = Lanes(lanes, name=backbone.name, fixed=batch)
+    run = Lanes(lanes, name=backbone.name, fixed=backbone.card.batch or batch)
     return FeatureSession(
-        provider=targets[0].provider,
+        provider=targets[0].maker,
         name=backbone.name,
         outputs=backbone.card.taken,
         step=backbone.card.batch or batch,
@@ -113,7 +113,7 @@ def _open(
     override: int | None,
 ) -> "list[onnxruntime.InferenceSession]":
     """A session on each of the devices; what the first leaves to the CPU is told."""
-    how: dict[str, Any] = {"name": str(backbone.path), "threads": plan.threads, "folder": prepared.folder}
+    how: dict[str, Any] = {"name": str(backbone.path), "threads": plan.pool, "folder": prepared.folder}
     if targets == (CPU,):
         return [new_session(prepared.model, CPU, **how)]
     from featx.graph import read_contents

@@ -35,6 +35,11 @@ class Plan:
     engines: Path | None
     """TensorRT's folder for this graph in these versions; None for other devices."""
 
+    @property
+    def pool(self) -> int:
+        """Threads of ONNX Runtime's one pool, so that every stream has its own: that which calls is one of them."""
+        return 1 + self.streams * (self.threads - 1)
+
 
 def streams_of(target: Target, asked: int) -> int:
     """How many calls at once are worth it on the device."""
