@@ -10,6 +10,8 @@ from sets import PhotoSet, cells, jpegs
 from featx.settings import Device
 
 JPEGS = {"jpeg-640": (640, 427), "jpeg-1600": (1600, 1067)}
+CALIBRATION, CALIBRATED = "jpeg-640", 256
+"""The set on which fewer bits are calibrated, none whose accuracy is measured, and its images."""
 LEAST = 32
 """Images below which a measurement says nothing."""
 
@@ -49,8 +51,8 @@ CASES: dict[Device, tuple[Case, ...]] = {
 
 
 def write_sets(cases: tuple[Case, ...], folder: Path) -> dict[str, PhotoSet]:
-    """Every image set of these cases, with as many images as the largest of them asks for."""
-    most: dict[str, int] = {}
+    """Every image set of these cases, with as many images as the largest of them asks for, and that of calibration."""
+    most = {CALIBRATION: CALIBRATED}
     for case in cases:
         most[case.image_set] = max(case.images, most.get(case.image_set, 0))
     return {

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from alone import Decoding, Inference, fastest_inference
-from cases import CASES, LEAST, Case, write_sets
+from cases import CALIBRATED, CALIBRATION, CASES, LEAST, Case, write_sets
 from lanes import EXACT, INFERENCE, Lane, open_lanes
 from networks import Network, open_network
 from peaks import measure_peaks
@@ -47,13 +47,15 @@ class Bench:
     folder: Path
     device: Device
     repeats: int
+    calibration: ImageSet
+    """Images that lower precisions are calibrated on."""
     inferences: dict[str, Inference] = field(default_factory=dict)
     """What inference alone is called -> how it goes fastest: found once."""
 
     def measure(self, case: Case, photos: PhotoSet) -> dict[str, Any]:
         """What every way of doing it took, and the ratios between them."""
         images, backbone = photos.first(case.images), self.network.backbone
-        lanes = open_lanes(case.lanes, backbone, images, folder=self.folder, device=self.device)
+        lanes = open_lanes(case.lanes, backbone, self.calibration, folder=self.folder, device=self.device)
         peers, told = self._peers(case, photos, lanes[EXACT]) if case.compared else ({}, {})
         runs = {
             name: Run(partial(lane.extract, partial(photos.first, case.images)), case.images)
@@ -131,9 +133,10 @@ def over_the_least(own: Seconds, decoding: Seconds, inference: Seconds) -> dict[
 def measure_all(cases: tuple[Case, ...], folder: Path, *, device: Device, repeats: int) -> dict[str, Any]:
     """Every case, and the backbones that cannot be made here, with what is missing."""
     sets, rows, skipped = write_sets(cases, folder), [], {}
+    calibration = sets[CALIBRATION].first(CALIBRATED)
     for name in dict.fromkeys(case.backbone for case in cases):
         try:
-            bench = Bench(open_network(name, folder), folder, device, repeats)
+            bench = Bench(open_network(name, folder), folder, device, repeats, calibration)
         except (BackboneError, ImportError) as error:
             skipped[name] = str(error)
             continue
