@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from featx.images import ImageSet, list_images
-from featx.provenance import hash_file, usable_cores
+from featx.provenance import usable_cores
 
 SHAPE = (640, 427)
 """Width and height to which every crop has its sides in proportion."""
@@ -55,15 +55,15 @@ def jpegs(folder: Path, size: tuple[int, int], *, count: int) -> PhotoSet:
     """So many JPEG files of this width and height, written into a new folder, no two of equal bytes."""
     folder.mkdir()
     with ThreadPoolExecutor(usable_cores()) as pool:
-        paths = list(pool.map(lambda number: _write_jpeg(folder, number, size), range(count)))
-    if len({hash_file(path) for path in paths}) < count:
-        raise SystemExit(f"{folder}: two files have equal bytes, and one would be computed once; choose another seed")
+        list(pool.map(lambda number: _write_jpeg(folder, number, size), range(count)))
     return PhotoSet(f"JPEG, {size[0]} x {size[1]}, colour", lambda: list_images(folder))
 
 
 def _write_jpeg(folder: Path, number: int, size: tuple[int, int]) -> Path:
     path = folder / f"{number:05}.jpg"
-    _vary(number).resize(size, Image.Resampling.LANCZOS).save(path, quality=90, subsampling="4:2:0")
+    # two crops may be the same to the pixel, and images of equal bytes are computed once: each has its number in it
+    image = _vary(number).resize(size, Image.Resampling.LANCZOS)
+    image.save(path, quality=90, subsampling="4:2:0", comment=f"{number}")
     return path
 
 

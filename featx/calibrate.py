@@ -21,7 +21,7 @@ from featx.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-SHARE = 0.02
+SHARE = 0.01
 """What calibration may take of the time that the whole run is expected to take."""
 FASTER = 1.03
 """A pace must be so many times faster to be chosen over another: below that lies noise."""
@@ -35,7 +35,7 @@ MOST_STREAMS = 16
 """Streams on a CPU of many cores, where nothing was measured: each holds the tensors of a batch."""
 REMOTE_WORKERS = 16
 """Threads that read where images come over a network, at least."""
-CPU_BATCH, GPU_BATCH = 4, 64
+CPU_BATCH, GPU_BATCH = 2, 64
 LARGEST_BATCH = {True: 32, False: 256}
 """That is tried on the CPU, whose every stream holds the tensors of a batch, and elsewhere."""
 

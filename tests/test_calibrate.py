@@ -39,6 +39,7 @@ def set_rates(monkeypatch: pytest.MonkeyPatch, rates: Mapping[tuple[int, int], f
 
     monkeypatch.setattr(calibrate, "_measure", measure)
     monkeypatch.setattr(calibrate, "usable_cores", lambda: 4)
+    monkeypatch.setattr(calibrate, "CPU_BATCH", 4)
 
 
 @pytest.fixture
@@ -175,7 +176,7 @@ def test_a_model_that_fixes_its_batch_is_given_whole_batches(tmp_path: Path, ima
     backbone = describe(graph.save(tmp_path / "m.onnx", places_across_the_batch(graph, 3)), "read")
     session, pace = open_at_pace(backbone, images, CPU, count=LONG)
     assert session.step == 3
-    assert pace.batch_size == 6
+    assert pace.batch_size == 3
     assert pace.trials == ()
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def _copy(graph: GraphProto) -> GraphProto:
     copy.input.extend(graph.input)
     copy.output.extend(graph.output)
     for tensor in graph.initializer:
-        if tensor.ByteSize() <= SMALL:
+        if prod(tensor.dims) <= SMALL:
             copy.initializer.append(tensor)
     return copy
 
@@ -162,7 +163,7 @@ def channel_axes(backbone: Backbone) -> list[int]:
 
 def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
     """The model as bytes, its external weights among them where they fit; else the runtime reads them itself."""
-    if external_bytes(model) + model.ByteSize() <= EMBEDDED_BYTES:
+    if (outside := external_bytes(model)) and outside + model.ByteSize() <= EMBEDDED_BYTES:
         with damage_told(backbone.path):
             load_external_data_for_model(model, str(backbone.path.parent))
     try:
@@ -238,9 +239,10 @@ def _cut(graph: GraphProto, tensors: Sequence[str]) -> None:
         if needed & set(node.output):
             kept.append(node)
             needed |= set(node.input) | captured(node)
-    weights = [tensor for tensor in graph.initializer if tensor.name in needed]
     assign(graph.node, kept[::-1])
-    assign(graph.initializer, weights)
+    for place in reversed(range(len(graph.initializer))):  # in place: weights are large
+        if graph.initializer[place].name not in needed:
+            del graph.initializer[place]
 
 
 # ---- from tensors to vectors
