@@ -43,8 +43,8 @@ CASES: dict[Device, tuple[Case, ...]] = {
         Case(LITE0, "elpv", 2624, 256, (EXACT, INT8)),
         Case(LITE0, "jpeg-640", 1024, 256),
         Case(LITE0, "jpeg-1600", 256, 96, (EXACT, FAST)),
-        Case("resnet50", "jpeg-640", 96, 32),
-        Case("vit-s16", "jpeg-640", 48, 32),
+        Case("resnet50", "jpeg-640", 96, 64),
+        Case("vit-s16", "jpeg-640", 96, 64),
     ),
     "cuda": tuple(Case(name, "jpeg-640", 8192, 0, (EXACT, FLOAT16)) for name in (LITE0, "resnet50", "vit-b32")),
 }

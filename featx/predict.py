@@ -1,7 +1,7 @@
 """A head and images (or caches of them) in; a label and its probability for every image, or why there is none, out."""
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -16,13 +16,16 @@ from featx.batches import StageClock
 from featx.cache import FailedImage, FeatureTable, Source, list_outputs, read_features
 from featx.calibrate import open_at_pace
 from featx.errors import HeadError
-from featx.extract import stream_features
+from featx.extract import FeatureBatch, stream_features
 from featx.fusion import fuse_tables
 from featx.heads import Head
 from featx.images import ImageSet
 from featx.settings import DEFAULTS, Settings
 
 ROWS_AT_ONCE = 4096
+"""Of a cache."""
+ROWS_AS_THEY_COME = 64
+"""Of images that are still being extracted, at least."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,24 @@ def predict_images(
             size = pace.batch_size  # batches of several backbones are taken side by side
             found = stream_features(images, backbone, session, rows=rows, pace=pace, settings=lane, clock=StageClock())
             streams.append(open_streams.enter_context(closing(found)))
-        for parts in zip(*streams, strict=True):
-            details = {row: reason for part in parts for row, reason in part.details.items()}
-            names = [images.name(row) for row in parts[0].rows]
-            failed = [details.get(int(row)) for row in parts[0].rows]
-            yield from _predict(head, np.hstack([part.features for part in parts]), names, failed)
+        for group in _gather(zip(*streams, strict=True)):
+            rows = np.concatenate([parts[0].rows for parts in group]).tolist()
+            features = np.vstack([np.hstack([part.features for part in parts]) for parts in group])
+            details = {row: reason for parts in group for part in parts for row, reason in part.details.items()}
+            yield from _predict(head, features, [images.name(row) for row in rows], [details.get(row) for row in rows])
+
+
+def _gather(found: Iterable[tuple[FeatureBatch, ...]]) -> Iterator[list[tuple[FeatureBatch, ...]]]:
+    """Batches of all backbones, some at a time: batches may be of two images, and heads take long for each call."""
+    group, rows = list[tuple[FeatureBatch, ...]](), 0
+    for parts in found:
+        group.append(parts)
+        rows += len(parts[0].rows)
+        if rows >= ROWS_AS_THEY_COME:
+            yield group
+            group, rows = [], 0
+    if group:
+        yield group
 
 
 def predict_tables(head: Head, tables: Sequence[FeatureTable]) -> Iterator[Prediction]:
