@@ -136,4 +136,5 @@ def select_rows(table: FeatureTable, rows: NDArray[np.int64]) -> FeatureTable:
         splits=take(table.splits, choice),
         groups=take(table.groups, choice),
         weights=take(table.weights, choice),
+        shares=take(table.shares, choice),
     )

@@ -19,6 +19,7 @@ FLOW = [
     "register verify",
     "extract export quantize",
     "distribute",
+    "truth",
     "splits fusion heads",
     "evaluate",
     "results",
@@ -35,7 +36,9 @@ EXTRACTING = {
     *("register", "verify", "quantize"),
     *("extract", "export", "distribute"),
 }
-LEARNING = {"splits", "fusion", "heads", "evaluate", "results", "train", "report"}
+LEARNING = {
+    *("truth", "splits", "fusion", "heads", "evaluate", "results", "train", "report"),
+}
 
 DOORS = {
     "PIL": {"decode"},

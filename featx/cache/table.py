@@ -93,6 +93,10 @@ class FeatureTable:
     """By position, the images that have no feature and so no row here."""
     digest: str
     """sha256 over the backbone, the image set, the checksums of all rows and which are chosen: what the table is."""
+    shares: NDArray[np.float32] | None = None
+    """(n, classes): how much of each class an image is, where one label does not say it; NaN where it is not known."""
+    multilabel: bool = False
+    """Whether `shares` are 0 or 1 for each class alone, and `labels` all -1; else they sum to 1 and are soft labels."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -100,6 +104,12 @@ class FeatureTable:
     def name(self, row: int) -> str:
         """Name of the image in this row."""
         return bytes(self.names[row]).decode()
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """(n,): which rows are known to be something."""
+        known: NDArray[np.bool_] = self.labels >= 0
+        return known if self.shares is None else np.isfinite(self.shares).all(axis=1)
 
     @property
     def dim(self) -> int:

@@ -1,0 +1,56 @@
+"""What is true of images, as heads learn it and measures take it: labels, soft labels or several labels, and weights."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.cache import FeatureTable
+from featx.columns import take
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true of some images; one entry an image in every array."""
+
+    classes: tuple[str, ...]
+    labels: NDArray[np.int64]
+    """(n,): positions in `classes`; of soft labels the largest share, the first of equals; -1 where there are several."""
+    given: NDArray[np.float64] | None = None
+    """(n, classes): soft labels, or 0 and 1 for each class alone; None where the labels say it all."""
+    weights: NDArray[np.float64] | None = None
+    groups: NDArray[np.bytes_] | None = None
+    multilabel: bool = False
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """(n, classes): how much of each class an image is."""
+        return np.eye(len(self.classes))[self.labels] if self.given is None else self.given
+
+    @cached_property
+    def weight(self) -> NDArray[np.float64]:
+        """(n,): the weights, 1 where none are given."""
+        return np.ones(len(self)) if self.weights is None else self.weights
+
+    def take(self, rows: NDArray[np.int64]) -> "Truth":
+        """These images alone."""
+        columns = {name: take(getattr(self, name), rows) for name in ("labels", "given", "weights", "groups")}
+        return replace(self, **columns)  # type: ignore[arg-type]
+
+
+def truth_of(table: FeatureTable, rows: NDArray[np.int64]) -> Truth:
+    """What is true of these rows of the table, all of which are labelled."""
+    given = None if table.shares is None else table.shares[rows].astype(np.float64)
+    soft = given is not None and not table.multilabel
+    return Truth(
+        table.classes,
+        given.argmax(axis=1) if soft else table.labels[rows].astype(np.int64),  # type: ignore[union-attr]
+        given,
+        None if table.weights is None else table.weights[rows].astype(np.float64),
+        take(table.groups, rows),
+        table.multilabel,
+    )
