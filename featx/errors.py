@@ -11,6 +11,7 @@ FeatxError
 │   └── CacheMismatchError  what is in the cache is not what was asked for
 ├── TableError         labels, classes, fusion: what heads are trained on     (ValueError)
 ├── HeadError          an unknown head, or a head file that cannot be used    (ValueError)
+│   └── ConvergenceError    the fit of a head that ended before its optimum
 └── DemoError          what the demo needs is not installed                   (RuntimeError)
 """
 
@@ -117,6 +118,14 @@ class TableError(FeatxError, ValueError):
 
 class HeadError(FeatxError, ValueError):
     """The head is unknown, or its file cannot be used with these features."""
+
+
+class ConvergenceError(HeadError):
+    """The fit ended before its optimum."""
+
+    def __init__(self, what: str, *, iterations: int, reached: str, step: str) -> None:
+        self.iterations = iterations
+        super().__init__(f"{what} did not converge in {iterations} iterations: {reached}; {step}")
 
 
 class DemoError(FeatxError, RuntimeError):

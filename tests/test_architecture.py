@@ -19,7 +19,7 @@ FLOW = [
     "register verify",
     "extract export quantize",
     "distribute",
-    "truth",
+    "estimators truth",
     "splits fusion heads",
     "evaluate",
     "results",
@@ -37,7 +37,7 @@ EXTRACTING = {
     *("extract", "export", "distribute"),
 }
 LEARNING = {
-    *("truth", "splits", "fusion", "heads", "evaluate", "results", "train", "report"),
+    *("estimators", "truth", "splits", "fusion", "heads", "evaluate", "results", "train", "report"),
 }
 
 DOORS = {
@@ -55,7 +55,7 @@ DOORS = {
     "joblib": {"distribute"},
     "dask": {"distribute"},
     "distributed": {"distribute"},
-    "sklearn": {"splits", "heads", "evaluate", "train"},
+    "sklearn": {"estimators", "splits", "heads", "evaluate", "train"},
     "skops": {"heads"},
     "click": {"cli"},
     "rich": {"console"},
