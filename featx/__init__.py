@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from featx.errors import FeatxError
     from featx.evaluate import HeadMetrics, evaluate_head
     from featx.extract import ExtractionSummary, extract_features
+    from featx.extractor import FeatureExtractor
     from featx.fusion import fuse_tables
     from featx.graph import Inspection, inspect_model
     from featx.heads import Head, build_head, load_head, save_head
@@ -43,6 +44,7 @@ _HOMES = {
     "Check": "verify",
     "Description": "register",
     "ExtractionSummary": "extract",
+    "FeatureExtractor": "extractor",
     "FeatureTable": "cache",
     "FeatxError": "errors",
     "Head": "heads",
@@ -84,6 +86,7 @@ __all__ = [
     "Check",
     "Description",
     "ExtractionSummary",
+    "FeatureExtractor",
     "FeatureTable",
     "FeatxError",
     "Head",

@@ -16,10 +16,10 @@ from featx.images import ImageSet, list_images
 from featx.provenance import hardware, versions
 from featx.report import render_results
 from featx.results import Result, read_results, write_results
-from featx.settings import DEFAULTS, Settings
+from featx.settings import BUNDLED, DEFAULTS, Settings
 from featx.train import train_head
 
-BACKBONE = "efficientnet-lite0"
+BACKBONE = BUNDLED
 RULE = "a cell is defective where its probability of a defect is above 0.5; every cell weighs the same"
 SEED = 0
 

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+BUNDLED = "efficientnet-lite0"
+"""The backbone that comes with featx."""
+
 Device = str
 """What `--device` takes: auto, cpu, cuda, cuda:1, cuda:0,cuda:1, tensorrt, openvino, ...; featx.devices reads it."""
 Decode = Literal["exact", "fast"]

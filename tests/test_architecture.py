@@ -19,6 +19,7 @@ FLOW = [
     "register verify",
     "extract export quantize",
     "distribute",
+    "extractor",
     "estimators truth",
     "splits fusion heads",
     "evaluate",
@@ -34,7 +35,7 @@ MODULES = " ".join(FLOW).split()
 EXTRACTING = {
     *("images", "backbones", "fetch", "preprocessing", "decode", "graph", "batches", "calibrate", "session", "trial"),
     *("register", "verify", "quantize"),
-    *("extract", "export", "distribute"),
+    *("extract", "export", "distribute", "extractor"),
 }
 LEARNING = {
     *("estimators", "truth", "splits", "fusion", "heads", "evaluate", "results", "train", "report"),
@@ -55,7 +56,7 @@ DOORS = {
     "joblib": {"distribute"},
     "dask": {"distribute"},
     "distributed": {"distribute"},
-    "sklearn": {"estimators", "splits", "heads", "evaluate", "train"},
+    "sklearn": {"extractor", "estimators", "splits", "heads", "evaluate", "train"},
     "skops": {"heads"},
     "click": {"cli"},
     "rich": {"console"},
