@@ -49,8 +49,8 @@ def train_head(table: FeatureTable, name: str, *, seed: int = 0, jobs: int | Non
     """
     start, recipe = time.perf_counter(), find_recipe(name)
     split = split_table(table, seed=seed)
-    sample = _sample(table, split.train)
-    folds = make_folds(table, split.train, seed=seed)
+    sample = _sample(table, split.development)
+    folds = make_folds(table, split.development, seed=seed)
     params = tune(recipe, sample, folds, seed=seed, jobs=jobs)
     pipeline = fit_pipeline(recipe, sample, params, seed=seed)
     calibrator = None if recipe.probabilities else _calibrate(recipe, sample, folds, params, seed=seed)
@@ -160,9 +160,9 @@ def _result(
     head: Head, table: FeatureTable, split: Split, *, metrics: HeadMetrics, seed: int, seconds: float
 ) -> Result:
     rows = {
-        "train": len(split.train),
+        "train": len(split.development),
         "test": len(split.test),
-        "unlabelled": int(np.sum(table.labels < 0)),
+        "unlabelled": int(np.sum(~table.labelled)),
         "failed": len(table.failed),
     }
     return Result(

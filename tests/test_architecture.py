@@ -56,7 +56,7 @@ DOORS = {
     "joblib": {"distribute"},
     "dask": {"distribute"},
     "distributed": {"distribute"},
-    "sklearn": {"extractor", "estimators", "splits", "heads", "evaluate", "train"},
+    "sklearn": {"extractor", "estimators", "heads", "evaluate", "train"},
     "skops": {"heads"},
     "click": {"cli"},
     "rich": {"console"},

@@ -57,8 +57,8 @@ def test_test_rows_change_neither_the_head_nor_its_parameters(name: str) -> None
 def test_tuning_finds_what_a_plain_grid_search_over_whole_pipelines_finds(name: str) -> None:
     table = make_table((60, 60), dim=300, apart=3.0)
     split = split_table(table)
-    sample = Sample(table.features[split.train], table.labels[split.train], None)
-    folds = make_folds(table, split.train)
+    sample = Sample(table.features[split.development], table.labels[split.development], None)
+    folds = make_folds(table, split.development)
     recipe = find_recipe(name)
     grid = {key: list(values) for key, values in recipe.grid.items()}
     if "classifier__gamma" in grid:
