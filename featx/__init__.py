@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from featx.cache import FeatureTable, describe_cache, export_cache, merge_caches, read_features, verify_cache
     from featx.distribute import extract_shards
     from featx.errors import FeatxError
-    from featx.evaluate import HeadMetrics, evaluate_head
+    from featx.evaluate import evaluate_head
     from featx.extract import ExtractionSummary, extract_features
     from featx.extractor import FeatureExtractor
     from featx.fusion import fuse_tables
     from featx.graph import Inspection, inspect_model
     from featx.heads import Head, build_head, load_head, save_head
     from featx.images import ImageSet, list_images
+    from featx.measures import HeadMetrics
     from featx.predict import Prediction, predict_images, predict_tables
     from featx.preprocessing import Preprocessing
     from featx.quantize import Quantization, quantize_backbone
@@ -48,7 +49,7 @@ _HOMES = {
     "FeatureTable": "cache",
     "FeatxError": "errors",
     "Head": "heads",
-    "HeadMetrics": "evaluate",
+    "HeadMetrics": "measures",
     "ImageSet": "images",
     "Inspection": "graph",
     "Prediction": "predict",

@@ -12,20 +12,20 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from featx.cache import MAKERS
-from featx.report import COLUMNS, measured_how, table_row
+from featx.report import columns, interval, measured_as, measured_how, number, shown_measures, table_row
 
 if TYPE_CHECKING:
     from featx.cache import CacheInfo
-    from featx.evaluate import HeadMetrics
     from featx.extract import ExtractionSummary
     from featx.extract import Progress as Extracted
     from featx.graph import Inspection
+    from featx.measures import ClassMetrics, HeadMetrics
     from featx.results import Result
     from featx.verify import Check, FastEffect
 
 WIDTH = 120
 """Columns where standard output is no terminal."""
-CLASSES_SHOWN, REASONS_SHOWN, NAMES_SHOWN = 10, 3, 3
+CLASSES_SHOWN, REASONS_SHOWN, NAMES_SHOWN, GROUPS_SHOWN = 10, 3, 3, 10
 """Of how many a cache's page tells, and leaves the others to --json."""
 SECONDS_BETWEEN_LINES = 15.0
 """How often progress is told where standard error is no terminal."""
@@ -245,7 +245,7 @@ def print_effects(effects: "Sequence[FastEffect]", *, to: Console) -> None:
 def print_results(results: "Sequence[Result]", *, to: Console) -> None:
     """The results as a table, and under it how they were measured."""
     table = Table(box=SIMPLE)
-    for column in COLUMNS:
+    for column in columns(results[0].metrics):
         table.add_column(column, no_wrap=column != "tuned", overflow="fold")
     for result in results:
         table.add_row(*(cell.replace(", ", "\n") for cell in table_row(result)))
@@ -255,15 +255,42 @@ def print_results(results: "Sequence[Result]", *, to: Console) -> None:
 
 
 def print_metrics(metrics: "HeadMetrics", *, to: Console) -> None:
-    """One evaluation: overall, and class by class."""
-    low, high = metrics.accuracy_ci
-    to.print(f"accuracy {metrics.accuracy:.3f} (95 % bootstrap interval {low:.3f} – {high:.3f}) on {metrics.n} images")
-    to.print(
-        f"balanced {metrics.balanced_accuracy:.3f}, macro F1 {metrics.macro_f1:.3f}, log loss {metrics.log_loss:.3f}"
-    )
-    to.print(f"naming the most frequent class always: {metrics.majority_accuracy:.3f}")
-    table = Table("class", "images", "precision", "recall", "F1", box=SIMPLE)
-    for row in metrics.per_class:
-        recall = "–" if row.recall is None else f"{row.recall:.3f}"
-        table.add_row(row.name, str(row.n), f"{row.precision:.3f}", recall, f"{row.f1:.3f}")
+    """One evaluation: overall, class by class, and how the groups differ."""
+    table = Table("measure", f"of {metrics.n} images", "95 % interval", box=SIMPLE)
+    for name, title in shown_measures(metrics).items():
+        table.add_row(title, number(getattr(metrics, name)), interval(getattr(metrics, f"{name}_ci")))
+    table.add_row("most frequent", number(metrics.majority_accuracy), "")
     to.print(table)
+    for line in (measured_as(metrics), f"interval: {metrics.interval}", *_undefined_lines(metrics)):
+        to.print(line)
+    to.print(_class_table(metrics.per_class))
+    if metrics.per_group:
+        _print_groups(metrics, to)
+
+
+def _undefined_lines(metrics: "HeadMetrics") -> "Iterator[str]":
+    for name, title in shown_measures(metrics).items():
+        for field, what in ((name, title), (f"{name}_ci", f"interval of {title}")):
+            if field in metrics.undefined:
+                yield f"no {what}: {metrics.undefined[field]}"
+
+
+def _class_table(rows: "Sequence[ClassMetrics]") -> Table:
+    table = Table("class", "images", "precision", "recall", "95 % interval", "F1", "AUROC", "AP", box=SIMPLE)
+    for row in rows:
+        ranked = number(row.auroc), number(row.average_precision)
+        decided = number(row.precision), number(row.recall), interval(row.recall_ci), number(row.f1)
+        table.add_row(row.name, str(row.n), *decided, *ranked)
+    return table
+
+
+def _print_groups(metrics: "HeadMetrics", to: Console) -> None:
+    """The groups that fare worst."""
+    assert metrics.per_group is not None
+    known = sorted((row for row in metrics.per_group if row.accuracy is not None), key=lambda row: row.accuracy or 0)
+    table = Table("group", "images", "accuracy", "95 % interval", box=SIMPLE)
+    for row in known[:GROUPS_SHOWN]:
+        table.add_row(row.name, str(row.n), number(row.accuracy), interval(row.accuracy_ci))
+    to.print(table)
+    if len(known) > GROUPS_SHOWN:
+        to.print(f"the {GROUPS_SHOWN} worst of {len(known)} groups; --json lists all")

@@ -4,30 +4,67 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from featx.measures import HeadMetrics
     from featx.results import Result
 
-COLUMNS = ("head", "accuracy", "95 % interval", "balanced", "macro F1", "log loss", "tuned")
+MEASURES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced",
+    "macro_f1": "macro F1",
+    "auroc": "AUROC",
+    "log_loss": "log loss",
+    "ece": "ECE",
+}
+"""What a table shows of heads that name one class an image, the first with its interval."""
+MEASURES_OF_SEVERAL = {
+    "average_precision": "mAP",
+    "auroc": "AUROC",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "accuracy": "all right",
+    "log_loss": "log loss",
+}
+"""The same of heads that name any number of classes."""
+
+
+def shown_measures(metrics: "HeadMetrics") -> dict[str, str]:
+    """Names of the measures that a table shows, and their titles; the first is the one to look at."""
+    return MEASURES_OF_SEVERAL if metrics.labels == "several" else MEASURES
+
+
+def columns(metrics: "HeadMetrics") -> tuple[str, ...]:
+    """The titles of a table's columns."""
+    first, *others = shown_measures(metrics).values()
+    return "head", first, "95 % interval", *others, "tuned"
 
 
 def table_row(result: "Result") -> tuple[str, ...]:
-    """The cells of one result, in the order of COLUMNS."""
-    metrics = result.metrics
-    low, high = metrics.accuracy_ci
+    """The cells of one result, in the order of `columns`."""
+    first, *others = shown_measures(result.metrics)
     tuned = ", ".join(f"{key.rpartition('__')[2]}={value:.3g}" for key, value in result.params.items())
     return (
         result.head,
-        f"{metrics.accuracy:.3f}",
-        f"{low:.3f} – {high:.3f}",
-        f"{metrics.balanced_accuracy:.3f}",
-        f"{metrics.macro_f1:.3f}",
-        f"{metrics.log_loss:.3f}",
+        number(getattr(result.metrics, first)),
+        interval(getattr(result.metrics, f"{first}_ci")),
+        *(number(getattr(result.metrics, name)) for name in others),
         tuned,
     )
 
 
+def number(value: float | None) -> str:
+    """Three digits, or a dash for what is not defined."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """Both ends, or a dash for what is not defined."""
+    return "–" if ends is None else f"{ends[0]:.3f} – {ends[1]:.3f}"
+
+
 def render_results(results: "Sequence[Result]") -> str:
     """A Markdown table of the results, and under it how they were measured."""
-    rows = [COLUMNS, ("---",) * len(COLUMNS), *map(table_row, results)]
+    titles = columns(results[0].metrics)
+    rows = [titles, ("---",) * len(titles), *map(table_row, results)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([*lines, "", *measured_how(results)]) + "\n"
 
@@ -36,13 +73,24 @@ def measured_how(results: "Sequence[Result]") -> list[str]:
     """One sentence for each thing on which the results agree: classes, split, baseline."""
     result = results[0]
     rows, metrics = result.rows, result.metrics
-    weighted = "weighted" if metrics.weighted else "unweighted"
     return [
         f"- features: {' + '.join(result.backbones)}",
-        f"- classes: {', '.join(result.classes)}; always naming the most frequent: {metrics.majority_accuracy:.3f}",
+        f"- classes: {', '.join(result.classes)}; accuracy of always naming the most frequent: "
+        f"{metrics.majority_accuracy:.3f}",
         f"- split: {result.split}: {rows['train']} images to train and tune on, {rows['test']} to test on; "
         f"{rows['unlabelled']} without a label and {rows['failed']} failed took no part",
-        f"- accuracy: {weighted} share of test images whose most probable class is the true one; "
-        "interval: 95 % percentile bootstrap over test images",
+        f"- {measured_as(metrics)}",
+        f"- interval: {metrics.interval}",
         "- tuned: best mean accuracy over folds of the training images; scaler and PCA fitted inside each fold",
     ]
+
+
+def measured_as(metrics: "HeadMetrics") -> str:
+    """One sentence on what the first measure of a table is."""
+    weighted = "weighted" if metrics.weighted else "unweighted"
+    if metrics.labels == "several":
+        return (
+            f"mAP: mean over classes of average precision, {weighted}; all right: share of images without a wrong label"
+        )
+    expected = ", as expected of labels drawn from the soft ones" if metrics.labels == "soft" else ""
+    return f"accuracy: {weighted} share of test images whose most probable class is the true one{expected}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.errors import TableError
-from featx.evaluate import ClassMetrics, HeadMetrics
+from featx.measures import HeadMetrics
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,8 @@ class Result:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Result":
         """The result from plain JSON values. Raises TypeError or KeyError where they are not those of a result."""
-        metrics = dict(values["metrics"])
-        per_class = tuple(ClassMetrics(**row) for row in metrics["per_class"])
-        confusion = tuple(tuple(row) for row in metrics["confusion"])
-        interval = tuple(metrics["accuracy_ci"])
-        measured = HeadMetrics(**metrics | {"per_class": per_class, "confusion": confusion, "accuracy_ci": interval})
         lists = {key: tuple(values[key]) for key in ("backbones", "classes")}
-        return cls(**dict(values) | lists | {"metrics": measured})
+        return cls(**dict(values) | lists | {"metrics": HeadMetrics.from_dict(values["metrics"])})
 
 
 def write_results(results: Iterable[Result], path: Path) -> None:

@@ -18,8 +18,9 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from featx.cache import FeatureTable, label_sources
 from featx.errors import HeadError, TableError
-from featx.evaluate import HeadMetrics, evaluate_head
+from featx.evaluate import evaluate_head
 from featx.heads import Head, HeadRecipe, find_recipe
+from featx.measures import HeadMetrics
 from featx.provenance import usable_cores, versions
 from featx.results import Result
 from featx.splits import Rows, Split, make_folds, split_table

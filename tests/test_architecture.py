@@ -21,6 +21,7 @@ FLOW = [
     "distribute",
     "extractor",
     "estimators truth",
+    "measures",
     "splits fusion heads",
     "evaluate",
     "results",
@@ -38,7 +39,7 @@ EXTRACTING = {
     *("extract", "export", "distribute", "extractor"),
 }
 LEARNING = {
-    *("estimators", "truth", "splits", "fusion", "heads", "evaluate", "results", "train", "report"),
+    *("estimators", "truth", "measures", "splits", "fusion", "heads", "evaluate", "results", "train", "report"),
 }
 
 DOORS = {
@@ -56,7 +57,8 @@ DOORS = {
     "joblib": {"distribute"},
     "dask": {"distribute"},
     "distributed": {"distribute"},
-    "sklearn": {"extractor", "estimators", "heads", "evaluate", "train"},
+    "sklearn": {"extractor", "estimators", "heads", "train"},
+    "scipy": {"measures"},
     "skops": {"heads"},
     "click": {"cli"},
     "rich": {"console"},

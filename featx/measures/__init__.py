@@ -1,0 +1,35 @@
+"""Probabilities and what is true in; measures with their intervals, tests of pairs of heads, and temperatures out.
+
+measuring    probabilities, truth -> HeadMetrics
+paired       heads on the same images, or the same splits -> Comparison
+temperature  class scores -> probabilities
+"""
+
+from featx.measures.measuring import measure
+from featx.measures.metrics import ClassMetrics, GroupMetrics, HeadMetrics
+from featx.measures.paired import (
+    Comparison,
+    RowMeasure,
+    corrected_t_test,
+    holm,
+    mcnemar,
+    paired_bootstrap,
+    row_values,
+)
+from featx.measures.temperature import fit_temperature, to_probabilities
+
+__all__ = [
+    "ClassMetrics",
+    "Comparison",
+    "GroupMetrics",
+    "HeadMetrics",
+    "RowMeasure",
+    "corrected_t_test",
+    "fit_temperature",
+    "holm",
+    "mcnemar",
+    "measure",
+    "paired_bootstrap",
+    "row_values",
+    "to_probabilities",
+]

@@ -1,0 +1,68 @@
+"""What one image adds to a measure: the numbers, one an image, whose weighted mean over images a measure is."""
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.truth import Truth
+
+THRESHOLD = 0.5
+"""Above it a class is named, of several labels."""
+SMALLEST = float(np.finfo(np.float64).eps)
+"""The least probability that log-loss knows, as in scikit-learn: an image costs at most 36 nats."""
+
+Floats: TypeAlias = NDArray[np.float64]
+
+
+def class_share(truth: Truth, column: int) -> Floats:
+    """(n,): how much of this class each image is."""
+    if truth.given is None:
+        alone: Floats = (truth.labels == column).astype(np.float64)
+        return alone
+    share: Floats = truth.given[:, column]
+    return share
+
+
+def right_share(probabilities: Floats, truth: Truth) -> Floats:
+    """(n,): whether each image is named rightly, 0 or 1; of soft labels the share of the class that it is taken for."""
+    if truth.multilabel:
+        right: Floats = ((probabilities > THRESHOLD) == (truth.shares > 0)).all(axis=1).astype(np.float64)
+        return right
+    guess = probabilities.argmax(axis=1)
+    return (truth.labels == guess).astype(np.float64) if truth.given is None else _of_each(truth.given, guess)
+
+
+def log_losses(probabilities: Floats, truth: Truth) -> Floats:
+    """(n,): nats; of soft labels the cross-entropy, of several labels the mean over classes of each yes or no."""
+    if truth.multilabel:
+        losses: Floats = _nats(np.where(truth.shares > 0, probabilities, 1 - probabilities)).mean(axis=1)
+        return losses
+    if truth.given is None:
+        return _nats(_of_each(probabilities, truth.labels))
+    return _inner(truth.given, _nats(probabilities))
+
+
+def brier_scores(probabilities: Floats, truth: Truth) -> Floats:
+    """(n,): the squared error summed over classes, expected under soft labels; of several labels its mean."""
+    if truth.multilabel:
+        scores: Floats = ((probabilities - truth.shares) ** 2).mean(axis=1)
+        return scores
+    of_truth = _of_each(probabilities, truth.labels) if truth.given is None else _inner(truth.given, probabilities)
+    return np.maximum(_inner(probabilities, probabilities) - 2 * of_truth + 1, 0)
+
+
+def _nats(probabilities: Floats) -> Floats:
+    nats: Floats = -np.log(np.clip(probabilities, SMALLEST, 1 - SMALLEST))
+    return nats
+
+
+def _of_each(values: Floats, columns: NDArray[np.int64]) -> Floats:
+    """(n,): the value of each row (n, classes) in its column."""
+    return values[np.arange(len(values)), columns]
+
+
+def _inner(left: Floats, right: Floats) -> Floats:
+    """(n,): the inner products of the rows."""
+    products: Floats = np.einsum("nc,nc->n", left, right)
+    return products

@@ -1,0 +1,123 @@
+"""What a head's measures travel as, and how they are read back from JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Interval: TypeAlias = tuple[float, float]
+"""The lower and the upper end, 95 %."""
+Labels: TypeAlias = Literal["single", "soft", "several"]
+"""What an image has: one label, shares of the classes, or any number of labels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMetrics:
+    """How one class fared. An interval is None where its measure is, or where every resample gave the same."""
+
+    name: str
+    n: int
+    """Images of the class, unweighted; of soft labels those with their largest share in it."""
+    precision: float | None
+    """None where no image was taken for it."""
+    precision_ci: Interval | None
+    recall: float | None
+    """None where no image that weighs anything is of it."""
+    recall_ci: Interval | None
+    f1: float | None
+    """None where no image is of it nor was taken for it."""
+    f1_ci: Interval | None
+    auroc: float | None
+    """Against all other classes; None where no image is of it, or every one."""
+    auroc_ci: Interval | None
+    average_precision: float | None
+    """Against all other classes; None where no image is of it, or every one."""
+    average_precision_ci: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupMetrics:
+    """How one group (module, patient, scene) fared."""
+
+    name: str
+    n: int
+    accuracy: float | None
+    """None where its images weigh nothing."""
+    accuracy_ci: Interval | None
+    """Wilson's score interval, as for images of the group drawn one by one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadMetrics:
+    """How a head fared on labelled images, weighted by their weights where there are any.
+
+    Soft labels: an image counts for every class, with weight times share, so that accuracy is the accuracy expected
+    of labels drawn from the shares. Several labels: a class is named where its probability is above 0.5. A measure
+    X has its interval X_ci; where either is None, `undefined` says why. Means over classes (macro) are over those for
+    which the measure is defined.
+    """
+
+    n: int
+    labels: Labels
+    accuracy: float
+    """Share of images whose most probable class is true; of several labels: whose labels are all right."""
+    accuracy_ci: Interval
+    majority_accuracy: float
+    """The accuracy of always naming the most frequent class, or the most frequent set of labels."""
+    balanced_accuracy: float | None
+    """Mean recall over classes."""
+    balanced_accuracy_ci: Interval | None
+    macro_f1: float | None
+    """Mean over classes of F1."""
+    macro_f1_ci: Interval | None
+    micro_f1: float | None
+    """F1 of all decisions together; of several labels alone."""
+    micro_f1_ci: Interval | None
+    auroc: float | None
+    """Mean over classes of the area under the ROC curve, one class against the others (Fawcett 2006)."""
+    auroc_ci: Interval | None
+    average_precision: float | None
+    """Mean over classes of average precision, sum of precision times step of recall: mAP."""
+    average_precision_ci: Interval | None
+    log_loss: float
+    """Nats an image; of several labels the mean over classes of each yes or no. Probabilities are at least 2.2e-16."""
+    log_loss_ci: Interval | None
+    brier: float
+    """Squared error of the probabilities, summed over classes (Brier 1950), 0 to 2; of several labels its mean."""
+    brier_ci: Interval | None
+    ece: float | None
+    """Expected calibration error: 15 equal-width bins of the highest probability (Guo et al. 2017)."""
+    ece_ci: Interval | None
+    """The basic bootstrap interval, for the percentile one doubles the upward bias of ECE (Davison & Hinkley 1997)."""
+    hamming_loss: float | None
+    """Share of wrong decisions, over images and classes; of several labels alone."""
+    hamming_loss_ci: Interval | None
+    per_class: tuple[ClassMetrics, ...]
+    per_group: tuple[GroupMetrics, ...] | None
+    """By name."""
+    confusion: tuple[tuple[int, ...], ...] | None
+    """Images of row's class (of soft labels: the largest share) that were taken for column's class, unweighted."""
+    weighted_confusion: tuple[tuple[float, ...], ...] | None
+    """The same as sums of weight times share; None where it would be `confusion`."""
+    weighted: bool
+    undefined: Mapping[str, str]
+    """Of every measure or interval that is None, why."""
+    interval: str
+    """How the intervals were drawn."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "HeadMetrics":
+        """The metrics from plain JSON values. Raises TypeError or KeyError where they are not those of metrics."""
+        per_class = tuple(ClassMetrics(**_with_tuples(row)) for row in values["per_class"])
+        groups = values["per_group"]
+        per_group = None if groups is None else tuple(GroupMetrics(**_with_tuples(row)) for row in groups)
+        tables = {key: _rows(values[key]) for key in ("confusion", "weighted_confusion")}
+        return cls(**_with_tuples(values) | tables | {"per_class": per_class, "per_group": per_group})
+
+
+def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with every interval a tuple, as JSON has none."""
+    return {key: tuple(value) if key.endswith("_ci") and value else value for key, value in values.items()}
+
+
+def _rows(table: Any) -> tuple[tuple[float, ...], ...] | None:
+    return None if table is None else tuple(map(tuple, table))

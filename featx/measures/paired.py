@@ -1,0 +1,169 @@
+"""Tests of one head against another on the same images, or on the same splits of one table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+from scipy import stats
+
+from featx.errors import TableError
+from featx.measures.images import Floats, brier_scores, log_losses, right_share
+from featx.measures.measuring import check_probabilities
+from featx.measures.resampling import NORMAL, find_interval, units_of
+from featx.truth import Truth
+
+PAIRED_RESAMPLES = 10_000
+"""More than of a measure alone: the least p there is, 2 in 10,001, is to outlive Holm's correction."""
+FEW_DISCORDANT = 25
+"""Below it McNemar's test is exact."""
+
+RowMeasure: TypeAlias = Literal["accuracy", "log_loss", "brier"]
+"""A measure that is the weighted mean of one number an image."""
+Pair: TypeAlias = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far head a is above head b, and whether that could be chance."""
+
+    a: str
+    b: str
+    difference: float
+    """a minus b."""
+    interval: tuple[float, float] | None
+    """95 %; None where the images, or splits, tell nothing of it."""
+    p: float | None
+    """Two-sided; None where the images, or splits, tell nothing of it."""
+    p_holm: float | None
+    """Corrected for all comparisons made together (Holm 1979)."""
+    test: str
+    """Its name, and what it counts and ignores."""
+    n: int
+    """Images, or splits."""
+
+
+def row_values(probabilities: Floats, truth: Truth, *, measure: RowMeasure = "accuracy") -> Floats:
+    """(n,): what each image adds to the measure: right or wrong, nats, or squared error.
+
+    Their mean, weighted by the truth's weights, is the measure of `HeadMetrics`. Raises TableError as `measure` does.
+    """
+    probabilities = check_probabilities(probabilities, truth)
+    if measure not in get_args(RowMeasure):
+        raise TableError(f"{measure!r} is no mean over images; choose from {', '.join(get_args(RowMeasure))}")
+    how = {"accuracy": right_share, "log_loss": log_losses, "brier": brier_scores}
+    return how[measure](probabilities, truth)
+
+
+def paired_bootstrap(
+    values: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Truth, seed: int = 0
+) -> tuple[Comparison, ...]:
+    """Each pair of heads compared by the weighted mean of their `row_values` (n,), Holm's correction over all pairs.
+
+    Images, or whole groups where there are some, are drawn 10,000 times, the same for all heads; p is twice the share
+    of resamples in which the difference is not on its side of 0 (Davison & Hinkley 1997, 4.2 and 5.4), so that p < 0.05
+    where the percentile interval does not hold 0.
+    """
+    units = units_of(truth)
+    apart = np.array([units.sum(truth.weight * _difference(values, pair, len(truth))) for pair in pairs])
+    terms = np.vstack([apart.reshape(len(pairs), units.count), units.sum(truth.weight)])
+    drawn = np.hstack([terms @ counts.astype(np.float64) for counts in units.draw(PAIRED_RESAMPLES, seed=seed)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        differences = drawn[:-1] / drawn[-1]
+    test = f"paired bootstrap of {units.count} {units.noun}, {PAIRED_RESAMPLES} resamples"
+    return _correct(
+        _bootstrapped(pair, draws, test, len(truth)) for pair, draws in zip(pairs, differences, strict=True)
+    )
+
+
+def mcnemar(values: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Truth) -> tuple[Comparison, ...]:
+    """Each pair of heads compared by the images that one names rightly and the other wrongly (McNemar 1947).
+
+    `values`: `row_values` of accuracy. Exact (binomial) where fewer than 25 images are so, else chi-squared with
+    continuity correction (Edwards 1948); the interval is Agresti & Min's (2005). Every image counts once and on its
+    own: weights and groups take no part, and `test` says so where there are some. Holm's correction over all pairs.
+    Raises TableError for soft labels, which are neither right nor wrong.
+    """
+    if truth.given is not None and not truth.multilabel:
+        raise TableError("McNemar's test counts right and wrong, which soft labels are not; use the paired bootstrap")
+    ignored = [name for name, given in (("weights", truth.weights), ("groups", truth.groups)) if given is not None]
+    note = f", {' and '.join(ignored)} ignored" if ignored else ""
+    return _correct(_mcnemar(pair, _difference(values, pair, len(truth)), note) for pair in pairs)
+
+
+def corrected_t_test(
+    scores: Mapping[str, Sequence[float]], pairs: Sequence[Pair], *, train: Sequence[int], test: Sequence[int]
+) -> tuple[Comparison, ...]:
+    """Each pair of heads compared by a score that each has on the same splits of one table, Holm's correction over all.
+
+    The corrected resampled t-test (Nadeau & Bengio 2003, section 3.2): training rows overlap from split to split, so
+    the variance of the mean is (1/J + n_test/n_train) s^2, not s^2/J. `train`, `test`: how many rows each of the J
+    splits has. Raises TableError for fewer than 2 splits, or scores that are not one a split.
+    """
+    splits = len(train)
+    if splits < 2 or len(test) != splits:
+        raise TableError(f"{splits} training and {len(test)} test sizes; give both of the same two or more splits")
+    overlap = float(np.mean(np.asarray(test) / np.asarray(train)))
+    arrays = {name: np.asarray(score, np.float64) for name, score in scores.items()}
+    return _correct(_corrected_t(pair, _difference(arrays, pair, splits), overlap) for pair in pairs)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Each p, corrected for all of them being looked at (Holm 1979): the k-th smallest of m times m + 1 - k, rising."""
+    order = np.argsort(p, kind="stable")
+    raised = np.maximum.accumulate(np.asarray(p)[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(raised, 1)
+    return [float(value) for value in corrected]
+
+
+def _difference(values: Mapping[str, Floats], pair: Pair, size: int) -> Floats:
+    for name in pair:
+        if name not in values:
+            raise TableError(f"no values of head {name!r} are given; there are {', '.join(values)}")
+        if values[name].shape != (size,) or not np.isfinite(values[name]).all():
+            raise TableError(f"the values of head {name!r} are {values[name].shape}, not {(size,)}, or not all finite")
+    difference: Floats = values[pair[0]] - values[pair[1]]
+    return difference
+
+
+def _bootstrapped(pair: Pair, draws: Floats, test: str, n: int) -> Comparison:
+    difference, drawn = float(draws[0]), draws[1:][np.isfinite(draws[1:])]
+    interval = find_interval(draws, bounds=(-np.inf, np.inf))
+    if interval is None:
+        return Comparison(*pair, difference, None, None if difference else 1.0, None, test, n)
+    beyond = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
+    return Comparison(*pair, difference, interval, min(1.0, 2 * (beyond + 1) / (len(drawn) + 1)), None, test, n)
+
+
+def _mcnemar(pair: Pair, apart: Floats, note: str) -> Comparison:
+    n, better, worse = len(apart), int((apart > 0).sum()), int((apart < 0).sum())
+    discordant = better + worse
+    if discordant < FEW_DISCORDANT:
+        test, p = "exact McNemar", float(min(1.0, 2 * stats.binom.cdf(min(better, worse), discordant, 0.5)))
+    else:
+        test = "McNemar, chi-squared with continuity correction"
+        p = float(stats.chi2.sf(max(0, abs(better - worse) - 1) ** 2 / discordant, 1))
+    centre, size, both = (better - worse) / (n + 2), n + 2, discordant + 1
+    half = NORMAL * np.sqrt(both / size - centre**2) / np.sqrt(size)
+    interval = max(-1.0, float(centre - half)), min(1.0, float(centre + half))
+    said = f"{test}, {better} and {worse} of {n} images{note}"
+    return Comparison(*pair, (better - worse) / n, interval, p, None, said, n)
+
+
+def _corrected_t(pair: Pair, differences: Floats, overlap: float) -> Comparison:
+    splits, mean, spread = len(differences), float(differences.mean()), float(differences.std(ddof=1))
+    test = f"corrected resampled t-test over {splits} splits (Nadeau & Bengio 2003)"
+    if spread <= 1e-12 * abs(mean):
+        return Comparison(*pair, mean, None, None if mean else 1.0, None, test, splits)
+    error = spread * float(np.sqrt(1 / splits + overlap))
+    half = float(stats.t.ppf(0.975, splits - 1)) * error
+    p = float(2 * stats.t.sf(abs(mean) / error, splits - 1))
+    return Comparison(*pair, mean, (mean - half, mean + half), p, None, test, splits)
+
+
+def _correct(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
+    """The comparisons with Holm's correction over those that have a p."""
+    made = list(comparisons)
+    corrected = iter(holm([one.p for one in made if one.p is not None]))
+    return tuple(one if one.p is None else replace(one, p_holm=next(corrected)) for one in made)
