@@ -13,6 +13,7 @@ from featx.provenance import hash_columns
 
 NO_LABEL = -1
 SPLITS = ("train", "validation", "test")
+SPLIT_ALIASES = {"val": "validation", "valid": "validation"}
 CHUNK = 4_096
 """Rows that are Python objects at once while columns are made: ten million names never are."""
 

@@ -22,7 +22,7 @@ FLOW = [
     "extractor",
     "estimators truth",
     "measures",
-    "splits fusion heads",
+    "splits annotations fusion heads",
     "evaluate",
     "results",
     "train report",
@@ -39,7 +39,19 @@ EXTRACTING = {
     *("extract", "export", "distribute", "extractor"),
 }
 LEARNING = {
-    *("estimators", "truth", "measures", "splits", "fusion", "heads", "evaluate", "results", "train", "report"),
+    *(
+        "estimators",
+        "truth",
+        "measures",
+        "splits",
+        "annotations",
+        "fusion",
+        "heads",
+        "evaluate",
+        "results",
+        "train",
+        "report",
+    ),
 }
 
 DOORS = {

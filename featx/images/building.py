@@ -7,10 +7,9 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.columns import CHUNK, NO_LABEL, SPLITS, ImageColumns, as_texts, concatenate, sort_classes
+from featx.columns import CHUNK, NO_LABEL, SPLIT_ALIASES, SPLITS, ImageColumns, as_texts, concatenate, sort_classes
 from featx.errors import ImageSetError
 
-SPLIT_ALIASES = {"val": "validation", "valid": "validation"}
 MANIFEST_COLUMNS = ("path", "label", "split", "group", "weight")
 LONGEST_TEXT = 4096
 """Bytes of a name, a label or a group: a column is as wide as its longest text, and Linux has no longer paths."""
