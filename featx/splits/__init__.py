@@ -1,9 +1,23 @@
 """A table in; training, validation and test rows out, and folds to tune on: seeded, as row indices, without a leak."""
 
+from featx.splits.duplicates import Duplicates, Twins, find_duplicates
 from featx.splits.few_shot import SHOTS
 from featx.splits.pool import check_any
 from featx.splits.rules import RULES, make_splits, split_table
 from featx.splits.split import Rows, Split
 from featx.splits.tuning import make_folds, tuning_folds
 
-__all__ = ["RULES", "SHOTS", "Rows", "Split", "check_any", "make_folds", "make_splits", "split_table", "tuning_folds"]
+__all__ = [
+    "RULES",
+    "SHOTS",
+    "Duplicates",
+    "Rows",
+    "Split",
+    "Twins",
+    "check_any",
+    "find_duplicates",
+    "make_folds",
+    "make_splits",
+    "split_table",
+    "tuning_folds",
+]
