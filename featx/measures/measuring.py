@@ -9,7 +9,17 @@ from featx.errors import TableError
 from featx.measures.images import Floats, class_share, right_share
 from featx.measures.metrics import ClassMetrics, GroupMetrics, HeadMetrics, Interval, Labels
 from featx.measures.ranking import rank_classes
-from featx.measures.resampling import FEW, RARE, Units, affordable, effective_size, find_interval, units_of, wilson
+from featx.measures.resampling import (
+    ENDS,
+    FEW,
+    RARE,
+    Units,
+    affordable,
+    effective_size,
+    find_interval,
+    units_of,
+    wilson,
+)
 from featx.measures.sums import SumsOverImages
 from featx.truth import Truth
 
@@ -42,7 +52,7 @@ def measure(probabilities: Floats, truth: Truth, *, seed: int = 0) -> HeadMetric
     resamples, ranked = affordable(len(truth)), affordable(probabilities.size)
     draws = _draw(probabilities, truth, units, resamples=resamples, ranked=ranked, seed=seed)
     measured = {name: _value(draws.get(name)) for name in MEASURES}
-    intervals = {name: _interval(name, draws.get(name)) for name in MEASURES}
+    intervals = {name: _interval(name, draws) for name in MEASURES}
     accuracy_ci, is_rare = _accuracy_interval(draws["accuracy"], right_share(probabilities, truth), truth, units)
     confusion, weighted_confusion = _confusions(probabilities, truth)
     return HeadMetrics(
@@ -59,7 +69,7 @@ def measure(probabilities: Floats, truth: Truth, *, seed: int = 0) -> HeadMetric
         weighted_confusion=weighted_confusion,
         weighted=truth.weights is not None,
         undefined=dict(_undefined(measured, intervals, truth, units=units)),
-        interval=_how(units, resamples=resamples, ranked=ranked, rare=is_rare),
+        interval=_how(units, resamples=resamples, ranked=ranked, rare=is_rare, calibrated=not truth.multilabel),
     )
 
 
@@ -101,9 +111,22 @@ def _value(draws: Floats | None) -> float | None:
     return None if draws is None or not np.isfinite(draws[0]) else float(draws[0])
 
 
-def _interval(name: str, draws: Floats | None) -> Interval | None:
-    bounds = BOUNDS.get(name, (0.0, 1.0))
-    return None if draws is None else find_interval(draws, bounds=bounds, basic=name == "ece")
+def _interval(name: str, draws: Mapping[str, Floats]) -> Interval | None:
+    if name not in draws:
+        return None
+    interval = find_interval(draws[name], bounds=BOUNDS.get(name, (0.0, 1.0)))
+    return _widen(interval, draws["bin.gap"]) if name == "ece" and interval else interval
+
+
+def _widen(interval: Interval, gaps: Floats) -> Interval:
+    """The interval of the calibration error, its lower end no higher than the error's own noise allows.
+
+    The error is biased upwards, resamples of it twice, and even a head without any has some in a sample. But it is off
+    by no more than its bins' gaps (bins, 1 + b) are, all together: by what that is on 97.5 % of the resamples.
+    """
+    apart = np.abs(gaps[:, 1:] - gaps[:, :1]).sum(axis=0)
+    least = float(np.abs(gaps[:, 0]).sum() - np.quantile(apart[np.isfinite(apart)], ENDS[1]))
+    return max(0.0, min(least, interval[0])), interval[1]
 
 
 def _accuracy_interval(draws: Floats, right: Floats, truth: Truth, units: Units) -> tuple[Interval, bool]:
@@ -220,12 +243,14 @@ def _no_value(name: str, truth: Truth) -> str:
     return f"all {images} are of class {only!r}, so there are no others to rank them against"
 
 
-def _how(units: Units, *, resamples: int, ranked: int, rare: bool) -> str:
+def _how(units: Units, *, resamples: int, ranked: int, rare: bool, calibrated: bool) -> str:
     """One sentence on how the intervals were drawn."""
     of = f"{units.count} {units.noun}"
     said = [f"95 % {_kind(resamples)} bootstrap of {of}, {resamples} resamples"]
     if ranked != resamples:
         said.append(f"of AUROC and average precision {_kind(ranked)}, {ranked} resamples")
+    if calibrated:
+        said.append("of ECE further down, for it is biased upwards")
     if rare:
         said.append(f"of accuracy Wilson's score interval, for fewer than {RARE} images' worth are wrong or right")
     if units.count < FEW_UNITS:

@@ -87,7 +87,7 @@ class HeadMetrics:
     ece: float | None
     """Expected calibration error: 15 equal-width bins of the highest probability (Guo et al. 2017)."""
     ece_ci: Interval | None
-    """The basic bootstrap interval, for the percentile one doubles the upward bias of ECE (Davison & Hinkley 1997)."""
+    """Its lower end is ECE less the resampled error of all bins together: ECE is biased upwards, resamples twice."""
     hamming_loss: float | None
     """Share of wrong decisions, over images and classes; of several labels alone."""
     hamming_loss_ci: Interval | None

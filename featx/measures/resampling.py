@@ -15,10 +15,11 @@ AFFORDABLE = 400_000_000
 """Numbers that may be resampled: images, or images times classes, times resamples."""
 ROUND, LEAST = 300_000, 4
 """Counts made at once, which is fastest where they stay near the processor, and the least resamples."""
-CONFIDENCE = 0.95
+ENDS = (0.025, 0.975)
+"""Of a 95 % interval."""
 NORMAL = 1.959964
 """Standard errors to either side that hold 95 % of a normal distribution."""
-RARE = 10
+RARE = 20
 """Where fewer images are wrong, or right, than so many, the bootstrap of a share is too narrow."""
 
 
@@ -70,13 +71,13 @@ def affordable(numbers: int) -> int:
 
 
 def find_interval(
-    draws: NDArray[np.float64], *, bounds: tuple[float, float] = (0.0, 1.0), basic: bool = False
+    draws: NDArray[np.float64], *, bounds: tuple[float, float] = (0.0, 1.0)
 ) -> tuple[float, float] | None:
     """The 95 % interval of a measure from its value (the first of `draws`) and its values on resamples.
 
-    Percentiles of the resamples (Efron 1979); `basic`: mirrored at the value (Davison & Hinkley 1997, 5.6); from FEW
-    resamples: 1.96 of their standard deviations to either side. Resamples on which the measure is not defined are left
-    out. None where all the others give the same: then they say nothing of how sure it is.
+    Percentiles of the resamples (Efron 1979); from FEW resamples 1.96 of their standard deviations to either side.
+    Resamples on which the measure is not defined are left out. None where all the others give the same: then they say
+    nothing of how sure it is.
     """
     value, drawn = float(draws[0]), draws[1:][np.isfinite(draws[1:])]
     if not np.isfinite(value) or not len(drawn) or np.ptp(drawn) <= 1e-12 * abs(value):
@@ -85,8 +86,7 @@ def find_interval(
         error = NORMAL * float(drawn.std(ddof=1))
         low, high = value - error, value + error
     else:
-        low, high = (float(end) for end in np.quantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
-        low, high = (2 * value - high, 2 * value - low) if basic else (low, high)
+        low, high = (float(end) for end in np.quantile(drawn, ENDS))
     return max(low, bounds[0]), min(high, bounds[1])
 
 

@@ -64,7 +64,7 @@ def _terms(probabilities: Floats, truth: Truth) -> Iterator[tuple[str, _Terms]]:
 
 
 def measure_sums(sums: Sums, *, multilabel: bool) -> dict[str, Floats]:
-    """The measures on each resample, (b,), and those of each class, (classes, b); NaN where one is not defined."""
+    """The measures on each of b resamples, (b,), (classes, b) and (BINS, b); NaN where one is not defined."""
     weight, truth, named, hit = sums["weight"][0], sums["truth"], sums["named"], sums["hit"]
     with np.errstate(divide="ignore", invalid="ignore"):
         precision, recall, f1 = hit / named, hit / truth, 2 * hit / (truth + named)
@@ -76,7 +76,8 @@ def measure_sums(sums: Sums, *, multilabel: bool) -> dict[str, Floats]:
             found["micro_f1"] = 2 * hit.sum(axis=0) / (truth + named).sum(axis=0)
         else:
             found["balanced_accuracy"] = mean_over_classes(recall)
-            found["ece"] = np.abs(sums["gap"]).sum(axis=0) / weight
+            found["bin.gap"] = sums["gap"] / weight
+            found["ece"] = np.abs(found["bin.gap"]).sum(axis=0)
     return found | {"class.precision": precision, "class.recall": recall, "class.f1": f1}
 
 
