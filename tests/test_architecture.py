@@ -20,12 +20,12 @@ FLOW = [
     "extract export quantize",
     "distribute",
     "extractor",
-    "estimators truth",
+    "estimators truth cosines",
     "measures",
     "splits annotations fusion heads",
     "evaluate",
     "results",
-    "train report",
+    "train report label_errors",
     "predict demo",
     "console",
     "cli",
@@ -39,19 +39,8 @@ EXTRACTING = {
     *("extract", "export", "distribute", "extractor"),
 }
 LEARNING = {
-    *(
-        "estimators",
-        "truth",
-        "measures",
-        "splits",
-        "annotations",
-        "fusion",
-        "heads",
-        "evaluate",
-        "results",
-        "train",
-        "report",
-    ),
+    *("estimators", "truth", "cosines", "measures", "splits", "annotations", "fusion", "heads", "evaluate", "results"),
+    *("train", "report", "label_errors"),
 }
 
 DOORS = {
@@ -69,7 +58,7 @@ DOORS = {
     "joblib": {"distribute"},
     "dask": {"distribute"},
     "distributed": {"distribute"},
-    "sklearn": {"extractor", "estimators", "heads", "train"},
+    "sklearn": {"extractor", "estimators", "heads", "train", "label_errors"},
     "scipy": {"measures"},
     "skops": {"heads"},
     "click": {"cli"},

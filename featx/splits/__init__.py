@@ -2,7 +2,7 @@
 
 from featx.splits.duplicates import Duplicates, Twins, find_duplicates
 from featx.splits.few_shot import SHOTS
-from featx.splits.pool import check_any
+from featx.splits.pool import Pool, check_any, taking_part
 from featx.splits.rules import RULES, make_splits, split_table
 from featx.splits.split import Rows, Split
 from featx.splits.tuning import make_folds, tuning_folds
@@ -11,6 +11,7 @@ __all__ = [
     "RULES",
     "SHOTS",
     "Duplicates",
+    "Pool",
     "Rows",
     "Split",
     "Twins",
@@ -19,5 +20,6 @@ __all__ = [
     "make_folds",
     "make_splits",
     "split_table",
+    "taking_part",
     "tuning_folds",
 ]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache import FeatureTable
+from featx.cosines import directions
 from featx.splits.dealing import hash_names
 from featx.splits.split import Rows, Split
 from featx.truth import truth_of
@@ -116,10 +117,10 @@ def _find_nearest(table: FeatureTable, test: Rows, development: Rows) -> _Neares
     found = _Nearest(np.zeros(len(test), np.int64), *(np.full(len(test), -np.inf, np.float32) for _ in range(2)))
     for start in range(0, len(test), CHUNK):
         mine = slice(start, start + CHUNK)
-        left = _directions(table, test[mine], mean)
+        left = directions(table.take(test[mine]), mean)
         for begin in range(0, len(development), CHUNK):
             other = slice(begin, begin + CHUNK)
-            cosines = left @ _directions(table, development[other], mean).T
+            cosines = left @ directions(table.take(development[other]), mean).T
             best = cosines.argmax(axis=1)
             highest = np.take_along_axis(cosines, best[:, None], axis=1)[:, 0]
             found.rows[mine] = np.where(highest > found.cosines[mine], development[other][best], found.rows[mine])
@@ -133,12 +134,6 @@ def _kinds(table: FeatureTable, rows: Rows) -> NDArray[np.int64]:
     """(n,): equal numbers where all labels are equal."""
     truth = truth_of(table, rows)
     return np.unique(truth.shares, axis=0, return_inverse=True)[1].ravel() if truth.multilabel else truth.labels
-
-
-def _directions(table: FeatureTable, rows: Rows, mean: NDArray[np.float64]) -> NDArray[np.float32]:
-    centred = table.take(rows) - mean
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    return np.asarray(np.divide(centred, lengths, out=np.zeros_like(centred), where=lengths > 0), np.float32)
 
 
 def _chunks(rows: Rows) -> Iterator[Rows]:
