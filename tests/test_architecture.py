@@ -59,7 +59,7 @@ DOORS = {
     "dask": {"distribute"},
     "distributed": {"distribute"},
     "sklearn": {"extractor", "estimators", "heads", "train", "label_errors"},
-    "scipy": {"measures"},
+    "scipy": {"estimators", "measures"},
     "skops": {"heads"},
     "click": {"cli"},
     "rich": {"console"},

@@ -1,15 +1,34 @@
 """Estimators of our own: scikit-learn citizens that learn from class shares and try many parameters at once."""
 
+from featx.estimators.blocks import BlockPCA, BlockScaler
+from featx.estimators.class_mean import NearestClassMean
+from featx.estimators.kernel import KernelMap, KernelSVM
+from featx.estimators.linear_svm import LinearSVM
+from featx.estimators.mlp import MLP
+from featx.estimators.neighbors import CosineNeighbors, nearest_rows
+from featx.estimators.scaling import FeatureScaler
 from featx.estimators.scores import NO_CHANCE, Grid, class_scores, expand_shares, fit_classifier, spread_scores, sweep
+from featx.estimators.selecting import ColumnSelector
 from featx.estimators.softmax import SoftmaxRegression
 
 __all__ = [
+    "MLP",
     "NO_CHANCE",
+    "BlockPCA",
+    "BlockScaler",
+    "ColumnSelector",
+    "CosineNeighbors",
+    "FeatureScaler",
     "Grid",
+    "KernelMap",
+    "KernelSVM",
+    "LinearSVM",
+    "NearestClassMean",
     "SoftmaxRegression",
     "class_scores",
     "expand_shares",
     "fit_classifier",
+    "nearest_rows",
     "spread_scores",
     "sweep",
 ]

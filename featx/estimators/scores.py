@@ -24,12 +24,15 @@ def class_scores(classifier: Any, X: ArrayLike) -> NDArray[np.float64]:
     They are the decision function, of two classes halved to either side, or else the logarithms of the probabilities.
     """
     if not hasattr(classifier, "decision_function"):
-        probabilities = np.asarray(classifier.predict_proba(X), np.float64)
-        return np.log(probabilities, out=np.full_like(probabilities, NO_CHANCE), where=probabilities > 0).clip(
-            NO_CHANCE
-        )
+        return log_probabilities(classifier.predict_proba(X))
     scores = np.asarray(classifier.decision_function(X), np.float64)
     return scores if scores.ndim == 2 else np.column_stack([-scores / 2, scores / 2])
+
+
+def log_probabilities(probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    """The logarithms (m, C) of probabilities, NO_CHANCE of those that are 0."""
+    given = np.asarray(probabilities, np.float64)
+    return np.log(given, out=np.full_like(given, NO_CHANCE), where=given > 0).clip(NO_CHANCE)
 
 
 def spread_scores(scores: NDArray[np.float64], classes: NDArray[np.integer[Any]], count: int) -> NDArray[np.float64]:

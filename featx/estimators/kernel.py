@@ -1,0 +1,203 @@
+"""Curved borders between classes: the RBF kernel exp(-gamma |x - y|^2), exact or by a map of columns."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.kernel_approximation import Nystroem
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.svm import SVC
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from featx.errors import HeadError
+from featx.estimators.classifier import MarginClassifier, expanded
+from featx.estimators.linear_svm import LinearSVM
+from featx.estimators.scaling import FLOATS, column_moments
+from featx.estimators.scores import Grid
+from featx.estimators.targets import ClassWeight, Targets
+
+logger = logging.getLogger(__name__)
+
+Gamma = Literal["scale"] | float
+CHUNK = 2**24
+"""Distances that are held at a time when rows are scored."""
+TOLERANCE = 1e-4
+"""Of the optimality conditions of an exact machine: a tenth of scikit-learn's, so that equal problems agree."""
+
+
+def resolve_gamma(gamma: Gamma, X: NDArray[Any], weights: NDArray[np.float64] | None = None) -> float:
+    """Gamma per squared distance; a number counts in units of 1 / columns, the scale of standardised rows.
+
+    "scale" divides that by the variance of all numbers of X (n, d), as scikit-learn does. Raises HeadError for another
+    word, or a number that is not above 0.
+    """
+    units: float
+    if gamma == "scale":
+        mean, variance = column_moments(X, weights)
+        units = 1 / (float(variance.mean()) + float(mean.var()) or 1.0)
+    elif isinstance(gamma, str) or not gamma > 0:
+        raise HeadError(f"gamma is {gamma!r}; give a number above 0, in units of 1 / columns, or 'scale'")
+    else:
+        units = float(gamma)
+    return units / int(X.shape[1])
+
+
+class KernelMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Rows mapped to columns whose products are near the RBF kernel, so that linear heads draw curved borders.
+
+    By Nystroem's method on `n_components` training rows drawn by seed; on all of them where they are fewer. Williams
+    and Seeger, NIPS 2000. Gamma as in KernelSVM. Weights of rows are not taken.
+    """
+
+    def __init__(self, gamma: Gamma = "scale", n_components: int = 1000, *, seed: int = 0) -> None:
+        self.gamma = gamma
+        self.n_components = n_components
+        self.seed = seed
+
+    def fit(self, X: NDArray[Any], y: object = None) -> Self:
+        """The map of rows like those of X (n, d). Raises HeadError for a gamma that is none."""
+        X = validate_data(self, X, dtype=FLOATS)
+        count = min(self.n_components, len(X))
+        gamma = resolve_gamma(self.gamma, X)
+        self.map_ = Nystroem(kernel="rbf", gamma=gamma, n_components=count, random_state=self.seed).fit(X)
+        self._n_features_out = count
+        return self
+
+    def transform(self, X: NDArray[Any]) -> NDArray[Any]:
+        """The mapped rows (m, n_components)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        mapped = np.empty((len(X), self._n_features_out), X.dtype)
+        step = max(1, CHUNK // self._n_features_out)
+        for start in range(0, len(X), step):
+            mapped[start : start + step] = self.map_.transform(X[start : start + step])
+        return mapped
+
+
+class KernelSVM(MarginClassifier):
+    """A support vector machine with the RBF kernel, each class against the rest; scores are its margins (m, C).
+
+    A number as `gamma` is in units of 1 / columns. Up to `limit` rows it is exact, which takes 12 bytes for each pair
+    of them (1.2 GB for 10,000). Above, which is logged, rows are mapped by KernelMap with `n_components` and learnt by
+    a LinearSVM: `approximate_` says which it was. A row counts for each class that it has a share of. C as in
+    scikit-learn: the weight of a row's loss is C times its own.
+    """
+
+    def __init__(
+        self,
+        C: float = 1.0,
+        gamma: Gamma = "scale",
+        *,
+        limit: int = 10_000,
+        n_components: int = 1000,
+        class_weight: ClassWeight = None,
+        seed: int = 0,
+    ) -> None:
+        self.C = C
+        self.gamma = gamma
+        self.limit = limit
+        self.n_components = n_components
+        self.class_weight = class_weight
+        self.seed = seed
+
+    def _learn(self, X: NDArray[Any], targets: Targets) -> None:
+        self.approximate_ = self._is_large(targets)
+        if self.approximate_:
+            self.map_, self.linear_ = self._map(X), LinearSVM(self.C)
+            self.linear_._learn(self.map_.transform(X), targets)
+            return
+        X, labels, weights = expanded(X, targets)
+        self.gamma_ = resolve_gamma(self.gamma, X, weights)
+        kernel = _kernel(_squared_distances(X, X), self.gamma_)
+        dual, self.intercept_ = _solve(kernel, labels, weights, C=self.C)
+        support = dual.any(axis=1)
+        self.support_vectors_, self.dual_coef_ = X[support], dual[support]
+
+    def _scores(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        if self.approximate_:
+            return self.linear_._scores(self.map_.transform(X))
+        margins = np.empty((len(X), len(self.intercept_)))
+        step = max(1, CHUNK // len(self.support_vectors_))
+        for start in range(0, len(X), step):
+            part = slice(start, start + step)
+            kernel = _kernel(_squared_distances(X[part], self.support_vectors_), self.gamma_)
+            margins[part] = kernel @ self.dual_coef_ + self.intercept_
+        return _class_margins(margins)
+
+    def _sweep(
+        self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
+    ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
+        if set(grid) - {"C", "gamma"}:
+            yield from super()._sweep(X, targets, held_out, grid)
+            return
+        sweep = self._sweep_mapped if self._is_large(targets) else self._sweep_exact
+        for params, scores in sweep(X, targets, held_out, {"C": [self.C], "gamma": [self.gamma], **grid}):
+            yield {name: params[name] for name in grid}, scores
+
+    def _sweep_mapped(
+        self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
+    ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
+        for gamma in grid["gamma"]:
+            mapped = self.set_params(gamma=gamma)._map(X)
+            costs = {"C": grid["C"]}
+            for params, scores in LinearSVM()._sweep(mapped.transform(X), targets, mapped.transform(held_out), costs):
+                yield {**params, "gamma": gamma}, scores
+
+    def _sweep_exact(
+        self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
+    ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
+        X, labels, weights = expanded(X, targets)
+        inside, across = _squared_distances(X, X), _squared_distances(held_out, X)
+        for gamma in grid["gamma"]:
+            resolved = resolve_gamma(gamma, X, weights)
+            kernel, held_kernel = _kernel(inside, resolved), _kernel(across, resolved)
+            for C in grid["C"]:
+                dual, intercept = _solve(kernel, labels, weights, C=C)
+                yield {"C": C, "gamma": gamma}, _class_margins(held_kernel @ dual + intercept)
+
+    def _is_large(self, targets: Targets) -> bool:
+        rows = int(np.count_nonzero(targets.mass))
+        if rows > self.limit:
+            message = "an exact kernel for %d rows, above the limit of %d, is replaced by a map of %d columns"
+            logger.warning(message, rows, self.limit, min(self.n_components, rows))
+        return rows > self.limit
+
+    def _map(self, X: NDArray[Any]) -> KernelMap:
+        return KernelMap(self.gamma, self.n_components, seed=self.seed).fit(X)
+
+
+def _squared_distances(left: NDArray[Any], right: NDArray[Any]) -> NDArray[Any]:
+    distances: NDArray[Any] = euclidean_distances(left, right, squared=True)
+    return distances
+
+
+def _kernel(distances: NDArray[Any], gamma: float) -> NDArray[np.float64]:
+    kernel: NDArray[np.float64] = np.multiply(distances, -gamma, dtype=np.float64)
+    np.exp(kernel, out=kernel)
+    return kernel
+
+
+def _solve(
+    kernel: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float64],
+    *,
+    C: float,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Dual coefficients (n, K) and intercepts (K,): of the second of two classes, else of each against the rest."""
+    classes = int(labels.max()) + 1
+    positives = [1] if classes == 2 else range(classes)
+    dual, intercept = np.zeros((len(kernel), len(positives))), np.zeros(len(positives))
+    for column, positive in enumerate(positives):
+        machine = SVC(C=C, kernel="precomputed", tol=TOLERANCE)
+        machine.fit(kernel, labels == positive, sample_weight=weights)
+        dual[machine.support_, column], intercept[column] = machine.dual_coef_[0], machine.intercept_[0]
+    return dual, intercept
+
+
+def _class_margins(margins: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Margins (m, C) of the classes; of two, of which one margin is known, it and minus it, halved."""
+    return np.hstack([-margins / 2, margins / 2]) if margins.shape[1] == 1 else margins

@@ -1,0 +1,71 @@
+"""How columns are brought to one scale, as one step of a pipeline that can be tuned."""
+
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.preprocessing import normalize
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from featx.errors import HeadError
+from featx.estimators.rows import centred_blocks, weighted_mean
+
+FLOATS = (np.float64, np.float32)
+How = Literal["none", "standardise", "l2"]
+
+
+class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """Rows as they are ("none"), columns with mean 0 and variance 1 ("standardise"), or rows of length 1 ("l2").
+
+    A constant column becomes 0 by "standardise"; a row of zeros stays one by "l2". float32 stays float32. Weights of
+    rows are not taken: the scale of a column is that of its rows, all alike.
+    """
+
+    def __init__(self, how: How = "standardise") -> None:
+        self.how = how
+
+    def fit(self, X: NDArray[Any], y: object = None) -> Self:
+        """Itself, with mean_ and factor_ (d,) of the columns of X (n, d) where they are asked for."""
+        X = validate_data(self, X, dtype=FLOATS)
+        if self.how not in ("none", "standardise", "l2"):
+            raise HeadError(f"no scaling is called {self.how!r}; choose none, standardise or l2")
+        if self.how == "standardise":
+            self.mean_, variance = column_moments(X)
+            self.factor_ = per_deviation(variance)
+        return self
+
+    def transform(self, X: NDArray[Any]) -> NDArray[Any]:
+        """The rows (m, d) scaled."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        if self.how == "standardise":
+            return standardised(X, mean=self.mean_, factor=self.factor_)
+        return normalize(X) if self.how == "l2" else X
+
+
+def column_moments(
+    X: NDArray[Any], weights: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and variance (d,) of the columns of X (n, d), in float64; exactly 0 for a constant column."""
+    weights = np.ones(len(X)) if weights is None else weights
+    mean = weighted_mean(X, weights)
+    squares = np.zeros(X.shape[1])
+    for rows, block in centred_blocks(X, mean, dtype=np.float64):
+        squares += weights[rows] @ np.square(block, out=block)
+    variance = squares / weights.sum()
+    # what rounding alone leaves of a column that is constant
+    constant = variance <= (len(X) * np.finfo(np.float64).eps * mean) ** 2
+    return mean, np.where(constant, 0.0, variance)
+
+
+def per_deviation(variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One over the standard deviation (d,); 1 where that is 0."""
+    return 1 / np.sqrt(np.where(variance > 0, variance, 1.0))
+
+
+def standardised(X: NDArray[Any], *, mean: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[Any]:
+    """(X - mean) * factor in the type of X, in one copy."""
+    scaled: NDArray[Any] = X - mean.astype(X.dtype)
+    scaled *= factor.astype(X.dtype)
+    return scaled
