@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from featx.cache import FeatureTable
 from featx.cosines import directions
 from featx.errors import HeadError, TableError
+from featx.estimators import SoftmaxRegression
 from featx.splits import Rows, make_folds, taking_part
 
 FOLDS, REPEATS = 5, 2
@@ -100,7 +100,7 @@ class _Known:
 
 def _default() -> Pipeline:
     """The classifier where none is named."""
-    return make_pipeline(StandardScaler(), LogisticRegression(C=1 / L2, max_iter=5000))
+    return make_pipeline(StandardScaler(), SoftmaxRegression(L2))
 
 
 def _predict(classifier: BaseEstimator, known: _Known, folds: Sequence[tuple[Rows, Rows]]) -> NDArray[np.float64]:

@@ -50,6 +50,8 @@ class Pool:
     def strata(self) -> Codes:
         """(m,): the class of each row; of several its rarest; one more than the last class where it is of none."""
         rows, classes = self.members
+        if not self.table.multilabel:
+            return classes
         counts = np.bincount(classes, minlength=len(self.table.classes))
         strata = np.full(len(self), len(self.table.classes))
         rarest_last = np.lexsort((classes, -counts[classes]))
