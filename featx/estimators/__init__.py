@@ -3,9 +3,11 @@
 from featx.estimators.blocks import BlockPCA, BlockScaler
 from featx.estimators.class_mean import NearestClassMean
 from featx.estimators.kernel import KernelMap, KernelSVM
+from featx.estimators.linear import PENALTIES
 from featx.estimators.linear_svm import LinearSVM
 from featx.estimators.mlp import MLP
 from featx.estimators.neighbors import CosineNeighbors, nearest_rows
+from featx.estimators.ridge import LooRidgeClassifier
 from featx.estimators.scaling import FeatureScaler
 from featx.estimators.scores import NO_CHANCE, Grid, class_scores, expand_shares, fit_classifier, spread_scores, sweep
 from featx.estimators.selecting import ColumnSelector
@@ -14,6 +16,7 @@ from featx.estimators.softmax import SoftmaxRegression
 __all__ = [
     "MLP",
     "NO_CHANCE",
+    "PENALTIES",
     "BlockPCA",
     "BlockScaler",
     "ColumnSelector",
@@ -23,6 +26,7 @@ __all__ = [
     "KernelMap",
     "KernelSVM",
     "LinearSVM",
+    "LooRidgeClassifier",
     "NearestClassMean",
     "SoftmaxRegression",
     "class_scores",

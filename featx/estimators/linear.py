@@ -1,19 +1,32 @@
 """What linear classifiers share: labels or shares to learn from, class scores from coefficients."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from featx.estimators.scores import Grid, class_scores
+from featx.errors import HeadError
+from featx.estimators.scores import NO_CHANCE, Grid, class_scores
 from featx.estimators.targets import ClassWeight, Targets, label_targets, share_targets
 
 FLOATS = (np.float64, np.float32)
+PENALTIES = tuple(float(l2) for l2 in np.logspace(-6, 5, 45))
+"""Those over which linear probes are tuned (Kornblith, Shlens & Le 2019)."""
+
+
+def falling(values: Iterable[float]) -> list[float]:
+    """Each value of `l2` once, the largest first. Raises HeadError where there is none, or one is not above 0."""
+    ordered = sorted(set(values), reverse=True)
+    if not ordered:
+        raise HeadError("there is no value of l2 to try; give the grid one")
+    if not ordered[-1] > 0:
+        raise HeadError(f"l2 is {ordered[-1]} but must be above 0; a small one is next to none")
+    return ordered
 
 
 class LinearClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -67,7 +80,18 @@ class LinearClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[mis
 
     @abstractmethod
     def _follow(self, X: NDArray[Any], targets: Targets, values: Sequence[Any]) -> Iterator[Any]:
-        """Each value of `l2`, once the classifier is fitted with it."""
+        """Each of these values of `l2`, the largest first, once the classifier is fitted with it."""
+
+    def _take(
+        self, targets: Targets, coefficients: NDArray[np.float64], intercepts: NDArray[np.float64], *, dtype: DTypeLike
+    ) -> None:
+        """Keep what gives the scores of the classes seen; the others have no chance."""
+        coef = np.zeros((len(targets.classes), coefficients.shape[1]))
+        intercept = np.full(len(coef), NO_CHANCE)
+        coef[targets.seen], intercept[targets.seen] = coefficients, intercepts
+        if len(coef) == 2:
+            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
+        self.classes_, self.coef_, self.intercept_ = targets.classes, coef.astype(dtype), intercept
 
     def decision_function(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """Class scores (m, C); of two classes (m,), above 0 for the second."""

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.errors import HeadError
 from featx.estimators.crossentropy import CrossEntropy
-from featx.estimators.descent import Descent, Minimum
-from featx.estimators.linear import LinearClassifier
-from featx.estimators.scores import NO_CHANCE, class_scores
+from featx.estimators.descent import Descent
+from featx.estimators.linear import LinearClassifier, falling
+from featx.estimators.scores import class_scores
 from featx.estimators.targets import ClassWeight, Targets
 
 
@@ -46,24 +45,12 @@ class SoftmaxRegression(LinearClassifier):
         return probabilities
 
     def _follow(self, X: NDArray[Any], targets: Targets, values: Sequence[float]) -> Iterator[float]:
-        values = sorted(set(values), reverse=True)
-        if not values[-1] > 0:
-            raise HeadError(f"l2 is {values[-1]} but must be above 0; a small one is next to none")
+        values = falling(values)
         problem = CrossEntropy(X, targets.mass[:, targets.seen])
         # Two classes share one vector w, as -w/2 and w/2: their squared norm is half of its own.
         unit = (2 if len(targets.classes) == 2 else 1) / problem.total
         minima = Descent(problem, tol=self.tol, max_iter=self.max_iter).follow([value * unit for value in values])
         for value, minimum in zip(values, minima, strict=True):
-            self._take(problem, minimum, targets)
+            self._take(targets, *problem.coefficients(minimum.point), dtype=X.dtype)
+            self.n_iter_, self.gradient_norm_ = minimum.iterations, minimum.gradient_norm
             yield value
-
-    def _take(self, problem: CrossEntropy, minimum: Minimum, targets: Targets) -> None:
-        coefficients, intercepts = problem.coefficients(minimum.point)
-        coef = np.zeros((len(targets.classes), coefficients.shape[1]))
-        intercept = np.full(len(coef), NO_CHANCE)
-        coef[targets.seen], intercept[targets.seen] = coefficients, intercepts
-        if len(coef) == 2:
-            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        self.classes_ = targets.classes
-        self.coef_, self.intercept_ = coef.astype(problem.rows.dtype), intercept
-        self.n_iter_, self.gradient_norm_ = minimum.iterations, minimum.gradient_norm
