@@ -11,11 +11,21 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from featx.errors import TableError
-from featx.measures import corrected_t_test, holm, mcnemar, measure, paired, paired_bootstrap, row_values
+from featx.measures import (
+    corrected_t_test,
+    holm,
+    mcnemar,
+    measure,
+    paired,
+    paired_bootstrap,
+    paired_measures,
+    resampling,
+    row_values,
+)
 from featx.measures.resampling import units_of
 from featx.truth import Truth
 
-from .test_measures import KINDS, make_case
+from .test_measures import KINDS, loop_draws, make_case
 
 Floats = NDArray[np.float64]
 PAIR = ("a", "b")
@@ -195,3 +205,43 @@ def test_weights_of_the_paired_bootstrap_are_repeated_rows_in_its_difference() -
     )
     assert weighted[0].difference == pytest.approx(repeated[0].difference)
     assert replace(weighted[0], a="c").a == "c"
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("single", "auroc"), ("several", "average_precision"), ("soft", "macro_f1")]
+)
+def test_any_measure_is_compared_on_resamples_that_both_heads_share(
+    kind: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resampling, "RESAMPLES", 150)
+    better, truth = make_case(kind)
+    worse = 0.5 * better + 0.5 * better[np.random.default_rng(1).permutation(len(truth))]
+    (found,) = paired_measures({"a": better, "b": worse}, [PAIR], truth=truth, measure=name, seed=4)
+    drawn = [np.array(loop_draws(one, truth, of=150, seed=4)[name]) for one in (better, worse)]
+    assert found.difference == pytest.approx(
+        getattr(measure(better, truth), name) - getattr(measure(worse, truth), name)
+    )
+    assert found.interval == pytest.approx(np.quantile(drawn[0] - drawn[1], [0.025, 0.975]))
+
+
+def test_of_accuracy_both_paired_bootstraps_agree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paired, "PAIRED_RESAMPLES", 2000)
+    better, truth = make_case("weighted")
+    worse = 0.4 * better + 0.6 * better[np.random.default_rng(1).permutation(len(truth))]
+    heads = {"a": better, "b": worse}
+    (found,) = paired_measures(heads, [PAIR], truth=truth, measure="accuracy")
+    rows = {name: row_values(probabilities, truth) for name, probabilities in heads.items()}
+    (expected,) = paired_bootstrap(rows, [PAIR], truth=truth)
+    assert 0 < (expected.p or 0) < 0.9
+    assert (found.p, found.difference) == pytest.approx((expected.p, expected.difference))
+    assert found.interval == pytest.approx(expected.interval)
+    monkeypatch.setattr(resampling, "AFFORDABLE", 0)
+    (few,) = paired_measures(heads, [PAIR], truth=truth, measure="accuracy")
+    assert few.p == pytest.approx(expected.p, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["ece", "hamming_loss"])
+def test_a_measure_that_is_not_defined_is_not_compared_by(name: str) -> None:
+    probabilities, truth = make_case("several" if name == "ece" else "single")
+    with pytest.raises(TableError, match=f"'{name}' is not defined for these images"):
+        paired_measures({"a": probabilities, "b": probabilities}, [PAIR], truth=truth, measure=name)

@@ -1,5 +1,10 @@
 """Probabilities and what is true in; measures with their intervals, tests of pairs of heads, and temperatures out.
 
+images       what one image adds to a measure
+resampling   which images, or groups, are drawn how often; intervals
+sums         measures that are functions of sums over images
+ranking      measures of how images are ranked
+draws        probabilities, truth -> every measure on every resample
 measuring    probabilities, truth -> HeadMetrics
 paired       heads on the same images, or the same splits -> Comparison
 temperature  class scores -> probabilities
@@ -14,6 +19,7 @@ from featx.measures.paired import (
     holm,
     mcnemar,
     paired_bootstrap,
+    paired_measures,
     row_values,
 )
 from featx.measures.temperature import fit_temperature, to_probabilities
@@ -30,6 +36,7 @@ __all__ = [
     "mcnemar",
     "measure",
     "paired_bootstrap",
+    "paired_measures",
     "row_values",
     "to_probabilities",
 ]

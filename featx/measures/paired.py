@@ -8,15 +8,17 @@ import numpy as np
 from scipy import stats
 
 from featx.errors import TableError
+from featx.measures.draws import check_probabilities, draw_measures
 from featx.measures.images import Floats, brier_scores, log_losses, right_share
-from featx.measures.measuring import check_probabilities
-from featx.measures.resampling import NORMAL, find_interval, units_of
+from featx.measures.resampling import FEW, NORMAL, find_interval, units_of
 from featx.truth import Truth
 
 PAIRED_RESAMPLES = 10_000
 """More than of a measure alone: the least p there is, 2 in 10,001, is to outlive Holm's correction."""
 FEW_DISCORDANT = 25
 """Below it McNemar's test is exact."""
+ROUNDING = 1e-12
+"""Differences no further from 0 are 0."""
 
 RowMeasure: TypeAlias = Literal["accuracy", "log_loss", "brier"]
 """A measure that is the weighted mean of one number an image."""
@@ -76,6 +78,31 @@ def paired_bootstrap(
     )
 
 
+def paired_measures(
+    probabilities: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Truth, measure: str, seed: int = 0
+) -> tuple[Comparison, ...]:
+    """Each pair of heads compared by any measure of `HeadMetrics`, also by one that is no mean over images, as mAP.
+
+    `probabilities`: (n, classes) of each head. Both are measured on the same resamples, those of `measure`; where these
+    are few, p is that of a normal distribution. Holm's correction over all pairs. Raises TableError where the measure
+    is not defined, and as `measure` does.
+    """
+    drawn, units = {}, units_of(truth)
+    for name in dict.fromkeys(name for pair in pairs for name in pair):
+        if name not in probabilities:
+            raise TableError(f"no probabilities of head {name!r} are given; there are {', '.join(probabilities)}")
+        draws = draw_measures(probabilities[name], truth, seed=seed)
+        if draws.value(measure) is None:
+            raise TableError(f"{measure!r} is not defined for these images; choose another measure to compare by")
+        drawn[name] = draws.values[measure]
+    test = f"paired bootstrap of {units.count} {units.noun}"
+    differences = [drawn[a] - drawn[b] for a, b in pairs]
+    return _correct(
+        _bootstrapped(pair, draws, f"{test}, {len(draws) - 1} resamples", len(truth))
+        for pair, draws in zip(pairs, differences, strict=True)
+    )
+
+
 def mcnemar(values: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Truth) -> tuple[Comparison, ...]:
     """Each pair of heads compared by the images that one names rightly and the other wrongly (McNemar 1947).
 
@@ -131,9 +158,16 @@ def _bootstrapped(pair: Pair, draws: Floats, test: str, n: int) -> Comparison:
     difference, drawn = float(draws[0]), draws[1:][np.isfinite(draws[1:])]
     interval = find_interval(draws, bounds=(-np.inf, np.inf))
     if interval is None:
-        return Comparison(*pair, difference, None, None if difference else 1.0, None, test, n)
-    beyond = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    return Comparison(*pair, difference, interval, min(1.0, 2 * (beyond + 1) / (len(drawn) + 1)), None, test, n)
+        return Comparison(*pair, difference, None, None if abs(difference) > ROUNDING else 1.0, None, test, n)
+    return Comparison(*pair, difference, interval, _beyond_zero(difference, drawn), None, test, n)
+
+
+def _beyond_zero(difference: float, drawn: Floats) -> float:
+    """Two-sided p: how often resamples are on the other side of 0, of few how far 0 is in standard errors."""
+    if len(drawn) <= FEW:
+        return float(2 * stats.norm.sf(abs(difference) / drawn.std(ddof=1)))
+    beyond = min(int((drawn <= ROUNDING).sum()), int((drawn >= -ROUNDING).sum()))
+    return min(1.0, 2 * (beyond + 1) / (len(drawn) + 1))
 
 
 def _mcnemar(pair: Pair, apart: Floats, note: str) -> Comparison:

@@ -1,0 +1,67 @@
+"""Why a measure is not defined, and how its interval was drawn, in words."""
+
+from collections.abc import Iterator, Mapping
+
+from featx.measures.draws import Draws
+from featx.measures.images import class_weights
+from featx.measures.metrics import Interval
+from featx.measures.resampling import FEW, RARE
+from featx.truth import Truth
+
+MOST_GROUPS = 1000
+"""Of more groups the accuracy of each is not listed."""
+FEW_UNITS = 30
+"""Of fewer images, or groups, a bootstrap is rough."""
+SEVERAL_ONLY = ("micro_f1", "hamming_loss")
+ONE_ONLY = ("balanced_accuracy", "ece")
+
+
+def explain_undefined(
+    measured: Mapping[str, float | None], intervals: Mapping[str, Interval | None], truth: Truth, *, draws: Draws
+) -> Iterator[tuple[str, str]]:
+    """Of every field that is None, why."""
+    units, other = draws.units, ONE_ONLY if truth.multilabel else SEVERAL_ONLY
+    for name, value in measured.items():
+        if name in other:
+            yield name, "defined for images with " + ("one label" if truth.multilabel else "several labels")
+        elif value is None:
+            yield name, _no_value(name, truth)
+        elif intervals[name] is None:
+            yield f"{name}_ci", f"resamples of {units.count} {units.noun} all give {value:.4g}, so they bound nothing"
+    if truth.multilabel:
+        yield "confusion", "an image with several labels is taken for no single class"
+    if truth.groups is None:
+        yield "per_group", "the images have no groups"
+    elif units.count > MOST_GROUPS:
+        yield "per_group", f"{units.count} groups are too many to list (more than {MOST_GROUPS})"
+
+
+def _no_value(name: str, truth: Truth) -> str:
+    """Why rankings, or F1 of several labels, are defined for no class."""
+    images = "test images" if truth.weights is None else "test images that weigh anything"
+    if name in ("macro_f1", "micro_f1"):
+        return f"no class is true of any of the {images}, and none is named"
+    if truth.multilabel:
+        return f"every class is true of all {images} or of none"
+    only = truth.classes[int(class_weights(truth).argmax())]
+    return f"all {images} are of class {only!r}, so there are no others to rank them against"
+
+
+def explain_intervals(draws: Draws, *, wilson: bool) -> str:
+    """One sentence on how the intervals were drawn."""
+    units, resamples, ranked = draws.units, draws.resamples, draws.ranked
+    of = f"{units.count} {units.noun}"
+    said = [f"95 % {_kind(resamples)} bootstrap of {of}, {resamples} resamples"]
+    if ranked != resamples:
+        said.append(f"of AUROC and average precision {_kind(ranked)}, {ranked} resamples")
+    if "ece" in draws.values:
+        said.append("of ECE further down, for it is biased upwards")
+    if wilson:
+        said.append(f"of accuracy Wilson's score interval, for fewer than {RARE} images' worth are wrong or right")
+    if units.count < FEW_UNITS:
+        said.append(f"rough, for {of} are few")
+    return "; ".join(said)
+
+
+def _kind(resamples: int) -> str:
+    return "normal" if resamples <= FEW else "percentile"
