@@ -12,14 +12,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from featx.cache import MAKERS
-from featx.report import columns, interval, measured_as, measured_how, number, shown_measures, table_row
+from featx.report import TITLES, columns, compared_measures, interval, measured_as, measured_how, number, table_row
 
 if TYPE_CHECKING:
     from featx.cache import CacheInfo
     from featx.extract import ExtractionSummary
     from featx.extract import Progress as Extracted
     from featx.graph import Inspection
-    from featx.measures import ClassMetrics, HeadMetrics
+    from featx.measures import ClassMetrics, GroupMetrics, HeadMetrics
     from featx.results import Result
     from featx.verify import Check, FastEffect
 
@@ -257,26 +257,31 @@ def print_results(results: "Sequence[Result]", *, to: Console) -> None:
 def print_metrics(metrics: "HeadMetrics", *, to: Console) -> None:
     """One evaluation: overall, class by class, and how the groups differ."""
     table = Table("measure", f"of {metrics.n} images", "95 % interval", box=SIMPLE)
-    for name, title in shown_measures(metrics).items():
-        table.add_row(title, number(getattr(metrics, name)), interval(getattr(metrics, f"{name}_ci")))
+    for name, title in TITLES.items():
+        if (value := getattr(metrics, name)) is not None:
+            table.add_row(title, number(value), interval(getattr(metrics, f"{name}_ci")))
     table.add_row("most frequent", number(metrics.majority_accuracy), "")
     to.print(table)
     for line in (measured_as(metrics), f"interval: {metrics.interval}", *_undefined_lines(metrics)):
         to.print(line)
     to.print(_class_table(metrics.per_class))
     if metrics.per_group:
-        _print_groups(metrics, to)
+        _print_groups(metrics.per_group, to=to)
 
 
 def _undefined_lines(metrics: "HeadMetrics") -> "Iterator[str]":
-    for name, title in shown_measures(metrics).items():
-        for field, what in ((name, title), (f"{name}_ci", f"interval of {title}")):
+    """Why a measure that is compared by is not there, once for all of the same reason."""
+    reasons: dict[str, list[str]] = {}
+    for name in compared_measures(metrics):
+        for field, what in ((name, TITLES[name]), (f"{name}_ci", f"interval of {TITLES[name]}")):
             if field in metrics.undefined:
-                yield f"no {what}: {metrics.undefined[field]}"
+                reasons.setdefault(metrics.undefined[field], []).append(what)
+    for reason, names in reasons.items():
+        yield f"no {', '.join(names)}: {reason}"
 
 
 def _class_table(rows: "Sequence[ClassMetrics]") -> Table:
-    table = Table("class", "images", "precision", "recall", "95 % interval", "F1", "AUROC", "AP", box=SIMPLE)
+    table = Table("class", "images", "precision", "recall", "of recall 95 %", "F1", "AUROC", "AP", box=SIMPLE)
     for row in rows:
         ranked = number(row.auroc), number(row.average_precision)
         decided = number(row.precision), number(row.recall), interval(row.recall_ci), number(row.f1)
@@ -284,13 +289,12 @@ def _class_table(rows: "Sequence[ClassMetrics]") -> Table:
     return table
 
 
-def _print_groups(metrics: "HeadMetrics", to: Console) -> None:
+def _print_groups(groups: "Sequence[GroupMetrics]", *, to: Console) -> None:
     """The groups that fare worst."""
-    assert metrics.per_group is not None
-    known = sorted((row for row in metrics.per_group if row.accuracy is not None), key=lambda row: row.accuracy or 0)
+    known = sorted((group for group in groups if group.accuracy is not None), key=lambda group: group.accuracy or 0.0)
     table = Table("group", "images", "accuracy", "95 % interval", box=SIMPLE)
-    for row in known[:GROUPS_SHOWN]:
-        table.add_row(row.name, str(row.n), number(row.accuracy), interval(row.accuracy_ci))
+    for group in known[:GROUPS_SHOWN]:
+        table.add_row(group.name, str(group.n), number(group.accuracy), interval(group.accuracy_ci))
     to.print(table)
     if len(known) > GROUPS_SHOWN:
         to.print(f"the {GROUPS_SHOWN} worst of {len(known)} groups; --json lists all")

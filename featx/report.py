@@ -7,40 +7,39 @@ if TYPE_CHECKING:
     from featx.measures import HeadMetrics
     from featx.results import Result
 
-MEASURES = {
+TITLES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced",
-    "macro_f1": "macro F1",
-    "auroc": "AUROC",
-    "log_loss": "log loss",
-    "ece": "ECE",
-}
-"""What a table shows of heads that name one class an image, the first with its interval."""
-MEASURES_OF_SEVERAL = {
     "average_precision": "mAP",
     "auroc": "AUROC",
     "macro_f1": "macro F1",
     "micro_f1": "micro F1",
-    "accuracy": "all right",
     "log_loss": "log loss",
+    "brier": "Brier",
+    "ece": "ECE",
+    "hamming_loss": "Hamming loss",
 }
-"""The same of heads that name any number of classes."""
+"""What the measures are called where people read them."""
+COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss", "ece")
+"""What a table of heads shows that name one class an image; the first is the one to look at, with its interval."""
+COMPARED_OF_SEVERAL = ("average_precision", "auroc", "macro_f1", "micro_f1", "accuracy", "log_loss")
+"""The same of heads that name any number of classes, where accuracy is the share of images without a mistake."""
 
 
-def shown_measures(metrics: "HeadMetrics") -> dict[str, str]:
-    """Names of the measures that a table shows, and their titles; the first is the one to look at."""
-    return MEASURES_OF_SEVERAL if metrics.labels == "several" else MEASURES
+def compared_measures(metrics: "HeadMetrics") -> tuple[str, ...]:
+    """Names of the measures that a table of heads shows, the one to look at first."""
+    return COMPARED_OF_SEVERAL if metrics.labels == "several" else COMPARED
 
 
 def columns(metrics: "HeadMetrics") -> tuple[str, ...]:
     """The titles of a table's columns."""
-    first, *others = shown_measures(metrics).values()
+    first, *others = (TITLES[name] for name in compared_measures(metrics))
     return "head", first, "95 % interval", *others, "tuned"
 
 
 def table_row(result: "Result") -> tuple[str, ...]:
     """The cells of one result, in the order of `columns`."""
-    first, *others = shown_measures(result.metrics)
+    first, *others = compared_measures(result.metrics)
     tuned = ", ".join(f"{key.rpartition('__')[2]}={value:.3g}" for key, value in result.params.items())
     return (
         result.head,
@@ -89,8 +88,6 @@ def measured_as(metrics: "HeadMetrics") -> str:
     """One sentence on what the first measure of a table is."""
     weighted = "weighted" if metrics.weighted else "unweighted"
     if metrics.labels == "several":
-        return (
-            f"mAP: mean over classes of average precision, {weighted}; all right: share of images without a wrong label"
-        )
+        return f"mAP: mean over classes of average precision, {weighted}; accuracy: share of images without a mistake"
     expected = ", as expected of labels drawn from the soft ones" if metrics.labels == "soft" else ""
     return f"accuracy: {weighted} share of test images whose most probable class is the true one{expected}"

@@ -308,7 +308,7 @@ def test_where_all_is_right_no_interval_is_made_up() -> None:
     found = measure(truth.shares, truth)
     assert found.accuracy_ci == pytest.approx((0.93983, 1), abs=1e-5)
     assert found.macro_f1_ci is None
-    assert found.undefined["macro_f1_ci"] == "resamples of 60 images all give 1, so they bound nothing"
+    assert found.undefined["macro_f1_ci"] == "the same on all resamples of 60 images, which so bound nothing"
 
 
 def test_images_with_several_labels_have_measures_of_their_own() -> None:

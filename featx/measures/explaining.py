@@ -27,7 +27,7 @@ def explain_undefined(
         elif value is None:
             yield name, _no_value(name, truth)
         elif intervals[name] is None:
-            yield f"{name}_ci", f"resamples of {units.count} {units.noun} all give {value:.4g}, so they bound nothing"
+            yield f"{name}_ci", f"the same on all resamples of {units.count} {units.noun}, which so bound nothing"
     if truth.multilabel:
         yield "confusion", "an image with several labels is taken for no single class"
     if truth.groups is None:

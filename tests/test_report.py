@@ -1,0 +1,84 @@
+"""What people see of measures: tables that hold for one label and for several, and a reason for every gap."""
+
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from featx.console import print_metrics, print_results
+from featx.measures import HeadMetrics, measure
+from featx.report import columns, render_results
+from featx.results import Result, read_results, write_results
+from featx.truth import Truth
+
+from .test_measures import KINDS, make_case
+
+
+def make_result(metrics: HeadMetrics) -> Result:
+    """A result with these metrics."""
+    rows = {"train": 80, "test": metrics.n, "unlabelled": 0, "failed": 0}
+    classes = tuple(row.name for row in metrics.per_class)
+    return Result("logreg", "0" * 64, ("lite0",), {"C": 1.0}, metrics, rows, "by hand", classes, 0, 1.0, {"featx": "0"})
+
+
+def printed(metrics: HeadMetrics) -> str:
+    """One evaluation as it is shown."""
+    to = Console(file=StringIO(), width=200)
+    print_metrics(metrics, to=to)
+    assert isinstance(to.file, StringIO)
+    return to.file.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_table_has_a_cell_for_every_column(kind: str) -> None:
+    metrics = measure(*make_case(kind))
+    lines = render_results([make_result(metrics)]).splitlines()
+    assert [line.count("|") for line in lines[:3]] == [len(columns(metrics)) + 1] * 3
+    assert ("mAP" in lines[0]) == ("several" in kind)
+    assert f"- interval: {metrics.interval}" in lines
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_are_read_back_as_they_were_written(kind: str, tmp_path: Path) -> None:
+    results = [make_result(measure(*make_case(kind, seed=seed))) for seed in range(2)]
+    write_results(results, tmp_path / "results.jsonl")
+    assert read_results(tmp_path / "results.jsonl") == results
+
+
+def test_an_evaluation_shows_every_measure_with_its_interval_and_every_class() -> None:
+    metrics = measure(*make_case())
+    shown = printed(metrics)
+    for title in ("accuracy", "balanced", "mAP", "AUROC", "macro F1", "log loss", "Brier", "ECE", "most frequent"):
+        assert title in shown
+    assert metrics.auroc_ci is not None
+    assert f"{metrics.auroc_ci[0]:.3f} – {metrics.auroc_ci[1]:.3f}" in shown
+    assert all(row.name in shown for row in metrics.per_class)
+
+
+def test_what_is_not_defined_is_shown_with_the_reason() -> None:
+    shown = printed(measure(np.tile([0.9, 0.1], (50, 1)), Truth(("ok", "crack"), np.zeros(50, np.int64))))
+    assert "no AUROC: all test images are of class 'ok', so there are no others to rank them against" in shown
+    assert (
+        "no interval of balanced, interval of macro F1, interval of log loss, interval of ECE: the same on all" in shown
+    )
+
+
+def test_the_groups_that_fare_worst_are_shown_first() -> None:
+    probabilities, truth = make_case()
+    metrics = measure(probabilities, replace(truth, groups=(np.arange(120) // 5).astype("S")))
+    shown = printed(metrics)
+    assert metrics.per_group is not None
+    worst = min(metrics.per_group, key=lambda group: group.accuracy or 0)
+    first = shown[shown.index("group  ") :].splitlines()[2]
+    assert first.split()[:3] == [worst.name, "5", f"{worst.accuracy:.3f}"]
+    assert "the 10 worst of 24 groups; --json lists all" in shown
+
+
+def test_several_results_are_one_table() -> None:
+    to = Console(file=StringIO(), width=200)
+    print_results([make_result(measure(*make_case(seed=seed))) for seed in range(2)], to=to)
+    assert isinstance(to.file, StringIO)
+    assert to.file.getvalue().count("logreg") == 2
