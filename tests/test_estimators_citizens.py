@@ -14,12 +14,14 @@ from featx.estimators.class_mean import NearestClassMean
 from featx.estimators.kernel import KernelMap, KernelSVM
 from featx.estimators.linear_svm import LinearSVM
 from featx.estimators.mlp import MLP
+from featx.estimators.multilabel import OneVsRest
 from featx.estimators.neighbors import CosineNeighbors
 from featx.estimators.scaling import FeatureScaler
 from featx.estimators.selecting import ColumnSelector
+from featx.estimators.stacking import StackedBlocks
 
 ESTIMATORS = [
-    *(FeatureScaler(how) for how in ("none", "standardise", "l2")),
+    *(FeatureScaler(how) for how in ("none", "standardise", "overall", "l2")),
     BlockScaler(),
     BlockPCA(),
     BlockPCA(whiten=True),
@@ -31,10 +33,15 @@ ESTIMATORS = [
     KernelMap(n_components=20),
     KernelSVM(),
     KernelSVM(limit=5),
+    StackedBlocks(),
+    StackedBlocks(estimators=NearestClassMean(), folds=3),
+    OneVsRest(),
+    OneVsRest(NearestClassMean()),
     MLP((16,), learning_rate=0.02, max_iter=5000),
 ]
 WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
 UNMET = {
+    "StackedBlocks": {WEIGHTS: "rows are dealt to folds, whatever their weights"},
     "CosineNeighbors": {WEIGHTS: "neighbours are counted in rows: one of weight 2 is one"},
     "KernelSVM": {WEIGHTS: "libsvm stops within a tolerance, and the map is made of rows that are drawn"},
 }

@@ -60,7 +60,7 @@ def test_weighted_moments_are_those_of_rows_given_as_often() -> None:
 
 
 def test_an_unknown_scaling_is_an_error_that_names_those_there_are() -> None:
-    with pytest.raises(HeadError, match="no scaling is called 'minmax'; choose none, standardise or l2"):
+    with pytest.raises(HeadError, match="no scaling is called 'minmax'; choose none, standardise, overall, l2"):
         FeatureScaler("minmax").fit(rows())  # type: ignore[arg-type]
 
 
@@ -69,6 +69,13 @@ def test_blocks_of_any_width_have_the_same_variance_and_all_together_that_of_sta
     variances = scaled.var(axis=0)
     assert variances[:2].sum() == pytest.approx(variances[2:].sum())
     assert variances.sum() == pytest.approx(9)
+
+
+def test_overall_scaling_keeps_what_columns_are_to_each_other() -> None:
+    X = rows()
+    scaled = FeatureScaler("overall").fit_transform(X)
+    assert scaled.var(axis=0).mean() == pytest.approx(1)
+    assert np.allclose(scaled * np.sqrt(X.var(axis=0).mean()), X - X.mean(axis=0))
 
 
 def test_one_block_is_standardised() -> None:

@@ -6,12 +6,14 @@ from featx.estimators.kernel import KernelMap, KernelSVM
 from featx.estimators.linear import PENALTIES
 from featx.estimators.linear_svm import LinearSVM
 from featx.estimators.mlp import MLP
+from featx.estimators.multilabel import OneVsRest
 from featx.estimators.neighbors import CosineNeighbors, nearest_rows
 from featx.estimators.ridge import LooRidgeClassifier
-from featx.estimators.scaling import FeatureScaler
+from featx.estimators.scaling import FeatureScaler, How
 from featx.estimators.scores import NO_CHANCE, Grid, class_scores, expand_shares, fit_classifier, spread_scores, sweep
-from featx.estimators.selecting import ColumnSelector
+from featx.estimators.selecting import By, ColumnSelector
 from featx.estimators.softmax import SoftmaxRegression
+from featx.estimators.stacking import StackedBlocks
 
 __all__ = [
     "MLP",
@@ -19,16 +21,20 @@ __all__ = [
     "PENALTIES",
     "BlockPCA",
     "BlockScaler",
+    "By",
     "ColumnSelector",
     "CosineNeighbors",
     "FeatureScaler",
     "Grid",
+    "How",
     "KernelMap",
     "KernelSVM",
     "LinearSVM",
     "LooRidgeClassifier",
     "NearestClassMean",
+    "OneVsRest",
     "SoftmaxRegression",
+    "StackedBlocks",
     "class_scores",
     "expand_shares",
     "fit_classifier",

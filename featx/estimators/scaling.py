@@ -1,6 +1,6 @@
 """How columns are brought to one scale, as one step of a pipeline that can be tuned."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,16 @@ from featx.errors import HeadError
 from featx.estimators.rows import centred_blocks, weighted_mean
 
 FLOATS = (np.float64, np.float32)
-How = Literal["none", "standardise", "l2"]
+How = Literal["none", "standardise", "overall", "l2"]
+CENTRED = ("standardise", "overall")
 
 
 class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Rows as they are ("none"), columns with mean 0 and variance 1 ("standardise"), or rows of length 1 ("l2").
 
-    A constant column becomes 0 by "standardise"; a row of zeros stays one by "l2". float32 stays float32. Weights of
-    rows are not taken: the scale of a column is that of its rows, all alike.
+    "overall" gives columns mean 0 and one factor for all, by which their variance is 1 on average: what they are to
+    each other stays. A constant column becomes 0 by either, a row of zeros stays one by "l2", float32 stays float32.
+    Weights of rows are not taken: the scale of a column is that of its rows, all alike.
     """
 
     def __init__(self, how: How = "standardise") -> None:
@@ -28,10 +30,12 @@ class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
     def fit(self, X: NDArray[Any], y: object = None) -> Self:
         """Itself, with mean_ and factor_ (d,) of the columns of X (n, d) where they are asked for."""
         X = validate_data(self, X, dtype=FLOATS)
-        if self.how not in ("none", "standardise", "l2"):
-            raise HeadError(f"no scaling is called {self.how!r}; choose none, standardise or l2")
-        if self.how == "standardise":
+        if self.how not in get_args(How):
+            raise HeadError(f"no scaling is called {self.how!r}; choose {', '.join(get_args(How))}")
+        if self.how in CENTRED:
             self.mean_, variance = column_moments(X)
+            if self.how == "overall":
+                variance[:] = variance.mean()
             self.factor_ = per_deviation(variance)
         return self
 
@@ -39,7 +43,7 @@ class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
         """The rows (m, d) scaled."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
-        if self.how == "standardise":
+        if self.how in CENTRED:
             return standardised(X, mean=self.mean_, factor=self.factor_)
         return normalize(X) if self.how == "l2" else X
 
