@@ -17,6 +17,7 @@ from sklearn import metrics as reference
 
 from featx.errors import TableError
 from featx.measures import HeadMetrics, measure, measuring, resampling
+from featx.measures import draws as drawing
 from featx.measures.resampling import effective_size, units_of
 from featx.truth import Truth
 
@@ -175,7 +176,7 @@ def loop_draws(probabilities: Floats, truth: Truth, *, of: int, seed: int) -> di
 def test_every_resample_measures_what_scikit_learn_measures_on_its_rows(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resampling, "RESAMPLES", 120)
+    monkeypatch.setattr(drawing, "RESAMPLES", 120)
     monkeypatch.setattr(measuring, "RARE", 0)
     probabilities, truth = make_case(kind)
     if "groups" in kind:
@@ -199,7 +200,7 @@ def test_where_resamples_cost_too_much_the_interval_is_normal_and_nearly_the_sam
 ) -> None:
     probabilities, truth = make_case("weighted", n=600)
     many = measure(probabilities, truth)
-    monkeypatch.setattr(resampling, "AFFORDABLE", resampling.RESAMPLES * 600)
+    monkeypatch.setattr(resampling, "AFFORDABLE", drawing.RESAMPLES * 600)
     ranked = measure(probabilities, truth)
     assert "of AUROC and average precision normal, 100 resamples" in ranked.interval
     assert ranked.accuracy_ci == many.accuracy_ci
@@ -262,7 +263,7 @@ def share_of_right(rng: np.random.Generator, kind: str) -> tuple[Floats, Truth]:
 
 @pytest.mark.parametrize("kind", ["plain", "few wrong", "weighted", "groups"])
 def test_nineteen_in_twenty_intervals_of_accuracy_hold_the_true_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampling, "RESAMPLES", 300)
+    monkeypatch.setattr(drawing, "RESAMPLES", 300)
     rng, held = np.random.default_rng(0), 0
     for seed in range(300):
         right, truth = share_of_right(rng, kind)
@@ -275,7 +276,7 @@ def test_nineteen_in_twenty_intervals_of_accuracy_hold_the_true_one(kind: str, m
 def test_nineteen_in_twenty_intervals_hold_the_true_calibration_error(
     temperature: float, true: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resampling, "RESAMPLES", 200)
+    monkeypatch.setattr(drawing, "RESAMPLES", 200)
     rng, held = np.random.default_rng(0), 0
     for seed in range(100):
         scores = 1.5 * rng.normal(size=(300, 3))
@@ -394,7 +395,7 @@ def test_a_row_that_is_there_twice_counts_as_one_of_twice_the_weight(kind: str, 
 @contextmanager
 def fewer_resamples() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(resampling, "RESAMPLES", 3)
+        patch.setattr(drawing, "RESAMPLES", 3)
         yield
 
 
@@ -427,3 +428,11 @@ def test_weights_that_weigh_nothing_are_refused(weights: list[float]) -> None:
 def test_nothing_to_measure_on_is_refused() -> None:
     with pytest.raises(TableError, match="there is no image to measure on"):
         measure(np.empty((0, 2)), Truth(("a", "b"), np.empty(0, np.int64)))
+
+
+def test_rows_without_a_label_are_refused() -> None:
+    with pytest.raises(TableError, match=r"row 1 has no label to compare with \(2 in all\)"):
+        measure(np.full((3, 2), 0.5), Truth(("a", "b"), np.array([0, -1, -1])))
+    shares = np.array([[0.5, 0.5], [np.nan, np.nan]])
+    with pytest.raises(TableError, match=r"row 1 has no label to compare with \(1 in all\)"):
+        measure(np.full((2, 2), 0.5), Truth(("a", "b"), np.zeros(2, np.int64), shares))

@@ -22,6 +22,7 @@ from featx.measures import (
     resampling,
     row_values,
 )
+from featx.measures import draws as drawing
 from featx.measures.resampling import units_of
 from featx.truth import Truth
 
@@ -213,7 +214,7 @@ def test_weights_of_the_paired_bootstrap_are_repeated_rows_in_its_difference() -
 def test_any_measure_is_compared_on_resamples_that_both_heads_share(
     kind: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resampling, "RESAMPLES", 150)
+    monkeypatch.setattr(drawing, "RESAMPLES", 150)
     better, truth = make_case(kind)
     worse = 0.5 * better + 0.5 * better[np.random.default_rng(1).permutation(len(truth))]
     (found,) = paired_measures({"a": better, "b": worse}, [PAIR], truth=truth, measure=name, seed=4)
@@ -245,3 +246,18 @@ def test_a_measure_that_is_not_defined_is_not_compared_by(name: str) -> None:
     probabilities, truth = make_case("several" if name == "ece" else "single")
     with pytest.raises(TableError, match=f"'{name}' is not defined for these images"):
         paired_measures({"a": probabilities, "b": probabilities}, [PAIR], truth=truth, measure=name)
+
+
+def test_of_very_many_images_fewer_resamples_tell_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    values = {"a": rng.normal(size=400) + 0.12, "b": rng.normal(size=400)}
+    (many,) = paired_bootstrap(values, [PAIR], truth=make_truth(400))
+    monkeypatch.setattr(resampling, "AFFORDABLE", 0)
+    (few,) = paired_bootstrap(values, [PAIR], truth=make_truth(400))
+    assert few.test == "paired bootstrap of 400 images, 100 resamples"
+    assert few.p == pytest.approx(many.p, abs=0.05)
+    assert few.interval == pytest.approx(many.interval, abs=0.05)
+
+
+def test_no_pairs_are_no_comparisons() -> None:
+    assert paired_bootstrap({}, [], truth=make_truth(5)) == mcnemar({}, [], truth=make_truth(5)) == ()

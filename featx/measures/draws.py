@@ -13,6 +13,7 @@ from featx.measures.resampling import ENDS, Units, affordable, find_interval, un
 from featx.measures.sums import SumsOverImages
 from featx.truth import Truth
 
+RESAMPLES = 2000
 BOUNDS: Mapping[str, Interval] = {"log_loss": (0.0, np.inf), "brier": (0.0, 2.0)}
 """Between what a measure lies, where that is not 0 and 1."""
 
@@ -51,7 +52,7 @@ def draw_measures(probabilities: Floats, truth: Truth, *, seed: int) -> Draws:
     Raises TableError where they cannot be measured against what is true.
     """
     probabilities, units = check_probabilities(probabilities, truth), units_of(truth)
-    resamples, ranked = affordable(len(truth)), affordable(probabilities.size)
+    resamples, ranked = (affordable(size, resamples=RESAMPLES) for size in (len(truth), probabilities.size))
     summed, measured, held, left = SumsOverImages(probabilities, truth, units), [], [], ranked + 1
     for counts in units.draw(resamples, seed=seed):
         measured.append(summed.measure(counts))
@@ -67,11 +68,7 @@ def check_probabilities(probabilities: Floats, truth: Truth) -> Floats:
     shape = len(truth), len(truth.classes)
     if probabilities.shape != shape:
         raise TableError(f"the probabilities are {probabilities.shape} but images and classes are {shape}; align them")
-    if not len(truth):
-        raise TableError("there is no image to measure on; give some with labels")
-    weight = truth.weight
-    if not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
-        raise TableError("the weights of the evaluated images are all 0, or one is below 0; give some of them a weight")
+    _check_truth(truth)
     values: Floats = probabilities.astype(np.float64, copy=False)
     lowest, highest = values.min(), values.max()
     if not (lowest >= -1e-6 and highest <= 1 + 1e-6):
@@ -80,6 +77,18 @@ def check_probabilities(probabilities: Floats, truth: Truth) -> Floats:
         row = int(np.abs(total - 1).argmax())
         raise TableError(f"the probabilities of row {row} sum to {total[row]:g}, not 1; normalise them")
     return values
+
+
+def _check_truth(truth: Truth) -> None:
+    if not len(truth):
+        raise TableError("there is no image to measure on; give some with labels")
+    weight = truth.weight
+    if not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
+        raise TableError("the weights of the evaluated images are all 0, or one is below 0; give some of them a weight")
+    unknown = truth.labels < 0 if truth.given is None else ~np.isfinite(truth.given).all(axis=1)
+    if unknown.any():
+        row = int(unknown.argmax())
+        raise TableError(f"row {row} has no label to compare with ({unknown.sum()} in all); leave such rows out")
 
 
 def _widen(interval: Interval, gaps: Floats) -> Interval:

@@ -10,7 +10,7 @@ from featx.truth import Truth
 
 MOST_GROUPS = 1000
 """Of more groups the accuracy of each is not listed."""
-FEW_UNITS = 30
+FEW_UNITS = 100
 """Of fewer images, or groups, a bootstrap is rough."""
 SEVERAL_ONLY = ("micro_f1", "hamming_loss")
 ONE_ONLY = ("balanced_accuracy", "ece")

@@ -53,7 +53,7 @@ class _Ranked:
             before = np.einsum("sb,sb->b", inside, outside_above) - np.einsum("sb,sb->b", inside, outside) / 2
             area = 1 - before / (total * total_outside)
         ranked = (total > 0) & (total_outside > 0)
-        return np.where(ranked, area, np.nan), np.where(ranked, average, np.nan)
+        return np.where(ranked, np.clip(area, 0, 1), np.nan), np.where(ranked, np.minimum(average, 1), np.nan)
 
 
 def _steps(scores: Floats, share: Floats) -> NDArray[np.int64]:

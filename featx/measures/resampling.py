@@ -8,9 +8,8 @@ from numpy.typing import NDArray
 
 from featx.truth import Truth
 
-RESAMPLES = 2000
 FEW = 100
-"""Resamples where RESAMPLES cost too much: enough for a standard error (Efron & Tibshirani 1993, 6.4)."""
+"""Resamples where more cost too much: enough for a standard error (Efron & Tibshirani 1993, 6.4)."""
 AFFORDABLE = 400_000_000
 """Numbers that may be resampled: images, or images times classes, times resamples."""
 ROUND, LEAST = 300_000, 4
@@ -65,9 +64,9 @@ def units_of(truth: Truth) -> Units:
     return Units(of_image, len(names), "whole groups")
 
 
-def affordable(numbers: int) -> int:
-    """How many resamples of so many numbers are drawn."""
-    return RESAMPLES if numbers * RESAMPLES <= AFFORDABLE else FEW
+def affordable(numbers: int, *, resamples: int) -> int:
+    """So many resamples of these numbers, or FEW where they cost too much."""
+    return resamples if numbers * resamples <= AFFORDABLE else FEW
 
 
 def find_interval(
