@@ -145,6 +145,51 @@ def test_images_without_a_label_or_of_weight_0_take_no_part() -> None:
             assert np.all(weights[rows] == 1)
 
 
+@st.composite
+def tables(draw: st.DrawFn) -> FeatureTable:
+    """Tables of few images with whatever columns, many of which cannot be split."""
+    count, classes = draw(st.integers(1, 40)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    table = replace(make_table((count,)), classes=tuple("abcd"[:classes]))
+    table = replace(table, labels=rng.integers(-1, classes, count).astype(np.int32), positions=rng.permutation(count))
+    kind = draw(st.sampled_from(["labels", "shares", "several"]))
+    if kind == "shares":
+        table = with_shares(table, rng.dirichlet(np.ones(classes), count))
+    elif kind == "several":
+        table = with_shares(table, (rng.random((count, classes)) < 0.4).astype(float), multilabel=True)
+    if draw(st.booleans()):
+        table = replace(
+            table, groups=np.array([b"%d" % group for group in rng.integers(0, draw(st.integers(1, 20)), count)])
+        )
+    if draw(st.booleans()):
+        table = replace(table, weights=rng.integers(0, 3, count).astype(np.float32))
+    if draw(st.booleans()):
+        table = replace(table, splits=rng.choice([b"train", b"validation", b"test", b""], count))
+    return table
+
+
+@settings(max_examples=300, deadline=None)
+@given(table=tables(), rule=st.sampled_from([*RULES, "auto"]), seed=st.integers(0, 3))
+def test_whatever_the_table_a_split_is_refused_or_leaks_nothing(table: FeatureTable, rule: str, seed: int) -> None:
+    try:
+        splits = make_splits(table, rule, folds=3, shots=(1, 2), seed=seed)
+        dealt = [(split, tuning_folds(table, split, folds=2, seed=seed)) for split in splits]
+    except TableError as error:
+        assert "\n" not in str(error)
+        return
+    for split, folds in dealt:
+        pairs = [(split.development, split.test), (split.train, split.validation), *folds]
+        rows = np.concatenate(sides(split))
+        assert table.labelled[rows].all()
+        assert table.weights is None or np.all(table.weights[rows] > 0)
+        for one, other in pairs:
+            assert len(one)
+            assert len(other)
+            assert not np.intersect1d(one, other).size
+            assert table.groups is None or not np.intersect1d(table.groups[one], table.groups[other]).size
+        assert all(not np.intersect1d(np.concatenate(fold), split.test).size for fold in folds)
+
+
 # groups
 
 
@@ -382,6 +427,15 @@ def test_few_shots_are_tested_on_the_image_sets_own_test_rows() -> None:
         assert np.array_equal(split.test, np.flatnonzero(splits == b"test"))
         assert set(splits[split.train]) == {b"train"}
         assert set(splits[split.validation]) == {b"validation"}
+
+
+def test_a_class_that_is_not_tested_is_told_once_for_all_draws(caplog: pytest.LogCaptureFixture) -> None:
+    table = make_table((100, 100))
+    splits = np.where((np.arange(200) % 4 == 0) & (table.labels == 0), b"test", b"train")
+    with caplog.at_level(logging.WARNING, logger="featx"):
+        assert len(make_splits(replace(table, splits=splits), "few-shot", shots=(1, 2))) == 10
+    [told] = caplog.messages
+    assert told.endswith("1 of 2 classes, such as 'class1', have no test image")
 
 
 @pytest.mark.parametrize("shots", [8, 16])

@@ -177,13 +177,14 @@ def _k_fold(pool: Pool, draws: Draws) -> list[Split]:
 
 
 def _few_shot(pool: Pool, draws: Draws) -> list[Split]:
-    splits = []
+    splits: list[Split] = []
     for shots in draws.shots:
         for seed in draws.seeds(DRAWS):
             rule = f"{shots} {'image' if shots == 1 else 'images'} of each class drawn, seed {seed}"
             sides = few_shot_sides(pool, shots, seed=seed)
             about = {"key": f"few-shot-{shots}/{seed}", "refit": False, "shots": shots}
-            splits.append(build_split(pool, sides, rule, everywhere=pool.table.splits is None, **about))
+            everywhere, tell = pool.table.splits is None, not splits
+            splits.append(build_split(pool, sides, rule, everywhere=everywhere, tell=tell, **about))
     return splits
 
 

@@ -55,11 +55,11 @@ def validate(pool: Pool, sides: Codes, *, seed: int) -> Codes:
     return made
 
 
-def build_split(pool: Pool, sides: Codes, rule: str, *, everywhere: bool, **about: Any) -> Split:
+def build_split(pool: Pool, sides: Codes, rule: str, *, everywhere: bool, tell: bool = True, **about: Any) -> Split:
     """The split with these rows on each side.
 
     Raises TableError where a side is empty, or a class is held out but not trained on; where every class is to be
-    everywhere, also where one is not held out. Else a warning tells of these.
+    everywhere, also where one is not held out. Else a warning tells of these, where it is to tell.
     """
     rows, classes = pool.members
     counts = np.zeros((len(SIDES) + 1, len(pool.table.classes)), np.int64)
@@ -68,12 +68,12 @@ def build_split(pool: Pool, sides: Codes, rule: str, *, everywhere: bool, **abou
         if not np.any(sides == side):
             raise TableError(f"{rule} has no {name} rows; give some images that split, or choose another rule")
     for side in (TEST, VALIDATION):
-        _check_held_out(pool, counts, rule, side=side, everywhere=everywhere)
+        _check_held_out(pool, counts, rule, side=side, everywhere=everywhere, tell=tell)
     train, validation, test = (pool.rows[sides == side] for side in (TRAIN, VALIDATION, TEST))
     return Split(train, validation, test, rule, **about)
 
 
-def _check_held_out(pool: Pool, counts: Codes, rule: str, *, side: int, everywhere: bool) -> None:
+def _check_held_out(pool: Pool, counts: Codes, rule: str, *, side: int, everywhere: bool, tell: bool) -> None:
     held_out, trained = counts[side], counts[TRAIN]
     if len(unknown := np.flatnonzero((held_out > 0) & (trained == 0))):
         raise TableError(
@@ -86,7 +86,7 @@ def _check_held_out(pool: Pool, counts: Codes, rule: str, *, side: int, everywhe
             f"{rule}: class {pool.table.classes[lacking[0]]!r} has {trained[lacking[0]]} training images but no "
             f"{SIDES[side]} image, one of {len(lacking)} classes; try another seed, or give it more {pool.what}s"
         )
-    if len(lacking):
+    if len(lacking) and tell:
         logger.warning(
             "%s: %d of %d classes, such as %r, have no %s image",
             *(rule, len(lacking), np.sum(counts.sum(axis=0) > 0), pool.table.classes[lacking[0]], SIDES[side]),
