@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx.errors import HeadError
 from featx.estimators.classifier import MarginClassifier, expanded
-from featx.estimators.linear_svm import LinearSVM
+from featx.estimators.linear_svm import LinearSVM, check_cost
 from featx.estimators.scaling import FLOATS, column_moments
 from featx.estimators.scores import Grid
 from featx.estimators.targets import ClassWeight, Targets
@@ -188,6 +188,7 @@ def _solve(
     C: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Dual coefficients (n, K) and intercepts (K,): of the second of two classes, else of each against the rest."""
+    check_cost(C)
     classes = int(labels.max()) + 1
     positives = [1] if classes == 2 else range(classes)
     dual, intercept = np.zeros((len(kernel), len(positives))), np.zeros(len(positives))

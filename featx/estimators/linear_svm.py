@@ -58,8 +58,7 @@ class LinearSVM(MarginClassifier):
 
     def _minimise(self, problem: SquaredHinge, start: Point) -> Point:
         """The point where the objective is least; coef_, intercept_ and n_iter_ are set by it."""
-        if not self.C > 0:
-            raise HeadError(f"C is {self.C}; give a number above 0")
+        check_cost(self.C)
         tolerance = max(self.tol, float(np.finfo(problem.rows.dtype).eps))
         minimum = problem.minimise(start, C=self.C, tolerance=tolerance, max_iter=self.max_iter)
         if not minimum.converged:
@@ -69,3 +68,9 @@ class LinearSVM(MarginClassifier):
         self.coef_, self.intercept_ = problem.coefficients(minimum.point)
         self.n_iter_ = minimum.iterations
         return minimum.point
+
+
+def check_cost(C: float) -> None:
+    """Raise HeadError for a C that is not above 0."""
+    if not C > 0:
+        raise HeadError(f"C is {C}; give a number above 0")
