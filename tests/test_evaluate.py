@@ -12,9 +12,10 @@ from sklearn.pipeline import Pipeline
 
 from featx.cache import Part
 from featx.errors import HeadError, TableError
-from featx.evaluate import evaluate_head
+from featx.evaluate import evaluate_head, order_classes
 from featx.heads import Head
 from featx.measures import HeadMetrics
+from featx.truth import Truth
 
 from .tables import make_source, make_table, with_columns
 
@@ -132,6 +133,14 @@ def test_a_class_of_soft_labels_that_the_head_does_not_know_is_an_error() -> Non
     table = replace(make_table(COUNTS), classes=("class0", "class1", "zebra"), shares=shares)
     with pytest.raises(TableError, match="class 'zebra' is none of the head's: class0, class1, class2"):
         evaluate_head(fitted_head(), table)
+
+
+def test_several_labels_stand_in_the_order_of_the_heads_classes() -> None:
+    shares = np.array([[1.0, 0, 1, 0], [0, 0, 1, 0]])
+    truth = order_classes(Truth(("a", "b", "c", "none"), np.full(2, -1), shares, multilabel=True), ("c", "a"))
+    assert truth.classes == ("c", "a")
+    assert np.array_equal(truth.shares, [[1, 1], [1, 0]])
+    assert np.array_equal(truth.labels, [-1, -1])
 
 
 def test_rows_that_are_not_labelled_take_no_part() -> None:

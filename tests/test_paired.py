@@ -214,11 +214,12 @@ def test_weights_of_the_paired_bootstrap_are_repeated_rows_in_its_difference() -
 def test_any_measure_is_compared_on_resamples_that_both_heads_share(
     kind: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawing, "RESAMPLES", 150)
+    monkeypatch.setattr(drawing, "RESAMPLES", 40)
+    monkeypatch.setattr(resampling, "FEW", 3)
     better, truth = make_case(kind)
     worse = 0.5 * better + 0.5 * better[np.random.default_rng(1).permutation(len(truth))]
     (found,) = paired_measures({"a": better, "b": worse}, [PAIR], truth=truth, measure=name, seed=4)
-    drawn = [np.array(loop_draws(one, truth, of=150, seed=4)[name]) for one in (better, worse)]
+    drawn = [np.array(loop_draws(one, truth, of=40, seed=4)[name]) for one in (better, worse)]
     assert found.difference == pytest.approx(
         getattr(measure(better, truth), name) - getattr(measure(worse, truth), name)
     )

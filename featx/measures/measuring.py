@@ -54,7 +54,8 @@ def _accuracy_interval(draws: Draws, right: Floats, truth: Truth) -> tuple[Inter
     """The interval of accuracy, and whether it is Wilson's, for too few are wrong, or right, to be resampled."""
     size, share = effective_size(right, truth.weight, draws.units), float(draws.values["accuracy"][0])
     bootstrapped = draws.interval("accuracy")
-    if bootstrapped is None or size * min(share, 1 - share) < RARE:
+    rarer = round(size * min(share, 1 - share), 6)  # whole images are whole, whatever scale their weights have
+    if bootstrapped is None or rarer < RARE:
         return wilson(share, size), True
     return bootstrapped, False
 
