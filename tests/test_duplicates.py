@@ -86,10 +86,13 @@ def test_validation_rows_are_learnt_from_too() -> None:
     assert [twins.train for twins in found.nearest] == [table.name(int(split.validation[0]))]
 
 
-def test_rows_compared_in_chunks_give_what_they_give_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("few", [0, 1, 1000])
+def test_rows_compared_in_chunks_give_what_they_give_at_once(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     table, split, _ = copied(20, noise=0.05)
     at_once = find_duplicates(table, split)
     monkeypatch.setattr(duplicates, "CHUNK", 7)
+    monkeypatch.setattr(duplicates, "TESTED_AT_ONCE", 11)
+    monkeypatch.setattr(duplicates, "FEW", few)
     in_chunks = find_duplicates(table, split)
     assert [(twins.test, twins.train) for twins in in_chunks.nearest] == [(t.test, t.train) for t in at_once.nearest]
     assert in_chunks.threshold == pytest.approx(at_once.threshold, abs=1e-6)
@@ -117,3 +120,24 @@ def test_images_of_several_labels_are_compared_with_those_of_other_labels() -> N
     shares = np.eye(2, dtype=np.float32)[table.labels]
     several = replace(table, labels=np.full(400, -1, np.int32), shares=shares, multilabel=True)
     assert find_duplicates(several, split) == find_duplicates(table, split)
+
+
+@pytest.mark.parametrize("axes", [1, 3, 64])
+def test_what_is_found_is_what_comparing_all_pairs_finds(monkeypatch: pytest.MonkeyPatch, axes: int) -> None:
+    monkeypatch.setattr(duplicates, "AXES", axes)
+    monkeypatch.setattr(duplicates, "TOLD", 100)
+    table, split, _ = copied(50, noise=0.35)
+    found = find_duplicates(table, split)
+    units = table.features - table.features[split.development].mean(axis=0, dtype=np.float64)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    cosines = units[split.test] @ units[split.development].T
+    other = table.labels[split.test][:, None] != table.labels[split.development]
+    apart = np.log(1 - np.where(other, cosines, -np.inf).max(axis=1))
+    median = np.median(apart)
+    threshold = max(0.95, 1 - np.exp(median - 4 * 1.4826 * np.median(np.abs(apart - median))))
+    assert found.threshold == pytest.approx(threshold, abs=1e-5)
+    near = np.flatnonzero(cosines.max(axis=1) > threshold)
+    assert 5 < len(near) < 50
+    assert {(twins.test, twins.train) for twins in found.nearest} == {
+        (table.name(int(split.test[row])), table.name(int(split.development[cosines[row].argmax()]))) for row in near
+    }
