@@ -242,7 +242,7 @@ def test_of_accuracy_both_paired_bootstraps_agree(monkeypatch: pytest.MonkeyPatc
     assert few.p == pytest.approx(expected.p, abs=0.05)
 
 
-@pytest.mark.parametrize("name", ["ece", "hamming_loss"])
+@pytest.mark.parametrize("name", ["ece", "hamming_loss", "class.recall", "kappa"])
 def test_a_measure_that_is_not_defined_is_not_compared_by(name: str) -> None:
     probabilities, truth = make_case("several" if name == "ece" else "single")
     with pytest.raises(TableError, match=f"'{name}' is not defined for these images"):
@@ -262,3 +262,9 @@ def test_of_very_many_images_fewer_resamples_tell_nearly_the_same(monkeypatch: p
 
 def test_no_pairs_are_no_comparisons() -> None:
     assert paired_bootstrap({}, [], truth=make_truth(5)) == mcnemar({}, [], truth=make_truth(5)) == ()
+
+
+def test_a_head_whose_probabilities_are_not_given_is_refused_by_name() -> None:
+    probabilities, truth = make_case()
+    with pytest.raises(TableError, match="no probabilities of head 'b' are given; there are a"):
+        paired_measures({"a": probabilities}, [PAIR], truth=truth, measure="auroc")

@@ -14,6 +14,11 @@ from featx.measures.sums import SumsOverImages
 from featx.truth import Truth
 
 RESAMPLES = 2000
+MEASURES = (
+    *("balanced_accuracy", "macro_f1", "micro_f1", "auroc", "average_precision"),
+    *("log_loss", "brier", "ece", "hamming_loss"),
+)
+"""Of all classes together, but accuracy, whose interval may be another."""
 BOUNDS: Mapping[str, Interval] = {"log_loss": (0.0, np.inf), "brier": (0.0, 2.0)}
 """Between what a measure lies, where that is not 0 and 1."""
 

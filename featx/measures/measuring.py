@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.measures.draws import Draws, defined, draw_measures
+from featx.measures.draws import MEASURES, Draws, defined, draw_measures
 from featx.measures.explaining import MOST_GROUPS, explain_intervals, explain_undefined
 from featx.measures.images import Floats, class_share, class_weights, right_share
 from featx.measures.metrics import ClassMetrics, GroupMetrics, HeadMetrics, Interval, Labels
@@ -12,11 +12,6 @@ from featx.measures.resampling import RARE, Units, effective_size, find_interval
 from featx.truth import Truth
 
 OF_CLASS = ("precision", "recall", "f1", "auroc", "average_precision")
-MEASURES = (
-    *("balanced_accuracy", "macro_f1", "micro_f1", "auroc", "average_precision"),
-    *("log_loss", "brier", "ece", "hamming_loss"),
-)
-"""All but accuracy, whose interval may be another."""
 
 
 def measure(probabilities: Floats, truth: Truth, *, seed: int = 0) -> HeadMetrics:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from featx.errors import TableError
-from featx.measures.draws import check_probabilities, draw_measures
+from featx.measures.draws import MEASURES, check_probabilities, draw_measures
 from featx.measures.images import Floats, brier_scores, log_losses, right_share
 from featx.measures.resampling import FEW, NORMAL, affordable, find_interval, units_of
 from featx.truth import Truth
@@ -17,6 +17,8 @@ PAIRED_RESAMPLES = 10_000
 """More than of a measure alone: the least p there is, 2 in 10,001, is to outlive Holm's correction."""
 FEW_DISCORDANT = 25
 """Below it McNemar's test is exact."""
+NAMES = ("accuracy", *MEASURES)
+"""Of the measures of all classes together, which two heads can be compared by."""
 ROUNDING = 1e-12
 """Differences no further from 0 are 0."""
 
@@ -93,7 +95,7 @@ def paired_measures(
         if name not in probabilities:
             raise TableError(f"no probabilities of head {name!r} are given; there are {', '.join(probabilities)}")
         draws = draw_measures(probabilities[name], truth, seed=seed)
-        if draws.value(measure) is None:
+        if measure not in NAMES or draws.value(measure) is None:
             raise TableError(f"{measure!r} is not defined for these images; choose another measure to compare by")
         drawn[name] = draws.values[measure]
     test = f"paired bootstrap of {units.count} {units.noun}"
