@@ -7,6 +7,7 @@ import pytest
 import skops.io
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from featx.estimators.blocks import BlockPCA, BlockScaler
@@ -69,7 +70,10 @@ def output_of(estimator: BaseEstimator, rows: NDArray[Any]) -> NDArray[Any]:
     raise AssertionError(estimator)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=repr)
+SAVED = [*ESTIMATORS, StackedBlocks((2, 4), [make_pipeline(FeatureScaler(), CosineNeighbors()), KernelSVM()])]
+
+
+@pytest.mark.parametrize("estimator", SAVED, ids=repr)
 def test_it_is_saved_without_pickle_and_only_our_own_types_need_trust(estimator: BaseEstimator) -> None:
     X, y = rows_of_two_classes()
     fitted = clone(estimator).fit(X, y)

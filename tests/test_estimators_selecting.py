@@ -10,12 +10,12 @@ from sklearn.metrics import mutual_info_score
 
 from featx.errors import ConvergenceError, HeadError
 from featx.estimators import selecting
-from featx.estimators.selecting import BINS, ColumnSelector, anova, mutual_information
+from featx.estimators.selecting import BINS, By, ColumnSelector, anova, mutual_information
 from featx.estimators.targets import label_targets, share_targets
 
 from .learning import blobs, soft
 
-SCORES = ["anova", "mutual-info", "l1"]
+SCORES: list[By] = ["anova", "mutual-info", "l1"]
 
 
 def telling(count: int = 200, *, dtype: type = np.float64) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -51,18 +51,18 @@ def test_mutual_information_is_that_of_scikit_learn_with_the_binned_column() -> 
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_the_columns_that_tell_the_class_are_kept(score: str) -> None:
+def test_the_columns_that_tell_the_class_are_kept(score: By) -> None:
     X, y = telling()
-    one, two = (ColumnSelector(score, share).fit(X, y) for share in (0.1, 0.2))  # type: ignore[arg-type]
+    one, two = (ColumnSelector(score, share).fit(X, y) for share in (0.1, 0.2))
     assert one.get_support(indices=True).tolist() == [2]
     assert two.get_support(indices=True).tolist() == [2, 7]
     assert np.array_equal(two.transform(X), X[:, [2, 7]])
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_a_constant_column_scores_least_of_all(score: str) -> None:
+def test_a_constant_column_scores_least_of_all(score: By) -> None:
     X, y = telling(dtype=np.float32)
-    scores = ColumnSelector(score).fit(X, y).scores_  # type: ignore[arg-type]
+    scores = ColumnSelector(score).fit(X, y).scores_
     assert scores.argmin() == 5
     if score != "l1":
         assert scores[5] == 0
@@ -80,22 +80,38 @@ def test_of_equal_scores_the_first_columns_are_kept() -> None:
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_a_weight_of_2_is_a_row_given_twice(score: str) -> None:
+def test_a_weight_of_2_is_a_row_given_twice(score: By) -> None:
     X, y = telling(90)
     counts = np.random.default_rng(2).integers(0, 4, 90)
-    weighted = ColumnSelector(score).fit(X, y, counts)  # type: ignore[arg-type]
-    repeated = ColumnSelector(score).fit(np.repeat(X, counts, axis=0), np.repeat(y, counts))  # type: ignore[arg-type]
+    weighted = ColumnSelector(score).fit(X, y, counts)
+    repeated = ColumnSelector(score).fit(np.repeat(X, counts, axis=0), np.repeat(y, counts))
     assert np.allclose(weighted.scores_, repeated.scores_, atol=1e-3)
 
 
 @pytest.mark.parametrize("score", SCORES)
-def test_soft_labels_are_rows_that_stand_there_once_a_class(score: str) -> None:
+def test_soft_labels_are_rows_that_stand_there_once_a_class(score: By) -> None:
     X, _ = telling(91)
     shares = soft(91)
     rows, labels = np.nonzero(shares)
-    fitted = ColumnSelector(score).fit_soft(X, shares)  # type: ignore[arg-type]
-    expanded = ColumnSelector(score).fit(X[rows], labels, shares[rows, labels])  # type: ignore[arg-type]
+    fitted = ColumnSelector(score).fit_soft(X, shares)
+    expanded = ColumnSelector(score).fit(X[rows], labels, shares[rows, labels])
     assert np.allclose(fitted.scores_, expanded.scores_, atol=1e-3)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_of_several_labels_an_image_a_column_has_its_highest_score_for_any_class(score: By) -> None:
+    X, y = telling()
+    indicator = np.column_stack([y == 1, y > 0, X[:, 4] > 0.5, np.ones_like(y)]).astype(int)
+    fitted = ColumnSelector(score).fit_soft(X, indicator)
+    each = [ColumnSelector(score).fit(X, indicator[:, place]).scores_ for place in range(3)]
+    assert np.allclose(fitted.scores_, np.max(each, axis=0))
+    assert fitted.scores_[4] > fitted.scores_[0]
+
+
+def test_several_labels_that_all_rows_share_are_an_error() -> None:
+    X, y = telling()
+    with pytest.raises(HeadError, match="no column can tell"):
+        ColumnSelector().fit_soft(X, np.ones((len(y), 2)))
 
 
 def test_a_class_that_weighs_nothing_has_no_say() -> None:
@@ -120,6 +136,6 @@ def test_a_selection_that_does_not_converge_is_an_error(monkeypatch: pytest.Monk
 @pytest.mark.parametrize(
     ("params", "message"), [({"by": "rfe"}, "choose anova"), ({"share": 0}, "above 0 and up to 1")]
 )
-def test_a_parameter_that_selects_nothing_is_an_error(params: dict[str, object], message: str) -> None:
+def test_a_parameter_that_selects_nothing_is_an_error(params: dict[str, Any], message: str) -> None:
     with pytest.raises(HeadError, match=message):
-        ColumnSelector(**params).fit(*telling())  # type: ignore[arg-type]
+        ColumnSelector(**params).fit(*telling())

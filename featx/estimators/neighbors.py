@@ -15,8 +15,8 @@ from featx.estimators.classifier import ProbabilityClassifier
 from featx.estimators.scores import Grid
 from featx.estimators.targets import Targets
 
-CHUNK = 2**24
-"""Similarities that are held at a time; as keys they take 128 MiB."""
+CHUNK = 2**22
+"""Similarities that are held at a time; as keys they take 32 MiB."""
 
 
 def nearest_rows(
@@ -28,7 +28,13 @@ def nearest_rows(
     nearer. A row of zeros has similarity 0 to all. With `themselves` False the queries are the rows, and none is its
     own neighbour.
     """
-    queries, rows = normalize(queries), normalize(rows)
+    return _nearest(normalize(queries), normalize(rows), count=count, themselves=themselves)
+
+
+def _nearest(
+    queries: NDArray[Any], rows: NDArray[Any], *, count: int, themselves: bool = True
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The same for queries and rows of length 1."""
     count = min(count, len(rows) - (not themselves))
     indices = np.empty((len(queries), count), np.int64)
     similarities = np.empty((len(queries), count), np.float32)
@@ -77,22 +83,22 @@ class CosineNeighbors(ProbabilityClassifier):
         Without X, those of each training row among the others.
         """
         check_is_fitted(self)
-        queries = self.rows_ if X is None else self._checked(X)
-        return nearest_rows(queries, self.rows_, count=self.n_neighbors, themselves=X is not None)
+        queries = self.rows_ if X is None else normalize(self._checked(X))
+        return _nearest(queries, self.rows_, count=self.n_neighbors, themselves=X is not None)
 
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
         self._check_parameters()
         self.rows_, self.votes_ = normalize(X), targets.mass
 
     def _scores(self, X: NDArray[Any]) -> NDArray[Any]:
-        return self._vote(*nearest_rows(X, self.rows_, count=self.n_neighbors))
+        return self._vote(*_nearest(normalize(X), self.rows_, count=self.n_neighbors))
 
     def _sweep(
         self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
     ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
         self._learn(X, targets)
         most = max(grid.get("n_neighbors", [self.n_neighbors]))
-        indices, similarities = nearest_rows(held_out, self.rows_, count=most)
+        indices, similarities = _nearest(normalize(held_out), self.rows_, count=most)
         for params in ParameterGrid(grid):
             self.set_params(**params)._check_parameters()
             yield params, self._vote(indices[:, : self.n_neighbors], similarities[:, : self.n_neighbors])

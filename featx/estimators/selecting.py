@@ -14,7 +14,7 @@ from featx.estimators.classifier import expanded
 from featx.estimators.converging import converging
 from featx.estimators.rows import centred_blocks
 from featx.estimators.scaling import FLOATS, column_moments, per_deviation, standardised
-from featx.estimators.targets import Targets, label_targets, share_targets
+from featx.estimators.targets import Targets, check_weights, label_targets, share_targets
 
 By = Literal["anova", "mutual-info", "l1"]
 BINS = 10
@@ -49,16 +49,22 @@ class ColumnSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         return self._rate(X, label_targets(y, sample_weight, None))
 
     def fit_soft(self, X: NDArray[Any], shares: NDArray[Any], sample_weight: ArrayLike | None = None) -> Self:
-        """Itself, with scores_ (d,) of the columns of X (n, d) for shares (n, C) of classes. Raises as fit does."""
+        """Itself, with scores_ (d,) of the columns of X (n, d) for shares (n, C) of classes. Raises as fit does.
+
+        Zeros and ones that do not sum to 1 in each row are several labels an image: a column then has the highest of
+        its scores for each class against the rest.
+        """
         X = validate_data(self, X, dtype=FLOATS)
+        if _is_indicator(shares):
+            return self._rate(X, *_targets_of_classes(np.asarray(shares), sample_weight))
         return self._rate(X, share_targets(shares, sample_weight, None, rows=len(X)))
 
-    def _rate(self, X: NDArray[Any], targets: Targets) -> Self:
+    def _rate(self, X: NDArray[Any], *targets: Targets) -> Self:
         if self.by not in SCORES:
             raise HeadError(f"no score of columns is called {self.by!r}; choose {', '.join(SCORES)}")
         if not 0 < self.share <= 1:
             raise HeadError(f"a share {self.share} of the columns was asked for; give one above 0 and up to 1")
-        self.scores_ = SCORES[self.by](X, targets)
+        self.scores_ = np.max([SCORES[self.by](X, one) for one in targets], axis=0)
         return self
 
     def _get_support_mask(self) -> NDArray[np.bool_]:
@@ -71,6 +77,20 @@ class ColumnSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         return tags
+
+
+def _is_indicator(shares: NDArray[Any]) -> bool:
+    given = np.asarray(shares)
+    return given.ndim == 2 and bool(np.isin(given, (0, 1)).all() and (given.sum(axis=1) != 1).any())
+
+
+def _targets_of_classes(indicator: NDArray[Any], sample_weight: ArrayLike | None) -> list[Targets]:
+    """Targets of each class that some rows have and some have not."""
+    weighing = check_weights(sample_weight, len(indicator)) > 0
+    told = np.flatnonzero(np.ptp(indicator[weighing], axis=0))
+    if not len(told):
+        raise HeadError("every class is one of all rows, or of none, so no column can tell; give other rows")
+    return [label_targets(indicator[:, one].astype(np.int64), sample_weight, None) for one in told]
 
 
 def anova(X: NDArray[Any], targets: Targets) -> NDArray[np.float64]:
@@ -134,7 +154,7 @@ def l1_size(X: NDArray[Any], targets: Targets) -> NDArray[np.float64]:
     rows, labels, weights = expanded(standardised(X, mean=mean, factor=per_deviation(variance)), targets)
     sides = 2 * weights[:, np.newaxis] * (labels[:, np.newaxis] == np.arange(labels.max() + 1))
     least = 0.5 / np.abs(sides.T @ rows).max()
-    machine = LinearSVC(C=L1_STRENGTH * least, penalty="l1", dual=False, max_iter=ITERATIONS)
+    machine = LinearSVC(C=L1_STRENGTH * least, penalty="l1", dual=False, max_iter=ITERATIONS, random_state=0)
     with converging("selection by L1", iterations=ITERATIONS, step="select by anova or mutual-info"):
         machine.fit(rows, labels, weights)
     size = np.abs(machine.coef_).max(axis=0)
