@@ -13,25 +13,32 @@ from featx.errors import HeadError
 from featx.estimators.class_mean import NearestClassMean
 from featx.estimators.kernel import KernelSVM
 from featx.estimators.linear_svm import LinearSVM
+from featx.estimators.mlp import MLP
 from featx.estimators.neighbors import CosineNeighbors
 from featx.estimators.scaling import FeatureScaler
-from featx.estimators.scores import class_scores
+from featx.estimators.scores import NO_CHANCE, class_scores
+from featx.estimators.stacking import StackedBlocks
 
 from .learning import blobs, soft
 
-DRAWN = KernelSVM(limit=10, n_components=15)
-"""It draws rows, so that as many rows with other weights are another problem to it."""
-CLASSIFIERS: Sequence[tuple[ClassifierMixin, Mapping[str, Sequence[Any]]]] = [
+Case = tuple[ClassifierMixin, Mapping[str, Sequence[Any]]]
+
+EXACT: Sequence[Case] = [
     (CosineNeighbors(1000), {"n_neighbors": [1, 4, 20], "temperature": [0.05, 0.5]}),
     (NearestClassMean(), {"metric": ["euclidean", "cosine"]}),
     (LinearSVM(), {"C": [1.0, 0.01, 10.0]}),
     (LinearSVM(), {"C": [1.0, 0.1], "class_weight": [None, "balanced"]}),
     (KernelSVM(), {"C": [1.0, 10.0], "gamma": ["scale", 0.3]}),
     (KernelSVM(), {"gamma": [0.3, 1.0]}),
-    (DRAWN, {"C": [0.1, 1.0], "gamma": [0.3, 1.0]}),
 ]
-EACH = pytest.mark.parametrize(("classifier", "grid"), CLASSIFIERS, ids=repr)
-ALIKE = pytest.mark.parametrize("classifier", [c for c, _ in CLASSIFIERS if repr(c) != repr(DRAWN)], ids=repr)
+DRAWING: Sequence[Case] = [
+    (KernelSVM(limit=10, n_components=15), {"C": [0.1, 1.0], "gamma": [0.3, 1.0]}),
+    (StackedBlocks(), {"l2": [0.1, 10.0]}),
+    (MLP((16,), learning_rate=0.02, max_iter=3000), {"alpha": [1e-4, 1.0], "class_weight": [None, "balanced"]}),
+]
+"""They draw or deal rows, so that as many rows with other weights are another problem to them."""
+EACH = pytest.mark.parametrize(("classifier", "grid"), [*EXACT, *DRAWING], ids=repr)
+ALIKE = pytest.mark.parametrize("classifier", [classifier for classifier, _ in EXACT], ids=repr)
 CLOSE: Any = {"rtol": 1e-4, "atol": 1e-5}
 WITHIN: Any = {"rtol": 1e-2, "atol": 1e-2}
 """Equal problems of more rows are solved by libsvm to its tolerance."""
@@ -118,10 +125,21 @@ def test_words_are_classes_too_and_come_back(classifier: ClassifierMixin, grid: 
 
 
 @EACH
-def test_a_class_without_any_share_is_an_error_that_names_it(classifier: ClassifierMixin, grid: object) -> None:
-    X, y, _ = blobs(classes=2)
-    with pytest.raises(HeadError, match="class 2; leave it out, or give it rows"):
-        clone(classifier).fit_soft(X, np.eye(3)[y])
+def test_a_class_without_any_share_has_no_chance_and_changes_no_other(
+    classifier: ClassifierMixin, grid: Mapping[str, Sequence[Any]]
+) -> None:
+    X, y, new = blobs()
+    shares, wide = np.eye(3)[y], np.eye(5)[3 - y]
+    with_it, without = clone(classifier).fit_soft(X, wide), clone(classifier).fit_soft(X, shares[:, ::-1])
+    assert with_it.classes_.tolist() == [0, 1, 2, 3, 4]
+    assert np.allclose(class_scores(with_it, new)[:, 1:4], class_scores(without, new), **CLOSE)
+    assert np.allclose(class_scores(with_it, new)[:, [0, 4]], NO_CHANCE)
+    assert np.array_equal(with_it.predict(new), without.predict(new) + 1)
+    for (_, swept), (_, expected) in zip(
+        classifier.sweep(X, wide, new, grid=grid), classifier.sweep(X, shares[:, ::-1], new, grid=grid), strict=True
+    ):
+        assert np.allclose(swept[:, [0, 4]], NO_CHANCE)
+        assert np.allclose(swept[:, 1:4], expected, **CLOSE)
 
 
 @EACH

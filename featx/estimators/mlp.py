@@ -49,7 +49,7 @@ class MLP(MarginClassifier):
 
     def predict_proba(self, X: NDArray[Any]) -> NDArray[Any]:
         """The probabilities (m, C) of the classes."""
-        probabilities: NDArray[Any] = softmax(self._scores(self._checked(X)), axis=1)
+        probabilities: NDArray[Any] = softmax(self._all_scores(X), axis=1)
         return probabilities
 
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:

@@ -47,7 +47,7 @@ class StackedBlocks(MarginClassifier):
 
     def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """The probabilities (m, C) of the classes."""
-        probabilities: NDArray[np.float64] = softmax(self._scores(self._checked(X)), axis=1)
+        probabilities: NDArray[np.float64] = softmax(self._all_scores(X), axis=1)
         return probabilities
 
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
