@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,12 @@ class ImageColumns:
 def take(values: NDArray[Any] | None, rows: slice | NDArray[np.int64]) -> NDArray[Any] | None:
     """These rows of a column, or None of a column that was not given."""
     return None if values is None else values[rows]
+
+
+def as_name(path: str) -> str:
+    """The path as images are named: without `.`, doubled or trailing slashes; itself where it has none."""
+    plain = path and "//" not in path and "./" not in path and not path.endswith(("/", "/."))
+    return path if plain else str(PurePosixPath(path))
 
 
 def as_texts(values: Sequence[str]) -> NDArray[np.bytes_]:

@@ -7,13 +7,23 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.columns import CHUNK, NO_LABEL, SPLIT_ALIASES, SPLITS, ImageColumns, as_texts, concatenate, sort_classes
+from featx.columns import (
+    CHUNK,
+    NO_LABEL,
+    SPLIT_ALIASES,
+    SPLITS,
+    ImageColumns,
+    as_name,
+    as_texts,
+    concatenate,
+    sort_classes,
+)
 from featx.errors import TableError, did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -143,7 +153,7 @@ def _parse(where: str, column: str, values: Sequence[str], lines: Sequence[int])
 def _check_name(where: str, line: int, value: str) -> str:
     if not value:
         raise TableError(f"{where}: line {line} names no image; correct it")
-    return str(PurePosixPath(value))
+    return as_name(value)
 
 
 def _number(where: str, column: str, value: str, line: int) -> float:

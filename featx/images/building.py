@@ -2,12 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.columns import CHUNK, NO_LABEL, SPLIT_ALIASES, SPLITS, ImageColumns, as_texts, concatenate, sort_classes
+from featx.columns import (
+    CHUNK,
+    NO_LABEL,
+    SPLIT_ALIASES,
+    SPLITS,
+    ImageColumns,
+    as_name,
+    as_texts,
+    concatenate,
+    sort_classes,
+)
 from featx.errors import ImageSetError
 
 MANIFEST_COLUMNS = ("path", "label", "split", "group", "weight")
@@ -87,7 +96,7 @@ class ColumnsBuilder:
             raise self._error(values.index(longest), f"a {column} of more than {LONGEST_TEXT} bytes; shorten it")
 
     def _check_names(self, values: Sequence[str]) -> list[str]:
-        names = [value if _is_plain(value) else str(PurePosixPath(value)) for value in values]
+        names = [as_name(value) for value in values]
         for offset, (name, value) in enumerate(zip(names, values, strict=True)):
             if name is not value and "://" in value:
                 raise self._error(offset, f"{value!r} is an address; give the part that all share as --root")
@@ -135,8 +144,3 @@ class ColumnsBuilder:
                 raise self._error(offset, f"weight {value!r} is not a number of 0 or more; correct it")
             weights.append(weight)
         return np.array(weights, np.float32)
-
-
-def _is_plain(name: str) -> bool:
-    """Whether the path has nothing in it that normalising would change."""
-    return bool(name) and "//" not in name and "./" not in name and not name.endswith(("/", "/."))
