@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from featx.provenance import __version__
 
 if TYPE_CHECKING:
+    from featx.annotations import annotate, read_annotations
     from featx.backbones import list_backbones, load_backbone
     from featx.cache import FeatureTable, describe_cache, export_cache, merge_caches, read_features, verify_cache
     from featx.distribute import extract_shards
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from featx.graph import Inspection, inspect_model
     from featx.heads import Head, build_head, load_head, save_head
     from featx.images import ImageSet, list_images
+    from featx.label_errors import LabelError, find_label_errors
     from featx.measures import HeadMetrics
     from featx.predict import Prediction, predict_images, predict_tables
     from featx.preprocessing import Preprocessing
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from featx.results import Result
     from featx.session import open_session
     from featx.settings import Settings
+    from featx.splits import Split, find_duplicates, make_splits
     from featx.train import train_head
     from featx.verify import Check, verify_backbone
 
@@ -52,29 +55,36 @@ _HOMES = {
     "HeadMetrics": "measures",
     "ImageSet": "images",
     "Inspection": "graph",
+    "LabelError": "label_errors",
     "Prediction": "predict",
     "Preprocessing": "preprocessing",
     "Quantization": "quantize",
     "Result": "results",
     "Settings": "settings",
+    "Split": "splits",
     "add_backbone": "register",
+    "annotate": "annotations",
     "build_head": "heads",
     "describe_cache": "cache",
     "evaluate_head": "evaluate",
     "export_cache": "cache",
     "extract_features": "extract",
     "extract_shards": "distribute",
+    "find_duplicates": "splits",
+    "find_label_errors": "label_errors",
     "fuse_tables": "fusion",
     "inspect_model": "graph",
     "list_backbones": "backbones",
     "list_images": "images",
     "load_backbone": "backbones",
     "load_head": "heads",
+    "make_splits": "splits",
     "merge_caches": "cache",
     "open_session": "session",
     "predict_images": "predict",
     "predict_tables": "predict",
     "quantize_backbone": "quantize",
+    "read_annotations": "annotations",
     "read_features": "cache",
     "save_head": "heads",
     "select_outputs": "register",
@@ -94,30 +104,37 @@ __all__ = [
     "HeadMetrics",
     "ImageSet",
     "Inspection",
+    "LabelError",
     "Prediction",
     "Preprocessing",
     "Quantization",
     "Result",
     "Settings",
+    "Split",
     "__version__",
     "add_backbone",
+    "annotate",
     "build_head",
     "describe_cache",
     "evaluate_head",
     "export_cache",
     "extract_features",
     "extract_shards",
+    "find_duplicates",
+    "find_label_errors",
     "fuse_tables",
     "inspect_model",
     "list_backbones",
     "list_images",
     "load_backbone",
     "load_head",
+    "make_splits",
     "merge_caches",
     "open_session",
     "predict_images",
     "predict_tables",
     "quantize_backbone",
+    "read_annotations",
     "read_features",
     "save_head",
     "select_outputs",
