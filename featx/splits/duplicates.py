@@ -28,8 +28,8 @@ AXES = 64
 """Directions in which all pairs are compared before those that may be near are compared in full."""
 FEW = 2**14
 """Pairs of a chunk that are compared one by one; where there are more, all of them are."""
-SLACK = 1e-4
-"""What float32 may round off a bound."""
+SLACK = 1e-5
+"""More than float32 rounds off a product of two rows of length 1."""
 TOLD = 10
 """Pairs that are named."""
 
@@ -79,7 +79,7 @@ def find_duplicates(table: FeatureTable, split: Split) -> Duplicates:
     the cosine of a test image and the nearest image of another class; a pair is a near-duplicate where log d is 4
     robust standard deviations (1.4826 of the median absolute deviation) below the median of log d, and the cosine
     above 0.95. Equal features are duplicates in any case, and are always found. Memory is bounded; the time grows with
-    the number of pairs up to a billion of them, beyond which test rows are chosen by their names.
+    the number of pairs up to four billion, beyond which test rows are chosen by their names.
     """
     development = split.development
     compared = _choose(table, split.test, most=max(1, PAIRS // len(development)))
@@ -109,7 +109,7 @@ class _View:
         """(n, AXES + 1): products of sketches are never below those of the units (Cauchy and Schwarz)."""
         along = units @ self.axes
         rest = np.sum(units**2, axis=1) - np.sum(along**2, axis=1)
-        return np.column_stack([along, np.sqrt(np.maximum(rest, 0))])
+        return np.column_stack([along, np.sqrt(np.maximum(rest, 0) + SLACK)])
 
 
 def _look(table: FeatureTable, development: Rows) -> _View:
