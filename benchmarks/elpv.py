@@ -15,9 +15,8 @@ from record import keep
 
 from featx.backbones import load_backbone
 from featx.cache import FeatureTable, read_features
-from featx.demo import BACKBONE, list_cells
+from featx.demo import BACKBONE, HEADS, list_cells
 from featx.extract import extract_features
-from featx.heads import HEADS
 from featx.settings import Settings
 from featx.train import train_head
 

@@ -142,7 +142,8 @@ class _Calibration:
     ) -> None:
         self.session, self.pace = session, pace
         self._open, self._opening, self._images = open_again, opening, images
-        self._rate = 0.0
+        self._rate, self._end = 0.0, float("inf")
+        self._pixels = session.new_buffer(0)
 
     def choose(self, pixels: NDArray[np.uint8], *, sizes: bool, shares: bool) -> None:
         """Try batch sizes up, else down, as long as they are faster; then other shares of the cores."""

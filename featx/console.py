@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE
@@ -12,15 +13,29 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from featx.cache import MAKERS
-from featx.report import TITLES, columns, compared_measures, interval, measured_as, measured_how, number, table_row
+from featx.report import (
+    STANDING_COLUMNS,
+    TITLES,
+    columns,
+    compared_measures,
+    interval,
+    measured_as,
+    measured_how,
+    number,
+    standing_row,
+    standings_measured_how,
+    table_row,
+)
 
 if TYPE_CHECKING:
     from featx.cache import CacheInfo
+    from featx.compare import Tally
     from featx.extract import ExtractionSummary
     from featx.extract import Progress as Extracted
     from featx.graph import Inspection
     from featx.measures import ClassMetrics, GroupMetrics, HeadMetrics
     from featx.results import Result
+    from featx.standings import Standing
     from featx.verify import Check, FastEffect
 
 WIDTH = 120
@@ -56,6 +71,37 @@ def progress_bar(*, quiet: bool) -> "Iterator[Callable[[Extracted], None]]":
             bar.stop()
     else:
         yield _LineReport()
+
+
+@contextmanager
+def tally_bar(*, quiet: bool) -> "Iterator[Callable[[Tally], None]]":
+    """A callback that shows how far a comparison is: a bar on a terminal, else a line every now and then."""
+    if quiet:
+        yield lambda tally: None
+    elif err().is_terminal:
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+        with Progress(*columns, console=err()) as bar:
+            task = bar.add_task("", total=None)
+            yield lambda tally: bar.update(
+                task, completed=tally.finished, total=tally.total, description=_latest(tally)
+            )
+    else:
+        yield _TallyLines()
+
+
+def _latest(tally: "Tally") -> str:
+    result = tally.last
+    return f"{result.head} on {' + '.join(result.backbones)}, {result.split_key}" if result else ""
+
+
+class _TallyLines:
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def __call__(self, tally: "Tally") -> None:
+        if time.monotonic() - self._told >= SECONDS_BETWEEN_LINES:
+            self._told = time.monotonic()
+            err().print(f"{tally.finished} of {tally.total} results, {_latest(tally)}")
 
 
 def _bar() -> Progress:
@@ -252,6 +298,20 @@ def print_results(results: "Sequence[Result]", *, to: Console) -> None:
     to.print(table)
     for line in measured_how(results):
         to.print(line)
+
+
+def print_standings(standings: "Sequence[Standing]", *, to: Console) -> None:
+    """Where each head stands, kind of split by kind, and under it how that was measured."""
+    for kind, found in groupby(standings, key=lambda standing: standing.splits):
+        table = Table(title=kind, box=SIMPLE)
+        for column in STANDING_COLUMNS:
+            table.add_column(column, no_wrap=column != "backbones", overflow="fold")
+        rows = list(found)
+        for standing in rows:
+            table.add_row(*standing_row(standing))
+        to.print(table)
+        for line in standings_measured_how(rows):
+            to.print(line)
 
 
 def print_metrics(metrics: "HeadMetrics", *, to: Console) -> None:

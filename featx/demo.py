@@ -11,7 +11,7 @@ from featx.backbones import load_backbone
 from featx.cache import FeatureTable, read_features
 from featx.errors import DemoError, FeatxError
 from featx.extract import ExtractionSummary, Progress, extract_features
-from featx.heads import HEADS, load_head, save_head
+from featx.heads import load_head, save_head
 from featx.images import ImageSet, list_images
 from featx.provenance import hardware, versions
 from featx.report import render_results
@@ -20,6 +20,7 @@ from featx.settings import BUNDLED, DEFAULTS, Settings
 from featx.train import train_head
 
 BACKBONE = BUNDLED
+HEADS = ("logreg", "linear-svm", "rbf-svm", "pca-logreg", "pca-svm")
 RULE = "a cell is defective where its probability of a defect is above 0.5; every cell weighs the same"
 SEED = 0
 

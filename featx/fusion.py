@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache import FailedImage, FeatureTable, as_choice, list_outputs, read_features
-from featx.columns import take
+from featx.columns import NO_LABEL, take
 from featx.errors import TableError, did_you_mean
-from featx.provenance import hash_settings
+from featx.provenance import hash_columns, hash_settings
 
 
 def fuse_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
@@ -68,6 +68,20 @@ def _fuse(left: FeatureTable, right: FeatureTable) -> FeatureTable:
     )
 
 
+def separate_blocks(tables: Sequence[FeatureTable], joined: FeatureTable) -> list[FeatureTable]:
+    """Each output of each table as a table of its own, of the images of the joined one and in their order."""
+    alone = []
+    for table in tables:
+        order = np.argsort(table.names)
+        rows = order[np.searchsorted(table.names, joined.names, sorter=order)]
+        same = select_rows(table, rows)
+        for part, source in zip(same.parts, same.sources, strict=True):
+            about = {"of": table.digest, "output": source.output, "images": hash_columns([joined.names])}
+            single = replace(source, start=0, stop=source.stop - source.start)
+            alone.append(replace(same, parts=(part,), sources=(single,), failed={}, digest=hash_settings(about)))
+    return alone
+
+
 def _failed_names(table: FeatureTable) -> NDArray[np.bytes_]:
     return np.array([image.name.encode() for image in table.failed.values()], np.bytes_)
 
@@ -117,6 +131,36 @@ def _check_columns(left: FeatureTable, kept: NDArray[np.int64], right: FeatureTa
 
 def _label_names(table: FeatureTable, rows: NDArray[np.int64]) -> NDArray[np.str_]:
     return np.array([*table.classes, ""])[table.labels[rows]]
+
+
+def choose_rows(table: FeatureTable, *, split: str | None = None, labels: Sequence[str] = ()) -> FeatureTable:
+    """The rows of this split and these classes, which are then the table's only ones; all where nothing is named.
+
+    Raises TableError for a split or class that the table does not have.
+    """
+    meant = np.ones(len(table), np.bool_)
+    if split is not None:
+        known = [] if table.splits is None else [name.decode() for name in np.unique(table.splits).tolist() if name]
+        if split not in known:
+            raise TableError(f"no image is of split {split!r}; there are {', '.join(known) or 'none'}")
+        meant &= table.splits == split.encode()
+    if labels:
+        table = _with_classes(table, labels)
+        meant &= table.labels >= 0
+    about = {"of": table.digest, "split": split, "labels": list(labels)}
+    chosen = select_rows(table, np.flatnonzero(meant))
+    return replace(chosen, digest=hash_settings(about)) if split or labels else table
+
+
+def _with_classes(table: FeatureTable, chosen: Sequence[str]) -> FeatureTable:
+    """The table with these classes alone; images of others have no label."""
+    if table.shares is not None:
+        raise TableError("images with soft labels or several labels cannot be chosen by class; leave --label out")
+    if unknown := [name for name in chosen if name not in table.classes]:
+        raise TableError(f"no class is called {unknown[0]!r}; there are {', '.join(table.classes) or 'none'}")
+    classes = tuple(name for name in table.classes if name in chosen)
+    places = [classes.index(name) if name in classes else NO_LABEL for name in table.classes]
+    return replace(table, classes=classes, labels=np.array([*places, NO_LABEL], np.int32)[table.labels])
 
 
 def label_of(table: FeatureTable) -> str:

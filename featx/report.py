@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from featx.measures import HeadMetrics
     from featx.results import Result
+    from featx.standings import Standing
 
+STANDING_COLUMNS = ("head", "fusion", "backbones", "test", "spread", "validation", "against the best single")
 TITLES = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced",
@@ -40,7 +42,7 @@ def columns(metrics: "HeadMetrics") -> tuple[str, ...]:
 def table_row(result: "Result") -> tuple[str, ...]:
     """The cells of one result, in the order of `columns`."""
     first, *others = compared_measures(result.metrics)
-    tuned = ", ".join(f"{key.rpartition('__')[2]}={value:.3g}" for key, value in result.params.items())
+    tuned = ", ".join(f"{key.rpartition('__')[2]}={_shown(value)}" for key, value in result.params.items())
     return (
         result.head,
         number(getattr(result.metrics, first)),
@@ -48,6 +50,10 @@ def table_row(result: "Result") -> tuple[str, ...]:
         *(number(getattr(result.metrics, name)) for name in others),
         tuned,
     )
+
+
+def _shown(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def number(value: float | None) -> str:
@@ -76,11 +82,11 @@ def measured_how(results: "Sequence[Result]") -> list[str]:
         f"- features: {' + '.join(result.backbones)}",
         f"- classes: {', '.join(result.classes)}; accuracy of always naming the most frequent: "
         f"{metrics.majority_accuracy:.3f}",
-        f"- split: {result.split}: {rows['train']} images to train and tune on, {rows['test']} to test on; "
-        f"{rows['unlabelled']} without a label and {rows['failed']} failed took no part",
+        f"- split: {result.split}: {rows['train']} images train, {rows['validation']} choose parameters, "
+        f"{rows['test']} test; {rows['unlabelled']} without a label and {rows['failed']} failed took no part",
         f"- {measured_as(metrics)}",
         f"- interval: {metrics.interval}",
-        "- tuned: best mean accuracy over folds of the training images; scaler and PCA fitted inside each fold",
+        f"- tuned: {result.tuned}",
     ]
 
 
@@ -91,3 +97,36 @@ def measured_as(metrics: "HeadMetrics") -> str:
         return f"mAP: mean over classes of average precision, {weighted}; accuracy: share of images without a mistake"
     expected = ", as expected of labels drawn from the soft ones" if metrics.labels == "soft" else ""
     return f"accuracy: {weighted} share of test images whose most probable class is the true one{expected}"
+
+
+def standing_row(standing: "Standing") -> tuple[str, ...]:
+    """The cells of one standing, in the order of STANDING_COLUMNS."""
+    values, comparison = standing.values, standing.comparison
+    if len(values) > 1:
+        spread = f"± {values.std(ddof=1):.3f}"
+    else:
+        metrics = standing.results[0].metrics
+        spread = interval(getattr(metrics, f"{compared_measures(metrics)[0]}_ci"))
+    against = "is the best single" if standing.reference else ""
+    if comparison:
+        p = "p unknown" if comparison.p_holm is None else f"p {comparison.p_holm:.3f}"
+        against = f"{comparison.difference:+.3f}, {p}"
+    means = f"{values.mean():.3f}", spread, f"{standing.validated:.3f}"
+    return (standing.head, standing.fusion, " + ".join(standing.backbones), *means, against)
+
+
+def standings_measured_how(standings: "Sequence[Standing]") -> list[str]:
+    """One sentence for each thing on which these standings, of one kind of split, agree."""
+    result = standings[0].results[0]
+    several = len(standings[0].results) > 1
+    spread = "standard deviation over the splits" if several else f"95 % interval, {result.metrics.interval}"
+    tests = sorted({standing.comparison.test for standing in standings if standing.comparison})
+    lines = [
+        f"- split: {result.split}; the same images for every head",
+        f"- test: {measured_as(result.metrics)}; spread: {spread}",
+        f"- validation: {result.tuned}",
+        f"- always naming the most frequent class: {result.metrics.majority_accuracy:.3f}",
+    ]
+    if tests:
+        lines.append(f"- the best single backbone is chosen by validation; p: {'; '.join(tests)}; Holm's correction")
+    return lines

@@ -1,13 +1,36 @@
 """One row of a comparison: what was trained on what, how it was measured, and what came out; JSON lines in and out."""
 
 import json
-from collections.abc import Iterable, Mapping
+import os
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.cache import locked
 from featx.errors import TableError
 from featx.measures import HeadMetrics
+
+START = b'{"head": "'
+"""How the line of a result begins."""
+
+
+@dataclass(frozen=True)
+class Penalty:
+    """A strength of regularisation in the three ways that people write it; images count by their weights."""
+
+    l2: float
+    """Multiplies half the squared norm of the coefficients, beside the sum of losses."""
+    l2_mean: float
+    """The same beside the mean of losses."""
+    C: float
+    """Multiplies the sum of losses, as scikit-learn has it."""
 
 
 @dataclass(frozen=True)
@@ -15,19 +38,50 @@ class Result:
     """A head's measured accuracy, with everything that is needed to repeat it."""
 
     head: str
+    fusion: str
+    """How the blocks of columns were joined, or columns chosen; empty where nothing was asked for."""
     table: str
     """Digest of the features and labels: equal digests, equal input."""
     backbones: tuple[str, ...]
     params: Mapping[str, Any]
+    penalty: Penalty | None
+    """Of heads that have one."""
+    edge: bool
+    """Whether the best parameter lies at the end of what was tried, after all extensions."""
+    folds: int | None
+    """Of tuning; None where validation images chose."""
+    tuned: str
+    """How parameters were chosen."""
+    validated: float
+    """What the chosen parameters reached there: by this, and not by the test images, is one head to be preferred."""
+    temperature: float
     metrics: HeadMetrics
     rows: Mapping[str, int]
-    """How many images trained, tested, had no label, failed."""
+    """How many images trained, chose parameters, tested, had no label, failed."""
     split: str
     """How the test rows were chosen."""
+    split_key: str
+    shots: int | None
+    """Training images a class of a few-shot split."""
+    test: str
+    """Digest of the names of the test images: results of equal digests can be compared image by image."""
+    guesses: str
+    """The most probable class of each test image: positions in `classes`, packed; see `unpack`."""
     classes: tuple[str, ...]
     seed: int
     seconds: float
     versions: Mapping[str, str]
+
+    @property
+    def key(self) -> str:
+        """What this result is of: results of the same key are the same work."""
+        return key_of(
+            self.table, head=self.head, fusion=self.fusion, split=self.split_key, folds=self.folds, seed=self.seed
+        )
+
+    def unpack(self) -> NDArray[np.uint16]:
+        """(n,): the most probable class of each test image, in the order of the table."""
+        return np.frombuffer(zlib.decompress(b64decode(self.guesses)), "<u2")
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
@@ -36,8 +90,20 @@ class Result:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Result":
         """The result from plain JSON values. Raises TypeError or KeyError where they are not those of a result."""
+        penalty = values["penalty"]
         lists = {key: tuple(values[key]) for key in ("backbones", "classes")}
-        return cls(**dict(values) | lists | {"metrics": HeadMetrics.from_dict(values["metrics"])})
+        own = {"metrics": HeadMetrics.from_dict(values["metrics"]), "penalty": Penalty(**penalty) if penalty else None}
+        return cls(**dict(values) | lists | own)
+
+
+def pack(guesses: NDArray[np.int64]) -> str:
+    """Positions of classes as text: base64 of zlib of little-endian uint16."""
+    return b64encode(zlib.compress(guesses.astype("<u2").tobytes())).decode()
+
+
+def key_of(table: str, *, head: str, fusion: str, split: str, folds: int | None, seed: int) -> str:
+    """What a result of these is called: equal work has equal names."""
+    return "/".join((table[:16], head, fusion or "-", split, f"{folds} folds" if folds else "validation", str(seed)))
 
 
 def write_results(results: Iterable[Result], path: Path) -> None:
@@ -48,6 +114,68 @@ def write_results(results: Iterable[Result], path: Path) -> None:
 def read_results(path: Path) -> list[Result]:
     """The results in this file of JSON lines. Raises TableError where the file or a line is not readable as such."""
     try:
-        return [Result.from_dict(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return _parse(path.read_bytes())
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise TableError(f"{path}: not a readable file of results ({error}); make it again") from error
+
+
+def _parse(lines: bytes) -> list[Result]:
+    return [Result.from_dict(json.loads(line)) for line in lines.decode().splitlines()]
+
+
+class ResultsFile:
+    """A file of JSON lines to which results are added one by one, by one process at a time; or none, for None.
+
+    It is held as a context manager. A last line that a killed process left unfinished is cut off. Raises TableError
+    where the file holds something else or cannot be written, CacheLockedError where another process adds to it.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path, self._held = path, ExitStack()
+        self.results: dict[str, Result] = {}
+        """What is there, by key."""
+
+    def __enter__(self) -> Self:
+        if self._path:
+            with ExitStack() as held:
+                held.enter_context(locked(self._path))
+                self.results = {result.key: result for result in _mend(self._path)}
+                self._held = held.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._held.close()
+
+    def append(self, result: Result) -> None:
+        """Add the result, which is on the disk when this returns. Raises TableError."""
+        self.results[result.key] = result
+        if self._path:
+            with _writing(self._path), self._path.open("ab") as file:
+                file.write((json.dumps(result.to_dict()) + "\n").encode())
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def _mend(path: Path) -> list[Result]:
+    """The results in the file, which then ends with a whole line; nothing is cut off a file of anything else."""
+    if not path.exists():
+        with _writing(path):
+            path.touch()
+    whole, end, torn = path.read_bytes().rpartition(b"\n")
+    if torn and not torn.startswith(START[: len(torn)]):
+        raise TableError(f"{path}: holds something other than results; choose another --into")
+    try:
+        results = _parse(whole + end)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise TableError(f"{path}: not a readable file of results ({error}); choose another --into") from error
+    if torn:
+        os.truncate(path, len(whole + end))
+    return results
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TableError(f"{path}: cannot be written ({error.strerror}); choose another --into") from error

@@ -1,4 +1,4 @@
-"""What is true of images, as heads learn it and measures take it: labels, soft labels or several labels, and weights."""
+"""What is true of images, for heads and measures: labels, soft labels or several labels, and weights."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -16,7 +16,7 @@ class Truth:
 
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
-    """(n,): positions in `classes`; of soft labels the largest share, the first of equals; -1 where there are several."""
+    """(n,): positions in `classes`; of soft labels the largest share; -1 where an image has several labels."""
     given: NDArray[np.float64] | None = None
     """(n, classes): soft labels, or 0 and 1 for each class alone; None where the labels say it all."""
     weights: NDArray[np.float64] | None = None

@@ -10,7 +10,9 @@ from featx.cache import FeatureTable, Part, Source
 
 def make_source(name: str = "made-up", dim: int = 6, start: int = 0) -> Source:
     """Where the columns of a made-up table come from."""
-    return Source(name[0] * 64, "CPUExecutionProvider", {"name": name, "dim": dim}, start, start + dim)
+    return Source(
+        name[0] * 64, "CPUExecutionProvider", {"name": name, "dim": dim, "feature": "pooled"}, start, start + dim
+    )
 
 
 def make_table(

@@ -25,7 +25,10 @@ FLOW = [
     "splits annotations fusion heads",
     "evaluate",
     "results",
-    "train report label_errors",
+    "train",
+    "compare label_errors",
+    "standings",
+    "report",
     "predict demo",
     "console",
     "cli",
@@ -40,7 +43,7 @@ EXTRACTING = {
 }
 LEARNING = {
     *("estimators", "truth", "cosines", "measures", "splits", "annotations", "fusion", "heads", "evaluate", "results"),
-    *("train", "report", "label_errors"),
+    *("train", "compare", "standings", "report", "label_errors"),
 }
 
 DOORS = {

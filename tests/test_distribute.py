@@ -31,6 +31,7 @@ from featx.errors import (
     CacheError,
     CacheLockedError,
     CacheMismatchError,
+    ConvergenceError,
     DecodeError,
     DeviceError,
     Failure,
@@ -452,6 +453,8 @@ def every_error() -> Iterator[FeatxError]:
             yield DecodeError(Failure.DAMAGED, "cut short")
         elif kind is CacheMismatchError:
             yield CacheMismatchError("c.h5", what="size", inside=1, asked=2, step="choose")
+        elif kind is ConvergenceError:
+            yield ConvergenceError("the fit", iterations=9, reached="gradient norm 1", step="scale the features")
         else:
             yield kind("c.h5: the one line; the next step")
 

@@ -26,7 +26,7 @@ def fitted_head(classes: Sequence[str] = ("class0", "class1", "class2")) -> Head
     """A head that makes mistakes."""
     table = make_table(COUNTS)
     pipeline = Pipeline([("classifier", LogisticRegression())]).fit(table.features, table.labels)
-    return Head("logreg", tuple(classes), {}, table.sources, {}, pipeline, None)
+    return Head("logreg", tuple(classes), {}, table.sources, {}, pipeline)
 
 
 def test_metrics_equal_scikit_learns() -> None:

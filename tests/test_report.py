@@ -11,7 +11,7 @@ from rich.console import Console
 from featx.console import print_metrics, print_results
 from featx.measures import HeadMetrics, measure
 from featx.report import columns, render_results
-from featx.results import Result, read_results, write_results
+from featx.results import Penalty, Result, pack, read_results, write_results
 from featx.truth import Truth
 
 from .test_measures import KINDS, make_case
@@ -19,9 +19,32 @@ from .test_measures import KINDS, make_case
 
 def make_result(metrics: HeadMetrics) -> Result:
     """A result with these metrics."""
-    rows = {"train": 80, "test": metrics.n, "unlabelled": 0, "failed": 0}
+    rows = {"train": 80, "validation": 20, "test": metrics.n, "unlabelled": 0, "failed": 0}
     classes = tuple(row.name for row in metrics.per_class)
-    return Result("logreg", "0" * 64, ("lite0",), {"C": 1.0}, metrics, rows, "by hand", classes, 0, 1.0, {"featx": "0"})
+    return Result(
+        head="logreg",
+        fusion="",
+        table="0" * 64,
+        backbones=("lite0",),
+        params={"classifier__l2": 1.0, "scaler__how": "l2"},
+        penalty=Penalty(1.0, 1 / 80, 1.0),
+        edge=False,
+        folds=None,
+        tuned="by hand",
+        validated=0.5,
+        temperature=1.0,
+        metrics=metrics,
+        rows=rows,
+        split="by hand",
+        split_key="by-hand/0",
+        shots=None,
+        test="0" * 64,
+        guesses=pack(np.zeros(metrics.n, np.int64)),
+        classes=classes,
+        seed=0,
+        seconds=1.0,
+        versions={"featx": "0"},
+    )
 
 
 def printed(metrics: HeadMetrics) -> str:

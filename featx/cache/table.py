@@ -108,8 +108,7 @@ class FeatureTable:
     @property
     def labelled(self) -> NDArray[np.bool_]:
         """(n,): which rows are known to be something."""
-        known: NDArray[np.bool_] = self.labels >= 0
-        return known if self.shares is None else np.isfinite(self.shares).all(axis=1)
+        return np.asarray(self.labels >= 0 if self.shares is None else np.isfinite(self.shares).all(axis=1))
 
     @property
     def dim(self) -> int:

@@ -11,6 +11,7 @@ import click
 
 from featx.cli.backbones import backbones, inspect
 from featx.cli.caching import cache
+from featx.cli.comparing import compare
 from featx.cli.exporting import export
 from featx.cli.extracting import doctor, extract
 from featx.cli.learning import demo, evaluate, predict, train
@@ -35,7 +36,7 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
     context.obj = Output(quiet)
 
 
-for command in (doctor, inspect, backbones, export, extract, cache, train, evaluate, predict, demo):
+for command in (doctor, inspect, backbones, export, extract, cache, train, compare, evaluate, predict, demo):
     cli.add_command(command)
 
 

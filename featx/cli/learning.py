@@ -3,7 +3,7 @@
 import csv
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,13 +19,16 @@ from featx.cli.options import (
     one_source,
     option,
     print_json,
+    with_annotations,
     with_chosen_rows,
     with_max_failed,
     with_models,
     with_outputs,
     with_root,
     with_settings,
+    with_tuning_folds,
 )
+from featx.cli.tables import read_tables
 from featx.settings import Settings
 
 if TYPE_CHECKING:
@@ -46,10 +49,14 @@ The same on a folder of your own, with one sub-folder a class:
 
 @click.command()
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--head", required=True, metavar="NAME", help="logreg, linear-svm, rbf-svm, pca-logreg or pca-svm.")
+@click.option("--head", required=True, metavar="NAME", help="logreg, linear-svm, rbf-svm, ridge, knn, mlp ...")
+@click.option("--fusion", default="", metavar="NAME", help="concat, standardised, weighted, pca, stacked, anova ...")
+@option("--hold-out", metavar="RULE", default="auto", help="auto, official, stratified, grouped or blocks.")
+@with_tuning_folds
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="H.featx", help="The head to make.")
 @with_outputs
 @with_chosen_rows
+@with_annotations
 @option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of the split, the folds and the head.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that share the tuning.  [default: one a core]")
 @as_json
@@ -59,9 +66,13 @@ def train(
     *,
     caches: tuple[Path, ...],
     head: str,
+    fusion: str,
+    hold_out: str,
+    tuning_folds: int | None,
     outputs: tuple[str, ...],
     split: str | None,
     labels: tuple[str, ...],
+    annotations: Path | None,
     into: Path,
     seed: int,
     jobs: int | None,
@@ -70,22 +81,26 @@ def train(
     """Tune and fit a head on CACHES, fused by image name where there are several, and measure it on held-out images.
 
     Of a cache with several outputs its feature is taken, or those that --output names. Held out are the test images of
-    the image set's own split where it has one; without it, and of the images that --split chooses, a quarter.
+    the image set's own split where it has one, else a quarter, in whole groups where there are any.
     """
     from featx.console import out, print_results
-    from featx.fusion import fuse_tables, read_outputs
+    from featx.fusion import fuse_tables
     from featx.heads import check_target, find_recipe, save_head
+    from featx.splits import find_duplicates, make_splits
     from featx.train import train_head
 
     find_recipe(head)
     check_target(into)
-    table = fuse_tables(read_outputs(caches, outputs, split=split, labels=labels))
-    fitted, result = train_head(replace(table, splits=None) if split else table, head, seed=seed, jobs=jobs)
+    table = fuse_tables(read_tables(caches, outputs, annotations=annotations, split=split, labels=labels))
+    chosen = make_splits(table, hold_out, seed=seed)[0]
+    fitted, result = train_head(table, head, fusion=fusion, split=chosen, folds=tuning_folds, seed=seed, jobs=jobs)
     save_head(fitted, into)
+    duplicates = find_duplicates(table, chosen)
     if json_:
-        print_json(result.to_dict() | {"into": str(into)})
+        print_json(result.to_dict() | {"duplicates": asdict(duplicates), "into": str(into)})
     elif not output.quiet:
         print_results([result], to=out())
+        click.echo(f"- {duplicates.text}")
         click.echo(f"{into}: saved")
 
 

@@ -60,6 +60,45 @@ def with_chosen_rows(command: Command) -> Command:
     return split(label(command))
 
 
+def with_annotations(command: Command) -> Command:
+    """The option `--annotations`."""
+    help_ = "CSV of `name` and any of label, split, group, weight, share:CLASS, has:CLASS, instead of the cache's own."
+    path = click.Path(path_type=Path)
+    return click.option("--annotations", type=path, metavar="FILE.csv", help=help_)(command)
+
+
+def with_tuning_folds(command: Command) -> Command:
+    """The option `--tuning-folds`."""
+    help_ = "Choose parameters by so many folds of all but the test images.  [default: by validation images]"
+    return click.option("--tuning-folds", type=click.IntRange(2), metavar="K", help=help_)(command)
+
+
+class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """Names between commas, each once."""
+
+    name = "A,B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names, in their order."""
+        names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",")))
+        if "" in names:
+            self.fail(f"{value!r} should be names between commas.", param, ctx)
+        return names
+
+
+class Counts(Names):
+    """Whole numbers above 0 between commas."""
+
+    name = "N,N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """The numbers, in their order."""
+        names = super().convert(value, param, ctx)
+        if not all(name.isdecimal() and int(name) for name in names):
+            self.fail(f"{value!r} should be whole numbers above 0 between commas.", param, ctx)
+        return tuple(map(int, names))
+
+
 class Auto(click.IntRange):
     """A number above 0; or `auto`, which becomes None."""
 

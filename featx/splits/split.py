@@ -30,6 +30,11 @@ class Split:
     """(table rows,): the block of each, where blocks are kept on one side in tuning too."""
 
     @property
+    def kind(self) -> str:
+        """What splits have in common that are drawn alike, as in `few-shot-4`."""
+        return self.key.partition("/")[0]
+
+    @property
     def development(self) -> Rows:
         """Training and validation rows: all that a head may learn from."""
         return np.sort(np.concatenate([self.train, self.validation]))

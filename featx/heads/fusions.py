@@ -1,0 +1,87 @@
+"""Fusions by name: how blocks of columns, one a backbone or output, become what a head reads; and feature selection."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, TypeAlias
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
+
+from featx.errors import HeadError, did_you_mean
+from featx.estimators import BlockPCA, BlockScaler, By, ColumnSelector, FeatureScaler, KernelMap
+
+Blocks: TypeAlias = tuple[int, ...]
+"""How many columns each block has, in order."""
+Steps: TypeAlias = list[tuple[str, BaseEstimator]]
+
+COMPONENTS = (64, 128, 256)
+VARIANCES = (0.8, 0.9, 0.95)
+SHARES = (0.05, 0.1, 0.25, 0.5)
+WEIGHTS = (0.0, 0.25, 0.5, 1.0)
+FEW_BLOCKS = 3
+"""Up to so many blocks every combination of WEIGHTS is tried; of more, each alone is raised or left out."""
+
+
+@dataclass(frozen=True)
+class FusionRecipe:
+    """How blocks are joined and what is tuned."""
+
+    steps: Callable[[Blocks, int], Steps]
+    """Blocks, seed -> steps of a pipeline."""
+    grid: Callable[[Blocks], Mapping[str, Sequence[Any]]] = lambda blocks: {}
+    """Blocks -> parameters of the pipeline to try."""
+    scales: bool = True
+    """Whether what comes out is scaled as it should be."""
+    supervised: bool = False
+    """Whether labels choose columns."""
+
+
+def _weights(blocks: Blocks) -> list[tuple[float, ...]]:
+    """Weights of the blocks to try, the largest being 1."""
+    count = max(1, len(blocks))
+    if count <= FEW_BLOCKS:
+        return [weights for weights in product(WEIGHTS, repeat=count) if max(weights) == 1]
+    raised = [np.where(np.arange(count) == one, weight, 1.0) for one in range(count) for weight in (0.0, 2.0)]
+    return [(1.0,) * count, *(tuple(map(float, weights)) for weights in raised)]
+
+
+def _selector(by: By) -> FusionRecipe:
+    return FusionRecipe(
+        lambda blocks, seed: [("standardise", FeatureScaler()), ("fusion", ColumnSelector(by))],
+        lambda blocks: {"fusion__share": SHARES},
+        supervised=True,
+    )
+
+
+FUSIONS: Mapping[str, FusionRecipe] = {
+    "concat": FusionRecipe(lambda blocks, seed: [], scales=False),
+    "standardised": FusionRecipe(lambda blocks, seed: [("fusion", BlockScaler(blocks or None))]),
+    "weighted": FusionRecipe(
+        lambda blocks, seed: [("fusion", BlockScaler(blocks or None))],
+        lambda blocks: {"fusion__weights": _weights(blocks)},
+    ),
+    "pca": FusionRecipe(
+        lambda blocks, seed: [("fusion", BlockPCA(blocks or None))],
+        lambda blocks: {"fusion__variance": VARIANCES, "fusion__whiten": (False, True)},
+    ),
+    "joint-pca": FusionRecipe(
+        lambda blocks, seed: [("fusion", BlockScaler(blocks or None)), ("pca", PCA(random_state=seed))],
+        lambda blocks: {"pca__n_components": COMPONENTS},
+    ),
+    "kernel": FusionRecipe(
+        lambda blocks, seed: [("fusion", BlockScaler(blocks or None)), ("kernel", KernelMap(seed=seed))],
+        lambda blocks: {"kernel__gamma": (0.1, 0.3, 1.0)},
+    ),
+    "anova": _selector("anova"),
+    "mutual-info": _selector("mutual-info"),
+    "l1": _selector("l1"),
+}
+
+
+def find_fusion(name: str) -> FusionRecipe:
+    """The recipe of this fusion. Raises HeadError for an unknown name."""
+    if name not in FUSIONS:
+        raise HeadError(f"no fusion is called {name!r}{did_you_mean(name, FUSIONS)}; choose from {', '.join(FUSIONS)}")
+    return FUSIONS[name]

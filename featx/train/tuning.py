@@ -1,0 +1,182 @@
+"""A plan and a lesson in; the parameters that do best on validation rows out."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.metrics import average_precision_score
+from sklearn.model_selection import ParameterGrid
+from sklearn.pipeline import Pipeline
+from sklearn.utils.parallel import Parallel, delayed
+
+from featx.errors import ConvergenceError, HeadError
+from featx.estimators import sweep
+from featx.heads import Plan
+from featx.measures import row_values, to_probabilities
+from featx.provenance import usable_cores
+from featx.splits import Rows
+from featx.train.fitting import fit_before, transform_before
+from featx.train.lesson import Lesson
+from featx.truth import Truth
+
+logger = logging.getLogger(__name__)
+
+Params: TypeAlias = dict[str, Any]
+Key: TypeAlias = tuple[tuple[str, Any], ...]
+
+LARGE = 2**28
+"""Bytes of features beyond which one setup is tried after another, with all cores, rather than side by side."""
+EXTENSIONS = 3
+"""How often a grid goes on where its end is best."""
+MORE = 4
+"""Values by which it goes on each time."""
+
+
+@dataclass(frozen=True, order=True)
+class Value:
+    """How good parameters are on validation rows: the larger the better."""
+
+    measure: float
+    """Weighted accuracy, or mean average precision where images can be of several classes."""
+    likelihood: float
+    """Mean log-likelihood: decides between equals."""
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What tuning chose."""
+
+    params: Params
+    """Of the pipeline."""
+    measure: float
+    """What they reach on validation rows."""
+    tried: int
+    """How many sets of parameters were tried."""
+    edge: bool
+    """Whether the best value still lies at the end of a grid that was extended."""
+
+
+def tune(plan: Plan, lesson: Lesson, *, jobs: int | None = None) -> Tuned:
+    """The parameters that do best, on the mean over folds, on rows that were not fitted on; of equals, the first tried.
+
+    A grid whose end is best goes on there. Raises ConvergenceError where a fit does not converge.
+    """
+    search = _Search(plan, lesson, jobs or _jobs(lesson))
+    setups = list(ParameterGrid(dict(plan.before)))
+    search.run([(setup, plan.classifier) for setup in setups])
+    for _ in range(EXTENSIONS):
+        if not (more := search.beyond()) or not search.extend(more):
+            break
+    return search.outcome()
+
+
+def _jobs(lesson: Lesson) -> int:
+    return 1 if 4 * len(lesson.table) * lesson.table.dim > LARGE else usable_cores()
+
+
+@dataclass
+class _Search:
+    """Every set of parameters that was tried, and its value."""
+
+    plan: Plan
+    lesson: Lesson
+    jobs: int
+    values: dict[Key, tuple[Value, Params, Params]] = field(default_factory=dict)
+    """By the parameters: their value, those of the setup, those of the classifier."""
+
+    def run(self, trials: Sequence[tuple[Params, Mapping[str, Sequence[Any]]]]) -> None:
+        """Try these setups, each with these parameters of the classifier, on every fold."""
+        folds = self.lesson.folds
+        found = Parallel(n_jobs=self.jobs)(
+            delayed(_try)(clone(self.plan.pipeline).set_params(**setup), self.lesson, fold=fold, grid=grid)
+            for setup, grid in trials
+            for fold in folds
+        )
+        for place, (setup, _) in enumerate(trials):
+            of_folds = found[place * len(folds) : (place + 1) * len(folds)]
+            for params, _ in of_folds[0]:
+                key = tuple(sorted((setup | params).items(), key=repr))
+                values = [dict(map(_keyed, of_fold))[_key(params)] for of_fold in of_folds]
+                self.values[key] = (_mean(values), setup, params)
+
+    def extend(self, more: Mapping[str, Sequence[Any]]) -> bool:
+        """Try these with the best setup; whether they all converge."""
+        try:
+            self.run([(self._best[1], more)])
+        except ConvergenceError as error:
+            logger.info("the grid goes no further: %s", error)
+            return False
+        return True
+
+    @property
+    def _best(self) -> tuple[Value, Params, Params]:
+        return max(self.values.values(), key=lambda found: found[0])
+
+    def beyond(self) -> Mapping[str, Sequence[Any]]:
+        """The grid that goes on beyond the best value; nothing where that lies inside."""
+        name = self.plan.open_ended
+        if not name:
+            return {}
+        _, setup, params = self._best
+        tried = sorted({found[2][name] for found in self.values.values() if found[1] == setup})
+        if params[name] not in (tried[0], tried[-1]):
+            return {}
+        step = tried[1] / tried[0] if params[name] == tried[-1] else tried[0] / tried[1]
+        return {key: [value] for key, value in params.items()} | {
+            name: [float(params[name] * step**place) for place in range(1, MORE + 1)]
+        }
+
+    def outcome(self) -> Tuned:
+        value, setup, params = self._best
+        if not np.isfinite(value.measure):
+            raise HeadError(f"no parameters of {dict(self.plan.classifier)} converged; choose another head")
+        chosen = setup | {_of_classifier(self.plan.pipeline, name): found for name, found in params.items()}
+        return Tuned(chosen, value.measure, len(self.values), edge=bool(self.beyond()))
+
+
+def _of_classifier(pipeline: Pipeline, name: str) -> str:
+    inner = "classifier__" if hasattr(pipeline["classifier"], "classifier") else ""
+    return f"classifier__{inner}{name}"
+
+
+def _key(params: Params) -> Key:
+    return tuple(sorted(params.items()))
+
+
+def _keyed(found: tuple[Params, Value]) -> tuple[Key, Value]:
+    return _key(found[0]), found[1]
+
+
+def _mean(values: Sequence[Value]) -> Value:
+    measure, likelihood = np.mean([astuple(value) for value in values], axis=0)
+    return Value(float(measure), float(likelihood))
+
+
+def _try(
+    pipeline: Pipeline, lesson: Lesson, *, fold: tuple[Rows, Rows], grid: Mapping[str, Sequence[Any]]
+) -> list[tuple[Params, Value]]:
+    """The value of each parameter set of the classifier; the steps before it are fitted once."""
+    fit, held_out = fold
+    target, weights = lesson.target(fit), lesson.weights(fit)
+    features = fit_before(pipeline, lesson.features(fit), target, weights)
+    others, truth = transform_before(pipeline, lesson.features(held_out)), lesson.truth.take(held_out)
+    swept = sweep(pipeline["classifier"], features, target, others, grid=grid, sample_weight=weights)
+    return [(params, judge(scores, truth)) for params, scores in swept]
+
+
+def judge(scores: NDArray[np.float64], truth: Truth) -> Value:
+    """How well class scores (n, classes) say what is true; the worst value where they are no numbers."""
+    if not np.isfinite(scores).all():
+        return Value(-np.inf, -np.inf)
+    probabilities = to_probabilities(scores, multilabel=truth.multilabel)
+    likelihood = -np.average(row_values(probabilities, truth, measure="log_loss"), weights=truth.weight)
+    if truth.multilabel:
+        seen = truth.weight @ truth.shares > 0
+        measure = average_precision_score(truth.shares[:, seen], scores[:, seen], sample_weight=truth.weight)
+    else:
+        measure = np.average(row_values(probabilities, truth), weights=truth.weight)
+    return Value(float(measure), float(likelihood))

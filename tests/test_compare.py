@@ -1,0 +1,160 @@
+"""Comparisons give every head the same images, go on where they stopped, and hold fusions against the best single."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from featx.cache import FeatureTable, locked
+from featx.compare import Contest, compare_backbones, list_contests
+from featx.errors import CacheLockedError, HeadError, TableError
+from featx.fusion import fuse_tables, select_rows
+from featx.heads import FUSIONS
+from featx.results import Result, read_results
+from featx.splits import Split, make_splits
+from featx.standings import stand
+from featx.train import STACKED, train_head
+
+from .tables import make_table
+
+
+def two_tables(apart: float = 2.0) -> list[FeatureTable]:
+    """The same images from two backbones that err independently."""
+    return [make_table(apart=apart, name="left", seed=1), make_table(dim=4, apart=apart, name="right", seed=2)]
+
+
+def one_split(table: FeatureTable) -> Sequence[Split]:
+    return make_splits(table, "stratified")
+
+
+def three_splits(table: FeatureTable) -> Sequence[Split]:
+    return make_splits(table, "stratified", repeats=3)
+
+
+def contests_of(tables: Sequence[FeatureTable], heads: Sequence[str] = ("logreg",), **given: object) -> list[Contest]:
+    return list_contests(tables, heads=heads, **({"splits": one_split} | given))  # type: ignore[arg-type]
+
+
+def without_seconds(results: Sequence[Result]) -> list[dict[str, object]]:
+    return [{key: value for key, value in one.to_dict().items() if key != "seconds"} for one in results]
+
+
+def test_every_head_meets_every_backbone_alone_and_all_of_them_joined() -> None:
+    contests = contests_of(two_tables(), ("logreg", "pca-logreg"), fusions=("concat", "standardised"))
+    entries = [(one.head, one.fusion, tuple(source.name for source in one.table.sources)) for one in contests]
+    assert entries == [
+        ("logreg", "", ("left",)),
+        ("pca-logreg", "", ("left",)),
+        ("logreg", "", ("right",)),
+        ("pca-logreg", "", ("right",)),
+        ("logreg", "concat", ("left", "right")),
+        ("logreg", "standardised", ("left", "right")),
+        ("pca-logreg", "", ("left", "right")),
+    ]
+
+
+def test_all_heads_are_tested_on_the_same_images() -> None:
+    left, right = two_tables()
+    shuffled = np.random.default_rng(0).permutation(len(right))
+    results = compare_backbones(contests_of([left, select_rows(right, shuffled)]), jobs=1)
+    assert len({result.test for result in results}) == 1
+    assert len(results) == 3
+
+
+def test_a_result_is_what_train_head_gives_on_the_same_split() -> None:
+    left = make_table(apart=2.0, name="left")
+    (result,) = compare_backbones(contests_of([left], ("ridge",), fusions=()), jobs=1)
+    _, other = train_head(left, "ridge", split=make_splits(left, "stratified")[0], jobs=1)
+    assert result.metrics == other.metrics
+    assert result.params == other.params
+
+
+def test_processes_give_what_one_process_gives() -> None:
+    contests = contests_of(two_tables(), ("ridge", "class-mean"))
+    one, two = (compare_backbones(contests, jobs=jobs) for jobs in (1, 2))
+    assert without_seconds(one) == without_seconds(two)
+
+
+def test_a_comparison_goes_on_from_what_is_there(tmp_path: Path) -> None:
+    contests, into = contests_of(two_tables(), ("ridge", "class-mean")), tmp_path / "r.jsonl"
+    whole = compare_backbones(contests, into=tmp_path / "whole.jsonl", jobs=1)
+    compare_backbones(contests[:2], into=into, jobs=1)
+    first = into.read_bytes()
+    into.write_bytes(first + b'{"head": "ridge", "fus')  # what a kill leaves
+    made: list[int] = []
+    resumed = compare_backbones(contests, into=into, jobs=1, report=lambda tally: made.append(tally.finished))
+    assert made == list(range(2, len(contests) + 1))
+    assert into.read_bytes().startswith(first)
+    assert without_seconds(resumed) == without_seconds(whole)
+    assert without_seconds(read_results(into)) == without_seconds(whole)
+
+
+def test_other_data_is_never_taken_for_the_same(tmp_path: Path) -> None:
+    into = tmp_path / "r.jsonl"
+    for seed in (1, 2):
+        compare_backbones(contests_of([make_table(seed=seed)], ("class-mean",)), into=into, jobs=1)
+    assert len({result.table for result in read_results(into)}) == 2
+
+
+@pytest.mark.parametrize("content", [b"not results", b"a,b\n1,2\n", b'{"head": 1}\n', b"\x89PNG", b"[]\n"])
+def test_a_file_of_anything_else_is_refused_and_left_alone(tmp_path: Path, content: bytes) -> None:
+    into = tmp_path / "r.jsonl"
+    into.write_bytes(content)
+    with pytest.raises(TableError, match=r"r\.jsonl: .*choose another --into"):
+        compare_backbones(contests_of([make_table()], ("class-mean",)), into=into, jobs=1)
+    assert into.read_bytes() == content
+
+
+def test_two_comparisons_do_not_write_one_file(tmp_path: Path) -> None:
+    with locked(tmp_path / "r.jsonl"), pytest.raises(CacheLockedError):
+        compare_backbones(contests_of([make_table()], ("class-mean",)), into=tmp_path / "r.jsonl", jobs=1)
+
+
+@pytest.mark.parametrize("fusion", [*FUSIONS, STACKED])
+def test_every_fusion_learns_what_two_backbones_know(fusion: str) -> None:
+    table = fuse_tables(two_tables(apart=5.0))
+    _, result = train_head(table, "logreg", fusion=fusion, jobs=1)
+    assert result.metrics.accuracy > 0.9
+    assert result.fusion == fusion
+
+
+def test_a_fusion_of_complementary_backbones_earns_its_place_and_one_with_noise_does_not() -> None:
+    left, right = (
+        make_table((300, 300), apart=2.0, name="left", seed=1),
+        make_table((300, 300), apart=2.0, name="right", seed=2),
+    )
+    noise = make_table((300, 300), apart=0.0, name="noise", seed=3)
+    for other, helps in ((right, True), (noise, False)):
+        contests = contests_of([left, other], ("ridge",), splits=three_splits)
+        standings = stand(contests, compare_backbones(contests, jobs=1))
+        (fused,) = [standing for standing in standings if len(standing.backbones) == 2]
+        (reference,) = [standing for standing in standings if standing.reference]
+        assert reference.backbones != ("noise",)
+        assert fused.comparison is not None
+        assert fused.comparison.p_holm is not None
+        assert (fused.comparison.p_holm < 0.05 and fused.comparison.difference > 0) == helps
+
+
+def test_the_reference_is_chosen_by_validation_images_alone() -> None:
+    contests = contests_of(two_tables(), ("ridge", "class-mean", "knn"))
+    results = compare_backbones(contests, jobs=1)
+    standings = stand(contests, results)
+    single = [standing for standing in standings if len(standing.backbones) == 1]
+    assert max(single, key=lambda one: one.validated).reference
+    assert sum(standing.reference for standing in standings) == 1
+
+
+def test_unknown_heads_and_fusions_are_told_before_anything_is_trained() -> None:
+    with pytest.raises(HeadError, match="no head is called 'logrex'"):
+        contests_of([make_table()], ("logrex",))
+    with pytest.raises(HeadError, match="no fusion is called 'concatt'"):
+        contests_of([make_table()], fusions=("concatt",))
+
+
+def test_a_result_is_plain_json_and_back(tmp_path: Path) -> None:
+    _, result = train_head(make_table(), "ridge", jobs=1)
+    again = Result.from_dict(json.loads(json.dumps(result.to_dict())))
+    assert again == result
+    assert again.unpack().tolist() == result.unpack().tolist()
