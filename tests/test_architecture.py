@@ -61,7 +61,7 @@ DOORS = {
     "joblib": {"distribute"},
     "dask": {"distribute"},
     "distributed": {"distribute"},
-    "sklearn": {"extractor", "estimators", "heads", "train", "label_errors"},
+    "sklearn": {"extractor", "estimators", "heads", "train", "compare", "label_errors"},
     "scipy": {"estimators", "measures"},
     "skops": {"heads"},
     "click": {"cli"},

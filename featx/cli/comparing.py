@@ -1,39 +1,89 @@
 """The command `compare`: caches x heads x fusions x splits."""
 
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from featx.cli.options import (
-    MAX_SEED,
-    Counts,
-    Names,
-    Output,
-    as_json,
-    option,
-    print_json,
-    with_annotations,
-    with_chosen_rows,
-    with_outputs,
-    with_tuning_folds,
-)
-from featx.cli.tables import read_tables
+from featx.cli.options import MAX_SEED, Counts, Names, Output, as_json, option, print_json, with_tuning_folds
+from featx.cli.tables import Choice, read_tables, with_choice
+
+if TYPE_CHECKING:
+    from featx.cache import FeatureTable
+    from featx.compare import Contest
+    from featx.splits import Split
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is compared, and on which splits."""
+
+    heads: tuple[str, ...]
+    fusions: tuple[str, ...]
+    splits: tuple[str, ...]
+    repeats: int | None
+    folds: int
+    shots: tuple[int, ...]
+    tuning_folds: int | None
+    seed: int
+
+    def list(self, caches: Sequence[Path], choice: Choice) -> "list[Contest]":
+        """Every head, fusion and split of these caches. Raises as list_contests."""
+        from featx.compare import list_contests
+        from featx.heads import FUSIONS, HEADS
+        from featx.train import STACKED
+
+        return list_contests(
+            read_tables(caches, choice),
+            heads=tuple(HEADS) if self.heads == ("all",) else self.heads,
+            fusions=(*FUSIONS, STACKED) if self.fusions == ("all",) else self.fusions,
+            splits=self._splits,
+            folds=self.tuning_folds,
+            seed=self.seed,
+        )
+
+    def _splits(self, table: "FeatureTable") -> "list[Split]":
+        from featx.splits import make_splits
+
+        draw = functools.partial(
+            make_splits, table, repeats=self.repeats, folds=self.folds, shots=self.shots, seed=self.seed
+        )
+        return [split for rule in self.splits for split in draw(rule)]
+
+
+def with_contents(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that say what is compared; they reach the command as one Contents."""
+
+    @functools.wraps(command)
+    def _gather(*args: Any, **given: Any) -> Any:
+        contents = Contents(**{field.name: given.pop(field.name) for field in fields(Contents)})
+        return command(*args, contents=contents, **given)
+
+    decorated: Callable[..., Any] = _gather
+    rules = "auto, official, stratified, grouped, blocks, k-fold, few-shot; several between commas."
+    shots = "1,2,4,8,16,32,64"
+    for decorate in (
+        option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of splits, folds and heads."),
+        with_tuning_folds,
+        option("--shots", type=Counts(), default=shots, help="Training images a class, of few-shot splits."),
+        option("--folds", type=click.IntRange(2), default=5, help="Of k-fold splits."),
+        click.option("--repeats", type=click.IntRange(1), help="Draws of each split.  [default: few-shot 5, else 1]"),
+        option("--splits", type=Names(), default="auto", help=rules),
+        option("--fusions", type=Names(), default="concat", help="Ways to join several caches or outputs; or all."),
+        option("--heads", type=Names(), default="logreg", help="Between commas; or all."),
+    ):
+        decorated = decorate(decorated)
+    return decorated
 
 
 @click.command()
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
-@option("--heads", type=Names(), default="logreg", help="Between commas, or all.")
-@option("--fusions", type=Names(), default="concat", help="Ways to join several caches or outputs, or all.")
-@option("--splits", type=Names(), default="auto", help="auto, official, stratified, grouped, blocks, k-fold, few-shot.")
-@click.option("--repeats", type=click.IntRange(1), help="Draws of each kind of split.  [default: few-shot 5, others 1]")
-@option("--folds", type=click.IntRange(2), default=5, help="Of k-fold splits.")
-@option("--shots", type=Counts(), default="1,2,4,8,16,32,64", help="Training images a class, of few-shot splits.")
-@with_tuning_folds
-@with_outputs
-@with_chosen_rows
-@with_annotations
+@with_contents
+@with_choice
 @click.option("--into", type=click.Path(path_type=Path), metavar="R.jsonl", help="Keep results here; go on from there.")
-@option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of splits, folds and heads.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that share the work.  [default: one a core]")
 @as_json
 @click.pass_obj
@@ -41,19 +91,9 @@ def compare(
     output: Output,
     *,
     caches: tuple[Path, ...],
-    heads: tuple[str, ...],
-    fusions: tuple[str, ...],
-    splits: tuple[str, ...],
-    repeats: int | None,
-    folds: int,
-    shots: tuple[int, ...],
-    tuning_folds: int | None,
-    outputs: tuple[str, ...],
-    split: str | None,
-    labels: tuple[str, ...],
-    annotations: Path | None,
+    contents: Contents,
+    choice: Choice,
     into: Path | None,
-    seed: int,
     jobs: int | None,
     json_: bool,
 ) -> None:
@@ -62,36 +102,16 @@ def compare(
     Each result is a JSON line of --into as soon as it is made; the same command goes on from what is there. Fusions are
     held against the best single backbone, with a paired test of the difference.
     """
-    from featx.compare import compare_backbones, list_contests
+    from featx.compare import compare_backbones
     from featx.console import out, print_standings, tally_bar
-    from featx.heads import FUSIONS, HEADS
-    from featx.splits import make_splits
     from featx.standings import stand
-    from featx.train import STACKED
 
-    tables = read_tables(caches, outputs, annotations=annotations, split=split, labels=labels)
-    contests = list_contests(
-        tables,
-        heads=tuple(HEADS) if heads == ("all",) else heads,
-        fusions=(*FUSIONS, STACKED) if fusions == ("all",) else fusions,
-        splits=lambda table: [
-            made
-            for rule in splits
-            for made in make_splits(table, rule, repeats=repeats, folds=folds, shots=shots, seed=seed)
-        ],
-        folds=tuning_folds,
-        seed=seed,
-    )
+    contests = contents.list(caches, choice)
     with tally_bar(quiet=output.quiet) as report:
         results = compare_backbones(contests, into=into, jobs=jobs, report=report)
     standings = stand(contests, results)
     if json_:
-        print_json(
-            {
-                "results": [result.to_dict() for result in results],
-                "standings": [standing.to_dict() for standing in standings],
-                "into": str(into) if into else None,
-            }
-        )
+        kept = {"results": [result.to_dict() for result in results], "into": str(into) if into else None}
+        print_json(kept | {"standings": [standing.to_dict() for standing in standings]})
     elif not output.quiet:
         print_standings(standings, to=out())

@@ -19,16 +19,14 @@ from featx.cli.options import (
     one_source,
     option,
     print_json,
-    with_annotations,
     with_chosen_rows,
     with_max_failed,
     with_models,
-    with_outputs,
     with_root,
     with_settings,
     with_tuning_folds,
 )
-from featx.cli.tables import read_tables
+from featx.cli.tables import Choice, read_tables, with_choice
 from featx.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,9 +52,7 @@ The same on a folder of your own, with one sub-folder a class:
 @option("--hold-out", metavar="RULE", default="auto", help="auto, official, stratified, grouped or blocks.")
 @with_tuning_folds
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="H.featx", help="The head to make.")
-@with_outputs
-@with_chosen_rows
-@with_annotations
+@with_choice
 @option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of the split, the folds and the head.")
 @click.option("--jobs", type=click.IntRange(1), help="Processes that share the tuning.  [default: one a core]")
 @as_json
@@ -69,10 +65,7 @@ def train(
     fusion: str,
     hold_out: str,
     tuning_folds: int | None,
-    outputs: tuple[str, ...],
-    split: str | None,
-    labels: tuple[str, ...],
-    annotations: Path | None,
+    choice: Choice,
     into: Path,
     seed: int,
     jobs: int | None,
@@ -91,7 +84,7 @@ def train(
 
     find_recipe(head)
     check_target(into)
-    table = fuse_tables(read_tables(caches, outputs, annotations=annotations, split=split, labels=labels))
+    table = fuse_tables(read_tables(caches, choice))
     chosen = make_splits(table, hold_out, seed=seed)[0]
     fitted, result = train_head(table, head, fusion=fusion, split=chosen, folds=tuning_folds, seed=seed, jobs=jobs)
     save_head(fitted, into)

@@ -60,13 +60,6 @@ def with_chosen_rows(command: Command) -> Command:
     return split(label(command))
 
 
-def with_annotations(command: Command) -> Command:
-    """The option `--annotations`."""
-    help_ = "CSV of `name` and any of label, split, group, weight, share:CLASS, has:CLASS, instead of the cache's own."
-    path = click.Path(path_type=Path)
-    return click.option("--annotations", type=path, metavar="FILE.csv", help=help_)(command)
-
-
 def with_tuning_folds(command: Command) -> Command:
     """The option `--tuning-folds`."""
     help_ = "Choose parameters by so many folds of all but the test images.  [default: by validation images]"

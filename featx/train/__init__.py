@@ -1,5 +1,13 @@
-"""A table and the name of a head in; the head, tuned and fitted on training rows, and its result on test rows out."""
+"""A table and the name of a head in; the head, tuned and fitted on training rows, and its result on test rows out.
 
-from featx.train.training import STACKED, STACKED_HEADS, train_head
+lesson      table, split -> the rows to learn from, and no other
+choosing    head, lesson -> the pipeline whose parameters do best
+tuning      plan, lesson -> these parameters, by sweeps
+fitting     pipeline, lesson -> the pipeline, fitted
+describing  head, split -> its result
+"""
+
+from featx.train.choosing import STACKED, STACKED_HEADS
+from featx.train.training import train_head
 
 __all__ = ["STACKED", "STACKED_HEADS", "train_head"]

@@ -1,0 +1,53 @@
+"""The name of a head and a lesson in; the unfitted pipeline with the parameters that do best out."""
+
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+
+from featx.cache import label_sources
+from featx.errors import HeadError
+from featx.estimators import FeatureScaler, StackedBlocks
+from featx.heads import plan_head
+from featx.train.lesson import Lesson
+from featx.train.tuning import Tuned, tune
+
+STACKED = "stacked"
+"""The fusion of heads: each block has its own, and one more weighs what they say."""
+STACKED_HEADS = ("logreg", "linear-svm", "rbf-svm", "ridge", "knn", "class-mean", "mlp")
+
+
+def choose_pipeline(name: str, fusion: str, *, lesson: Lesson, seed: int, jobs: int | None) -> tuple[Pipeline, Tuned]:
+    """The unfitted pipeline of this head, tuned, and how that went. Raises HeadError, ConvergenceError."""
+    if fusion == STACKED:
+        return _choose_stacked(name, lesson, seed=seed, jobs=jobs)
+    plan = plan_head(
+        name,
+        fusion=fusion,
+        blocks=lesson.blocks,
+        rows=min(len(fit) for fit, _ in lesson.folds),
+        multilabel=lesson.truth.multilabel,
+        seed=seed,
+    )
+    tuned = tune(plan, lesson, jobs=jobs)
+    return clone(plan.pipeline).set_params(**tuned.params), tuned
+
+
+def _choose_stacked(name: str, lesson: Lesson, *, seed: int, jobs: int | None) -> tuple[Pipeline, Tuned]:
+    """Late fusion: a head of each block, tuned on that alone, then stacked (Wolpert 1992)."""
+    if name not in STACKED_HEADS or lesson.truth.multilabel:
+        what = "images of several classes" if lesson.truth.multilabel else f"head {name!r}"
+        raise HeadError(f"{what} cannot be stacked; choose another fusion")
+    found = [
+        choose_pipeline(name, "", lesson=lesson.block(index), seed=seed, jobs=jobs)
+        for index in range(len(lesson.blocks))
+    ]
+    alone = [pipeline for pipeline, _ in found]
+    stacked = StackedBlocks(lesson.blocks, alone, seed=seed)
+    pipeline = Pipeline([("scaler", FeatureScaler("none")), ("classifier", stacked)])
+    of_blocks = dict(zip(label_sources(lesson.table.sources), (tuned for _, tuned in found), strict=True))
+    params = {f"{label}.{key}": value for label, tuned in of_blocks.items() for key, value in tuned.params.items()}
+    return pipeline, Tuned(
+        params,
+        max(tuned.measure for tuned in of_blocks.values()),
+        sum(tuned.tried for tuned in of_blocks.values()),
+        any(tuned.edge for tuned in of_blocks.values()),
+    )
