@@ -30,7 +30,7 @@ class Contents:
     tuning_folds: int | None
     seed: int
 
-    def list(self, caches: Sequence[Path], choice: Choice) -> "list[Contest]":
+    def contests(self, caches: Sequence[Path], choice: Choice) -> "list[Contest]":
         """Every head, fusion and split of these caches. Raises as list_contests."""
         from featx.compare import list_contests
         from featx.heads import FUSIONS, HEADS
@@ -106,7 +106,7 @@ def compare(
     from featx.console import out, print_standings, tally_bar
     from featx.standings import stand
 
-    contests = contents.list(caches, choice)
+    contests = contents.contests(caches, choice)
     with tally_bar(quiet=output.quiet) as report:
         results = compare_backbones(contests, into=into, jobs=jobs, report=report)
     standings = stand(contests, results)
