@@ -29,7 +29,7 @@ EXTRACTING = (
     "cache",
     *(f"cache {name}" for name in ("info", "verify", "merge", "export")),
 )
-COMMANDS = ("", *EXTRACTING, "train", "evaluate", "predict", "demo")
+COMMANDS = ("", *EXTRACTING, "train", "evaluate", "label-errors", "predict", "demo")
 
 
 @dataclass(frozen=True)

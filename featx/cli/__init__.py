@@ -14,6 +14,7 @@ from featx.cli.caching import cache
 from featx.cli.comparing import compare
 from featx.cli.exporting import export
 from featx.cli.extracting import doctor, extract
+from featx.cli.labelling import label_errors
 from featx.cli.learning import demo, evaluate, predict, train
 from featx.cli.options import Output
 from featx.errors import FeatxError
@@ -36,7 +37,9 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
     context.obj = Output(quiet)
 
 
-for command in (doctor, inspect, backbones, export, extract, cache, train, compare, evaluate, predict, demo):
+EXTRACTING = (doctor, inspect, backbones, export, extract, cache)
+LEARNING = (train, compare, evaluate, predict, label_errors, demo)
+for command in (*EXTRACTING, *LEARNING):
     cli.add_command(command)
 
 
