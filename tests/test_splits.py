@@ -277,7 +277,7 @@ def test_a_class_in_a_single_group_cannot_be_tuned() -> None:
     groups = np.concatenate([np.arange(40) % 8, np.full(40, 99)])
     table = with_columns(make_table(), groups=groups)
     with pytest.raises(TableError, match="class 'class1' lies in 1 group, too few for 2 folds"):
-        make_folds(table, np.arange(80))
+        make_folds(table, np.arange(80), folds=2)
 
 
 def test_groups_that_no_deal_can_part_name_the_class() -> None:
@@ -521,12 +521,12 @@ def test_tuning_uses_the_validation_rows_or_folds_of_all_that_is_not_tested() ->
         assert np.array_equal(np.sort(np.concatenate([fit, held_out])), split.development)
 
 
-def test_a_small_class_lowers_the_number_of_folds_unless_they_are_asked_for() -> None:
+def test_a_class_too_small_to_be_tuned_by_so_many_folds_is_named() -> None:
     table = make_table((40, 4))
-    rows = split_table(table).development
-    assert len(make_folds(table, rows)) == 3
+    split = split_table(table)
+    assert len(tuning_folds(table, split, folds=3)) == 3
     with pytest.raises(TableError, match="class 'class1' has 3 images, too few for 5 folds, which takes 5; ask for"):
-        make_folds(table, rows, folds=5)
+        tuning_folds(table, split, folds=5)
 
 
 # what cannot be split

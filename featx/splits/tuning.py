@@ -9,8 +9,6 @@ from featx.errors import TableError
 from featx.splits.pool import Pool, pool_of
 from featx.splits.split import Rows, Split
 
-MAX_FOLDS = 5
-
 
 def tuning_folds(
     table: FeatureTable, split: Split, *, folds: int | None = None, seed: int = 0
@@ -25,20 +23,18 @@ def tuning_folds(
     pool = pool_of(table, split.development)
     if split.blocks is not None:
         pool = replace(pool, units=split.blocks[split.development], what="block")
-    return [(split.development[fit], split.development[held_out]) for fit, held_out in _folds(pool, folds, seed)]
+    return [(split.development[fit], split.development[held_out]) for fit, held_out in _deal_folds(pool, folds, seed)]
 
 
-def make_folds(table: FeatureTable, rows: Rows, *, folds: int | None = None, seed: int = 0) -> list[tuple[Rows, Rows]]:
+def make_folds(table: FeatureTable, rows: Rows, *, folds: int, seed: int = 0) -> list[tuple[Rows, Rows]]:
     """Folds of these rows: pairs of positions in them, stratified, groups kept together.
 
-    Without a number there are five, or as many as the smallest class allows. Raises TableError where a class, or the
-    groups, cannot fill the folds, or two.
+    Raises TableError where a class, or the groups, cannot fill the folds.
     """
-    pool = pool_of(table, rows)
-    return _folds(pool, folds or max(2, min(MAX_FOLDS, int(pool.counts()[1].min()))), seed)
+    return _deal_folds(pool_of(table, rows), folds, seed)
 
 
-def _folds(pool: Pool, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
+def _deal_folds(pool: Pool, folds: int, seed: int) -> list[tuple[Rows, Rows]]:
     pool.check_enough(folds, f"for {folds} folds", step="ask for fewer, " if folds > 2 else "")
     fold = pool.deal_folds(folds, seed=seed)
     _check_folds(pool, fold, folds)
