@@ -21,8 +21,8 @@ import numpy as np
 from featx.errors import ConvergenceError
 from featx.estimators.crossentropy import CrossEntropy, Point
 
-MEMORY = 10
-"""Steps that curvature is learnt from."""
+MEMORY, LEAST_MEMORY, MEMORY_BYTES = 30, 5, 2**27
+"""Steps that curvature is learnt from: so many, or fewer where they take more bytes."""
 REFRESH = 10
 """Iterations from one look at the residuals, for the curvature, to the next."""
 SHORT, LONG = 0.9, 0.5
@@ -80,7 +80,9 @@ class Descent:
 
     def __init__(self, problem: CrossEntropy, *, tol: float, max_iter: int) -> None:
         self._problem, self._tol, self._max_iter = problem, tol, max_iter
-        self._of_loss: deque[_Step] = deque(maxlen=MEMORY)
+        fitting = MEMORY_BYTES // (3 * problem.start.nbytes)
+        self._memory = max(LEAST_MEMORY, min(MEMORY, fitting))
+        self._of_loss: deque[_Step] = deque(maxlen=self._memory)
 
     def follow(self, penalties: Sequence[float]) -> Iterator[Minimum]:
         """The minimum under each penalty, in their order: let them fall.
@@ -104,7 +106,7 @@ class Descent:
             norm, size = self._norm(here), self._problem.spread * here.residual
             if norm <= self._tol * size + self._problem.noise:
                 return Minimum(here.point, iteration, norm / size if size else 0.0)
-            steps = [step for step in steps[-MEMORY:] if step.tells]
+            steps = [step for step in steps[-self._memory :] if step.tells]
             if iteration % REFRESH == 0:
                 curvature = self._problem.curvature(here.residual)
             toward = self._direction(here.gradient, steps, curvature=curvature, penalty=penalty)
