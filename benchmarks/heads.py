@@ -5,10 +5,10 @@
 Needs a cache with an official split, such as that of Fashion-MNIST; without one, features are made up, for a look.
 
 The same values of l2, the same split (a stratified fifth of the training rows for validation), the same tol and number
-of iterations: featx's scaler and sweep, against GridSearchCV over StandardScaler and LogisticRegression, value by value,
-which adds up to one search. Both then fit the best value to all training rows, and are measured on the test rows.
-featx's sweep is timed at the beginning, in the middle and at the end of the long time that the other takes; what is
-done is kept in results/heads.partial.jsonl, and not done again after an interruption. Peaks of memory are those of
+of iterations: featx's scaler and sweep, against GridSearchCV over StandardScaler and LogisticRegression, value by
+value, which adds up to one search. Both then fit the best value to all training rows, and are measured on the test
+rows. featx's sweep is timed at the beginning, in the middle and at the end of the long time that the other takes; what
+is done is kept in results/heads.partial.jsonl, and not done again after an interruption. Peaks of memory are those of
 processes of their own.
 """
 
@@ -89,9 +89,10 @@ def _make_up(count: int = 8_000, dim: int = 1_280, classes: int = 10) -> tuple[N
 
 def tune(task: Task, values: list[float]) -> dict[float, float]:
     """Accuracy on validation rows of every l2, by featx."""
-    fit, held_out = task.features[task.train], task.features[task.validation]
+    fit = task.features[task.train]
     scaler = FeatureScaler().fit(fit)
-    fit, held_out = scaler.transform(fit), scaler.transform(held_out)
+    fit = scaler.transform(fit)
+    held_out = scaler.transform(task.features[task.validation])
     classifier, truth = SoftmaxRegression(tol=TOL, max_iter=MAX_ITER), task.labels[task.validation]
     found = sweep(classifier, fit, task.labels[task.train], held_out, grid={"l2": values})
     return {params["l2"]: float((scores.argmax(axis=1) == truth).mean()) for params, scores in found}
