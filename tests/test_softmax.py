@@ -206,6 +206,16 @@ def test_soft_labels_in_float32_converge_where_nothing_but_rounding_is_left() ->
     assert_allclose(fitted.predict_proba(rows.X), rows.shares, atol=1e-3)
 
 
+@pytest.mark.parametrize("n", [500, 300])
+def test_a_few_soft_labels_among_separable_rows_converge_in_float32(n: int) -> None:
+    rows = make_rows(n, 400, classes=2, dtype=np.float32)
+    shares = np.eye(2)[rows.y]
+    shares[::6] = [1 / 3, 2 / 3]
+    values = list(np.logspace(-6, 3, 19))
+    found = list(SoftmaxRegression().sweep(rows.X, shares, rows.X, grid={"l2": values}))
+    assert_allclose(softmax(found[-1][1], axis=1), shares, atol=0.02)
+
+
 def test_a_class_without_any_share_has_no_chance() -> None:
     rows = make_rows()
     shares = np.insert(rows.shares, 1, 0, axis=1)

@@ -50,8 +50,6 @@ class CrossEntropy:
         self._centre = np.where(far, centre, 0).astype(X.dtype) if far.any() else None
         self._offset = np.where(far, 0, centre)
         soft = np.count_nonzero(mass, axis=1) > 1
-        self.noise = float(np.finfo(X.dtype).eps * self._weights[soft].sum() * self.spread)
-        """Of the gradient: that of hard labels shrinks with their residuals, that of soft ones does not."""
         parts = mass[soft] / weights[soft, None]
         self._impurity = float(weights[soft] @ (parts * (1 - parts)).sum(axis=1) / self.total)
 
@@ -93,6 +91,11 @@ class CrossEntropy:
         scores[top] = 0
         scores[top] = -scores.sum(axis=0)
         return scores
+
+    def noise(self, point: Point) -> float:
+        """Of the gradient, by the rounding of scores; of hard labels it shrinks with the residuals: none is told."""
+        score = 1 + float(np.linalg.norm(point[:, :-1])) * self.spread / float(np.sqrt(self.rows.shape[1]))
+        return float(np.finfo(self.rows.dtype).eps) * score * self._impurity * self.spread
 
     def curvature(self, residual: float) -> float:
         """Mean curvature of the loss in a score, where probabilities are as far from the shares as their residual."""
