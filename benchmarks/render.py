@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from accuracies import render_published
 from figures import find_row
 from networks import LITE0
 from record import read
@@ -193,6 +194,7 @@ RENDERERS = {
     "reading": render_reading,
     "kills": render_kills,
     "listing": render_listing,
+    "published": render_published,
 }
 
 

