@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from featx.annotations import annotate, read_annotations
     from featx.backbones import list_backbones, load_backbone
     from featx.cache import FeatureTable, describe_cache, export_cache, merge_caches, read_features, verify_cache
+    from featx.compare import Contest, compare_backbones, list_contests
     from featx.distribute import extract_shards
     from featx.errors import FeatxError
     from featx.evaluate import evaluate_head
@@ -41,11 +42,13 @@ if TYPE_CHECKING:
     from featx.session import open_session
     from featx.settings import Settings
     from featx.splits import Split, find_duplicates, make_splits
+    from featx.standings import Standing, stand
     from featx.train import train_head
     from featx.verify import Check, verify_backbone
 
 _HOMES = {
     "Check": "verify",
+    "Contest": "compare",
     "Description": "register",
     "ExtractionSummary": "extract",
     "FeatureExtractor": "extractor",
@@ -62,9 +65,11 @@ _HOMES = {
     "Result": "results",
     "Settings": "settings",
     "Split": "splits",
+    "Standing": "standings",
     "add_backbone": "register",
     "annotate": "annotations",
     "build_head": "heads",
+    "compare_backbones": "compare",
     "describe_cache": "cache",
     "evaluate_head": "evaluate",
     "export_cache": "cache",
@@ -75,6 +80,7 @@ _HOMES = {
     "fuse_tables": "fusion",
     "inspect_model": "graph",
     "list_backbones": "backbones",
+    "list_contests": "compare",
     "list_images": "images",
     "load_backbone": "backbones",
     "load_head": "heads",
@@ -88,6 +94,7 @@ _HOMES = {
     "read_features": "cache",
     "save_head": "heads",
     "select_outputs": "register",
+    "stand": "standings",
     "train_head": "train",
     "verify_backbone": "verify",
     "verify_cache": "cache",
@@ -95,6 +102,7 @@ _HOMES = {
 
 __all__ = [
     "Check",
+    "Contest",
     "Description",
     "ExtractionSummary",
     "FeatureExtractor",
@@ -111,10 +119,12 @@ __all__ = [
     "Result",
     "Settings",
     "Split",
+    "Standing",
     "__version__",
     "add_backbone",
     "annotate",
     "build_head",
+    "compare_backbones",
     "describe_cache",
     "evaluate_head",
     "export_cache",
@@ -125,6 +135,7 @@ __all__ = [
     "fuse_tables",
     "inspect_model",
     "list_backbones",
+    "list_contests",
     "list_images",
     "load_backbone",
     "load_head",
@@ -138,6 +149,7 @@ __all__ = [
     "read_features",
     "save_head",
     "select_outputs",
+    "stand",
     "train_head",
     "verify_backbone",
     "verify_cache",

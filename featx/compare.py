@@ -84,8 +84,8 @@ def list_contests(
     joined = fuse_tables(tables)
     alone = separate_blocks(tables, joined)
     entries = [(table, head, "") for table in alone for head in heads]
-    whole = joined if len(alone) > 1 else alone[0]
-    entries += [(whole, head, fusion) for head in heads for fusion in _fusions_of(head, fusions)]
+    whole, joining = (joined, fusions) if len(alone) > 1 else (alone[0], [one for one in fusions if one != "concat"])
+    entries += [(whole, head, fusion) for head in heads for fusion in _fusions_of(head, joining)]
     unique = {(table.digest, head, fusion): (table, head, fusion) for table, head, fusion in entries}
     return [Contest(*entry, split, folds, seed) for split in splits(joined) for entry in unique.values()]
 

@@ -62,6 +62,7 @@ DOORS = {
     "dask": {"distribute"},
     "distributed": {"distribute"},
     "sklearn": {"extractor", "estimators", "heads", "train", "compare", "label_errors"},
+    "threadpoolctl": {"train"},
     "scipy": {"estimators", "measures"},
     "skops": {"heads"},
     "click": {"cli"},

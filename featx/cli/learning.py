@@ -4,6 +4,7 @@ import csv
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ from featx.cli.options import (
     with_settings,
     with_tuning_folds,
 )
-from featx.cli.tables import Choice, read_tables, with_choice
+from featx.cli.tables import Choice, read_annotated, read_tables, with_annotations, with_choice
 from featx.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,10 +102,18 @@ def train(
 @click.argument("head", type=click.Path(path_type=Path))
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
 @with_chosen_rows
+@with_annotations
 @option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of the bootstrap.")
 @as_json
 def evaluate(
-    *, head: Path, caches: tuple[Path, ...], split: str | None, labels: tuple[str, ...], seed: int, json_: bool
+    *,
+    head: Path,
+    caches: tuple[Path, ...],
+    split: str | None,
+    labels: tuple[str, ...],
+    annotations: Path | None,
+    seed: int,
+    json_: bool,
 ) -> None:
     """Measure the saved HEAD on all labelled images of CACHES, or on those that --split and --label choose.
 
@@ -114,11 +123,12 @@ def evaluate(
     from featx.evaluate import evaluate_head
     from featx.fusion import fuse_tables
     from featx.heads import load_head
-    from featx.predict import read_tables
+    from featx.predict import read_tables as read_for_head
 
     fitted = load_head(head)
-    table = fuse_tables(read_tables(fitted, caches, split=split, labels=labels))
-    whole = fuse_tables(read_tables(fitted, caches)) if split or labels else table
+    read = partial(read_for_head, fitted, caches)
+    table = fuse_tables(read_annotated(read, annotations, split=split, labels=labels))
+    whole = fuse_tables(read_annotated(read, annotations)) if split or labels else table
     trained_on = fitted.training.get("table")
     if trained_on == table.digest or (trained_on == whole.digest and split != "test"):
         logger.warning(

@@ -32,10 +32,14 @@ def with_choice(command: Callable[..., Any]) -> Callable[..., Any]:
         choice = Choice(**{field.name: given.pop(field.name) for field in fields(Choice)})
         return command(*args, choice=choice, **given)
 
+    return with_outputs(with_chosen_rows(with_annotations(_gather)))
+
+
+def with_annotations(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option `--annotations`."""
     help_ = "CSV of `name` and any of label, split, group, weight, share:CLASS, has:CLASS, instead of the cache's own."
     path = click.Path(path_type=Path)
-    annotated = click.option("--annotations", type=path, metavar="FILE.csv", help=help_)(_gather)
-    return with_outputs(with_chosen_rows(annotated))
+    return click.option("--annotations", type=path, metavar="FILE.csv", help=help_)(command)
 
 
 def read_tables(caches: Sequence[Path], choice: Choice) -> "list[FeatureTable]":
@@ -43,13 +47,25 @@ def read_tables(caches: Sequence[Path], choice: Choice) -> "list[FeatureTable]":
 
     A chosen split is none to train and test by any more. Raises CacheError, TableError.
     """
-    from featx.annotations import annotate, read_annotations
-    from featx.fusion import choose_rows, read_outputs
+    from featx.fusion import read_outputs
 
-    if choice.annotations is None:
-        tables = read_outputs(caches, choice.outputs, split=choice.split, labels=choice.labels)
-    else:
-        said = read_annotations(choice.annotations)
-        annotated = [annotate(table, said) for table in read_outputs(caches, choice.outputs)]
-        tables = [choose_rows(table, split=choice.split, labels=choice.labels) for table in annotated]
+    read = functools.partial(read_outputs, caches, choice.outputs)
+    tables = read_annotated(read, choice.annotations, split=choice.split, labels=choice.labels)
     return [replace(table, splits=None) for table in tables] if choice.split else tables
+
+
+def read_annotated(
+    read: "Callable[..., list[FeatureTable]]",
+    annotations: Path | None,
+    *,
+    split: str | None = None,
+    labels: Sequence[str] = (),
+) -> "list[FeatureTable]":
+    """What `read` gives of this split and these classes, which annotations may say anew. Raises TableError."""
+    from featx.annotations import annotate, read_annotations
+    from featx.fusion import choose_rows
+
+    if annotations is None:
+        return read(split=split, labels=labels)
+    said = read_annotations(annotations)
+    return [choose_rows(annotate(table, said), split=split, labels=labels) for table in read()]

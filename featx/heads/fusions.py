@@ -34,8 +34,6 @@ class FusionRecipe:
     """Blocks -> parameters of the pipeline to try."""
     scales: bool = True
     """Whether what comes out is scaled as it should be."""
-    supervised: bool = False
-    """Whether labels choose columns."""
 
 
 def _weights(blocks: Blocks) -> list[tuple[float, ...]]:
@@ -51,7 +49,6 @@ def _selector(by: By) -> FusionRecipe:
     return FusionRecipe(
         lambda blocks, seed: [("standardise", FeatureScaler()), ("fusion", ColumnSelector(by))],
         lambda blocks: {"fusion__share": SHARES},
-        supervised=True,
     )
 
 

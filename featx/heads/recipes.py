@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from featx.errors import HeadError, did_you_mean
 from featx.estimators import (
     MLP,
+    PENALTIES,
     CosineNeighbors,
     FeatureScaler,
     How,
@@ -25,8 +26,8 @@ from featx.heads.fusions import Blocks, find_fusion
 
 Grid: TypeAlias = Mapping[str, Sequence[Any]]
 
-L2 = tuple(float(value) for value in np.logspace(5, -6, 45))
-"""Penalties on the sum of losses, strong to weak (Kornblith et al. 2019, arXiv 1805.08974, appendix: 45 values)."""
+L2 = PENALTIES[::-1]
+"""Penalties on the sum of losses, strong to weak."""
 SVM_C = tuple(float(value) for value in np.logspace(-5, 0, 6))
 SCALINGS: Sequence[How] = ("none", "standardise", "l2")
 COUNTED = ("n_neighbors", "n_components")
@@ -70,7 +71,7 @@ HEADS: Mapping[str, HeadRecipe] = {
         ("none", "standardise"),
     ),
     "class-mean": HeadRecipe(lambda seed: NearestClassMean(), {"metric": ("euclidean", "cosine")}, SCALINGS),
-    "mlp": HeadRecipe(lambda seed: MLP(seed=seed), {"alpha": (1e-4, 1e-2, 1.0)}),
+    "mlp": HeadRecipe(lambda seed: MLP(seed=seed), {"alpha": (1e-4, 1e-1)}),
     "pca-logreg": HeadRecipe(_logreg, {"l2": L2}, open_ended="l2", fusion="joint-pca"),
     "pca-svm": HeadRecipe(_svm, RBF, open_ended="C", fusion="joint-pca"),
 }
@@ -116,10 +117,6 @@ def plan_head(
             f"head {name!r} brings its own fusion, {recipe.fusion}, but {fusion} was asked for; leave one out"
         )
     joined = find_fusion(fusion or recipe.fusion or "concat")
-    if multilabel and joined.supervised:
-        raise HeadError(
-            f"fusion {fusion!r} chooses columns by one label an image, but there are several; choose another"
-        )
     steps, before = joined.steps(blocks, seed), dict(joined.grid(blocks))
     classifier = OneVsRest(recipe.classifier(seed)) if multilabel else recipe.classifier(seed)
     scalings: tuple[How, ...] = ("overall",) if joined.scales else tuple(recipe.scalings)

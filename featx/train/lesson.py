@@ -16,6 +16,10 @@ Target = NDArray[np.int64] | NDArray[np.float64]
 """Labels (n,), or shares (n, classes) where these do not say it all."""
 
 
+LARGE = 2**28
+"""Bytes of features, as float32."""
+
+
 @dataclass(frozen=True)
 class Lesson:
     """Training and validation rows, their features still on disk, and how they are dealt for tuning."""
@@ -54,6 +58,11 @@ class Lesson:
         return replace(self, table=replace(self.table, parts=(self.table.parts[index],), sources=(alone,)))
 
     @property
+    def large(self) -> bool:
+        """Whether one fit of its features has work for every core, so that not several are to run side by side."""
+        return 4 * len(self.table) * self.table.dim > LARGE
+
+    @property
     def blocks(self) -> tuple[int, ...]:
         """How many columns each block has."""
         return tuple(source.stop - source.start for source in self.table.sources)
@@ -65,13 +74,12 @@ def make_lesson(table: FeatureTable, split: Split, *, folds: int | None = None, 
     Raises TableError where the rows cannot be dealt so.
     """
     dealt = tuning_folds(table, split, folds=folds, seed=seed)
-    learnt = np.unique(np.concatenate([split.train, split.validation]))
-    final = learnt if split.refit else split.train
+    learnt = split.development
     place = np.full(len(table), -1)
     place[learnt] = np.arange(len(learnt))
     alone = select_rows(table, learnt)
     truth = keep_classes(truth_of(alone, np.arange(len(learnt))))
-    return Lesson(alone, truth, tuple((place[fit], place[held_out]) for fit, held_out in dealt), place[final])
+    return Lesson(alone, truth, tuple((place[fit], place[held_out]) for fit, held_out in dealt), place[split.fitted])
 
 
 def keep_classes(truth: Truth) -> Truth:

@@ -4,7 +4,9 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from featx.cache import FeatureTable
 from featx.estimators import class_scores
@@ -39,9 +41,11 @@ def train_head(
     start = time.perf_counter()
     split = split or split_table(table, seed=seed)
     lesson = make_lesson(table, split, folds=folds, seed=seed)
-    pipeline, tuned = choose_pipeline(name, fusion, lesson=lesson, seed=seed, jobs=jobs)
-    temperature = _temperature(pipeline, lesson)
-    fitted = fit_pipeline(pipeline, lesson, lesson.train)
+    # threads of BLAS that wait for each other cost a small fit many times what it takes
+    with threadpool_limits(None if lesson.large else 1):
+        pipeline, tuned = choose_pipeline(name, fusion, lesson=lesson, seed=seed, jobs=jobs)
+        temperature = _temperature(pipeline, lesson, tuned.scores)
+        fitted = fit_pipeline(pipeline, lesson, lesson.train)
     truth = lesson.truth
     head = Head(name, truth.classes, tuned.params, table.sources, {}, fitted, temperature, truth.multilabel)
     result = measure_head(head, table, split=split, lesson=lesson, tuned=tuned, fusion=fusion, folds=folds, seed=seed)
@@ -49,10 +53,10 @@ def train_head(
     return replace(head, training=result.to_dict()), result
 
 
-def _temperature(pipeline: Pipeline, lesson: Lesson) -> float:
+def _temperature(pipeline: Pipeline, lesson: Lesson, scores: NDArray[np.float64] | None) -> float:
     """What class scores are divided by to be calibrated, learnt on rows that each fold's pipeline did not see."""
-    scores = [
-        class_scores(fit_pipeline(pipeline, lesson, fit), lesson.features(held_out)) for fit, held_out in lesson.folds
-    ]
+    if scores is None:
+        folds = [(fit_pipeline(pipeline, lesson, fit), held_out) for fit, held_out in lesson.folds]
+        scores = np.concatenate([class_scores(fitted, lesson.features(rows)) for fitted, rows in folds])
     unseen = np.concatenate([held_out for _, held_out in lesson.folds])
-    return fit_temperature(np.concatenate(scores), lesson.truth.take(unseen))
+    return fit_temperature(scores, lesson.truth.take(unseen))

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,8 +29,6 @@ logger = logging.getLogger(__name__)
 Params: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[tuple[str, Any], ...]
 
-LARGE = 2**28
-"""Bytes of features beyond which one setup is tried after another, with all cores, rather than side by side."""
 EXTENSIONS = 3
 """How often a grid goes on where its end is best."""
 MORE = 4
@@ -58,6 +57,8 @@ class Tuned:
     """How many sets of parameters were tried."""
     edge: bool
     """Whether the best value still lies at the end of a grid that was extended."""
+    scores: NDArray[np.float64] | None = None
+    """Class scores (n, classes) that they give the validation rows, fitted on the others; None of several folds."""
 
 
 def tune(plan: Plan, lesson: Lesson, *, jobs: int | None = None) -> Tuned:
@@ -65,17 +66,13 @@ def tune(plan: Plan, lesson: Lesson, *, jobs: int | None = None) -> Tuned:
 
     A grid whose end is best goes on there. Raises ConvergenceError where a fit does not converge.
     """
-    search = _Search(plan, lesson, jobs or _jobs(lesson))
+    search = _Search(plan, lesson, jobs or (1 if lesson.large else usable_cores()))
     setups = list(ParameterGrid(dict(plan.before)))
     search.run([(setup, plan.classifier) for setup in setups])
     for _ in range(EXTENSIONS):
         if not (more := search.beyond()) or not search.extend(more):
             break
     return search.outcome()
-
-
-def _jobs(lesson: Lesson) -> int:
-    return 1 if 4 * len(lesson.table) * lesson.table.dim > LARGE else usable_cores()
 
 
 @dataclass
@@ -87,6 +84,8 @@ class _Search:
     jobs: int
     values: dict[Key, tuple[Value, Params, Params]] = field(default_factory=dict)
     """By the parameters: their value, those of the setup, those of the classifier."""
+    scores: dict[Key, NDArray[np.float64]] = field(default_factory=dict)
+    """By the best parameters of each setup: what they give validation rows, where there is one fold."""
 
     def run(self, trials: Sequence[tuple[Params, Mapping[str, Sequence[Any]]]]) -> None:
         """Try these setups, each with these parameters of the classifier, on every fold."""
@@ -98,10 +97,12 @@ class _Search:
         )
         for place, (setup, _) in enumerate(trials):
             of_folds = found[place * len(folds) : (place + 1) * len(folds)]
-            for params, _ in of_folds[0]:
-                key = tuple(sorted((setup | params).items(), key=repr))
-                values = [dict(map(_keyed, of_fold))[_key(params)] for of_fold in of_folds]
-                self.values[key] = (_mean(values), setup, params)
+            values = [{_key(params): value for params, value in of_fold.values} for of_fold in of_folds]
+            for params, _ in of_folds[0].values:
+                mean = _mean([of_fold[_key(params)] for of_fold in values])
+                self.values[_key(setup | params)] = (mean, setup, params)
+            if len(folds) == 1:
+                self.scores[_key(setup | of_folds[0].best)] = of_folds[0].scores
 
     def extend(self, more: Mapping[str, Sequence[Any]]) -> bool:
         """Try these with the best setup; whether they all converge."""
@@ -123,7 +124,7 @@ class _Search:
             return {}
         _, setup, params = self._best
         tried = sorted({found[2][name] for found in self.values.values() if found[1] == setup})
-        if params[name] not in (tried[0], tried[-1]):
+        if len(tried) < 2 or params[name] not in (tried[0], tried[-1]):
             return {}
         step = tried[1] / tried[0] if params[name] == tried[-1] else tried[0] / tried[1]
         return {key: [value] for key, value in params.items()} | {
@@ -135,7 +136,8 @@ class _Search:
         if not np.isfinite(value.measure):
             raise HeadError(f"no parameters of {dict(self.plan.classifier)} converged; choose another head")
         chosen = setup | {_of_classifier(self.plan.pipeline, name): found for name, found in params.items()}
-        return Tuned(chosen, value.measure, len(self.values), edge=bool(self.beyond()))
+        scores = self.scores.get(_key(setup | params))
+        return Tuned(chosen, value.measure, len(self.values), edge=bool(self.beyond()), scores=scores)
 
 
 def _of_classifier(pipeline: Pipeline, name: str) -> str:
@@ -144,11 +146,7 @@ def _of_classifier(pipeline: Pipeline, name: str) -> str:
 
 
 def _key(params: Params) -> Key:
-    return tuple(sorted(params.items()))
-
-
-def _keyed(found: tuple[Params, Value]) -> tuple[Key, Value]:
-    return _key(found[0]), found[1]
+    return tuple(sorted(params.items(), key=itemgetter(0)))
 
 
 def _mean(values: Sequence[Value]) -> Value:
@@ -156,16 +154,30 @@ def _mean(values: Sequence[Value]) -> Value:
     return Value(float(measure), float(likelihood))
 
 
-def _try(
-    pipeline: Pipeline, lesson: Lesson, *, fold: tuple[Rows, Rows], grid: Mapping[str, Sequence[Any]]
-) -> list[tuple[Params, Value]]:
-    """The value of each parameter set of the classifier; the steps before it are fitted once."""
+@dataclass(frozen=True)
+class _Tried:
+    """What the parameter sets of a classifier reach after one setup, on one fold."""
+
+    values: list[tuple[Params, Value]]
+    best: Params
+    scores: NDArray[np.float64]
+    """Class scores of held-out rows by the best."""
+
+
+def _try(pipeline: Pipeline, lesson: Lesson, *, fold: tuple[Rows, Rows], grid: Mapping[str, Sequence[Any]]) -> _Tried:
+    """What each parameter set of the classifier reaches; the steps before it are fitted once."""
     fit, held_out = fold
     target, weights = lesson.target(fit), lesson.weights(fit)
     features = fit_before(pipeline, lesson.features(fit), target, weights)
     others, truth = transform_before(pipeline, lesson.features(held_out)), lesson.truth.take(held_out)
     swept = sweep(pipeline["classifier"], features, target, others, grid=grid, sample_weight=weights)
-    return [(params, judge(scores, truth)) for params, scores in swept]
+    values, best = list[tuple[Params, Value]](), None
+    for params, scores in swept:
+        values.append((params, judge(scores, truth)))
+        if best is None or values[-1][1] > best[0]:
+            best = values[-1][1], params, scores
+    assert best is not None, "a grid of nothing"
+    return _Tried(values, best[1], best[2])
 
 
 def judge(scores: NDArray[np.float64], truth: Truth) -> Value:
