@@ -92,10 +92,9 @@ class CrossEntropy:
         scores[top] = -scores.sum(axis=0)
         return scores
 
-    def noise(self, point: Point) -> float:
-        """Of the gradient, by the rounding of scores; of hard labels it shrinks with the residuals: none is told."""
-        score = 1 + float(np.linalg.norm(point[:, :-1])) * self.spread / float(np.sqrt(self.rows.shape[1]))
-        return float(np.finfo(self.rows.dtype).eps) * score * self._impurity * self.spread
+    def size(self, residual: float) -> float:
+        """Of what cancels in the gradient: residuals and what shares leave open, times the length of rows."""
+        return (residual + 2 * self._impurity) * self.spread
 
     def curvature(self, residual: float) -> float:
         """Mean curvature of the loss in a score, where probabilities are as far from the shares as their residual."""

@@ -103,8 +103,8 @@ class Descent:
         here, curvature = self._look(start, penalty), 0.0
         steps = [_Step(step.move, step.change + _pull(step.move, penalty)) for step in self._of_loss]
         for iteration in range(self._max_iter + 1):
-            norm, size = self._norm(here), self._problem.spread * here.residual
-            if norm <= self._tol * size + self._problem.noise(here.point):
+            norm, size = self._norm(here), self._problem.size(here.residual)
+            if norm <= self._tol * size:
                 return Minimum(here.point, iteration, norm / size if size else 0.0)
             steps = [step for step in steps[-self._memory :] if step.tells]
             if iteration % REFRESH == 0:

@@ -21,6 +21,7 @@ class SoftmaxRegression(LinearClassifier):
 
     `tol` bounds the gradient of the mean objective, relative to what cancels in it: its norm is at most tol x the mean
     over rows of the sum over classes of |probability - share| x the root mean square norm of the rows less their mean.
+    Soft labels add what they leave open, 2 x the mean sum of share x (1 - share), to the residuals.
     That is tighter than scikit-learn's test at an equal `tol`, and keeps its sense however small the residuals become.
 
     Features of float32 are multiplied in float32, and not copied where there are at least as many rows as columns.
