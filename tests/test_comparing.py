@@ -34,7 +34,7 @@ def made(featx: FeatX, make_folder: Callable[..., Path], tiny: Tiny, models: Pat
 def annotate(made: Made, tmp_path: Path, header: str, cells: Callable[[int], str], featx: FeatX) -> Path:
     """Annotations of all images, by their number."""
     exported = tmp_path / "names.npy"
-    assert featx("cache", "export", made.left, "--into", exported).code == 0
+    assert featx("cache", "export", made.left, "--into", exported, "--overwrite").code == 0
     names = [row["name"] for row in csv.DictReader((tmp_path / "names.csv").read_text().splitlines())]
     lines = [f"name,{header}", *(f"{name},{cells(number)}" for number, name in enumerate(names))]
     (tmp_path / "said.csv").write_text("\n".join(lines) + "\n")
