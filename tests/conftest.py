@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from joblib.externals.loky import get_reusable_executor
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -26,6 +27,13 @@ os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="featx-tests-")
 """No test sees the backbones of whoever runs it."""
 
 PACKAGES = ("numpy", "h5py", "onnx", "pillow", "scikit-learn", "skops", "click", "onnxruntime", "onnxruntime-gpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_worker_stays_behind() -> Iterator[None]:
+    """Processes that joblib keeps for the next call are ended with the tests that started them."""
+    yield
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def pytest_report_header() -> str:

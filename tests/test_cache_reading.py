@@ -222,7 +222,7 @@ def test_the_commands_choose_rows(tmp_path: Path, learnable: Path, featx: Callab
     ran = featx("train", learnable, "--head", "logreg", "--into", head, "--jobs", 1, *chosen, "--json")
     assert ran.code == 0, ran.err
     assert ran.json["classes"] == ["a", "c"]
-    assert ran.json["rows"]["train"] + ran.json["rows"]["test"] == 60
+    assert sum(ran.json["rows"][part] for part in ("train", "validation", "test")) == 60
     assert ran.json["split"] == "stratified quarter held out, seed 0"
     unseen = featx("evaluate", head, learnable, "--split", "test", "--label", "a", "--label", "c", "--json")
     assert unseen.json["n"] == 20
