@@ -132,6 +132,7 @@ class _Search:
         }
 
     def outcome(self) -> Tuned:
+        """What was chosen. Raises HeadError where nothing gave numbers."""
         value, setup, params = self._best
         if not np.isfinite(value.measure):
             raise HeadError(f"no parameters of {dict(self.plan.classifier)} converged; choose another head")
