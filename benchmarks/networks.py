@@ -65,7 +65,8 @@ def _export(name: str, source: str, folder: Path) -> Network:
 
 
 def _build_lite0() -> Any:
-    whole = runpy.run_path(str(EXPORTER))["load_network"]("lite0")
+    exporter = runpy.run_path(str(EXPORTER))
+    whole = exporter["load_network"]("lite0", exporter["SIZE"]["lite0"])
     return lambda pixels: whole(pixels)[1]
 
 
