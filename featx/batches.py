@@ -4,11 +4,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from queue import SimpleQueue
 from threading import Lock
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,17 +69,31 @@ class StageClock:
         stages = dict(zip((loading, "infer", "write"), WAITS, strict=True))
         return max(stages, key=lambda stage: self.seconds[stages[stage]])
 
-    @contextmanager
-    def time(self, stage: str) -> Iterator[None]:
-        """Add the time that the block takes to this stage."""
-        start, cpu = time.perf_counter(), time.thread_time()
-        try:
-            yield
-        finally:
-            seconds, cpu = time.perf_counter() - start, time.thread_time() - cpu
-            with self._lock:
-                self.seconds[stage] += seconds
-                self.cpu[stage] += cpu
+    def time(self, stage: str) -> "_Stage":
+        """A block whose time is added to this stage."""
+        return _Stage(self, stage)
+
+    def add(self, stage: str, *, seconds: float, cpu: float) -> None:
+        """Add to the time of this stage."""
+        with self._lock:
+            self.seconds[stage] += seconds
+            self.cpu[stage] += cpu
+
+
+class _Stage:
+    """A block of a stage: a class, as a generator takes several times as long and there are several an image."""
+
+    __slots__ = ("_clock", "_cpu", "_stage", "_start")
+
+    def __init__(self, clock: StageClock, stage: str) -> None:
+        self._clock, self._stage = clock, stage
+
+    def __enter__(self) -> None:
+        self._start, self._cpu = time.perf_counter(), time.thread_time()
+
+    def __exit__(self, *error: object) -> None:
+        seconds, cpu = time.perf_counter() - self._start, time.thread_time() - self._cpu
+        self._clock.add(self._stage, seconds=seconds, cpu=cpu)
 
 
 @dataclass(frozen=True)
@@ -166,15 +180,20 @@ def iter_batches(
             pool.shutdown(cancel_futures=True)
 
 
-@dataclass(frozen=True)
-class _Read:
-    """One image as it came from its source, or why it did not."""
+class _About(NamedTuple):
+    """What is known of one image before it is decoded."""
 
     row: int
-    stored: Stored | None
     stat: tuple[int, int]
     fingerprint: bytes
     error: DecodeError | None = None
+
+
+class _Read(NamedTuple):
+    """One image as it came from its source, or why it did not."""
+
+    stored: Stored | None
+    about: _About
 
 
 def _read_ahead(pool: Executor, images: ImageSet, loading: Loading, rows: Iterable[int]) -> Iterator[_Read]:
@@ -219,13 +238,14 @@ class _Reader:
         try:
             stat = self.images.stat(row)
             stored = self.images.read(row)
-            return _Read(row, stored, stat, fingerprint(stored))
+            return _Read(stored, _About(row, stat, fingerprint(stored)))
         except OSError as error:
             missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
             failure = Failure.MISSING if missing else Failure.UNREADABLE
-            return _Read(row, None, stat, nothing, DecodeError(failure, error.strerror or type(error).__name__))
+            reason = DecodeError(failure, error.strerror or type(error).__name__)
+            return _Read(None, _About(row, stat, nothing, reason))
         except MemoryError:
-            return _Read(row, None, stat, nothing, DecodeError(Failure.NO_MEMORY))
+            return _Read(None, _About(row, stat, nothing, DecodeError(Failure.NO_MEMORY)))
 
 
 def _bytes(stored: Stored | None) -> int:
@@ -252,7 +272,7 @@ class _Filling:
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self.pixels = pixels
-        self.reads: list[_Read] = []
+        self.reads: list[_About] = []
         self.twins: list[int] = []
         self.slots: list[int] = []
         self.used = 0
@@ -261,7 +281,7 @@ class _Filling:
     def place(self, read: _Read, twin: int) -> bool:
         """Note the image; whether it took a slot, as it has no twin."""
         takes = read.stored is not None and twin == NO_TWIN
-        self.reads.append(replace(read, stored=None))
+        self.reads.append(read.about)
         self.twins.append(twin)
         self.slots.append(self.used if takes else -1)
         self.used += takes
@@ -336,7 +356,8 @@ class _Filler:
     def _find_twin(self, read: _Read) -> int:
         if self.known is None or read.stored is None:
             return NO_TWIN
-        if (place := self.known.find(read.fingerprint)) is not None:
+        about = read.about
+        if (place := self.known.find(about.fingerprint)) is not None:
             return place
-        self.known.add(read.fingerprint, read.row)
+        self.known.add(about.fingerprint, about.row)
         return NO_TWIN

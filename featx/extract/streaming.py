@@ -19,6 +19,11 @@ from featx.images import ImageSet
 from featx.session import FeatureSession
 from featx.settings import DEFAULT_STORAGE, Settings, Storage
 
+GATHERED = 8
+"""Images that go through the pipeline together, where batches are smaller and there are many."""
+GROUPS = 256
+"""Of a run, at least: the last ones may leave a core idle."""
+
 
 @dataclass(frozen=True)
 class FeatureBatch:
@@ -53,11 +58,11 @@ def stream_features(
 
     With `known`, an image whose bytes were met before is not computed again: its batch names its twin.
     """
-    size = min(pace.batch_size, images.part_of or len(images))
+    size = _gathered(min(pace.batch_size, images.part_of or len(images)), count=len(images))
     loading = Loading(backbone.card, pace.workers, size, settings.max_pixels, settings.decode, clock)
     most = 2 * session.streams  # one batch of each stream runs, the next lies ready
     ring = Ring(loading.ahead + most, lambda: session.new_buffer(size))
-    inferring = _Inferring(session, ring, backbone.card.width, storage, clock)
+    inferring = _Inferring(session, ring, min(pace.batch_size, size), backbone.card.width, storage, clock)
     running: deque[Future[FeatureBatch]] = deque()
     with ThreadPoolExecutor(session.streams, thread_name_prefix="featx-infer") as pool:
         try:
@@ -71,6 +76,14 @@ def stream_features(
             pool.shutdown(cancel_futures=True)
 
 
+def _gathered(batch_size: int, *, count: int) -> int:
+    """Images that go through the pipeline together, so many times a batch: then what is done for each group costs less.
+
+    Few enough that all streams end at about the same time; the same whatever the session, as several go side by side.
+    """
+    return batch_size * max(1, min(GATHERED // batch_size, count // (GROUPS * batch_size)))
+
+
 def _await(running: deque[Future[FeatureBatch]], clock: StageClock) -> FeatureBatch:
     with clock.time("await features"):
         return running.popleft().result()
@@ -82,6 +95,7 @@ class _Inferring:
 
     session: FeatureSession
     ring: Ring
+    batch_size: int
     width: int
     storage: Storage
     clock: StageClock
@@ -91,9 +105,15 @@ class _Inferring:
         features = np.full((len(batch.rows), self.width), np.nan, np.float32)
         if len(filled := np.flatnonzero(batch.slots >= 0)):
             with self.clock.time("infer"):
-                features[filled] = self.session(batch.pixels)[batch.slots[filled]]
+                features[filled] = self._run(batch.pixels, count=int(batch.slots.max()) + 1)[batch.slots[filled]]
         self.ring.give_back(batch.pixels)
         return _judge(batch, features, self.storage)
+
+    def _run(self, pixels: NDArray[np.uint8], *, count: int) -> NDArray[np.float32]:
+        """Features of so many images at least: in batches, each of full size."""
+        starts = range(0, count, self.batch_size)
+        parts = [self.session(pixels[start : start + self.batch_size]) for start in starts]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _judge(batch: Batch, features: NDArray[np.float32], storage: Storage) -> FeatureBatch:
