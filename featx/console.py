@@ -18,6 +18,7 @@ from featx.report import (
     TITLES,
     columns,
     compared_measures,
+    duplicates_found,
     interval,
     measured_as,
     measured_how,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from featx.graph import Inspection
     from featx.measures import ClassMetrics, GroupMetrics, HeadMetrics
     from featx.results import Result
+    from featx.splits import Duplicates
     from featx.standings import Standing
     from featx.verify import Check, FastEffect
 
@@ -82,16 +84,9 @@ def tally_bar(*, quiet: bool) -> "Iterator[Callable[[Tally], None]]":
         columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
         with Progress(*columns, console=err()) as bar:
             task = bar.add_task("", total=None)
-            yield lambda tally: bar.update(
-                task, completed=tally.finished, total=tally.total, description=_latest(tally)
-            )
+            yield lambda tally: bar.update(task, completed=tally.finished, total=tally.total, description=tally.last)
     else:
         yield _TallyLines()
-
-
-def _latest(tally: "Tally") -> str:
-    result = tally.last
-    return f"{result.head} on {' + '.join(result.backbones)}, {result.split_key}" if result else ""
 
 
 class _TallyLines:
@@ -99,9 +94,9 @@ class _TallyLines:
         self._told = time.monotonic()
 
     def __call__(self, tally: "Tally") -> None:
-        if time.monotonic() - self._told >= SECONDS_BETWEEN_LINES:
+        if time.monotonic() - self._told >= SECONDS_BETWEEN_LINES or tally.finished == tally.total:
             self._told = time.monotonic()
-            err().print(f"{tally.finished} of {tally.total} results, {_latest(tally)}")
+            err().print(f"{tally.finished} of {tally.total} heads: {tally.last or 'there already'}")
 
 
 def _bar() -> Progress:
@@ -300,8 +295,8 @@ def print_results(results: "Sequence[Result]", *, to: Console) -> None:
         to.print(line)
 
 
-def print_standings(standings: "Sequence[Standing]", *, to: Console) -> None:
-    """Where each head stands, kind of split by kind, and under it how that was measured."""
+def print_standings(standings: "Sequence[Standing]", *, duplicates: "Mapping[str, Duplicates]", to: Console) -> None:
+    """Where each head stands, kind of split by kind, and under it how that was measured; duplicates by key of split."""
     for kind, found in groupby(standings, key=lambda standing: standing.splits):
         table = Table(title=kind, box=SIMPLE)
         for column in STANDING_COLUMNS:
@@ -310,7 +305,8 @@ def print_standings(standings: "Sequence[Standing]", *, to: Console) -> None:
         for standing in rows:
             table.add_row(*standing_row(standing))
         to.print(table)
-        for line in standings_measured_how(rows):
+        twins = [duplicates[result.split_key] for result in rows[0].results]
+        for line in (*standings_measured_how(rows), duplicates_found(twins)):
             to.print(line)
 
 

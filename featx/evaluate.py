@@ -13,6 +13,9 @@ from featx.measures import HeadMetrics, measure
 from featx.splits import check_any
 from featx.truth import Truth, truth_of
 
+ROWS_AT_ONCE = 4096
+"""Of a table, to be scored."""
+
 
 def evaluate_head(
     head: Head, table: FeatureTable, *, rows: NDArray[np.int64] | None = None, seed: int = 0
@@ -23,13 +26,37 @@ def evaluate_head(
     where the features are of another backbone, TableError where no row is labelled or a label is none of the head's
     classes.
     """
-    head.check(table.sources)
     rows = np.flatnonzero(table.labelled) if rows is None else rows
     check_any(table)
     if not len(rows):
         raise TableError("no image has a label to compare with; extract from class folders or a manifest with labels")
+    return measure_probabilities(head, table, rows=rows, probabilities=predict_rows(head, table, rows), seed=seed)
+
+
+def measure_probabilities(
+    head: Head, table: FeatureTable, *, rows: NDArray[np.int64], probabilities: NDArray[np.float64], seed: int = 0
+) -> HeadMetrics:
+    """Measures of the head, which gave these rows of the table these probabilities (n, classes).
+
+    Raises TableError where head and table have one label an image and several, or a label is none of the head's.
+    """
+    if head.multilabel != table.multilabel:
+        kinds = [("one label", "several labels")[several] for several in (head.multilabel, table.multilabel)]
+        raise TableError(
+            f"head {head.name!r} gives {kinds[0]} an image but these images have {kinds[1]}; annotate them"
+        )
     truth = order_classes(truth_of(table, rows), head.classes)
-    return measure(head.predict_probabilities(table.take(rows)), truth, seed=seed)
+    return measure(probabilities, truth, seed=seed)
+
+
+def predict_rows(head: Head, table: FeatureTable, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(n, classes): the probabilities that the head gives these rows, read some at a time.
+
+    Raises HeadError where the features are of another backbone, NaN or infinite.
+    """
+    head.check(table.sources)
+    starts = range(0, len(rows), ROWS_AT_ONCE)
+    return np.vstack([head.predict_probabilities(table.take(rows[start : start + ROWS_AT_ONCE])) for start in starts])
 
 
 def order_classes(truth: Truth, classes: Sequence[str]) -> Truth:

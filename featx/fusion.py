@@ -78,7 +78,9 @@ def separate_blocks(tables: Sequence[FeatureTable], joined: FeatureTable) -> lis
         for part, source in zip(same.parts, same.sources, strict=True):
             about = {"of": table.digest, "output": source.output, "images": hash_columns([joined.names])}
             single = replace(source, start=0, stop=source.stop - source.start)
-            alone.append(replace(same, parts=(part,), sources=(single,), failed={}, digest=hash_settings(about)))
+            alone.append(
+                replace(same, parts=(part,), sources=(single,), failed=joined.failed, digest=hash_settings(about))
+            )
     return alone
 
 
@@ -147,7 +149,7 @@ def choose_rows(table: FeatureTable, *, split: str | None = None, labels: Sequen
     if labels:
         table = _with_classes(table, labels)
         meant &= table.labels >= 0
-    about = {"of": table.digest, "split": split, "labels": list(labels)}
+    about = {"of": table.digest, "split": split, "labels": sorted(set(labels))}
     chosen = select_rows(table, np.flatnonzero(meant))
     return replace(chosen, digest=hash_settings(about)) if split or labels else table
 

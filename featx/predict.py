@@ -16,14 +16,16 @@ from featx.batches import StageClock
 from featx.cache import FailedImage, FeatureTable, Source, list_outputs, read_features
 from featx.calibrate import open_at_pace
 from featx.errors import HeadError
+from featx.evaluate import ROWS_AT_ONCE
 from featx.extract import FeatureBatch, stream_features
 from featx.fusion import fuse_tables
 from featx.heads import Head
 from featx.images import ImageSet
+from featx.measures import THRESHOLD
 from featx.settings import DEFAULTS, Settings
 
-ROWS_AT_ONCE = 4096
-"""Of a cache."""
+SEPARATOR = "|"
+"""Between several labels of one image."""
 ROWS_AS_THEY_COME = 64
 """Of images that are still being extracted, at least."""
 
@@ -34,8 +36,9 @@ class Prediction:
 
     name: str
     label: str | None
-    """The most probable class; None where the image failed."""
+    """The most probable class; of several labels all above 0.5, joined by |, if any. None where the image failed."""
     probability: float | None
+    """Of the label; of several that of the least probable, and of none that of the most probable being wrong."""
     failed: str | None
     """Why there is no label."""
 
@@ -148,5 +151,10 @@ def _predict(
         if reason is not None:
             yield Prediction(name, None, None, reason)
         else:
-            best = int(probabilities[row].argmax())
-            yield Prediction(name, head.classes[best], float(probabilities[row][best]), None)
+            yield _decide(head, name, probabilities[row])
+
+
+def _decide(head: Head, name: str, probabilities: NDArray[np.float64]) -> Prediction:
+    named = probabilities > THRESHOLD if head.multilabel else np.arange(len(head.classes)) == probabilities.argmax()
+    sure = probabilities[named].min() if named.any() else 1 - probabilities.max()
+    return Prediction(name, SEPARATOR.join(np.array(head.classes)[named]), float(sure), None)

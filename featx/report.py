@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from featx.measures import HeadMetrics
     from featx.results import Result
+    from featx.splits import Duplicates
     from featx.standings import Standing
 
 STANDING_COLUMNS = ("head", "fusion", "backbones", "test", "spread", "validation", "against the best single")
@@ -42,7 +43,7 @@ def columns(metrics: "HeadMetrics") -> tuple[str, ...]:
 def table_row(result: "Result") -> tuple[str, ...]:
     """The cells of one result, in the order of `columns`."""
     first, *others = compared_measures(result.metrics)
-    tuned = ", ".join(f"{key.rpartition('__')[2]}={_shown(value)}" for key, value in result.params.items())
+    tuned = ", ".join(f"{_parameter(key)}={_shown(value)}" for key, value in result.params.items())
     return (
         result.head,
         number(getattr(result.metrics, first)),
@@ -50,6 +51,12 @@ def table_row(result: "Result") -> tuple[str, ...]:
         *(number(getattr(result.metrics, name)) for name in others),
         tuned,
     )
+
+
+def _parameter(key: str) -> str:
+    """The parameter without its step; of stacked heads with the block that it is of."""
+    block, dot, rest = key.rpartition(".")
+    return f"{block}{dot}{rest.rpartition('__')[2]}"
 
 
 def _shown(value: object) -> str:
@@ -121,12 +128,24 @@ def standings_measured_how(standings: "Sequence[Standing]") -> list[str]:
     several = len(standings[0].results) > 1
     spread = "standard deviation over the splits" if several else f"95 % interval, {result.metrics.interval}"
     tests = sorted({standing.comparison.test for standing in standings if standing.comparison})
+    others = f", the first of {len(standings[0].results)} such splits" if several else ""
     lines = [
-        f"- split: {result.split}; the same images for every head",
+        f"- split: {result.split}{others}; the same images for every head",
         f"- test: {measured_as(result.metrics)}; spread: {spread}",
         f"- validation: {result.tuned}",
         f"- always naming the most frequent class: {result.metrics.majority_accuracy:.3f}",
     ]
+    if len(standings) > 1 and not tests:
+        lines.append("- no test: of several labels in one split only guesses are kept; give more splits")
     if tests:
-        lines.append(f"- the best single backbone is chosen by validation; p: {'; '.join(tests)}; Holm's correction")
+        lines.append(
+            f"- the best single backbone is chosen by validation; p: {'; '.join(tests)}; Holm's correction, "
+            "over fusions and over other heads of one backbone"
+        )
     return lines
+
+
+def duplicates_found(found: "Sequence[Duplicates]") -> str:
+    """One line on near-duplicates of test images: those of the split that has most."""
+    worst = max(found, key=lambda duplicates: duplicates.count)
+    return f"- {worst.text}{f', the most of {len(found)} splits' if len(found) > 1 else ''}"

@@ -23,7 +23,10 @@ START = b'{"head": "'
 
 @dataclass(frozen=True)
 class Penalty:
-    """A strength of regularisation in the three ways that people write it; images count by their weights."""
+    """A strength of regularisation in the three ways that people write it; images count by their weights.
+
+    The loss of ridge is half the squared error, so that its l2 is scikit-learn's alpha.
+    """
 
     l2: float
     """Multiplies half the squared norm of the coefficients, beside the sum of losses."""
@@ -42,6 +45,8 @@ class Result:
     """How the blocks of columns were joined, or columns chosen; empty where nothing was asked for."""
     table: str
     """Digest of the features and labels: equal digests, equal input."""
+    images: str
+    """Digest of the names of all its images, those without a label too."""
     backbones: tuple[str, ...]
     params: Mapping[str, Any]
     penalty: Penalty | None
@@ -50,6 +55,8 @@ class Result:
     """Whether the best parameter lies at the end of what was tried, after all extensions."""
     folds: int | None
     """Of tuning; None where validation images chose."""
+    balanced: bool
+    """Whether classes counted alike in fitting and tuning, however many images they have."""
     tuned: str
     """How parameters were chosen."""
     validated: float
@@ -76,7 +83,14 @@ class Result:
     def key(self) -> str:
         """What this result is of: results of the same key are the same work."""
         return key_of(
-            self.table, head=self.head, fusion=self.fusion, split=self.split_key, folds=self.folds, seed=self.seed
+            self.table,
+            head=self.head,
+            fusion=self.fusion,
+            split=self.split_key,
+            folds=self.folds,
+            balanced=self.balanced,
+            seed=self.seed,
+            versions=self.versions,
         )
 
     def unpack(self) -> NDArray[np.uint16]:
@@ -101,9 +115,21 @@ def pack(guesses: NDArray[np.int64]) -> str:
     return b64encode(zlib.compress(guesses.astype("<u2").tobytes())).decode()
 
 
-def key_of(table: str, *, head: str, fusion: str, split: str, folds: int | None, seed: int) -> str:
-    """What a result of these is called: equal work has equal names."""
-    return "/".join((table[:16], head, fusion or "-", split, f"{folds} folds" if folds else "validation", str(seed)))
+def key_of(
+    table: str,
+    *,
+    head: str,
+    fusion: str,
+    split: str,
+    folds: int | None,
+    balanced: bool,
+    seed: int,
+    versions: Mapping[str, str],
+) -> str:
+    """What a result of these is called: equal work, by equal versions, has equal names."""
+    tuned = (f"{folds} folds" if folds else "validation") + (", balanced" if balanced else "")
+    made_by = (f"{package} {versions[package]}" for package in ("featx", "scikit-learn"))
+    return "/".join((table[:16], head, fusion or "-", split, tuned, str(seed), *made_by))
 
 
 def write_results(results: Iterable[Result], path: Path) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.compare import Contest
-from featx.measures import Comparison, corrected_t_test, paired_bootstrap
+from featx.measures import Comparison, corrected_t_test, paired_bootstrap, paired_t_test
 from featx.results import Result
+from featx.splits import Split
 from featx.truth import Truth, truth_of
 
-Entry: TypeAlias = tuple[str, str, tuple[str, ...]]
-"""Head, fusion, backbones."""
+Entry: TypeAlias = tuple[str, str, str, tuple[str, ...]]
+"""Digest of the table, head, fusion, backbones."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Standing:
     results: tuple[Result, ...]
     """One a split, in their order."""
     reference: bool = False
-    """Whether it is the best head of a single backbone: what all fusions are held against."""
+    """Whether it is the best head of a single backbone: what all others are held against."""
     comparison: Comparison | None = None
-    """Of a head of several backbones: against the reference."""
+    """Against the reference."""
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -47,36 +48,42 @@ class Standing:
         """The standing as plain JSON values, without its results."""
         own = {key: getattr(self, key) for key in ("name", "head", "fusion", "backbones", "splits", "reference")}
         return own | {
-            "mean": float(self.values.mean()),
-            "values": self.values.tolist(),
+            "mean": _json(self.values.mean()),
+            "values": [_json(value) for value in self.values],
             "validated": self.validated,
             "comparison": asdict(self.comparison) if self.comparison else None,
         }
 
 
 def stand(contests: Sequence[Contest], results: Sequence[Result]) -> list[Standing]:
-    """Where every head stands, kind of split by kind, in the order of the contests.
+    """Where every head stands, kind of split by kind, in the order of the contests; those with a result on every split.
 
-    The best head of a single backbone is chosen by validation images, not by those it is compared on; Holm's correction
-    is over all fusions of one kind of split.
+    The best head of a single backbone is chosen by validation images, not by those it is compared on. Holm's correction
+    is over all fusions of one kind of split, and over all other heads of a single backbone.
     """
+    made = {result.key: result for result in results}
     standings = []
     for kind in dict.fromkeys(contest.split.kind for contest in contests):
-        pairs = [pair for pair in zip(contests, results, strict=True) if pair[0].split.kind == kind]
+        pairs = [(contest, made.get(contest.key)) for contest in contests if contest.split.kind == kind]
         standings += _stand(kind, pairs)
     return standings
 
 
-def _stand(kind: str, pairs: Sequence[tuple[Contest, Result]]) -> list[Standing]:
-    entries: dict[Entry, list[Result]] = {}
-    for _, result in pairs:
-        entries.setdefault((result.head, result.fusion, result.backbones), []).append(result)
-    standings = [_standing(kind, entry, found) for entry, found in entries.items()]
+def _stand(kind: str, pairs: Sequence[tuple[Contest, Result | None]]) -> list[Standing]:
+    entries: dict[Entry, list[Result | None]] = {}
+    for contest, result in pairs:
+        entry = (contest.table.digest, contest.head, contest.fusion, contest.backbones)
+        entries.setdefault(entry, []).append(result)
+    whole = {entry: [result for result in found if result] for entry, found in entries.items() if all(found)}
+    standings = [_standing(kind, entry, found) for entry, found in whole.items()]
     single = [standing for standing in standings if len(standing.backbones) == 1]
+    if not single:
+        return standings
     best = max(single, key=lambda standing: standing.validated)
-    rivals = [standing for standing in standings if len(standing.backbones) > 1]
     splits = {contest.split.key: contest for contest, _ in pairs}
-    comparisons = _compare(rivals, best, list(splits.values())) if rivals else {}
+    comparisons: dict[str, Comparison] = {}
+    for family in ([one for one in standings if one not in single], [one for one in single if one is not best]):
+        comparisons |= _compare(family, best, list(splits.values())) if family else {}
     return [
         replace(standing, reference=standing is best, comparison=comparisons.get(standing.name))
         for standing in standings
@@ -84,7 +91,7 @@ def _stand(kind: str, pairs: Sequence[tuple[Contest, Result]]) -> list[Standing]
 
 
 def _standing(kind: str, entry: Entry, results: Sequence[Result]) -> Standing:
-    head, fusion, backbones = entry
+    _, head, fusion, backbones = entry
     name = f"{head}{f' ({fusion})' if fusion else ''} on {' + '.join(backbones)}"
     count = f"{kind} x {len(results)}" if len(results) > 1 else kind
     return Standing(name, head, fusion, backbones, count, tuple(results))
@@ -101,9 +108,21 @@ def _compare(rivals: Sequence[Standing], best: Standing, contests: Sequence[Cont
         made = paired_bootstrap(values, pairs, truth=truth, seed=contests[0].seed)
     else:
         scores = {standing.name: standing.values.tolist() for standing in (*rivals, best)}
-        sizes = [(len(contest.split.fitted), len(contest.split.test)) for contest in contests]
-        made = corrected_t_test(scores, pairs, train=[a for a, _ in sizes], test=[b for _, b in sizes])
+        made = _over_splits(scores, pairs, [contest.split for contest in contests])
     return {comparison.a: comparison for comparison in made}
+
+
+def _over_splits(
+    scores: Mapping[str, Sequence[float]], pairs: Sequence[tuple[str, str]], splits: Sequence[Split]
+) -> tuple[Comparison, ...]:
+    if splits[0].shots:
+        return paired_t_test(scores, pairs)
+    train, test = [len(split.fitted) for split in splits], [len(split.test) for split in splits]
+    return corrected_t_test(scores, pairs, train=train, test=test)
+
+
+def _json(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _measure(result: Result) -> float:
@@ -115,5 +134,8 @@ def _measure(result: Result) -> float:
 def _right(result: Result, truth: Truth) -> NDArray[np.float64]:
     """(n,): how true each guess of the result is."""
     column = np.array([truth.classes.index(name) for name in result.classes])
-    right: NDArray[np.float64] = truth.shares[np.arange(len(truth)), column[result.unpack()]]
+    named = column[result.unpack()]
+    if truth.given is None:
+        return np.asarray(named == truth.labels, np.float64)
+    right: NDArray[np.float64] = truth.given[np.arange(len(truth)), named]
     return right

@@ -36,6 +36,13 @@ class Truth:
         """(n,): the weights, 1 where none are given."""
         return np.ones(len(self)) if self.weights is None else self.weights
 
+    @cached_property
+    def class_totals(self) -> NDArray[np.float64]:
+        """(classes,): what the images of each weigh together."""
+        if self.given is not None:
+            return np.asarray(self.weight @ self.given)
+        return np.asarray(np.bincount(self.labels, self.weight, len(self.classes)), np.float64)
+
     def take(self, rows: NDArray[np.int64]) -> "Truth":
         """These images alone."""
         columns = {name: take(getattr(self, name), rows) for name in ("labels", "given", "weights", "groups")}

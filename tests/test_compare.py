@@ -1,17 +1,20 @@
 """Comparisons give every head the same images, go on where they stopped, and hold fusions against the best single."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from featx.cache import FeatureTable, locked
+from featx.cache import FeatureTable, Part, locked
 from featx.compare import Contest, compare_backbones, list_contests
 from featx.errors import CacheLockedError, HeadError, TableError
 from featx.fusion import fuse_tables, select_rows
 from featx.heads import FUSIONS
+from featx.measures import holm
 from featx.results import Result, read_results
 from featx.splits import Split, make_splits
 from featx.standings import stand
@@ -58,14 +61,14 @@ def test_every_head_meets_every_backbone_alone_and_all_of_them_joined() -> None:
 def test_all_heads_are_tested_on_the_same_images() -> None:
     left, right = two_tables()
     shuffled = np.random.default_rng(0).permutation(len(right))
-    results = compare_backbones(contests_of([left, select_rows(right, shuffled)]), jobs=1)
+    results = compare_backbones(contests_of([left, select_rows(right, shuffled)]), jobs=1).results
     assert len({result.test for result in results}) == 1
     assert len(results) == 3
 
 
 def test_a_result_is_what_train_head_gives_on_the_same_split() -> None:
     left = make_table(apart=2.0, name="left")
-    (result,) = compare_backbones(contests_of([left], ("ridge",), fusions=()), jobs=1)
+    (result,) = compare_backbones(contests_of([left], ("ridge",), fusions=()), jobs=1).results
     _, other = train_head(left, "ridge", split=make_splits(left, "stratified")[0], jobs=1)
     assert result.metrics == other.metrics
     assert result.params == other.params
@@ -73,18 +76,18 @@ def test_a_result_is_what_train_head_gives_on_the_same_split() -> None:
 
 def test_processes_give_what_one_process_gives() -> None:
     contests = contests_of(two_tables(), ("ridge", "class-mean"))
-    one, two = (compare_backbones(contests, jobs=jobs) for jobs in (1, 2))
+    one, two = (compare_backbones(contests, jobs=jobs).results for jobs in (1, 2))
     assert without_seconds(one) == without_seconds(two)
 
 
 def test_a_comparison_goes_on_from_what_is_there(tmp_path: Path) -> None:
     contests, into = contests_of(two_tables(), ("ridge", "class-mean")), tmp_path / "r.jsonl"
-    whole = compare_backbones(contests, into=tmp_path / "whole.jsonl", jobs=1)
+    whole = compare_backbones(contests, into=tmp_path / "whole.jsonl", jobs=1).results
     compare_backbones(contests[:2], into=into, jobs=1)
     first = into.read_bytes()
     into.write_bytes(first + b'{"head": "ridge", "fus')  # what a kill leaves
     made: list[int] = []
-    resumed = compare_backbones(contests, into=into, jobs=1, report=lambda tally: made.append(tally.finished))
+    resumed = compare_backbones(contests, into=into, jobs=1, report=lambda tally: made.append(tally.finished)).results
     assert made == list(range(2, len(contests) + 1))
     assert into.read_bytes().startswith(first)
     assert without_seconds(resumed) == without_seconds(whole)
@@ -128,7 +131,7 @@ def test_a_fusion_of_complementary_backbones_earns_its_place_and_one_with_noise_
     noise = make_table((300, 300), apart=0.0, name="noise", seed=3)
     for other, helps in ((right, True), (noise, False)):
         contests = contests_of([left, other], ("ridge",), splits=three_splits)
-        standings = stand(contests, compare_backbones(contests, jobs=1))
+        standings = stand(contests, compare_backbones(contests, jobs=1).results)
         (fused,) = [standing for standing in standings if len(standing.backbones) == 2]
         (reference,) = [standing for standing in standings if standing.reference]
         assert reference.backbones != ("noise",)
@@ -139,11 +142,113 @@ def test_a_fusion_of_complementary_backbones_earns_its_place_and_one_with_noise_
 
 def test_the_reference_is_chosen_by_validation_images_alone() -> None:
     contests = contests_of(two_tables(), ("ridge", "class-mean", "knn"))
-    results = compare_backbones(contests, jobs=1)
-    standings = stand(contests, results)
+    standings = stand(contests, compare_backbones(contests, jobs=1).results)
     single = [standing for standing in standings if len(standing.backbones) == 1]
     assert max(single, key=lambda one: one.validated).reference
     assert sum(standing.reference for standing in standings) == 1
+
+
+def two_outputs() -> FeatureTable:
+    """One backbone with two outputs, of different use."""
+    left, right = two_tables()
+    joined = fuse_tables([left, right])
+    first, second = joined.sources
+    second = replace(second, backbone=first.backbone, card={**first.card, "feature": "other", "dim": 4})
+    return replace(joined, sources=(first, second))
+
+
+@pytest.mark.parametrize("splits", [one_split, three_splits])
+def test_two_outputs_of_one_backbone_stand_apart(splits: Callable[[FeatureTable], Sequence[Split]]) -> None:
+    contests = contests_of([two_outputs()], ("ridge",), splits=splits)
+    standings = stand(contests, compare_backbones(contests, jobs=1).results)
+    assert [one.backbones for one in standings] == [
+        ("left:pooled",),
+        ("left:other",),
+        ("left:pooled", "left:other"),
+    ]
+    assert all(len(one.results) == len(splits(two_tables()[0])) for one in standings)
+
+
+def with_a_hole(table: FeatureTable) -> FeatureTable:
+    """The table with a feature that is no number in a row that every split of the tests trains on."""
+    features = table.take(np.arange(len(table))).copy()
+    features[make_splits(table, "stratified")[0].train[0]] = np.nan
+    return replace(table, parts=(Part(features),))
+
+
+def test_what_cannot_be_made_is_told_at_the_end_and_tried_again_and_the_rest_is_there(tmp_path: Path) -> None:
+    left, right = two_tables()
+    broken = contests_of([left, with_a_hole(right)], ("ridge", "class-mean"))
+    made = compare_backbones(broken, into=tmp_path / "r.jsonl", jobs=2)
+    assert [result.backbones for result in made.results] == [("left",), ("left",)]
+    assert [failure.contest for failure in made.failures] == [
+        "ridge on right, stratified/0",
+        "class-mean on right, stratified/0",
+        "ridge (concat) on left + right, stratified/0",
+        "class-mean (concat) on left + right, stratified/0",
+    ]
+    assert all("are NaN or infinite" in failure.reason for failure in made.failures)
+    standings = stand(broken, made.results)
+    assert [one.backbones for one in standings] == [("left",), ("left",)]
+    again = compare_backbones(broken, into=tmp_path / "r.jsonl", jobs=1)
+    assert again.failures == made.failures
+
+
+def test_results_of_other_versions_are_made_anew(tmp_path: Path) -> None:
+    contests, into = contests_of([make_table()], ("class-mean",)), tmp_path / "r.jsonl"
+    compare_backbones(contests, into=into, jobs=1)
+    number = version("scikit-learn")
+    into.write_text(into.read_text().replace(f'"scikit-learn": "{number}"', '"scikit-learn": "0.1"'))
+    compare_backbones(contests, into=into, jobs=1)
+    assert [result.versions["scikit-learn"] for result in read_results(into)] == ["0.1", number]
+
+
+def test_what_cannot_be_is_left_out() -> None:
+    def shots(table: FeatureTable) -> Sequence[Split]:
+        return make_splits(table, "few-shot", shots=(1, 2), repeats=1)
+
+    contests = contests_of([make_table()], fusions=("anova", "pca"), splits=shots)
+    assert [(one.fusion, one.split.shots) for one in contests] == [
+        ("", 1),
+        ("pca", 1),
+        ("", 2),
+        ("anova", 2),
+        ("pca", 2),
+    ]
+    several = [with_several_labels(table) for table in two_tables()]
+    assert {one.fusion for one in contests_of(several, fusions=("concat", STACKED))} == {"", "concat"}
+
+
+def with_several_labels(table: FeatureTable) -> FeatureTable:
+    """The table with the label of each image, or both, of every fifth."""
+    shares = np.eye(2, dtype=np.float32)[table.labels]
+    shares[::5] = 1
+    return replace(table, shares=shares, multilabel=True, labels=np.full(len(table), -1, np.int32))
+
+
+def test_few_shot_draws_can_tell_heads_apart() -> None:
+    def shots(table: FeatureTable) -> Sequence[Split]:
+        return make_splits(table, "few-shot", shots=(4,), repeats=5)
+
+    left, right = make_table((200, 200), apart=1.0, seed=1), make_table((200, 200), apart=4.0, seed=2, name="right")
+    contests = contests_of([left, right], ("class-mean",), splits=shots)
+    standings = stand(contests, compare_backbones(contests, jobs=1).results)
+    (worse,) = [one for one in standings if one.backbones == ("made-up",)]
+    assert worse.comparison is not None
+    assert worse.comparison.difference < 0
+    assert worse.comparison.p_holm is not None
+    assert worse.comparison.p_holm < 0.05
+
+
+def test_fusions_and_other_heads_are_each_corrected_among_themselves() -> None:
+    contests = contests_of(two_tables(), ("ridge", "class-mean"))
+    standings = stand(contests, compare_backbones(contests, jobs=1).results)
+    families = [[one for one in standings if (len(one.backbones) > 1) == fused] for fused in (True, False)]
+    for family in families:
+        compared = [one.comparison for one in family if one.comparison is not None]
+        assert len(compared) == sum(not one.reference for one in family)
+        plain = [one.p for one in compared if one.p is not None]
+        assert [one.p_holm for one in compared if one.p is not None] == holm(plain)
 
 
 def test_unknown_heads_and_fusions_are_told_before_anything_is_trained() -> None:

@@ -6,7 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
+
+from featx.cache import read_features
+from featx.heads import load_head
 
 from .conftest import Ran, Tiny, build_tiny
 
@@ -55,7 +60,8 @@ def test_every_backbone_and_their_fusion_are_compared_on_the_same_images(featx: 
     assert len({row["test"] for row in ran.json["results"]}) == 1
     standings = ran.json["standings"]
     assert sum(row["reference"] for row in standings) == 1
-    assert [bool(row["comparison"]) for row in standings] == [False] * 4 + [True] * 2
+    assert all(bool(row["comparison"]) != row["reference"] for row in standings)
+    assert set(ran.json["duplicates"]) == {"stratified/0"}
 
 
 def test_the_table_names_the_best_single_backbone_and_tests_the_fusion(featx: FeatX, made: Made) -> None:
@@ -151,3 +157,69 @@ def test_a_fusion_and_the_rule_that_holds_out_are_chosen(featx: FeatX, made: Mad
 def test_tuning_by_folds_is_told(featx: FeatX, made: Made, tmp_path: Path) -> None:
     command = ("train", made.left, "--head", "ridge", "--tuning-folds", 3, "--into", tmp_path / "h.featx", "--json")
     assert featx(*command).json["tuned"].startswith("best accuracy on 3 folds of training images")
+
+
+def test_what_failed_is_told_at_the_end_and_the_rest_is_shown(featx: FeatX, made: Made, tmp_path: Path) -> None:
+    with h5py.File(made.right, "r+") as file:
+        file["features/features"][:] = np.nan
+    command = ("compare", made.left, made.right, "--heads=ridge", "--into", tmp_path / "r.jsonl", "--jobs", 1)
+    ran = featx(*command)
+    assert ran.code == 1
+    assert "of tiny have a near-duplicate" not in ran.err
+    assert "near-duplicate among the training images" in ran.out
+    assert ran.err.count("featx: no result of ridge") == 2
+    assert "on second, stratified/0: the features of" in ran.err
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 1
+    assert [row["contest"] for row in featx(*command, "--json").json["failures"]] == [
+        "ridge on second, stratified/0",
+        "ridge (concat) on tiny + second, stratified/0",
+    ]
+
+
+def test_the_image_set_s_own_split_is_there_once_beside_splits_that_are_drawn_often(
+    featx: FeatX, made: Made, tmp_path: Path
+) -> None:
+    said = annotate(made, tmp_path, "label,split", lambda n: f"{n % 2},{('train', 'test')[n % 3 == 0]}", featx)
+    command = ("compare", made.left, "--heads=class-mean", "--annotations", said, "--jobs", 1, "--json")
+    found = featx(*command, "--splits=official,stratified", "--repeats", 3).json["results"]
+    assert [row["split_key"] for row in found] == ["official", "stratified/0", "stratified/1", "stratified/2"]
+
+
+def test_balanced_classes_are_told_by_train_and_compare(featx: FeatX, made: Made, tmp_path: Path) -> None:
+    for command in (
+        ("train", "--head=ridge", "--into", tmp_path / "h.featx"),
+        ("compare", "--heads=ridge", "--jobs=1"),
+    ):
+        found = featx(*command, made.left, "--balanced", "--json").json
+        (result,) = found.get("results", [found])
+        assert result["balanced"]
+        assert result["tuned"].startswith("best balanced accuracy")
+
+
+def test_evaluate_warns_unless_it_measures_just_the_images_that_were_held_out(
+    featx: FeatX, made: Made, tmp_path: Path
+) -> None:
+    said = annotate(made, tmp_path, "label,split", lambda n: f"{n % 2},{('train', 'test')[n % 3 == 0]}", featx)
+    warned = {}
+    for hold_out in ("official", "stratified"):
+        into = tmp_path / f"{hold_out}.featx"
+        options = ("--head=class-mean", "--hold-out", hold_out, "--annotations", said, "--into", into)
+        assert featx("train", made.left, *options).code == 0
+        ran = featx("evaluate", into, made.left, "--annotations", said, "--split", "test")
+        warned[hold_out] = "which flatters it" in ran.err
+    assert warned == {"official": False, "stratified": True}
+
+
+def test_predict_names_all_labels_that_are_likelier_than_not(featx: FeatX, made: Made, tmp_path: Path) -> None:
+    said = annotate(made, tmp_path, "has:a,has:b", lambda n: f"{int(n < 36)},{int(n >= 24)}", featx)
+    into = tmp_path / "m.featx"
+    assert featx("train", made.left, "--head=logreg", "--annotations", said, "--into", into).code == 0
+    rows = json.loads(featx("predict", into, made.left, "--json").out)
+    head, table = load_head(into), read_features(made.left)
+    probabilities = head.predict_probabilities(table.features)
+    for row, given in zip(rows, probabilities, strict=True):
+        named = [name for name, probability in zip(head.classes, given, strict=True) if probability > 0.5]
+        assert row["label"] == "|".join(named)
+        sure = given[given > 0.5].min() if named else 1 - given.max()
+        assert row["probability"] == pytest.approx(sure)
+    assert {"a|b"} < {row["label"] for row in rows}

@@ -47,7 +47,7 @@ from .conftest import Ran, Tiny, build_tiny, draw_image
 from .test_extract import StoppedError, masked, stop_after
 
 FOUR = Settings(device="cpu", batch_size=4)
-INTERRUPTED = "featx: interrupted; a cache keeps what is done, and the same command goes on from there\n"
+INTERRUPTED = "featx: interrupted; what a cache or file of results has is kept, and the same command goes on from it\n"
 
 
 def plain(images: ImageSet, tiny: Tiny, into: Path, **options: Any) -> ExtractionSummary:

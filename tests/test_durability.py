@@ -520,7 +520,7 @@ def test_an_interrupted_command_says_that_it_goes_on_and_leaves_its_rows_alone(
         os.kill(pid, how)  # the first may have been lost, see below
     assert code == INTERRUPTED
     assert server.told().endswith(
-        "featx: interrupted; a cache keeps what is done, and the same command goes on from there\n"
+        "featx: interrupted; what a cache or file of results has is kept, and the same command goes on from it\n"
     )
     assert job.files == {"c.h5.partial"}
     assert acknowledged(job.into)

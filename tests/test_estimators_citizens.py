@@ -33,7 +33,7 @@ ESTIMATORS = [
     LinearSVM(),
     KernelMap(n_components=20),
     KernelSVM(),
-    KernelSVM(limit=5),
+    KernelSVM(approximate=True),
     StackedBlocks(),
     StackedBlocks(estimators=NearestClassMean(), folds=3),
     OneVsRest(),

@@ -12,6 +12,9 @@ from featx.errors import HeadError
 from featx.estimators import neighbors
 from featx.estimators.class_mean import NearestClassMean
 from featx.estimators.neighbors import CosineNeighbors, nearest_rows
+from featx.estimators.scores import class_scores
+from featx.measures import fit_temperature, to_probabilities
+from featx.truth import Truth
 
 from .learning import blobs, soft
 
@@ -26,7 +29,7 @@ def by_brute_force(
         similarities = rows @ row
         nearest = sorted(range(len(rows)), key=lambda i: (-similarities[i], i))[:count]
         votes = sum(np.exp(similarities[i] / temperature) * mass[i] for i in nearest)
-        probabilities.append(votes / votes.sum())
+        probabilities.append(0.99 * votes / votes.sum() + 0.01 / len(votes))
     return np.array(probabilities)
 
 
@@ -77,7 +80,8 @@ def test_votes_are_those_of_the_definition(count: int, temperature: float) -> No
 def test_at_a_high_temperature_neighbours_vote_alike_as_in_scikit_learn() -> None:
     X, y, new = blobs()
     theirs = KNeighborsClassifier(9, metric="cosine").fit(X, y)
-    assert np.allclose(CosineNeighbors(9, 1e6).fit(X, y).predict_proba(new), theirs.predict_proba(new), atol=1e-5)
+    shared = 0.99 * theirs.predict_proba(new) + 0.01 / 3
+    assert np.allclose(CosineNeighbors(9, 1e6).fit(X, y).predict_proba(new), shared, atol=1e-5)
 
 
 def test_soft_labels_divide_a_vote() -> None:
@@ -134,3 +138,14 @@ def test_an_unknown_metric_is_an_error() -> None:
     X, y, _ = blobs()
     with pytest.raises(HeadError, match="choose euclidean or cosine"):
         NearestClassMean("manhattan").fit(X, y)  # type: ignore[arg-type]
+
+
+def test_an_image_of_a_class_that_no_neighbour_is_of_does_not_ruin_all_probabilities() -> None:
+    X, y, new = blobs(300, apart=6)
+    labels = np.arange(40) % 3
+    labels[0] = (labels[0] + 1) % 3
+    scores = class_scores(CosineNeighbors(5).fit(X, y), new)
+    truth = Truth(("a", "b", "c"), labels)
+    temperature = fit_temperature(scores, truth)
+    probabilities = to_probabilities(scores, temperature=temperature)
+    assert -np.log(probabilities[np.arange(40), labels]).mean() < 0.35

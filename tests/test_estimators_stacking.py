@@ -26,7 +26,7 @@ from featx.estimators import (
     StackedBlocks,
     class_scores,
 )
-from featx.estimators.stacking import LEAST, deal_rows
+from featx.estimators.stacking import LEAST, deal_parts
 
 from .learning import blobs, soft
 
@@ -39,7 +39,7 @@ def test_scores_are_those_of_a_regression_over_out_of_fold_log_probabilities() -
     X, y, new = blobs(200, 9)
     widths = (4, 5)
     ours = StackedBlocks(widths, SoftmaxRegression(1.0), folds=4, l2=0.5, seed=3).fit(X, y)
-    split = PredefinedSplit(deal_rows(y, folds=4, seed=3))
+    split = PredefinedSplit(deal_parts(np.eye(3)[y], folds=4, seed=3))
     blocks = [slice(0, 4), slice(4, 9)]
     unseen, seen = [], []
     for block in blocks:
@@ -53,12 +53,12 @@ def test_scores_are_those_of_a_regression_over_out_of_fold_log_probabilities() -
 @pytest.mark.parametrize("folds", [2, 5])
 def test_rows_of_every_class_are_dealt_alike(folds: int) -> None:
     labels = np.repeat([0, 1, 2], [50, 7, 1])
-    parts = deal_rows(labels, folds=folds, seed=0)
+    parts = deal_parts(np.eye(3)[labels], folds=folds, seed=0)
     counts = np.array([[((parts == part) & (labels == c)).sum() for c in range(3)] for part in range(folds)])
     assert (np.ptp(counts, axis=0) <= 1).all()
     assert np.ptp(counts.sum(axis=1)) <= 1
-    assert np.array_equal(parts, deal_rows(labels, folds=folds, seed=0))
-    assert not np.array_equal(parts, deal_rows(labels, folds=folds, seed=1))
+    assert np.array_equal(parts, deal_parts(np.eye(3)[labels], folds=folds, seed=0))
+    assert not np.array_equal(parts, deal_parts(np.eye(3)[labels], folds=folds, seed=1))
 
 
 def test_a_block_of_noise_takes_less_from_a_block_that_tells_than_where_they_are_joined() -> None:
@@ -97,11 +97,49 @@ def test_a_row_of_weight_0_has_no_say_however_wrong() -> None:
     assert np.allclose(without.decision_function(new), with_them.decision_function(new))
 
 
-def test_a_class_of_one_row_is_learnt_though_a_fold_lacks_it() -> None:
-    X, y, _ = blobs(60, 4)
+def test_groups_are_dealt_whole() -> None:
+    groups = np.array(["a", "b", "c", "d", "e", "f", "g"]).repeat(5)
+    parts = deal_parts(np.eye(2)[np.arange(35) % 2], folds=3, seed=0, groups=groups)
+    assert all(len(set(parts[groups == group])) == 1 for group in set(groups))
+    assert set(parts) == {0, 1, 2}
+
+
+def test_with_groups_a_block_that_knows_its_own_group_alone_is_not_trusted() -> None:
+    rng = np.random.default_rng(0)
+    group = np.repeat(np.arange(60), 5)
+    y = (np.arange(60) % 2)[group]
+    tells, own = y[:, None] + rng.normal(size=(300, 3)), rng.normal(size=(60, 30))[group]
+    X = np.hstack([tells, own])
+    new_y = np.arange(400) % 2
+    new = np.hstack([new_y[:, None] + rng.normal(size=(400, 3)), rng.normal(size=(400, 30))])
+    each = [SoftmaxRegression(), CosineNeighbors(1)]
+    torn, whole = (
+        (StackedBlocks((3, 30), each).fit(X, y, groups=groups).predict(new) == new_y).mean() for groups in (None, group)
+    )
+    assert torn < 0.65
+    assert whole > 0.75
+
+
+def test_a_class_that_nobody_can_judge_unseen_leaves_the_mean_of_all_opinions(caplog: pytest.LogCaptureFixture) -> None:
+    X, y, new = blobs(60, 4)
     y[7] = 3
     fitted = StackedBlocks((2, 2)).fit(X, y)
-    assert fitted.predict_proba(X).shape == (60, 4)
+    assert fitted.judge_ is None
+    assert "too few rows to be judged unseen" in caplog.text
+    opinions = [
+        SoftmaxRegression().fit(X[:, block], y).predict_proba(new[:, block]) for block in (slice(2), slice(2, 4))
+    ]
+    mean = np.log(np.maximum(opinions, 1e-6)).mean(axis=0)
+    assert np.allclose(fitted.decision_function(new), mean, atol=1e-4)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_one_row_a_class_is_learnt_better_than_by_chance(classes: int) -> None:
+    X, y, _ = blobs(300, 8, apart=6)
+    X, y = X[y < classes], y[y < classes]
+    first = [int(np.flatnonzero(y == label)[0]) for label in range(classes)]
+    fitted = StackedBlocks((4, 4)).fit(X[first], y[first])
+    assert (fitted.predict(X) == y).mean() > 0.8
 
 
 def test_transformers_of_scikit_learn_are_fitted_too() -> None:

@@ -161,10 +161,12 @@ def test_a_gamma_that_is_none_is_an_error(gamma: Any) -> None:
 
 def test_above_the_limit_the_kernel_is_approximated_which_is_told_once_and_kept(
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     X, y, new = blobs()
+    monkeypatch.setattr("featx.estimators.kernel.EXACT_ROWS", 89)
     with caplog.at_level(logging.WARNING, logger="featx"):
-        exact, approximate = KernelSVM(limit=90).fit(X, y), KernelSVM(limit=89, n_components=40).fit(X, y)
+        exact, approximate = KernelSVM(approximate=False).fit(X, y), KernelSVM(n_components=40).fit(X, y)
     assert (exact.approximate_, approximate.approximate_) == (False, True)
     told = "an exact kernel for 90 rows, above the limit of 89, is replaced by a map of 40 columns"
     assert [record.getMessage() for record in caplog.records] == [told]

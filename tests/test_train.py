@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import skops.io
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from featx.cache import Part
@@ -19,8 +21,9 @@ from featx.heads import HEADS, Head, build_head, check_target, load_head, plan_h
 from featx.results import Result, read_results, write_results
 from featx.splits import make_splits, split_table
 from featx.train import train_head
-from featx.train.lesson import make_lesson
+from featx.train.lesson import balanced_weights, make_lesson
 from featx.train.tuning import tune
+from featx.truth import Truth
 
 from .tables import make_table, with_columns
 
@@ -133,7 +136,7 @@ def test_several_processes_choose_what_one_chooses() -> None:
 @pytest.mark.parametrize("name", ["linear-svm", "rbf-svm", "pca-svm"])
 def test_probabilities_of_svms_are_learnt_on_rows_that_were_not_fitted(name: str) -> None:
     """Fitted on random labels, an SVM is sure of its own rows; honest probabilities stay near one half."""
-    table = make_table((100, 100), dim=100, apart=0.0)
+    table = make_table((200, 200), dim=100, apart=0.0)
     head, result = train_head(table, name, jobs=1)
     assert result.metrics.log_loss < 0.8
     assert np.abs(head.predict_probabilities(table.features) - 0.5).mean() < 0.25
@@ -309,3 +312,47 @@ def test_a_damaged_results_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "r.jsonl").write_text('{"head": 1}\n')
     with pytest.raises(TableError, match=r"r\.jsonl: not a readable file of results"):
         read_results(tmp_path / "r.jsonl")
+
+
+def test_balanced_classes_weigh_alike_in_fitting_and_in_choosing() -> None:
+    table = make_table((300, 30), apart=1.5)
+    (_, plain), (head, balanced) = (train_head(table, "logreg", balanced=given, jobs=1) for given in (False, True))
+    (rare,) = (one.recall for one in balanced.metrics.per_class if one.name == "class1")
+    (rare_plain,) = (one.recall for one in plain.metrics.per_class if one.name == "class1")
+    assert rare is not None
+    assert rare_plain is not None
+    assert rare > rare_plain + 0.2
+    assert balanced.tuned.startswith("best balanced accuracy on")
+    assert (plain.balanced, balanced.balanced) == (False, True)
+    assert plain.key != balanced.key
+    theirs = LogisticRegression(C=1 / head.params["classifier__l2"], class_weight="balanced", tol=1e-8, max_iter=5000)
+    split = split_table(table)
+    fitted = make_pipeline(clone(head.pipeline["scaler"]), theirs).fit(
+        table.features[split.development], table.labels[split.development]
+    )
+    margins = head.pipeline.decision_function(table.features)
+    assert np.allclose(margins, fitted.decision_function(table.features), atol=0.02 * np.abs(margins).max())
+
+
+def test_balanced_soft_labels_weigh_as_much_as_before_together_and_every_class_alike() -> None:
+    shares = np.array([[0.9, 0.1], [0.8, 0.2], [1.0, 0.0], [0.0, 1.0]])
+    truth = Truth(("a", "b"), shares.argmax(axis=1), given=shares, weights=np.array([1.0, 2.0, 1.0, 1.0]))
+    weights = balanced_weights(truth)
+    assert weights == pytest.approx(truth.weight * (shares @ [2.5 / 3.5, 2.5 / 1.5]))
+    assert weights.sum() == pytest.approx(5)
+
+
+def test_classes_of_images_with_several_labels_cannot_count_alike() -> None:
+    table = make_table()
+    several = replace(table, shares=np.eye(2, dtype=np.float32)[table.labels], multilabel=True)
+    with pytest.raises(TableError, match="cannot count alike where images are of several"):
+        train_head(several, "logreg", split=split_table(several), balanced=True, jobs=1)
+
+
+def test_a_kernel_is_approximate_in_tuning_where_it_is_in_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between 48 training rows and 60 with those for validation: the head is what was tuned, and says what it is."""
+    for limit, approximate in ((47, True), (55, True), (60, False)):
+        monkeypatch.setattr("featx.heads.recipes.EXACT_ROWS", limit)
+        head, result = train_head(make_table(apart=3.0), "rbf-svm", jobs=1)
+        assert head.pipeline["classifier"].approximate_ == approximate
+        assert result.params["classifier__approximate"] == approximate

@@ -78,7 +78,10 @@ def _tell(error: BaseException) -> int:
     if isinstance(error, Interrupt):
         for number in INTERRUPTS:
             signal.signal(number, signal.SIG_IGN)
-        click.echo("featx: interrupted; a cache keeps what is done, and the same command goes on from there", err=True)
+        click.echo(
+            "featx: interrupted; what a cache or file of results has is kept, and the same command goes on from it",
+            err=True,
+        )
         return INTERRUPTED
     click.echo(f"featx: {' '.join(str(error).splitlines())}", err=True)
     return 1

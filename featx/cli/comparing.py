@@ -2,19 +2,29 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from featx.cli.options import MAX_SEED, Counts, Names, Output, as_json, option, print_json, with_tuning_folds
+from featx.cli.options import (
+    MAX_SEED,
+    Counts,
+    Names,
+    Output,
+    as_json,
+    option,
+    print_json,
+    with_balanced,
+    with_tuning_folds,
+)
 from featx.cli.tables import Choice, read_tables, with_choice
 
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
     from featx.compare import Contest
-    from featx.splits import Split
+    from featx.splits import Duplicates, Split
 
 
 @dataclass(frozen=True)
@@ -28,6 +38,7 @@ class Contents:
     folds: int
     shots: tuple[int, ...]
     tuning_folds: int | None
+    balanced: bool
     seed: int
 
     def contests(self, caches: Sequence[Path], choice: Choice) -> "list[Contest]":
@@ -42,16 +53,17 @@ class Contents:
             fusions=(*FUSIONS, STACKED) if self.fusions == ("all",) else self.fusions,
             splits=self._splits,
             folds=self.tuning_folds,
+            balanced=self.balanced,
             seed=self.seed,
         )
 
     def _splits(self, table: "FeatureTable") -> "list[Split]":
         from featx.splits import make_splits
 
-        draw = functools.partial(
-            make_splits, table, repeats=self.repeats, folds=self.folds, shots=self.shots, seed=self.seed
-        )
-        return [split for rule in self.splits for split in draw(rule)]
+        draw = functools.partial(make_splits, table, folds=self.folds, shots=self.shots, seed=self.seed)
+        # beside others, the image set's own split is there once however often they are drawn
+        once = ("official", "auto") if table.splits is not None and len(self.splits) > 1 else ()
+        return [split for rule in self.splits for split in draw(rule, repeats=None if rule in once else self.repeats)]
 
 
 def with_contents(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,6 +79,7 @@ def with_contents(command: Callable[..., Any]) -> Callable[..., Any]:
     shots = "1,2,4,8,16,32,64"
     for decorate in (
         option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of splits, folds and heads."),
+        with_balanced,
         with_tuning_folds,
         option("--shots", type=Counts(), default=shots, help="Training images a class, of few-shot splits."),
         option("--folds", type=click.IntRange(2), default=5, help="Of k-fold splits."),
@@ -96,22 +109,45 @@ def compare(
     into: Path | None,
     jobs: int | None,
     json_: bool,
-) -> None:
+) -> int:
     """Train and measure heads on each of CACHES alone and on all of them fused, on the same images and splits.
 
     Each result is a JSON line of --into as soon as it is made; the same command goes on from what is there. Fusions are
-    held against the best single backbone, with a paired test of the difference.
+    held against the best single backbone, with a paired test of the difference, as are all other heads. What cannot be
+    made is told at the end, and the exit code is then 1.
     """
     from featx.compare import compare_backbones
-    from featx.console import out, print_standings, tally_bar
+    from featx.console import err, out, print_standings, tally_bar
     from featx.standings import stand
 
     contests = contents.contests(caches, choice)
     with tally_bar(quiet=output.quiet) as report:
-        results = compare_backbones(contests, into=into, jobs=jobs, report=report)
-    standings = stand(contests, results)
+        made = compare_backbones(contests, into=into, jobs=jobs, report=report)
+    standings = stand(contests, made.results)
+    there = {result.key for result in made.results}
+    finished = [contest for contest in contests if contest.key in there]
     if json_:
-        kept = {"results": [result.to_dict() for result in results], "into": str(into) if into else None}
-        print_json(kept | {"standings": [standing.to_dict() for standing in standings]})
+        print_json(
+            {
+                "results": [result.to_dict() for result in made.results],
+                "standings": [standing.to_dict() for standing in standings],
+                "duplicates": {key: asdict(found) for key, found in _find_duplicates(finished).items()},
+                "failures": [asdict(failure) for failure in made.failures],
+                "into": str(into) if into else None,
+            }
+        )
     elif not output.quiet:
-        print_standings(standings, to=out())
+        print_standings(standings, duplicates=_find_duplicates(finished), to=out())
+    for failure in made.failures:
+        err().print(f"featx: no result of {failure.contest}: {failure.reason}", markup=False)
+    return 1 if made.failures else 0
+
+
+def _find_duplicates(contests: "Sequence[Contest]") -> "dict[str, Duplicates]":
+    """By the key of each split, as the widest table of features that could be learnt from has them."""
+    from featx.splits import find_duplicates
+
+    widest: dict[str, Contest] = {}
+    for contest in contests:
+        widest[contest.split.key] = max(contest, widest.get(contest.split.key, contest), key=lambda one: one.table.dim)
+    return {key: find_duplicates(contest.table, contest.split) for key, contest in widest.items()}

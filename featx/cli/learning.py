@@ -20,6 +20,7 @@ from featx.cli.options import (
     one_source,
     option,
     print_json,
+    with_balanced,
     with_chosen_rows,
     with_max_failed,
     with_models,
@@ -33,9 +34,11 @@ from featx.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from featx.cache import FeatureTable
     from featx.heads import Head
     from featx.predict import Prediction
 
+HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
 NEXT = """
 {folder} holds the cache, the five heads, results.jsonl and report.md.
 The same on a folder of your own, with one sub-folder a class:
@@ -50,8 +53,9 @@ The same on a folder of your own, with one sub-folder a class:
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--head", required=True, metavar="NAME", help="logreg, linear-svm, rbf-svm, ridge, knn, mlp ...")
 @click.option("--fusion", default="", metavar="NAME", help="concat, standardised, weighted, pca, stacked, anova ...")
-@option("--hold-out", metavar="RULE", default="auto", help="auto, official, stratified, grouped or blocks.")
+@option("--hold-out", type=click.Choice(HELD_OUT), default="auto", help="How test images are chosen.")
 @with_tuning_folds
+@with_balanced
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="H.featx", help="The head to make.")
 @with_choice
 @option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of the split, the folds and the head.")
@@ -66,6 +70,7 @@ def train(
     fusion: str,
     hold_out: str,
     tuning_folds: int | None,
+    balanced: bool,
     choice: Choice,
     into: Path,
     seed: int,
@@ -87,7 +92,9 @@ def train(
     check_target(into)
     table = fuse_tables(read_tables(caches, choice))
     chosen = make_splits(table, hold_out, seed=seed)[0]
-    fitted, result = train_head(table, head, fusion=fusion, split=chosen, folds=tuning_folds, seed=seed, jobs=jobs)
+    fitted, result = train_head(
+        table, head, fusion=fusion, split=chosen, folds=tuning_folds, balanced=balanced, seed=seed, jobs=jobs
+    )
     save_head(fitted, into)
     duplicates = find_duplicates(table, chosen)
     if json_:
@@ -129,14 +136,21 @@ def evaluate(
     read = partial(read_for_head, fitted, caches)
     table = fuse_tables(read_annotated(read, annotations, split=split, labels=labels))
     whole = fuse_tables(read_annotated(read, annotations)) if split or labels else table
-    trained_on = fitted.training.get("table")
-    if trained_on == table.digest or (trained_on == whole.digest and split != "test"):
+    if _was_trained_on(fitted, table, whole):
         logger.warning(
             "%s was trained on most of these images, which flatters it; `featx train` told its accuracy on the others",
             head,
         )
     metrics = evaluate_head(fitted, table, seed=seed)
     return print_json(asdict(metrics)) if json_ else print_metrics(metrics, to=out())
+
+
+def _was_trained_on(head: "Head", table: "FeatureTable", whole: "FeatureTable") -> bool:
+    """Whether these are the images of its training, or some of them, but not just those that it was tested on."""
+    from featx.provenance import hash_columns
+
+    same = head.training.get("images") in [hash_columns([one.names]) for one in (table, whole)]
+    return same and hash_columns([table.names[table.labelled]]) != head.training.get("test")
 
 
 @click.command()

@@ -66,6 +66,11 @@ def with_tuning_folds(command: Command) -> Command:
     return click.option("--tuning-folds", type=click.IntRange(2), metavar="K", help=help_)(command)
 
 
+def with_balanced(command: Command) -> Command:
+    """The option `--balanced`."""
+    return click.option("--balanced", is_flag=True, help="Classes count alike, however many images they have.")(command)
+
+
 class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """Names between commas, each once."""
 

@@ -2,7 +2,7 @@
 
 from featx.estimators.blocks import BlockPCA, BlockScaler
 from featx.estimators.class_mean import NearestClassMean
-from featx.estimators.kernel import KernelMap, KernelSVM
+from featx.estimators.kernel import EXACT_ROWS, KernelMap, KernelSVM
 from featx.estimators.linear import PENALTIES
 from featx.estimators.linear_svm import LinearSVM
 from featx.estimators.mlp import MLP
@@ -16,6 +16,7 @@ from featx.estimators.softmax import SoftmaxRegression
 from featx.estimators.stacking import StackedBlocks
 
 __all__ = [
+    "EXACT_ROWS",
     "MLP",
     "NO_CHANCE",
     "PENALTIES",

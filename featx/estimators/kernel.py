@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.kernel_approximation import Nystroem
 from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.model_selection import ParameterGrid
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 Gamma = Literal["scale"] | float
 CHUNK = 2**24
 """Distances that are held at a time when rows are scored."""
+EXACT_ROWS = 10_000
+"""Of more rows a machine is approximate unless it is said to be exact."""
 TOLERANCE = 1e-4
 """Of the optimality conditions of an exact machine: a tenth of scikit-learn's, so that equal problems agree."""
 
@@ -80,10 +83,10 @@ class KernelMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 class KernelSVM(MarginClassifier):
     """A support vector machine with the RBF kernel, each class against the rest; scores are its margins (m, C).
 
-    A number as `gamma` is in units of 1 / columns. Up to `limit` rows it is exact, which takes 12 bytes for each pair
-    of them (1.2 GB for 10,000). Above, which is logged, rows are mapped by KernelMap with `n_components` and learnt by
-    a LinearSVM: `approximate_` says which it was. A row counts for each class that it has a share of. C as in
-    scikit-learn: the weight of a row's loss is C times its own.
+    A number as `gamma` is in units of 1 / columns. Exact, it takes 12 bytes for each pair of rows (1.2 GB for 10,000).
+    Where it is to be `approximate`, by default above 10,000 rows, which is logged, rows are mapped by KernelMap with
+    `n_components` and learnt by a LinearSVM: `approximate_` says which it was. A row counts for each class that it has
+    a share of. C as in scikit-learn: the weight of a row's loss is C times its own.
     """
 
     def __init__(
@@ -91,14 +94,14 @@ class KernelSVM(MarginClassifier):
         C: float = 1.0,
         gamma: Gamma = "scale",
         *,
-        limit: int = 10_000,
+        approximate: bool | None = None,
         n_components: int = 1000,
         class_weight: ClassWeight = None,
         seed: int = 0,
     ) -> None:
         self.C = C
         self.gamma = gamma
-        self.limit = limit
+        self.approximate = approximate
         self.n_components = n_components
         self.class_weight = class_weight
         self.seed = seed
@@ -130,12 +133,12 @@ class KernelSVM(MarginClassifier):
     def _sweep(
         self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
     ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
-        if set(grid) - {"C", "gamma"}:
-            yield from super()._sweep(X, targets, held_out, grid)
-            return
-        sweep = self._sweep_mapped if self._is_large(targets) else self._sweep_exact
-        for params, scores in sweep(X, targets, held_out, {"C": [self.C], "gamma": [self.gamma], **grid}):
-            yield {name: params[name] for name in grid}, scores
+        costs: dict[str, Any] = {name: grid.get(name, [getattr(self, name)]) for name in ("C", "gamma")}
+        for fixed in ParameterGrid({name: values for name, values in grid.items() if name not in costs}):
+            self.set_params(**fixed)
+            sweep = self._sweep_mapped if self._is_large(targets) else self._sweep_exact
+            for params, scores in sweep(X, targets, held_out, costs):
+                yield fixed | {name: params[name] for name in costs if name in grid}, scores
 
     def _sweep_mapped(
         self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
@@ -159,11 +162,13 @@ class KernelSVM(MarginClassifier):
                 yield {"C": C, "gamma": gamma}, _class_margins(held_kernel @ dual + intercept)
 
     def _is_large(self, targets: Targets) -> bool:
+        if self.approximate is not None:
+            return self.approximate
         rows = int(np.count_nonzero(targets.mass))
-        if rows > self.limit:
+        if rows > EXACT_ROWS:
             message = "an exact kernel for %d rows, above the limit of %d, is replaced by a map of %d columns"
-            logger.warning(message, rows, self.limit, min(self.n_components, rows))
-        return rows > self.limit
+            logger.warning(message, rows, EXACT_ROWS, min(self.n_components, rows))
+        return rows > EXACT_ROWS
 
     def _map(self, X: NDArray[Any]) -> KernelMap:
         return KernelMap(self.gamma, self.n_components, seed=self.seed).fit(X)

@@ -17,6 +17,8 @@ from featx.estimators.targets import Targets
 
 CHUNK = 2**22
 """Similarities that are held at a time; as keys they take 32 MiB."""
+SHARED = 0.01
+"""Of all votes: without it one image of a class that no neighbour is of would make every temperature infinite."""
 
 
 def nearest_rows(
@@ -68,9 +70,10 @@ def _highest(similarities: NDArray[np.float32], count: int) -> tuple[NDArray[np.
 class CosineNeighbors(ProbabilityClassifier):
     """Votes of the nearest training rows by cosine similarity s, each exp(s / temperature) times its weight.
 
-    A row of soft labels divides its vote by them. Neighbours are counted in rows, whatever their weights; where there
-    are fewer rows than `n_neighbors`, all vote. Ties: of equally similar rows the first is the nearer, of equal votes
-    the first class wins. Training rows are kept, at length 1. Wu et al., arXiv 1805.01978; Caron et al., 2104.14294.
+    A hundredth of all votes is shared by all classes alike, so that none is impossible: that changes no ranking. A row
+    of soft labels divides its vote by them. Neighbours are counted in rows, whatever their weights; where there are
+    fewer rows than `n_neighbors`, all vote. Ties: of equally similar rows the first is the nearer, of equal votes the
+    first class wins. Training rows are kept, at length 1. Wu et al., arXiv 1805.01978; Caron et al., 2104.14294.
     """
 
     def __init__(self, n_neighbors: int = 20, temperature: float = 0.07) -> None:
@@ -110,6 +113,8 @@ class CosineNeighbors(ProbabilityClassifier):
         chosen = csr_array((strength.ravel(), indices.ravel(), starts), shape=(len(indices), len(self.votes_)))
         votes: NDArray[np.float64] = chosen @ self.votes_
         votes /= votes.sum(axis=1, keepdims=True)
+        votes *= 1 - SHARED
+        votes += SHARED / votes.shape[1]
         return votes
 
     def _check_parameters(self) -> None:

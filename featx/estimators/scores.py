@@ -68,21 +68,30 @@ def sweep(
         yield params, scores if y.ndim == 1 else spread_scores(scores, fitted.classes_, y.shape[1])
 
 
-def fit_classifier(classifier: Any, X: NDArray[Any], y: ArrayLike, *, sample_weight: ArrayLike | None = None) -> Any:
+def fit_classifier(
+    classifier: Any,
+    X: NDArray[Any],
+    y: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    groups: ArrayLike | None = None,
+) -> Any:
     """The classifier, fitted to labels (n,), or to shares (n, C) by `fit_soft` or else on rows once a class.
 
-    Raises HeadError where there are weights, or more than one class in a row, and it takes no weights.
+    Groups (n,) are for classifiers that deal the rows once more. Raises HeadError where there are weights, or more than
+    one class in a row, and it takes no weights.
     """
     y = np.asarray(y)
+    about = {"groups": groups} if groups is not None and has_fit_parameter(classifier, "groups") else {}
     if y.ndim == 2 and hasattr(classifier, "fit_soft"):
-        return classifier.fit_soft(X, y, sample_weight=sample_weight)
+        return classifier.fit_soft(X, y, sample_weight=sample_weight, **about)
     if y.ndim == 2:
         X, y, sample_weight = expand_shares(X, y, sample_weight)
     if sample_weight is None:
-        return classifier.fit(X, y)
+        return classifier.fit(X, y, **about)
     if not has_fit_parameter(classifier, "sample_weight"):
         raise HeadError(f"{type(classifier).__name__} takes no weights, nor soft labels; choose another classifier")
-    return classifier.fit(X, y, sample_weight=sample_weight)
+    return classifier.fit(X, y, sample_weight=sample_weight, **about)
 
 
 def expand_shares(

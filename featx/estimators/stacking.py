@@ -1,10 +1,11 @@
 """Late fusion: a classifier of its own for each block of columns, and one that learns how far to trust each."""
 
+import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import log_softmax, softmax
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
@@ -12,9 +13,11 @@ from sklearn.pipeline import Pipeline
 from featx.errors import HeadError
 from featx.estimators.blocks import block_slices
 from featx.estimators.classifier import MarginClassifier
-from featx.estimators.scores import class_scores, fit_classifier, spread_scores
+from featx.estimators.scores import class_scores, fit_classifier
 from featx.estimators.softmax import SoftmaxRegression
 from featx.estimators.targets import Targets
+
+logger = logging.getLogger(__name__)
 
 LEAST = float(np.log(1e-6))
 """The log-probability below which a block's doubt of a class is not told apart."""
@@ -26,8 +29,9 @@ class StackedBlocks(MarginClassifier):
     Every block's estimator (one for all, or one a block; a SoftmaxRegression where none is given; pipelines too) is
     fitted on each of `folds` parts of the rows less that part, which it then scores; the regression, with penalty `l2`,
     learns from these scores, and so to calibrate; then every estimator is fitted on all rows. Parts have rows of every
-    class alike; a class that is in one part only has no chance there. Weights and soft labels count wherever an
-    estimator takes them. Wolpert, Neural Networks 5 (1992).
+    class alike, and whole groups where groups are given. Where a class is in one part only, nobody has an opinion of it
+    unseen: then there is no regression, and the mean of the log-probabilities is taken (`judge_` is None, which is
+    logged). Weights and soft labels count wherever an estimator takes them. Wolpert, Neural Networks 5 (1992).
     """
 
     def __init__(
@@ -45,28 +49,73 @@ class StackedBlocks(MarginClassifier):
         self.l2 = l2
         self.seed = seed
 
+    def fit(
+        self,
+        X: NDArray[Any],
+        y: NDArray[Any],
+        sample_weight: ArrayLike | None = None,
+        groups: NDArray[Any] | None = None,
+    ) -> Self:
+        """The classifier, fitted to labels (n,); rows of one of the groups (n,) are in one part.
+
+        Raises HeadError for weights or classes that make no problem.
+        """
+        self._stack(*self._labelled(X, y, sample_weight), groups=_weighing(groups, sample_weight))
+        return self
+
+    def fit_soft(
+        self,
+        X: NDArray[Any],
+        shares: NDArray[Any],
+        sample_weight: ArrayLike | None = None,
+        groups: NDArray[Any] | None = None,
+    ) -> Self:
+        """The classifier, fitted to shares (n, C) as fit does to labels. Raises HeadError as that does."""
+        self._stack(*self._shared(X, shares, sample_weight), groups=_weighing(groups, sample_weight))
+        return self
+
     def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """The probabilities (m, C) of the classes."""
         probabilities: NDArray[np.float64] = softmax(self._all_scores(X), axis=1)
         return probabilities
 
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
+        self._stack(X, targets, groups=None)
+
+    def _stack(self, X: NDArray[Any], targets: Targets, *, groups: NDArray[Any] | None) -> None:
         blocks = block_slices(self.widths, X.shape[1])
-        unfitted = self._one_a_block(len(blocks))
-        parts = deal_rows(targets.mass.argmax(axis=1), folds=self.folds, seed=self.seed)
-        opinions = np.empty((len(X), len(blocks), len(targets.classes)))
-        for place, (block, estimator) in enumerate(zip(blocks, unfitted, strict=True)):
+        unfitted = list(zip(self._one_a_block(len(blocks)), blocks, strict=True))
+        parts = deal_parts(targets.mass, folds=self.folds, seed=self.seed, groups=groups)
+        self.blocks_ = [[block.start, block.stop] for block in blocks]
+        self.judge_ = self._judge(unfitted, X, targets, parts)
+        self.estimators_ = [_fit(one, X[:, block], targets) for one, block in unfitted]
+
+    def _judge(
+        self,
+        unfitted: Sequence[tuple[BaseEstimator, slice]],
+        X: NDArray[Any],
+        targets: Targets,
+        parts: NDArray[np.int64],
+    ) -> BaseEstimator | None:
+        """What learns from opinions of rows unseen; None where some class would never be unseen and known."""
+        if not all((targets.mass[parts != part] > 0).any(axis=0).all() for part in np.unique(parts)):
+            logger.warning(
+                "a class has too few rows to be judged unseen; the mean of log-probabilities is taken instead"
+            )
+            return None
+        opinions = np.empty((len(X), len(unfitted), len(targets.classes)))
+        for place, (estimator, block) in enumerate(unfitted):
             for part in np.unique(parts):
                 held_out = parts == part
-                learnt = Targets(targets.classes, targets.mass[~held_out])
-                opinions[held_out, place] = _opinion(estimator, X[~held_out, block], learnt, X[held_out, block])
-        self.blocks_ = [[block.start, block.stop] for block in blocks]
-        self.judge_ = _fit(SoftmaxRegression(self.l2), opinions.reshape(len(X), -1), targets)
-        self.estimators_ = [_fit(one, X[:, block], targets) for block, one in zip(blocks, unfitted, strict=True)]
+                fitted = _fit(estimator, X[~held_out, block], Targets(targets.classes, targets.mass[~held_out]))
+                opinions[held_out, place] = _log_probabilities(class_scores(fitted, X[held_out, block]))
+        return _fit(SoftmaxRegression(self.l2), opinions.reshape(len(X), -1), targets)
 
     def _scores(self, X: NDArray[Any]) -> NDArray[np.float64]:
         fitted = zip(self.estimators_, self.blocks_, strict=True)
         opinions = [_log_probabilities(class_scores(one, X[:, start:stop])) for one, (start, stop) in fitted]
+        if self.judge_ is None:
+            return np.asarray(np.mean(opinions, axis=0), np.float64)
         return class_scores(self.judge_, np.hstack(opinions))
 
     def _one_a_block(self, blocks: int) -> list[BaseEstimator]:
@@ -77,26 +126,31 @@ class StackedBlocks(MarginClassifier):
         return each
 
 
-def deal_rows(labels: NDArray[np.integer[Any]], *, folds: int, seed: int) -> NDArray[np.int64]:
+def deal_parts(
+    mass: NDArray[np.float64], *, folds: int, seed: int, groups: NDArray[Any] | None = None
+) -> NDArray[np.int64]:
     """The part (n,) of each row, 0 .. folds - 1: rows of a class are dealt in turn, and the next class goes on.
 
-    Raises HeadError for fewer than 2 folds.
+    A row, or whole group of rows, is of the class that it has most mass (n, C) of. Raises HeadError for fewer than 2
+    folds.
     """
     if folds < 2:
         raise HeadError(f"{folds} folds were asked for; give 2 or more")
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    parts = np.empty(len(labels), np.int64)
-    parts[shuffled[np.argsort(labels[shuffled], kind="stable")]] = np.arange(len(labels)) % folds
-    return parts
+    unit = np.arange(len(mass))
+    if groups is not None:
+        unit = np.unique(groups, return_inverse=True)[1]
+        mass = np.stack([np.bincount(unit, of_class) for of_class in mass.T], axis=1)
+    shuffled = np.random.default_rng(seed).permutation(len(mass))
+    parts = np.empty(len(mass), np.int64)
+    parts[shuffled[np.argsort(mass[shuffled].argmax(axis=1), kind="stable")]] = np.arange(len(mass)) % folds
+    return parts[unit]
 
 
-def _opinion(
-    estimator: BaseEstimator, X: NDArray[Any], targets: Targets, held_out: NDArray[Any]
-) -> NDArray[np.float64]:
-    """Log-probabilities (m, C) of held-out rows by an estimator fitted to these rows, which may lack a class."""
-    present = np.flatnonzero(targets.seen)
-    fitted = _fit(estimator, X, Targets(targets.classes[present], targets.mass[:, present]))
-    return _log_probabilities(spread_scores(class_scores(fitted, held_out), present, len(targets.classes)))
+def _weighing(groups: NDArray[Any] | None, sample_weight: ArrayLike | None) -> NDArray[Any] | None:
+    """The groups of rows that weigh anything, which alone are learnt."""
+    if groups is None or sample_weight is None:
+        return groups
+    return np.asarray(groups)[np.asarray(sample_weight) > 0]
 
 
 def _log_probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:

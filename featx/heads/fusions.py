@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.decomposition import PCA
 
 from featx.errors import HeadError, did_you_mean
 from featx.estimators import BlockPCA, BlockScaler, By, ColumnSelector, FeatureScaler, KernelMap
@@ -16,7 +15,6 @@ Blocks: TypeAlias = tuple[int, ...]
 """How many columns each block has, in order."""
 Steps: TypeAlias = list[tuple[str, BaseEstimator]]
 
-COMPONENTS = (64, 128, 256)
 VARIANCES = (0.8, 0.9, 0.95)
 SHARES = (0.05, 0.1, 0.25, 0.5)
 WEIGHTS = (0.0, 0.25, 0.5, 1.0)
@@ -34,6 +32,8 @@ class FusionRecipe:
     """Blocks -> parameters of the pipeline to try."""
     scales: bool = True
     """Whether what comes out is scaled as it should be."""
+    least_shots: int = 1
+    """Images a class without which it is not defined."""
 
 
 def _weights(blocks: Blocks) -> list[tuple[float, ...]]:
@@ -45,10 +45,15 @@ def _weights(blocks: Blocks) -> list[tuple[float, ...]]:
     return [(1.0,) * count, *(tuple(map(float, weights)) for weights in raised)]
 
 
+def _components(blocks: Blocks) -> Mapping[str, Sequence[Any]]:
+    return {"fusion__variance": VARIANCES, "fusion__whiten": (False, True)}
+
+
 def _selector(by: By) -> FusionRecipe:
     return FusionRecipe(
         lambda blocks, seed: [("standardise", FeatureScaler()), ("fusion", ColumnSelector(by))],
         lambda blocks: {"fusion__share": SHARES},
+        least_shots=2,
     )
 
 
@@ -59,13 +64,9 @@ FUSIONS: Mapping[str, FusionRecipe] = {
         lambda blocks, seed: [("fusion", BlockScaler(blocks or None))],
         lambda blocks: {"fusion__weights": _weights(blocks)},
     ),
-    "pca": FusionRecipe(
-        lambda blocks, seed: [("fusion", BlockPCA(blocks or None))],
-        lambda blocks: {"fusion__variance": VARIANCES, "fusion__whiten": (False, True)},
-    ),
+    "pca": FusionRecipe(lambda blocks, seed: [("fusion", BlockPCA(blocks or None))], _components),
     "joint-pca": FusionRecipe(
-        lambda blocks, seed: [("fusion", BlockScaler(blocks or None)), ("pca", PCA(random_state=seed))],
-        lambda blocks: {"pca__n_components": COMPONENTS},
+        lambda blocks, seed: [("standardise", BlockScaler(blocks or None)), ("fusion", BlockPCA())], _components
     ),
     "kernel": FusionRecipe(
         lambda blocks, seed: [("fusion", BlockScaler(blocks or None)), ("kernel", KernelMap(seed=seed))],

@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 
 from featx.errors import HeadError, did_you_mean
 from featx.estimators import (
+    EXACT_ROWS,
     MLP,
     PENALTIES,
     CosineNeighbors,
@@ -30,8 +31,8 @@ L2 = PENALTIES[::-1]
 """Penalties on the sum of losses, strong to weak."""
 SVM_C = tuple(float(value) for value in np.logspace(-5, 0, 6))
 SCALINGS: Sequence[How] = ("none", "standardise", "l2")
-COUNTED = ("n_neighbors", "n_components")
-"""Parameters that count rows or columns of what is fitted."""
+COUNTED = "n_neighbors"
+"""The parameter that counts rows of what is fitted."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def _svm(seed: int) -> BaseEstimator:
     return KernelSVM(seed=seed)
 
 
-RBF: Grid = {"C": (1.0, 3.0, 10.0, 30.0), "gamma": (0.1, 0.3, 1.0, 3.0)}
+RBF: Grid = {"approximate": (False, True), "C": (1.0, 3.0, 10.0, 30.0), "gamma": (0.1, 0.3, 1.0, 3.0)}
 
 HEADS: Mapping[str, HeadRecipe] = {
     "logreg": HeadRecipe(_logreg, {"l2": L2}, SCALINGS, open_ended="l2"),
@@ -103,13 +104,15 @@ def plan_head(
     fusion: str = "",
     blocks: Blocks = (),
     rows: int | None = None,
+    most: int | None = None,
     multilabel: bool = False,
     seed: int = 0,
 ) -> Plan:
     """The head of this name as an unfitted pipeline, and what tuning tries. Raises HeadError for an unknown name.
 
     `blocks` has the width of each block of columns, one a backbone or output; `fusion` says how they are joined. No
-    more components and neighbours are tried than there are `rows` (and columns) to fit on.
+    more neighbours are tried than there are `rows` to fit on at least; where there are more than EXACT_ROWS at `most`,
+    kernels are approximate in all fits, so that what is tuned is what is kept.
     """
     recipe = find_recipe(name)
     if fusion and recipe.fusion and fusion != recipe.fusion:
@@ -121,17 +124,17 @@ def plan_head(
     classifier = OneVsRest(recipe.classifier(seed)) if multilabel else recipe.classifier(seed)
     scalings: tuple[How, ...] = ("overall",) if joined.scales else tuple(recipe.scalings)
     pipeline = Pipeline([*steps, ("scaler", FeatureScaler(scalings[0])), ("classifier", classifier)])
-    before = {name: _possible(name, values, rows, sum(blocks)) for name, values in before.items()}
-    grid = {name: _possible(name, values, rows, 0) for name, values in recipe.grid.items()}
+    grid = {name: _possible(name, values, rows, most) for name, values in recipe.grid.items()}
     return Plan(pipeline, before | {"scaler__how": scalings}, grid, recipe.open_ended)
 
 
-def _possible(name: str, values: Sequence[Any], rows: int | None, columns: int) -> Sequence[Any]:
-    """The values, those of counts no larger than what is there."""
-    if not name.endswith(COUNTED):
+def _possible(name: str, values: Sequence[Any], rows: int | None, most: int | None) -> Sequence[Any]:
+    """Those of the values that suit so many rows."""
+    if name == "approximate":
+        return [most is not None and most > EXACT_ROWS]
+    if name != COUNTED or rows is None:
         return values
-    most = min(number for number in (rows, columns) if number) if rows or columns else max(values)
-    return sorted({min(value, most) for value in values})
+    return sorted({min(value, rows) for value in values})
 
 
 def build_head(name: str, *, fusion: str = "", blocks: Blocks = (), seed: int = 0) -> Pipeline:

@@ -10,6 +10,7 @@ paired       heads on the same images, or the same splits -> Comparison
 temperature  class scores -> probabilities
 """
 
+from featx.measures.images import THRESHOLD
 from featx.measures.measuring import measure
 from featx.measures.metrics import ClassMetrics, GroupMetrics, HeadMetrics
 from featx.measures.paired import (
@@ -20,11 +21,13 @@ from featx.measures.paired import (
     mcnemar,
     paired_bootstrap,
     paired_measures,
+    paired_t_test,
     row_values,
 )
 from featx.measures.temperature import fit_temperature, to_probabilities
 
 __all__ = [
+    "THRESHOLD",
     "ClassMetrics",
     "Comparison",
     "GroupMetrics",
@@ -37,6 +40,7 @@ __all__ = [
     "measure",
     "paired_bootstrap",
     "paired_measures",
+    "paired_t_test",
     "row_values",
     "to_probabilities",
 ]

@@ -134,8 +134,23 @@ def corrected_t_test(
     if splits < 2 or len(test) != splits:
         raise TableError(f"{splits} training and {len(test)} test sizes; give both of the same two or more splits")
     overlap = float(np.mean(np.asarray(test) / np.asarray(train)))
+    said = f"corrected resampled t-test over {splits} splits (Nadeau & Bengio 2003)"
     arrays = {name: np.asarray(score, np.float64) for name, score in scores.items()}
-    return _correct(_corrected_t(pair, _difference(arrays, pair, splits), overlap) for pair in pairs)
+    return _correct(_t_test(pair, _difference(arrays, pair, splits), overlap, said) for pair in pairs)
+
+
+def paired_t_test(scores: Mapping[str, Sequence[float]], pairs: Sequence[Pair]) -> tuple[Comparison, ...]:
+    """Each pair of heads compared by a score that each has on the same draws, Holm's correction over all.
+
+    Of few-shot draws, whose training images hardly overlap: how sure the mean over draws is on these test images, not
+    on others. Raises TableError for fewer than 2 draws, or scores that are not one a draw.
+    """
+    draws = len(next(iter(scores.values())))
+    if draws < 2:
+        raise TableError(f"{draws} draw was given; a paired t-test takes two or more")
+    arrays = {name: np.asarray(score, np.float64) for name, score in scores.items()}
+    said = f"paired t-test over {draws} draws of training images, on the same test images"
+    return _correct(_t_test(pair, _difference(arrays, pair, draws), 0.0, said) for pair in pairs)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -188,9 +203,8 @@ def _mcnemar(pair: Pair, apart: Floats, note: str) -> Comparison:
     return Comparison(*pair, (better - worse) / n, interval, p, None, said, n)
 
 
-def _corrected_t(pair: Pair, differences: Floats, overlap: float) -> Comparison:
+def _t_test(pair: Pair, differences: Floats, overlap: float, test: str) -> Comparison:
     splits, mean, spread = len(differences), float(differences.mean()), float(differences.std(ddof=1))
-    test = f"corrected resampled t-test over {splits} splits (Nadeau & Bengio 2003)"
     if spread <= 1e-12 * abs(mean):
         return Comparison(*pair, mean, None, None if mean else 1.0, None, test, splits)
     error = spread * float(np.sqrt(1 / splits + overlap))

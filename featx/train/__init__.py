@@ -8,6 +8,7 @@ describing  head, split -> its result
 """
 
 from featx.train.choosing import STACKED, STACKED_HEADS
+from featx.train.lesson import is_large
 from featx.train.training import train_head
 
-__all__ = ["STACKED", "STACKED_HEADS", "train_head"]
+__all__ = ["STACKED", "STACKED_HEADS", "is_large", "train_head"]

@@ -6,13 +6,14 @@ from sklearn.pipeline import Pipeline
 from featx.cache import label_sources
 from featx.errors import HeadError
 from featx.estimators import FeatureScaler, StackedBlocks
-from featx.heads import plan_head
+from featx.heads import HEADS, plan_head
 from featx.train.lesson import Lesson
 from featx.train.tuning import Tuned, tune
 
 STACKED = "stacked"
 """The fusion of heads: each block has its own, and one more weighs what they say."""
-STACKED_HEADS = ("logreg", "linear-svm", "rbf-svm", "ridge", "knn", "class-mean", "mlp")
+STACKED_HEADS = tuple(name for name, recipe in HEADS.items() if not recipe.fusion)
+"""Those that can be stacked."""
 
 
 def choose_pipeline(name: str, fusion: str, *, lesson: Lesson, seed: int, jobs: int | None) -> tuple[Pipeline, Tuned]:
@@ -24,6 +25,7 @@ def choose_pipeline(name: str, fusion: str, *, lesson: Lesson, seed: int, jobs: 
         fusion=fusion,
         blocks=lesson.blocks,
         rows=min(len(fit) for fit, _ in lesson.folds),
+        most=lesson.most,
         multilabel=lesson.truth.multilabel,
         seed=seed,
     )

@@ -1,11 +1,12 @@
 """A head that was trained, and how, in; its result on test rows, with what is needed to repeat it, out."""
 
 from featx.cache import FeatureTable, label_sources
-from featx.evaluate import evaluate_head
+from featx.evaluate import measure_probabilities, predict_rows
 from featx.heads import Head
 from featx.provenance import hash_columns, versions
 from featx.results import Penalty, Result, pack
 from featx.splits import Split
+from featx.train.choosing import STACKED
 from featx.train.lesson import Lesson
 from featx.train.tuning import Tuned
 
@@ -22,25 +23,28 @@ def measure_head(
     seed: int,
 ) -> Result:
     """The result of the head on the test rows of the split; its seconds are still to be told."""
+    probabilities = predict_rows(head, table, split.test)
     return Result(
         head=head.name,
         fusion=fusion,
         table=table.digest,
+        images=hash_columns([table.names]),
         backbones=label_sources(table.sources),
         params=tuned.params,
-        penalty=_penalty(tuned, lesson),
+        penalty=_penalty(tuned, lesson, fusion),
         edge=tuned.edge,
         folds=folds,
+        balanced=lesson.balanced,
         tuned=_how(lesson, split, folds),
         validated=tuned.measure,
         temperature=head.temperature,
-        metrics=evaluate_head(head, table, rows=split.test, seed=seed),
+        metrics=measure_probabilities(head, table, rows=split.test, probabilities=probabilities, seed=seed),
         rows=_count(table, split),
         split=split.rule,
         split_key=split.key,
         shots=split.shots,
         test=hash_columns([table.names[split.test]]),
-        guesses=pack(head.predict_probabilities(table.take(split.test)).argmax(axis=1)),
+        guesses=pack(probabilities.argmax(axis=1)),
         classes=head.classes,
         seed=seed,
         seconds=0.0,
@@ -48,18 +52,21 @@ def measure_head(
     )
 
 
-def _penalty(tuned: Tuned, lesson: Lesson) -> Penalty | None:
+def _penalty(tuned: Tuned, lesson: Lesson, fusion: str) -> Penalty | None:
     """The strength of regularisation of the classifier, where it has one."""
+    if fusion == STACKED:
+        return None  # every block has its own
     of_classifier = {name.rpartition("__")[2]: value for name, value in tuned.params.items() if "classifier__" in name}
     l2 = of_classifier.get("l2", 1 / of_classifier["C"] if "C" in of_classifier else None)
     if l2 is None:
         return None
-    total = float(lesson.truth.take(lesson.train).weight.sum())
+    total = float(lesson.truth.take(lesson.train).weight.sum())  # balanced or not
     return Penalty(l2, l2 / total, 1 / l2)
 
 
 def _how(lesson: Lesson, split: Split, folds: int | None) -> str:
-    measure = "mean average precision" if lesson.truth.multilabel else "accuracy"
+    accuracy = "balanced accuracy" if lesson.balanced else "accuracy"
+    measure = "mean average precision" if lesson.truth.multilabel else accuracy
     rows = f"{folds} folds of training images" if folds else f"{len(split.validation)} validation images"
     fitted = "refitted with them" if split.refit else "not refitted with them"
     return f"best {measure} on {rows}, {fitted}; every step fitted without the images it is judged by"

@@ -22,7 +22,7 @@ def fit_pipeline(pipeline: Pipeline, lesson: Lesson, rows: Rows) -> Pipeline:
     if lesson.truth.multilabel:
         fitted["classifier"].fit(features, target, sample_weight=weights)
     else:
-        fit_classifier(fitted["classifier"], features, target, sample_weight=weights)
+        fit_classifier(fitted["classifier"], features, target, sample_weight=weights, groups=lesson.groups_of(rows))
     return fitted
 
 

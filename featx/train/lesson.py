@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache import FeatureTable
+from featx.columns import take
 from featx.errors import TableError
 from featx.fusion import select_rows
 from featx.splits import Rows, Split, tuning_folds
@@ -28,10 +30,14 @@ class Lesson:
     """Of these rows alone: whoever holds a lesson cannot see a test row."""
     truth: Truth
     """Of the same rows; only classes that some of them have."""
+    groups: NDArray[Any] | None
+    """(n,): what is to stay together where rows are dealt again, if anything is."""
     folds: tuple[tuple[Rows, Rows], ...]
     """Rows of the table to fit on, rows to choose by."""
     train: Rows
     """Rows of the table that the chosen head is fitted on."""
+    balanced: bool = False
+    """Whether every class is to weigh alike."""
 
     def features(self, rows: Rows) -> NDArray[np.float32]:
         """(n, d): of these rows. Raises TableError where one is NaN or infinite, naming the image."""
@@ -48,8 +54,18 @@ class Lesson:
         return truth.labels if truth.given is None else truth.given
 
     def weights(self, rows: Rows) -> NDArray[np.float64] | None:
-        """Weights of these rows, or None where none are given."""
-        return self.truth.take(rows).weights
+        """What these rows weigh in fitting and choosing, or None where all weigh alike."""
+        truth = self.truth.take(rows)
+        return balanced_weights(truth) if self.balanced else truth.weights
+
+    def judged(self, rows: Rows) -> Truth:
+        """What is true of these rows, weighing what they do in choosing."""
+        truth = self.truth.take(rows)
+        return replace(truth, weights=balanced_weights(truth)) if self.balanced else truth
+
+    def groups_of(self, rows: Rows) -> NDArray[Any] | None:
+        """The group of each of these rows, or None where there are none."""
+        return None if self.groups is None else self.groups[rows]
 
     def block(self, index: int) -> "Lesson":
         """The same rows, of one block of columns alone."""
@@ -59,8 +75,15 @@ class Lesson:
 
     @property
     def large(self) -> bool:
-        """Whether one fit of its features has work for every core, so that not several are to run side by side."""
-        return 4 * len(self.table) * self.table.dim > LARGE
+        """As `is_large` has it."""
+        return is_large(self.table)
+
+    @property
+    def most(self) -> int:
+        """How many rows are fitted at once at most, one of soft labels counting once a class."""
+        sizes = [len(self.train), *(len(fit) for fit, _ in self.folds)]
+        given = self.truth.given
+        return max(sizes) if given is None or self.truth.multilabel else int(np.count_nonzero(given))
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -68,23 +91,56 @@ class Lesson:
         return tuple(source.stop - source.start for source in self.table.sources)
 
 
-def make_lesson(table: FeatureTable, split: Split, *, folds: int | None = None, seed: int = 0) -> Lesson:
+def make_lesson(
+    table: FeatureTable, split: Split, *, folds: int | None = None, balanced: bool = False, seed: int = 0
+) -> Lesson:
     """What a head may learn from: to be tuned on the validation rows, or on folds of all rows but the test rows.
 
-    Raises TableError where the rows cannot be dealt so.
+    Raises TableError where the rows cannot be dealt so, or classes that are to count alike are several an image.
     """
+    if balanced and table.multilabel:
+        raise TableError("classes cannot count alike where images are of several; leave `balanced` out")
     dealt = tuning_folds(table, split, folds=folds, seed=seed)
     learnt = split.development
     place = np.full(len(table), -1)
     place[learnt] = np.arange(len(learnt))
-    alone = select_rows(table, learnt)
-    truth = keep_classes(truth_of(alone, np.arange(len(learnt))))
-    return Lesson(alone, truth, tuple((place[fit], place[held_out]) for fit, held_out in dealt), place[split.fitted])
+    truth = keep_classes(truth_of(table, learnt))
+    _check_classes(truth, truth_of(table, split.test))
+    groups = table.groups if split.blocks is None else split.blocks
+    return Lesson(
+        table=select_rows(table, learnt),
+        truth=truth,
+        groups=take(groups, learnt),
+        folds=tuple((place[fit], place[held_out]) for fit, held_out in dealt),
+        train=place[split.fitted],
+        balanced=balanced,
+    )
+
+
+def is_large(table: FeatureTable) -> bool:
+    """Whether one fit of its features has work for every core, so that not several are to run side by side."""
+    return 4 * len(table) * table.dim > LARGE
+
+
+def balanced_weights(truth: Truth) -> NDArray[np.float64]:
+    """(n,): weights by which all classes weigh alike, those of soft labels in parts, and all images what they did."""
+    totals = truth.class_totals
+    share = np.divide(totals.sum() / np.count_nonzero(totals), totals, out=np.zeros_like(totals), where=totals > 0)
+    factor = share[truth.labels] if truth.given is None else truth.given @ share
+    balanced: NDArray[np.float64] = truth.weight * factor
+    return balanced
+
+
+def _check_classes(learnt: Truth, tested: Truth) -> None:
+    tests = zip(tested.classes, tested.class_totals, strict=True)
+    unknown = [name for name, total in tests if total > 0 and name not in learnt.classes]
+    if unknown:
+        raise TableError(f"class {unknown[0]!r} has a share of test images but of none to learn from; leave it out")
 
 
 def keep_classes(truth: Truth) -> Truth:
     """The same without classes that no row has; all of them where an image can be of several."""
-    present = np.flatnonzero(truth.weight @ truth.shares > 0)
+    present = np.flatnonzero(truth.class_totals > 0)
     if truth.multilabel or len(present) == len(truth.classes):
         return truth
     return replace(

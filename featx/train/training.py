@@ -13,11 +13,12 @@ from featx.estimators import class_scores
 from featx.heads import Head
 from featx.measures import fit_temperature
 from featx.results import Result
-from featx.splits import Split, split_table
-from featx.train.choosing import choose_pipeline
+from featx.splits import Rows, Split, split_table
+from featx.train.choosing import STACKED, choose_pipeline
 from featx.train.describing import measure_head
 from featx.train.fitting import fit_pipeline
 from featx.train.lesson import Lesson, make_lesson
+from featx.train.tuning import judge
 
 
 def train_head(
@@ -27,6 +28,7 @@ def train_head(
     fusion: str = "",
     split: Split | None = None,
     folds: int | None = None,
+    balanced: bool = False,
     seed: int = 0,
     jobs: int | None = None,
 ) -> tuple[Head, Result]:
@@ -34,29 +36,34 @@ def train_head(
 
     Parameters are chosen on the validation rows of the split, or on so many folds of all rows but the test rows; every
     step is fitted without the rows it is judged by. Then the head is fitted on training and validation rows together;
-    of few-shot splits, on training rows alone. `jobs` processes share the tuning (default: one a core, where the
-    features are small). Raises TableError where the labels cannot be split, HeadError for an unknown head or fusion,
-    ConvergenceError where a fit does not converge.
+    of few-shot splits, on training rows alone. With `balanced` every class weighs alike in fitting and tuning, however
+    many images it has; in temperature and result images count as they are. `jobs` processes share the tuning (default:
+    one a core, where the features are small). Raises TableError where the labels cannot be split, HeadError for an
+    unknown head or fusion, ConvergenceError where a fit does not converge.
     """
     start = time.perf_counter()
     split = split or split_table(table, seed=seed)
-    lesson = make_lesson(table, split, folds=folds, seed=seed)
+    lesson = make_lesson(table, split, folds=folds, balanced=balanced, seed=seed)
     # threads of BLAS that wait for each other cost a small fit many times what it takes
     with threadpool_limits(None if lesson.large else 1):
         pipeline, tuned = choose_pipeline(name, fusion, lesson=lesson, seed=seed, jobs=jobs)
-        temperature = _temperature(pipeline, lesson, tuned.scores)
+        scores, rows = _validate(pipeline, lesson, tuned.scores)
+        temperature = fit_temperature(scores, lesson.truth.take(rows))
+        if fusion == STACKED:
+            tuned = replace(tuned, measure=judge(scores, lesson.judged(rows)).measure)
         fitted = fit_pipeline(pipeline, lesson, lesson.train)
-    truth = lesson.truth
-    head = Head(name, truth.classes, tuned.params, table.sources, {}, fitted, temperature, truth.multilabel)
+    classes, several = lesson.truth.classes, lesson.truth.multilabel
+    head = Head(name, classes, tuned.params, table.sources, {}, fitted, temperature, several)
     result = measure_head(head, table, split=split, lesson=lesson, tuned=tuned, fusion=fusion, folds=folds, seed=seed)
     result = replace(result, seconds=round(time.perf_counter() - start, 3))
     return replace(head, training=result.to_dict()), result
 
 
-def _temperature(pipeline: Pipeline, lesson: Lesson, scores: NDArray[np.float64] | None) -> float:
-    """What class scores are divided by to be calibrated, learnt on rows that each fold's pipeline did not see."""
+def _validate(
+    pipeline: Pipeline, lesson: Lesson, scores: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], Rows]:
+    """Class scores of rows that each fold's pipeline did not see, computed where tuning has not; and which they are."""
     if scores is None:
         folds = [(fit_pipeline(pipeline, lesson, fit), held_out) for fit, held_out in lesson.folds]
         scores = np.concatenate([class_scores(fitted, lesson.features(rows)) for fitted, rows in folds])
-    unseen = np.concatenate([held_out for _, held_out in lesson.folds])
-    return fit_temperature(scores, lesson.truth.take(unseen))
+    return scores, np.concatenate([held_out for _, held_out in lesson.folds])

@@ -14,7 +14,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
-from featx.errors import ConvergenceError, HeadError
+from featx.errors import ConvergenceError, HeadError, TableError
 from featx.estimators import sweep
 from featx.heads import Plan
 from featx.measures import row_values, to_probabilities
@@ -40,7 +40,7 @@ class Value:
     """How good parameters are on validation rows: the larger the better."""
 
     measure: float
-    """Weighted accuracy, or mean average precision where images can be of several classes."""
+    """Weighted accuracy, balanced where classes are to count alike; mean average precision of several labels."""
     likelihood: float
     """Mean log-likelihood: decides between equals."""
 
@@ -85,7 +85,7 @@ class _Search:
     values: dict[Key, tuple[Value, Params, Params]] = field(default_factory=dict)
     """By the parameters: their value, those of the setup, those of the classifier."""
     scores: dict[Key, NDArray[np.float64]] = field(default_factory=dict)
-    """By the best parameters of each setup: what they give validation rows, where there is one fold."""
+    """By the best parameters so far: what they give validation rows, where there is one fold."""
 
     def run(self, trials: Sequence[tuple[Params, Mapping[str, Sequence[Any]]]]) -> None:
         """Try these setups, each with these parameters of the classifier, on every fold."""
@@ -101,8 +101,10 @@ class _Search:
             for params, _ in of_folds[0].values:
                 mean = _mean([of_fold[_key(params)] for of_fold in values])
                 self.values[_key(setup | params)] = (mean, setup, params)
-            if len(folds) == 1:
-                self.scores[_key(setup | of_folds[0].best)] = of_folds[0].scores
+            if (scores := of_folds[0].scores) is not None:
+                self.scores[_key(setup | of_folds[0].best)] = scores
+        _, *best = self._best
+        self.scores = {key: kept for key, kept in self.scores.items() if key == _key(best[0] | best[1])}
 
     def extend(self, more: Mapping[str, Sequence[Any]]) -> bool:
         """Try these with the best setup; whether they all converge."""
@@ -161,8 +163,8 @@ class _Tried:
 
     values: list[tuple[Params, Value]]
     best: Params
-    scores: NDArray[np.float64]
-    """Class scores of held-out rows by the best."""
+    scores: NDArray[np.float64] | None
+    """Class scores of held-out rows by the best; None of several folds, where no scores are of all rows."""
 
 
 def _try(pipeline: Pipeline, lesson: Lesson, *, fold: tuple[Rows, Rows], grid: Mapping[str, Sequence[Any]]) -> _Tried:
@@ -170,15 +172,16 @@ def _try(pipeline: Pipeline, lesson: Lesson, *, fold: tuple[Rows, Rows], grid: M
     fit, held_out = fold
     target, weights = lesson.target(fit), lesson.weights(fit)
     features = fit_before(pipeline, lesson.features(fit), target, weights)
-    others, truth = transform_before(pipeline, lesson.features(held_out)), lesson.truth.take(held_out)
+    others, truth = transform_before(pipeline, lesson.features(held_out)), lesson.judged(held_out)
     swept = sweep(pipeline["classifier"], features, target, others, grid=grid, sample_weight=weights)
     values, best = list[tuple[Params, Value]](), None
     for params, scores in swept:
         values.append((params, judge(scores, truth)))
         if best is None or values[-1][1] > best[0]:
             best = values[-1][1], params, scores
-    assert best is not None, "a grid of nothing"
-    return _Tried(values, best[1], best[2])
+    if best is None:
+        raise HeadError("no class is there in some training images and not in others; give classes more images")
+    return _Tried(values, best[1], best[2] if len(lesson.folds) == 1 else None)
 
 
 def judge(scores: NDArray[np.float64], truth: Truth) -> Value:
@@ -189,6 +192,8 @@ def judge(scores: NDArray[np.float64], truth: Truth) -> Value:
     likelihood = -np.average(row_values(probabilities, truth, measure="log_loss"), weights=truth.weight)
     if truth.multilabel:
         seen = truth.weight @ truth.shares > 0
+        if not seen.any():
+            raise TableError("no validation image has a label of any class; give some to choose parameters by")
         measure = average_precision_score(truth.shares[:, seen], scores[:, seen], sample_weight=truth.weight)
     else:
         measure = np.average(row_values(probabilities, truth), weights=truth.weight)
