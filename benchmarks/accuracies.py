@@ -4,10 +4,45 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from tables import made_on, table
+from tables import made_on, spread, table
 
 NEAR = 0.006
 """So near to the published accuracy, one is made again."""
+
+
+def render_heads(found: dict[str, Any] | None) -> str:
+    """The sweep over 45 penalties against scikit-learn's search."""
+    if found is None:
+        return "Not measured yet: `python benchmarks/heads.py` measures it."
+    sweep = found["sweep"]
+    sides = "featx", "scikit-learn"
+    own, other = sweep["seconds"]["featx"], sweep["seconds"]["scikit-learn"]
+    rows = [
+        ["seconds", f"{np.median(own):,.0f} ({min(own):,.0f} to {max(own):,.0f})", f"{other:,.0f}"],
+        ["chosen l2", *(f"{sweep['chosen_l2'][side]:.3g}" for side in sides)],
+        ["accuracy on validation images", *(f"{max(sweep['validation_accuracy'][side]):.4f}" for side in sides)],
+        ["accuracy on test images", *(f"{sweep['test_accuracy'][side]:.4f}" for side in sides)],
+        ["peak of memory / features", *(f"{sweep['peaks']['over_features'][side]:.2f}" for side in sides)],
+    ]
+    size = f"{sweep['rows']:,} x {sweep['dim']:,}, {sweep['classes']} classes, {len(sweep['l2'])} values of l2"
+    alone = f"loading alone takes {sweep['peaks']['over_features']['loading']:.2f} times the features"
+    ratio = f"{size}: featx is {spread(sweep['peer_over_featx'])} times as fast; {alone}."
+    unfinished = f"{sweep['not_converged']} fits of scikit-learn did not converge."
+    return "\n\n".join([f"{ratio} {unfinished}", table(["", *sides], rows), made_on(found)])
+
+
+def render_hundred(found: dict[str, Any] | None) -> str:
+    """How long a hundred heads took, and each kind of them."""
+    if found is None:
+        return "Not measured yet: `python benchmarks/hundred.py` measures it."
+    rows = [
+        [row["head"], str(len(row["seconds"])), f"{np.median(row['seconds']):.1f}", f"{sum(row['seconds']):.0f}"]
+        for row in found["heads"]
+    ]
+    took = f"{found['count']} of {found['of']} heads, {found['images']:,} images: {found['seconds'] / 60:.1f} minutes"
+    header = ["head", "drawn", "seconds of a process, median", "in all"]
+    failed = f"{len(found['failures'])} failed."
+    return "\n\n".join([f"{took} on {found['cores']} cores. {failed}", table(header, rows), made_on(found)])
 
 
 def render_published(found: dict[str, Any] | None) -> str:

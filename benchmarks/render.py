@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from accuracies import render_published
+from accuracies import render_heads, render_hundred, render_published
 from figures import find_row
 from networks import LITE0
 from record import read
@@ -195,6 +195,8 @@ RENDERERS = {
     "kills": render_kills,
     "listing": render_listing,
     "published": render_published,
+    "heads": render_heads,
+    "hundred": render_hundred,
 }
 
 

@@ -100,6 +100,7 @@ def torch_features(network: WithFeatures, pixels: NDArray[np.uint8], card: Card)
 
 def export(variant: str, folder: Path, size: int) -> None:
     """Write model, golden vectors and card into the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
     network, card = load_network(variant, size), describe(variant, size)
     model = folder / card.file
     torch.onnx.export(
