@@ -143,7 +143,14 @@ def pixels_inside(backbone: Backbone, images: ImageSet, repeats: int) -> dict[st
             return lambda: [
                 None
                 for _ in stream_features(
-                    images, backbone, session, rows=rows, pace=PACE, settings=DEFAULTS, clock=StageClock()
+                    images,
+                    backbone,
+                    session,
+                    rows=rows,
+                    count=len(rows),
+                    pace=PACE,
+                    settings=DEFAULTS,
+                    clock=StageClock(),
                 )
             ]
 

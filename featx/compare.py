@@ -1,6 +1,8 @@
 """Caches x heads x fusions x splits in; results, made side by side and kept as they come, out."""
 
-from collections.abc import Callable, Iterable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -8,13 +10,15 @@ from pathlib import Path
 from sklearn.utils.parallel import Parallel, delayed
 
 from featx.cache import FeatureTable, label_sources
-from featx.errors import FeatxError
+from featx.errors import FeatxError, TableError
 from featx.fusion import fuse_tables, separate_blocks
 from featx.heads import find_fusion, find_recipe
 from featx.provenance import usable_cores, versions
 from featx.results import Result, ResultsFile, key_of
 from featx.splits import Split
 from featx.train import STACKED, STACKED_HEADS, is_large, train_head
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,22 +66,44 @@ class Contest:
         fusion = f" ({self.fusion})" if self.fusion else ""
         return f"{self.head}{fusion} on {' + '.join(self.backbones)}, {self.split.key}"
 
-    def run(self) -> Result | Failure:
-        """Its result, by one process, or why there is none."""
-        try:
-            _, result = train_head(
-                self.table,
-                self.head,
-                fusion=self.fusion,
-                split=self.split,
-                folds=self.folds,
-                balanced=self.balanced,
-                seed=self.seed,
-                jobs=1,
-            )
-        except FeatxError as error:
-            return Failure(self.name, str(error))
+    @property
+    def large(self) -> bool:
+        """Whether one fit has work for every core."""
+        return is_large(len(self.split.development), self.table.dim)
+
+    def run(self) -> "Made":
+        """Its result, by one process, or why there is none, and what there was to say meanwhile."""
+        with _collected() as told:
+            try:
+                made: Result | Failure = self._train()
+            except FeatxError as error:
+                made = Failure(self.name, str(error))
+        return Made(made.key if isinstance(made, Result) else self.key, self.name, made, tuple(told))
+
+    def _train(self) -> Result:
+        _, result = train_head(
+            self.table,
+            self.head,
+            fusion=self.fusion,
+            split=self.split,
+            folds=self.folds,
+            balanced=self.balanced,
+            seed=self.seed,
+            jobs=1,
+        )
         return replace(result, backbones=self.backbones)
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a contest in the process that ran it."""
+
+    key: str
+    """As that process calls a result, by its own versions."""
+    name: str
+    outcome: Result | Failure
+    told: tuple[str, ...]
+    """Warnings."""
 
 
 @dataclass(frozen=True)
@@ -112,9 +138,9 @@ def list_contests(
     """Every head on every block alone and, joined by every fusion, on all of them, for every split: on the same rows.
 
     A block is an output of a table. Only images that have a feature in every table take part. Left out is what cannot
-    be: other fusions of a head that brings its own, such heads stacked, any head stacked on images of several labels,
-    and a selection of columns by one image a class. Raises TableError where tables do not fit or cannot be split,
-    HeadError for an unknown head or fusion.
+    be, which a warning tells: other fusions of a head that brings its own, a head stacked on images of several labels,
+    a selection of columns by one image a class. Raises TableError where tables do not fit, cannot be split or cannot be
+    balanced, HeadError for an unknown head or fusion.
     """
     for head in heads:
         find_recipe(head)
@@ -122,15 +148,19 @@ def list_contests(
         if fusion != STACKED:
             find_fusion(fusion)
     joined = fuse_tables(tables)
+    if balanced and joined.multilabel:
+        raise TableError("classes cannot count alike where images are of several; leave `balanced` out")
     alone, labels = separate_blocks(tables, joined), label_sources(joined.sources)
     entries: list[tuple[FeatureTable, tuple[str, ...], str, str]]
     entries = [(table, (label,), head, "") for table, label in zip(alone, labels, strict=True) for head in heads]
     whole, joining = (joined, fusions) if len(alone) > 1 else (alone[0], [one for one in fusions if one != "concat"])
     entries += [(whole, labels, head, fusion) for head in heads for fusion in _fusions_of(head, joining, joined)]
     unique = {(entry[0].digest, *entry[1:]): entry for entry in entries}
+    drawn = splits(joined)
+    _tell_left_out(heads, joining, joined, drawn)
     return [
         Contest(*entry, split, folds, balanced, seed)
-        for split in splits(joined)
+        for split in drawn
         for entry in unique.values()
         if _has_enough(entry[3], split)
     ]
@@ -150,27 +180,57 @@ def compare_backbones(
     the features are large, which then has every core. Raises TableError where `into` is no file of results.
     """
     failures: dict[str, Failure] = {}
+    said = set[str]()
     with ResultsFile(into) as kept:
-        wanted = [contest for contest in contests if contest.key not in kept.results]
-        finished = len(contests) - len(wanted)
-        report(Tally(finished, len(contests), ""))
-        names = {contest.key: contest.name for contest in wanted}
-        for count, made in enumerate(_run(wanted, jobs), start=1):
-            if isinstance(made, Failure):
-                failures[made.contest] = made
+        wanted = {contest.key: contest for contest in contests if contest.key not in kept.results}
+        finished, total = len(kept.results.keys() & {contest.key for contest in contests}), len(wanted)
+        report(Tally(finished, finished + total, ""))
+        for count, made in enumerate(_run(list(wanted.values()), jobs), start=1):
+            outcome = made.outcome if made.key in wanted else _of_other_versions(made)
+            if isinstance(outcome, Failure):
+                failures[made.name] = outcome
             else:
-                kept.append(made)
-            last = made.contest if isinstance(made, Failure) else names[made.key]
-            report(Tally(finished + count, len(contests), last))
+                kept.append(outcome)
+            for text in made.told:
+                if text not in said:
+                    logger.warning("%s: %s", made.name, text)
+            said.update(made.told)
+            report(Tally(finished + count, finished + total, made.name))
         results = tuple(kept.results[contest.key] for contest in contests if contest.key in kept.results)
-    return Compared(results, tuple(failures[name] for name in names.values() if name in failures))
+    return Compared(results, tuple(failures[one.name] for one in wanted.values() if one.name in failures))
 
 
-def _run(contests: Sequence[Contest], jobs: int | None) -> Iterable[Result | Failure]:
-    most = 1 if any(is_large(contest.table) for contest in contests) else usable_cores()
-    parallel = Parallel(n_jobs=jobs or most, return_as="generator_unordered")
-    made: Iterable[Result | Failure] = parallel(delayed(Contest.run)(contest) for contest in contests)
-    return made
+def _run(contests: Sequence[Contest], jobs: int | None) -> Iterator[Made]:
+    """As they end: so many side by side as there are cores, and then the large ones, each of which takes all cores."""
+    small, large = list[Contest](), list[Contest]()
+    for contest in contests:
+        (large if contest.large and not jobs else small).append(contest)
+    parallel = Parallel(n_jobs=jobs or usable_cores(), return_as="generator_unordered")
+    yield from parallel(delayed(Contest.run)(contest) for contest in small)
+    yield from map(Contest.run, large)
+
+
+def _of_other_versions(made: Made) -> Failure:
+    if isinstance(made.outcome, Failure):
+        return made.outcome
+    return Failure(
+        made.name, f"a worker made it by other versions ({made.key.partition('featx ')[2]}); install the same"
+    )
+
+
+@contextmanager
+def _collected() -> Iterator[list[str]]:
+    """The warnings of featx within the block, which a process of its own has nobody to tell."""
+    told, featx = list[str](), logging.getLogger("featx")
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
+    featx.addHandler(handler)
+    featx.propagate, before = False, featx.propagate
+    try:
+        yield told
+    finally:
+        featx.removeHandler(handler)
+        featx.propagate = before
 
 
 def _fusions_of(head: str, fusions: Sequence[str], table: FeatureTable) -> list[str]:
@@ -183,3 +243,15 @@ def _fusions_of(head: str, fusions: Sequence[str], table: FeatureTable) -> list[
 
 def _has_enough(fusion: str, split: Split) -> bool:
     return fusion in ("", STACKED) or split.shots is None or split.shots >= find_fusion(fusion).least_shots
+
+
+def _tell_left_out(heads: Sequence[str], fusions: Sequence[str], table: FeatureTable, splits: Sequence[Split]) -> None:
+    """Warn of what was asked for and cannot be; that a head with its own fusion is not concatenated is not told."""
+    own = [head for head in heads if find_recipe(head).fusion]
+    left = [f"other fusions of {', '.join(own)}, which bring their own"] if own and set(fusions) - {"concat"} else []
+    if STACKED in fusions and table.multilabel:
+        left.append("stacked heads of images with several labels")
+    few = {one: {split.shots for split in splits if not _has_enough(one, split)} for one in fusions}
+    left += [f"{fusion} at {shots.pop()} shot" for fusion, shots in few.items() if shots]
+    if left:
+        logger.warning("left out, as it cannot be: %s", "; ".join(left))

@@ -18,7 +18,6 @@ from featx.report import (
     TITLES,
     columns,
     compared_measures,
-    duplicates_found,
     interval,
     measured_as,
     measured_how,
@@ -296,7 +295,10 @@ def print_results(results: "Sequence[Result]", *, to: Console) -> None:
 
 
 def print_standings(standings: "Sequence[Standing]", *, duplicates: "Mapping[str, Duplicates]", to: Console) -> None:
-    """Where each head stands, kind of split by kind, and under it how that was measured; duplicates by key of split."""
+    """Where each head stands, kind of split by kind, and under it how that was measured.
+
+    Duplicates by the key of the first split of each kind.
+    """
     for kind, found in groupby(standings, key=lambda standing: standing.splits):
         table = Table(title=kind, box=SIMPLE)
         for column in STANDING_COLUMNS:
@@ -305,9 +307,10 @@ def print_standings(standings: "Sequence[Standing]", *, duplicates: "Mapping[str
         for standing in rows:
             table.add_row(*standing_row(standing))
         to.print(table)
-        twins = [duplicates[result.split_key] for result in rows[0].results]
-        for line in (*standings_measured_how(rows), duplicates_found(twins)):
+        for line in standings_measured_how(rows):
             to.print(line)
+        first, *others = (result.split_key for result in rows[0].results)
+        to.print(f"- {duplicates[first].text}{', in the first of these splits' if others else ''}")
 
 
 def print_metrics(metrics: "HeadMetrics", *, to: Console) -> None:

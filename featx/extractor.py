@@ -80,7 +80,14 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         session, pace = open_at_pace(backbone, images, settings, count=len(images))
         features, failed = np.empty((len(images), backbone.card.width), np.float32), dict[int, str]()
         found = stream_features(
-            images, backbone, session, rows=range(len(images)), pace=pace, settings=settings, clock=StageClock()
+            images,
+            backbone,
+            session,
+            rows=range(len(images)),
+            count=len(images),
+            pace=pace,
+            settings=settings,
+            clock=StageClock(),
         )
         with closing(found):
             for batch in found:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.annotations import SEPARATOR
 from featx.backbones import Backbone, Output, load_backbone
 from featx.batches import StageClock
 from featx.cache import FailedImage, FeatureTable, Source, list_outputs, read_features
@@ -24,8 +25,6 @@ from featx.images import ImageSet
 from featx.measures import THRESHOLD
 from featx.settings import DEFAULTS, Settings
 
-SEPARATOR = "|"
-"""Between several labels of one image."""
 ROWS_AS_THEY_COME = 64
 """Of images that are still being extracted, at least."""
 
@@ -57,11 +56,14 @@ def predict_images(
         for sources in _passes(head.sources)
     ]
     rows, streams, size = range(len(images)), [], None
+    count = len(images) if len(passes) == 1 else 0
     with ExitStack() as open_streams:
         for backbone, lane in passes:
             session, pace = open_at_pace(backbone, images, lane, count=len(images), batch_size=size)
             size = pace.batch_size  # batches of several backbones are taken side by side
-            found = stream_features(images, backbone, session, rows=rows, pace=pace, settings=lane, clock=StageClock())
+            found = stream_features(
+                images, backbone, session, rows=rows, count=count, pace=pace, settings=lane, clock=StageClock()
+            )
             streams.append(open_streams.enter_context(closing(found)))
         for group in _gather(zip(*streams, strict=True)):
             rows = np.concatenate([parts[0].rows for parts in group]).tolist()

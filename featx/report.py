@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from featx.measures import HeadMetrics
     from featx.results import Result
-    from featx.splits import Duplicates
     from featx.standings import Standing
 
 STANDING_COLUMNS = ("head", "fusion", "backbones", "test", "spread", "validation", "against the best single")
@@ -135,7 +134,9 @@ def standings_measured_how(standings: "Sequence[Standing]") -> list[str]:
         f"- validation: {result.tuned}",
         f"- always naming the most frequent class: {result.metrics.majority_accuracy:.3f}",
     ]
-    if len(standings) > 1 and not tests:
+    if not any(standing.reference for standing in standings):
+        lines.append("- no test: no head of a single backbone has a result on every split, to compare with")
+    elif len(standings) > 1 and not tests:
         lines.append("- no test: of several labels in one split only guesses are kept; give more splits")
     if tests:
         lines.append(
@@ -143,9 +144,3 @@ def standings_measured_how(standings: "Sequence[Standing]") -> list[str]:
             "over fusions and over other heads of one backbone"
         )
     return lines
-
-
-def duplicates_found(found: "Sequence[Duplicates]") -> str:
-    """One line on near-duplicates of test images: those of the split that has most."""
-    worst = max(found, key=lambda duplicates: duplicates.count)
-    return f"- {worst.text}{f', the most of {len(found)} splits' if len(found) > 1 else ''}"

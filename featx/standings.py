@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.compare import Contest
-from featx.measures import Comparison, corrected_t_test, paired_bootstrap, paired_t_test
+from featx.measures import Comparison, corrected_t_test, draws_t_test, paired_bootstrap
 from featx.results import Result
 from featx.splits import Split
 from featx.truth import Truth, truth_of
@@ -116,7 +116,7 @@ def _over_splits(
     scores: Mapping[str, Sequence[float]], pairs: Sequence[tuple[str, str]], splits: Sequence[Split]
 ) -> tuple[Comparison, ...]:
     if splits[0].shots:
-        return paired_t_test(scores, pairs)
+        return draws_t_test(scores, pairs, train=[split.fitted for split in splits])
     train, test = [len(split.fitted) for split in splits], [len(split.test) for split in splits]
     return corrected_t_test(scores, pairs, train=train, test=test)
 

@@ -34,8 +34,10 @@ def spied(tiny: Tiny, run: Callable[[Run, NDArray[np.uint8]], NDArray[np.float32
 def stream(images: ImageSet, tiny: Tiny, session: FeatureSession, *, size: int, workers: int) -> Iterator[FeatureBatch]:
     """All features of the image set."""
     pace = Pace(size, session.streams, threads=1, workers=workers)
-    rows = range(len(images))
-    return stream_features(images, tiny.backbone, session, rows=rows, pace=pace, settings=DEFAULTS, clock=StageClock())
+    rows, clock = range(len(images)), StageClock()
+    return stream_features(
+        images, tiny.backbone, session, rows=rows, count=len(rows), pace=pace, settings=DEFAULTS, clock=clock
+    )
 
 
 def expected(images: ImageSet, tiny: Tiny) -> NDArray[np.float32]:

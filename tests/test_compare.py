@@ -203,7 +203,7 @@ def test_results_of_other_versions_are_made_anew(tmp_path: Path) -> None:
     assert [result.versions["scikit-learn"] for result in read_results(into)] == ["0.1", number]
 
 
-def test_what_cannot_be_is_left_out() -> None:
+def test_what_cannot_be_is_left_out_and_told(caplog: pytest.LogCaptureFixture) -> None:
     def shots(table: FeatureTable) -> Sequence[Split]:
         return make_splits(table, "few-shot", shots=(1, 2), repeats=1)
 
@@ -217,6 +217,47 @@ def test_what_cannot_be_is_left_out() -> None:
     ]
     several = [with_several_labels(table) for table in two_tables()]
     assert {one.fusion for one in contests_of(several, fusions=("concat", STACKED))} == {"", "concat"}
+    contests_of([make_table()], ("pca-logreg",), fusions=("anova",))
+    assert [record.getMessage().removeprefix("left out, as it cannot be: ") for record in caplog.records] == [
+        "anova at 1 shot",
+        "stacked heads of images with several labels",
+        "other fusions of pca-logreg, which bring their own",
+    ]
+    with pytest.raises(TableError, match="cannot count alike"):
+        contests_of(several, balanced=True)
+
+
+def test_one_output_stored_in_two_ways_is_compared_as_two() -> None:
+    left, other = make_table(apart=2.0, name="left", seed=1), make_table(apart=4.0, name="left", seed=2)
+    contests = contests_of([left, other], ("ridge",))
+    standings = stand(contests, compare_backbones(contests, jobs=1).results)
+    assert [one.backbones for one in standings] == [
+        ("left:pooled #1",),
+        ("left:pooled #2",),
+        ("left:pooled #1", "left:pooled #2"),
+    ]
+    assert [one.reference for one in standings] == [one.comparison is None for one in standings]
+
+
+def test_warnings_of_other_processes_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    def one_shot(table: FeatureTable) -> Sequence[Split]:
+        return make_splits(table, "few-shot", shots=(1,), repeats=3)
+
+    contests = contests_of(two_tables(), ("ridge",), fusions=(STACKED,), splits=one_shot)
+    compare_backbones(contests, jobs=2)
+    told = [record.getMessage() for record in caplog.records if "opinions are averaged" in record.getMessage()]
+    assert len(told) == 1
+    assert told[0].startswith("ridge (stacked) on left + right, few-shot-1/")
+
+
+def test_a_result_by_other_versions_is_no_result_of_this_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Contest.run
+    monkeypatch.setattr(Contest, "run", lambda one: replace(run(one), key=one.key.replace("featx ", "featx 9.")))
+    made = compare_backbones(contests_of([make_table()], ("class-mean",)), jobs=1)
+    assert made.results == ()
+    (failure,) = made.failures
+    assert failure.contest == "class-mean on made-up, stratified/0"
+    assert failure.reason.startswith("a worker made it by other versions (9.")
 
 
 def with_several_labels(table: FeatureTable) -> FeatureTable:

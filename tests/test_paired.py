@@ -13,6 +13,7 @@ from scipy import stats
 from featx.errors import TableError
 from featx.measures import (
     corrected_t_test,
+    draws_t_test,
     holm,
     mcnemar,
     measure,
@@ -183,6 +184,32 @@ def test_the_corrected_t_test_grows_the_variance_by_the_overlap() -> None:
     apart = np.subtract(a, b)
     t = apart.mean() / np.sqrt((1 / 5 + 1 / 3) * apart.var(ddof=1))
     assert found.p == pytest.approx(2 * stats.t.sf(t, 4))
+
+
+def test_the_t_test_of_draws_is_scipys_where_they_share_no_image() -> None:
+    a, b = [0.8, 0.7, 0.9, 0.85], [0.7, 0.72, 0.8, 0.7]
+    rows = [np.arange(4 * draw, 4 * draw + 4) for draw in range(4)]
+    (found,) = draws_t_test({"a": a, "b": b}, [("a", "b")], train=rows)
+    theirs = stats.ttest_rel(a, b)
+    assert found.p == pytest.approx(theirs.pvalue)
+    assert found.interval == pytest.approx(tuple(theirs.confidence_interval()))
+
+
+def test_the_t_test_of_draws_counts_what_they_share() -> None:
+    scores = {"a": [0.8, 0.7, 0.9], "b": [0.7, 0.72, 0.8]}
+    half = [np.array([0, 1]), np.array([1, 2]), np.array([2, 0])]
+    (found,) = draws_t_test(scores, [("a", "b")], train=half)
+    (alone,) = corrected_t_test(scores, [("a", "b")], train=[2, 2, 2], test=[2, 2, 2])
+    assert (found.p, found.interval) == (alone.p, alone.interval)
+    assert "two of which share 50% of their training images" in found.test
+
+
+def test_draws_that_tell_nothing_of_others_are_refused() -> None:
+    scores, rows = {"a": [0.8, 0.7], "b": [0.7, 0.72]}, np.arange(3)
+    with pytest.raises(TableError, match="all of the same images"):
+        draws_t_test(scores, [("a", "b")], train=[rows, rows])
+    with pytest.raises(TableError, match="takes two or more"):
+        draws_t_test({"a": [0.8], "b": [0.7]}, [("a", "b")], train=[rows])
 
 
 @pytest.mark.parametrize(("a", "p"), [([0.5, 0.5, 0.5], 1.0), ([0.6, 0.6, 0.6], None)])

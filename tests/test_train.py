@@ -21,7 +21,7 @@ from featx.heads import HEADS, Head, build_head, check_target, load_head, plan_h
 from featx.results import Result, read_results, write_results
 from featx.splits import make_splits, split_table
 from featx.train import train_head
-from featx.train.lesson import balanced_weights, make_lesson
+from featx.train.lesson import balance, make_lesson
 from featx.train.tuning import tune
 from featx.truth import Truth
 
@@ -337,9 +337,12 @@ def test_balanced_classes_weigh_alike_in_fitting_and_in_choosing() -> None:
 def test_balanced_soft_labels_weigh_as_much_as_before_together_and_every_class_alike() -> None:
     shares = np.array([[0.9, 0.1], [0.8, 0.2], [1.0, 0.0], [0.0, 1.0]])
     truth = Truth(("a", "b"), shares.argmax(axis=1), given=shares, weights=np.array([1.0, 2.0, 1.0, 1.0]))
-    weights = balanced_weights(truth)
-    assert weights == pytest.approx(truth.weight * (shares @ [2.5 / 3.5, 2.5 / 1.5]))
-    assert weights.sum() == pytest.approx(5)
+    balanced = balance(truth)
+    assert balanced.class_totals == pytest.approx([2.5, 2.5])
+    assert balanced.shares.sum(axis=1) == pytest.approx(1)
+    assert balanced.shares[2:].tolist() == [[1, 0], [0, 1]]
+    odds, before = balanced.shares[:2, 1] / balanced.shares[:2, 0], shares[:2, 1] / shares[:2, 0]
+    assert odds / before == pytest.approx(truth.class_totals[0] / truth.class_totals[1])
 
 
 def test_classes_of_images_with_several_labels_cannot_count_alike() -> None:

@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 NAMES = ("path", "name")
 TEXTS = ("label", "split", "group")
 SHARE, HAS = "share:", "has:"
+SEPARATOR = "|"
+"""What stands between the labels that `featx predict` gives one image."""
 KNOWN = (*NAMES, *TEXTS, "weight", f"{SHARE}CLASS", f"{HAS}CLASS")
 TOLERANCE = 1e-3
 """How far from 1 the shares of an image may sum."""
@@ -117,6 +119,10 @@ def _check_header(where: str, header: Sequence[str]) -> None:
         raise TableError(f"{where}: both {first!r} and {second!r} say what an image is; keep one of them")
     if empty := [column for column in header if column in (SHARE, HAS)]:
         raise TableError(f"{where}: column {empty[0]!r} names no class; write {empty[0]}CLASS")
+    if split := [column for column in header if column.startswith(HAS) and SEPARATOR in column]:
+        raise TableError(
+            f"{where}: column {split[0]!r} has a {SEPARATOR}, which stands between labels; rename the class"
+        )
 
 
 def _check_lines(where: str, reader: Any, *, columns: int) -> Iterator[tuple[int, list[str]]]:

@@ -39,12 +39,18 @@ class Source:
 
 
 def label_sources(sources: Sequence[Source]) -> tuple[str, ...]:
-    """What to call these sources: by their backbone, and by the output too where one backbone gives several."""
+    """What to call these sources, each by another name: by their backbone, and the output where it gives several.
+
+    What is still alike, as features of one output that are stored in two ways, is numbered.
+    """
     names = [source.name for source in sources]
-    labels = (f"{one.name}:{one.output}" if names.count(one.name) > 1 else one.name for one in sources)
+    plain = (f"{one.name}:{one.output}" if names.count(one.name) > 1 else one.name for one in sources)
+    labels = [
+        label if one.decode == "exact" else f"{label} ({one.decode})" for label, one in zip(plain, sources, strict=True)
+    ]
     return tuple(
-        label if one.decode == "exact" else f"{label} ({one.decode})"
-        for label, one in zip(labels, sources, strict=True)
+        f"{label} #{labels[:place].count(label) + 1}" if labels.count(label) > 1 else label
+        for place, label in enumerate(labels)
     )
 
 

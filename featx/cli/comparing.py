@@ -63,7 +63,8 @@ class Contents:
         draw = functools.partial(make_splits, table, folds=self.folds, shots=self.shots, seed=self.seed)
         # beside others, the image set's own split is there once however often they are drawn
         once = ("official", "auto") if table.splits is not None and len(self.splits) > 1 else ()
-        return [split for rule in self.splits for split in draw(rule, repeats=None if rule in once else self.repeats)]
+        drawn = [split for rule in self.splits for split in draw(rule, repeats=None if rule in once else self.repeats)]
+        return list({split.key: split for split in drawn}.values())
 
 
 def with_contents(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,10 +145,12 @@ def compare(
 
 
 def _find_duplicates(contests: "Sequence[Contest]") -> "dict[str, Duplicates]":
-    """By the key of each split, as the widest table of features that could be learnt from has them."""
+    """By the key of the first split of each kind, as the widest table that could be learnt from has them."""
     from featx.splits import find_duplicates
 
-    widest: dict[str, Contest] = {}
-    for contest in contests:
-        widest[contest.split.key] = max(contest, widest.get(contest.split.key, contest), key=lambda one: one.table.dim)
+    first = {contest.split.kind: contest.split.key for contest in reversed(contests)}
+    widest = {}
+    for contest in sorted(contests, key=lambda one: one.table.dim):
+        if contest.split.key in first.values():
+            widest[contest.split.key] = contest
     return {key: find_duplicates(contest.table, contest.split) for key, contest in widest.items()}

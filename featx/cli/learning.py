@@ -138,7 +138,8 @@ def evaluate(
     whole = fuse_tables(read_annotated(read, annotations)) if split or labels else table
     if _was_trained_on(fitted, table, whole):
         logger.warning(
-            "%s was trained on most of these images, which flatters it; `featx train` told its accuracy on the others",
+            "%s was trained on most of these images, or others of their names, which flatters it; "
+            "`featx train` told its accuracy on the others",
             head,
         )
     metrics = evaluate_head(fitted, table, seed=seed)
@@ -146,11 +147,13 @@ def evaluate(
 
 
 def _was_trained_on(head: "Head", table: "FeatureTable", whole: "FeatureTable") -> bool:
-    """Whether these are the images of its training, or some of them, but not just those that it was tested on."""
+    """Whether these are the images of its training, or some of them, but not those that it was tested on."""
     from featx.provenance import hash_columns
 
-    same = head.training.get("images") in [hash_columns([one.names]) for one in (table, whole)]
-    return same and hash_columns([table.names[table.labelled]]) != head.training.get("test")
+    tested = hash_columns([table.names[table.labelled]]) == head.training.get("test")
+    if head.training.get("split_key") == "official" and table.splits is not None:
+        tested = tested or bool((table.splits == b"test").all())
+    return not tested and head.training.get("images") in [hash_columns([one.names]) for one in (table, whole)]
 
 
 @click.command()

@@ -30,8 +30,9 @@ class StackedBlocks(MarginClassifier):
     fitted on each of `folds` parts of the rows less that part, which it then scores; the regression, with penalty `l2`,
     learns from these scores, and so to calibrate; then every estimator is fitted on all rows. Parts have rows of every
     class alike, and whole groups where groups are given. Where a class is in one part only, nobody has an opinion of it
-    unseen: then there is no regression, and the mean of the log-probabilities is taken (`judge_` is None, which is
-    logged). Weights and soft labels count wherever an estimator takes them. Wolpert, Neural Networks 5 (1992).
+    unseen: then, which is logged, or where `judge` is False, there is no regression, and the mean of the
+    log-probabilities is taken (`judge_` is None). Weights and soft labels count wherever an estimator takes them.
+    Wolpert, Neural Networks 5 (1992).
     """
 
     def __init__(
@@ -40,12 +41,14 @@ class StackedBlocks(MarginClassifier):
         estimators: BaseEstimator | Sequence[BaseEstimator] | None = None,
         *,
         folds: int = 5,
+        judge: bool | None = None,
         l2: float = 1.0,
         seed: int = 0,
     ) -> None:
         self.widths = widths
         self.estimators = estimators
         self.folds = folds
+        self.judge = judge
         self.l2 = l2
         self.seed = seed
 
@@ -87,8 +90,22 @@ class StackedBlocks(MarginClassifier):
         unfitted = list(zip(self._one_a_block(len(blocks)), blocks, strict=True))
         parts = deal_parts(targets.mass, folds=self.folds, seed=self.seed, groups=groups)
         self.blocks_ = [[block.start, block.stop] for block in blocks]
-        self.judge_ = self._judge(unfitted, X, targets, parts)
+        self.judge_ = self._judge(unfitted, X, targets, parts) if self._judges(targets, parts) else None
         self.estimators_ = [_fit(one, X[:, block], targets) for one, block in unfitted]
+
+    def can_judge(self, mass: NDArray[np.float64], groups: NDArray[Any] | None = None) -> bool:
+        """Whether every class of rows of this mass (n, C) is in two parts, so that opinions of it can be judged."""
+        heavy = mass.any(axis=1)
+        seen, groups = mass[heavy][:, mass.any(axis=0)], None if groups is None else groups[heavy]
+        return not len(_in_one_part(seen, deal_parts(seen, folds=self.folds, seed=self.seed, groups=groups)))
+
+    def _judges(self, targets: Targets, parts: NDArray[np.int64]) -> bool:
+        if self.judge is False:
+            return False
+        if len(alone := _in_one_part(targets.mass, parts)):
+            told = "class %s is in one of %d parts, where nobody can judge it unseen; log-probabilities are averaged"
+            logger.warning(told, targets.classes[alone[0]], self.folds)
+        return not len(alone)
 
     def _judge(
         self,
@@ -96,13 +113,8 @@ class StackedBlocks(MarginClassifier):
         X: NDArray[Any],
         targets: Targets,
         parts: NDArray[np.int64],
-    ) -> BaseEstimator | None:
-        """What learns from opinions of rows unseen; None where some class would never be unseen and known."""
-        if not all((targets.mass[parts != part] > 0).any(axis=0).all() for part in np.unique(parts)):
-            logger.warning(
-                "a class has too few rows to be judged unseen; the mean of log-probabilities is taken instead"
-            )
-            return None
+    ) -> BaseEstimator:
+        """What learns from opinions of rows unseen."""
         opinions = np.empty((len(X), len(unfitted), len(targets.classes)))
         for place, (estimator, block) in enumerate(unfitted):
             for part in np.unique(parts):
@@ -144,6 +156,12 @@ def deal_parts(
     parts = np.empty(len(mass), np.int64)
     parts[shuffled[np.argsort(mass[shuffled].argmax(axis=1), kind="stable")]] = np.arange(len(mass)) % folds
     return parts[unit]
+
+
+def _in_one_part(mass: NDArray[np.float64], parts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The classes of rows of this mass (n, C) that other rows than those of some part lack."""
+    others = np.array([(mass[parts != part] > 0).any(axis=0) for part in np.unique(parts)])
+    return np.flatnonzero(~others.all(axis=0))
 
 
 def _weighing(groups: NDArray[Any] | None, sample_weight: ArrayLike | None) -> NDArray[Any] | None:

@@ -237,6 +237,7 @@ class _Run:
             self.backbone,
             self.session,
             rows=_pending(cache),
+            count=twins.pending,
             pace=self.pace,
             settings=self.settings,
             clock=self.clock,

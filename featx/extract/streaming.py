@@ -21,6 +21,8 @@ from featx.settings import DEFAULT_STORAGE, Settings, Storage
 
 GATHERED = 8
 """Images that go through the pipeline together, where batches are smaller and there are many."""
+GATHERED_BYTES = 2**22
+"""Of their pixels."""
 GROUPS = 256
 """Of a run, at least: the last ones may leave a core idle."""
 
@@ -48,17 +50,22 @@ def stream_features(
     session: FeatureSession,
     *,
     rows: Iterable[int],
+    count: int,
     pace: Pace,
     settings: Settings,
     clock: StageClock,
     known: Fingerprints | None = None,
     storage: Storage = DEFAULT_STORAGE,
 ) -> Generator[FeatureBatch]:
-    """Features of these rows of the image set, batch by batch, in order. Raises InferenceError.
+    """Features of these rows of the image set, so many in all, batch by batch, in order. Raises InferenceError.
+
+    Where there are many, small batches go through the pipeline, and come, several at a time; a `count` of 0 leaves them
+    as they are, so that those of several backbones stay side by side.
 
     With `known`, an image whose bytes were met before is not computed again: its batch names its twin.
     """
-    size = _gathered(min(pace.batch_size, images.part_of or len(images)), count=len(images))
+    side = backbone.card.size
+    size = _gathered(min(pace.batch_size, images.part_of or len(images)), count=count, image_bytes=3 * side * side)
     loading = Loading(backbone.card, pace.workers, size, settings.max_pixels, settings.decode, clock)
     most = 2 * session.streams  # one batch of each stream runs, the next lies ready
     ring = Ring(loading.ahead + most, lambda: session.new_buffer(size))
@@ -76,12 +83,13 @@ def stream_features(
             pool.shutdown(cancel_futures=True)
 
 
-def _gathered(batch_size: int, *, count: int) -> int:
+def _gathered(batch_size: int, *, count: int, image_bytes: int) -> int:
     """Images that go through the pipeline together, so many times a batch: then what is done for each group costs less.
 
-    Few enough that all streams end at about the same time; the same whatever the session, as several go side by side.
+    Few enough that all streams end at about the same time, and that buffers stay small.
     """
-    return batch_size * max(1, min(GATHERED // batch_size, count // (GROUPS * batch_size)))
+    most = min(GATHERED, GATHERED_BYTES // image_bytes, count // GROUPS)
+    return batch_size * max(1, most // batch_size)
 
 
 def _await(running: deque[Future[FeatureBatch]], clock: StageClock) -> FeatureBatch:

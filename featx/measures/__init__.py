@@ -17,11 +17,11 @@ from featx.measures.paired import (
     Comparison,
     RowMeasure,
     corrected_t_test,
+    draws_t_test,
     holm,
     mcnemar,
     paired_bootstrap,
     paired_measures,
-    paired_t_test,
     row_values,
 )
 from featx.measures.temperature import fit_temperature, to_probabilities
@@ -34,13 +34,13 @@ __all__ = [
     "HeadMetrics",
     "RowMeasure",
     "corrected_t_test",
+    "draws_t_test",
     "fit_temperature",
     "holm",
     "mcnemar",
     "measure",
     "paired_bootstrap",
     "paired_measures",
-    "paired_t_test",
     "row_values",
     "to_probabilities",
 ]

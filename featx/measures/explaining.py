@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 
 from featx.measures.draws import Draws
-from featx.measures.images import class_weights
 from featx.measures.metrics import Interval
 from featx.measures.resampling import FEW, RARE
 from featx.truth import Truth
@@ -43,7 +42,7 @@ def _no_value(name: str, truth: Truth) -> str:
         return f"no class is true of any of the {images}, and none is named"
     if truth.multilabel:
         return f"every class is true of all {images} or of none"
-    only = truth.classes[int(class_weights(truth).argmax())]
+    only = truth.classes[int(truth.class_totals.argmax())]
     return f"all {images} are of class {only!r}, so there are no others to rank them against"
 
 

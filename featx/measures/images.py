@@ -24,14 +24,6 @@ def class_share(truth: Truth, column: int) -> Floats:
     return share
 
 
-def class_weights(truth: Truth) -> Floats:
-    """(classes,): how much the images of each class weigh together."""
-    if truth.given is None:
-        return np.bincount(truth.labels, truth.weight, len(truth.classes)).astype(np.float64)
-    weights: Floats = truth.weight @ truth.given
-    return weights
-
-
 def right_share(probabilities: Floats, truth: Truth) -> Floats:
     """(n,): whether each image is named rightly, 0 or 1; of soft labels the share of the class that it is taken for."""
     if truth.multilabel:

@@ -6,7 +6,7 @@ import numpy as np
 
 from featx.measures.draws import MEASURES, Draws, defined, draw_measures
 from featx.measures.explaining import MOST_GROUPS, explain_intervals, explain_undefined
-from featx.measures.images import Floats, class_share, class_weights, right_share
+from featx.measures.images import Floats, class_share, right_share
 from featx.measures.metrics import ClassMetrics, GroupMetrics, HeadMetrics, Interval, Labels
 from featx.measures.resampling import RARE, Units, effective_size, find_interval, wilson
 from featx.truth import Truth
@@ -66,7 +66,7 @@ def _majority(truth: Truth) -> float:
         _, kind = np.unique(truth.shares > 0, axis=0, return_inverse=True)
         weights = np.bincount(kind.ravel(), truth.weight).astype(np.float64)
     else:
-        weights = class_weights(truth)
+        weights = truth.class_totals
     return float(weights.max() / truth.weight.sum())
 
 

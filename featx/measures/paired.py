@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import stats
 
 from featx.errors import TableError
@@ -139,18 +141,26 @@ def corrected_t_test(
     return _correct(_t_test(pair, _difference(arrays, pair, splits), overlap, said) for pair in pairs)
 
 
-def paired_t_test(scores: Mapping[str, Sequence[float]], pairs: Sequence[Pair]) -> tuple[Comparison, ...]:
+def draws_t_test(
+    scores: Mapping[str, Sequence[float]], pairs: Sequence[Pair], *, train: Sequence[NDArray[np.int64]]
+) -> tuple[Comparison, ...]:
     """Each pair of heads compared by a score that each has on the same draws, Holm's correction over all.
 
-    Of few-shot draws, whose training images hardly overlap: how sure the mean over draws is on these test images, not
-    on others. Raises TableError for fewer than 2 draws, or scores that are not one a draw.
+    Of few-shot draws, of whose training rows `train` two draws share r on average: the same test as of resampled
+    splits, with r for the correlation of scores, which Nadeau & Bengio (2003, section 3.2) take to be the share of
+    rows; the variance of the mean is (1/J + r/(1 - r)) s^2. Raises TableError for fewer than 2 draws, draws that are
+    all the same, or scores that are not one a draw.
     """
-    draws = len(next(iter(scores.values())))
+    draws = len(train)
     if draws < 2:
-        raise TableError(f"{draws} draw was given; a paired t-test takes two or more")
+        raise TableError(f"{draws} draw was given; a t-test takes two or more")
+    shared = float(np.mean([np.isin(one, other).mean() for one, other in combinations(train, 2)]))
+    if shared == 1:
+        raise TableError(f"{draws} draws are all of the same images, which tells nothing of others; take fewer shots")
     arrays = {name: np.asarray(score, np.float64) for name, score in scores.items()}
-    said = f"paired t-test over {draws} draws of training images, on the same test images"
-    return _correct(_t_test(pair, _difference(arrays, pair, draws), 0.0, said) for pair in pairs)
+    said = f"corrected t-test over {draws} draws, two of which share {shared:.0%} of their training images"
+    overlap = shared / (1 - shared)
+    return _correct(_t_test(pair, _difference(arrays, pair, draws), overlap, said) for pair in pairs)
 
 
 def holm(p: Sequence[float]) -> list[float]:

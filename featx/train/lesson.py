@@ -50,18 +50,17 @@ class Lesson:
 
     def target(self, rows: Rows) -> Target:
         """What a classifier is to learn of these rows."""
-        truth = self.truth.take(rows)
+        truth = self.counted(rows)
         return truth.labels if truth.given is None else truth.given
 
     def weights(self, rows: Rows) -> NDArray[np.float64] | None:
-        """What these rows weigh in fitting and choosing, or None where all weigh alike."""
-        truth = self.truth.take(rows)
-        return balanced_weights(truth) if self.balanced else truth.weights
+        """What these rows weigh in fitting, or None where all weigh alike."""
+        return self.counted(rows).weights
 
-    def judged(self, rows: Rows) -> Truth:
-        """What is true of these rows, weighing what they do in choosing."""
+    def counted(self, rows: Rows) -> Truth:
+        """What is true of these rows, as it counts in fitting and choosing."""
         truth = self.truth.take(rows)
-        return replace(truth, weights=balanced_weights(truth)) if self.balanced else truth
+        return balance(truth) if self.balanced else truth
 
     def groups_of(self, rows: Rows) -> NDArray[Any] | None:
         """The group of each of these rows, or None where there are none."""
@@ -76,14 +75,18 @@ class Lesson:
     @property
     def large(self) -> bool:
         """As `is_large` has it."""
-        return is_large(self.table)
+        return is_large(len(self.table), self.table.dim)
+
+    @property
+    def fitted(self) -> list[Rows]:
+        """All rows that something is fitted on: of each fold, and in the end."""
+        return [*(fit for fit, _ in self.folds), self.train]
 
     @property
     def most(self) -> int:
         """How many rows are fitted at once at most, one of soft labels counting once a class."""
-        sizes = [len(self.train), *(len(fit) for fit, _ in self.folds)]
         given = self.truth.given
-        return max(sizes) if given is None or self.truth.multilabel else int(np.count_nonzero(given))
+        return max(map(len, self.fitted)) if given is None or self.truth.multilabel else int(np.count_nonzero(given))
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -117,18 +120,21 @@ def make_lesson(
     )
 
 
-def is_large(table: FeatureTable) -> bool:
-    """Whether one fit of its features has work for every core, so that not several are to run side by side."""
-    return 4 * len(table) * table.dim > LARGE
+def is_large(rows: int, columns: int) -> bool:
+    """Whether one fit of so many features has work for every core, so that not several are to run side by side."""
+    return 4 * rows * columns > LARGE
 
 
-def balanced_weights(truth: Truth) -> NDArray[np.float64]:
-    """(n,): weights by which all classes weigh alike, those of soft labels in parts, and all images what they did."""
+def balance(truth: Truth) -> Truth:
+    """The same with weights, and shares of soft labels, by which all classes weigh alike, and as much together."""
     totals = truth.class_totals
-    share = np.divide(totals.sum() / np.count_nonzero(totals), totals, out=np.zeros_like(totals), where=totals > 0)
-    factor = share[truth.labels] if truth.given is None else truth.given @ share
-    balanced: NDArray[np.float64] = truth.weight * factor
-    return balanced
+    factor = np.divide(totals.sum() / np.count_nonzero(totals), totals, out=np.zeros_like(totals), where=totals > 0)
+    if truth.given is None:
+        return replace(truth, weights=truth.weight * factor[truth.labels])
+    given = truth.given * factor
+    sums = given.sum(axis=1)
+    given /= np.where(sums > 0, sums, 1)[:, None]
+    return replace(truth, weights=truth.weight * sums, given=given)
 
 
 def _check_classes(learnt: Truth, tested: Truth) -> None:

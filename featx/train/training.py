@@ -50,7 +50,7 @@ def train_head(
         scores, rows = _validate(pipeline, lesson, tuned.scores)
         temperature = fit_temperature(scores, lesson.truth.take(rows))
         if fusion == STACKED:
-            tuned = replace(tuned, measure=judge(scores, lesson.judged(rows)).measure)
+            tuned = replace(tuned, measure=judge(scores, lesson.counted(rows)).measure)
         fitted = fit_pipeline(pipeline, lesson, lesson.train)
     classes, several = lesson.truth.classes, lesson.truth.multilabel
     head = Head(name, classes, tuned.params, table.sources, {}, fitted, temperature, several)

@@ -172,7 +172,7 @@ def _try(pipeline: Pipeline, lesson: Lesson, *, fold: tuple[Rows, Rows], grid: M
     fit, held_out = fold
     target, weights = lesson.target(fit), lesson.weights(fit)
     features = fit_before(pipeline, lesson.features(fit), target, weights)
-    others, truth = transform_before(pipeline, lesson.features(held_out)), lesson.judged(held_out)
+    others, truth = transform_before(pipeline, lesson.features(held_out)), lesson.counted(held_out)
     swept = sweep(pipeline["classifier"], features, target, others, grid=grid, sample_weight=weights)
     values, best = list[tuple[Params, Value]](), None
     for params, scores in swept:
