@@ -94,7 +94,7 @@ def _fashion(rows: Mapping[str, list[dict[str, Any]]], published: Mapping[str, f
 def _elpv(rows: Mapping[str, list[dict[str, Any]]], published: Mapping[str, float]) -> str:
     made = [[name, "", f"{accuracy:.3f}", "", ""] for name, accuracy in published.items()]
     for name, runs in rows.items():
-        by_part = {row["key"].rpartition("/")[2]: row["accuracy"] for row in runs}
+        by_part = dict(sorted((row["key"].rpartition("/")[2], row["accuracy"]) for row in runs))
         splits = [accuracy for part, accuracy in by_part.items() if part.startswith("split")]
         quarters = [accuracy for part, accuracy in by_part.items() if part.startswith("quarter")]
         mean = f"{np.mean(splits):.4f} ± {np.std(splits, ddof=1):.4f}" if len(splits) > 1 else ""

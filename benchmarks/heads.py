@@ -1,6 +1,6 @@
 """Tuning a head, as featx does it, against what scikit-learn's users do.
 
-    python benchmarks/heads.py --cache fashion-lite0.h5 [--rows N] [--values N] [--anew]
+    python benchmarks/heads.py --cache fashion-lite0.h5 [--rows N] [--values N] [--anew] [--peaks]
 
 Needs a cache with an official split, such as that of Fashion-MNIST; without one, features are made up, for a look.
 
@@ -9,7 +9,7 @@ of iterations: featx's scaler and sweep, against GridSearchCV over StandardScale
 value, which adds up to one search. Both then fit the best value to all training rows, and are measured on the test
 rows. featx's sweep is timed at the beginning, in the middle and at the end of the long time that the other takes; what
 is done is kept in results/heads.partial.jsonl, and not done again after an interruption. Peaks of memory are those of
-processes of their own.
+processes of their own, from when the features lie in memory and the cache is closed; --peaks measures them alone.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from memory import peak_bytes
 from numpy.typing import NDArray
-from record import RESULTS, keep
+from record import RESULTS, keep, read
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, train_test_split
@@ -179,7 +179,7 @@ def conclude(task: Task, values: list[float], ledger: Ledger) -> dict[str, Any]:
 
 
 def measure_peaks(arguments: list[str], task: Task) -> dict[str, Any]:
-    """Bytes at the peak of a process that loads the task and tunes, and of one that loads it alone."""
+    """Bytes at the peak of a process that holds the task and tunes, and of one that holds it alone."""
     found = {}
     for side in (FEATX, PEER, "loading"):
         command = [sys.executable, __file__, *arguments, "--side", side]
@@ -188,7 +188,8 @@ def measure_peaks(arguments: list[str], task: Task) -> dict[str, Any]:
 
 
 def tune_alone(task: Task, side: str, values: list[float]) -> None:
-    """Tune a few values, which takes as much memory as many."""
+    """Tune a few values, which takes as much memory as many; what loading took is forgotten."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     if side == FEATX:
         tune(task, values)
     elif side == PEER:
@@ -206,6 +207,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="of the training rows, for a look")
     parser.add_argument("--values", type=int, default=len(PENALTIES), help="of l2, for a look")
     parser.add_argument("--anew", action="store_true", help="forget what an interrupted run has done")
+    parser.add_argument("--peaks", action="store_true", help="measure the peaks alone anew")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -218,6 +220,10 @@ def main() -> None:
         tune_alone(task, arguments.side, values[:5])
         print(json.dumps(peak_bytes()))
         return
+    command = [word for word in sys.argv[1:] if word not in ("--anew", "--peaks")]
+    if arguments.peaks:
+        keep("heads", {"sweep": read("heads")["sweep"] | {"peaks": measure_peaks(command, task)}})
+        return
     name = arguments.cache.stem if arguments.cache else "made up"
     about = {
         "features": name,
@@ -228,7 +234,6 @@ def main() -> None:
     about |= {"tol": TOL, "max_iter": MAX_ITER, "cores": usable_cores()}
     ledger = Ledger(about | {"versions": versions(), "values": values}, anew=arguments.anew)
     measure_sweep(task, values, ledger)
-    command = [word for word in sys.argv[1:] if word != "--anew"]
     keep("heads", {"sweep": about | conclude(task, values, ledger) | {"peaks": measure_peaks(command, task)}})
     PARTIAL.unlink()
 
