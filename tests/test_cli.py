@@ -247,7 +247,7 @@ def test_evaluate_prints_what_scripts_rely_on(featx: Featx, made: Made) -> None:
     ran = featx("evaluate", made.head, made.cache, "--json")
     keys = ["accuracy", "accuracy_ci", "balanced_accuracy", "macro_f1", "log_loss", "per_class", "confusion", "n"]
     assert set(keys) <= set(ran.json)
-    assert "trained on most of these images, which flatters it" in ran.err
+    assert "was trained on most of these images, or others of their names, which flatters it" in ran.err
 
 
 def test_predict_classifies_images_and_says_why_one_failed(
@@ -329,7 +329,7 @@ def test_an_interrupted_extraction_exits_with_130_and_goes_on_later(
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.strip().endswith("the same command goes on from there")
+    assert err.strip().endswith("the same command goes on from it")
     assert "Traceback" not in err
     resumed = featx(*command)
     assert resumed.code == 0
