@@ -9,7 +9,8 @@ of iterations: featx's scaler and sweep, against GridSearchCV over StandardScale
 value, which adds up to one search. Both then fit the best value to all training rows, and are measured on the test
 rows. featx's sweep is timed at the beginning, in the middle and at the end of the long time that the other takes; what
 is done is kept in results/heads.partial.jsonl, and not done again after an interruption. Peaks of memory are those of
-processes of their own, from when the features lie in memory and the cache is closed; --peaks measures them alone.
+processes of their own, from when the training features lie in memory and the cache is closed; --peaks measures these
+alone.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def _make_up(count: int = 8_000, dim: int = 1_280, classes: int = 10) -> tuple[N
 def tune(task: Task, values: list[float]) -> dict[float, float]:
     """Accuracy on validation rows of every l2, by featx."""
     fit = task.features[task.train]
-    scaler = FeatureScaler().fit(fit)
+    scaler = FeatureScaler(copy=False).fit(fit)
     fit = scaler.transform(fit)
     held_out = scaler.transform(task.features[task.validation])
     classifier, truth = SoftmaxRegression(tol=TOL, max_iter=MAX_ITER), task.labels[task.validation]
@@ -217,6 +218,7 @@ def main() -> None:
     arguments = _parse()
     task, values = open_task(arguments.cache, arguments.rows), _values(arguments.values)
     if arguments.side:
+        task = replace(task, test_features=task.test_features[:0].copy())  # tuning needs none
         tune_alone(task, arguments.side, values[:5])
         print(json.dumps(peak_bytes()))
         return

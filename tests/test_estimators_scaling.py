@@ -10,7 +10,7 @@ from sklearn.preprocessing import StandardScaler
 
 from featx.errors import HeadError
 from featx.estimators.blocks import BlockPCA, BlockScaler
-from featx.estimators.scaling import FeatureScaler, column_moments
+from featx.estimators.scaling import FeatureScaler, How, column_moments
 
 
 def rows(count: int = 80, columns: int = 9, *, seed: int = 0) -> NDArray[Any]:
@@ -135,3 +135,15 @@ def test_a_block_that_does_not_vary_has_one_component_which_is_0() -> None:
 
 def test_whitened_components_have_variance_1() -> None:
     assert np.allclose(BlockPCA((4, 5), whiten=True).fit_transform(rows()).var(axis=0, ddof=1), 1)
+
+
+@pytest.mark.parametrize("how", ["none", "standardise", "overall", "l2"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_without_copy_rows_are_scaled_where_they_are_and_with_it_left_alone(how: How, dtype: type) -> None:
+    X = rows()
+    given: NDArray[Any] = X.astype(dtype)
+    scaled = FeatureScaler(how).fit(given).transform(given)
+    assert np.array_equal(given, X.astype(dtype))
+    inside = FeatureScaler(how, copy=False).fit(given).transform(given)
+    assert np.shares_memory(inside, given)
+    assert np.array_equal(inside, scaled)

@@ -21,11 +21,13 @@ class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
 
     "overall" gives columns mean 0 and one factor for all, by which their variance is 1 on average: what they are to
     each other stays. A constant column becomes 0 by either, a row of zeros stays one by "l2", float32 stays float32.
-    Weights of rows are not taken: the scale of a column is that of its rows, all alike.
+    Weights of rows are not taken: the scale of a column is that of its rows, all alike. Without `copy` rows of floats
+    are overwritten by `transform`, which then takes no memory of its own.
     """
 
-    def __init__(self, how: How = "standardise") -> None:
+    def __init__(self, how: How = "standardise", *, copy: bool = True) -> None:
         self.how = how
+        self.copy = copy
 
     def fit(self, X: NDArray[Any], y: object = None) -> Self:
         """Itself, with mean_ and factor_ (d,) of the columns of X (n, d) where they are asked for."""
@@ -44,8 +46,8 @@ class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
         check_is_fitted(self)
         X = validate_data(self, X, dtype=FLOATS, reset=False)
         if self.how in CENTRED:
-            return standardised(X, mean=self.mean_, factor=self.factor_)
-        return normalize(X) if self.how == "l2" else X
+            return standardised(X, mean=self.mean_, factor=self.factor_, copy=self.copy)
+        return normalize(X, copy=self.copy) if self.how == "l2" else X
 
 
 def column_moments(
@@ -68,8 +70,10 @@ def per_deviation(variance: NDArray[np.float64]) -> NDArray[np.float64]:
     return 1 / np.sqrt(np.where(variance > 0, variance, 1.0))
 
 
-def standardised(X: NDArray[Any], *, mean: NDArray[np.float64], factor: NDArray[np.float64]) -> NDArray[Any]:
-    """(X - mean) * factor in the type of X, in one copy."""
-    scaled: NDArray[Any] = X - mean.astype(X.dtype)
+def standardised(
+    X: NDArray[Any], *, mean: NDArray[np.float64], factor: NDArray[np.float64], copy: bool = True
+) -> NDArray[Any]:
+    """(X - mean) * factor in the type of X, in one copy, or in X itself."""
+    scaled: NDArray[Any] = np.subtract(X, mean.astype(X.dtype), out=None if copy else X)
     scaled *= factor.astype(X.dtype)
     return scaled

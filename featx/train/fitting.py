@@ -33,15 +33,26 @@ def fit_before(
     for _, step in pipeline.steps[:-1]:
         with np.errstate(invalid="ignore"):  # the explained share of no variance, where all images are alike
             _fit(step, features, target, weights)
-            features = step.transform(features)
+            features = _transform(step, features)
     return features
 
 
 def transform_before(pipeline: Pipeline, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """The features as the classifier of the fitted pipeline is given them."""
     for _, step in pipeline.steps[:-1]:
-        features = step.transform(features)
+        features = _transform(step, features)
     return features
+
+
+def _transform(step: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The features (n, d) as the step has them: in their own memory, where it can, as nobody else has them."""
+    if not hasattr(step, "copy"):
+        return np.asarray(step.transform(features))
+    step.copy = False
+    try:
+        return np.asarray(step.transform(features))
+    finally:
+        step.copy = True
 
 
 def _fit(step: Any, features: NDArray[np.float32], target: Target, weights: Weights) -> None:
