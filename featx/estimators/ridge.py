@@ -107,9 +107,11 @@ class _OfColumns(_Ridge):
         self.moment = self.vectors.T @ moment
 
     def coefficients(self, l2: float) -> NDArray[np.float64]:
+        """(K, D), of the classes seen."""
         return (self.vectors @ (self.moment / (self.values + l2)[:, None])).T
 
     def left_out(self, values: Sequence[float]) -> Iterator[NDArray[np.float64]]:
+        """Scores (values, b, K) of some rows at a time, in order."""
         inverses = 1 / (self.values + np.array(values)[:, None])
         for rows, block in centred_blocks(self.X, self.mean, dtype=np.float64):
             turned = block @ self.vectors
@@ -139,9 +141,11 @@ class _OfRows(_Ridge):
         return dual
 
     def coefficients(self, l2: float) -> NDArray[np.float64]:
+        """(K, D), of the classes seen."""
         return self._dual(l2).T @ self.rows
 
     def left_out(self, values: Sequence[float]) -> Iterator[NDArray[np.float64]]:
+        """Scores (values, n, K) of all rows at once."""
         scores, light = np.empty((len(values), *self.targets.shape)), np.flatnonzero(self.weights == 0)
         for index, l2 in enumerate(values):
             coefficients, intercepts = self.fit(l2)

@@ -23,11 +23,11 @@ def few_shot_sides(pool: Pool, shots: int, *, seed: int) -> NDArray[np.int64]:
     """
     sources = _sources(pool, seed)
     keys = shuffle_keys(pool.keys, seed)
-    train = _draw(pool, keys, sources == TRAIN, shots, "train")
+    train = _draw(pool, keys, among=sources == TRAIN, shots=shots, purpose="train")
     validation = sources == VALIDATION
     if not validation.any():
         validation = (sources == TRAIN) & ~train
-    validation = _draw(pool, keys, validation, shots, "validate")
+    validation = _draw(pool, keys, among=validation, shots=shots, purpose="validate")
     rest = np.where(sources == TEST, TEST, UNUSED) if np.any(sources == TEST) else np.full(len(pool), TEST)
     return np.select([train, validation], [TRAIN, VALIDATION], rest)
 
@@ -43,7 +43,7 @@ def _sources(pool: Pool, seed: int) -> NDArray[np.int64]:
     return sides
 
 
-def _draw(pool: Pool, keys: Keys, among: NDArray[np.bool_], shots: int, purpose: str) -> NDArray[np.bool_]:
+def _draw(pool: Pool, keys: Keys, *, among: NDArray[np.bool_], shots: int, purpose: str) -> NDArray[np.bool_]:
     """(m,): which rows are drawn, the first by their keys, so that there are so many of every class of the pool."""
     source = pool.take(among)
     _check_shots(pool, source, shots, purpose)
