@@ -137,6 +137,17 @@ def test_whitened_components_have_variance_1() -> None:
     assert np.allclose(BlockPCA((4, 5), whiten=True).fit_transform(rows()).var(axis=0, ddof=1), 1)
 
 
+@pytest.mark.parametrize("widths", [None, (4, 5)])
+def test_components_fitted_for_many_parameters_are_those_of_each_alone(widths: tuple[int, ...] | None) -> None:
+    X = rows()
+    settings: list[dict[str, Any]] = [
+        {"variance": variance, "whiten": whiten} for variance in (0.5, 0.9, 1.0) for whiten in (False, True)
+    ]
+    for setting, fitted in zip(settings, BlockPCA(widths).fit_each(X, settings), strict=True):
+        assert fitted.get_params() == {"widths": widths} | setting
+        assert np.array_equal(fitted.transform(X), BlockPCA(widths, **setting).fit_transform(X))
+
+
 @pytest.mark.parametrize("how", ["none", "standardise", "overall", "l2"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_without_copy_rows_are_scaled_where_they_are_and_with_it_left_alone(how: How, dtype: type) -> None:

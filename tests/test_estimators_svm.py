@@ -19,7 +19,7 @@ from featx.estimators.targets import label_targets, share_targets
 
 from .learning import blobs, soft
 
-SHAPES = pytest.mark.parametrize(("count", "columns"), [(90, 5), (30, 50)], ids=["long", "wide"])
+SHAPES = pytest.mark.parametrize(("count", "columns"), [(90, 5), (60, 20), (30, 50)], ids=["long", "square", "wide"])
 
 
 def least_by_scipy(rows: NDArray[Any], sides: NDArray[Any], weights: NDArray[Any], *, cost: float) -> NDArray[Any]:
@@ -43,11 +43,11 @@ def test_the_linear_machine_is_at_the_minimum_that_a_general_minimiser_finds(
 ) -> None:
     X, y, _ = blobs(count, columns, classes=classes)
     weights = np.linspace(0.1, 2, count)
-    fitted = LinearSVM(cost).fit(X, y, weights)
+    fitted, tight = (LinearSVM(cost, tol=tol).fit(X, y, weights) for tol in (1e-10, 1e-14))
     for place, one in enumerate([1] if classes == 2 else range(classes)):
         expected = least_by_scipy(X, np.where(y == one, 1.0, -1.0), weights, cost=cost)
-        assert np.allclose(fitted.coef_[place], expected[:-1], atol=1e-5)
-        assert fitted.intercept_[place] == pytest.approx(expected[-1], abs=1e-5)
+        assert np.allclose(np.append(fitted.coef_[place], fitted.intercept_[place]), expected, atol=5e-5)
+        assert np.allclose(np.append(tight.coef_[place], tight.intercept_[place]), expected, atol=1e-5)
 
 
 def test_soft_labels_pull_a_row_to_both_sides_as_a_general_minimiser_finds() -> None:
@@ -70,12 +70,20 @@ def test_the_linear_machine_decides_as_that_of_scikit_learn(count: int, columns:
 
 
 @SHAPES
-def test_single_precision_decides_as_double_precision_also_far_from_zero(count: int, columns: int) -> None:
+@pytest.mark.parametrize("far", [3.9, 100])
+def test_single_precision_decides_as_double_precision_also_far_from_zero(count: int, columns: int, far: float) -> None:
     X, y, new = blobs(count, columns)
-    double = LinearSVM(1.0).fit(X + 100, y)
-    single = LinearSVM(1.0).fit((X + 100).astype(np.float32), y)
-    assert single.coef_.dtype == single.decision_function((new + 100).astype(np.float32)).dtype == np.float32
-    assert np.allclose(double.decision_function(new + 100), single.decision_function(new + 100), atol=2e-2)
+    double = LinearSVM(1.0).fit(X + far, y)
+    single = LinearSVM(1.0).fit((X + far).astype(np.float32), y)
+    assert single.coef_.dtype == single.decision_function((new + far).astype(np.float32)).dtype == np.float32
+    assert np.allclose(double.decision_function(new + far), single.decision_function(new + far), atol=2e-2)
+
+
+def test_with_a_high_cost_and_columns_not_centred_single_precision_converges() -> None:
+    rng = np.random.default_rng(0)
+    X = (rng.normal(size=(900, 100)) + 3.9).astype(np.float32)
+    y = X[:, :3].sum(axis=1) + rng.normal(size=900) > 11.7
+    assert (LinearSVM(1e3).fit(X, y).predict(X) == y).mean() > 0.75
 
 
 @pytest.mark.parametrize("cost", [1e-8, 1e3])

@@ -44,7 +44,7 @@ def test_it_is_a_scikit_learn_classifier(estimator: Any, check: Any) -> None:
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
 @pytest.mark.parametrize("l2", [100.0, 1.0, 0.01])
-@pytest.mark.parametrize(("n", "dim"), [(200, 8), (30, 80)])
+@pytest.mark.parametrize(("n", "dim"), [(200, 8), (90, 30), (30, 80)])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_it_is_the_solution_of_scikit_learn(classes: int, l2: float, n: int, dim: int, weighted: bool) -> None:
     rows = make_rows(n, dim, classes=classes)

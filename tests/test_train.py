@@ -4,6 +4,7 @@ import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from featx.cache import Part
 from featx.errors import HeadError, TableError
+from featx.estimators import blocks
 from featx.fusion import fuse_tables
 from featx.heads import HEADS, Head, build_head, check_target, load_head, plan_head, save_head
 from featx.results import Result, read_results, write_results
@@ -79,6 +81,19 @@ def test_tuning_finds_what_a_plain_grid_search_over_whole_pipelines_finds(name: 
     assert search.cv_results_["mean_test_score"][candidates.index(tuned.params)] == pytest.approx(search.best_score_)
 
 
+@pytest.mark.parametrize("fusion", ["pca", "joint-pca"])
+def test_components_are_sought_once_for_all_shares_of_the_variance(
+    fusion: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = Mock(wraps=blocks.principal_axes)
+    monkeypatch.setattr(blocks, "principal_axes", find)
+    lesson = make_lesson(table := make_table(dim=8), split_table(table), folds=3)
+    plan = plan_head("class-mean", fusion=fusion, blocks=lesson.blocks)
+    tuned = tune(plan, lesson, jobs=1)
+    assert tuned.tried == 2 * len(plan.before["fusion__variance"]) * len(plan.classifier["metric"])
+    assert find.call_count == len(lesson.folds)
+
+
 def test_a_grid_whose_end_is_best_goes_on() -> None:
     table = make_table((60, 60), apart=2.0)
     lesson = make_lesson(table, split_table(table))
@@ -128,9 +143,11 @@ def test_the_penalty_is_told_in_all_three_ways() -> None:
     assert pytest.approx(1 / result.penalty.l2) == result.penalty.C
 
 
-def test_several_processes_choose_what_one_chooses() -> None:
-    table = make_table()
-    assert train_head(table, "logreg", jobs=2)[0].params == train_head(table, "logreg", jobs=1)[0].params
+@pytest.mark.parametrize(("name", "folds"), [("logreg", None), ("pca-logreg", None), ("pca-logreg", 3)])
+def test_several_processes_choose_what_one_chooses(name: str, folds: int | None) -> None:
+    one, several = (train_head(make_table(apart=1.0), name, folds=folds, jobs=jobs) for jobs in (1, 4))
+    assert one[0].params == several[0].params
+    assert one[1].metrics == several[1].metrics
 
 
 @pytest.mark.parametrize("name", ["linear-svm", "rbf-svm", "pca-svm"])

@@ -1,16 +1,22 @@
 """Several blocks of columns, one of each backbone or output, brought to one footing or reduced on their own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, pairwise
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, OneToOneFeatureMixin, TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    OneToOneFeatureMixin,
+    TransformerMixin,
+    clone,
+)
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx.errors import HeadError
-from featx.estimators.rows import centred_blocks, gram_matrix
+from featx.estimators.rows import centred_blocks, combine_rows, gram_matrix, row_products
 from featx.estimators.scaling import FLOATS, column_moments, per_deviation, standardised
 
 
@@ -85,13 +91,18 @@ class BlockPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         or a variance outside (0, 1].
         """
         X = validate_data(self, X, dtype=FLOATS, ensure_min_samples=2)
-        if not 0 < self.variance <= 1:
-            raise HeadError(f"a share {self.variance} of the variance was asked for; give one above 0 and up to 1")
-        self.blocks_ = [[b.start, b.stop] for b in block_slices(self.widths, X.shape[1])]
-        self.mean_ = column_moments(X)[0].astype(X.dtype)
-        self.components_ = [self._reduce(X[:, start:stop], self.mean_[start:stop]) for start, stop in self.blocks_]
-        self._n_features_out = sum(components.shape[1] for components in self.components_)
-        return self
+        mean = column_moments(X)[0].astype(X.dtype)
+        return self._take(mean, _axes_of(X, mean, self.widths))
+
+    def fit_each(self, X: NDArray[Any], settings: Sequence[Mapping[str, Any]]) -> Iterator[Self]:
+        """A fitted copy for each of these `variance` and `whiten`, all by one decomposition. Raises as `fit` does."""
+        axes = list[Axes]()
+        for setting in settings:
+            fitted = clone(self).set_params(**setting)
+            rows = validate_data(fitted, X, dtype=FLOATS, ensure_min_samples=2)
+            mean = column_moments(rows)[0].astype(rows.dtype)
+            axes = axes or list(_axes_of(rows, mean, self.widths))
+            yield fitted._take(mean, axes)
 
     def transform(self, X: NDArray[Any]) -> NDArray[Any]:
         """The components (m, sum of components) of the rows, block after block."""
@@ -105,15 +116,32 @@ class BlockPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
                 np.matmul(block, components.astype(X.dtype, copy=False), out=part[rows])
         return reduced
 
-    def _reduce(self, X: NDArray[Any], mean: NDArray[Any]) -> NDArray[Any]:
-        variances, axes = principal_axes(X, mean)
+    def _take(self, mean: NDArray[Any], axes: "Iterable[Axes]") -> Self:
+        if not 0 < self.variance <= 1:
+            raise HeadError(f"a share {self.variance} of the variance was asked for; give one above 0 and up to 1")
+        self.blocks_ = [[block.start, block.stop] for block in block_slices(self.widths, len(mean))]
+        self.mean_, self.components_ = mean, [self._loadings(*found) for found in axes]
+        self._n_features_out = sum(components.shape[1] for components in self.components_)
+        return self
+
+    def _loadings(self, variances: NDArray[np.float64], axes: NDArray[Any]) -> NDArray[Any]:
         kept = 1 + int(np.searchsorted(np.cumsum(variances), self.variance * variances.sum() * (1 - 1e-12)))
         kept = min(kept, max(1, int((variances > 0).sum())))
         loadings = axes[:, :kept]
         loadings = loadings * np.sign(loadings[np.abs(loadings).argmax(axis=0), np.arange(kept)])
         if self.whiten:
-            loadings = loadings / np.sqrt(np.where(variances[:kept] > 0, variances[:kept], 1))
-        return np.ascontiguousarray(loadings, X.dtype)
+            loadings /= np.sqrt(np.where(variances[:kept] > 0, variances[:kept], 1)).astype(loadings.dtype)
+        return np.ascontiguousarray(loadings)
+
+
+Axes: TypeAlias = tuple[NDArray[np.float64], NDArray[Any]]
+"""Variances (k,) and axes (d, k) of a block."""
+
+
+def _axes_of(X: NDArray[Any], mean: NDArray[Any], widths: Sequence[int] | None) -> Iterator[Axes]:
+    for block in block_slices(widths, X.shape[1]):
+        variances, axes = principal_axes(X[:, block], mean[block])
+        yield variances, axes.astype(X.dtype)
 
 
 def principal_axes(X: NDArray[Any], mean: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -125,9 +153,8 @@ def principal_axes(X: NDArray[Any], mean: NDArray[Any]) -> tuple[NDArray[np.floa
     if rows > columns:
         values, axes = np.linalg.eigh(gram_matrix(X, mean, weights=np.ones(rows), dtype=X.dtype))
     else:
-        centred = X.astype(np.float64) - mean
-        values, left = np.linalg.eigh(centred @ centred.T)
-        axes = centred.T @ left / np.sqrt(np.where(values > 0, values, 1))
+        values, left = np.linalg.eigh(row_products(X, mean.astype(np.float64)))
+        axes = combine_rows(X, mean.astype(np.float64), parts=(left / np.sqrt(np.where(values > 0, values, 1))).T).T
     values, axes = values[::-1], axes[:, ::-1]
     floor = values[0] * max(X.shape) * np.finfo(X.dtype).eps
     return np.where(values > floor, values, 0) / (rows - 1), axes

@@ -19,7 +19,8 @@ from functools import cached_property, partial
 import numpy as np
 
 from featx.errors import ConvergenceError
-from featx.estimators.crossentropy import CrossEntropy, Point
+from featx.estimators.crossentropy import CrossEntropy
+from featx.estimators.design import Point
 
 MEMORY, LEAST_MEMORY, MEMORY_BYTES = 30, 5, 2**27
 """Steps that curvature is learnt from: so many, or fewer where they take more bytes."""

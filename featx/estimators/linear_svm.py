@@ -1,4 +1,4 @@
-"""A linear support vector machine in the primal, which copies no rows; each C starts where the one before it ended."""
+"""A linear support vector machine in the primal; each C starts where the one before it ended."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from featx.errors import ConvergenceError, HeadError
 from featx.estimators.classifier import MarginClassifier
+from featx.estimators.design import Point
 from featx.estimators.scores import Grid
-from featx.estimators.squared_hinge import Point, SquaredHinge
+from featx.estimators.squared_hinge import SquaredHinge
 from featx.estimators.targets import ClassWeight, Targets
 
 
@@ -59,13 +60,15 @@ class LinearSVM(MarginClassifier):
     def _minimise(self, problem: SquaredHinge, start: Point) -> Point:
         """The point where the objective is least; coef_, intercept_ and n_iter_ are set by it."""
         check_cost(self.C)
-        tolerance = max(self.tol, float(np.finfo(problem.rows.dtype).eps))
+        tolerance = max(self.tol, float(np.finfo(problem.design.rows.dtype).eps))
         minimum = problem.minimise(start, C=self.C, tolerance=tolerance, max_iter=self.max_iter)
         if not minimum.converged:
             reached = f"gradient norm {minimum.slope:.3g} at C = {self.C:g}"
             step = "raise max_iter or tol, lower C, or standardise the features"
             raise ConvergenceError("the linear SVM", iterations=minimum.iterations, reached=reached, step=step)
-        self.coef_, self.intercept_ = problem.coefficients(minimum.point)
+        coefficients, intercepts = problem.design.of_columns(minimum.point)
+        kind = problem.design.rows.dtype
+        self.coef_, self.intercept_ = coefficients.astype(kind), intercepts.astype(kind)
         self.n_iter_ = minimum.iterations
         return minimum.point
 

@@ -33,7 +33,7 @@ class MLP(MarginClassifier):
         alpha: float = 1e-4,
         learning_rate: float = 1e-3,
         max_iter: int = 200,
-        patience: int = 10,
+        patience: int = 5,
         validation_share: float = 0.1,
         class_weight: ClassWeight = None,
         seed: int = 0,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.estimators.linear import PENALTIES, LinearClassifier, falling
-from featx.estimators.rows import centred_blocks, gram_matrix, weighted_mean
+from featx.estimators.rows import centred_blocks, combine_rows, gram_matrix, row_products, weighted_mean
 from featx.estimators.scores import spread_scores
 from featx.estimators.targets import ClassWeight, Targets
 
@@ -128,8 +128,8 @@ class _OfRows(_Ridge):
         super().__init__(X, targets)
         self.heavy = np.flatnonzero(self.weights)
         roots = np.sqrt(self.weights[self.heavy, None])
-        self.rows = (X[self.heavy] - self.mean) * roots
-        gram = self.rows @ self.rows.T
+        self.rows = X if len(self.heavy) == len(X) else X[self.heavy]
+        gram = row_products(self.rows, self.mean) * (roots @ roots.T)
         # The mean is fitted without a penalty: its direction is made the largest, and left out.
         gram += (2 * gram.trace() + 1) / (roots**2).sum() * (roots @ roots.T)
         values, vectors = np.linalg.eigh(gram)
@@ -142,14 +142,16 @@ class _OfRows(_Ridge):
 
     def coefficients(self, l2: float) -> NDArray[np.float64]:
         """(K, D), of the classes seen."""
-        return self._dual(l2).T @ self.rows
+        dual = self._dual(l2) * np.sqrt(self.weights[self.heavy, None])
+        return combine_rows(self.rows, self.mean, parts=dual.T)
 
     def left_out(self, values: Sequence[float]) -> Iterator[NDArray[np.float64]]:
         """Scores (values, n, K) of all rows at once."""
         scores, light = np.empty((len(values), *self.targets.shape)), np.flatnonzero(self.weights == 0)
         for index, l2 in enumerate(values):
-            coefficients, intercepts = self.fit(l2)
-            scores[index, light] = self.X[light] @ coefficients.T + intercepts
+            if len(light):
+                coefficients, intercepts = self.fit(l2)
+                scores[index, light] = self.X[light] @ coefficients.T + intercepts
             # Residual and 1 - leverage are both l2 times these: it cancels, however small it is.
             alone = (self.vectors**2) @ (1 / (self.values + l2))
             errors = self._dual(l2) / np.sqrt(self.weights[self.heavy])[:, None] / alone[:, None]

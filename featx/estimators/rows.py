@@ -47,3 +47,27 @@ def gram_matrix(
         np.multiply(block, roots[rows, None], out=block)
         gram += block.T @ block
     return gram
+
+
+def row_products(X: NDArray[Any], centre: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Products (n, n) of every row (D,), less the centre, with every other, in float64."""
+    products = np.zeros((len(X), len(X)))
+    for _, block in centred_columns(X, centre):
+        products += block @ block.T
+    return products
+
+
+def combine_rows(X: NDArray[Any], centre: NDArray[np.float64], *, parts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sums (K, D) of rows (n, D), less the centre, times their parts (K, n), in float64."""
+    sums = np.empty((len(parts), X.shape[1]))
+    for columns, block in centred_columns(X, centre):
+        sums[:, columns] = parts @ block
+    return sums
+
+
+def centred_columns(X: NDArray[Any], centre: NDArray[np.float64]) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Which columns, some at a time, and these columns (n, b) of the rows less the centre."""
+    step = max(1, GRAM_BYTES // (8 * len(X)), len(X) // 4)
+    for start in range(0, X.shape[1], step):
+        columns = slice(start, start + step)
+        yield columns, np.subtract(X[:, columns], centre[columns], dtype=np.float64)

@@ -24,7 +24,7 @@ class SoftmaxRegression(LinearClassifier):
     Soft labels add what they leave open, 2 x the mean sum of share x (1 - share), to the residuals.
     That is tighter than scikit-learn's test at an equal `tol`, and keeps its sense however small the residuals become.
 
-    Features of float32 are multiplied in float32, and not copied where there are at least as many rows as columns.
+    Features of float32 are multiplied in float32, and not copied where rows are more than four times the columns.
 
     Attributes: `classes_` (C,), `coef_` (C, D) or (1, D), `intercept_` (C,) or (1,), `n_iter_`, and `gradient_norm_`,
     relative as above. In `fit_soft` a class without any share gets no coefficients and no chance.
@@ -52,6 +52,6 @@ class SoftmaxRegression(LinearClassifier):
         unit = (2 if len(targets.classes) == 2 else 1) / problem.total
         minima = Descent(problem, tol=self.tol, max_iter=self.max_iter).follow([value * unit for value in values])
         for value, minimum in zip(values, minima, strict=True):
-            self._take(targets, *problem.coefficients(minimum.point), dtype=X.dtype)
+            self._take(targets, *problem.design.of_columns(minimum.point), dtype=X.dtype)
             self.n_iter_, self.gradient_norm_ = minimum.iterations, minimum.gradient_norm
             yield value

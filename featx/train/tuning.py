@@ -1,26 +1,25 @@
 """A plan and a lesson in; the parameters that do best on validation rows out."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 from operator import itemgetter
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
 from sklearn.utils.parallel import Parallel, delayed
 
 from featx.errors import ConvergenceError, HeadError, TableError
-from featx.estimators import sweep
+from featx.estimators import Grid, sweep
 from featx.heads import Plan
 from featx.measures import row_values, to_probabilities
 from featx.provenance import usable_cores
 from featx.splits import Rows
-from featx.train.fitting import fit_before, transform_before
+from featx.train.fitting import Setup, fit_setups, group_setups, transform_steps
 from featx.train.lesson import Lesson
 from featx.truth import Truth
 
@@ -67,8 +66,9 @@ def tune(plan: Plan, lesson: Lesson, *, jobs: int | None = None) -> Tuned:
     A grid whose end is best goes on there. Raises ConvergenceError where a fit does not converge.
     """
     search = _Search(plan, lesson, jobs or (1 if lesson.large else usable_cores()))
-    setups = list(ParameterGrid(dict(plan.before)))
-    search.run([(setup, plan.classifier) for setup in setups])
+    parts = max(1, search.jobs // len(lesson.folds))
+    groups = group_setups(plan.pipeline, ParameterGrid(dict(plan.before)), parts=parts)
+    search.run([(setups, plan.classifier) for setups in groups])
     for _ in range(EXTENSIONS):
         if not (more := search.beyond()) or not search.extend(more):
             break
@@ -87,29 +87,33 @@ class _Search:
     scores: dict[Key, NDArray[np.float64]] = field(default_factory=dict)
     """By the best parameters so far: what they give validation rows, where there is one fold."""
 
-    def run(self, trials: Sequence[tuple[Params, Mapping[str, Sequence[Any]]]]) -> None:
-        """Try these setups, each with these parameters of the classifier, on every fold."""
+    def run(self, trials: Sequence[tuple[Sequence[Setup], Grid]]) -> None:
+        """Try these groups of setups, each with these parameters of the classifier, on every fold."""
         folds = self.lesson.folds
         found = Parallel(n_jobs=self.jobs)(
-            delayed(_try)(clone(self.plan.pipeline).set_params(**setup), self.lesson, fold=fold, grid=grid)
-            for setup, grid in trials
+            delayed(_try)(self.plan.pipeline, self.lesson, fold=fold, setups=setups, grid=grid)
+            for setups, grid in trials
             for fold in folds
         )
-        for place, (setup, _) in enumerate(trials):
+        for place, (setups, _) in enumerate(trials):
             of_folds = found[place * len(folds) : (place + 1) * len(folds)]
-            values = [{_key(params): value for params, value in of_fold.values} for of_fold in of_folds]
-            for params, _ in of_folds[0].values:
-                mean = _mean([of_fold[_key(params)] for of_fold in values])
-                self.values[_key(setup | params)] = (mean, setup, params)
-            if (scores := of_folds[0].scores) is not None:
-                self.scores[_key(setup | of_folds[0].best)] = scores
+            for setup, *tried in zip(setups, *of_folds, strict=True):
+                self._note(dict(setup), tried)
         _, *best = self._best
         self.scores = {key: kept for key, kept in self.scores.items() if key == _key(best[0] | best[1])}
 
-    def extend(self, more: Mapping[str, Sequence[Any]]) -> bool:
+    def _note(self, setup: Params, of_folds: "Sequence[_Tried]") -> None:
+        values = [{_key(params): value for params, value in of_fold.values} for of_fold in of_folds]
+        for params, _ in of_folds[0].values:
+            mean = _mean([of_fold[_key(params)] for of_fold in values])
+            self.values[_key(setup | params)] = (mean, setup, params)
+        if (scores := of_folds[0].scores) is not None:
+            self.scores[_key(setup | of_folds[0].best)] = scores
+
+    def extend(self, more: Grid) -> bool:
         """Try these with the best setup; whether they all converge."""
         try:
-            self.run([(self._best[1], more)])
+            self.run([([self._best[1]], more)])
         except ConvergenceError as error:
             logger.info("the grid goes no further: %s", error)
             return False
@@ -119,7 +123,7 @@ class _Search:
     def _best(self) -> tuple[Value, Params, Params]:
         return max(self.values.values(), key=lambda found: found[0])
 
-    def beyond(self) -> Mapping[str, Sequence[Any]]:
+    def beyond(self) -> Grid:
         """The grid that goes on beyond the best value; nothing where that lies inside."""
         name = self.plan.open_ended
         if not name:
@@ -167,13 +171,22 @@ class _Tried:
     """Class scores of held-out rows by the best; None of several folds, where no scores are of all rows."""
 
 
-def _try(pipeline: Pipeline, lesson: Lesson, *, fold: tuple[Rows, Rows], grid: Mapping[str, Sequence[Any]]) -> _Tried:
-    """What each parameter set of the classifier reaches; the steps before it are fitted once."""
+def _try(
+    pipeline: Pipeline, lesson: Lesson, *, fold: tuple[Rows, Rows], setups: Sequence[Setup], grid: Grid
+) -> list[_Tried]:
+    """What each parameter set of the classifier reaches after each setup."""
     fit, held_out = fold
-    target, weights = lesson.target(fit), lesson.weights(fit)
-    features = fit_before(pipeline, lesson.features(fit), target, weights)
-    others, truth = transform_before(pipeline, lesson.features(held_out)), lesson.counted(held_out)
-    swept = sweep(pipeline["classifier"], features, target, others, grid=grid, sample_weight=weights)
+    found, truth, weights = list[_Tried](), lesson.counted(held_out), lesson.weights(fit)
+    for steps, features in fit_setups(pipeline, setups, lesson, fit):
+        others = transform_steps(steps, lesson.features(held_out))
+        given = (pipeline["classifier"], features, lesson.target(fit), others)
+        found.append(_judge_all(sweep(*given, grid=grid, sample_weight=weights), truth, keep=len(lesson.folds) == 1))
+        del steps, features, others, given  # the next are as large
+    return found
+
+
+def _judge_all(swept: Iterable[tuple[Params, NDArray[np.float64]]], truth: Truth, *, keep: bool) -> _Tried:
+    """The value of each parameter set, and the scores of the best, if these are to be kept."""
     values, best = list[tuple[Params, Value]](), None
     for params, scores in swept:
         values.append((params, judge(scores, truth)))
@@ -181,7 +194,7 @@ def _try(pipeline: Pipeline, lesson: Lesson, *, fold: tuple[Rows, Rows], grid: M
             best = values[-1][1], params, scores
     if best is None:
         raise HeadError("no class is there in some training images and not in others; give classes more images")
-    return _Tried(values, best[1], best[2] if len(lesson.folds) == 1 else None)
+    return _Tried(values, best[1], best[2] if keep else None)
 
 
 def judge(scores: NDArray[np.float64], truth: Truth) -> Value:
