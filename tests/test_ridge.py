@@ -21,6 +21,11 @@ def failing(classifier: LooRidgeClassifier) -> dict[str, str]:
     return {} if classifier.l2 else {"check_sample_weight_equivalence_on_dense_data": reason}
 
 
+def storing(l2: float | None = None, **params: Any) -> LooRidgeClassifier:
+    """One that keeps its left-out scores."""
+    return LooRidgeClassifier(l2, store_loo=True, **params)
+
+
 @parametrize_with_checks([LooRidgeClassifier(), LooRidgeClassifier(1.0)], expected_failed_checks=failing)
 def test_it_is_a_scikit_learn_classifier(estimator: Any, check: Any) -> None:
     check(estimator)
@@ -54,7 +59,7 @@ def test_left_out_scores_are_those_of_refits_without_the_row(
     weights = np.where(np.arange(n) % 7 == 3, 0, rows.weights) if kind != "plain" else np.ones(n)
     class_weight = {0: 2.0, 1: 0.5} if kind == "balanced" else None
     shares = rows.shares if kind == "soft" else np.eye(classes)[rows.y]
-    ours = LooRidgeClassifier(l2, class_weight=class_weight).fit_soft(rows.X, shares, sample_weight=weights)
+    ours = storing(l2, class_weight=class_weight).fit_soft(rows.X, shares, sample_weight=weights)
     for row in range(n):
         others = np.arange(n) != row
         refit = LooRidgeClassifier(l2, class_weight=class_weight)
@@ -69,7 +74,7 @@ def test_left_out_errors_are_those_of_scikit_learn(classes: int, n: int, dim: in
     theirs = RidgeClassifierCV(grid, store_cv_results=True).fit(rows.X, rows.y)
     targets = 2 * np.eye(classes)[rows.y] - 1
     for index, l2 in enumerate(grid):
-        scores = LooRidgeClassifier(l2).fit(rows.X, rows.y).loo_scores_
+        scores = storing(l2).fit(rows.X, rows.y).loo_scores_
         errors = (scores[:, 1:] - scores[:, :1] - targets[:, 1:]) if classes == 2 else scores - targets
         assert_allclose(errors**2, theirs.cv_results_[..., index].reshape(n, -1), rtol=1e-6, atol=1e-9)
 
@@ -82,13 +87,19 @@ def test_the_penalty_is_that_whose_left_out_scores_name_most_weight_rightly(n: i
     grid = [float(l2) for l2 in np.logspace(-3, 4, 15)]
     right = {}
     for l2 in grid:
-        named = LooRidgeClassifier(l2).fit_soft(rows.X, shares, sample_weight=rows.weights).loo_scores_.argmax(axis=1)
+        named = storing(l2).fit_soft(rows.X, shares, sample_weight=rows.weights).loo_scores_.argmax(axis=1)
         right[l2] = round(float(rows.weights @ shares[np.arange(n), named]), 9)
-    ours = LooRidgeClassifier(grid=grid).fit_soft(rows.X, shares, sample_weight=rows.weights)
+    ours = storing(grid=grid).fit_soft(rows.X, shares, sample_weight=rows.weights)
     assert ours.l2_ == max(l2 for l2 in grid if right[l2] == max(right.values()))
-    alone = LooRidgeClassifier(ours.l2_).fit_soft(rows.X, shares, sample_weight=rows.weights)
+    alone = storing(ours.l2_).fit_soft(rows.X, shares, sample_weight=rows.weights)
     assert_allclose(ours.loo_scores_, alone.loo_scores_, atol=1e-12)
     assert_allclose(ours.coef_, alone.coef_, atol=1e-12)
+
+
+def test_left_out_scores_are_kept_only_where_asked_for() -> None:
+    rows = make_rows()
+    assert not hasattr(LooRidgeClassifier().fit(rows.X, rows.y), "loo_scores_")
+    assert storing().fit(rows.X, rows.y).loo_scores_.shape == (len(rows.y), 3)
 
 
 def test_of_penalties_that_are_equally_good_the_largest_is_taken() -> None:
@@ -124,8 +135,8 @@ def test_soft_labels_count_as_rows_once_a_class(n: int, dim: int, class_weight: 
 @pytest.mark.parametrize(("n", "dim"), [(60, 8), (20, 80)])
 def test_float32_gives_what_float64_gives(n: int, dim: int) -> None:
     half = make_rows(n, dim, dtype=np.float32)
-    ours = LooRidgeClassifier(1e-6).fit(half.X, half.y)
-    full = LooRidgeClassifier(1e-6).fit(half.X.astype(np.float64), half.y)
+    ours = storing(1e-6).fit(half.X, half.y)
+    full = storing(1e-6).fit(half.X.astype(np.float64), half.y)
     assert ours.coef_.dtype == np.float32
     assert_allclose(ours.loo_scores_, full.loo_scores_, atol=1e-8)
     assert_allclose(ours.coef_, full.coef_, rtol=1e-5, atol=1e-6)
@@ -143,14 +154,14 @@ def test_constant_and_duplicated_columns_change_no_score(n: int) -> None:
 
 def test_features_that_are_all_alike_give_the_mean_of_the_others() -> None:
     y = np.repeat([0, 1, 2], [10, 20, 30])
-    fitted = LooRidgeClassifier().fit(np.ones((60, 5), np.float32), y)
+    fitted = storing().fit(np.ones((60, 5), np.float32), y)
     assert_allclose(fitted.loo_scores_[0], 2 * np.array([9, 20, 30]) / 59 - 1, atol=1e-12)
 
 
 def test_a_class_without_any_share_has_no_chance() -> None:
     rows = make_rows()
     shares = np.insert(rows.shares, 1, 0, axis=1)
-    with_it, without = (LooRidgeClassifier(1.0).fit_soft(rows.X, some) for some in (shares, rows.shares))
+    with_it, without = (storing(1.0).fit_soft(rows.X, some) for some in (shares, rows.shares))
     spread = spread_scores(class_scores(without, rows.held_out), np.array([0, 2, 3]), 4)
     assert_allclose(class_scores(with_it, rows.held_out), spread)
     assert_allclose(with_it.loo_scores_, spread_scores(without.loo_scores_, np.array([0, 2, 3]), 4))

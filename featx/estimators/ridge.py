@@ -24,23 +24,30 @@ class LooRidgeClassifier(LinearClassifier):
     two Gram matrices (Allen 1974; Golub, Heath & Wahba 1979). Sums are made in float64 whatever the features are, some
     rows at a time.
 
-    Attributes: `classes_` (C,), `coef_` (C, D) or (1, D), `intercept_` (C,) or (1,), `l2_`, and `loo_scores_` (n, C):
-    the class scores of each row, fitted without it.
+    Attributes: `classes_` (C,), `coef_` (C, D) or (1, D), `intercept_` (C,) or (1,), `l2_`, and with `store_loo`
+    `loo_scores_` (n, C): the class scores of each row, fitted without it.
     """
 
     def __init__(
-        self, l2: float | None = None, *, grid: Sequence[float] = PENALTIES, class_weight: ClassWeight = None
+        self,
+        l2: float | None = None,
+        *,
+        grid: Sequence[float] = PENALTIES,
+        class_weight: ClassWeight = None,
+        store_loo: bool = False,
     ) -> None:
         self.l2 = l2
         self.grid = grid
         self.class_weight = class_weight
+        self.store_loo = store_loo
 
     def _learn(self, X: NDArray[Any], targets: Targets) -> Self:
         ridge = _solve(X, targets)
         self.l2_ = ridge.best(falling(self.grid)) if self.l2 is None else falling([self.l2])[0]
         self._take(targets, *ridge.fit(self.l2_), dtype=X.dtype)
-        scores = np.concatenate([block[0] for block in ridge.left_out([self.l2_])])
-        self.loo_scores_ = spread_scores(scores, np.flatnonzero(targets.seen), len(targets.classes))
+        if self.store_loo:
+            scores = np.concatenate([block[0] for block in ridge.left_out([self.l2_])])
+            self.loo_scores_ = spread_scores(scores, np.flatnonzero(targets.seen), len(targets.classes))
         return self
 
     def _follow(self, X: NDArray[Any], targets: Targets, values: Sequence[float | None]) -> Iterator[float | None]:
