@@ -11,7 +11,7 @@ import pytest
 import skops.io
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -23,6 +23,7 @@ from featx.heads import HEADS, Head, build_head, check_target, load_head, plan_h
 from featx.results import Result, read_results, write_results
 from featx.splits import make_splits, split_table
 from featx.train import train_head
+from featx.train.fitting import group_setups
 from featx.train.lesson import balance, make_lesson
 from featx.train.tuning import tune
 from featx.truth import Truth
@@ -141,6 +142,15 @@ def test_the_penalty_is_told_in_all_three_ways() -> None:
     assert result.penalty.l2 == result.params["classifier__l2"]
     assert result.penalty.l2_mean == pytest.approx(result.penalty.l2 / 60)
     assert pytest.approx(1 / result.penalty.l2) == result.penalty.C
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4, 100])
+def test_setups_are_cut_into_parts_whose_order_is_theirs(parts: int) -> None:
+    plan = plan_head("logreg", fusion="pca", blocks=(4, 4))
+    setups = list(ParameterGrid(dict(plan.before)))
+    groups = group_setups(plan.pipeline, setups, parts=parts)
+    assert [setup for group in groups for setup in group] == setups
+    assert len(groups) == min(parts, len(setups))
 
 
 @pytest.mark.parametrize(("name", "folds"), [("logreg", None), ("pca-logreg", None), ("pca-logreg", 3)])

@@ -1,6 +1,7 @@
 """A pipeline and rows in; the pipeline fitted to them, step by step, weights and soft labels counting, out."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -53,14 +54,19 @@ def fit_setups(
 def group_setups(pipeline: Pipeline, setups: Iterable[Setup], *, parts: int = 1) -> list[list[Setup]]:
     """The setups, in groups that differ only in parameters of the step that is fitted for many of them at once.
 
-    Groups are dealt into so many parts as far as they go, for as many processes.
+    Groups are cut into so many parts, as far as they go, for as many processes; their order stays the same.
     """
     place, groups = _shared(pipeline), dict[tuple[Any, ...], list[Setup]]()
     of_step = "" if place is None else pipeline.steps[place][0] + "__"
     for setup in setups:
         others = sorted((key, value) for key, value in setup.items() if not (of_step and key.startswith(of_step)))
         groups.setdefault(tuple(others), []).append(setup)
-    return [group[part::parts] for group in groups.values() for part in range(min(parts, len(group)))]
+    return [part for group in groups.values() for part in _cut(group, min(parts, len(group)))]
+
+
+def _cut(group: list[Setup], parts: int) -> list[list[Setup]]:
+    ends = [len(group) * part // parts for part in range(parts + 1)]
+    return [group[start:stop] for start, stop in pairwise(ends)]
 
 
 def _shared(pipeline: Pipeline) -> int | None:
