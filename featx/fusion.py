@@ -128,7 +128,12 @@ def _check_columns(left: FeatureTable, kept: NDArray[np.int64], right: FeatureTa
             )
         if len(different := np.flatnonzero(mine[kept] != other[twin])):
             name = left.name(int(kept[different[0]]))
-            raise TableError(f"image {name} differs in its {what} between {label_of(left)} and {label_of(right)}")
+            found = mine[kept][different[0]], other[twin][different[0]]
+            one, two = (value if what == "weights" else value.decode() for value in found)
+            raise TableError(
+                f"image {name} differs in its {what}: {one} in {label_of(left)}, {two} in {label_of(right)}; extract "
+                f"both from the same manifest, or say it anew with --annotations"
+            )
 
 
 def _label_names(table: FeatureTable, rows: NDArray[np.int64]) -> NDArray[np.str_]:

@@ -84,15 +84,18 @@ def measured_how(results: "Sequence[Result]") -> list[str]:
     """One sentence for each thing on which the results agree: classes, split, baseline."""
     result = results[0]
     rows, metrics = result.rows, result.metrics
+    choosing = "train and choose parameters, in folds" if result.folds else "choose parameters"
+    edges = ", ".join(dict.fromkeys(result.head for result in results if result.edge))
     return [
         f"- features: {' + '.join(result.backbones)}",
         f"- classes: {', '.join(result.classes)}; accuracy of always naming the most frequent: "
         f"{metrics.majority_accuracy:.3f}",
-        f"- split: {result.split}: {rows['train']} images train, {rows['validation']} choose parameters, "
+        f"- split: {result.split}: {rows['train']} images train, {rows['validation']} {choosing}, "
         f"{rows['test']} test; {rows['unlabelled']} without a label and {rows['failed']} failed took no part",
         f"- {measured_as(metrics)}",
         f"- interval: {metrics.interval}",
         f"- tuned: {result.tuned}",
+        *([f"- the best penalty or C still lies at the end of its grid: {edges}"] if edges else []),
     ]
 
 
@@ -137,7 +140,9 @@ def standings_measured_how(standings: "Sequence[Standing]") -> list[str]:
     if not any(standing.reference for standing in standings):
         lines.append("- no test: no head of a single backbone has a result on every split, to compare with")
     elif len(standings) > 1 and not tests:
-        lines.append("- no test: of several labels in one split only guesses are kept; give more splits")
+        lines.append(
+            "- no test: of several labels one split keeps guesses alone, and a measure may be undefined; give more"
+        )
     if tests:
         lines.append(
             f"- the best single backbone is chosen by validation; p: {'; '.join(tests)}; Holm's correction, "

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from featx.cache import locked
 from featx.errors import TableError
 from featx.measures import HeadMetrics
+from featx.provenance import __version__
 
 START = b'{"head": "'
 """How the line of a result begins."""
@@ -52,7 +53,7 @@ class Result:
     penalty: Penalty | None
     """Of heads that have one."""
     edge: bool
-    """Whether the best parameter lies at the end of what was tried, after all extensions."""
+    """Whether the best penalty or C still lies at the end of its grid, after all extensions."""
     folds: int | None
     """Of tuning; None where validation images chose."""
     balanced: bool
@@ -152,8 +153,9 @@ def _parse(lines: bytes) -> list[Result]:
 class ResultsFile:
     """A file of JSON lines to which results are added one by one, by one process at a time; or none, for None.
 
-    It is held as a context manager. A last line that a killed process left unfinished is cut off. Raises TableError
-    where the file holds something else or cannot be written, CacheLockedError where another process adds to it.
+    It is held as a context manager. A last line that a killed process left unfinished is cut off; lines of other
+    versions of featx, which may hold other things, stay and are not read. Raises TableError where the file holds
+    something else or cannot be written, CacheLockedError where another process adds to it.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -191,7 +193,8 @@ def _mend(path: Path) -> list[Result]:
     if torn and not torn.startswith(START[: len(torn)]):
         raise TableError(f"{path}: holds something other than results; choose another --into")
     try:
-        results = _parse(whole + end)
+        lines = [json.loads(line) for line in (whole + end).decode().splitlines()]
+        results = [Result.from_dict(line) for line in lines if line["versions"]["featx"] == __version__]
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise TableError(f"{path}: not a readable file of results ({error}); choose another --into") from error
     if torn:

@@ -99,7 +99,10 @@ def _standing(kind: str, entry: Entry, results: Sequence[Result]) -> Standing:
 
 def _compare(rivals: Sequence[Standing], best: Standing, contests: Sequence[Contest]) -> Mapping[str, Comparison]:
     """Every rival against the best single backbone: image by image in one split, split by split in several."""
+    rivals = [rival for rival in rivals if np.isfinite(rival.values - best.values).all()]
     pairs = [(rival.name, best.name) for rival in rivals]
+    if not rivals:
+        return {}
     if len(contests) == 1 and best.results[0].metrics.labels == "several":
         return {}  # of one split only the guesses are kept, which say nothing of how images were ranked
     if len(contests) == 1:

@@ -271,6 +271,12 @@ def test_predict_on_a_cache_says_what_it_says_on_the_images(featx: Featx, made: 
     assert len(on_cache) == 25
 
 
+def test_options_of_images_are_refused_where_a_cache_is_given(featx: Featx, made: Made) -> None:
+    ran = featx("predict", made.head, made.cache, "--root", ".")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--root and --models are of images, but" in ran.err
+
+
 def test_predict_on_a_cache_keeps_failed_images_in_their_place(
     featx: Featx, make_folder: Callable[..., Path], made: Made, tmp_path: Path
 ) -> None:

@@ -203,6 +203,32 @@ def test_results_of_other_versions_are_made_anew(tmp_path: Path) -> None:
     assert [result.versions["scikit-learn"] for result in read_results(into)] == ["0.1", number]
 
 
+def test_results_of_another_featx_that_said_other_things_stay_and_are_made_anew(tmp_path: Path) -> None:
+    contests, into = contests_of([make_table()], ("class-mean",)), tmp_path / "r.jsonl"
+    compare_backbones(contests, into=into, jobs=1)
+    old = json.loads(into.read_text())
+    del old["edge"]
+    old["versions"]["featx"] = "0.0.1"
+    into.write_text(json.dumps(old) + "\n")
+    assert len(compare_backbones(contests, into=into, jobs=1).results) == 1
+    first, second = into.read_text().splitlines()
+    assert json.loads(first) == old
+    assert "edge" in json.loads(second)
+
+
+def test_draws_of_the_same_images_are_compared_without_a_test() -> None:
+    table = make_table((24, 24))
+    sides = np.array([b"test"] * 2 + [b"validation"] * 3 + [b"train"] * 3)
+    table = replace(table, splits=np.tile(sides, 6))
+    contests = contests_of(
+        [table], ("class-mean", "ridge"), splits=lambda one: make_splits(one, "few-shot", shots=(9,), repeats=2)
+    )
+    standings = stand(contests, compare_backbones(contests, jobs=1).results)
+    (compared,) = (one.comparison for one in standings if one.comparison)
+    assert compared.p_holm is None
+    assert compared.test == "none, for 2 draws are all of the same training images"
+
+
 def test_what_cannot_be_is_left_out_and_told(caplog: pytest.LogCaptureFixture) -> None:
     def shots(table: FeatureTable) -> Sequence[Split]:
         return make_splits(table, "few-shot", shots=(1, 2), repeats=1)

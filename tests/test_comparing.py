@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 from featx.cache import read_features
-from featx.heads import load_head
+from featx.cli.options import FUSION_NAMES, HEAD_NAMES
+from featx.heads import FUSIONS, HEADS, load_head
+from featx.train import STACKED
 
 from .conftest import Ran, Tiny, build_tiny
 
@@ -90,6 +92,11 @@ def test_few_shot_draws_are_told_by_their_shots(featx: FeatX, made: Made) -> Non
     assert len(found["standings"]) == 2
 
 
+def test_the_help_names_every_head_and_fusion() -> None:
+    assert HEAD_NAMES.split(", ") == list(HEADS)
+    assert FUSION_NAMES.split(", ") == [*FUSIONS, STACKED]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -98,11 +105,14 @@ def test_few_shot_draws_are_told_by_their_shots(featx: FeatX, made: Made) -> Non
         (("--splits", "random"), 1, "no split rule 'random'"),
         (("--heads", "ridge,,knn"), 2, "should be names between commas"),
         (("--shots", "0"), 2, "should be whole numbers above 0"),
+        (("--shots", "4"), 2, "--shots is of few-shot splits, but --splits is auto; add it"),
+        (("--folds", "4", "--splits", "blocks"), 2, "but --splits is blocks; add it, or --tuning-folds"),
+        (("--splits", "stratified,blocks", "--repeats", "5"), 1, "5 repeats were asked for, but there are 4 quarters"),
         (("--splits", "few-shot", "--shots", "60"), 1, "class 'class0' has 24 images"),
-        (("--splits", "official"), 1, "split"),
+        (("--splits", "official"), 1, "there is no split of the image set's own"),
         (("--splits", "grouped"), 1, "the images have no groups"),
-        (("--split", "test"), 1, "split"),
-        (("--tuning-folds", "30"), 1, "class"),
+        (("--split", "test"), 1, "no split 'test'; it holds no split at all"),
+        (("--tuning-folds", "30"), 1, "has 18 images, too few for 30 folds"),
     ],
 )
 def test_what_cannot_be_compared_is_told_in_a_line(
@@ -156,7 +166,7 @@ def test_a_fusion_and_the_rule_that_holds_out_are_chosen(featx: FeatX, made: Mad
 
 def test_tuning_by_folds_is_told(featx: FeatX, made: Made, tmp_path: Path) -> None:
     command = ("train", made.left, "--head", "ridge", "--tuning-folds", 3, "--into", tmp_path / "h.featx", "--json")
-    assert featx(*command).json["tuned"].startswith("best accuracy on 3 folds of training images")
+    assert featx(*command).json["tuned"].startswith("best accuracy on 3 folds of all but the test images")
 
 
 def test_what_failed_is_told_at_the_end_and_the_rest_is_shown(featx: FeatX, made: Made, tmp_path: Path) -> None:

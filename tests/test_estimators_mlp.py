@@ -18,7 +18,7 @@ SMALL: Any = {"hidden": (16, 8), "learning_rate": 0.02, "max_iter": 3000}
 
 def theirs(rows: NDArray[Any], labels: NDArray[Any], weights: NDArray[Any], *, early: bool) -> MLPClassifier:
     network = MLPClassifier(
-        (16, 8), learning_rate_init=0.02, max_iter=3000, early_stopping=early, n_iter_no_change=10, random_state=0
+        (16, 8), learning_rate_init=0.02, max_iter=3000, early_stopping=early, n_iter_no_change=5, random_state=0
     )
     return network.fit(rows, labels, sample_weight=weights)
 

@@ -368,6 +368,14 @@ def test_too_many_groups_to_list_are_told_as_such() -> None:
     assert found.undefined["per_group"] == "1500 groups are too many to list (more than 1000)"
 
 
+def test_of_very_many_classes_there_is_no_confusion_which_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featx.measures.measuring.MOST_CLASSES", 2)
+    monkeypatch.setattr("featx.measures.explaining.MOST_CLASSES", 2)
+    found = measure(*make_case("weighted"))
+    assert (found.confusion, found.weighted_confusion) == (None, None)
+    assert found.undefined["confusion"] == "4 classes are too many to list in pairs (more than 2)"
+
+
 @given(st.sampled_from(KINDS), st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
 @settings(deadline=None, max_examples=25)
 def test_neither_the_order_of_rows_nor_the_scale_of_weights_matters(kind: str, seed: int, scale: float) -> None:

@@ -204,10 +204,15 @@ def test_the_t_test_of_draws_counts_what_they_share() -> None:
     assert "two of which share 50% of their training images" in found.test
 
 
-def test_draws_that_tell_nothing_of_others_are_refused() -> None:
-    scores, rows = {"a": [0.8, 0.7], "b": [0.7, 0.72]}, np.arange(3)
-    with pytest.raises(TableError, match="all of the same images"):
-        draws_t_test(scores, [("a", "b")], train=[rows, rows])
+def test_draws_that_tell_nothing_of_others_have_a_difference_and_no_p() -> None:
+    (found,) = draws_t_test({"a": [0.8, 0.7], "b": [0.7, 0.72]}, [("a", "b")], train=[np.arange(3)] * 2)
+    assert found.difference == pytest.approx(0.04)
+    assert (found.interval, found.p, found.p_holm) == (None, None, None)
+    assert found.test == "none, for 2 draws are all of the same training images"
+
+
+def test_one_draw_is_none_to_test() -> None:
+    rows = np.arange(3)
     with pytest.raises(TableError, match="takes two or more"):
         draws_t_test({"a": [0.8], "b": [0.7]}, [("a", "b")], train=[rows])
 

@@ -314,7 +314,10 @@ def test_the_image_sets_own_split_has_no_repeats() -> None:
 
 
 def test_the_image_sets_own_split_must_be_there() -> None:
-    with pytest.raises(TableError, match="has no split of its own; give a manifest or --annotations"):
+    with pytest.raises(
+        TableError,
+        match="no split of the image set's own, or images of one --split were chosen; give a manifest or --annotations",
+    ):
         make_splits(make_table(), "official")
 
 
@@ -383,7 +386,7 @@ def test_blocks_of_images_in_the_order_of_their_classes_are_refused() -> None:
 
 
 def test_there_are_four_quarters_to_test() -> None:
-    with pytest.raises(TableError, match="there are 4 quarters to test, and 5 repeats"):
+    with pytest.raises(TableError, match="5 repeats were asked for, but there are 4 quarters"):
         make_splits(mixed(make_table()), "blocks", repeats=5)
 
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featx.cli.options import (
+    FUSION_NAMES,
+    HEAD_NAMES,
     MAX_SEED,
     Counts,
     Names,
@@ -35,8 +37,8 @@ class Contents:
     fusions: tuple[str, ...]
     splits: tuple[str, ...]
     repeats: int | None
-    folds: int
-    shots: tuple[int, ...]
+    folds: int | None
+    shots: tuple[int, ...] | None
     tuning_folds: int | None
     balanced: bool
     seed: int
@@ -57,10 +59,19 @@ class Contents:
             seed=self.seed,
         )
 
-    def _splits(self, table: "FeatureTable") -> "list[Split]":
-        from featx.splits import make_splits
+    def check(self) -> None:
+        """Raise click's UsageError for an option of splits that are not asked for."""
+        for name, rule, more in (("folds", "k-fold", ", or --tuning-folds"), ("shots", "few-shot", "")):
+            if getattr(self, name) is not None and rule not in self.splits:
+                raise click.UsageError(
+                    f"--{name} is of {rule} splits, but --splits is {','.join(self.splits)}; add it{more}"
+                )
 
-        draw = functools.partial(make_splits, table, folds=self.folds, shots=self.shots, seed=self.seed)
+    def _splits(self, table: "FeatureTable") -> "list[Split]":
+        from featx.splits import FOLDS, SHOTS, make_splits
+
+        folds, shots = self.folds or FOLDS, self.shots or SHOTS
+        draw = functools.partial(make_splits, table, folds=folds, shots=shots, seed=self.seed)
         # beside others, the image set's own split is there once however often they are drawn
         once = ("official", "auto") if table.splits is not None and len(self.splits) > 1 else ()
         drawn = [split for rule in self.splits for split in draw(rule, repeats=None if rule in once else self.repeats)]
@@ -77,17 +88,20 @@ def with_contents(command: Callable[..., Any]) -> Callable[..., Any]:
 
     decorated: Callable[..., Any] = _gather
     rules = "auto, official, stratified, grouped, blocks, k-fold, few-shot; several between commas."
-    shots = "1,2,4,8,16,32,64"
     for decorate in (
         option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of splits, folds and heads."),
         with_balanced,
         with_tuning_folds,
-        option("--shots", type=Counts(), default=shots, help="Training images a class, of few-shot splits."),
-        option("--folds", type=click.IntRange(2), default=5, help="Of k-fold splits."),
+        click.option(
+            "--shots", type=Counts(), help="Training images a class, of few-shot splits.  [default: 1,2,4,8,16,32,64]"
+        ),
+        click.option("--folds", type=click.IntRange(2), help="Of k-fold splits.  [default: 5]"),
         click.option("--repeats", type=click.IntRange(1), help="Draws of each split.  [default: few-shot 5, else 1]"),
         option("--splits", type=Names(), default="auto", help=rules),
-        option("--fusions", type=Names(), default="concat", help="Ways to join several caches or outputs; or all."),
-        option("--heads", type=Names(), default="logreg", help="Between commas; or all."),
+        option(
+            "--fusions", type=Names(), default="concat", help=f"Ways to join caches or outputs: {FUSION_NAMES}; or all."
+        ),
+        option("--heads", type=Names(), default="logreg", help=f"Between commas: {HEAD_NAMES}; or all."),
     ):
         decorated = decorate(decorated)
     return decorated
@@ -121,6 +135,7 @@ def compare(
     from featx.console import err, out, print_standings, tally_bar
     from featx.standings import stand
 
+    contents.check()
     contests = contents.contests(caches, choice)
     with tally_bar(quiet=output.quiet) as report:
         made = compare_backbones(contests, into=into, jobs=jobs, report=report)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from featx.cli.options import (
+    FUSION_NAMES,
+    HEAD_NAMES,
     MAX_SEED,
     Output,
     as_json,
@@ -51,8 +53,8 @@ The same on a folder of your own, with one sub-folder a class:
 
 @click.command()
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--head", required=True, metavar="NAME", help="logreg, linear-svm, rbf-svm, ridge, knn, mlp ...")
-@click.option("--fusion", default="", metavar="NAME", help="concat, standardised, weighted, pca, stacked, anova ...")
+@click.option("--head", required=True, metavar="NAME", help=f"{HEAD_NAMES}.")
+@click.option("--fusion", default="", metavar="NAME", help=f"{FUSION_NAMES}.")
 @option("--hold-out", type=click.Choice(HELD_OUT), default="auto", help="How test images are chosen.")
 @with_tuning_folds
 @with_balanced
@@ -198,6 +200,8 @@ def _predict(
 
     caches = [path for path in map(Path, images) if path.suffix == ".h5" and (not path.is_file() or is_cache(path))]
     if len(caches) == len(images):
+        if root or models:
+            raise click.UsageError(f"--root and --models are of images, but {images[0]} is a cache; leave them out")
         return predict_tables(head, read_tables(head, caches))
     return predict_images(head, list_given(one_source(images), root), models=models, settings=settings)
 

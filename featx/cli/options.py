@@ -22,6 +22,9 @@ TOO_MANY_FAILED = 3
 DEFAULT_MAX_FAILED = 0.01
 MAX_BATCH = 4096
 MAX_SEED = 2**32 - 1
+HEAD_NAMES = "logreg, linear-svm, rbf-svm, ridge, knn, class-mean, mlp, pca-logreg, pca-svm"
+FUSION_NAMES = "concat, standardised, weighted, pca, joint-pca, kernel, anova, mutual-info, l1, stacked"
+"""As `featx.heads` has them, which takes long to import."""
 
 logger = logging.getLogger("featx")
 

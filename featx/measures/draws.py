@@ -61,7 +61,7 @@ def draw_measures(probabilities: Floats, truth: Truth, *, seed: int) -> Draws:
     summed, measured, held, left = SumsOverImages(probabilities, truth, units), [], [], ranked + 1
     for counts in units.draw(resamples, seed=seed):
         measured.append(summed.measure(counts))
-        held.append(counts[:, :left])
+        held.append(counts[:, :left].copy())  # a view would keep all of them
         left -= held[-1].shape[1]
     values = {name: np.concatenate([part[name] for part in measured], axis=-1) for name in measured[0]}
     rounds = [counts for counts in held if counts.shape[1]]

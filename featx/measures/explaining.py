@@ -9,6 +9,8 @@ from featx.truth import Truth
 
 MOST_GROUPS = 1000
 """Of more groups the accuracy of each is not listed."""
+MOST_CLASSES = 100
+"""Of more classes there is no confusion, whose numbers are their square."""
 FEW_UNITS = 100
 """Of fewer images, or groups, a bootstrap is rough."""
 SEVERAL_ONLY = ("micro_f1", "hamming_loss")
@@ -29,6 +31,8 @@ def explain_undefined(
             yield f"{name}_ci", f"the same on all resamples of {units.count} {units.noun}, which so bound nothing"
     if truth.multilabel:
         yield "confusion", "an image with several labels is taken for no single class"
+    elif len(truth.classes) > MOST_CLASSES:
+        yield "confusion", f"{len(truth.classes)} classes are too many to list in pairs (more than {MOST_CLASSES})"
     if truth.groups is None:
         yield "per_group", "the images have no groups"
     elif units.count > MOST_GROUPS:

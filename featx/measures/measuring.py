@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from featx.measures.draws import MEASURES, Draws, defined, draw_measures
-from featx.measures.explaining import MOST_GROUPS, explain_intervals, explain_undefined
+from featx.measures.explaining import MOST_CLASSES, MOST_GROUPS, explain_intervals, explain_undefined
 from featx.measures.images import Floats, class_share, right_share
 from featx.measures.metrics import ClassMetrics, GroupMetrics, HeadMetrics, Interval, Labels
 from featx.measures.resampling import RARE, Units, effective_size, find_interval, wilson
@@ -73,7 +73,7 @@ def _majority(truth: Truth) -> float:
 def _confusions(
     probabilities: Floats, truth: Truth
 ) -> tuple[tuple[tuple[int, ...], ...] | None, tuple[tuple[float, ...], ...] | None]:
-    if truth.multilabel:
+    if truth.multilabel or len(truth.classes) > MOST_CLASSES:
         return None, None
     classes, guess = len(truth.classes), probabilities.argmax(axis=1)
     counts = np.bincount(truth.labels * classes + guess, minlength=classes**2).reshape(classes, classes)

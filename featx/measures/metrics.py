@@ -95,7 +95,8 @@ class HeadMetrics:
     per_group: tuple[GroupMetrics, ...] | None
     """By name."""
     confusion: tuple[tuple[int, ...], ...] | None
-    """Images of row's class (of soft labels: the largest share) that were taken for column's class, unweighted."""
+    """Images of row's class (of soft labels: the largest share) that were taken for column's class, unweighted; None of
+    more than a hundred classes."""
     weighted_confusion: tuple[tuple[float, ...], ...] | None
     """The same as sums of weight times share; None where it would be `confusion`."""
     weighted: bool

@@ -148,16 +148,18 @@ def draws_t_test(
 
     Of few-shot draws, of whose training rows `train` two draws share r on average: the same test as of resampled
     splits, with r for the correlation of scores, which Nadeau & Bengio (2003, section 3.2) take to be the share of
-    rows; the variance of the mean is (1/J + r/(1 - r)) s^2. Raises TableError for fewer than 2 draws, draws that are
-    all the same, or scores that are not one a draw.
+    rows; the variance of the mean is (1/J + r/(1 - r)) s^2. Draws that are all of the same rows have no p, for they
+    tell nothing of others. Raises TableError for fewer than 2 draws, or scores that are not one a draw.
     """
     draws = len(train)
     if draws < 2:
         raise TableError(f"{draws} draw was given; a t-test takes two or more")
     shared = float(np.mean([np.isin(one, other).mean() for one, other in combinations(train, 2)]))
-    if shared == 1:
-        raise TableError(f"{draws} draws are all of the same images, which tells nothing of others; take fewer shots")
     arrays = {name: np.asarray(score, np.float64) for name, score in scores.items()}
+    if shared == 1:
+        said = f"none, for {draws} draws are all of the same training images"
+        differences = [(pair, float(_difference(arrays, pair, draws).mean())) for pair in pairs]
+        return tuple(Comparison(*pair, mean, None, None, None, said, draws) for pair, mean in differences)
     said = f"corrected t-test over {draws} draws, two of which share {shared:.0%} of their training images"
     overlap = shared / (1 - shared)
     return _correct(_t_test(pair, _difference(arrays, pair, draws), overlap, said) for pair in pairs)
@@ -176,8 +178,10 @@ def _difference(values: Mapping[str, Floats], pair: Pair, size: int) -> Floats:
     for name in pair:
         if name not in values:
             raise TableError(f"no values of head {name!r} are given; there are {', '.join(values)}")
-        if values[name].shape != (size,) or not np.isfinite(values[name]).all():
-            raise TableError(f"the values of head {name!r} are {values[name].shape}, not {(size,)}, or not all finite")
+        if values[name].shape != (size,):
+            raise TableError(f"the values of head {name!r} are {values[name].shape}, not {(size,)}; give one of each")
+        if not np.isfinite(values[name]).all():
+            raise TableError(f"head {name!r} has values that are no numbers; leave it out")
     difference: Floats = values[pair[0]] - values[pair[1]]
     return difference
 

@@ -3,11 +3,12 @@
 from featx.splits.duplicates import Duplicates, Twins, find_duplicates
 from featx.splits.few_shot import SHOTS
 from featx.splits.pool import Pool, check_any, taking_part
-from featx.splits.rules import RULES, make_splits, split_table
+from featx.splits.rules import FOLDS, RULES, make_splits, split_table
 from featx.splits.split import Rows, Split
 from featx.splits.tuning import make_folds, tuning_folds
 
 __all__ = [
+    "FOLDS",
     "RULES",
     "SHOTS",
     "Duplicates",

@@ -62,9 +62,14 @@ class Duplicates:
     @property
     def text(self) -> str:
         """What was found, in a line."""
-        of = f"{self.tested} test images" if self.compared == self.tested else f"{self.compared} test images looked at"
+        some = (
+            ""
+            if self.compared == self.tested
+            else f", {self.compared} of which were looked at for more than equal ones,"
+        )
         found = (
-            f"{self.count} of {of} have a near-duplicate among the training images (cosine above {self.threshold:.4f})"
+            f"{self.count} of {self.tested} test images{some} have a near-duplicate among the training images "
+            f"(cosine above {self.threshold:.4f})"
         )
         if not self.nearest:
             return found

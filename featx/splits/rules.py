@@ -135,7 +135,10 @@ def _hold_out(pool: Pool, draws: Draws, *, name: str, quarter: str) -> list[Spli
 
 def _blocks(pool: Pool, draws: Draws) -> list[Split]:
     if len(draws.seeds()) > QUARTERS:
-        raise TableError(f"there are {QUARTERS} quarters to test, and {len(draws.seeds())} repeats were asked for")
+        raise TableError(
+            f"{len(draws.seeds())} repeats were asked for, but there are {QUARTERS} quarters to test; "
+            f"ask for {QUARTERS} or fewer where blocks are among the splits"
+        )
     blocks = _cut(pool)
     blocked = replace(pool, units=blocks, what="block")
     of_table = np.full(len(pool.table), -1)

@@ -25,8 +25,8 @@ def official_sides(pool: Pool) -> Codes:
     """The side of each row as the image set has it. Raises TableError where it has none, or a group is on two."""
     if pool.table.splits is None:
         raise TableError(
-            "the image set has no split of its own; give a manifest or --annotations a column 'split', or choose "
-            "another rule"
+            "there is no split of the image set's own, or images of one --split were chosen; give a manifest or "
+            "--annotations a column 'split', leave --split out, or choose another rule"
         )
     given = pool.table.splits[pool.rows]
     sides = np.full(len(pool), UNUSED)

@@ -42,7 +42,7 @@ def _choose_stacked(name: str, lesson: Lesson, *, seed: int, jobs: int | None) -
     """Late fusion: a head of each block, tuned on that alone, then stacked (Wolpert 1992)."""
     if name not in STACKED_HEADS or lesson.truth.multilabel:
         what = "images of several classes" if lesson.truth.multilabel else f"head {name!r}"
-        raise HeadError(f"{what} cannot be stacked; choose another fusion")
+        raise HeadError(f"{what} cannot be stacked; choose another fusion, or leave it out")
     found = [
         choose_pipeline(name, "", lesson=lesson.block(index), seed=seed, jobs=jobs)
         for index in range(len(lesson.blocks))

@@ -1,5 +1,7 @@
 """A head that was trained, and how, in; its result on test rows, with what is needed to repeat it, out."""
 
+from dataclasses import replace
+
 from featx.cache import FeatureTable, label_sources
 from featx.evaluate import measure_probabilities, predict_rows
 from featx.heads import Head
@@ -24,6 +26,9 @@ def measure_head(
 ) -> Result:
     """The result of the head on the test rows of the split; its seconds are still to be told."""
     probabilities = predict_rows(head, table, split.test)
+    metrics = measure_probabilities(head, table, rows=split.test, probabilities=probabilities, seed=seed)
+    if split.blocks is not None and table.groups is None:
+        metrics = replace(metrics, interval=f"{metrics.interval}; neighbours, which may be alike, count as independent")
     return Result(
         head=head.name,
         fusion=fusion,
@@ -38,7 +43,7 @@ def measure_head(
         tuned=_how(lesson, split, folds),
         validated=tuned.measure,
         temperature=head.temperature,
-        metrics=measure_probabilities(head, table, rows=split.test, probabilities=probabilities, seed=seed),
+        metrics=metrics,
         rows=_count(table, split),
         split=split.rule,
         split_key=split.key,
@@ -67,7 +72,7 @@ def _penalty(tuned: Tuned, lesson: Lesson, fusion: str) -> Penalty | None:
 def _how(lesson: Lesson, split: Split, folds: int | None) -> str:
     accuracy = "balanced accuracy" if lesson.balanced else "accuracy"
     measure = "mean average precision" if lesson.truth.multilabel else accuracy
-    rows = f"{folds} folds of training images" if folds else f"{len(split.validation)} validation images"
+    rows = f"{folds} folds of all but the test images" if folds else f"{len(split.validation)} validation images"
     fitted = "refitted with them" if split.refit else "not refitted with them"
     return f"best {measure} on {rows}, {fitted}; every step fitted without the images it is judged by"
 

@@ -115,7 +115,7 @@ class _Search:
         try:
             self.run([([self._best[1]], more)])
         except ConvergenceError as error:
-            logger.info("the grid goes no further: %s", error)
+            logger.warning("the grid goes no further, though its end is best: %s", error)
             return False
         return True
 
@@ -141,7 +141,10 @@ class _Search:
         """What was chosen. Raises HeadError where nothing gave numbers."""
         value, setup, params = self._best
         if not np.isfinite(value.measure):
-            raise HeadError(f"no parameters of {dict(self.plan.classifier)} converged; choose another head")
+            tried = ", ".join(self.plan.classifier)
+            raise HeadError(
+                f"whatever {tried or 'parameters'} of the head gives scores that are no numbers; choose another"
+            )
         chosen = setup | {_of_classifier(self.plan.pipeline, name): found for name, found in params.items()}
         scores = self.scores.get(_key(setup | params))
         return Tuned(chosen, value.measure, len(self.values), edge=bool(self.beyond()), scores=scores)
