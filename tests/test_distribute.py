@@ -534,6 +534,16 @@ def test_a_run_ended_by_whatever_signal_leaves_no_worker_and_goes_on_to_the_same
     assert masked(into) == masked(slow / "whole.h5")
 
 
+def test_an_interrupt_while_workers_start_is_told_in_one_line(slow: Path, tmp_path: Path) -> None:
+    line = command(slow, tmp_path / "c.h5", "--shards", 3, "--jobs", 2)
+    running = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    wait_until(lambda: bool(workers_of(psutil.Process(running.pid))))
+    os.killpg(running.pid, signal.SIGINT)
+    _, told = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert "Traceback" not in told
+
+
 def test_a_disk_that_is_full_for_a_worker_ends_the_run_in_one_line(slow: Path, tmp_path: Path) -> None:
     import resource
 
