@@ -52,31 +52,12 @@ def local_workers(jobs: int) -> Iterator[Workers]:
         warnings.filterwarnings("ignore", "A worker stopped")  # loky replaces one whose memory grew
         executor = ProcessPoolExecutor(jobs, initializer=_begin, initargs=(os.getpid(),))
         try:
-
-            def _submit(shard: Shard) -> "Future[Extracted]":
-                with _deaf():
-                    extracted: Future[Extracted] = executor.submit(shard.extract, sharing=jobs)
-                return extracted
-
-            yield Workers(lambda: jobs, _submit)
+            yield Workers(lambda: jobs, lambda shard: executor.submit(shard.extract, sharing=jobs))
             done = True
         except BrokenProcessPool as error:
             raise LostError("a worker process died: often memory, and then fewer --jobs help") from error
         finally:
             executor.shutdown(kill_workers=not done)
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that are started meanwhile hear no interrupt of the terminal, before `_begin` makes them ignore it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(parent: int) -> None:
