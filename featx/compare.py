@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from sklearn.utils.parallel import Parallel, delayed
-
 from featx.cache import FeatureTable, label_sources
 from featx.errors import FeatxError, TableError
 from featx.fusion import fuse_tables, separate_blocks
 from featx.heads import find_fusion, find_recipe
+from featx.processes import side_by_side
 from featx.provenance import usable_cores, versions
 from featx.results import Result, ResultsFile, key_of
 from featx.splits import Split
@@ -205,8 +204,7 @@ def _run(contests: Sequence[Contest], jobs: int | None) -> Iterator[Made]:
     small, large = list[Contest](), list[Contest]()
     for contest in contests:
         (large if contest.large and not jobs else small).append(contest)
-    parallel = Parallel(n_jobs=jobs or usable_cores(), return_as="generator_unordered")
-    yield from parallel(delayed(Contest.run)(contest) for contest in small)
+    yield from side_by_side([contest.run for contest in small], jobs=jobs or usable_cores(), ordered=False)
     yield from map(Contest.run, large)
 
 

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "featx"
 
 FLOW = [
     "errors provenance settings",
-    "columns devices",
+    "columns devices processes",
     "fingerprints",
     "images backbones fetch preprocessing",
     "decode graph",
@@ -58,10 +58,10 @@ DOORS = {
     "h5py": {"cache", "images"},
     "pyarrow": {"cache", "images"},
     "fsspec": {"images"},
-    "joblib": {"distribute"},
+    "joblib": {"distribute", "processes"},
     "dask": {"distribute"},
     "distributed": {"distribute"},
-    "sklearn": {"extractor", "estimators", "heads", "train", "compare", "label_errors"},
+    "sklearn": {"extractor", "estimators", "heads", "train", "label_errors", "processes"},
     "threadpoolctl": {"train"},
     "scipy": {"estimators", "measures"},
     "skops": {"heads"},

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from featx.distribute.shards import Extracted, Shard
 from featx.errors import DeviceError
 from featx.extract import Progress
+from featx.processes import deaf
 from featx.provenance import __version__
 
 if TYPE_CHECKING:
@@ -52,7 +53,13 @@ def local_workers(jobs: int) -> Iterator[Workers]:
         warnings.filterwarnings("ignore", "A worker stopped")  # loky replaces one whose memory grew
         executor = ProcessPoolExecutor(jobs, initializer=_begin, initargs=(os.getpid(),))
         try:
-            yield Workers(lambda: jobs, lambda shard: executor.submit(shard.extract, sharing=jobs))
+
+            def _submit(shard: Shard) -> "Future[Extracted]":
+                with deaf():
+                    extracted: Future[Extracted] = executor.submit(shard.extract, sharing=jobs)
+                return extracted
+
+            yield Workers(lambda: jobs, _submit)
             done = True
         except BrokenProcessPool as error:
             raise LostError("a worker process died: often memory, and then fewer --jobs help") from error

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
+from functools import partial
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -11,12 +12,12 @@ from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
-from sklearn.utils.parallel import Parallel, delayed
 
 from featx.errors import ConvergenceError, HeadError, TableError
 from featx.estimators import Grid, sweep
 from featx.heads import Plan
 from featx.measures import row_values, to_probabilities
+from featx.processes import side_by_side
 from featx.provenance import usable_cores
 from featx.splits import Rows
 from featx.train.fitting import Setup, fit_setups, group_setups, transform_steps
@@ -90,11 +91,12 @@ class _Search:
     def run(self, trials: Sequence[tuple[Sequence[Setup], Grid]]) -> None:
         """Try these groups of setups, each with these parameters of the classifier, on every fold."""
         folds = self.lesson.folds
-        found = Parallel(n_jobs=self.jobs)(
-            delayed(_try)(self.plan.pipeline, self.lesson, fold=fold, setups=setups, grid=grid)
+        calls = [
+            partial(_try, self.plan.pipeline, self.lesson, fold=fold, setups=setups, grid=grid)
             for setups, grid in trials
             for fold in folds
-        )
+        ]
+        found = list(side_by_side(calls, jobs=self.jobs))
         for place, (setups, _) in enumerate(trials):
             of_folds = found[place * len(folds) : (place + 1) * len(folds)]
             for setup, *tried in zip(setups, *of_folds, strict=True):

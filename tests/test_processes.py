@@ -1,0 +1,65 @@
+"""Work is shared by processes that the terminal's interrupt does not reach, and this one hears it when it may."""
+
+import operator
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from featx.processes import deaf, side_by_side
+
+SLEEPING = """
+import time
+from functools import partial
+from featx.processes import side_by_side
+print("begins", flush=True)
+list(side_by_side([partial(time.sleep, 60)] * 2, jobs=2))
+"""
+posix = pytest.mark.skipif(sys.platform == "win32", reason="the console of Windows interrupts otherwise")
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_calls_give_what_they_give_in_their_order(jobs: int) -> None:
+    calls = [partial(operator.mul, value, value) for value in range(20)]
+    assert list(side_by_side(calls, jobs=jobs)) == [value**2 for value in range(20)]
+    assert sorted(side_by_side(calls, jobs=jobs, ordered=False)) == [value**2 for value in range(20)]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_what_a_call_raises_is_raised_here(jobs: int) -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(side_by_side([partial(operator.truediv, 1, 0)] * 3, jobs=jobs))
+
+
+@posix
+def test_an_interrupt_within_the_block_arrives_after_it() -> None:
+    reached = []
+    with pytest.raises(KeyboardInterrupt), deaf():
+        os.kill(os.getpid(), signal.SIGINT)
+        reached.append("the end")
+    assert reached == ["the end"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@posix
+@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3])
+def test_processes_that_are_starting_are_not_interrupted_but_end_with_this_one(seconds: float, tmp_path: Path) -> None:
+    line = [sys.executable, "-c", SLEEPING]
+    with subprocess.Popen(line, stdout=-1, stderr=-1, text=True, start_new_session=True, cwd=tmp_path) as running:
+        assert running.stdout
+        assert running.stdout.readline() == "begins\n"
+        workers: list[psutil.Process] = []
+        while len(workers) < 2:
+            children = psutil.Process(running.pid).children()
+            workers = [child for child in children if "popen_loky" in " ".join(child.cmdline())]
+        time.sleep(seconds)
+        os.killpg(running.pid, signal.SIGINT)
+        _, told = running.communicate(timeout=30)
+    assert told.count("Traceback") == 1  # its own
+    assert psutil.wait_procs(workers, timeout=10)[1] == []
