@@ -285,7 +285,7 @@ def print_effects(effects: "Sequence[FastEffect]", *, to: Console) -> None:
 def print_results(results: "Sequence[Result]", *, to: Console) -> None:
     """The results as a table, and under it how they were measured."""
     table = Table(box=SIMPLE)
-    for column in columns(results[0].metrics):
+    for column in columns(results[0]):
         table.add_column(column, no_wrap=column != "tuned", overflow="fold")
     for result in results:
         table.add_row(*(cell.replace(", ", "\n") for cell in table_row(result)))

@@ -23,30 +23,19 @@ def evaluate_head(
     """Measures of the head on these rows of the table (default: all that are labelled).
 
     Intervals are those of a bootstrap over the rows, or over whole groups where the table has some. Raises HeadError
-    where the features are of another backbone, TableError where no row is labelled or a label is none of the head's
-    classes.
+    where the features are of another backbone, TableError where no row is labelled, a label is none of the head's
+    classes, or head and table have one label an image and several.
     """
     rows = np.flatnonzero(table.labelled) if rows is None else rows
     check_any(table)
     if not len(rows):
         raise TableError("no image has a label to compare with; extract from class folders or a manifest with labels")
-    return measure_probabilities(head, table, rows=rows, probabilities=predict_rows(head, table, rows), seed=seed)
-
-
-def measure_probabilities(
-    head: Head, table: FeatureTable, *, rows: NDArray[np.int64], probabilities: NDArray[np.float64], seed: int = 0
-) -> HeadMetrics:
-    """Measures of the head, which gave these rows of the table these probabilities (n, classes).
-
-    Raises TableError where head and table have one label an image and several, or a label is none of the head's.
-    """
     if head.multilabel != table.multilabel:
         kinds = [("one label", "several labels")[several] for several in (head.multilabel, table.multilabel)]
         raise TableError(
             f"head {head.name!r} gives {kinds[0]} an image but these images have {kinds[1]}; annotate them"
         )
-    truth = order_classes(truth_of(table, rows), head.classes)
-    return measure(probabilities, truth, seed=seed)
+    return measure(predict_rows(head, table, rows), order_classes(truth_of(table, rows), head.classes), seed=seed)
 
 
 def predict_rows(head: Head, table: FeatureTable, rows: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from featx.measures import HeadMetrics
+    from featx.measures import Comparison, HeadMetrics
     from featx.results import Result
     from featx.standings import Standing
 
@@ -33,15 +33,20 @@ def compared_measures(metrics: "HeadMetrics") -> tuple[str, ...]:
     return COMPARED_OF_SEVERAL if metrics.labels == "several" else COMPARED
 
 
-def columns(metrics: "HeadMetrics") -> tuple[str, ...]:
+def _measures_of(result: "Result") -> tuple[str, ...]:
+    """The same of a result: the measure that its head was tuned by comes first."""
+    return tuple(dict.fromkeys((result.measure, *compared_measures(result.metrics))))
+
+
+def columns(result: "Result") -> tuple[str, ...]:
     """The titles of a table's columns."""
-    first, *others = (TITLES[name] for name in compared_measures(metrics))
+    first, *others = (TITLES[name] for name in _measures_of(result))
     return "head", first, "95 % interval", *others, "tuned"
 
 
 def table_row(result: "Result") -> tuple[str, ...]:
     """The cells of one result, in the order of `columns`."""
-    first, *others = compared_measures(result.metrics)
+    first, *others = _measures_of(result)
     tuned = ", ".join(f"{_parameter(key)}={_shown(value)}" for key, value in result.params.items())
     return (
         result.head,
@@ -74,7 +79,7 @@ def interval(ends: tuple[float, float] | None) -> str:
 
 def render_results(results: "Sequence[Result]") -> str:
     """A Markdown table of the results, and under it how they were measured."""
-    titles = columns(results[0].metrics)
+    titles = columns(results[0])
     rows = [titles, ("---",) * len(titles), *map(table_row, results)]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([*lines, "", *measured_how(results)]) + "\n"
@@ -92,7 +97,7 @@ def measured_how(results: "Sequence[Result]") -> list[str]:
         f"{metrics.majority_accuracy:.3f}",
         f"- split: {result.split}: {rows['train']} images train, {rows['validation']} {choosing}, "
         f"{rows['test']} test; {rows['unlabelled']} without a label and {rows['failed']} failed took no part",
-        f"- {measured_as(metrics)}",
+        f"- {tested_as(result)}",
         f"- interval: {metrics.interval}",
         f"- tuned: {result.tuned}",
         *([f"- the best penalty or C still lies at the end of its grid: {edges}"] if edges else []),
@@ -108,20 +113,32 @@ def measured_as(metrics: "HeadMetrics") -> str:
     return f"accuracy: {weighted} share of test images whose most probable class is the true one{expected}"
 
 
+def tested_as(result: "Result") -> str:
+    """One sentence on what the first measure of a table of results is."""
+    if result.measure == "balanced_accuracy":
+        return f"balanced: mean over classes of the share that is named rightly; {measured_as(result.metrics)}"
+    return measured_as(result.metrics)
+
+
 def standing_row(standing: "Standing") -> tuple[str, ...]:
     """The cells of one standing, in the order of STANDING_COLUMNS."""
     values, comparison = standing.values, standing.comparison
     if len(values) > 1:
         spread = f"± {values.std(ddof=1):.3f}"
     else:
-        metrics = standing.results[0].metrics
-        spread = interval(getattr(metrics, f"{compared_measures(metrics)[0]}_ci"))
+        result = standing.results[0]
+        spread = interval(getattr(result.metrics, f"{result.measure}_ci"))
     against = "is the best single" if standing.reference else ""
     if comparison:
-        p = "p unknown" if comparison.p_holm is None else f"p {comparison.p_holm:.3f}"
-        against = f"{comparison.difference:+.3f}, {p}"
+        against = f"{comparison.difference:+.3f}, {_chance(comparison)}"
+    if standing.mcnemar:
+        against += f" (McNemar {_chance(standing.mcnemar)})"
     means = f"{values.mean():.3f}", spread, f"{standing.validated:.3f}"
     return (standing.head, standing.fusion, " + ".join(standing.backbones), *means, against)
+
+
+def _chance(comparison: "Comparison") -> str:
+    return "p unknown" if comparison.p_holm is None else f"p {comparison.p_holm:.3f}"
 
 
 def standings_measured_how(standings: "Sequence[Standing]") -> list[str]:
@@ -133,16 +150,14 @@ def standings_measured_how(standings: "Sequence[Standing]") -> list[str]:
     others = f", the first of {len(standings[0].results)} such splits" if several else ""
     lines = [
         f"- split: {result.split}{others}; the same images for every head",
-        f"- test: {measured_as(result.metrics)}; spread: {spread}",
+        f"- test: {tested_as(result)}; spread: {spread}",
         f"- validation: {result.tuned}",
         f"- always naming the most frequent class: {result.metrics.majority_accuracy:.3f}",
     ]
     if not any(standing.reference for standing in standings):
         lines.append("- no test: no head of a single backbone has a result on every split, to compare with")
     elif len(standings) > 1 and not tests:
-        lines.append(
-            "- no test: of several labels one split keeps guesses alone, and a measure may be undefined; give more"
-        )
+        lines.append("- no test: the measure is not defined on every split; give more test images")
     if tests:
         lines.append(
             f"- the best single backbone is chosen by validation; p: {'; '.join(tests)}; Holm's correction, "

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from featx.cache import locked
 from featx.errors import TableError
 from featx.measures import HeadMetrics
 from featx.provenance import __version__
+
+Measure: TypeAlias = Literal["accuracy", "balanced_accuracy", "average_precision"]
 
 START = b'{"head": "'
 """How the line of a result begins."""
@@ -49,6 +51,8 @@ class Result:
     images: str
     """Digest of the names of all its images, those without a label too."""
     backbones: tuple[str, ...]
+    identities: tuple[str, ...]
+    """sha256 of the identity of each of them, as `featx cache info` tells it."""
     params: Mapping[str, Any]
     penalty: Penalty | None
     """Of heads that have one."""
@@ -73,8 +77,10 @@ class Result:
     """Training images a class of a few-shot split."""
     test: str
     """Digest of the names of the test images: results of equal digests can be compared image by image."""
-    guesses: str
-    """The most probable class of each test image: positions in `classes`, packed; see `unpack`."""
+    guesses: str | None
+    """The most probable class of each test image: positions in `classes`, packed; None of several labels."""
+    drawn: str | None
+    """Of several labels: `measure` on resamples of the test images, the same for every head, packed."""
     classes: tuple[str, ...]
     seed: int
     seconds: float
@@ -94,9 +100,18 @@ class Result:
             versions=self.versions,
         )
 
-    def unpack(self) -> NDArray[np.uint16]:
-        """(n,): the most probable class of each test image, in the order of the table."""
-        return np.frombuffer(zlib.decompress(b64decode(self.guesses)), "<u2")
+    @property
+    def measure(self) -> Measure:
+        """Name of the measure by which heads are tuned and compared."""
+        if self.metrics.labels == "several":
+            return "average_precision"
+        return "balanced_accuracy" if self.balanced else "accuracy"
+
+    @property
+    def value(self) -> float:
+        """This measure of the test images; NaN where it is not defined."""
+        value: float | None = getattr(self.metrics, self.measure)
+        return float("nan") if value is None else value
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
@@ -106,14 +121,25 @@ class Result:
     def from_dict(cls, values: Mapping[str, Any]) -> "Result":
         """The result from plain JSON values. Raises TypeError or KeyError where they are not those of a result."""
         penalty = values["penalty"]
-        lists = {key: tuple(values[key]) for key in ("backbones", "classes")}
+        lists = {key: tuple(values[key]) for key in ("backbones", "identities", "classes")}
         own = {"metrics": HeadMetrics.from_dict(values["metrics"]), "penalty": Penalty(**penalty) if penalty else None}
         return cls(**dict(values) | lists | own)
 
 
-def pack(guesses: NDArray[np.int64]) -> str:
-    """Positions of classes as text: base64 of zlib of little-endian uint16."""
-    return b64encode(zlib.compress(guesses.astype("<u2").tobytes())).decode()
+def pack(values: NDArray[Any]) -> str:
+    """Numbers as text: base64 of zlib of their bytes, little-endian; positions of classes as uint16, else float32."""
+    kind = "<f4" if values.dtype.kind == "f" else "<u2"
+    return b64encode(zlib.compress(values.astype(kind).tobytes())).decode()
+
+
+def unpack_guesses(text: str) -> NDArray[np.uint16]:
+    """(n,): positions of classes that were packed, in the order of the table."""
+    return np.frombuffer(zlib.decompress(b64decode(text)), "<u2")
+
+
+def unpack_drawn(text: str) -> NDArray[np.float64]:
+    """(1 + b,): a measure on resamples that was packed."""
+    return np.frombuffer(zlib.decompress(b64decode(text)), "<f4").astype(np.float64)
 
 
 def key_of(

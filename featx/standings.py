@@ -8,13 +8,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.compare import Contest
-from featx.measures import Comparison, corrected_t_test, draws_t_test, paired_bootstrap
-from featx.results import Result
+from featx.measures import (
+    Comparison,
+    corrected_t_test,
+    draws_t_test,
+    guessed_right,
+    mcnemar,
+    paired_bootstrap,
+    paired_recalls,
+    paired_resamples,
+)
+from featx.results import Result, unpack_drawn, unpack_guesses
 from featx.splits import Split
 from featx.truth import Truth, truth_of
 
 Entry: TypeAlias = tuple[str, str, str, tuple[str, ...]]
 """Digest of the table, head, fusion, backbones."""
+Tests: TypeAlias = Mapping[str, tuple[Comparison, ...]]
+"""By the field of a standing, one a pair."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +44,13 @@ class Standing:
     """Whether it is the best head of a single backbone: what all others are held against."""
     comparison: Comparison | None = None
     """Against the reference."""
+    mcnemar: Comparison | None = None
+    """The same by McNemar's test, of one split with one label an image; by accuracy, which counts images one by one."""
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """(splits,): accuracy on their test images, or mean average precision where an image has several labels."""
-        return np.array([_measure(result) for result in self.results])
+        """(splits,): the measure of the results on their test images; NaN where it is not defined."""
+        return np.array([result.value for result in self.results])
 
     @property
     def validated(self) -> float:
@@ -51,7 +64,9 @@ class Standing:
             "mean": _json(self.values.mean()),
             "values": [_json(value) for value in self.values],
             "validated": self.validated,
+            "measure": self.results[0].measure,
             "comparison": asdict(self.comparison) if self.comparison else None,
+            "mcnemar": asdict(self.mcnemar) if self.mcnemar else None,
         }
 
 
@@ -80,14 +95,10 @@ def _stand(kind: str, pairs: Sequence[tuple[Contest, Result | None]]) -> list[St
     if not single:
         return standings
     best = max(single, key=lambda standing: standing.validated)
-    splits = {contest.split.key: contest for contest, _ in pairs}
-    comparisons: dict[str, Comparison] = {}
-    for family in ([one for one in standings if one not in single], [one for one in single if one is not best]):
-        comparisons |= _compare(family, best, list(splits.values())) if family else {}
-    return [
-        replace(standing, reference=standing is best, comparison=comparisons.get(standing.name))
-        for standing in standings
-    ]
+    contests = list({contest.split.key: contest for contest, _ in pairs}.values())
+    families = [one for one in standings if one not in single], [one for one in single if one is not best]
+    compared = {one.name: one for family in families for one in _compare(family, best, contests)}
+    return [compared.get(one.name, replace(one, reference=one is best)) for one in standings]
 
 
 def _standing(kind: str, entry: Entry, results: Sequence[Result]) -> Standing:
@@ -97,22 +108,35 @@ def _standing(kind: str, entry: Entry, results: Sequence[Result]) -> Standing:
     return Standing(name, head, fusion, backbones, count, tuple(results))
 
 
-def _compare(rivals: Sequence[Standing], best: Standing, contests: Sequence[Contest]) -> Mapping[str, Comparison]:
-    """Every rival against the best single backbone: image by image in one split, split by split in several."""
+def _compare(rivals: Sequence[Standing], best: Standing, contests: Sequence[Contest]) -> list[Standing]:
+    """Those rivals that can be tested against the best, with their tests: of images in one split, else of splits."""
     rivals = [rival for rival in rivals if np.isfinite(rival.values - best.values).all()]
-    pairs = [(rival.name, best.name) for rival in rivals]
     if not rivals:
-        return {}
-    if len(contests) == 1 and best.results[0].metrics.labels == "several":
-        return {}  # of one split only the guesses are kept, which say nothing of how images were ranked
+        return []
+    pairs = [(rival.name, best.name) for rival in rivals]
     if len(contests) == 1:
-        truth = truth_of(contests[0].table, contests[0].split.test)
-        values = {standing.name: _right(standing.results[0], truth) for standing in (*rivals, best)}
-        made = paired_bootstrap(values, pairs, truth=truth, seed=contests[0].seed)
+        results = {standing.name: standing.results[0] for standing in (*rivals, best)}
+        tests = _over_images(results, pairs, contests[0])
     else:
         scores = {standing.name: standing.values.tolist() for standing in (*rivals, best)}
-        made = _over_splits(scores, pairs, [contest.split for contest in contests])
-    return {comparison.a: comparison for comparison in made}
+        tests = {"comparison": _over_splits(scores, pairs, [contest.split for contest in contests])}
+    made = [dict(zip(tests, of_pair, strict=True)) for of_pair in zip(*tests.values(), strict=True)]
+    return [replace(rival, **tested) for rival, tested in zip(rivals, made, strict=True)]
+
+
+def _over_images(results: Mapping[str, Result], pairs: Sequence[tuple[str, str]], contest: Contest) -> Tests:
+    truth = truth_of(contest.table, contest.split.test)
+    if truth.multilabel:
+        drawn = {name: unpack_drawn(result.drawn or "") for name, result in results.items()}
+        return {"comparison": paired_resamples(drawn, pairs, truth=truth)}
+    guesses = {name: _guesses(result, truth) for name, result in results.items()}
+    if contest.balanced:
+        return {"comparison": paired_recalls(guesses, pairs, truth=truth, seed=contest.seed)}
+    right = {name: guessed_right(guess, truth) for name, guess in guesses.items()}
+    bootstrapped = paired_bootstrap(right, pairs, truth=truth, seed=contest.seed)
+    if truth.given is not None:
+        return {"comparison": bootstrapped}
+    return {"comparison": bootstrapped, "mcnemar": mcnemar(right, pairs, truth=truth)}
 
 
 def _over_splits(
@@ -128,17 +152,7 @@ def _json(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
-def _measure(result: Result) -> float:
-    metrics = result.metrics
-    value = metrics.average_precision if metrics.labels == "several" else metrics.accuracy
-    return float("nan") if value is None else value
-
-
-def _right(result: Result, truth: Truth) -> NDArray[np.float64]:
-    """(n,): how true each guess of the result is."""
+def _guesses(result: Result, truth: Truth) -> NDArray[np.int64]:
+    """(n,): the class that each test image is taken for, as truth has them."""
     column = np.array([truth.classes.index(name) for name in result.classes])
-    named = column[result.unpack()]
-    if truth.given is None:
-        return np.asarray(named == truth.labels, np.float64)
-    right: NDArray[np.float64] = truth.given[np.arange(len(truth)), named]
-    return right
+    return column[unpack_guesses(result.guesses or "")]

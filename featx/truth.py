@@ -31,6 +31,14 @@ class Truth:
         """(n, classes): how much of each class an image is."""
         return np.eye(len(self.classes))[self.labels] if self.given is None else self.given
 
+    @property
+    def entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+        """(k,) each: every image and class of which it is, and how much of it; images in their order."""
+        if self.given is None:
+            return np.arange(len(self)), self.labels, np.ones(len(self))
+        image, column = np.nonzero(self.given)
+        return image, column, self.given[image, column]
+
     @cached_property
     def weight(self) -> NDArray[np.float64]:
         """(n,): the weights, 1 where none are given."""

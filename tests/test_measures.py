@@ -101,10 +101,7 @@ def reference_of(probabilities: Floats, truth: Truth) -> dict[str, float]:
 
 def values_of(found: HeadMetrics) -> dict[str, float]:
     """The measures that are defined, by name."""
-    values = asdict(found)
-    return {name.removesuffix("_ci"): values[name.removesuffix("_ci")] for name in values if name.endswith("_ci")} | {
-        "majority_accuracy": found.majority_accuracy
-    }
+    return {name: getattr(found, name) for name in ("accuracy", *drawing.MEASURES, "majority_accuracy")}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -203,7 +200,7 @@ def test_where_resamples_cost_too_much_the_interval_is_normal_and_nearly_the_sam
     many = measure(probabilities, truth)
     monkeypatch.setattr(resampling, "AFFORDABLE", drawing.RESAMPLES * 600)
     ranked = measure(probabilities, truth)
-    assert "of AUROC and average precision normal, 100 resamples" in ranked.interval
+    assert "of AUROC, average precision and confusion normal, 100 resamples" in ranked.interval
     assert ranked.accuracy_ci == many.accuracy_ci
     assert ranked.auroc_ci == pytest.approx(many.auroc_ci, abs=0.01)
     monkeypatch.setattr(resampling, "AFFORDABLE", 0)
@@ -341,8 +338,21 @@ def test_every_field_that_is_none_says_why(kind: str) -> None:
         json.dumps(asdict(found), allow_nan=False)
 
 
-def test_groups_are_told_one_by_one_with_intervals_of_their_own() -> None:
+def test_what_a_group_leaves_undefined_is_said_of_the_group() -> None:
     probabilities, truth = make_case("weighted")
+    groups = np.where(truth.weight == 0, "none", np.array(NAMES)[truth.labels]).astype("S")
+    found = {row.name: row for row in measure(probabilities, replace(truth, groups=groups)).per_group or ()}
+    assert found["none"].undefined["accuracy"].startswith("the images of this group weigh nothing")
+    assert {value for name, value in asdict(found["none"]).items() if name not in ("name", "n", "undefined")} == {None}
+    assert found["hot"].auroc is None
+    assert "are of class 'hot', so there are no others to rank" in found["hot"].undefined["auroc"]
+    assert found["hot"].accuracy == found["hot"].balanced_accuracy
+    assert "hamming_loss" not in found["hot"].undefined
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_groups_are_told_one_by_one_with_intervals_of_their_own(kind: str) -> None:
+    probabilities, truth = make_case(kind)
     names = np.array(["left", "right", "none"]).astype("S")
     groups = names[np.where(truth.weight == 0, 2, np.arange(120) % 2)]
     found = measure(probabilities, replace(truth, groups=groups))
@@ -350,15 +360,13 @@ def test_groups_are_told_one_by_one_with_intervals_of_their_own() -> None:
     for row in found.per_group:
         rows = np.flatnonzero(groups == row.name.encode())
         assert row.n == len(rows)
-        if row.name == "none":
-            assert (row.accuracy, row.accuracy_ci) == (None, None)
-        else:
-            alone = measure(probabilities[rows], truth.take(rows))
-            assert row.accuracy == pytest.approx(alone.accuracy)
-            assert row.accuracy_ci is not None
-            assert row.accuracy_ci == pytest.approx(alone.accuracy_ci, abs=0.03)
-    assert found.interval.startswith("95 % percentile bootstrap of 3 whole groups")
-    assert "rough, for 3 whole groups are few" in found.interval
+        if row.name != "none":
+            alone = asdict(measure(probabilities[rows], truth.take(rows)))
+            alone["undefined"] = {key: why for key, why in alone["undefined"].items() if key in row.undefined}
+            assert asdict(row) == {"name": row.name} | {key: alone[key] for key in asdict(row) if key != "name"}
+    count = len(found.per_group)
+    assert found.interval.startswith(f"95 % percentile bootstrap of {count} whole groups")
+    assert f"rough, for {count} whole groups are few" in found.interval
 
 
 def test_too_many_groups_to_list_are_told_as_such() -> None:
@@ -368,11 +376,35 @@ def test_too_many_groups_to_list_are_told_as_such() -> None:
     assert found.undefined["per_group"] == "1500 groups are too many to list (more than 1000)"
 
 
+@pytest.mark.parametrize("kind", ["single", "weighted", "soft"])
+def test_confusion_has_the_intervals_of_a_loop_and_its_diagonal_those_of_recall(kind: str) -> None:
+    probabilities, truth = make_case(kind)
+    found, units = measure(probabilities, truth), units_of(truth)
+    assert found.confusion_ci is not None
+    diagonal = [found.confusion_ci[place][place] for place in range(4)]
+    assert diagonal == [pytest.approx(one.recall_ci) for one in found.per_class]
+    _, label, weight = expand(probabilities, truth)
+    image, guess = np.nonzero(truth.shares)[0], probabilities.argmax(axis=1)
+    drawn = [
+        reference.confusion_matrix(
+            label, guess[image], sample_weight=weight * times[image], labels=np.arange(4), normalize="true"
+        )
+        for counts in units.draw(drawing.RESAMPLES, seed=0)
+        for times in counts.T
+    ]
+    low, high = np.quantile(drawn[1:], (0.025, 0.975), axis=0)
+    for row, named in np.ndindex(4, 4):
+        if (ends := found.confusion_ci[row][named]) is None:
+            assert low[row, named] == high[row, named] == 0
+        else:
+            assert ends == pytest.approx((low[row, named], high[row, named]))
+
+
 def test_of_very_many_classes_there_is_no_confusion_which_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featx.measures.measuring.MOST_CLASSES", 2)
+    monkeypatch.setattr("featx.measures.confusion.MOST_CLASSES", 2)
     monkeypatch.setattr("featx.measures.explaining.MOST_CLASSES", 2)
     found = measure(*make_case("weighted"))
-    assert (found.confusion, found.weighted_confusion) == (None, None)
+    assert (found.confusion, found.weighted_confusion, found.confusion_ci) == (None, None, None)
     assert found.undefined["confusion"] == "4 classes are too many to list in pairs (more than 2)"
 
 

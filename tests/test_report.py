@@ -27,6 +27,7 @@ def make_result(metrics: HeadMetrics) -> Result:
         table="0" * 64,
         images="0" * 64,
         backbones=("lite0",),
+        identities=("0" * 64,),
         params={"classifier__l2": 1.0, "scaler__how": "l2"},
         penalty=Penalty(1.0, 1 / 80, 1.0),
         edge=False,
@@ -42,6 +43,7 @@ def make_result(metrics: HeadMetrics) -> Result:
         shots=None,
         test="0" * 64,
         guesses=pack(np.zeros(metrics.n, np.int64)),
+        drawn=None,
         classes=classes,
         seed=0,
         seconds=1.0,
@@ -61,7 +63,7 @@ def printed(metrics: HeadMetrics) -> str:
 def test_a_table_has_a_cell_for_every_column(kind: str) -> None:
     metrics = measure(*make_case(kind))
     lines = render_results([make_result(metrics)]).splitlines()
-    assert [line.count("|") for line in lines[:3]] == [len(columns(metrics)) + 1] * 3
+    assert [line.count("|") for line in lines[:3]] == [len(columns(make_result(metrics))) + 1] * 3
     assert ("mAP" in lines[0]) == ("several" in kind)
     assert f"- interval: {metrics.interval}" in lines
 

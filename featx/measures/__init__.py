@@ -4,13 +4,14 @@ images       what one image adds to a measure
 resampling   which images, or groups, are drawn how often; intervals
 sums         measures that are functions of sums over images
 ranking      measures of how images are ranked
+confusion    which class was taken for which
 draws        probabilities, truth -> every measure on every resample
 measuring    probabilities, truth -> HeadMetrics
 paired       heads on the same images, or the same splits -> Comparison
 temperature  class scores -> probabilities
 """
 
-from featx.measures.images import THRESHOLD
+from featx.measures.images import THRESHOLD, guessed_right
 from featx.measures.measuring import measure
 from featx.measures.metrics import ClassMetrics, GroupMetrics, HeadMetrics
 from featx.measures.paired import (
@@ -22,6 +23,9 @@ from featx.measures.paired import (
     mcnemar,
     paired_bootstrap,
     paired_measures,
+    paired_recalls,
+    paired_resamples,
+    resample_measure,
     row_values,
 )
 from featx.measures.temperature import fit_temperature, to_probabilities
@@ -36,11 +40,15 @@ __all__ = [
     "corrected_t_test",
     "draws_t_test",
     "fit_temperature",
+    "guessed_right",
     "holm",
     "mcnemar",
     "measure",
     "paired_bootstrap",
     "paired_measures",
+    "paired_recalls",
+    "paired_resamples",
+    "resample_measure",
     "row_values",
     "to_probabilities",
 ]

@@ -1,9 +1,10 @@
 """Every measure of probabilities on resamples of their images: what intervals and paired tests are made of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from featx.errors import TableError
 from featx.measures.images import Floats
@@ -32,7 +33,9 @@ class Draws:
     units: Units
     resamples: int
     ranked: int
-    """Resamples of rankings, which cost more: the first so many."""
+    """Resamples of rankings and confusions, which cost more: the first so many."""
+    rounds: Sequence[NDArray[np.uint8]]
+    """How often each unit is in each of those, as `Units.draw` gives it."""
 
     def value(self, name: str) -> float | None:
         """The measure, or None where it is not defined."""
@@ -65,7 +68,7 @@ def draw_measures(probabilities: Floats, truth: Truth, *, seed: int) -> Draws:
         left -= held[-1].shape[1]
     values = {name: np.concatenate([part[name] for part in measured], axis=-1) for name in measured[0]}
     rounds = [counts for counts in held if counts.shape[1]]
-    return Draws(values | rank_classes(probabilities, truth, units, rounds=rounds), units, resamples, ranked)
+    return Draws(values | rank_classes(probabilities, truth, units, rounds=rounds), units, resamples, ranked, rounds)
 
 
 def check_probabilities(probabilities: Floats, truth: Truth) -> Floats:

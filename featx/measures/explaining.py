@@ -1,42 +1,45 @@
 """Why a measure is not defined, and how its interval was drawn, in words."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
-from featx.measures.draws import Draws
-from featx.measures.metrics import Interval
-from featx.measures.resampling import FEW, RARE
+from featx.measures.confusion import MOST_CLASSES, has_confusion
+from featx.measures.draws import MEASURES, Draws
+from featx.measures.resampling import FEW, RARE, Units
 from featx.truth import Truth
 
 MOST_GROUPS = 1000
-"""Of more groups the accuracy of each is not listed."""
-MOST_CLASSES = 100
-"""Of more classes there is no confusion, whose numbers are their square."""
+"""Of more groups the measures of each are not listed."""
 FEW_UNITS = 100
 """Of fewer images, or groups, a bootstrap is rough."""
 SEVERAL_ONLY = ("micro_f1", "hamming_loss")
 ONE_ONLY = ("balanced_accuracy", "ece")
 
 
-def explain_undefined(
-    measured: Mapping[str, float | None], intervals: Mapping[str, Interval | None], truth: Truth, *, draws: Draws
-) -> Iterator[tuple[str, str]]:
-    """Of every field that is None, why."""
-    units, other = draws.units, ONE_ONLY if truth.multilabel else SEVERAL_ONLY
-    for name, value in measured.items():
-        if name in other:
-            yield name, "defined for images with " + ("one label" if truth.multilabel else "several labels")
-        elif value is None:
-            yield name, _no_value(name, truth)
-        elif intervals[name] is None:
-            yield f"{name}_ci", f"the same on all resamples of {units.count} {units.noun}, which so bound nothing"
+def explain_undefined(measured: Mapping[str, Any], truth: Truth, *, units: Units) -> Iterator[tuple[str, str]]:
+    """Of every field of all images that is None, why."""
+    for name in ONE_ONLY if truth.multilabel else SEVERAL_ONLY:
+        yield name, "defined for images with " + ("one label" if truth.multilabel else "several labels")
+    yield from explain_measures(measured, truth, units=units)
     if truth.multilabel:
         yield "confusion", "an image with several labels is taken for no single class"
-    elif len(truth.classes) > MOST_CLASSES:
+    elif not has_confusion(truth):
         yield "confusion", f"{len(truth.classes)} classes are too many to list in pairs (more than {MOST_CLASSES})"
     if truth.groups is None:
         yield "per_group", "the images have no groups"
     elif units.count > MOST_GROUPS:
         yield "per_group", f"{units.count} groups are too many to list (more than {MOST_GROUPS})"
+
+
+def explain_measures(measured: Mapping[str, Any], truth: Truth, *, units: Units) -> Iterator[tuple[str, str]]:
+    """Of every measure or interval that is None, why; but of those that are of no image with such labels."""
+    for name in MEASURES:
+        if name in (ONE_ONLY if truth.multilabel else SEVERAL_ONLY):
+            continue
+        if measured[name] is None:
+            yield name, _no_value(name, truth)
+        elif measured[f"{name}_ci"] is None:
+            yield f"{name}_ci", f"the same on all resamples of {units.count} {units.noun}, which so bound nothing"
 
 
 def _no_value(name: str, truth: Truth) -> str:
@@ -56,7 +59,7 @@ def explain_intervals(draws: Draws, *, wilson: bool) -> str:
     of = f"{units.count} {units.noun}"
     said = [f"95 % {_kind(resamples)} bootstrap of {of}, {resamples} resamples"]
     if ranked != resamples:
-        said.append(f"of AUROC and average precision {_kind(ranked)}, {ranked} resamples")
+        said.append(f"of AUROC, average precision and confusion {_kind(ranked)}, {ranked} resamples")
     if "ece" in draws.values:
         said.append("of ECE further down, for it is biased upwards")
     if wilson:

@@ -29,7 +29,11 @@ def right_share(probabilities: Floats, truth: Truth) -> Floats:
     if truth.multilabel:
         right: Floats = ((probabilities > THRESHOLD) == (truth.shares > 0)).all(axis=1).astype(np.float64)
         return right
-    guess = probabilities.argmax(axis=1)
+    return guessed_right(probabilities.argmax(axis=1), truth)
+
+
+def guessed_right(guess: NDArray[np.int64], truth: Truth) -> Floats:
+    """(n,): whether each image is of the class that it is taken for, 0 or 1; of soft labels the share of it."""
     return (truth.labels == guess).astype(np.float64) if truth.given is None else _of_each(truth.given, guess)
 
 

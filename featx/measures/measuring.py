@@ -1,14 +1,16 @@
 """Probabilities and what is true in; every measure with its interval out."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from featx.measures.confusion import bound_confused, count_confused, has_confusion, weigh_confused
 from featx.measures.draws import MEASURES, Draws, defined, draw_measures
-from featx.measures.explaining import MOST_CLASSES, MOST_GROUPS, explain_intervals, explain_undefined
-from featx.measures.images import Floats, class_share, right_share
+from featx.measures.explaining import MOST_GROUPS, explain_intervals, explain_measures, explain_undefined
+from featx.measures.images import Floats, right_share
 from featx.measures.metrics import ClassMetrics, GroupMetrics, HeadMetrics, Interval, Labels
-from featx.measures.resampling import RARE, Units, effective_size, find_interval, wilson
+from featx.measures.resampling import RARE, effective_size, find_interval, wilson
 from featx.truth import Truth
 
 OF_CLASS = ("precision", "recall", "f1", "auroc", "average_precision")
@@ -22,27 +24,28 @@ def measure(probabilities: Floats, truth: Truth, *, seed: int = 0) -> HeadMetric
     draws the same resamples. Raises TableError where the shapes differ, a number is no probability, or nothing weighs
     anything.
     """
-    draws, right = draw_measures(probabilities, truth, seed=seed), right_share(probabilities, truth)
-    measured = {name: draws.value(name) for name in MEASURES}
-    intervals = {name: draws.interval(name) for name in MEASURES}
-    accuracy_ci, is_wilsons = _accuracy_interval(draws, right, truth)
-    confusion, weighted_confusion = _confusions(probabilities, truth)
+    draws = draw_measures(probabilities, truth, seed=seed)
+    measured, is_wilsons = _measured(draws, right_share(probabilities, truth), truth)
     return HeadMetrics(
-        n=len(truth),
+        **measured,
+        **_confused(probabilities, truth, draws),
         labels=_labels(truth),
-        accuracy=float(draws.values["accuracy"][0]),
-        accuracy_ci=accuracy_ci,
         majority_accuracy=_majority(truth),
-        **measured,  # type: ignore[arg-type]
-        **{f"{name}_ci": interval for name, interval in intervals.items()},  # type: ignore[arg-type]
         per_class=_per_class(draws, truth),
-        per_group=_per_group(right, truth),
-        confusion=confusion,
-        weighted_confusion=weighted_confusion,
+        per_group=_per_group(probabilities, truth, seed=seed),
         weighted=truth.weights is not None,
-        undefined=dict(explain_undefined(measured, intervals, truth, draws=draws)),
+        undefined=dict(explain_undefined(measured, truth, units=draws.units)),
         interval=explain_intervals(draws, wilson=is_wilsons),
     )
+
+
+def _measured(draws: Draws, right: Floats, truth: Truth) -> tuple[dict[str, Any], bool]:
+    """The measures of all classes together with their intervals, and whether that of accuracy is Wilson's."""
+    accuracy_ci, is_wilsons = _accuracy_interval(draws, right, truth)
+    measured = {"n": len(truth), "accuracy": float(draws.values["accuracy"][0]), "accuracy_ci": accuracy_ci}
+    for name in MEASURES:
+        measured |= {name: draws.value(name), f"{name}_ci": draws.interval(name)}
+    return measured, is_wilsons
 
 
 def _accuracy_interval(draws: Draws, right: Floats, truth: Truth) -> tuple[Interval, bool]:
@@ -53,6 +56,16 @@ def _accuracy_interval(draws: Draws, right: Floats, truth: Truth) -> tuple[Inter
     if bootstrapped is None or rarer < RARE:
         return wilson(share, size), True
     return bootstrapped, False
+
+
+def _confused(probabilities: Floats, truth: Truth, draws: Draws) -> dict[str, Any]:
+    if not has_confusion(truth):
+        return dict.fromkeys(("confusion", "weighted_confusion", "confusion_ci"))
+    return {
+        "confusion": count_confused(probabilities, truth),
+        "weighted_confusion": weigh_confused(probabilities, truth),
+        "confusion_ci": bound_confused(probabilities, truth, draws.units, rounds=draws.rounds),
+    }
 
 
 def _labels(truth: Truth) -> Labels:
@@ -68,20 +81,6 @@ def _majority(truth: Truth) -> float:
     else:
         weights = truth.class_totals
     return float(weights.max() / truth.weight.sum())
-
-
-def _confusions(
-    probabilities: Floats, truth: Truth
-) -> tuple[tuple[tuple[int, ...], ...] | None, tuple[tuple[float, ...], ...] | None]:
-    if truth.multilabel or len(truth.classes) > MOST_CLASSES:
-        return None, None
-    classes, guess = len(truth.classes), probabilities.argmax(axis=1)
-    counts = np.bincount(truth.labels * classes + guess, minlength=classes**2).reshape(classes, classes)
-    confusion = tuple(map(tuple, counts.tolist()))
-    if truth.given is None and truth.weights is None:
-        return confusion, None
-    columns = (np.bincount(guess, truth.weight * class_share(truth, column), classes) for column in range(classes))
-    return confusion, tuple(tuple(column.tolist()) for column in columns)
 
 
 def _per_class(draws: Draws, truth: Truth) -> tuple[ClassMetrics, ...]:
@@ -101,22 +100,26 @@ def _of_class(draws: Draws, index: int) -> dict[str, Any]:
     return {name: defined(values) for name, values in drawn.items()} | intervals
 
 
-def _per_group(right: Floats, truth: Truth) -> tuple[GroupMetrics, ...] | None:
+def _per_group(probabilities: Floats, truth: Truth, *, seed: int) -> tuple[GroupMetrics, ...] | None:
     if truth.groups is None:
         return None
     names, of_image = np.unique(truth.groups, return_inverse=True)
     if len(names) > MOST_GROUPS:
         return None
-    order = np.argsort(of_image, kind="stable")
-    images = np.split(order, np.cumsum(np.bincount(of_image))[:-1])
+    images = np.split(np.argsort(of_image, kind="stable"), np.cumsum(np.bincount(of_image))[:-1])
+    alone = replace(truth, groups=None)
     return tuple(
-        _measure_group(name.decode(), right[rows], truth.weight[rows]) for name, rows in zip(names, images, strict=True)
+        _measure_group(name.decode(), probabilities[rows], alone.take(rows), seed=seed)
+        for name, rows in zip(names, images, strict=True)
     )
 
 
-def _measure_group(name: str, right: Floats, weight: Floats) -> GroupMetrics:
-    if not weight.sum() > 0:
-        return GroupMetrics(name=name, n=len(right), accuracy=None, accuracy_ci=None)
-    accuracy, alone = float(np.average(right, weights=weight)), Units(np.arange(len(right)), len(right), "images")
-    interval = wilson(accuracy, effective_size(right, weight, alone))
-    return GroupMetrics(name=name, n=len(right), accuracy=accuracy, accuracy_ci=interval)
+def _measure_group(name: str, probabilities: Floats, truth: Truth, *, seed: int) -> GroupMetrics:
+    if not truth.weight.sum() > 0:
+        fields = [field for measure in ("accuracy", *MEASURES) for field in (measure, f"{measure}_ci")]
+        undefined = {"accuracy": "the images of this group weigh nothing, and no measure is defined"}
+        return GroupMetrics(name=name, n=len(truth), undefined=undefined, **dict.fromkeys(fields))
+    draws = draw_measures(probabilities, truth, seed=seed)
+    measured, _ = _measured(draws, right_share(probabilities, truth), truth)
+    undefined = dict(explain_measures(measured, truth, units=draws.units))
+    return GroupMetrics(name=name, undefined=undefined, **measured)

@@ -35,34 +35,17 @@ class ClassMetrics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupMetrics:
-    """How one group (module, patient, scene) fared."""
+class Measures:
+    """How a head fared on some images, weighted by their weights where there are any.
 
-    name: str
-    n: int
-    accuracy: float | None
-    """None where its images weigh nothing."""
-    accuracy_ci: Interval | None
-    """Wilson's score interval, as for images of the group drawn one by one."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadMetrics:
-    """How a head fared on labelled images, weighted by their weights where there are any.
-
-    Soft labels: an image counts for every class, with weight times share, so that accuracy is the accuracy expected
-    of labels drawn from the shares. Several labels: a class is named where its probability is above 0.5. A measure
-    X has its interval X_ci; where either is None, `undefined` says why. Means over classes (macro) are over those for
-    which the measure is defined.
+    A measure X has its interval X_ci; where either is None, `undefined` says why. Means over classes (macro) are over
+    those for which the measure is defined.
     """
 
     n: int
-    labels: Labels
-    accuracy: float
+    accuracy: float | None
     """Share of images whose most probable class is true; of several labels: whose labels are all right."""
-    accuracy_ci: Interval
-    majority_accuracy: float
-    """The accuracy of always naming the most frequent class, or the most frequent set of labels."""
+    accuracy_ci: Interval | None
     balanced_accuracy: float | None
     """Mean recall over classes."""
     balanced_accuracy_ci: Interval | None
@@ -78,10 +61,10 @@ class HeadMetrics:
     average_precision: float | None
     """Mean over classes of average precision, sum of precision times step of recall: mAP."""
     average_precision_ci: Interval | None
-    log_loss: float
+    log_loss: float | None
     """Nats an image; of several labels the mean over classes of each yes or no. Probabilities are at least 2.2e-16."""
     log_loss_ci: Interval | None
-    brier: float
+    brier: float | None
     """Squared error of the probabilities, summed over classes (Brier 1950), 0 to 2; of several labels its mean."""
     brier_ci: Interval | None
     ece: float | None
@@ -91,6 +74,35 @@ class HeadMetrics:
     hamming_loss: float | None
     """Share of wrong decisions, over images and classes; of several labels alone."""
     hamming_loss_ci: Interval | None
+    undefined: Mapping[str, str]
+    """Of every measure or interval that is None, why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupMetrics(Measures):
+    """How one group (module, patient, scene) fared, with intervals as for images of it drawn one by one.
+
+    What is None for all images is None here for the same reason, which `undefined` does not repeat.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadMetrics(Measures):
+    """How a head fared on labelled images.
+
+    Soft labels: an image counts for every class, with weight times share, so that accuracy is the accuracy expected
+    of labels drawn from the shares. Several labels: a class is named where its probability is above 0.5.
+    """
+
+    accuracy: float
+    accuracy_ci: Interval
+    log_loss: float
+    brier: float
+    labels: Labels
+    majority_accuracy: float
+    """The accuracy of always naming the most frequent class, or the most frequent set of labels."""
     per_class: tuple[ClassMetrics, ...]
     per_group: tuple[GroupMetrics, ...] | None
     """By name."""
@@ -99,9 +111,9 @@ class HeadMetrics:
     more than a hundred classes."""
     weighted_confusion: tuple[tuple[float, ...], ...] | None
     """The same as sums of weight times share; None where it would be `confusion`."""
+    confusion_ci: tuple[tuple[Interval | None, ...], ...] | None
+    """Of each cell as a share of its row, weighted; None where all resamples give the same, as of an empty cell."""
     weighted: bool
-    undefined: Mapping[str, str]
-    """Of every measure or interval that is None, why."""
     interval: str
     """How the intervals were drawn."""
 
@@ -111,7 +123,9 @@ class HeadMetrics:
         per_class = tuple(ClassMetrics(**_with_tuples(row)) for row in values["per_class"])
         groups = values["per_group"]
         per_group = None if groups is None else tuple(GroupMetrics(**_with_tuples(row)) for row in groups)
-        tables = {key: _rows(values[key]) for key in ("confusion", "weighted_confusion")}
+        tables: dict[str, Any] = {key: _rows(values[key]) for key in ("confusion", "weighted_confusion")}
+        bounds = values["confusion_ci"]
+        tables["confusion_ci"] = bounds and tuple(tuple(ends and tuple(ends) for ends in row) for row in bounds)
         return cls(**_with_tuples(values) | tables | {"per_class": per_class, "per_group": per_group})
 
 

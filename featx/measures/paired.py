@@ -8,11 +8,13 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.sparse import csr_array
 
 from featx.errors import TableError
 from featx.measures.draws import MEASURES, check_probabilities, draw_measures
 from featx.measures.images import Floats, brier_scores, log_losses, right_share
 from featx.measures.resampling import FEW, NORMAL, affordable, find_interval, units_of
+from featx.measures.sums import mean_over_classes
 from featx.truth import Truth
 
 PAIRED_RESAMPLES = 10_000
@@ -92,20 +94,61 @@ def paired_measures(
     are few, p is that of a normal distribution. Holm's correction over all pairs. Raises TableError where the measure
     is not defined, and as `measure` does.
     """
-    drawn, units = {}, units_of(truth)
+    drawn = {}
     for name in dict.fromkeys(name for pair in pairs for name in pair):
         if name not in probabilities:
             raise TableError(f"no probabilities of head {name!r} are given; there are {', '.join(probabilities)}")
-        draws = draw_measures(probabilities[name], truth, seed=seed)
-        if measure not in NAMES or draws.value(measure) is None:
-            raise TableError(f"{measure!r} is not defined for these images; choose another measure to compare by")
-        drawn[name] = draws.values[measure]
+        drawn[name] = resample_measure(probabilities[name], truth, measure=measure, seed=seed)
+    return paired_resamples(drawn, pairs, truth=truth)
+
+
+def resample_measure(probabilities: Floats, truth: Truth, *, measure: str, seed: int = 0) -> Floats:
+    """(1 + b,): any measure of `HeadMetrics` on the images themselves, and on the resamples of them that this seed has.
+
+    Raises TableError where the measure is not defined, and as `measure` does.
+    """
+    draws = draw_measures(probabilities, truth, seed=seed)
+    if measure not in NAMES or draws.value(measure) is None:
+        raise TableError(f"{measure!r} is not defined for these images; choose another measure to compare by")
+    return draws.values[measure]
+
+
+def paired_resamples(drawn: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Truth) -> tuple[Comparison, ...]:
+    """Each pair of heads compared by a measure that each has on the same resamples, as `resample_measure` gives it.
+
+    p and Holm's correction are those of `paired_bootstrap`.
+    """
+    units = units_of(truth)
     test = f"paired bootstrap of {units.count} {units.noun}"
     differences = [drawn[a] - drawn[b] for a, b in pairs]
     return _correct(
         _bootstrapped(pair, draws, f"{test}, {len(draws) - 1} resamples", len(truth))
         for pair, draws in zip(pairs, differences, strict=True)
     )
+
+
+def paired_recalls(
+    guesses: Mapping[str, NDArray[np.int64]], pairs: Sequence[Pair], *, truth: Truth, seed: int = 0
+) -> tuple[Comparison, ...]:
+    """Each pair of heads compared by balanced accuracy, the mean recall over classes, else as `paired_bootstrap` does.
+
+    `guesses` (n,): the class that each head takes each image for.
+    """
+    units, (image, column, share) = units_of(truth), truth.entries
+    value, shape = truth.weight[image] * share, (len(truth.classes), units.count)
+    of_class = csr_array((value, (column, units.of_image[image])), shape=shape)
+    named = {
+        name: csr_array((value * (guess[image] == column), (column, units.of_image[image])), shape=shape)
+        for name, guess in guesses.items()
+    }
+    drawn: dict[str, list[Floats]] = {name: [] for name in guesses}
+    for counts in units.draw(affordable(len(truth), resamples=PAIRED_RESAMPLES), seed=seed):
+        times = counts.astype(np.float64)
+        total = of_class @ times
+        for name, right in named.items():
+            with np.errstate(divide="ignore", invalid="ignore"):
+                drawn[name].append(mean_over_classes((right @ times) / total))
+    return paired_resamples({name: np.concatenate(rounds) for name, rounds in drawn.items()}, pairs, truth=truth)
 
 
 def mcnemar(values: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Truth) -> tuple[Comparison, ...]:

@@ -20,8 +20,8 @@ def rank_classes(
     `rounds`: how often each unit is in each resample, as `Units.draw` gives it. A class that none or all of a
     resample's images are of is not ranked there: NaN, and no part of the mean.
     """
-    areas, precisions = np.empty((2, len(truth.classes), sum(counts.shape[1] for counts in rounds)))
-    for column in range(len(truth.classes)):
+    areas, precisions = np.full((2, len(truth.classes), sum(counts.shape[1] for counts in rounds)), np.nan)
+    for column in np.flatnonzero(truth.class_totals).tolist():
         ranked = _Ranked(np.ascontiguousarray(probabilities[:, column]), class_share(truth, column), truth, units)
         areas[column], precisions[column] = np.hstack([ranked.measure(counts) for counts in rounds])
     with np.errstate(invalid="ignore"):

@@ -46,11 +46,8 @@ def _terms(probabilities: Floats, truth: Truth) -> Iterator[tuple[str, _Terms]]:
     yield "right", (one, images, right)
     yield "log_loss", (one, images, log_losses(probabilities, truth))
     yield "brier", (one, images, brier_scores(probabilities, truth))
-    if truth.given is None:
-        yield "truth", (truth.labels, images, np.ones(len(truth)))
-    else:
-        of, column = np.nonzero(truth.given)
-        yield "truth", (column, of, truth.given[of, column])
+    of, column, share = truth.entries
+    yield "truth", (column, of, share)
     if truth.multilabel:
         of, column = np.nonzero(probabilities > THRESHOLD)
         yield "named", (column, of, np.ones(len(of)))

@@ -2,15 +2,20 @@
 
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from featx.cache import FeatureTable, label_sources
-from featx.evaluate import measure_probabilities, predict_rows
+from featx.evaluate import order_classes, predict_rows
 from featx.heads import Head
+from featx.measures import HeadMetrics, measure, resample_measure
 from featx.provenance import hash_columns, versions
 from featx.results import Penalty, Result, pack
 from featx.splits import Split
 from featx.train.choosing import STACKED
 from featx.train.lesson import Lesson
 from featx.train.tuning import Tuned
+from featx.truth import Truth, truth_of
 
 
 def measure_head(
@@ -26,7 +31,8 @@ def measure_head(
 ) -> Result:
     """The result of the head on the test rows of the split; its seconds are still to be told."""
     probabilities = predict_rows(head, table, split.test)
-    metrics = measure_probabilities(head, table, rows=split.test, probabilities=probabilities, seed=seed)
+    truth = order_classes(truth_of(table, split.test), head.classes)
+    metrics = measure(probabilities, truth, seed=seed)
     if split.blocks is not None and table.groups is None:
         metrics = replace(metrics, interval=f"{metrics.interval}; neighbours, which may be alike, count as independent")
     return Result(
@@ -35,6 +41,7 @@ def measure_head(
         table=table.digest,
         images=hash_columns([table.names]),
         backbones=label_sources(table.sources),
+        identities=tuple(source.backbone for source in table.sources),
         params=tuned.params,
         penalty=_penalty(tuned, lesson, fusion),
         edge=tuned.edge,
@@ -49,12 +56,19 @@ def measure_head(
         split_key=split.key,
         shots=split.shots,
         test=hash_columns([table.names[split.test]]),
-        guesses=pack(probabilities.argmax(axis=1)),
+        guesses=None if head.multilabel else pack(probabilities.argmax(axis=1)),
+        drawn=_resample(probabilities, truth, metrics, seed=seed) if head.multilabel else None,
         classes=head.classes,
         seed=seed,
         seconds=0.0,
         versions=versions(),
     )
+
+
+def _resample(probabilities: NDArray[np.float64], truth: Truth, metrics: HeadMetrics, *, seed: int) -> str | None:
+    if metrics.average_precision is None:
+        return None
+    return pack(resample_measure(probabilities, truth, measure="average_precision", seed=seed))
 
 
 def _penalty(tuned: Tuned, lesson: Lesson, fusion: str) -> Penalty | None:
@@ -71,10 +85,10 @@ def _penalty(tuned: Tuned, lesson: Lesson, fusion: str) -> Penalty | None:
 
 def _how(lesson: Lesson, split: Split, folds: int | None) -> str:
     accuracy = "balanced accuracy" if lesson.balanced else "accuracy"
-    measure = "mean average precision" if lesson.truth.multilabel else accuracy
+    best = "mean average precision" if lesson.truth.multilabel else accuracy
     rows = f"{folds} folds of all but the test images" if folds else f"{len(split.validation)} validation images"
     fitted = "refitted with them" if split.refit else "not refitted with them"
-    return f"best {measure} on {rows}, {fitted}; every step fitted without the images it is judged by"
+    return f"best {best} on {rows}, {fitted}; every step fitted without the images it is judged by"
 
 
 def _count(table: FeatureTable, split: Split) -> dict[str, int]:
