@@ -145,14 +145,14 @@ def standings_measured_how(standings: "Sequence[Standing]") -> list[str]:
     """One sentence for each thing on which these standings, of one kind of split, agree."""
     result = standings[0].results[0]
     several = len(standings[0].results) > 1
-    spread = "standard deviation over the splits" if several else f"95 % interval, {result.metrics.interval}"
+    spread = "standard deviation over the splits" if several else result.metrics.interval
     tests = sorted({standing.comparison.test for standing in standings if standing.comparison})
     others = f", the first of {len(standings[0].results)} such splits" if several else ""
     lines = [
         f"- split: {result.split}{others}; the same images for every head",
         f"- test: {tested_as(result)}; spread: {spread}",
         f"- validation: {result.tuned}",
-        f"- always naming the most frequent class: {result.metrics.majority_accuracy:.3f}",
+        f"- accuracy of always naming the most frequent class: {result.metrics.majority_accuracy:.3f}",
     ]
     if not any(standing.reference for standing in standings):
         lines.append("- no test: no head of a single backbone has a result on every split, to compare with")

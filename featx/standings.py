@@ -45,7 +45,7 @@ class Standing:
     comparison: Comparison | None = None
     """Against the reference."""
     mcnemar: Comparison | None = None
-    """The same by McNemar's test, of one split with one label an image; by accuracy, which counts images one by one."""
+    """The same by McNemar's test: of accuracy, in one split of images with one label that all count alike."""
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -134,9 +134,8 @@ def _over_images(results: Mapping[str, Result], pairs: Sequence[tuple[str, str]]
         return {"comparison": paired_recalls(guesses, pairs, truth=truth, seed=contest.seed)}
     right = {name: guessed_right(guess, truth) for name, guess in guesses.items()}
     bootstrapped = paired_bootstrap(right, pairs, truth=truth, seed=contest.seed)
-    if truth.given is not None:
-        return {"comparison": bootstrapped}
-    return {"comparison": bootstrapped, "mcnemar": mcnemar(right, pairs, truth=truth)}
+    alike = truth.given is None and truth.weights is None and truth.groups is None
+    return {"comparison": bootstrapped} | ({"mcnemar": mcnemar(right, pairs, truth=truth)} if alike else {})
 
 
 def _over_splits(

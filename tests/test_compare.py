@@ -12,13 +12,16 @@ import pytest
 from featx.cache import FeatureTable, Part, locked
 from featx.compare import Contest, compare_backbones, list_contests
 from featx.errors import CacheLockedError, HeadError, TableError
+from featx.evaluate import predict_rows
 from featx.fusion import fuse_tables, select_rows
 from featx.heads import FUSIONS
-from featx.measures import holm
+from featx.measures import Comparison, holm, paired_measures
+from featx.report import standing_row
 from featx.results import Result, read_results, unpack_guesses
 from featx.splits import Split, make_splits
 from featx.standings import stand
 from featx.train import STACKED, train_head
+from featx.truth import truth_of
 
 from .tables import make_table
 
@@ -305,6 +308,63 @@ def test_few_shot_draws_can_tell_heads_apart() -> None:
     assert worse.comparison.difference < 0
     assert worse.comparison.p_holm is not None
     assert worse.comparison.p_holm < 0.05
+
+
+def expected_comparison(contests: Sequence[Contest], *, measure: str) -> Comparison:
+    """The only two contests, the second against the first, from probabilities of heads that are trained once more."""
+    probabilities = {}
+    for name, one in zip("ab", contests, strict=True):
+        head, _ = train_head(one.table, one.head, split=one.split, balanced=one.balanced, jobs=1)
+        probabilities[name] = predict_rows(head, one.table, one.split.test)
+    truth = truth_of(contests[0].table, contests[0].split.test)
+    (found,) = paired_measures(probabilities, [("b", "a")], truth=truth, measure=measure)
+    return found
+
+
+@pytest.mark.parametrize("case", ["balanced", "several"])
+def test_heads_of_one_split_are_tested_by_the_measure_that_they_are_tuned_by(case: str) -> None:
+    table = make_table((90, 30), apart=1.0)
+    table = with_several_labels(table) if case == "several" else table
+    contests = contests_of([table], ("ridge", "knn"), balanced=case == "balanced")
+    first, second = stand(contests, compare_backbones(contests, jobs=1).results)
+    rival, sign = (second, 1) if first.reference else (first, -1)
+    measure = "balanced_accuracy" if case == "balanced" else "average_precision"
+    expected = expected_comparison(contests, measure=measure)
+    assert rival.comparison is not None
+    assert rival.comparison.difference == pytest.approx(sign * expected.difference, abs=1e-6)
+    assert rival.comparison.interval == pytest.approx(
+        tuple(sorted(sign * end for end in expected.interval or ())), abs=0.01
+    )
+    assert rival.comparison.p == pytest.approx(expected.p, abs=0.05)
+    assert rival.mcnemar is None
+    assert [one.to_dict()["measure"] for one in (first, second)] == [measure] * 2
+    assert first.values.tolist() == [getattr(first.results[0].metrics, measure)]
+
+
+def test_mcnemars_test_stands_beside_the_bootstrap_of_one_split_with_one_label_an_image() -> None:
+    contests = contests_of([make_table((60, 60), apart=1.0)], ("ridge", "knn"))
+    standings = stand(contests, compare_backbones(contests, jobs=1).results)
+    (rival,) = (one for one in standings if not one.reference)
+    assert rival.comparison is not None
+    assert rival.mcnemar is not None
+    assert rival.mcnemar.difference == pytest.approx(rival.comparison.difference)
+    assert "McNemar" in rival.mcnemar.test
+    assert "(McNemar p " in standing_row(rival)[-1]
+    assert rival.to_dict()["mcnemar"]["p_holm"] == rival.mcnemar.p_holm
+
+
+@pytest.mark.parametrize("column", ["weights", "groups"])
+def test_images_that_do_not_count_alike_have_no_mcnemars_test(column: str) -> None:
+    table = make_table((60, 60), apart=1.0)
+    given = {"weights": np.linspace(1, 2, 120, dtype=np.float32), "groups": (np.arange(120) // 2).astype("S")}
+    contests = contests_of(
+        [replace(table, **{column: given[column]})],  # type: ignore[arg-type]
+        ("ridge", "knn"),
+        splits=lambda one: make_splits(one, "grouped" if column == "groups" else "stratified"),
+    )
+    standings = stand(contests, compare_backbones(contests, jobs=1).results)
+    assert [one.mcnemar for one in standings] == [None, None]
+    assert sum(one.comparison is not None for one in standings) == 1
 
 
 def test_fusions_and_other_heads_are_each_corrected_among_themselves() -> None:

@@ -373,7 +373,7 @@ def test_too_many_groups_to_list_are_told_as_such() -> None:
     probabilities, truth = make_case(n=1500)
     found = measure(probabilities, replace(truth, groups=np.arange(1500).astype("S")))
     assert found.per_group is None
-    assert found.undefined["per_group"] == "1500 groups are too many to list (more than 1000)"
+    assert found.undefined["per_group"] == "1500 groups are too many to list (more than 200)"
 
 
 @pytest.mark.parametrize("kind", ["single", "weighted", "soft"])

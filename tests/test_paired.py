@@ -20,6 +20,7 @@ from featx.measures import (
     paired,
     paired_bootstrap,
     paired_measures,
+    paired_recalls,
     resampling,
     row_values,
 )
@@ -272,6 +273,25 @@ def test_of_accuracy_both_paired_bootstraps_agree(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(resampling, "AFFORDABLE", 0)
     (few,) = paired_measures(heads, [PAIR], truth=truth, measure="accuracy")
     assert few.p == pytest.approx(expected.p, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", ["single", "weighted", "soft"])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_guesses_are_compared_by_balanced_accuracy_as_probabilities_are(
+    kind: str, grouped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paired, "PAIRED_RESAMPLES", 2000)
+    better, truth = make_case(kind)
+    if grouped:
+        truth = replace(truth, groups=(np.arange(len(truth)) // 3).astype("S"))
+    worse = 0.4 * better + 0.6 * better[np.random.default_rng(1).permutation(len(truth))]
+    heads = {"a": better, "b": worse}
+    guesses = {name: probabilities.argmax(axis=1) for name, probabilities in heads.items()}
+    (found,) = paired_recalls(guesses, [PAIR], truth=truth, seed=3)
+    (expected,) = paired_measures(heads, [PAIR], truth=truth, measure="balanced_accuracy", seed=3)
+    assert found.interval == pytest.approx(expected.interval)
+    assert (found.p, found.difference) == pytest.approx((expected.p, expected.difference))
+    assert found.test == expected.test
 
 
 @pytest.mark.parametrize("name", ["ece", "hamming_loss", "class.recall", "kappa"])

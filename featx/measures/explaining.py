@@ -8,7 +8,7 @@ from featx.measures.draws import MEASURES, Draws
 from featx.measures.resampling import FEW, RARE, Units
 from featx.truth import Truth
 
-MOST_GROUPS = 1000
+MOST_GROUPS = 200
 """Of more groups the measures of each are not listed."""
 FEW_UNITS = 100
 """Of fewer images, or groups, a bootstrap is rough."""
