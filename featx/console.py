@@ -326,6 +326,8 @@ def print_metrics(metrics: "HeadMetrics", *, to: Console) -> None:
     to.print(_class_table(metrics.per_class))
     if metrics.per_group:
         _print_groups(metrics.per_group, to=to)
+    elif "too many" in (reason := metrics.undefined.get("per_group", "")):
+        to.print(f"no table of groups: {reason}")
 
 
 def _undefined_lines(metrics: "HeadMetrics") -> "Iterator[str]":

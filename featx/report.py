@@ -158,9 +158,10 @@ def standings_measured_how(standings: "Sequence[Standing]") -> list[str]:
         lines.append("- no test: no head of a single backbone has a result on every split, to compare with")
     elif len(standings) > 1 and not tests:
         lines.append("- no test: the measure is not defined on every split; give more test images")
+    mcnemar = "; in brackets McNemar's test" if any(standing.mcnemar for standing in standings) else ""
     if tests:
         lines.append(
-            f"- the best single backbone is chosen by validation; p: {'; '.join(tests)}; Holm's correction, "
-            "over fusions and over other heads of one backbone"
+            f"- the best single backbone is chosen by validation; p: {'; '.join(tests)}"
+            f"{mcnemar}; Holm's correction, over fusions and over other heads of one backbone"
         )
     return lines

@@ -52,7 +52,7 @@ class Result:
     """Digest of the names of all its images, those without a label too."""
     backbones: tuple[str, ...]
     identities: tuple[str, ...]
-    """sha256 of the identity of each of them, as `featx cache info` tells it."""
+    """sha256 of the card of each of them with this output alone, as their caches have it (docs/cache.md, `outputs`)."""
     params: Mapping[str, Any]
     penalty: Penalty | None
     """Of heads that have one."""
@@ -155,7 +155,7 @@ def key_of(
 ) -> str:
     """What a result of these is called: equal work, by equal versions, has equal names."""
     tuned = (f"{folds} folds" if folds else "validation") + (", balanced" if balanced else "")
-    made_by = (f"{package} {versions[package]}" for package in ("featx", "scikit-learn"))
+    made_by = (f"{package} {versions[package]}" for package in ("featx", "numpy", "scikit-learn"))
     return "/".join((table[:16], head, fusion or "-", split, tuned, str(seed), *made_by))
 
 

@@ -2,10 +2,12 @@
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 
@@ -15,7 +17,8 @@ from featx.errors import CacheLockedError, HeadError, TableError
 from featx.evaluate import predict_rows
 from featx.fusion import fuse_tables, select_rows
 from featx.heads import FUSIONS
-from featx.measures import Comparison, holm, paired_measures
+from featx.measures import PAIRED_RESAMPLES, Comparison, holm, paired_measures
+from featx.measures import draws as drawing
 from featx.report import standing_row
 from featx.results import Result, read_results, unpack_guesses
 from featx.splits import Split, make_splits
@@ -81,6 +84,25 @@ def test_processes_give_what_one_process_gives() -> None:
     contests = contests_of(two_tables(), ("ridge", "class-mean"))
     one, two = (compare_backbones(contests, jobs=jobs).results for jobs in (1, 2))
     assert without_seconds(one) == without_seconds(two)
+
+
+@pytest.mark.parametrize("backend", ["dask", "multiprocessing", "threading"])
+def test_the_workers_of_another_backend_give_what_one_process_gives(backend: str) -> None:
+    contests = contests_of(two_tables(), ("ridge", "class-mean"))
+    with ExitStack() as held:
+        if backend == "dask":
+            distributed = pytest.importorskip("distributed")
+            held.enter_context(distributed.Client(processes=False, n_workers=2, dashboard_address=None))
+        held.enter_context(joblib.parallel_config(backend=backend))
+        results = compare_backbones(contests, jobs=2).results
+    assert without_seconds(results) == without_seconds(compare_backbones(contests, jobs=1).results)
+
+
+def test_results_tell_the_backbones_of_their_features() -> None:
+    left, right = two_tables()
+    results = compare_backbones(contests_of([left, right], ("class-mean",)), jobs=1).results
+    own = [table.sources[0].backbone for table in (left, right)]
+    assert [list(result.identities) for result in results] == [[own[0]], [own[1]], own]
 
 
 def test_a_comparison_goes_on_from_what_is_there(tmp_path: Path) -> None:
@@ -322,20 +344,24 @@ def expected_comparison(contests: Sequence[Contest], *, measure: str) -> Compari
 
 
 @pytest.mark.parametrize("case", ["balanced", "several"])
-def test_heads_of_one_split_are_tested_by_the_measure_that_they_are_tuned_by(case: str) -> None:
+def test_heads_of_one_split_are_tested_by_the_measure_that_they_are_tuned_by(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drawing, "RESAMPLES", PAIRED_RESAMPLES)
     table = make_table((90, 30), apart=1.0)
     table = with_several_labels(table) if case == "several" else table
     contests = contests_of([table], ("ridge", "knn"), balanced=case == "balanced")
-    first, second = stand(contests, compare_backbones(contests, jobs=1).results)
+    compare_backbones(contests, into=tmp_path / "r.jsonl", jobs=1)
+    first, second = stand(contests, read_results(tmp_path / "r.jsonl"))
     rival, sign = (second, 1) if first.reference else (first, -1)
     measure = "balanced_accuracy" if case == "balanced" else "average_precision"
     expected = expected_comparison(contests, measure=measure)
     assert rival.comparison is not None
     assert rival.comparison.difference == pytest.approx(sign * expected.difference, abs=1e-6)
     assert rival.comparison.interval == pytest.approx(
-        tuple(sorted(sign * end for end in expected.interval or ())), abs=0.01
+        tuple(sorted(sign * end for end in expected.interval or ())), abs=1e-6
     )
-    assert rival.comparison.p == pytest.approx(expected.p, abs=0.05)
+    assert rival.comparison.p == pytest.approx(expected.p)
     assert rival.mcnemar is None
     assert [one.to_dict()["measure"] for one in (first, second)] == [measure] * 2
     assert first.values.tolist() == [getattr(first.results[0].metrics, measure)]

@@ -2,12 +2,18 @@
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
+import psutil
 import pytest
 
 from featx.cache import read_features
@@ -16,6 +22,7 @@ from featx.heads import FUSIONS, HEADS, load_head
 from featx.train import STACKED
 
 from .conftest import Ran, Tiny, build_tiny
+from .test_distribute import INTERRUPTED, wait_until, workers_of
 
 FeatX = Callable[..., Ran]
 
@@ -82,6 +89,23 @@ def test_a_second_run_makes_nothing_anew(featx: FeatX, made: Made, tmp_path: Pat
     again = featx(*command, "--json")
     assert (tmp_path / "r.jsonl").read_bytes() == written
     assert again.json["results"] == [json.loads(line) for line in written.splitlines()]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.2])
+def test_an_interrupt_while_workers_start_is_told_in_one_line_and_gone_on_from(
+    featx: FeatX, made: Made, tmp_path: Path, seconds: float
+) -> None:
+    command = ("compare", made.left, made.right, "--heads", "logreg,ridge", "--jobs", 2, "--into", tmp_path / "r.jsonl")
+    line = [sys.executable, "-m", "featx", *map(str, command)]
+    running = subprocess.Popen(line, stdout=-3, stderr=-1, text=True, start_new_session=True)
+    wait_until(lambda: len(workers_of(psutil.Process(running.pid))) == 2)
+    time.sleep(seconds)
+    os.killpg(running.pid, signal.SIGINT)
+    _, told = running.communicate(timeout=30)
+    assert (running.returncode, told) == (130, INTERRUPTED)
+    again = featx(*command, "--json")
+    assert again.code == 0, again.err
+    assert len(again.json["results"]) == 6
 
 
 def test_few_shot_draws_are_told_by_their_shots(featx: FeatX, made: Made) -> None:

@@ -107,8 +107,11 @@ def no_process_left() -> Iterator[None]:
 
 def workers_of(process: psutil.Process) -> list[psutil.Process]:
     """The processes that extract shards for this one."""
-    children = process.children(recursive=True)
-    return [one for one in children if one.is_running() and "popen_loky_posix" in " ".join(one.cmdline())]
+    found = []
+    for one in process.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # what has just ended
+            found += [one] if "popen_loky_posix" in " ".join(one.cmdline()) else []
+    return found
 
 
 def command(slow: Path, into: Path, *more: object) -> list[str]:

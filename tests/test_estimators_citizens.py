@@ -16,6 +16,7 @@ from featx.estimators.kernel import KernelMap, KernelSVM
 from featx.estimators.linear_svm import LinearSVM
 from featx.estimators.mlp import MLP
 from featx.estimators.multilabel import OneVsRest
+from featx.estimators.multilabel_neighbors import MultilabelNeighbors
 from featx.estimators.neighbors import CosineNeighbors
 from featx.estimators.scaling import FeatureScaler
 from featx.estimators.selecting import ColumnSelector
@@ -38,12 +39,14 @@ ESTIMATORS = [
     StackedBlocks(estimators=NearestClassMean(), folds=3),
     OneVsRest(),
     OneVsRest(NearestClassMean()),
+    MultilabelNeighbors(),
     MLP((16,), learning_rate=0.02, max_iter=5000),
 ]
 WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
 UNMET = {
     "StackedBlocks": {WEIGHTS: "rows are dealt to folds, whatever their weights"},
     "CosineNeighbors": {WEIGHTS: "neighbours are counted in rows: one of weight 2 is one"},
+    "MultilabelNeighbors": {WEIGHTS: "neighbours are counted in rows: one of weight 2 is one"},
     "KernelSVM": {WEIGHTS: "libsvm stops within a tolerance, and the map is made of rows that are drawn"},
 }
 

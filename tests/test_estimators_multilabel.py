@@ -10,7 +10,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.multiclass import OneVsRestClassifier
 
 from featx.errors import HeadError
-from featx.estimators import CosineNeighbors, LinearSVM, OneVsRest, SoftmaxRegression, class_scores, sweep
+from featx.estimators import (
+    CosineNeighbors,
+    LinearSVM,
+    MultilabelNeighbors,
+    OneVsRest,
+    SoftmaxRegression,
+    class_scores,
+    sweep,
+)
 
 from .learning import blobs
 
@@ -73,6 +81,35 @@ def test_a_sweep_gives_what_fits_one_by_one_give(classifier: Any, grid: dict[str
     for params, scores in swept:
         one = OneVsRest(classifier).set_params(**{f"classifier__{name}": value for name, value in params.items()})
         assert np.allclose(scores, one.fit(X, y, weights).decision_function(new), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_neighbours_that_are_searched_once_say_of_each_class_what_those_of_that_class_alone_say(weighted: bool) -> None:
+    X, y, new = several()
+    y[:, 1], y[:, 2] = 0, 1
+    weights = np.random.default_rng(3).choice([0.0, 0.5, 3.0], len(X)) if weighted else None
+    for count, temperature in ((3, 0.05), (1000, 0.2)):
+        together = MultilabelNeighbors(count, temperature).fit(X, y, weights)
+        apart = OneVsRest(CosineNeighbors(count, temperature)).fit(X, y, weights)
+        assert np.allclose(together.decision_function(new), apart.decision_function(new))
+
+
+def test_a_sweep_of_neighbours_gives_what_fits_one_by_one_give() -> None:
+    X, y, new = several()
+    y[:, 1] = 0
+    weights = np.linspace(0, 2, len(X))
+    grid: dict[str, list[Any]] = {"n_neighbors": [3, 9], "temperature": [0.05, 0.2]}
+    swept = list(sweep(MultilabelNeighbors(), X, y, new, grid=grid, sample_weight=weights))
+    assert len(swept) == 4
+    for params, logits in swept:
+        assert np.allclose(logits, MultilabelNeighbors(**params).fit(X, y, weights).decision_function(new))
+
+
+@pytest.mark.parametrize("params", [{"n_neighbors": 0}, {"temperature": 0.0}])
+def test_neighbours_that_cannot_vote_are_an_error(params: dict[str, Any]) -> None:
+    X, y, _ = several()
+    with pytest.raises(HeadError, match="give at least 1 neighbour and a temperature above 0"):
+        MultilabelNeighbors(**params).fit(X, y)
 
 
 def test_a_weight_of_2_is_a_row_given_twice_and_one_of_0_a_row_left_out() -> None:

@@ -16,7 +16,7 @@ from scipy.stats import binom, binomtest
 from sklearn import metrics as reference
 
 from featx.errors import TableError
-from featx.measures import HeadMetrics, measure, measuring, resampling
+from featx.measures import HeadMetrics, explaining, measure, measuring, resampling
 from featx.measures import draws as drawing
 from featx.measures.resampling import effective_size, units_of
 from featx.truth import Truth
@@ -335,6 +335,13 @@ def test_every_field_that_is_none_says_why(kind: str) -> None:
         for name, value in asdict(found).items():
             if value is None and name != "weighted_confusion":
                 assert {name, name.removesuffix("_ci")} & found.undefined.keys(), name
+        groups = np.array([b"none", b"some"])[(of.weight > np.median(of.weight) / 2).astype(int)]
+        for row in measure(case, replace(of, groups=groups)).per_group or ():
+            reasons = row.undefined.keys() | {
+                name for name in found.undefined if name in explaining.NEVER[of.multilabel]
+            }
+            for name, value in asdict(row).items():
+                assert value is not None or {name, name.removesuffix("_ci")} & reasons, name
         json.dumps(asdict(found), allow_nan=False)
 
 
@@ -345,7 +352,9 @@ def test_what_a_group_leaves_undefined_is_said_of_the_group() -> None:
     assert found["none"].undefined["accuracy"].startswith("the images of this group weigh nothing")
     assert {value for name, value in asdict(found["none"]).items() if name not in ("name", "n", "undefined")} == {None}
     assert found["hot"].auroc is None
-    assert "are of class 'hot', so there are no others to rank" in found["hot"].undefined["auroc"]
+    assert found["hot"].undefined["auroc"] == (
+        "all images of this group that weigh anything are of class 'hot', so there are no others to rank them against"
+    )
     assert found["hot"].accuracy == found["hot"].balanced_accuracy
     assert "hamming_loss" not in found["hot"].undefined
 
@@ -376,9 +385,11 @@ def test_too_many_groups_to_list_are_told_as_such() -> None:
     assert found.undefined["per_group"] == "1500 groups are too many to list (more than 200)"
 
 
+@pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("kind", ["single", "weighted", "soft"])
-def test_confusion_has_the_intervals_of_a_loop_and_its_diagonal_those_of_recall(kind: str) -> None:
+def test_confusion_has_the_intervals_of_a_loop_and_its_diagonal_those_of_recall(kind: str, grouped: bool) -> None:
     probabilities, truth = make_case(kind)
+    truth = replace(truth, groups=(np.arange(120) // 4).astype("S")) if grouped else truth
     found, units = measure(probabilities, truth), units_of(truth)
     assert found.confusion_ci is not None
     diagonal = [found.confusion_ci[place][place] for place in range(4)]
@@ -387,12 +398,14 @@ def test_confusion_has_the_intervals_of_a_loop_and_its_diagonal_those_of_recall(
     image, guess = np.nonzero(truth.shares)[0], probabilities.argmax(axis=1)
     drawn = [
         reference.confusion_matrix(
-            label, guess[image], sample_weight=weight * times[image], labels=np.arange(4), normalize="true"
+            label, guess[image], sample_weight=weight * times[units.of_image[image]], labels=range(4)
         )
         for counts in units.draw(drawing.RESAMPLES, seed=0)
         for times in counts.T
     ]
-    low, high = np.quantile(drawn[1:], (0.025, 0.975), axis=0)
+    with np.errstate(invalid="ignore"):
+        shares = np.array(drawn[1:]) / np.sum(drawn[1:], axis=2, keepdims=True)
+    low, high = np.nanquantile(shares, (0.025, 0.975), axis=0)
     for row, named in np.ndindex(4, 4):
         if (ends := found.confusion_ci[row][named]) is None:
             assert low[row, named] == high[row, named] == 0

@@ -14,6 +14,8 @@ import pytest
 
 from featx.processes import deaf, side_by_side
 
+from .test_distribute import wait_until, workers_of
+
 SLEEPING = """
 import time
 from functools import partial
@@ -54,12 +56,11 @@ def test_processes_that_are_starting_are_not_interrupted_but_end_with_this_one(s
     with subprocess.Popen(line, stdout=-1, stderr=-1, text=True, start_new_session=True, cwd=tmp_path) as running:
         assert running.stdout
         assert running.stdout.readline() == "begins\n"
-        workers: list[psutil.Process] = []
-        while len(workers) < 2:
-            children = psutil.Process(running.pid).children()
-            workers = [child for child in children if "popen_loky" in " ".join(child.cmdline())]
+        wait_until(lambda: len(workers_of(psutil.Process(running.pid))) == 2)
+        workers = workers_of(psutil.Process(running.pid))
         time.sleep(seconds)
         os.killpg(running.pid, signal.SIGINT)
         _, told = running.communicate(timeout=30)
     assert told.count("Traceback") == 1  # its own
+    assert "Warning" not in told
     assert psutil.wait_procs(workers, timeout=10)[1] == []

@@ -7,6 +7,7 @@ from featx.estimators.linear import PENALTIES
 from featx.estimators.linear_svm import LinearSVM
 from featx.estimators.mlp import MLP
 from featx.estimators.multilabel import OneVsRest
+from featx.estimators.multilabel_neighbors import MultilabelNeighbors
 from featx.estimators.neighbors import CosineNeighbors, nearest_rows
 from featx.estimators.ridge import LooRidgeClassifier
 from featx.estimators.scaling import FeatureScaler, How
@@ -32,6 +33,7 @@ __all__ = [
     "KernelSVM",
     "LinearSVM",
     "LooRidgeClassifier",
+    "MultilabelNeighbors",
     "NearestClassMean",
     "OneVsRest",
     "SoftmaxRegression",

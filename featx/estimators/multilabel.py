@@ -1,8 +1,9 @@
 """Images of several classes at once: a yes or no of its own for every class."""
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,39 +19,31 @@ from featx.estimators.targets import check_weights
 
 logger = logging.getLogger(__name__)
 
+Weights: TypeAlias = NDArray[np.float64] | None
 
-class OneVsRest(MultiOutputMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A classifier of two classes for each column of an indicator (n, C); scores are one logit a class (m, C).
 
-    The classifier is a SoftmaxRegression where none is given. A class that all rows of weight have, or none, has
-    the same logit everywhere, +-log(2 w + 1) by the weight w of all rows, which is logged. Labels (n,) are taken too,
-    as one class a row: then the class of the highest logit wins.
+class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
+    """A classifier that learns an indicator (n, C) of 0 and 1, and gives one logit a class (m, C).
+
+    A class that all rows of weight have, or none, has the same logit everywhere, +-log(2 w + 1) by the weight w of all
+    rows, which is logged. Labels (n,) are taken too, as one class a row: then the class of the highest logit wins.
     """
 
-    def __init__(self, classifier: BaseEstimator | None = None) -> None:
-        self.classifier = classifier
+    constants_: NDArray[np.float64]
+    """(C,): the logit of each class that all rows have, or none; NaN for the others, which alone are learnt."""
 
     def fit(self, X: NDArray[Any], y: NDArray[Any], sample_weight: ArrayLike | None = None) -> Self:
         """Itself, fitted to an indicator (n, C) of 0 and 1, or labels (n,); rows of weight 0 are left out.
 
         Raises HeadError for weights that make no problem, or an indicator of other numbers.
         """
-        X, indicator, weights = self._checked_targets(X, y, sample_weight)
-        self.estimators_ = [
-            None if constant else fit_classifier(clone(self._inner), X, column, sample_weight=weights)
-            for constant, column in zip(np.isfinite(self.constants_), indicator.T, strict=True)
-        ]
+        self._learn(*self._checked_targets(X, y, sample_weight))
         return self
 
     def decision_function(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """The logits (m, C) of the classes; of two labels (m,), that of the second."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
-        logits = np.empty((len(X), len(self.constants_)))
-        logits[:] = self.constants_
-        for place, estimator in enumerate(self.estimators_):
-            if estimator is not None:
-                logits[:, place] = _logit(class_scores(estimator, X))
+        logits = self._with_constants(self._logits(validate_data(self, X, dtype=FLOATS, reset=False)))
         return logits if self.multilabel_ or logits.shape[1] > 1 else logits[:, 0]
 
     def predict(self, X: NDArray[Any]) -> NDArray[Any]:
@@ -71,30 +64,35 @@ class OneVsRest(MultiOutputMixin, ClassifierMixin, BaseEstimator):  # type: igno
         grid: Grid,
         sample_weight: ArrayLike | None = None,
     ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
-        """For each parameter set of the classifier, by its own names: it, and logits (m, C) of held-out rows (m, d).
+        """For each parameter set: it, and logits (m, C) of held-out rows (m, d) after a fit with it.
 
-        Each class is swept on its own. Raises HeadError as fit does, and for labels (n,).
+        Raises HeadError as fit does, and for labels (n,).
         """
         if np.ndim(y) != 2:
-            raise HeadError("a sweep of OneVsRest is over an indicator (n, C), but labels (n,) were given")
+            raise HeadError(f"a sweep of {type(self).__name__} is over an indicator (n, C), but labels (n,) were given")
         model = clone(self)
         X, indicator, weights = model._checked_targets(X, y, sample_weight)
         held_out = validate_data(model, held_out, dtype=FLOATS, reset=False)
-        swept: dict[str, tuple[dict[str, Any], NDArray[np.float64]]] = {}
-        for place in np.flatnonzero(np.isnan(model.constants_)):
-            results = sweep(model._inner, X, indicator[:, place], held_out, grid=grid, sample_weight=weights)
-            for params, scores in results:
-                start = np.tile(model.constants_, (len(held_out), 1))
-                swept.setdefault(repr(sorted(params.items())), (params, start))[1][:, place] = _logit(scores)
-        yield from swept.values()
+        for params, logits in model._sweep(X, indicator, weights, held_out=held_out, grid=grid):
+            yield params, model._with_constants(logits)
 
-    @property
-    def _inner(self) -> BaseEstimator:
-        return SoftmaxRegression() if self.classifier is None else self.classifier
+    @abstractmethod
+    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights) -> None: ...
+
+    @abstractmethod
+    def _logits(self, X: NDArray[Any]) -> NDArray[np.float64]: ...
+
+    @abstractmethod
+    def _sweep(
+        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights, *, held_out: NDArray[Any], grid: Grid
+    ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]: ...
+
+    def _with_constants(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(np.isnan(self.constants_), logits, self.constants_)
 
     def _checked_targets(
         self, X: NDArray[Any], y: NDArray[Any], sample_weight: ArrayLike | None
-    ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64] | None]:
+    ) -> tuple[NDArray[Any], NDArray[np.int64], Weights]:
         """Rows that weigh anything, their indicator, and their weights where any are given; constants_ is set."""
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True)
         weights = check_weights(sample_weight, len(X))
@@ -135,6 +133,42 @@ class OneVsRest(MultiOutputMixin, ClassifierMixin, BaseEstimator):  # type: igno
         tags = super().__sklearn_tags__()
         tags.classifier_tags.multi_label = True
         return tags
+
+
+class OneVsRest(IndicatorClassifier):
+    """A classifier of two classes for each column of an indicator: a SoftmaxRegression where none is given."""
+
+    def __init__(self, classifier: BaseEstimator | None = None) -> None:
+        self.classifier = classifier
+
+    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights) -> None:
+        self.estimators_ = [
+            None if constant else fit_classifier(clone(self._inner), X, column, sample_weight=weights)
+            for constant, column in zip(np.isfinite(self.constants_), indicator.T, strict=True)
+        ]
+
+    def _logits(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        logits = np.zeros((len(X), len(self.constants_)))
+        for place, estimator in enumerate(self.estimators_):
+            if estimator is not None:
+                logits[:, place] = _logit(class_scores(estimator, X))
+        return logits
+
+    def _sweep(
+        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights, *, held_out: NDArray[Any], grid: Grid
+    ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
+        """By the classifier's own names of parameters; each class is swept on its own."""
+        swept: dict[str, tuple[dict[str, Any], NDArray[np.float64]]] = {}
+        for place in np.flatnonzero(np.isnan(self.constants_)):
+            results = sweep(self._inner, X, indicator[:, place], held_out, grid=grid, sample_weight=weights)
+            for params, scores in results:
+                start = np.zeros((len(held_out), len(self.constants_)))
+                swept.setdefault(repr(sorted(params.items())), (params, start))[1][:, place] = _logit(scores)
+        yield from swept.values()
+
+    @property
+    def _inner(self) -> BaseEstimator:
+        return SoftmaxRegression() if self.classifier is None else self.classifier
 
 
 def _logit(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -30,10 +30,10 @@ def nearest_rows(
     nearer. A row of zeros has similarity 0 to all. With `themselves` False the queries are the rows, and none is its
     own neighbour.
     """
-    return _nearest(normalize(queries), normalize(rows), count=count, themselves=themselves)
+    return nearest_directions(normalize(queries), normalize(rows), count=count, themselves=themselves)
 
 
-def _nearest(
+def nearest_directions(
     queries: NDArray[Any], rows: NDArray[Any], *, count: int, themselves: bool = True
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """The same for queries and rows of length 1."""
@@ -87,37 +87,53 @@ class CosineNeighbors(ProbabilityClassifier):
         """
         check_is_fitted(self)
         queries = self.rows_ if X is None else normalize(self._checked(X))
-        return _nearest(queries, self.rows_, count=self.n_neighbors, themselves=X is not None)
+        return nearest_directions(queries, self.rows_, count=self.n_neighbors, themselves=X is not None)
 
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
         self._check_parameters()
         self.rows_, self.votes_ = normalize(X), targets.mass
 
     def _scores(self, X: NDArray[Any]) -> NDArray[Any]:
-        return self._vote(*_nearest(normalize(X), self.rows_, count=self.n_neighbors))
+        return self._vote(*nearest_directions(normalize(X), self.rows_, count=self.n_neighbors))
 
     def _sweep(
         self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
     ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
         self._learn(X, targets)
         most = max(grid.get("n_neighbors", [self.n_neighbors]))
-        indices, similarities = _nearest(normalize(held_out), self.rows_, count=most)
+        indices, similarities = nearest_directions(normalize(held_out), self.rows_, count=most)
         for params in ParameterGrid(grid):
             self.set_params(**params)._check_parameters()
             yield params, self._vote(indices[:, : self.n_neighbors], similarities[:, : self.n_neighbors])
 
     def _vote(self, indices: NDArray[np.int64], similarities: NDArray[np.float32]) -> NDArray[np.float64]:
-        # less the highest, which divides out and keeps exp from overflowing
-        strength = np.exp((similarities - similarities[:, :1]).astype(np.float64) / self.temperature)
-        starts = np.arange(len(indices) + 1) * indices.shape[1]
-        chosen = csr_array((strength.ravel(), indices.ravel(), starts), shape=(len(indices), len(self.votes_)))
-        votes: NDArray[np.float64] = chosen @ self.votes_
+        votes = count_votes(indices, similarities, self.votes_, temperature=self.temperature)
         votes /= votes.sum(axis=1, keepdims=True)
         votes *= 1 - SHARED
         votes += SHARED / votes.shape[1]
         return votes
 
     def _check_parameters(self) -> None:
-        if self.n_neighbors < 1 or not self.temperature > 0:
-            given = f"{self.n_neighbors} neighbours at temperature {self.temperature}"
-            raise HeadError(f"{given}; give at least 1 neighbour and a temperature above 0")
+        check_voting(self.n_neighbors, self.temperature)
+
+
+def count_votes(
+    indices: NDArray[np.int64], similarities: NDArray[np.float32], votes: NDArray[np.float64], *, temperature: float
+) -> NDArray[np.float64]:
+    """(m, K): the votes (n, K) of each query's neighbours added, each times its strength, which the nearest has as 1.
+
+    `indices`, `similarities` (m, k): as `nearest_rows` gives them.
+    """
+    # less the highest, which keeps exp from overflowing
+    strength = np.exp((similarities - similarities[:, :1]).astype(np.float64) / temperature)
+    starts = np.arange(len(indices) + 1) * indices.shape[1]
+    chosen = csr_array((strength.ravel(), indices.ravel(), starts), shape=(len(indices), len(votes)))
+    added: NDArray[np.float64] = chosen @ votes
+    return added
+
+
+def check_voting(n_neighbors: int, temperature: float) -> None:
+    """Raises HeadError where neighbours cannot vote so."""
+    if n_neighbors < 1 or not temperature > 0:
+        given = f"{n_neighbors} neighbours at temperature {temperature}"
+        raise HeadError(f"{given}; give at least 1 neighbour and a temperature above 0")

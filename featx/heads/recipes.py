@@ -19,6 +19,7 @@ from featx.estimators import (
     KernelSVM,
     LinearSVM,
     LooRidgeClassifier,
+    MultilabelNeighbors,
     NearestClassMean,
     OneVsRest,
     SoftmaxRegression,
@@ -49,6 +50,8 @@ class HeadRecipe:
     """The parameter whose grid goes on, at the same ratio, where the best value lies at its end."""
     fusion: str = ""
     """The fusion that belongs to it; where none does, any is possible."""
+    several: Callable[[BaseEstimator], BaseEstimator] = OneVsRest
+    """The classifier -> one for images with several labels."""
 
 
 def _logreg(seed: int) -> BaseEstimator:
@@ -70,6 +73,7 @@ HEADS: Mapping[str, HeadRecipe] = {
         lambda seed: CosineNeighbors(),
         {"n_neighbors": (1, 5, 10, 20, 100, 200), "temperature": (0.03, 0.07, 0.2)},
         ("none", "standardise"),
+        several=lambda classifier: MultilabelNeighbors(),
     ),
     "class-mean": HeadRecipe(lambda seed: NearestClassMean(), {"metric": ("euclidean", "cosine")}, SCALINGS),
     "mlp": HeadRecipe(lambda seed: MLP(seed=seed), {"alpha": (1e-4, 1e-1)}),
@@ -121,7 +125,7 @@ def plan_head(
         )
     joined = find_fusion(fusion or recipe.fusion or "concat")
     steps, before = joined.steps(blocks, seed), dict(joined.grid(blocks))
-    classifier = OneVsRest(recipe.classifier(seed)) if multilabel else recipe.classifier(seed)
+    classifier = recipe.several(recipe.classifier(seed)) if multilabel else recipe.classifier(seed)
     scalings: tuple[How, ...] = ("overall",) if joined.scales else tuple(recipe.scalings)
     pipeline = Pipeline([*steps, ("scaler", FeatureScaler(scalings[0])), ("classifier", classifier)])
     grid = {name: _possible(name, values, rows, most) for name, values in recipe.grid.items()}

@@ -1,6 +1,6 @@
 """Probabilities and what is true in; which class was taken for which, with intervals, out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -32,34 +32,31 @@ def count_confused(probabilities: Floats, truth: Truth) -> Counts:
     return tuple(map(tuple, np.bincount(pairs, minlength=classes**2).reshape(classes, classes).tolist()))
 
 
-def weigh_confused(probabilities: Floats, truth: Truth) -> Weights | None:
-    """The same as sums of weight times share; None where all weigh alike and are of one class."""
-    if truth.given is None and truth.weights is None:
-        return None
-    classes, guess = len(truth.classes), probabilities.argmax(axis=1)
-    rows = (np.bincount(guess, truth.weight * class_share(truth, row), classes) for row in range(classes))
-    return tuple(tuple(row.tolist()) for row in rows)
-
-
-def bound_confused(
+def weigh_confused(
     probabilities: Floats, truth: Truth, units: Units, *, rounds: Sequence[NDArray[np.uint8]]
-) -> Intervals:
-    """The interval of each cell as a share of its row, weighted; None where all resamples give the same.
+) -> tuple[Weights, Intervals]:
+    """The same as sums of weight times share; and of each as a share of its row the interval.
 
-    `rounds`: how often each unit is in each resample, as `Units.draw` gives it.
+    That is None where all resamples give the same. `rounds`: how often each unit is in each resample, as `Units.draw`
+    gives it.
     """
-    classes, (image, row, share) = len(truth.classes), truth.entries
-    pair, cell = np.unique(row * classes + probabilities.argmax(axis=1)[image], return_inverse=True)
-    value, unit = truth.weight[image] * share, units.of_image[image]
-    taken = csr_array((value, (cell.ravel(), unit)), shape=(len(pair), units.count))
-    total = csr_array((value, (row, unit)), shape=(classes, units.count))
-    table: list[list[Interval | None]] = [[None] * classes for _ in range(classes)]
+    guess, rows = probabilities.argmax(axis=1), range(len(truth.classes))
+    drawn = (_draw_row(guess, truth.weight * class_share(truth, row), truth, units, rounds) for row in rows)
+    found = [(taken[:, 0], _bound_row(taken)) for taken in drawn]
+    return tuple(tuple(weights.tolist()) for weights, _ in found), tuple(intervals for _, intervals in found)
+
+
+def _draw_row(
+    guess: NDArray[np.int64], value: Floats, truth: Truth, units: Units, rounds: Sequence[NDArray[np.uint8]]
+) -> Floats:
+    """(classes, b): the value (n,) of images that are taken for each class, on each resample."""
+    images = np.flatnonzero(value)
+    shape = len(truth.classes), len(images)
+    taken = csr_array((value[images], (guess[images], np.arange(len(images)))), shape=shape)
+    return np.hstack([taken @ counts[units.of_image[images]].astype(np.float64) for counts in rounds])
+
+
+def _bound_row(taken: Floats) -> tuple[Interval | None, ...]:
     with np.errstate(invalid="ignore"):
-        drawn = np.hstack([taken @ times / (total @ times)[pair // classes] for times in _floats(rounds)])
-    for place, shares in zip(pair.tolist(), drawn, strict=True):
-        table[place // classes][place % classes] = find_interval(shares)
-    return tuple(map(tuple, table))
-
-
-def _floats(rounds: Sequence[NDArray[np.uint8]]) -> Iterator[Floats]:
-    return (counts.astype(np.float64) for counts in rounds)
+        shares = taken / taken.sum(axis=0)
+    return tuple(find_interval(share) for share in shares)

@@ -54,13 +54,15 @@ def defined(draws: Floats) -> float | None:
     return float(draws[0]) if np.isfinite(draws[0]) else None
 
 
-def draw_measures(probabilities: Floats, truth: Truth, *, seed: int) -> Draws:
+def draw_measures(probabilities: Floats, truth: Truth, *, seed: int, most: int | None = None) -> Draws:
     """The measures of probabilities (n, classes) on resamples: of images, or of whole groups where there are some.
+
+    There are RESAMPLES of them, or `most`; fewer where that costs too much.
 
     Raises TableError where they cannot be measured against what is true.
     """
     probabilities, units = check_probabilities(probabilities, truth), units_of(truth)
-    resamples, ranked = (affordable(size, resamples=RESAMPLES) for size in (len(truth), probabilities.size))
+    resamples, ranked = (affordable(size, resamples=most or RESAMPLES) for size in (len(truth), probabilities.size))
     summed, measured, held, left = SumsOverImages(probabilities, truth, units), [], [], ranked + 1
     for counts in units.draw(resamples, seed=seed):
         measured.append(summed.measure(counts))

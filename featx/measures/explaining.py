@@ -12,13 +12,13 @@ MOST_GROUPS = 200
 """Of more groups the measures of each are not listed."""
 FEW_UNITS = 100
 """Of fewer images, or groups, a bootstrap is rough."""
-SEVERAL_ONLY = ("micro_f1", "hamming_loss")
-ONE_ONLY = ("balanced_accuracy", "ece")
+NEVER = {False: ("micro_f1", "hamming_loss"), True: ("balanced_accuracy", "ece")}
+"""Measures that are of other labels, by whether images have several."""
 
 
 def explain_undefined(measured: Mapping[str, Any], truth: Truth, *, units: Units) -> Iterator[tuple[str, str]]:
     """Of every field of all images that is None, why."""
-    for name in ONE_ONLY if truth.multilabel else SEVERAL_ONLY:
+    for name in NEVER[truth.multilabel]:
         yield name, "defined for images with " + ("one label" if truth.multilabel else "several labels")
     yield from explain_measures(measured, truth, units=units)
     if truth.multilabel:
@@ -31,20 +31,22 @@ def explain_undefined(measured: Mapping[str, Any], truth: Truth, *, units: Units
         yield "per_group", f"{units.count} groups are too many to list (more than {MOST_GROUPS})"
 
 
-def explain_measures(measured: Mapping[str, Any], truth: Truth, *, units: Units) -> Iterator[tuple[str, str]]:
+def explain_measures(
+    measured: Mapping[str, Any], truth: Truth, *, units: Units, whose: str = "test images"
+) -> Iterator[tuple[str, str]]:
     """Of every measure or interval that is None, why; but of those that are of no image with such labels."""
     for name in MEASURES:
-        if name in (ONE_ONLY if truth.multilabel else SEVERAL_ONLY):
+        if name in NEVER[truth.multilabel]:
             continue
         if measured[name] is None:
-            yield name, _no_value(name, truth)
+            yield name, _no_value(name, truth, whose)
         elif measured[f"{name}_ci"] is None:
             yield f"{name}_ci", f"the same on all resamples of {units.count} {units.noun}, which so bound nothing"
 
 
-def _no_value(name: str, truth: Truth) -> str:
+def _no_value(name: str, truth: Truth, whose: str) -> str:
     """Why rankings, or F1 of several labels, are defined for no class."""
-    images = "test images" if truth.weights is None else "test images that weigh anything"
+    images = whose if truth.weights is None else f"{whose} that weigh anything"
     if name in ("macro_f1", "micro_f1"):
         return f"no class is true of any of the {images}, and none is named"
     if truth.multilabel:
@@ -53,13 +55,14 @@ def _no_value(name: str, truth: Truth) -> str:
     return f"all {images} are of class {only!r}, so there are no others to rank them against"
 
 
-def explain_intervals(draws: Draws, *, wilson: bool) -> str:
+def explain_intervals(draws: Draws, truth: Truth, *, wilson: bool) -> str:
     """One sentence on how the intervals were drawn."""
     units, resamples, ranked = draws.units, draws.resamples, draws.ranked
     of = f"{units.count} {units.noun}"
     said = [f"95 % {_kind(resamples)} bootstrap of {of}, {resamples} resamples"]
     if ranked != resamples:
-        said.append(f"of AUROC, average precision and confusion {_kind(ranked)}, {ranked} resamples")
+        others = "AUROC, average precision and confusion" if has_confusion(truth) else "AUROC and average precision"
+        said.append(f"of {others} {_kind(ranked)}, {ranked} resamples")
     if "ece" in draws.values:
         said.append("of ECE further down, for it is biased upwards")
     if wilson:

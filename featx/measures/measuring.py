@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.measures.confusion import bound_confused, count_confused, has_confusion, weigh_confused
+from featx.measures.confusion import count_confused, has_confusion, weigh_confused
 from featx.measures.draws import MEASURES, Draws, defined, draw_measures
 from featx.measures.explaining import MOST_GROUPS, explain_intervals, explain_measures, explain_undefined
 from featx.measures.images import Floats, right_share
@@ -32,10 +32,10 @@ def measure(probabilities: Floats, truth: Truth, *, seed: int = 0) -> HeadMetric
         labels=_labels(truth),
         majority_accuracy=_majority(truth),
         per_class=_per_class(draws, truth),
-        per_group=_per_group(probabilities, truth, seed=seed),
+        per_group=_per_group(probabilities, truth, seed=seed, most=draws.ranked),
         weighted=truth.weights is not None,
         undefined=dict(explain_undefined(measured, truth, units=draws.units)),
-        interval=explain_intervals(draws, wilson=is_wilsons),
+        interval=explain_intervals(draws, truth, wilson=is_wilsons),
     )
 
 
@@ -61,11 +61,10 @@ def _accuracy_interval(draws: Draws, right: Floats, truth: Truth) -> tuple[Inter
 def _confused(probabilities: Floats, truth: Truth, draws: Draws) -> dict[str, Any]:
     if not has_confusion(truth):
         return dict.fromkeys(("confusion", "weighted_confusion", "confusion_ci"))
-    return {
-        "confusion": count_confused(probabilities, truth),
-        "weighted_confusion": weigh_confused(probabilities, truth),
-        "confusion_ci": bound_confused(probabilities, truth, draws.units, rounds=draws.rounds),
-    }
+    weights, intervals = weigh_confused(probabilities, truth, draws.units, rounds=draws.rounds)
+    alike = truth.given is None and truth.weights is None
+    counts = count_confused(probabilities, truth)
+    return {"confusion": counts, "weighted_confusion": None if alike else weights, "confusion_ci": intervals}
 
 
 def _labels(truth: Truth) -> Labels:
@@ -100,7 +99,8 @@ def _of_class(draws: Draws, index: int) -> dict[str, Any]:
     return {name: defined(values) for name, values in drawn.items()} | intervals
 
 
-def _per_group(probabilities: Floats, truth: Truth, *, seed: int) -> tuple[GroupMetrics, ...] | None:
+def _per_group(probabilities: Floats, truth: Truth, *, seed: int, most: int) -> tuple[GroupMetrics, ...] | None:
+    """Of so many resamples at most: all groups together are as large as the whole."""
     if truth.groups is None:
         return None
     names, of_image = np.unique(truth.groups, return_inverse=True)
@@ -109,17 +109,18 @@ def _per_group(probabilities: Floats, truth: Truth, *, seed: int) -> tuple[Group
     images = np.split(np.argsort(of_image, kind="stable"), np.cumsum(np.bincount(of_image))[:-1])
     alone = replace(truth, groups=None)
     return tuple(
-        _measure_group(name.decode(), probabilities[rows], alone.take(rows), seed=seed)
+        _measure_group(name.decode(), probabilities[rows], alone.take(rows), seed=seed, most=most)
         for name, rows in zip(names, images, strict=True)
     )
 
 
-def _measure_group(name: str, probabilities: Floats, truth: Truth, *, seed: int) -> GroupMetrics:
+def _measure_group(name: str, probabilities: Floats, truth: Truth, *, seed: int, most: int) -> GroupMetrics:
     if not truth.weight.sum() > 0:
-        fields = [field for measure in ("accuracy", *MEASURES) for field in (measure, f"{measure}_ci")]
-        undefined = {"accuracy": "the images of this group weigh nothing, and no measure is defined"}
+        measures = "accuracy", *MEASURES
+        fields = [field for measure in measures for field in (measure, f"{measure}_ci")]
+        undefined = dict.fromkeys(measures, "the images of this group weigh nothing")
         return GroupMetrics(name=name, n=len(truth), undefined=undefined, **dict.fromkeys(fields))
-    draws = draw_measures(probabilities, truth, seed=seed)
+    draws = draw_measures(probabilities, truth, seed=seed, most=most)
     measured, _ = _measured(draws, right_share(probabilities, truth), truth)
-    undefined = dict(explain_measures(measured, truth, units=draws.units))
+    undefined = dict(explain_measures(measured, truth, units=draws.units, whose="images of this group"))
     return GroupMetrics(name=name, undefined=undefined, **measured)

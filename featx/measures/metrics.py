@@ -82,7 +82,8 @@ class Measures:
 class GroupMetrics(Measures):
     """How one group (module, patient, scene) fared, with intervals as for images of it drawn one by one.
 
-    What is None for all images is None here for the same reason, which `undefined` does not repeat.
+    That of accuracy is Wilson's where fewer than 20 are wrong, or right. A measure that is for images with other labels
+    is None, as in `HeadMetrics`, whose `undefined` tells why.
     """
 
     name: str

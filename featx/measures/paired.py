@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,12 +102,15 @@ def paired_measures(
     return paired_resamples(drawn, pairs, truth=truth)
 
 
-def resample_measure(probabilities: Floats, truth: Truth, *, measure: str, seed: int = 0) -> Floats:
+def resample_measure(
+    probabilities: Floats, truth: Truth, *, measure: str, seed: int = 0, most: int | None = None
+) -> Floats:
     """(1 + b,): any measure of `HeadMetrics` on the images themselves, and on the resamples of them that this seed has.
 
-    Raises TableError where the measure is not defined, and as `measure` does.
+    There are as many as `measure` has, or `most`; fewer where that costs too much. Raises TableError where the measure
+    is not defined, and as `measure` does.
     """
-    draws = draw_measures(probabilities, truth, seed=seed)
+    draws = draw_measures(probabilities, truth, seed=seed, most=most)
     if measure not in NAMES or draws.value(measure) is None:
         raise TableError(f"{measure!r} is not defined for these images; choose another measure to compare by")
     return draws.values[measure]
@@ -116,15 +119,12 @@ def resample_measure(probabilities: Floats, truth: Truth, *, measure: str, seed:
 def paired_resamples(drawn: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Truth) -> tuple[Comparison, ...]:
     """Each pair of heads compared by a measure that each has on the same resamples, as `resample_measure` gives it.
 
-    p and Holm's correction are those of `paired_bootstrap`.
+    p and Holm's correction are those of `paired_bootstrap`. Raises TableError where the numbers of resamples differ.
     """
-    units = units_of(truth)
-    test = f"paired bootstrap of {units.count} {units.noun}"
-    differences = [drawn[a] - drawn[b] for a, b in pairs]
-    return _correct(
-        _bootstrapped(pair, draws, f"{test}, {len(draws) - 1} resamples", len(truth))
-        for pair, draws in zip(pairs, differences, strict=True)
-    )
+    units, resamples = units_of(truth), min(map(len, drawn.values()), default=1)
+    test = f"paired bootstrap of {units.count} {units.noun}, {resamples - 1} resamples"
+    _check_all(drawn, pairs, resamples)
+    return _correct(_bootstrapped(pair, drawn[pair[0]] - drawn[pair[1]], test, len(truth)) for pair in pairs)
 
 
 def paired_recalls(
@@ -132,15 +132,16 @@ def paired_recalls(
 ) -> tuple[Comparison, ...]:
     """Each pair of heads compared by balanced accuracy, the mean recall over classes, else as `paired_bootstrap` does.
 
-    `guesses` (n,): the class that each head takes each image for.
+    `guesses` (n,): the class that each head takes each image for. Raises TableError where there is not one an image.
     """
+    _check_all(guesses, pairs, len(truth))
     units, (image, column, share) = units_of(truth), truth.entries
     value, shape = truth.weight[image] * share, (len(truth.classes), units.count)
     of_class = csr_array((value, (column, units.of_image[image])), shape=shape)
-    named = {
-        name: csr_array((value * (guess[image] == column), (column, units.of_image[image])), shape=shape)
-        for name, guess in guesses.items()
-    }
+    named = {}
+    for name, guess in guesses.items():
+        right = guess[image] == column
+        named[name] = csr_array((value[right], (column[right], units.of_image[image[right]])), shape=shape)
     drawn: dict[str, list[Floats]] = {name: [] for name in guesses}
     for counts in units.draw(affordable(len(truth), resamples=PAIRED_RESAMPLES), seed=seed):
         times = counts.astype(np.float64)
@@ -218,15 +219,20 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def _difference(values: Mapping[str, Floats], pair: Pair, size: int) -> Floats:
+    _check_all(values, [pair], size)
     for name in pair:
-        if name not in values:
-            raise TableError(f"no values of head {name!r} are given; there are {', '.join(values)}")
-        if values[name].shape != (size,):
-            raise TableError(f"the values of head {name!r} are {values[name].shape}, not {(size,)}; give one of each")
         if not np.isfinite(values[name]).all():
             raise TableError(f"head {name!r} has values that are no numbers; leave it out")
     difference: Floats = values[pair[0]] - values[pair[1]]
     return difference
+
+
+def _check_all(values: Mapping[str, NDArray[Any]], pairs: Iterable[Pair], size: int) -> None:
+    for name in dict.fromkeys(name for pair in pairs for name in pair):
+        if name not in values:
+            raise TableError(f"no values of head {name!r} are given; there are {', '.join(values)}")
+        if values[name].shape != (size,):
+            raise TableError(f"the values of head {name!r} are {values[name].shape}, not {(size,)}; give one of each")
 
 
 def _bootstrapped(pair: Pair, draws: Floats, test: str, n: int) -> Comparison:

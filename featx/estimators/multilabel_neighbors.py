@@ -1,0 +1,46 @@
+"""The nearest rows vote on every class apart, for images of several classes at once."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import ParameterGrid
+from sklearn.preprocessing import normalize
+
+from featx.estimators.multilabel import IndicatorClassifier, Weights
+from featx.estimators.neighbors import SHARED, check_voting, count_votes, nearest_directions
+from featx.estimators.scores import Grid
+
+
+class MultilabelNeighbors(IndicatorClassifier):
+    """A CosineNeighbors of yes and no for each column of an indicator, which share one search and the training rows."""
+
+    def __init__(self, n_neighbors: int = 20, temperature: float = 0.07) -> None:
+        self.n_neighbors = n_neighbors
+        self.temperature = temperature
+
+    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights) -> None:
+        check_voting(self.n_neighbors, self.temperature)
+        mass = np.ones(len(X)) if weights is None else weights
+        self.rows_, self.votes_ = normalize(X), np.column_stack([mass[:, None] * indicator, mass])
+
+    def _logits(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        return self._vote(*nearest_directions(normalize(X), self.rows_, count=self.n_neighbors))
+
+    def _sweep(
+        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights, *, held_out: NDArray[Any], grid: Grid
+    ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
+        self._learn(X, indicator, weights)
+        most = max(grid.get("n_neighbors", [self.n_neighbors]))
+        indices, similarities = nearest_directions(normalize(held_out), self.rows_, count=most)
+        for params in ParameterGrid(grid):
+            self.set_params(**params)
+            check_voting(self.n_neighbors, self.temperature)
+            yield params, self._vote(indices[:, : self.n_neighbors], similarities[:, : self.n_neighbors])
+
+    def _vote(self, indices: NDArray[np.int64], similarities: NDArray[np.float32]) -> NDArray[np.float64]:
+        votes = count_votes(indices, similarities, self.votes_, temperature=self.temperature)
+        shares = (1 - SHARED) * votes[:, :-1] / votes[:, -1:] + SHARED / 2
+        logits: NDArray[np.float64] = np.log(shares) - np.log1p(-shares)
+        return logits
