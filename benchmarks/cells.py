@@ -25,7 +25,8 @@ from featx.images import list_images
 from featx.preprocessing import Preprocessing
 from featx.register import Description, add_backbone
 
-SPLITS = range(5)
+SPLITS, FRESH = range(5), range(5, 10)
+"""Those on which layers and heads were settled, and as many that nobody looked at before."""
 GAMMAS = (0.5, 1.0)
 """Of the RBF kernel of distances whose mean is 2."""
 PENALTIES = tuple(10.0 ** np.arange(-3, 1.5, 0.5))
@@ -154,8 +155,8 @@ def fit(far: Features, cells: Cells, split: tuple[Rows, Rows]) -> dict[str, Any]
 
 def partitions(cells: Cells) -> Iterator[tuple[str, tuple[Rows, Rows]]]:
     """Name and rows of every split, and of every quarter in turn."""
-    for seed in SPLITS:
-        yield f"split {seed}", cells.split(seed)
+    for seed in (*SPLITS, *FRESH):
+        yield f"{'split' if seed in SPLITS else 'fresh'} {seed}", cells.split(seed)
     for index in range(4):
         yield f"quarter {index + 1}", cells.quarter(index)
 

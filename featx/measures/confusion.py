@@ -40,23 +40,19 @@ def weigh_confused(
     That is None where all resamples give the same. `rounds`: how often each unit is in each resample, as `Units.draw`
     gives it.
     """
-    guess, rows = probabilities.argmax(axis=1), range(len(truth.classes))
-    drawn = (_draw_row(guess, truth.weight * class_share(truth, row), truth, units, rounds) for row in rows)
-    found = [(taken[:, 0], _bound_row(taken)) for taken in drawn]
-    return tuple(tuple(weights.tolist()) for weights, _ in found), tuple(intervals for _, intervals in found)
+    classes, guess = len(truth.classes), probabilities.argmax(axis=1)
+    found = []
+    for row in range(classes):
+        value = truth.weight * class_share(truth, row)
+        images = np.flatnonzero(value)
+        taken = csr_array((value[images], (guess[images], np.arange(len(images)))), shape=(classes, len(images)))
+        drawn = np.hstack([taken @ counts[units.of_image[images]].astype(np.float64) for counts in rounds])
+        found.append((tuple(drawn[:, 0].tolist()), _bound_row(drawn)))
+    weights, intervals = zip(*found, strict=True)
+    return weights, intervals
 
 
-def _draw_row(
-    guess: NDArray[np.int64], value: Floats, truth: Truth, units: Units, rounds: Sequence[NDArray[np.uint8]]
-) -> Floats:
-    """(classes, b): the value (n,) of images that are taken for each class, on each resample."""
-    images = np.flatnonzero(value)
-    shape = len(truth.classes), len(images)
-    taken = csr_array((value[images], (guess[images], np.arange(len(images)))), shape=shape)
-    return np.hstack([taken @ counts[units.of_image[images]].astype(np.float64) for counts in rounds])
-
-
-def _bound_row(taken: Floats) -> tuple[Interval | None, ...]:
+def _bound_row(drawn: Floats) -> tuple[Interval | None, ...]:
     with np.errstate(invalid="ignore"):
-        shares = taken / taken.sum(axis=0)
+        shares = drawn / drawn.sum(axis=0)
     return tuple(find_interval(share) for share in shares)
