@@ -26,7 +26,7 @@ from featx.preprocessing import Preprocessing
 from featx.register import Description, add_backbone
 
 SPLITS, FRESH = range(5), range(5, 10)
-"""Those on which layers and heads were settled, and as many that nobody looked at before."""
+"""Those on which layers and heads were settled, and as many, of the same images, that nobody looked at before."""
 GAMMAS = (0.5, 1.0)
 """Of the RBF kernel of distances whose mean is 2."""
 PENALTIES = tuple(10.0 ** np.arange(-3, 1.5, 0.5))

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,8 +10,8 @@ from featx.cache import FeatureTable, label_sources
 from featx.errors import FeatxError, TableError
 from featx.fusion import fuse_tables, separate_blocks
 from featx.heads import find_fusion, find_recipe
-from featx.processes import side_by_side
-from featx.provenance import usable_cores, versions
+from featx.processes import heard_warnings, side_by_side
+from featx.provenance import versions
 from featx.results import Result, ResultsFile, key_of
 from featx.splits import Split
 from featx.train import STACKED, STACKED_HEADS, is_large, train_head
@@ -72,7 +71,7 @@ class Contest:
 
     def run(self) -> "Made":
         """Its result, by one process, or why there is none, and what there was to say meanwhile."""
-        with _collected() as told:
+        with heard_warnings() as told:
             try:
                 made: Result | Failure = self._train()
             except FeatxError as error:
@@ -174,9 +173,10 @@ def compare_backbones(
 ) -> Compared:
     """Results of these contests, and why there is none of some.
 
-    Each is appended to `into` as it comes, and what is there already is not made again; what failed is. `jobs`
-    processes, or the workers of the joblib backend that is set, share the work: by default one a core, and one where
-    the features are large, which then has every core. Raises TableError where `into` is no file of results.
+    Each is appended to `into` as it comes (of joblib backends that cannot hand it on, at the end), and what is there
+    already is not made again; what failed is. `jobs` processes, or the workers of the joblib backend that is set, share
+    the work: by default one a core, and one where the features are large, which then has every core. Raises TableError
+    where `into` is no file of results.
     """
     failures: dict[str, Failure] = {}
     said = set[str]()
@@ -204,7 +204,7 @@ def _run(contests: Sequence[Contest], jobs: int | None) -> Iterator[Made]:
     small, large = list[Contest](), list[Contest]()
     for contest in contests:
         (large if contest.large and not jobs else small).append(contest)
-    yield from side_by_side([contest.run for contest in small], jobs=jobs or usable_cores(), ordered=False)
+    yield from side_by_side([contest.run for contest in small], jobs=jobs, ordered=False)
     yield from map(Contest.run, large)
 
 
@@ -214,21 +214,6 @@ def _of_other_versions(made: Made) -> Failure:
     return Failure(
         made.name, f"a worker made it by other versions ({made.key.partition('featx ')[2]}); install the same"
     )
-
-
-@contextmanager
-def _collected() -> Iterator[list[str]]:
-    """The warnings of featx within the block, which a process of its own has nobody to tell."""
-    told, featx = list[str](), logging.getLogger("featx")
-    handler = logging.Handler(logging.WARNING)
-    handler.emit = lambda record: told.append(record.getMessage())  # type: ignore[method-assign]
-    featx.addHandler(handler)
-    featx.propagate, before = False, featx.propagate
-    try:
-        yield told
-    finally:
-        featx.removeHandler(handler)
-        featx.propagate = before
 
 
 def _fusions_of(head: str, fusions: Sequence[str], table: FeatureTable) -> list[str]:

@@ -164,14 +164,15 @@ def test_annotations_take_the_place_of_labels(featx: FeatX, made: Made, tmp_path
     assert "groups" in found.json["split"]
 
 
-def test_soft_labels_and_several_labels_reach_the_measures(featx: FeatX, made: Made, tmp_path: Path) -> None:
+@pytest.mark.parametrize("head", ["logreg", "knn"])
+def test_soft_labels_and_several_labels_reach_the_measures(featx: FeatX, made: Made, tmp_path: Path, head: str) -> None:
     soft = annotate(made, tmp_path, "share:a,share:b", lambda n: "0.75,0.25" if n < 24 else "0,1", featx)
-    found = featx("train", made.left, "--head=logreg", "--annotations", soft, "--into", tmp_path / "s.featx", "--json")
+    found = featx("train", made.left, f"--head={head}", "--annotations", soft, "--into", tmp_path / "s.featx", "--json")
     assert found.code == 0, found.err
     assert found.json["metrics"]["labels"] == "soft"
     several = annotate(made, tmp_path, "has:a,has:b,has:c", lambda n: f"{int(n < 24)},{n % 2},{int(n % 3 == 0)}", featx)
     into = tmp_path / "m.featx"
-    found = featx("train", made.left, "--head=logreg", "--annotations", several, "--into", into, "--json")
+    found = featx("train", made.left, f"--head={head}", "--annotations", several, "--into", into, "--json")
     assert found.code == 0, found.err
     assert found.json["metrics"]["labels"] == "several"
     measured = featx("evaluate", into, made.left, "--annotations", several, "--json").json

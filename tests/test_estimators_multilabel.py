@@ -105,6 +105,12 @@ def test_a_sweep_of_neighbours_gives_what_fits_one_by_one_give() -> None:
         assert np.allclose(logits, MultilabelNeighbors(**params).fit(X, y, weights).decision_function(new))
 
 
+@pytest.mark.parametrize("classifier", [OneVsRest(), MultilabelNeighbors()], ids=repr)
+def test_where_all_classes_are_constant_there_is_nothing_to_sweep(classifier: Any) -> None:
+    X, y, new = several()
+    assert list(classifier.sweep(X, np.ones_like(y), new, grid={})) == []
+
+
 @pytest.mark.parametrize("params", [{"n_neighbors": 0}, {"temperature": 0.0}])
 def test_neighbours_that_cannot_vote_are_an_error(params: dict[str, Any]) -> None:
     X, y, _ = several()

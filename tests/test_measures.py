@@ -335,7 +335,7 @@ def test_every_field_that_is_none_says_why(kind: str) -> None:
         for name, value in asdict(found).items():
             if value is None and name != "weighted_confusion":
                 assert {name, name.removesuffix("_ci")} & found.undefined.keys(), name
-        groups = np.array([b"none", b"some"])[(of.weight > np.median(of.weight) / 2).astype(int)]
+        groups = np.where(of.weight > 0, np.where(np.arange(len(of)) % 3, b"some", b"others"), b"none")
         for row in measure(case, replace(of, groups=groups)).per_group or ():
             reasons = row.undefined.keys() | {
                 name for name in found.undefined if name in explaining.NEVER[of.multilabel]
@@ -376,6 +376,17 @@ def test_groups_are_told_one_by_one_with_intervals_of_their_own(kind: str) -> No
     count = len(found.per_group)
     assert found.interval.startswith(f"95 % percentile bootstrap of {count} whole groups")
     assert f"rough, for {count} whole groups are few" in found.interval
+
+
+def test_groups_have_as_many_resamples_as_all_images_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    probabilities, truth = make_case(n=240)
+    grouped = replace(truth, groups=(np.arange(240) // 80).astype("S"))
+    monkeypatch.setattr(resampling, "AFFORDABLE", 2000 * 240)  # and not of rankings, of 4 classes
+    drawn = drawing.draw_measures(probabilities[:80], truth.take(np.arange(80)), seed=0, resamples=(2000, 100))
+    (first, *_) = measure(probabilities, grouped).per_group or ()
+    assert first.log_loss_ci == drawn.interval("log_loss")
+    assert first.auroc_ci == drawn.interval("auroc")
+    assert len(drawn.values["auroc"]) == 101
 
 
 def test_too_many_groups_to_list_are_told_as_such() -> None:

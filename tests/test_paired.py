@@ -21,10 +21,11 @@ from featx.measures import (
     paired_bootstrap,
     paired_measures,
     paired_recalls,
+    paired_resamples,
+    resample_measure,
     resampling,
     row_values,
 )
-from featx.measures import draws as drawing
 from featx.measures.resampling import units_of
 from featx.truth import Truth
 
@@ -247,7 +248,7 @@ def test_weights_of_the_paired_bootstrap_are_repeated_rows_in_its_difference() -
 def test_any_measure_is_compared_on_resamples_that_both_heads_share(
     kind: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawing, "RESAMPLES", 40)
+    monkeypatch.setattr(paired, "PAIRED_RESAMPLES", 40)
     monkeypatch.setattr(resampling, "FEW", 3)
     better, truth = make_case(kind)
     worse = 0.5 * better + 0.5 * better[np.random.default_rng(1).permutation(len(truth))]
@@ -292,6 +293,26 @@ def test_guesses_are_compared_by_balanced_accuracy_as_probabilities_are(
     assert found.interval == pytest.approx(expected.interval)
     assert (found.p, found.difference) == pytest.approx((expected.p, expected.difference))
     assert found.test == expected.test
+
+
+def test_what_is_not_one_an_image_or_resample_is_refused_by_name() -> None:
+    _, truth = make_case()
+    guesses = {"a": np.zeros(120, np.int64), "b": np.zeros(119, np.int64)}
+    with pytest.raises(TableError, match=r"the values of head 'b' are \(119,\), not \(120,\)"):
+        paired_recalls(guesses, [PAIR], truth=truth)
+    with pytest.raises(TableError, match="no values of head 'c' are given; there are a, b"):
+        paired_resamples({"a": np.ones(9), "b": np.ones(9)}, [("a", "c")], truth=truth)
+    with pytest.raises(TableError, match="head 'b' are"):
+        paired_resamples({"a": np.ones(9), "b": np.ones(10)}, [PAIR], truth=truth)
+
+
+def test_of_more_numbers_there_are_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    probabilities, truth = make_case()
+    counts = []
+    for room in (10_000 * 480, 10_000 * 480 - 1, 2_000 * 480 - 1):
+        monkeypatch.setattr(resampling, "AFFORDABLE", room)
+        counts.append(len(resample_measure(probabilities, truth, measure="auroc")) - 1)
+    assert counts == [10_000, 2_000, 100]
 
 
 @pytest.mark.parametrize("name", ["ece", "hamming_loss", "class.recall", "kappa"])

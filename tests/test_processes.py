@@ -1,25 +1,30 @@
 """Work is shared by processes that the terminal's interrupt does not reach, and this one hears it when it may."""
 
+import logging
 import operator
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from threading import Barrier, Event
 
 import psutil
 import pytest
 
-from featx.processes import deaf, side_by_side
+from featx.processes import deaf, heard_warnings, side_by_side
 
 from .test_distribute import wait_until, workers_of
 
 SLEEPING = """
+import signal
 import time
 from functools import partial
 from featx.processes import side_by_side
+signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
 print("begins", flush=True)
 list(side_by_side([partial(time.sleep, 60)] * 2, jobs=2))
 """
@@ -39,12 +44,34 @@ def test_what_a_call_raises_is_raised_here(jobs: int) -> None:
         list(side_by_side([partial(operator.truediv, 1, 0)] * 3, jobs=jobs))
 
 
+def test_warnings_are_heard_by_those_who_asked_alone_in_whatever_order_blocks_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    logger, both_open, first_ended = logging.getLogger("featx.tests"), Barrier(2), Event()
+
+    def say(name: str) -> list[str]:
+        with heard_warnings() as heard:
+            both_open.wait(10)
+            logger.warning("%s", name)
+            if name == "second":
+                first_ended.wait(10)
+        first_ended.set()
+        return heard
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(say, ("first", "second"))) == [["first"], ["second"]]
+    assert caplog.records == []
+    logger.warning("all hear this")
+    assert [record.getMessage() for record in caplog.records] == ["all hear this"]
+
+
 @posix
 def test_an_interrupt_within_the_block_arrives_after_it() -> None:
-    reached = []
+    reached, before = [], signal.signal(signal.SIGINT, signal.default_int_handler)
     with pytest.raises(KeyboardInterrupt), deaf():
         os.kill(os.getpid(), signal.SIGINT)
         reached.append("the end")
+    signal.signal(signal.SIGINT, before)
     assert reached == ["the end"]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
 

@@ -104,6 +104,13 @@ def test_the_groups_that_fare_worst_are_shown_first() -> None:
     assert "the 10 worst of 24 groups; --json lists all" in shown
 
 
+def test_groups_that_are_too_many_are_told_of() -> None:
+    probabilities, truth = make_case(n=400)
+    shown = printed(measure(probabilities, replace(truth, groups=np.arange(400).astype("S"))))
+    assert "no table of groups: 400 groups are too many to list (more than 200)" in shown
+    assert "no table of groups" not in printed(measure(probabilities, truth))
+
+
 def test_several_results_are_one_table() -> None:
     to = Console(file=StringIO(), width=200)
     print_results([make_result(measure(*make_case(seed=seed))) for seed in range(2)], to=to)

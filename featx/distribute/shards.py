@@ -1,9 +1,6 @@
 """One shard of an extraction: all that a process needs to make it, wherever it runs, and what comes back."""
 
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from featx.calibrate import reading_threads, share_cores
 from featx.errors import CacheError
 from featx.extract import ExtractionSummary, Progress, extract_features
 from featx.images import ImageSet
+from featx.processes import heard_warnings
 from featx.provenance import usable_cores
 from featx.settings import Settings, Storage
 
@@ -41,7 +39,7 @@ class Shard:
         reading = settings.workers or reading_threads(self.images, cores)
         streams, threads = share_cores(settings, cores)
         settings = replace(settings, workers=reading, streams=streams, threads=threads)
-        with _warnings() as told:
+        with heard_warnings() as told:
             summary = extract_features(
                 self.images,
                 self.backbone,
@@ -75,31 +73,3 @@ class Extracted:
     summary: ExtractionSummary
     warnings: tuple[str, ...]
     """What was to be told meanwhile, for those who asked for the shard to tell it."""
-
-
-@contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """What is logged in the block, by the threads that run its batches too; in a worker nobody would read it."""
-    handler = _Listener()
-    package = logging.getLogger("featx")
-    package.addHandler(handler)
-    before = _listening.set(handler)
-    try:
-        yield handler.heard
-    finally:
-        _listening.reset(before)
-        package.removeHandler(handler)
-
-
-class _Listener(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.heard: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep what the own shard said: a worker may make several at once."""
-        if _listening.get() is self:
-            self.heard.append(record.getMessage())
-
-
-_listening: ContextVar[_Listener | None] = ContextVar("_listening", default=None)

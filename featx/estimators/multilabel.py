@@ -66,12 +66,15 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
     ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
         """For each parameter set: it, and logits (m, C) of held-out rows (m, d) after a fit with it.
 
-        Raises HeadError as fit does, and for labels (n,).
+        Nothing where all classes are constant, so that parameters make no difference. Raises HeadError as fit does, and
+        for labels (n,).
         """
         if np.ndim(y) != 2:
             raise HeadError(f"a sweep of {type(self).__name__} is over an indicator (n, C), but labels (n,) were given")
         model = clone(self)
         X, indicator, weights = model._checked_targets(X, y, sample_weight)
+        if np.isfinite(model.constants_).all():
+            return
         held_out = validate_data(model, held_out, dtype=FLOATS, reset=False)
         for params, logits in model._sweep(X, indicator, weights, held_out=held_out, grid=grid):
             yield params, model._with_constants(logits)

@@ -15,7 +15,6 @@ from featx.measures.images import THRESHOLD, guessed_right
 from featx.measures.measuring import measure
 from featx.measures.metrics import ClassMetrics, GroupMetrics, HeadMetrics
 from featx.measures.paired import (
-    PAIRED_RESAMPLES,
     Comparison,
     RowMeasure,
     corrected_t_test,
@@ -32,7 +31,6 @@ from featx.measures.paired import (
 from featx.measures.temperature import fit_temperature, to_probabilities
 
 __all__ = [
-    "PAIRED_RESAMPLES",
     "THRESHOLD",
     "ClassMetrics",
     "Comparison",

@@ -45,8 +45,9 @@ def weigh_confused(
     for row in range(classes):
         value = truth.weight * class_share(truth, row)
         images = np.flatnonzero(value)
-        taken = csr_array((value[images], (guess[images], np.arange(len(images)))), shape=(classes, len(images)))
-        drawn = np.hstack([taken @ counts[units.of_image[images]].astype(np.float64) for counts in rounds])
+        some, unit = np.unique(units.of_image[images], return_inverse=True)
+        taken = csr_array((value[images], (guess[images], unit.ravel())), shape=(classes, len(some)))
+        drawn = np.hstack([taken @ counts[some].astype(np.float64) for counts in rounds])
         found.append((tuple(drawn[:, 0].tolist()), _bound_row(drawn)))
     weights, intervals = zip(*found, strict=True)
     return weights, intervals

@@ -54,23 +54,23 @@ def defined(draws: Floats) -> float | None:
     return float(draws[0]) if np.isfinite(draws[0]) else None
 
 
-def draw_measures(probabilities: Floats, truth: Truth, *, seed: int, most: int | None = None) -> Draws:
+def draw_measures(probabilities: Floats, truth: Truth, *, seed: int, resamples: tuple[int, int] | None = None) -> Draws:
     """The measures of probabilities (n, classes) on resamples: of images, or of whole groups where there are some.
 
-    There are RESAMPLES of them, or `most`; fewer where that costs too much.
+    `resamples`: how many, and how many of rankings; RESAMPLES where that does not cost too much.
 
     Raises TableError where they cannot be measured against what is true.
     """
     probabilities, units = check_probabilities(probabilities, truth), units_of(truth)
-    resamples, ranked = (affordable(size, resamples=most or RESAMPLES) for size in (len(truth), probabilities.size))
+    count, ranked = resamples or (affordable(len(truth), RESAMPLES), affordable(probabilities.size, RESAMPLES))
     summed, measured, held, left = SumsOverImages(probabilities, truth, units), [], [], ranked + 1
-    for counts in units.draw(resamples, seed=seed):
+    for counts in units.draw(count, seed=seed):
         measured.append(summed.measure(counts))
         held.append(counts[:, :left].copy())  # a view would keep all of them
         left -= held[-1].shape[1]
     values = {name: np.concatenate([part[name] for part in measured], axis=-1) for name in measured[0]}
     rounds = [counts for counts in held if counts.shape[1]]
-    return Draws(values | rank_classes(probabilities, truth, units, rounds=rounds), units, resamples, ranked, rounds)
+    return Draws(values | rank_classes(probabilities, truth, units, rounds=rounds), units, count, ranked, rounds)
 
 
 def check_probabilities(probabilities: Floats, truth: Truth) -> Floats:

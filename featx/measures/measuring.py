@@ -32,7 +32,7 @@ def measure(probabilities: Floats, truth: Truth, *, seed: int = 0) -> HeadMetric
         labels=_labels(truth),
         majority_accuracy=_majority(truth),
         per_class=_per_class(draws, truth),
-        per_group=_per_group(probabilities, truth, seed=seed, most=draws.ranked),
+        per_group=_per_group(probabilities, truth, seed=seed, resamples=(draws.resamples, draws.ranked)),
         weighted=truth.weights is not None,
         undefined=dict(explain_undefined(measured, truth, units=draws.units)),
         interval=explain_intervals(draws, truth, wilson=is_wilsons),
@@ -99,8 +99,10 @@ def _of_class(draws: Draws, index: int) -> dict[str, Any]:
     return {name: defined(values) for name, values in drawn.items()} | intervals
 
 
-def _per_group(probabilities: Floats, truth: Truth, *, seed: int, most: int) -> tuple[GroupMetrics, ...] | None:
-    """Of so many resamples at most: all groups together are as large as the whole."""
+def _per_group(
+    probabilities: Floats, truth: Truth, *, seed: int, resamples: tuple[int, int]
+) -> tuple[GroupMetrics, ...] | None:
+    """With as many resamples as the whole, which all groups together are as large as."""
     if truth.groups is None:
         return None
     names, of_image = np.unique(truth.groups, return_inverse=True)
@@ -109,18 +111,20 @@ def _per_group(probabilities: Floats, truth: Truth, *, seed: int, most: int) -> 
     images = np.split(np.argsort(of_image, kind="stable"), np.cumsum(np.bincount(of_image))[:-1])
     alone = replace(truth, groups=None)
     return tuple(
-        _measure_group(name.decode(), probabilities[rows], alone.take(rows), seed=seed, most=most)
+        _measure_group(name.decode(), probabilities[rows], alone.take(rows), seed=seed, resamples=resamples)
         for name, rows in zip(names, images, strict=True)
     )
 
 
-def _measure_group(name: str, probabilities: Floats, truth: Truth, *, seed: int, most: int) -> GroupMetrics:
+def _measure_group(
+    name: str, probabilities: Floats, truth: Truth, *, seed: int, resamples: tuple[int, int]
+) -> GroupMetrics:
     if not truth.weight.sum() > 0:
         measures = "accuracy", *MEASURES
         fields = [field for measure in measures for field in (measure, f"{measure}_ci")]
         undefined = dict.fromkeys(measures, "the images of this group weigh nothing")
         return GroupMetrics(name=name, n=len(truth), undefined=undefined, **dict.fromkeys(fields))
-    draws = draw_measures(probabilities, truth, seed=seed, most=most)
+    draws = draw_measures(probabilities, truth, seed=seed, resamples=resamples)
     measured, _ = _measured(draws, right_share(probabilities, truth), truth)
     undefined = dict(explain_measures(measured, truth, units=draws.units, whose="images of this group"))
     return GroupMetrics(name=name, undefined=undefined, **measured)

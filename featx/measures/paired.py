@@ -11,6 +11,7 @@ from scipy import stats
 from scipy.sparse import csr_array
 
 from featx.errors import TableError
+from featx.measures import draws as drawing
 from featx.measures.draws import MEASURES, check_probabilities, draw_measures
 from featx.measures.images import Floats, brier_scores, log_losses, right_share
 from featx.measures.resampling import FEW, NORMAL, affordable, find_interval, units_of
@@ -75,7 +76,7 @@ def paired_bootstrap(
     units = units_of(truth)
     apart = np.array([units.sum(truth.weight * _difference(values, pair, len(truth))) for pair in pairs])
     terms = np.vstack([apart.reshape(len(pairs), units.count), units.sum(truth.weight)])
-    resamples = affordable(len(truth), resamples=PAIRED_RESAMPLES)
+    resamples = affordable(len(truth), PAIRED_RESAMPLES)
     drawn = np.hstack([terms @ counts.astype(np.float64) for counts in units.draw(resamples, seed=seed)])
     with np.errstate(divide="ignore", invalid="ignore"):
         differences = drawn[:-1] / drawn[-1]
@@ -90,7 +91,7 @@ def paired_measures(
 ) -> tuple[Comparison, ...]:
     """Each pair of heads compared by any measure of `HeadMetrics`, also by one that is no mean over images, as mAP.
 
-    `probabilities`: (n, classes) of each head. Both are measured on the same resamples, those of `measure`; where these
+    `probabilities`: (n, classes) of each head. Both are measured on the resamples of `resample_measure`; where these
     are few, p is that of a normal distribution. Holm's correction over all pairs. Raises TableError where the measure
     is not defined, and as `measure` does.
     """
@@ -102,15 +103,15 @@ def paired_measures(
     return paired_resamples(drawn, pairs, truth=truth)
 
 
-def resample_measure(
-    probabilities: Floats, truth: Truth, *, measure: str, seed: int = 0, most: int | None = None
-) -> Floats:
+def resample_measure(probabilities: Floats, truth: Truth, *, measure: str, seed: int = 0) -> Floats:
     """(1 + b,): any measure of `HeadMetrics` on the images themselves, and on the resamples of them that this seed has.
 
-    There are as many as `measure` has, or `most`; fewer where that costs too much. Raises TableError where the measure
-    is not defined, and as `measure` does.
+    There are 10,000, or as many as `measure` has where that costs too much. Raises TableError where the measure is not
+    defined, and as `measure` does.
     """
-    draws = draw_measures(probabilities, truth, seed=seed, most=most)
+    choices = PAIRED_RESAMPLES, drawing.RESAMPLES
+    resamples = affordable(len(truth), *choices), affordable(probabilities.size, *choices)
+    draws = draw_measures(probabilities, truth, seed=seed, resamples=resamples)
     if measure not in NAMES or draws.value(measure) is None:
         raise TableError(f"{measure!r} is not defined for these images; choose another measure to compare by")
     return draws.values[measure]
@@ -143,7 +144,7 @@ def paired_recalls(
         right = guess[image] == column
         named[name] = csr_array((value[right], (column[right], units.of_image[image[right]])), shape=shape)
     drawn: dict[str, list[Floats]] = {name: [] for name in guesses}
-    for counts in units.draw(affordable(len(truth), resamples=PAIRED_RESAMPLES), seed=seed):
+    for counts in units.draw(affordable(len(truth), PAIRED_RESAMPLES), seed=seed):
         times = counts.astype(np.float64)
         total = of_class @ times
         for name, right in named.items():

@@ -64,9 +64,9 @@ def units_of(truth: Truth) -> Units:
     return Units(of_image, len(names), "whole groups")
 
 
-def affordable(numbers: int, *, resamples: int) -> int:
-    """So many resamples of these numbers, or FEW where they cost too much."""
-    return resamples if numbers * resamples <= AFFORDABLE else FEW
+def affordable(numbers: int, *choices: int) -> int:
+    """The first of these counts of resamples that does not cost too much of so many numbers, or FEW."""
+    return next((resamples for resamples in choices if numbers * resamples <= AFFORDABLE), FEW)
 
 
 def find_interval(

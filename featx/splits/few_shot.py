@@ -17,9 +17,10 @@ GROUPS_FOR = (1 / 2, 1 / 4, 1 / 4)
 def few_shot_sides(pool: Pool, shots: int, *, seed: int) -> NDArray[np.int64]:
     """The side of each row.
 
-    A draw of more shots trains on the rows of the same seed's draw of fewer, and on others. Test rows are the image
-    set's own where it has a split, those of half the groups where it has groups, else all that were not drawn. Raises
-    TableError where a class has too few images.
+    Of one label an image, a draw of more shots trains on the rows of the same seed's draw of fewer, and on others; of
+    several, a class may have more rows than shots. Test rows are the image set's own where it has a split, those of
+    half the groups where it has groups, else all that were not drawn. Raises TableError where a class has too few
+    images.
     """
     sources = _sources(pool, seed)
     keys = shuffle_keys(pool.keys, seed)

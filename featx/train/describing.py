@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from featx.cache import FeatureTable, label_sources
 from featx.evaluate import order_classes, predict_rows
 from featx.heads import Head
-from featx.measures import PAIRED_RESAMPLES, HeadMetrics, measure, resample_measure
+from featx.measures import HeadMetrics, measure, resample_measure
 from featx.provenance import hash_columns, versions
 from featx.results import Penalty, Result, pack
 from featx.splits import Split
@@ -68,8 +68,7 @@ def measure_head(
 def _resample(probabilities: NDArray[np.float64], truth: Truth, metrics: HeadMetrics, *, seed: int) -> str | None:
     if metrics.average_precision is None:
         return None
-    drawn = resample_measure(probabilities, truth, measure="average_precision", seed=seed, most=PAIRED_RESAMPLES)
-    return pack(drawn)
+    return pack(resample_measure(probabilities, truth, measure="average_precision", seed=seed))
 
 
 def _penalty(tuned: Tuned, lesson: Lesson, fusion: str) -> Penalty | None:
