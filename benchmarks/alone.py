@@ -14,11 +14,11 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import Backbone, Card
-from featx.decode import decode_image
-from featx.images import ImageSet, Stored
+from featx.backbones import FeatureSession, open_session
+from featx.backbones.card import Backbone, Card
+from featx.inputs import ImageSet, Stored
+from featx.inputs.decode import decode_image
 from featx.provenance import usable_cores
-from featx.session import FeatureSession, open_session
 from featx.settings import Decode, Device
 
 BATCHES = {"cpu": (2, 4, 16), "cuda": (16, 64, 256)}

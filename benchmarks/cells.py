@@ -17,13 +17,13 @@ import onnx
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from featx.backbones import Backbone, load_backbone
+from featx.backbones.card import Backbone, load_backbone
 from featx.cache import list_outputs, read_features
+from featx.convert.adding import Description, add_backbone
+from featx.convert.preprocessing import Preprocessing
 from featx.demo import list_cells
 from featx.extract import extract_features
-from featx.images import list_images
-from featx.preprocessing import Preprocessing
-from featx.register import Description, add_backbone
+from featx.inputs import list_images
 
 SPLITS, FRESH = range(5), range(5, 10)
 """Those on which layers and heads were settled, and as many, of the same images, that nobody looked at before."""

@@ -13,12 +13,16 @@ import numpy as np
 from plain import agreement, plain_features
 from record import keep
 
-from featx.backbones import load_backbone
+from featx.backbones.card import load_backbone
 from featx.cache import FeatureTable, read_features
-from featx.demo import BACKBONE, HEADS, list_cells
+from featx.demo import (
+    BACKBONE,
+    HEADS,
+    list_cells,
+)
 from featx.extract import extract_features
+from featx.heads import train_head
 from featx.settings import Settings
-from featx.train import train_head
 
 SEEDS = range(5)
 

@@ -20,16 +20,19 @@ from numpy.typing import NDArray
 from onnx.utils import extract_model
 from record import keep
 
-from featx.backbones import Backbone, load_backbone
-from featx.batches import StageClock
-from featx.calibrate import Pace
+from featx.backbones import FeatureSession, inspect_model, open_session
+from featx.backbones.card import Backbone, load_backbone
+from featx.convert.adding import (
+    Description,
+    describe_model,
+    select_outputs,
+)
 from featx.demo import BACKBONE, list_cells
 from featx.extract import stream_features
-from featx.graph import inspect_model
-from featx.images import ImageSet
+from featx.extract.batches import StageClock
+from featx.extract.pace import Pace
+from featx.inputs import ImageSet
 from featx.provenance import usable_cores
-from featx.register import Description, describe_model, select_outputs
-from featx.session import FeatureSession, open_session
 from featx.settings import DEFAULTS
 
 ZOO = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

@@ -34,7 +34,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from featx.cache import read_features
-from featx.estimators import PENALTIES, FeatureScaler, SoftmaxRegression, sweep
+from featx.estimators import (
+    PENALTIES,
+    FeatureScaler,
+    SoftmaxRegression,
+    sweep,
+)
 from featx.provenance import usable_cores, versions
 
 FEATX, PEER = "featx", "scikit-learn"

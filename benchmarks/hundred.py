@@ -19,12 +19,11 @@ import numpy as np
 from record import keep
 
 from featx.cache import FeatureTable, read_features
-from featx.compare import compare_backbones, list_contests
-from featx.heads import FUSIONS, HEADS
+from featx.compare.comparing import compare_backbones, list_contests
+from featx.heads import FUSIONS, HEADS, STACKED
+from featx.heads.results import Result
 from featx.provenance import usable_cores
-from featx.results import Result
-from featx.splits import Split, make_splits
-from featx.train import STACKED
+from featx.tables import Split, make_splits
 
 COUNT, SPLITS = 100, 5
 

@@ -28,7 +28,7 @@ from record import keep
 from featx.demo import BACKBONE, list_cells
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tests.breaking import PHASES, Kill, Life, Pace, Server, done_rows, timeless, truth_of
+from tests.support.breaking import PHASES, Kill, Life, Pace, Server, done_rows, timeless, truth_of
 
 BRISK = Pace(sync_seconds=0.05)
 """Acknowledged more often than by default, so that a life of two hundred kills takes minutes."""

@@ -7,12 +7,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import Backbone, load_backbone
+from featx.backbones.card import Backbone, load_backbone
 from featx.cache import read_features
+from featx.convert import quantize_backbone
 from featx.extract import ExtractionSummary, extract_features
-from featx.images import ImageSet
-from featx.quantize import quantize_backbone
-from featx.settings import DEFAULTS, LOWER_PRECISIONS, Device, Settings
+from featx.inputs import ImageSet
+from featx.settings import (
+    DEFAULTS,
+    LOWER_PRECISIONS,
+    Device,
+    Settings,
+)
 
 EXACT, FAST, INT8, FLOAT16 = "exact", "fast", "int8", "float16"
 DECODING, INFERENCE = "decoding alone", "inference alone"

@@ -22,7 +22,7 @@ import pyarrow as pa
 from pyarrow import parquet
 from record import keep
 
-from featx.images import ImageSet, list_images
+from featx.inputs import ImageSet, list_images
 
 CLASSES = 1000
 FORMS = {"folder": "files", "photos.tar": "files", "images.parquet": "rows", "list.csv": "rows", "list.parquet": "rows"}

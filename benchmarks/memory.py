@@ -19,10 +19,10 @@ from PIL import Image
 from record import keep
 from tiny import SIZE, write_tiny
 
-from featx.backbones import load_backbone
+from featx.backbones.card import load_backbone
 from featx.cache import verify_cache
 from featx.extract import extract_features
-from featx.images import list_images
+from featx.inputs import list_images
 from featx.settings import Settings
 
 A_FOLDER = 1000

@@ -12,7 +12,7 @@ from typing import Any
 
 from tiny import tiny_matrix, write_tiny
 
-from featx.backbones import Backbone, load_backbone
+from featx.backbones.card import Backbone, load_backbone
 
 LITE0 = "efficientnet-lite0"
 EXPORTER = Path(__file__).parents[1] / "models" / "export_efficientnet_lite.py"
@@ -55,9 +55,9 @@ def open_network(name: str, folder: Path) -> Network:
 
 
 def _export(name: str, source: str, folder: Path) -> Network:
-    from featx.export import Recipe, export_model
-    from featx.export.models import build_model
-    from featx.register import Description
+    from featx.convert import Recipe, export_model
+    from featx.convert.adding import Description
+    from featx.convert.export.models import build_model
 
     recipe = Recipe(source=source, random=True, classes=0)
     exported = export_model(recipe, Description(name=name), into=folder)

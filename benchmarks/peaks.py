@@ -16,7 +16,7 @@ from networks import LITE0, open_network
 from peers import PEERS
 from sets import jpegs
 
-from featx.images import ImageSet, list_images
+from featx.inputs import ImageSet, list_images
 from featx.settings import Settings
 
 COUNT, SIZE = 128, (640, 427)

@@ -14,8 +14,8 @@ from networks import Network
 from numpy.typing import NDArray
 from plain import agreement, plain_features, plain_pixels
 
-from featx.backbones import Backbone
-from featx.images import ImageSet
+from featx.backbones.card import Backbone
+from featx.inputs import ImageSet
 
 LEAST_COSINE = 0.999
 BATCH = 16

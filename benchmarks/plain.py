@@ -8,8 +8,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from featx.backbones import Backbone
-from featx.images import ImageSet
+from featx.backbones.card import Backbone
+from featx.inputs import ImageSet
 
 
 def plain_features(images: ImageSet, backbone: Backbone, *, batch: int) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ def price(lane: Lane, exact: Lane, *, labelled: bool) -> dict[str, Any]:
 
 def accuracies(lane: Lane) -> list[float]:
     """Of a head tuned and fitted on what the lane extracted last, on each split."""
-    from featx.train import train_head
+    from featx.heads import train_head
 
     table = read_features(lane.into)
     return [train_head(table, HEAD, seed=seed)[1].metrics.accuracy for seed in SEEDS]

@@ -18,21 +18,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cells import describe, extract, partitions, read_blocks, read_cells
-from cells import measure as measure_cells
+from cells import describe, extract, measure as measure_cells, partitions, read_blocks, read_cells
 from fashion import FOLDER, list_fashion, read_fashion
-from raw import BEST, TABLE
-from raw import measure as measure_raw
+from raw import BEST, TABLE, measure as measure_raw
 from record import keep
 from sklearn.model_selection import train_test_split
 
-from featx.backbones import load_backbone
-from featx.cache import FeatureTable, list_outputs, read_features
-from featx.estimators import FeatureScaler, SoftmaxRegression, class_scores, sweep
+from featx.backbones.card import load_backbone
+from featx.cache import (
+    FeatureTable,
+    list_outputs,
+    read_features,
+)
+from featx.estimators import (
+    FeatureScaler,
+    SoftmaxRegression,
+    class_scores,
+    sweep,
+)
 from featx.extract import extract_features
 from featx.measures import measure, to_probabilities
 from featx.settings import BUNDLED
-from featx.truth import truth_of
 
 PENALTIES = (10000.0, 3000.0, 1000.0, 300.0, 100.0)
 """Of logistic regression on 60,000 images; the best is no end of them."""
@@ -103,7 +109,7 @@ def _measure_fashion(table: FeatureTable) -> dict[str, Any]:
     right = [(float((scores.argmax(axis=1) == labels[validation]).mean()), params["l2"]) for params, scores in tried]
     head = SoftmaxRegression(l2=max(right)[1]).fit(features, labels)
     scores = class_scores(head, scaler.transform(np.asarray(table.features)[test]))
-    found = measure(to_probabilities(scores), truth_of(table, test))
+    found = measure(to_probabilities(scores), table.labels_of(test))
     chosen = {"l2": head.l2, "validation": max(right)[0], "columns": features.shape[1]}
     return {
         "accuracy": found.accuracy,

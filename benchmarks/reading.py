@@ -15,7 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 from record import keep
 
-from featx.cache import DONE, CacheWriter, Provenance, Rows, create_partial, read_features, seal, verify_cache
+from featx.cache import (
+    DONE,
+    CacheWriter,
+    Provenance,
+    Rows,
+    create_partial,
+    read_features,
+    seal,
+    verify_cache,
+)
 from featx.columns import ImageColumns
 
 DIM = 1280

@@ -5,7 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from featx.provenance import hardware, installed, timestamp, versions
+from featx.provenance import (
+    hardware,
+    installed,
+    timestamp,
+    versions,
+)
 
 RESULTS = Path(__file__).parent / "results"
 

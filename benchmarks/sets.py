@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from featx.images import ImageSet, list_images
+from featx.inputs import ImageSet, list_images
 from featx.provenance import usable_cores
 
 SHAPE = (640, 427)

@@ -26,11 +26,11 @@ from record import keep
 from sets import PhotoSet, photographs
 from timing import Run, Seconds, interleave, ratios
 
+from featx.backbones import gpus
 from featx.errors import BackboneError
 from featx.extract import ExtractionSummary
-from featx.images import ImageSet
+from featx.inputs import ImageSet
 from featx.provenance import usable_cores
-from featx.session import gpus
 from featx.settings import Device
 
 FEATX = "featx"

@@ -7,7 +7,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from featx.backbones import Backbone, Card
+from featx.backbones.card import Backbone, Card
 from featx.provenance import hash_file
 
 SIZE = 16

@@ -10,14 +10,27 @@ from pathlib import Path
 from featx.backbones import load_backbone
 from featx.cache import FeatureTable, read_features
 from featx.errors import DemoError, FeatxError
-from featx.extract import ExtractionSummary, Progress, extract_features
-from featx.heads import load_head, save_head
-from featx.images import ImageSet, list_images
+from featx.extract import (
+    ExtractionSummary,
+    Progress,
+    extract_features,
+)
+from featx.heads import (
+    Result,
+    load_head,
+    read_results,
+    save_head,
+    train_head,
+    write_results,
+)
+from featx.inputs import ImageSet, list_images
 from featx.provenance import hardware, versions
 from featx.report import render_results
-from featx.results import Result, read_results, write_results
-from featx.settings import BUNDLED, DEFAULTS, Settings
-from featx.train import train_head
+from featx.settings import (
+    BUNDLED,
+    DEFAULTS,
+    Settings,
+)
 
 BACKBONE = BUNDLED
 HEADS = ("logreg", "linear-svm", "rbf-svm", "pca-logreg", "pca-svm")

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from sklearn.datasets import load_sample_images
 
-from featx.backbones import Card
-from featx.decode import decode_image
+from featx.backbones.card import Card
+from featx.inputs.decode import decode_image
 from featx.provenance import hash_file
 
 TOP1 = {"lite0": "75.1", "lite1": "76.7", "lite2": "77.6"}

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from featx.backbones import Backbone, Card
+from featx.backbones.card import Backbone, Card
 from featx.provenance import hash_file
 
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="featx-tests-")

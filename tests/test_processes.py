@@ -15,9 +15,12 @@ from threading import Barrier, Event
 import psutil
 import pytest
 
-from featx.processes import deaf, heard_warnings, side_by_side
-
-from .test_distribute import wait_until, workers_of
+from featx.processes import (
+    deaf,
+    heard_warnings,
+    side_by_side,
+)
+from tests.extract.test_shards import wait_until, workers_of
 
 SLEEPING = """
 import signal

@@ -16,7 +16,12 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
-from featx.cache.disk import allocate, sync_folder, write_error, write_rows
+from featx.cache.disk import (
+    allocate,
+    sync_folder,
+    write_error,
+    write_rows,
+)
 from featx.cache.file import (
     BLOCK_ROWS,
     DONE,
@@ -36,11 +41,19 @@ from featx.cache.file import (
     output_dims,
     partial_path,
 )
-from featx.cache.opening import locate, metadata_crc, open_cache
+from featx.cache.opening import (
+    locate,
+    metadata_crc,
+    open_cache,
+)
 from featx.cache.writing import Kept, copy_rows
 from featx.columns import ImageColumns, as_texts
 from featx.errors import CacheError, Failure
-from featx.provenance import Column, hash_columns, timestamp
+from featx.provenance import (
+    Column,
+    hash_columns,
+    timestamp,
+)
 from featx.settings import Decode
 
 ALIGNMENT = 4096

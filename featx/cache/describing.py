@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.file import BLOCK_ROWS, DONE, PENDING, Cache, blocks
+from featx.cache.file import (
+    BLOCK_ROWS,
+    DONE,
+    PENDING,
+    Cache,
+    blocks,
+)
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage
 from featx.errors import failure_text

@@ -10,8 +10,16 @@ from featx.cache.creating import creating
 from featx.cache.disk import sync_folder
 from featx.cache.locking import locked
 from featx.cache.npy import is_exported_npy, write_npy
-from featx.cache.parquet import check_pyarrow, is_exported_parquet, write_parquet
-from featx.cache.reading import choose_outputs, choose_rows, open_complete
+from featx.cache.parquet import (
+    check_pyarrow,
+    is_exported_parquet,
+    write_parquet,
+)
+from featx.cache.reading import (
+    choose_outputs,
+    choose_rows,
+    open_complete,
+)
 from featx.cache.selection import Selection
 from featx.errors import CacheError
 

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx.cache.describing import describe_provenance
-from featx.cache.selection import GIVEN, Block, Selection
+from featx.cache.selection import (
+    GIVEN,
+    Block,
+    Selection,
+)
 from featx.errors import CacheError
 
 if TYPE_CHECKING:

@@ -7,12 +7,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.file import DONE, PENDING, Cache, feature_path
+from featx.cache.file import (
+    DONE,
+    PENDING,
+    Cache,
+    feature_path,
+)
 from featx.cache.opening import open_cache
-from featx.cache.table import FailedImage, FeatureTable, Part, RowChoice, Source, as_choice
+from featx.cache.table import (
+    FailedImage,
+    FeatureTable,
+    Part,
+    RowChoice,
+    Source,
+    as_choice,
+)
 from featx.cache.verifying import OTHER_SET
 from featx.columns import NO_LABEL
-from featx.errors import CacheError, did_you_mean, failure_text
+from featx.errors import (
+    CacheError,
+    did_you_mean,
+    failure_text,
+)
 from featx.provenance import hash_columns, hash_settings
 
 NAMES_TOLD = 10

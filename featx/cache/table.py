@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.columns import take
+from featx.labels import Labels
 from featx.settings import Decode
 
 RowChoice: TypeAlias = slice | NDArray[np.int64]
@@ -115,6 +117,19 @@ class FeatureTable:
     def labelled(self) -> NDArray[np.bool_]:
         """(n,): which rows are known to be something."""
         return np.asarray(self.labels >= 0 if self.shares is None else np.isfinite(self.shares).all(axis=1))
+
+    def labels_of(self, rows: NDArray[np.int64]) -> Labels:
+        """The labels, weights and groups of these rows, all of which are labelled."""
+        given = None if self.shares is None else self.shares[rows].astype(np.float64)
+        hard = given is None or self.multilabel
+        return Labels(
+            self.classes,
+            self.labels[rows].astype(np.int64) if hard else given.argmax(axis=1),  # type: ignore[union-attr]
+            given,
+            None if self.weights is None else self.weights[rows].astype(np.float64),
+            take(self.groups, rows),
+            self.multilabel,
+        )
 
     @property
     def dim(self) -> int:

@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.file import PENDING, Cache, matching
+from featx.cache.file import (
+    PENDING,
+    Cache,
+    matching,
+)
 from featx.cache.opening import open_cache
 from featx.errors import CacheError
 

@@ -16,11 +16,27 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.disk import sync_folder, write_error, write_rows
-from featx.cache.file import DONE, PENDING, Cache, blocks, checksums, feature_path, partial_path
+from featx.cache.disk import (
+    sync_folder,
+    write_error,
+    write_rows,
+)
+from featx.cache.file import (
+    DONE,
+    PENDING,
+    Cache,
+    blocks,
+    checksums,
+    feature_path,
+    partial_path,
+)
 from featx.cache.opening import open_cache, read_head
 from featx.cache.verifying import contents_problems
-from featx.errors import CacheError, CacheMismatchError, Failure
+from featx.errors import (
+    CacheError,
+    CacheMismatchError,
+    Failure,
+)
 from featx.provenance import timestamp
 
 SYNC_SECONDS = 1.0

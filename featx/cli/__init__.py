@@ -15,7 +15,12 @@ from featx.cli.comparing import compare
 from featx.cli.exporting import export
 from featx.cli.extracting import doctor, extract
 from featx.cli.labelling import label_errors
-from featx.cli.learning import demo, evaluate, predict, train
+from featx.cli.learning import (
+    demo,
+    evaluate,
+    predict,
+    train,
+)
 from featx.cli.options import Output
 from featx.errors import FeatxError
 from featx.provenance import __version__

@@ -18,7 +18,12 @@ from featx.cli.options import (
     with_outputs,
     with_pixels,
 )
-from featx.settings import CALIBRATING, LOWER_PRECISIONS, Decode, Device
+from featx.settings import (
+    CALIBRATING,
+    LOWER_PRECISIONS,
+    Decode,
+    Device,
+)
 
 
 @click.command()
@@ -27,8 +32,8 @@ from featx.settings import CALIBRATING, LOWER_PRECISIONS, Decode, Device
 @as_json
 def inspect(*, model: Path, size: int | None, json_: bool) -> None:
     """Say what goes in and out of the ONNX file MODEL, and where its features are."""
-    from featx.console import out, print_inspection
-    from featx.graph import inspect_model
+    from featx.backbones import inspect_model
+    from featx.report import out, print_inspection
 
     found = inspect_model(model, size=size)
     return print_json(found.to_dict()) if json_ else print_inspection(found, to=out())
@@ -113,7 +118,7 @@ def add(
     The penultimate feature is found unless --output names another. How pixels are prepared is taken from the options,
     else from a preprocessor_config.json or timm config.json beside MODEL, else from its ONNX metadata, else assumed.
     """
-    from featx.register import Description, add_backbone
+    from featx.convert import Description, add_backbone
 
     description = Description(outputs=outputs, **said)
     models, json_ = _of_group(context, models, json_)
@@ -155,7 +160,7 @@ def quantize(
     measured with, is kept. Its card tells how well they agree and how much faster it is here.
     """
     from featx.backbones import load_backbone
-    from featx.quantize import quantize_backbone
+    from featx.convert import quantize_backbone
 
     models, json_ = _of_group(context, models, json_)
     source = load_backbone(name, folder=models if models and models.is_dir() else None)  # it may be yet to be made
@@ -192,8 +197,12 @@ def verify(
     With --decode fast, tell also how far the features of fast decoding are from exact ones.
     """
     from featx.backbones import load_backbone
-    from featx.console import out, print_checks, print_effects
-    from featx.verify import measure_fast, verify_backbone
+    from featx.convert import measure_fast, verify_backbone
+    from featx.report import (
+        out,
+        print_checks,
+        print_effects,
+    )
 
     if images and decode != "fast":
         raise click.UsageError("--images are what --decode fast is tried on; give both.")

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import click
 
-from featx.cli.options import Output, as_json, print_json, with_chosen_rows
+from featx.cli.options import (
+    Output,
+    as_json,
+    print_json,
+    with_chosen_rows,
+)
 
 
 @click.group()
@@ -19,7 +24,7 @@ def cache() -> None:
 def info(*, path: Path, json_: bool) -> None:
     """Say what is in the cache PATH and how it was made."""
     from featx.cache import describe_cache
-    from featx.console import out, print_info
+    from featx.report import out, print_info
 
     about = describe_cache(path)
     return print_json(asdict(about)) if json_ else print_info(about, to=out())

@@ -21,12 +21,16 @@ from featx.cli.options import (
     with_balanced,
     with_tuning_folds,
 )
-from featx.cli.tables import Choice, read_tables, with_choice
+from featx.cli.tables import (
+    Choice,
+    read_tables,
+    with_choice,
+)
 
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
     from featx.compare import Contest
-    from featx.splits import Duplicates, Split
+    from featx.tables import Duplicates, Split
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,7 @@ class Contents:
     def contests(self, caches: Sequence[Path], choice: Choice) -> "list[Contest]":
         """Every head, fusion and split of these caches. Raises as list_contests."""
         from featx.compare import list_contests
-        from featx.heads import FUSIONS, HEADS
-        from featx.train import STACKED
+        from featx.heads import FUSIONS, HEADS, STACKED
 
         return list_contests(
             read_tables(caches, choice),
@@ -68,7 +71,11 @@ class Contents:
                 )
 
     def _splits(self, table: "FeatureTable") -> "list[Split]":
-        from featx.splits import FOLDS, SHOTS, make_splits
+        from featx.tables import (
+            FOLDS,
+            SHOTS,
+            make_splits,
+        )
 
         folds, shots = self.folds or FOLDS, self.shots or SHOTS
         draw = functools.partial(make_splits, table, folds=folds, shots=shots, seed=self.seed)
@@ -131,9 +138,13 @@ def compare(
     held against the best single backbone, with a paired test of the difference, as are all other heads. What cannot be
     made is told at the end, and the exit code is then 1.
     """
-    from featx.compare import compare_backbones
-    from featx.console import err, out, print_standings, tally_bar
-    from featx.standings import stand
+    from featx.compare import compare_backbones, stand
+    from featx.report import (
+        err,
+        out,
+        print_standings,
+        tally_bar,
+    )
 
     contents.check()
     contests = contents.contests(caches, choice)
@@ -161,7 +172,7 @@ def compare(
 
 def _find_duplicates(contests: "Sequence[Contest]") -> "dict[str, Duplicates]":
     """By the key of the first split of each kind, as the widest table that could be learnt from has them."""
-    from featx.splits import find_duplicates
+    from featx.tables import find_duplicates
 
     first = {contest.split.kind: contest.split.key for contest in reversed(contests)}
     widest = {}

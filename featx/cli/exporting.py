@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from featx.cli.options import MAX_SEED, as_json, logger, option, print_json, with_models, with_pixels
+from featx.cli.options import (
+    MAX_SEED,
+    as_json,
+    logger,
+    option,
+    print_json,
+    with_models,
+    with_pixels,
+)
 
 RECIPE = ("weights", "random", "seed", "classes", "opset")
 
@@ -36,8 +44,7 @@ def export(
     torchvision, else assumed. The ONNX model is written if its features are those of torch, with golden vectors by
     which they can be verified anywhere.
     """
-    from featx.export import Recipe, export_model
-    from featx.register import Description
+    from featx.convert import Description, Recipe, export_model
 
     if said["weights"] and said["random"]:
         raise click.UsageError("--weights and --random exclude each other.")

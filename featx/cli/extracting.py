@@ -24,7 +24,12 @@ from featx.cli.options import (
     with_shards,
 )
 from featx.provenance import versions
-from featx.settings import DEFAULT_STORAGE, STORAGES, Settings, Storage
+from featx.settings import (
+    DEFAULT_STORAGE,
+    STORAGES,
+    Settings,
+    Storage,
+)
 
 FAILURES_SHOWN = 20
 
@@ -33,7 +38,7 @@ FAILURES_SHOWN = 20
 @as_json
 def doctor(*, json_: bool) -> None:
     """Say what featx can run on here, and what is missing."""
-    from featx.session import diagnose
+    from featx.backbones import diagnose
 
     found = diagnose()
     if json_:
@@ -92,10 +97,14 @@ def extract(
     and computes only what is new or changed.
     """
     from featx.backbones import load_backbone
-    from featx.console import out, print_extraction, print_failures, progress_bar
-    from featx.distribute import extract_shards
-    from featx.extract import extract_features
-    from featx.register import select_outputs
+    from featx.convert import select_outputs
+    from featx.extract import extract_features, extract_shards
+    from featx.report import (
+        out,
+        print_extraction,
+        print_failures,
+        progress_bar,
+    )
 
     source = one_source(images)
     chosen = select_outputs(load_backbone(backbone, folder=models), outputs)

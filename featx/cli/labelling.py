@@ -9,11 +9,21 @@ from typing import TYPE_CHECKING
 
 import click
 
-from featx.cli.options import MAX_SEED, Output, as_json, option, print_json
-from featx.cli.tables import Choice, read_tables, with_choice
+from featx.cli.options import (
+    MAX_SEED,
+    Output,
+    as_json,
+    option,
+    print_json,
+)
+from featx.cli.tables import (
+    Choice,
+    read_tables,
+    with_choice,
+)
 
 if TYPE_CHECKING:
-    from featx.label_errors import LabelError
+    from featx.heads import LabelError
 
 
 @click.command("label-errors")
@@ -40,8 +50,8 @@ def label_errors(
     suggested, self_confidence, neighbour_share, score; the score is above 0 where another class is preferred. With
     --top as large as the image set it lists all images: with corrected labels, a file for --annotations.
     """
-    from featx.fusion import fuse_tables
-    from featx.label_errors import find_label_errors
+    from featx.heads import find_label_errors
+    from featx.tables import fuse_tables
 
     table = fuse_tables(read_tables(caches, choice))
     ranked = find_label_errors(table, folds=folds, seed=seed)
@@ -56,7 +66,7 @@ def label_errors(
 
 
 def _write_rows(found: "Sequence[LabelError]") -> None:
-    from featx.label_errors import LabelError
+    from featx.heads import LabelError
 
     columns = [field.name for field in fields(LabelError)]
     writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")

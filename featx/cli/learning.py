@@ -30,15 +30,21 @@ from featx.cli.options import (
     with_settings,
     with_tuning_folds,
 )
-from featx.cli.tables import Choice, read_annotated, read_tables, with_annotations, with_choice
+from featx.cli.tables import (
+    Choice,
+    read_annotated,
+    read_tables,
+    with_annotations,
+    with_choice,
+)
 from featx.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from featx.cache import FeatureTable
+    from featx.deploy import Prediction
     from featx.heads import Head
-    from featx.predict import Prediction
 
 HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
 NEXT = """
@@ -84,11 +90,14 @@ def train(
     Of a cache with several outputs its feature is taken, or those that --output names. Held out are the test images of
     the image set's own split where it has one, else a quarter, in whole groups where there are any.
     """
-    from featx.console import out, print_results
-    from featx.fusion import fuse_tables
-    from featx.heads import check_target, find_recipe, save_head
-    from featx.splits import find_duplicates, make_splits
-    from featx.train import train_head
+    from featx.heads import (
+        check_target,
+        find_recipe,
+        save_head,
+        train_head,
+    )
+    from featx.report import out, print_results
+    from featx.tables import find_duplicates, fuse_tables, make_splits
 
     find_recipe(head)
     check_target(into)
@@ -128,11 +137,10 @@ def evaluate(
 
     Images that the head was trained on flatter it: give it others.
     """
-    from featx.console import out, print_metrics
-    from featx.evaluate import evaluate_head
-    from featx.fusion import fuse_tables
-    from featx.heads import load_head
-    from featx.predict import read_tables as read_for_head
+    from featx.deploy import read_tables as read_for_head
+    from featx.heads import evaluate_head, load_head
+    from featx.report import out, print_metrics
+    from featx.tables import fuse_tables
 
     fitted = load_head(head)
     read = partial(read_for_head, fitted, caches)
@@ -196,7 +204,11 @@ def _predict(
     head: "Head", images: Sequence[str], *, root: str | None, models: Path | None, settings: Settings
 ) -> "Iterator[Prediction]":
     from featx.cache import is_cache
-    from featx.predict import predict_images, predict_tables, read_tables
+    from featx.deploy import (
+        predict_images,
+        predict_tables,
+        read_tables,
+    )
 
     caches = [path for path in map(Path, images) if path.suffix == ".h5" and (not path.is_file() or is_cache(path))]
     if len(caches) == len(images):
@@ -232,8 +244,14 @@ def _write_row(row: "Prediction") -> bool:
 @click.pass_obj
 def demo(output: Output, /, *, into: Path, settings: Settings, json_: bool) -> None:
     """The main job on 2,624 real images: features, five heads, a table of accuracies."""
-    from featx.console import err, out, print_extraction, print_results, progress_bar
     from featx.demo import run_demo
+    from featx.report import (
+        err,
+        out,
+        print_extraction,
+        print_results,
+        progress_bar,
+    )
 
     say = (lambda text: None) if output.quiet else (lambda text: err().print(text, markup=False))
     with progress_bar(quiet=output.quiet) as report:

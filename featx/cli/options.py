@@ -13,10 +13,18 @@ import click
 
 from featx.devices import parse_device
 from featx.errors import DeviceError
-from featx.settings import CHANNELS, CROP_MODES, DECODES, DEFAULTS, FILTERS, Device, Settings
+from featx.settings import (
+    CHANNELS,
+    CROP_MODES,
+    DECODES,
+    DEFAULTS,
+    FILTERS,
+    Device,
+    Settings,
+)
 
 if TYPE_CHECKING:
-    from featx.images import ImageSet
+    from featx.inputs import ImageSet
 
 TOO_MANY_FAILED = 3
 DEFAULT_MAX_FAILED = 0.01
@@ -162,7 +170,7 @@ def with_pixels(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def _gather(*args: Any, **given: Any) -> Any:
-        from featx.preprocessing import Preprocessing
+        from featx.convert import Preprocessing
 
         pixels = Preprocessing(**{key: given.pop(key) for key in PIXELS})
         return command(*args, pixels=pixels, **given)
@@ -306,7 +314,7 @@ def one_source(images: Sequence[str]) -> str:
 
 def list_given(images: str, root: str | None) -> "ImageSet":
     """The image set that the user named; files in it that are no images are told, not dropped unseen."""
-    from featx.images import list_images
+    from featx.inputs import list_images
 
     found = list_images(images, root=root)
     if count := len(found.ignored):

@@ -47,7 +47,7 @@ def read_tables(caches: Sequence[Path], choice: Choice) -> "list[FeatureTable]":
 
     A chosen split is none to train and test by any more. Raises CacheError, TableError.
     """
-    from featx.fusion import read_outputs
+    from featx.tables import read_outputs
 
     read = functools.partial(read_outputs, caches, choice.outputs)
     tables = read_annotated(read, choice.annotations, split=choice.split, labels=choice.labels)
@@ -62,8 +62,7 @@ def read_annotated(
     labels: Sequence[str] = (),
 ) -> "list[FeatureTable]":
     """What `read` gives of this split and these classes, which annotations may say anew. Raises TableError."""
-    from featx.annotations import annotate, read_annotations
-    from featx.fusion import choose_rows
+    from featx.tables import annotate, choose_rows, read_annotations
 
     if annotations is None:
         return read(split=split, labels=labels)

@@ -16,8 +16,18 @@ from sklearn.base import (
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx.errors import HeadError
-from featx.estimators.rows import centred_blocks, combine_rows, gram_matrix, row_products
-from featx.estimators.scaling import FLOATS, column_moments, per_deviation, standardised
+from featx.estimators.rows import (
+    centred_blocks,
+    combine_rows,
+    gram_matrix,
+    row_products,
+)
+from featx.estimators.scaling import (
+    FLOATS,
+    column_moments,
+    per_deviation,
+    standardised,
+)
 
 
 def block_slices(widths: Sequence[int] | None, columns: int) -> list[slice]:

@@ -11,8 +11,16 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx.estimators.scaling import FLOATS
-from featx.estimators.scores import NO_CHANCE, Grid, log_probabilities
-from featx.estimators.targets import Targets, label_targets, share_targets
+from featx.estimators.scores import (
+    NO_CHANCE,
+    Grid,
+    log_probabilities,
+)
+from featx.estimators.targets import (
+    Targets,
+    label_targets,
+    share_targets,
+)
 
 
 class SoftLabelClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]

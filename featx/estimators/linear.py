@@ -11,8 +11,17 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx.errors import HeadError
-from featx.estimators.scores import NO_CHANCE, Grid, class_scores
-from featx.estimators.targets import ClassWeight, Targets, label_targets, share_targets
+from featx.estimators.scores import (
+    NO_CHANCE,
+    Grid,
+    class_scores,
+)
+from featx.estimators.targets import (
+    ClassWeight,
+    Targets,
+    label_targets,
+    share_targets,
+)
 
 FLOATS = (np.float64, np.float32)
 PENALTIES = tuple(float(l2) for l2 in np.logspace(-6, 5, 45))

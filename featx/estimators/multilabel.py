@@ -13,7 +13,12 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx.errors import HeadError
 from featx.estimators.scaling import FLOATS
-from featx.estimators.scores import Grid, class_scores, fit_classifier, sweep
+from featx.estimators.scores import (
+    Grid,
+    class_scores,
+    fit_classifier,
+    sweep,
+)
 from featx.estimators.softmax import SoftmaxRegression
 from featx.estimators.targets import check_weights
 

@@ -9,7 +9,12 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import normalize
 
 from featx.estimators.multilabel import IndicatorClassifier, Weights
-from featx.estimators.neighbors import SHARED, check_voting, count_votes, nearest_directions
+from featx.estimators.neighbors import (
+    SHARED,
+    check_voting,
+    count_votes,
+    nearest_directions,
+)
 from featx.estimators.scores import Grid
 
 

@@ -7,8 +7,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.estimators.linear import PENALTIES, LinearClassifier, falling
-from featx.estimators.rows import centred_blocks, combine_rows, gram_matrix, row_products, weighted_mean
+from featx.estimators.linear import (
+    PENALTIES,
+    LinearClassifier,
+    falling,
+)
+from featx.estimators.rows import (
+    centred_blocks,
+    combine_rows,
+    gram_matrix,
+    row_products,
+    weighted_mean,
+)
 from featx.estimators.scores import spread_scores
 from featx.estimators.targets import ClassWeight, Targets
 

@@ -13,8 +13,18 @@ from featx.errors import HeadError
 from featx.estimators.classifier import expanded
 from featx.estimators.converging import converging
 from featx.estimators.rows import centred_blocks
-from featx.estimators.scaling import FLOATS, column_moments, per_deviation, standardised
-from featx.estimators.targets import Targets, check_weights, label_targets, share_targets
+from featx.estimators.scaling import (
+    FLOATS,
+    column_moments,
+    per_deviation,
+    standardised,
+)
+from featx.estimators.targets import (
+    Targets,
+    check_weights,
+    label_targets,
+    share_targets,
+)
 
 By = Literal["anova", "mutual-info", "l1"]
 BINS = 10

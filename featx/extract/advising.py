@@ -4,11 +4,10 @@ import time
 from contextlib import suppress
 
 from featx.backbones import Card
-from featx.batches import StageClock
-from featx.calibrate import Pace
-from featx.decode import decode_image
 from featx.errors import DecodeError
-from featx.images import ImageSet
+from featx.extract.batches import StageClock
+from featx.extract.pace import Pace
+from featx.inputs import ImageSet, decode_image
 from featx.provenance import usable_cores
 from featx.settings import Decode, Settings
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from featx.backbones import Backbone
-from featx.batches import StageClock
+from featx.backbones import Backbone, FeatureSession
 from featx.cache import (
     DONE,
     PENDING,
@@ -27,11 +26,13 @@ from featx.cache import (
     partial_path,
     seal,
 )
-from featx.calibrate import Pace, open_at_pace
 from featx.devices import provider_of
 from featx.errors import failure_text
 from featx.extract.advising import advise
-from featx.extract.earlier import (
+from featx.extract.batches import StageClock
+from featx.extract.pace import Pace, open_at_pace
+from featx.extract.recording import Recorder
+from featx.extract.resuming import (
     Earlier,
     Twins,
     check_images,
@@ -42,12 +43,17 @@ from featx.extract.earlier import (
     keep_rows,
     shards_folder,
 )
-from featx.extract.recording import Recorder
 from featx.extract.streaming import FeatureBatch, stream_features
-from featx.images import ImageSet
+from featx.inputs import ImageSet
 from featx.provenance import versions
-from featx.session import FeatureSession
-from featx.settings import DEFAULT_STORAGE, DEFAULTS, Decode, Device, Settings, Storage
+from featx.settings import (
+    DEFAULT_STORAGE,
+    DEFAULTS,
+    Decode,
+    Device,
+    Settings,
+    Storage,
+)
 
 WRITES_AHEAD = 4
 logger = logging.getLogger(__name__)

@@ -5,10 +5,15 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.batches import NO_TWIN
-from featx.cache import DONE, CacheWriter, Rows, feature_path
+from featx.cache import (
+    DONE,
+    CacheWriter,
+    Rows,
+    feature_path,
+)
 from featx.errors import failure_text
-from featx.extract.earlier import Twins
+from featx.extract.batches import NO_TWIN
+from featx.extract.resuming import Twins
 from featx.extract.streaming import FeatureBatch
 
 

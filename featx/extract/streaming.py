@@ -9,15 +9,24 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import Backbone
-from featx.batches import NO_TWIN, Batch, Loading, Ring, StageClock, iter_batches
+from featx.backbones import Backbone, FeatureSession
 from featx.cache import DONE, storable
-from featx.calibrate import Pace
 from featx.errors import Failure
-from featx.fingerprints import Fingerprints
-from featx.images import ImageSet
-from featx.session import FeatureSession
-from featx.settings import DEFAULT_STORAGE, Settings, Storage
+from featx.extract.batches import (
+    NO_TWIN,
+    Batch,
+    Loading,
+    Ring,
+    StageClock,
+    iter_batches,
+)
+from featx.extract.pace import Pace
+from featx.inputs import Fingerprints, ImageSet
+from featx.settings import (
+    DEFAULT_STORAGE,
+    Settings,
+    Storage,
+)
 
 GATHERED = 8
 """Images that go through the pipeline together, where batches are smaller and there are many."""

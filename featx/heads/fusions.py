@@ -9,7 +9,14 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from featx.errors import HeadError, did_you_mean
-from featx.estimators import BlockPCA, BlockScaler, By, ColumnSelector, FeatureScaler, KernelMap
+from featx.estimators import (
+    BlockPCA,
+    BlockScaler,
+    By,
+    ColumnSelector,
+    FeatureScaler,
+    KernelMap,
+)
 
 Blocks: TypeAlias = tuple[int, ...]
 """How many columns each block has, in order."""

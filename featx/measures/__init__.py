@@ -11,44 +11,6 @@ paired       heads on the same images, or the same splits -> Comparison
 temperature  class scores -> probabilities
 """
 
-from featx.measures.images import THRESHOLD, guessed_right
-from featx.measures.measuring import measure
-from featx.measures.metrics import ClassMetrics, GroupMetrics, HeadMetrics
-from featx.measures.paired import (
-    Comparison,
-    RowMeasure,
-    corrected_t_test,
-    draws_t_test,
-    holm,
-    mcnemar,
-    paired_bootstrap,
-    paired_measures,
-    paired_recalls,
-    paired_resamples,
-    resample_measure,
-    row_values,
-)
-from featx.measures.temperature import fit_temperature, to_probabilities
+import lazy_loader
 
-__all__ = [
-    "THRESHOLD",
-    "ClassMetrics",
-    "Comparison",
-    "GroupMetrics",
-    "HeadMetrics",
-    "RowMeasure",
-    "corrected_t_test",
-    "draws_t_test",
-    "fit_temperature",
-    "guessed_right",
-    "holm",
-    "mcnemar",
-    "measure",
-    "paired_bootstrap",
-    "paired_measures",
-    "paired_recalls",
-    "paired_resamples",
-    "resample_measure",
-    "row_values",
-    "to_probabilities",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

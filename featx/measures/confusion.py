@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from featx.labels import Labels
 from featx.measures.images import Floats, class_share
 from featx.measures.metrics import Interval
 from featx.measures.resampling import Units, find_interval
-from featx.truth import Truth
 
 MOST_CLASSES = 100
 """Of more classes there is no confusion, whose numbers are their square."""
@@ -20,12 +20,12 @@ Weights: TypeAlias = tuple[tuple[float, ...], ...]
 Intervals: TypeAlias = tuple[tuple[Interval | None, ...], ...]
 
 
-def has_confusion(truth: Truth) -> bool:
+def has_confusion(truth: Labels) -> bool:
     """Whether an image is taken for one class, of not too many."""
     return not truth.multilabel and len(truth.classes) <= MOST_CLASSES
 
 
-def count_confused(probabilities: Floats, truth: Truth) -> Counts:
+def count_confused(probabilities: Floats, truth: Labels) -> Counts:
     """Images of row's class, of soft labels the largest share, that were taken for column's."""
     classes = len(truth.classes)
     pairs = truth.labels * classes + probabilities.argmax(axis=1)
@@ -33,7 +33,7 @@ def count_confused(probabilities: Floats, truth: Truth) -> Counts:
 
 
 def weigh_confused(
-    probabilities: Floats, truth: Truth, units: Units, *, rounds: Sequence[NDArray[np.uint8]]
+    probabilities: Floats, truth: Labels, units: Units, *, rounds: Sequence[NDArray[np.uint8]]
 ) -> tuple[Weights, Intervals]:
     """The same as sums of weight times share; and of each as a share of its row the interval.
 

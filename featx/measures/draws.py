@@ -7,12 +7,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.errors import TableError
+from featx.labels import Labels
+from featx.measures.curves import rank_classes
 from featx.measures.images import Floats
 from featx.measures.metrics import Interval
-from featx.measures.ranking import rank_classes
-from featx.measures.resampling import ENDS, Units, affordable, find_interval, units_of
+from featx.measures.resampling import (
+    ENDS,
+    Units,
+    affordable,
+    find_interval,
+    units_of,
+)
 from featx.measures.sums import SumsOverImages
-from featx.truth import Truth
 
 RESAMPLES = 2000
 MEASURES = (
@@ -54,7 +60,9 @@ def defined(draws: Floats) -> float | None:
     return float(draws[0]) if np.isfinite(draws[0]) else None
 
 
-def draw_measures(probabilities: Floats, truth: Truth, *, seed: int, resamples: tuple[int, int] | None = None) -> Draws:
+def draw_measures(
+    probabilities: Floats, truth: Labels, *, seed: int, resamples: tuple[int, int] | None = None
+) -> Draws:
     """The measures of probabilities (n, classes) on resamples: of images, or of whole groups where there are some.
 
     `resamples`: how many, and how many of rankings; RESAMPLES where that does not cost too much.
@@ -73,7 +81,7 @@ def draw_measures(probabilities: Floats, truth: Truth, *, seed: int, resamples: 
     return Draws(values | rank_classes(probabilities, truth, units, rounds=rounds), units, count, ranked, rounds)
 
 
-def check_probabilities(probabilities: Floats, truth: Truth) -> Floats:
+def check_probabilities(probabilities: Floats, truth: Labels) -> Floats:
     """The probabilities as float64. Raises TableError where they cannot be measured against what is true."""
     shape = len(truth), len(truth.classes)
     if probabilities.shape != shape:
@@ -89,7 +97,7 @@ def check_probabilities(probabilities: Floats, truth: Truth) -> Floats:
     return values
 
 
-def _check_truth(truth: Truth) -> None:
+def _check_truth(truth: Labels) -> None:
     if not len(truth):
         raise TableError("there is no image to measure on; give some with labels")
     weight = truth.weight

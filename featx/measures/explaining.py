@@ -3,10 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from featx.labels import Labels
 from featx.measures.confusion import MOST_CLASSES, has_confusion
 from featx.measures.draws import MEASURES, Draws
-from featx.measures.resampling import FEW, RARE, Units
-from featx.truth import Truth
+from featx.measures.resampling import (
+    FEW,
+    RARE,
+    Units,
+)
 
 MOST_GROUPS = 200
 """Of more groups the measures of each are not listed."""
@@ -16,7 +20,7 @@ NEVER = {False: ("micro_f1", "hamming_loss"), True: ("balanced_accuracy", "ece")
 """Measures that are of other labels, by whether images have several."""
 
 
-def explain_undefined(measured: Mapping[str, Any], truth: Truth, *, units: Units) -> Iterator[tuple[str, str]]:
+def explain_undefined(measured: Mapping[str, Any], truth: Labels, *, units: Units) -> Iterator[tuple[str, str]]:
     """Of every field of all images that is None, why."""
     for name in NEVER[truth.multilabel]:
         yield name, "defined for images with " + ("one label" if truth.multilabel else "several labels")
@@ -32,7 +36,7 @@ def explain_undefined(measured: Mapping[str, Any], truth: Truth, *, units: Units
 
 
 def explain_measures(
-    measured: Mapping[str, Any], truth: Truth, *, units: Units, whose: str = "test images"
+    measured: Mapping[str, Any], truth: Labels, *, units: Units, whose: str = "test images"
 ) -> Iterator[tuple[str, str]]:
     """Of every measure or interval that is None, why; but of those that are of no image with such labels."""
     for name in MEASURES:
@@ -44,7 +48,7 @@ def explain_measures(
             yield f"{name}_ci", f"the same on all resamples of {units.count} {units.noun}, which so bound nothing"
 
 
-def _no_value(name: str, truth: Truth, whose: str) -> str:
+def _no_value(name: str, truth: Labels, whose: str) -> str:
     """Why rankings, or F1 of several labels, are defined for no class."""
     images = whose if truth.weights is None else f"{whose} that weigh anything"
     if name in ("macro_f1", "micro_f1"):
@@ -55,7 +59,7 @@ def _no_value(name: str, truth: Truth, whose: str) -> str:
     return f"all {images} are of class {only!r}, so there are no others to rank them against"
 
 
-def explain_intervals(draws: Draws, truth: Truth, *, wilson: bool) -> str:
+def explain_intervals(draws: Draws, truth: Labels, *, wilson: bool) -> str:
     """One sentence on how the intervals were drawn."""
     units, resamples, ranked = draws.units, draws.resamples, draws.ranked
     of = f"{units.count} {units.noun}"

@@ -5,7 +5,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.truth import Truth
+from featx.labels import Labels
 
 THRESHOLD = 0.5
 """Above it a class is named, of several labels."""
@@ -15,7 +15,7 @@ SMALLEST = float(np.finfo(np.float64).eps)
 Floats: TypeAlias = NDArray[np.float64]
 
 
-def class_share(truth: Truth, column: int) -> Floats:
+def class_share(truth: Labels, column: int) -> Floats:
     """(n,): how much of this class each image is."""
     if truth.given is None:
         alone: Floats = (truth.labels == column).astype(np.float64)
@@ -24,7 +24,7 @@ def class_share(truth: Truth, column: int) -> Floats:
     return share
 
 
-def right_share(probabilities: Floats, truth: Truth) -> Floats:
+def right_share(probabilities: Floats, truth: Labels) -> Floats:
     """(n,): whether each image is named rightly, 0 or 1; of soft labels the share of the class that it is taken for."""
     if truth.multilabel:
         right: Floats = ((probabilities > THRESHOLD) == (truth.shares > 0)).all(axis=1).astype(np.float64)
@@ -32,12 +32,12 @@ def right_share(probabilities: Floats, truth: Truth) -> Floats:
     return guessed_right(probabilities.argmax(axis=1), truth)
 
 
-def guessed_right(guess: NDArray[np.int64], truth: Truth) -> Floats:
+def guessed_right(guess: NDArray[np.int64], truth: Labels) -> Floats:
     """(n,): whether each image is of the class that it is taken for, 0 or 1; of soft labels the share of it."""
     return (truth.labels == guess).astype(np.float64) if truth.given is None else _of_each(truth.given, guess)
 
 
-def log_losses(probabilities: Floats, truth: Truth) -> Floats:
+def log_losses(probabilities: Floats, truth: Labels) -> Floats:
     """(n,): nats; of soft labels the cross-entropy, of several labels the mean over classes of each yes or no."""
     if truth.multilabel:
         losses: Floats = _nats(np.where(truth.shares > 0, probabilities, 1 - probabilities)).mean(axis=1)
@@ -47,7 +47,7 @@ def log_losses(probabilities: Floats, truth: Truth) -> Floats:
     return _inner(truth.given, _nats(probabilities))
 
 
-def brier_scores(probabilities: Floats, truth: Truth) -> Floats:
+def brier_scores(probabilities: Floats, truth: Labels) -> Floats:
     """(n,): the squared error summed over classes, expected under soft labels; of several labels its mean."""
     if truth.multilabel:
         scores: Floats = ((probabilities - truth.shares) ** 2).mean(axis=1)

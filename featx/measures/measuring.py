@@ -5,18 +5,43 @@ from typing import Any
 
 import numpy as np
 
-from featx.measures.confusion import count_confused, has_confusion, weigh_confused
-from featx.measures.draws import MEASURES, Draws, defined, draw_measures
-from featx.measures.explaining import MOST_GROUPS, explain_intervals, explain_measures, explain_undefined
+from featx.labels import Labels
+from featx.measures.confusion import (
+    count_confused,
+    has_confusion,
+    weigh_confused,
+)
+from featx.measures.draws import (
+    MEASURES,
+    Draws,
+    defined,
+    draw_measures,
+)
+from featx.measures.explaining import (
+    MOST_GROUPS,
+    explain_intervals,
+    explain_measures,
+    explain_undefined,
+)
 from featx.measures.images import Floats, right_share
-from featx.measures.metrics import ClassMetrics, GroupMetrics, HeadMetrics, Interval, Labels
-from featx.measures.resampling import RARE, effective_size, find_interval, wilson
-from featx.truth import Truth
+from featx.measures.metrics import (
+    ClassMetrics,
+    GroupMetrics,
+    HeadMetrics,
+    Interval,
+    LabelKind,
+)
+from featx.measures.resampling import (
+    RARE,
+    effective_size,
+    find_interval,
+    wilson,
+)
 
 OF_CLASS = ("precision", "recall", "f1", "auroc", "average_precision")
 
 
-def measure(probabilities: Floats, truth: Truth, *, seed: int = 0) -> HeadMetrics:
+def measure(probabilities: Floats, truth: Labels, *, seed: int = 0) -> HeadMetrics:
     """The measures of these probabilities (n, classes), their columns in the order of truth's classes.
 
     Intervals are those of a bootstrap over the images, or over whole groups where there are some: 2,000 resamples, or
@@ -39,7 +64,7 @@ def measure(probabilities: Floats, truth: Truth, *, seed: int = 0) -> HeadMetric
     )
 
 
-def _measured(draws: Draws, right: Floats, truth: Truth) -> tuple[dict[str, Any], bool]:
+def _measured(draws: Draws, right: Floats, truth: Labels) -> tuple[dict[str, Any], bool]:
     """The measures of all classes together with their intervals, and whether that of accuracy is Wilson's."""
     accuracy_ci, is_wilsons = _accuracy_interval(draws, right, truth)
     measured = {"n": len(truth), "accuracy": float(draws.values["accuracy"][0]), "accuracy_ci": accuracy_ci}
@@ -48,7 +73,7 @@ def _measured(draws: Draws, right: Floats, truth: Truth) -> tuple[dict[str, Any]
     return measured, is_wilsons
 
 
-def _accuracy_interval(draws: Draws, right: Floats, truth: Truth) -> tuple[Interval, bool]:
+def _accuracy_interval(draws: Draws, right: Floats, truth: Labels) -> tuple[Interval, bool]:
     """The interval of accuracy, and whether it is Wilson's, for too few are wrong, or right, to be resampled."""
     size, share = effective_size(right, truth.weight, draws.units), float(draws.values["accuracy"][0])
     bootstrapped = draws.interval("accuracy")
@@ -58,7 +83,7 @@ def _accuracy_interval(draws: Draws, right: Floats, truth: Truth) -> tuple[Inter
     return bootstrapped, False
 
 
-def _confused(probabilities: Floats, truth: Truth, draws: Draws) -> dict[str, Any]:
+def _confused(probabilities: Floats, truth: Labels, draws: Draws) -> dict[str, Any]:
     if not has_confusion(truth):
         return dict.fromkeys(("confusion", "weighted_confusion", "confusion_ci"))
     weights, intervals = weigh_confused(probabilities, truth, draws.units, rounds=draws.rounds)
@@ -67,13 +92,13 @@ def _confused(probabilities: Floats, truth: Truth, draws: Draws) -> dict[str, An
     return {"confusion": counts, "weighted_confusion": None if alike else weights, "confusion_ci": intervals}
 
 
-def _labels(truth: Truth) -> Labels:
+def _labels(truth: Labels) -> LabelKind:
     if truth.multilabel:
         return "several"
     return "single" if truth.given is None else "soft"
 
 
-def _majority(truth: Truth) -> float:
+def _majority(truth: Labels) -> float:
     if truth.multilabel:
         _, kind = np.unique(truth.shares > 0, axis=0, return_inverse=True)
         weights = np.bincount(kind.ravel(), truth.weight).astype(np.float64)
@@ -82,7 +107,7 @@ def _majority(truth: Truth) -> float:
     return float(weights.max() / truth.weight.sum())
 
 
-def _per_class(draws: Draws, truth: Truth) -> tuple[ClassMetrics, ...]:
+def _per_class(draws: Draws, truth: Labels) -> tuple[ClassMetrics, ...]:
     if truth.multilabel:
         counts = (truth.shares > 0).sum(axis=0)
     else:
@@ -100,7 +125,7 @@ def _of_class(draws: Draws, index: int) -> dict[str, Any]:
 
 
 def _per_group(
-    probabilities: Floats, truth: Truth, *, seed: int, resamples: tuple[int, int]
+    probabilities: Floats, truth: Labels, *, seed: int, resamples: tuple[int, int]
 ) -> tuple[GroupMetrics, ...] | None:
     """With as many resamples as the whole, which all groups together are as large as."""
     if truth.groups is None:
@@ -117,7 +142,7 @@ def _per_group(
 
 
 def _measure_group(
-    name: str, probabilities: Floats, truth: Truth, *, seed: int, resamples: tuple[int, int]
+    name: str, probabilities: Floats, truth: Labels, *, seed: int, resamples: tuple[int, int]
 ) -> GroupMetrics:
     if not truth.weight.sum() > 0:
         measures = "accuracy", *MEASURES

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 
 Interval: TypeAlias = tuple[float, float]
 """The lower and the upper end, 95 %."""
-Labels: TypeAlias = Literal["single", "soft", "several"]
+LabelKind: TypeAlias = Literal["single", "soft", "several"]
 """What an image has: one label, shares of the classes, or any number of labels."""
 
 
@@ -101,7 +101,7 @@ class HeadMetrics(Measures):
     accuracy_ci: Interval
     log_loss: float
     brier: float
-    labels: Labels
+    labels: LabelKind
     majority_accuracy: float
     """The accuracy of always naming the most frequent class, or the most frequent set of labels."""
     per_class: tuple[ClassMetrics, ...]

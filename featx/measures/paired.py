@@ -11,12 +11,27 @@ from scipy import stats
 from scipy.sparse import csr_array
 
 from featx.errors import TableError
+from featx.labels import Labels
 from featx.measures import draws as drawing
-from featx.measures.draws import MEASURES, check_probabilities, draw_measures
-from featx.measures.images import Floats, brier_scores, log_losses, right_share
-from featx.measures.resampling import FEW, NORMAL, affordable, find_interval, units_of
+from featx.measures.draws import (
+    MEASURES,
+    check_probabilities,
+    draw_measures,
+)
+from featx.measures.images import (
+    Floats,
+    brier_scores,
+    log_losses,
+    right_share,
+)
+from featx.measures.resampling import (
+    FEW,
+    NORMAL,
+    affordable,
+    find_interval,
+    units_of,
+)
 from featx.measures.sums import mean_over_classes
-from featx.truth import Truth
 
 PAIRED_RESAMPLES = 10_000
 """More than of a measure alone: the least p there is, 2 in 10,001, is to outlive Holm's correction."""
@@ -52,7 +67,7 @@ class Comparison:
     """Images, or splits."""
 
 
-def row_values(probabilities: Floats, truth: Truth, *, measure: RowMeasure = "accuracy") -> Floats:
+def row_values(probabilities: Floats, truth: Labels, *, measure: RowMeasure = "accuracy") -> Floats:
     """(n,): what each image adds to the measure: right or wrong, nats, or squared error.
 
     Their mean, weighted by the truth's weights, is the measure of `HeadMetrics`. Raises TableError as `measure` does.
@@ -65,7 +80,7 @@ def row_values(probabilities: Floats, truth: Truth, *, measure: RowMeasure = "ac
 
 
 def paired_bootstrap(
-    values: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Truth, seed: int = 0
+    values: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Labels, seed: int = 0
 ) -> tuple[Comparison, ...]:
     """Each pair of heads compared by the weighted mean of their `row_values` (n,), Holm's correction over all pairs.
 
@@ -87,7 +102,7 @@ def paired_bootstrap(
 
 
 def paired_measures(
-    probabilities: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Truth, measure: str, seed: int = 0
+    probabilities: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Labels, measure: str, seed: int = 0
 ) -> tuple[Comparison, ...]:
     """Each pair of heads compared by any measure of `HeadMetrics`, also by one that is no mean over images, as mAP.
 
@@ -103,7 +118,7 @@ def paired_measures(
     return paired_resamples(drawn, pairs, truth=truth)
 
 
-def resample_measure(probabilities: Floats, truth: Truth, *, measure: str, seed: int = 0) -> Floats:
+def resample_measure(probabilities: Floats, truth: Labels, *, measure: str, seed: int = 0) -> Floats:
     """(1 + b,): any measure of `HeadMetrics` on the images themselves, and on the resamples of them that this seed has.
 
     There are 10,000, or as many as `measure` has where that costs too much. Raises TableError where the measure is not
@@ -117,7 +132,7 @@ def resample_measure(probabilities: Floats, truth: Truth, *, measure: str, seed:
     return draws.values[measure]
 
 
-def paired_resamples(drawn: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Truth) -> tuple[Comparison, ...]:
+def paired_resamples(drawn: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Labels) -> tuple[Comparison, ...]:
     """Each pair of heads compared by a measure that each has on the same resamples, as `resample_measure` gives it.
 
     p and Holm's correction are those of `paired_bootstrap`. Raises TableError where the numbers of resamples differ.
@@ -129,7 +144,7 @@ def paired_resamples(drawn: Mapping[str, Floats], pairs: Sequence[Pair], *, trut
 
 
 def paired_recalls(
-    guesses: Mapping[str, NDArray[np.int64]], pairs: Sequence[Pair], *, truth: Truth, seed: int = 0
+    guesses: Mapping[str, NDArray[np.int64]], pairs: Sequence[Pair], *, truth: Labels, seed: int = 0
 ) -> tuple[Comparison, ...]:
     """Each pair of heads compared by balanced accuracy, the mean recall over classes, else as `paired_bootstrap` does.
 
@@ -153,7 +168,7 @@ def paired_recalls(
     return paired_resamples({name: np.concatenate(rounds) for name, rounds in drawn.items()}, pairs, truth=truth)
 
 
-def mcnemar(values: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Truth) -> tuple[Comparison, ...]:
+def mcnemar(values: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Labels) -> tuple[Comparison, ...]:
     """Each pair of heads compared by the images that one names rightly and the other wrongly (McNemar 1947).
 
     `values`: `row_values` of accuracy. Exact (binomial) where fewer than 25 images are so, else chi-squared with

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.truth import Truth
+from featx.labels import Labels
 
 FEW = 100
 """Resamples where more cost too much: enough for a standard error (Efron & Tibshirani 1993, 6.4)."""
@@ -56,7 +56,7 @@ class Units:
         return counts.reshape(self.count, width).astype(np.uint8)
 
 
-def units_of(truth: Truth) -> Units:
+def units_of(truth: Labels) -> Units:
     """The groups of these images where they have any, else the images themselves."""
     if truth.groups is None:
         return Units(np.arange(len(truth)), len(truth), "images")

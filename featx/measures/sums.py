@@ -7,9 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from featx.measures.images import THRESHOLD, Floats, brier_scores, log_losses, right_share
+from featx.labels import Labels
+from featx.measures.images import (
+    THRESHOLD,
+    Floats,
+    brier_scores,
+    log_losses,
+    right_share,
+)
 from featx.measures.resampling import Units
-from featx.truth import Truth
 
 BINS = 15
 """Of the calibration error (Guo et al. 2017, section 3)."""
@@ -22,7 +28,7 @@ _Terms: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
 class SumsOverImages:
     """The sums that the measures need, as a matrix: what they are on resamples is its product with their counts."""
 
-    def __init__(self, probabilities: Floats, truth: Truth, units: Units) -> None:
+    def __init__(self, probabilities: Floats, truth: Labels, units: Units) -> None:
         self._multilabel = truth.multilabel
         terms = dict(_terms(probabilities, truth))
         sizes = {"truth": len(truth.classes), "named": len(truth.classes), "hit": len(truth.classes), "gap": BINS}
@@ -39,7 +45,7 @@ class SumsOverImages:
         return measure_sums(dict(zip(self._names, summed, strict=True)), multilabel=self._multilabel)
 
 
-def _terms(probabilities: Floats, truth: Truth) -> Iterator[tuple[str, _Terms]]:
+def _terms(probabilities: Floats, truth: Labels) -> Iterator[tuple[str, _Terms]]:
     images, right = np.arange(len(truth)), right_share(probabilities, truth)
     one = np.zeros(len(truth), np.int64)
     yield "weight", (one, images, np.ones(len(truth)))

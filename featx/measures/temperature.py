@@ -5,9 +5,9 @@ from scipy.optimize import brentq
 from scipy.special import expit, log_expit, log_softmax, softmax
 
 from featx.errors import TableError
+from featx.labels import Labels
 from featx.measures.images import Floats
 from featx.measures.resampling import kish_size
-from featx.truth import Truth
 
 WIDEST = 1e4
 """Scores are divided by no more, and no less, than so many times their root mean square, or that share of it."""
@@ -20,7 +20,7 @@ def to_probabilities(scores: Floats, *, temperature: float = 1.0, multilabel: bo
     return made
 
 
-def fit_temperature(scores: Floats, truth: Truth) -> float:
+def fit_temperature(scores: Floats, truth: Labels) -> float:
     """The temperature whose probabilities have the least weighted negative log-likelihood (Guo et al. 2017, 4.2).
 
     `scores`: (n, classes), of rows that the head was not fitted on; of several labels one logit a class. The likelihood
@@ -49,7 +49,7 @@ def fit_temperature(scores: Floats, truth: Truth) -> float:
 class _Fit:
     """The negative log-likelihood, as a function of the logarithm of scale / temperature."""
 
-    def __init__(self, scores: Floats, truth: Truth) -> None:
+    def __init__(self, scores: Floats, truth: Labels) -> None:
         scores = scores.astype(np.float64)
         if not truth.multilabel:
             scores -= scores.mean(axis=1, keepdims=True)
@@ -71,7 +71,7 @@ class _Fit:
         return float(-self._weight @ logs.mean(axis=1))
 
 
-def _check(scores: Floats, truth: Truth) -> None:
+def _check(scores: Floats, truth: Labels) -> None:
     shape = len(truth), len(truth.classes)
     if scores.shape != shape or not len(truth):
         raise TableError(f"the scores are {scores.shape} but rows and classes are {shape}; align them")

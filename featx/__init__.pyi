@@ -1,0 +1,63 @@
+from .backbones import (
+    Inspection as Inspection,
+    inspect_model as inspect_model,
+    list_backbones as list_backbones,
+    load_backbone as load_backbone,
+    open_session as open_session,
+)
+from .cache import (
+    FeatureTable as FeatureTable,
+    describe_cache as describe_cache,
+    export_cache as export_cache,
+    merge_caches as merge_caches,
+    read_features as read_features,
+    verify_cache as verify_cache,
+)
+from .compare import (
+    Contest as Contest,
+    Standing as Standing,
+    compare_backbones as compare_backbones,
+    list_contests as list_contests,
+    stand as stand,
+)
+from .convert import (
+    Check as Check,
+    Description as Description,
+    Preprocessing as Preprocessing,
+    Quantization as Quantization,
+    add_backbone as add_backbone,
+    quantize_backbone as quantize_backbone,
+    select_outputs as select_outputs,
+    verify_backbone as verify_backbone,
+)
+from .deploy import Prediction as Prediction, predict_images as predict_images, predict_tables as predict_tables
+from .errors import FeatxError as FeatxError
+from .extract import (
+    ExtractionSummary as ExtractionSummary,
+    FeatureExtractor as FeatureExtractor,
+    extract_features as extract_features,
+    extract_shards as extract_shards,
+)
+from .heads import (
+    Head as Head,
+    LabelError as LabelError,
+    Result as Result,
+    build_head as build_head,
+    evaluate_head as evaluate_head,
+    find_label_errors as find_label_errors,
+    load_head as load_head,
+    save_head as save_head,
+    train_head as train_head,
+)
+from .inputs import ImageSet as ImageSet, list_images as list_images
+from .measures import HeadMetrics as HeadMetrics
+from .provenance import __version__ as __version__
+from .settings import Settings as Settings
+from .tables import (
+    Split as Split,
+    annotate as annotate,
+    find_duplicates as find_duplicates,
+    fuse_tables as fuse_tables,
+    make_splits as make_splits,
+    read_annotations as read_annotations,
+)

@@ -1,0 +1,374 @@
+"""What single nodes mean: layers, pools, class tokens, and what changes no value."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto, TensorProto
+
+from featx.backbones.graph.model import View, attributes
+
+SAME_VALUES = {"Identity", "Dropout", "Cast", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
+SAME_NUMBERS = SAME_VALUES | {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"}
+"""Operators that leave the values, or all but their order and precision, as they are."""
+JUDGING = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "ArgMax", "TopK", "Hardmax"}
+"""Operators that only make sense on class scores."""
+CHOOSING = {"ArgMax", "TopK", "Hardmax"}
+"""Those of them that leave of the scores only which is the highest."""
+
+WEIGHT_INPUT = {
+    "Gemm": 1,
+    "MatMul": 1,
+    "Conv": 1,
+    "FusedMatMul": 1,
+    "FusedGemm": 1,
+    "FusedConv": 1,
+    "MatMulNBits": 1,
+    "MatMulInteger": 1,
+    "MatMulIntegerToFloat": 1,
+    "DynamicQuantizeMatMul": 1,
+    "ConvInteger": 1,
+    "Einsum": 1,
+    "QGemm": 3,
+    "QLinearMatMul": 3,
+    "QLinearConv": 3,
+}
+"""Layers that are linear in what they read -> which input holds their weights."""
+CONVOLUTIONS = {"Conv", "FusedConv", "ConvInteger", "QLinearConv"}
+POOLS = {
+    "GlobalAveragePool": "mean",
+    "GlobalMaxPool": "max",
+    "GlobalLpPool": "mean",
+    "ReduceMean": "mean",
+    "ReduceMax": "max",
+    "AveragePool": "mean",
+    "MaxPool": "max",
+    "LpPool": "mean",
+    "QLinearGlobalAveragePool": "mean",
+    "QLinearAveragePool": "mean",
+    "ReduceSum": "mean",
+}
+ON_SCORES = {"Clip", "Slice", "Gather", "BatchNormalization"}
+"""What may be done to the scores of all classes, also to bound or to select them."""
+STEPS = 60
+"""How far back a tensor's kind is looked for."""
+
+
+@dataclass(frozen=True)
+class Heads:
+    """The last layers behind one output: one, or several whose scores are joined."""
+
+    reads: tuple[str, ...]
+    """What each of them reads."""
+    width: int | None
+    """Numbers that the first of them reads of one image, where they are a vector."""
+    classes: int | None
+    judged: bool
+    """Whether a softmax, or another operator of class scores, stands behind them."""
+    chosen: bool
+    """Whether only the best class is left of the scores."""
+    normed: bool
+    """Whether a batch norm stands behind them, as it does behind embeddings."""
+    pool: str
+    """How a map that the layer reads becomes a vector; empty where it reads vectors."""
+    behind: tuple[str, ...]
+    """The tensors from the last layer to the output."""
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """The way back from an output to its last layer."""
+
+    judged: bool = False
+    chosen: bool = False
+    normed: bool = False
+    pool: str = ""
+    behind: tuple[str, ...] = ()
+
+
+def find_heads(view: View, output: str) -> Heads | None:
+    """The last layers that make this output, seen through what follows them; None where it ends in no layer."""
+    layers = _last_layers(view, output, _Walk())
+    if not layers:
+        return None
+    nodes, walks = zip(*layers, strict=True)
+    reads = tuple(dict.fromkeys(_read_by(view, node) for node in nodes))
+    several = _is_map(view, reads[0]) or view.rank(reads[0]) == 3
+    return Heads(
+        reads=reads,
+        width=_width_read(view, nodes[0]),
+        classes=_width(view, nodes[0]),
+        judged=any(walk.judged for walk in walks),
+        chosen=any(walk.chosen for walk in walks),
+        normed=any(walk.normed for walk in walks),
+        pool=(walks[0].pool or "mean") if several else "",
+        behind=tuple(name for walk in walks for name in walk.behind),
+    )
+
+
+def _read_by(view: View, node: NodeProto) -> str:
+    """What a layer reads, turned back where it reads it transposed."""
+    name = view.data_inputs(node)[0]
+    before = view.producers.get(name)
+    turned = before is not None and before.op_type == "Transpose" and view.rank(name) == 2
+    return before.input[0] if before is not None and turned else name
+
+
+def _last_layers(view: View, name: str, walk: _Walk) -> list[tuple[NodeProto, _Walk]]:
+    """Every last layer behind this tensor, and how it was reached; empty where a path ends in none."""
+    node = view.producers.get(name)
+    if node is None or name not in view.of_image or len(walk.behind) > STEPS:
+        return []
+    walk = _Walk(
+        judged=walk.judged or node.op_type in JUDGING,
+        chosen=walk.chosen or node.op_type in CHOOSING,
+        normed=walk.normed or node.op_type == "BatchNormalization",
+        pool=walk.pool,
+        behind=(*walk.behind, name),
+    )
+    if _is_last_layer(view, node, walk):
+        return [(node, walk)]
+    data = view.data_inputs(node)
+    if is_global_pool(view, node) and not walk.pool and not _averages_heads(view, node):
+        found = _last_layers(view, data[0], replace(walk, pool=POOLS[node.op_type]))
+        return [layer for layer in found if _is_pooled_behind(view, layer[0])]
+    if data and _is_seen_through(view, node, walk):
+        return _last_layers(view, _scaled(view, data), walk)
+    return _joined(view, node, data, walk)
+
+
+def _is_pooled_behind(view: View, node: NodeProto) -> bool:
+    return node.op_type in CONVOLUTIONS or view.rank(node.input[0]) == 3
+
+
+def _is_seen_through(view: View, node: NodeProto, walk: _Walk) -> bool:
+    """Whether the node leaves class scores what they are, or only scales, shifts, bounds or selects them."""
+    if node.op_type in SAME_NUMBERS | JUDGING or (walk.pool and node.op_type == "Relu"):
+        return True
+    on_scores = view.rank(node.input[0]) == 2 and not walk.pool
+    return _only_scales(view, node) or _averages_heads(view, node) or (on_scores and node.op_type in ON_SCORES)
+
+
+def _averages_heads(view: View, node: NodeProto) -> bool:
+    """Whether the node adds up or averages what was stacked just before."""
+    before = view.producers.get(node.input[0])
+    return node.op_type in ("ReduceMean", "ReduceSum") and before is not None and before.op_type == "Concat"
+
+
+def _joined(view: View, node: NodeProto, data: list[str], walk: _Walk) -> list[tuple[NodeProto, _Walk]]:
+    """The heads whose scores this node adds up, averages or puts side by side."""
+    if node.op_type not in ("Add", "Sum", "Mean", "Concat") or len(data) < 2:
+        return []
+    found = [_last_layers(view, name, walk) for name in data]
+    layers = [layer for part in found for layer in part]
+    same = node.op_type == "Concat" or len({_width(view, node) for node, _ in layers}) == 1
+    return layers if all(found) and same else []
+
+
+def _is_last_layer(view: View, node: NodeProto, walk: _Walk) -> bool:
+    if node.op_type not in WEIGHT_INPUT or len(node.input) <= WEIGHT_INPUT[node.op_type]:
+        return False
+    place = WEIGHT_INPUT[node.op_type]
+    data, weight = node.input[0], node.input[place]
+    if node.op_type in ("MatMul", "Gemm") and weight in view.of_image:
+        data, weight = weight, data
+    if data not in view.of_image or weight in view.of_image or weight in view.of_others:
+        return False
+    if node.op_type not in CONVOLUTIONS:
+        return view.rank(node.output[0]) in (2, None) or bool(walk.pool) or _is_single(view, node.output[0])
+    return _is_single(view, node.output[0]) or (bool(walk.pool) and _is_pointwise(view, weight))
+
+
+def is_vector(view: View, name: str) -> bool:
+    """Whether the tensor is (batch, dim), or a map of one place."""
+    shape = view.shape(name)
+    return shape is not None and (len(shape) == 2 or (len(shape) == 4 and set(shape[2:]) == {1}))
+
+
+def _is_single(view: View, name: str) -> bool:
+    """Whether the tensor has one place only: all axes but batch and one are of length 1."""
+    shape = view.shape(name)
+    return shape is not None and len(shape) > 2 and sum(side != 1 for side in shape[1:]) <= 1
+
+
+def _is_pointwise(view: View, weight: str) -> bool:
+    shape = view.shape(weight)
+    return shape is not None and set(shape[2:]) == {1}
+
+
+def _is_map(view: View, name: str) -> bool:
+    shape = view.shape(name)
+    return shape is not None and len(shape) == 4 and not _is_single(view, name)
+
+
+def _width(view: View, node: NodeProto) -> int | None:
+    """How many numbers a layer gives for one image, or one place of it."""
+    shape = view.shape(node.output[0])
+    if shape is None:
+        return None
+    return shape[1] if node.op_type in CONVOLUTIONS else shape[-1]
+
+
+def _width_read(view: View, node: NodeProto) -> int | None:
+    """How many numbers a layer reads for one image, as its weights have it."""
+    shape = view.shape(node.input[WEIGHT_INPUT[node.op_type]])
+    if shape is None or len(shape) not in (2, 4) or node.op_type == "MatMulNBits":
+        return None
+    across = node.op_type in CONVOLUTIONS or attributes(node).get("transB", 0)
+    return shape[1] if across else shape[0]
+
+
+def _only_scales(view: View, node: NodeProto) -> bool:
+    """Whether the node adds constants (a bias), or multiplies by some (a temperature) or by a quantiser's scale."""
+    if node.op_type not in ("Add", "Sub", "Mul", "Div"):
+        return False
+    data = view.data_inputs(node)
+    if len(data) == 1:
+        return True
+    return node.op_type == "Mul" and _from_integers(view, _scaled(view, data))
+
+
+def _scaled(view: View, data: list[str]) -> str:
+    """Of the inputs of a product, the one that carries the scores; the other may be a dynamic quantiser's scale."""
+    return next((name for name in data if _from_integers(view, name)), data[0])
+
+
+def _from_integers(view: View, name: str) -> bool:
+    node = view.producers.get(name)
+    while node is not None and node.op_type in ("Cast", "Reshape"):
+        node = view.producers.get(node.input[0])
+    return node is not None and node.op_type in ("MatMulInteger", "ConvInteger")
+
+
+def is_global_pool(view: View, node: NodeProto) -> bool:
+    """Whether the node takes a mean or maximum over every place of a map, or over all tokens."""
+    if node.op_type.startswith("Global") or node.op_type == "QLinearGlobalAveragePool":
+        return True
+    if node.op_type not in POOLS:
+        return False
+    before, after = view.shape(node.input[0]), view.shape(node.output[0])
+    if node.op_type.startswith("Reduce"):
+        return before is not None and _reduced_axes(view, node, len(before)) in _places(len(before))
+    return before is not None and after is not None and len(after) == 4 and set(after[2:]) == {1} != set(before[2:])
+
+
+def _places(rank: int) -> list[set[int]]:
+    """Which sets of axes are all places of a tensor of this rank."""
+    return {4: [{2, 3}, {1, 2}], 3: [{1}, {2}]}.get(rank, [])
+
+
+def _reduced_axes(view: View, node: NodeProto, rank: int) -> set[int]:
+    axes: Any = attributes(node).get("axes")
+    if axes is None and len(node.input) > 1:
+        axes = view.constant(node.input[1])
+    return set() if axes is None else {int(axis) % rank for axis in np.atleast_1d(axes)}
+
+
+def same_values(view: View, name: str) -> str:
+    """The tensor farthest back that holds the same values: through dropout, identity, casts and (de)quantisers."""
+    while (node := view.producers.get(name)) and node.op_type in SAME_VALUES and node.input[0] in view.of_image:
+        name = node.input[0]
+    return name
+
+
+def channel_axis(view: View, name: str) -> int:
+    """The axis of a map or of tokens that holds the channels."""
+    shape = view.shape(name) or ()
+    if len(shape) != 4:
+        return len(shape) - 1
+    if (shape[2] == shape[3]) != (shape[1] == shape[2]):
+        return 1 if shape[2] == shape[3] else 3
+    return _channel_axis_by_origin(view, name)
+
+
+def _channel_axis_by_origin(view: View, name: str) -> int:
+    for node in _origins(view, name):
+        if node.op_type in CONVOLUTIONS | {"BatchNormalization", "MaxPool", "AveragePool"}:
+            return 1
+        if node.op_type in ("LayerNormalization", "MatMul", "Gemm"):
+            return 3
+        perm = tuple(attributes(node).get("perm", ())) if node.op_type == "Transpose" else ()
+        if perm in ((0, 2, 3, 1), (0, 3, 1, 2)):
+            return 3 if perm == (0, 2, 3, 1) else 1
+    return 1
+
+
+def _origins(view: View, name: str) -> Iterator[NodeProto]:
+    """The nodes back from a tensor, the first input that depends on the image at each."""
+    for _ in range(STEPS):
+        node = view.producers.get(name)
+        if node is None:
+            return
+        yield node
+        data = view.data_inputs(node)
+        if not data:
+            return
+        name = data[0]
+
+
+def kind_of(view: View, name: str) -> str:
+    """What sort of feature the tensor is, by the node that made it what it is."""
+    if default_pool(view, name):
+        return "class token" if default_pool(view, name) == "cls" else "pooled map"
+    return next(filter(None, (_kind_made_by(view, node) for node in _origins(view, name))), "hidden dense layer")
+
+
+def _kind_made_by(view: View, node: NodeProto) -> str | None:
+    """The kind that the node gives to what it makes; None where it leaves that as it is."""
+    if is_global_pool(view, node):
+        return "global pool"
+    if _takes_first_token(view, node):
+        return "class token"
+    if node.op_type in WEIGHT_INPUT:
+        return "hidden dense layer"
+    if node.op_type in ("Flatten", "Reshape") and default_pool(view, node.input[0]):
+        return "flattened map"
+    return None
+
+
+def _takes_first_token(view: View, node: NodeProto) -> bool:
+    """Whether the node takes one place of a sequence of tokens."""
+    if view.rank(node.input[0]) != 3:
+        return False
+    if node.op_type == "Gather":
+        return attributes(node).get("axis", 0) % 3 in (0, 1)
+    return node.op_type == "Slice" and _is_single(view, node.output[0])
+
+
+def default_pool(view: View, name: str) -> str:
+    """How a tensor becomes a vector when nobody says: maps by mean, tokens by their class token where they have one."""
+    shape = view.shape(name)
+    if shape is None or len(shape) == 2 or _is_single(view, name):
+        return ""
+    if len(shape) == 4:
+        return "mean"
+    return "cls" if len(shape) == 3 and _has_class_token(view, name) else "mean"
+
+
+def _has_class_token(view: View, name: str) -> bool:
+    """Whether a learnt token stands before the patches of this sequence."""
+    for node in _origins(view, name):
+        if node.op_type == "Concat" and attributes(node).get("axis", 0) in (1, -2):
+            first = node.input[0]
+            return first not in view.of_image and view.elem_type(first) in (TensorProto.FLOAT, TensorProto.FLOAT16, 0)
+    return False
+
+
+def l2_normalised(view: View, name: str) -> bool:
+    """Whether the tensor is divided by its own length last."""
+    node = view.producers.get(same_values(view, name))
+    if node is None:
+        return False
+    if node.op_type == "LpNormalization":
+        return True
+    return node.op_type == "Div" and len(set(view.data_inputs(node))) == 2 and _is_length(view, node.input[1], STEPS)
+
+
+def _is_length(view: View, name: str, steps: int) -> bool:
+    node = view.producers.get(name)
+    if node is None or not steps:
+        return False
+    if node.op_type in ("ReduceL2", "Sqrt", "Pow"):
+        return True
+    return any(_is_length(view, data, steps - 1) for data in view.data_inputs(node)[:1])

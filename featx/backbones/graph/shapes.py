@@ -1,0 +1,185 @@
+"""The shape of every tensor, from that of the image: ONNX's own inference, and arithmetic on shapes where that ends."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, helper, numpy_helper
+from onnx.external_data_helper import uses_external_data
+from onnx.reference import ReferenceEvaluator
+
+from featx.backbones.graph.model import (
+    SMALL,
+    Shape,
+    View,
+    image_inputs,
+    opset,
+    shape_of,
+    tensor_bytes,
+)
+
+ANY_BATCH = 2
+"""The batch for which shapes are worked out where it is free."""
+SHORT = 64
+"""Integers up to which a constant is taken for a shape, or a part of one."""
+INTEGERS = {TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL}
+FOLDED = {
+    *(
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Mod",
+        "Neg",
+        "Max",
+        "Min",
+        "Equal",
+        "Greater",
+        "Less",
+        "Where",
+        "Cast",
+        "Not",
+        "And",
+    ),
+    *("Concat", "Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Expand", "ConstantOfShape", "Range", "Identity"),
+    *("Shape", "Size", "ReduceProd", "ReduceSum", "Transpose", "Flatten", "Tile"),
+}
+"""Operators of arithmetic on shapes."""
+
+
+def view_model(model: ModelProto, image: str, *, shape: Sequence[int | None]) -> View:
+    """The model's graph with the shapes that follow from this shape of its image input."""
+    skeleton = _skeleton(model)
+    value = next(value for value in skeleton.graph.input if value.name == image)
+    elem_type = value.type.tensor_type.elem_type
+    sides = [f"free_{place}" if side is None else side for place, side in enumerate(shape)]
+    value.CopyFrom(helper.make_tensor_value_info(image, elem_type, sides))
+    try:
+        inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
+    except Exception:  # noqa: BLE001 - a graph that onnx cannot infer may still run; its declared shapes remain
+        inferred = skeleton.graph
+    values = {value.name: value for value in [*inferred.value_info, *inferred.output, *inferred.input]}
+    weights = {tensor.name: tensor for tensor in skeleton.graph.initializer}
+    _Inference(model, values, weights).run(skeleton.graph.node)
+    return View(model.graph, values, image)
+
+
+def _skeleton(model: ModelProto) -> ModelProto:
+    """The model without its large weights, of which the shapes alone matter here."""
+    skeleton = ModelProto()
+    skeleton.ir_version = max(model.ir_version, 4)
+    skeleton.opset_import.extend(model.opset_import)
+    graph = skeleton.graph
+    graph.name = model.graph.name or "graph"
+    graph.node.extend(model.graph.node)
+    graph.output.extend(model.graph.output)
+    graph.value_info.extend(model.graph.value_info)
+    graph.input.extend(image_inputs(model.graph))
+    for tensor in model.graph.initializer:
+        if tensor.data_type in INTEGERS and tensor_bytes(tensor) <= SMALL:
+            graph.initializer.append(tensor)
+        else:
+            graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims)))
+    return skeleton
+
+
+@dataclass
+class _Inference:
+    """A walk through the nodes that computes shapes where ONNX's inference lost them."""
+
+    model: ModelProto
+    values: dict[str, ValueInfoProto]
+    weights: Mapping[str, TensorProto]
+    known: dict[str, TensorProto] = field(default_factory=dict)
+    """Short tensors of integers whose values are known."""
+
+    def run(self, nodes: Sequence[NodeProto]) -> None:
+        """Complete `values` in place."""
+        self.known |= {name: tensor for name, tensor in self.weights.items() if _is_short(tensor)}
+        for node in nodes:
+            self.known |= {name: tensor for name, tensor in _constant(node) if _is_short(tensor)}
+            folded = self._fold(node)
+            if folded is not None:
+                self.known[node.output[0]] = folded
+                self._set(node.output[0], helper.make_tensor_type_proto(folded.data_type, list(folded.dims)))
+            elif any(not self._is_known(name) for name in node.output if name):
+                self._infer(node)
+
+    def _is_known(self, name: str) -> bool:
+        shape = self._shape(name)
+        return shape is not None and None not in shape
+
+    def _shape(self, name: str) -> Shape | None:
+        return shape_of(self.values[name]) if name in self.values else None
+
+    def _set(self, name: str, kind: TypeProto) -> None:
+        self.values[name] = helper.make_value_info(name, kind)
+
+    def _type(self, name: str) -> TypeProto | None:
+        if name in self.values:
+            return self.values[name].type
+        tensor = self.known.get(name) or self.weights.get(name)
+        return tensor and helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
+
+    def _fold(self, node: NodeProto) -> TensorProto | None:
+        """What the node makes of constants and shapes, where that is a short tensor of integers."""
+        if node.op_type == "Shape" and not node.attribute and (shape := self._shape(node.input[0])) is not None:
+            return None if None in shape else numpy_helper.from_array(np.array(shape, np.int64), node.output[0])
+        if node.op_type not in FOLDED or not all(name in self.known for name in node.input if name):
+            return None
+        return self._evaluate(node)
+
+    def _evaluate(self, node: NodeProto) -> TensorProto | None:
+        given = {name: numpy_helper.to_array(self.known[name]) for name in node.input if name}
+        if node.op_type in ("ConstantOfShape", "Expand", "Tile") and _makes_much(node, list(given.values())):
+            return None
+        try:
+            return self._run_alone(node, given)
+        except Exception:  # noqa: BLE001 - the reference raises as it likes; what cannot be folded is not known
+            return None
+
+    def _run_alone(self, node: NodeProto, given: dict[str, Any]) -> TensorProto | None:
+        inputs, outputs = (
+            [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names]
+            for names in (given, node.output)
+        )
+        graph = helper.make_graph([node], "one", inputs, outputs)
+        alone = helper.make_model(graph, opset_imports=self.model.opset_import, ir_version=self.model.ir_version)
+        made: Any = ReferenceEvaluator(alone).run(None, given)
+        tensor = numpy_helper.from_array(np.asarray(made[0]), node.output[0])
+        return tensor if _is_short(tensor) and len(made) == 1 else None
+
+    def _infer(self, node: NodeProto) -> None:
+        """Shapes of the node's outputs, by ONNX's rule for its operator."""
+        if node.domain not in ("", "ai.onnx"):
+            return
+        types = {name: kind for name in node.input if (kind := self._type(name)) is not None}
+        data = {name: self.known[name] for name in node.input if name in self.known}
+        version = opset(self.model)
+        try:
+            schema = onnx.defs.get_schema(node.op_type, min(version, onnx.defs.onnx_opset_version()), "")
+            made = onnx.shape_inference.infer_node_outputs(
+                schema, node, types, data, opset_imports=list(self.model.opset_import), ir_version=self.model.ir_version
+            )
+        except Exception:  # noqa: BLE001 - a rule that fails leaves the shape unknown
+            return
+        for name, kind in made.items():
+            self._set(name, kind)
+
+
+def _is_short(tensor: TensorProto) -> bool:
+    return tensor.data_type in INTEGERS and math.prod(tensor.dims) <= SHORT and not uses_external_data(tensor)
+
+
+def _makes_much(node: NodeProto, given: list[Any]) -> bool:
+    sides = given[-1] if node.op_type != "Tile" else np.multiply(given[1], given[0].shape)
+    return math.prod(int(side) for side in sides) > SHORT
+
+
+def _constant(node: NodeProto) -> Iterator[tuple[str, TensorProto]]:
+    """What a Constant node holds as a tensor."""
+    if node.op_type == "Constant":
+        yield from ((node.output[0], attribute.t) for attribute in node.attribute if attribute.name == "value")

@@ -1,0 +1,48 @@
+"""A graph in; the folder where TensorRT keeps what it makes of it, out."""
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import TYPE_CHECKING
+
+from featx.backbones.card import Backbone, cache_folder
+from featx.backbones.session.nvidia import gpus, tensorrt_version
+from featx.provenance import hash_settings, runtime_version
+
+if TYPE_CHECKING:
+    from featx.backbones.graph.surgery import PreparedGraph
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def keep_engines(backbone: Backbone, prepared: "PreparedGraph", batch: int | None) -> Iterator[Path]:
+    """The folder of the engines of this graph at this size, in these versions, on these GPUs.
+
+    Where it is not there, it is made in the block under another name: nobody meets an engine that is half written.
+    """
+    key = {
+        "backbone": backbone.hash,
+        "graph": hashlib.sha256(prepared.model).hexdigest(),
+        "batch": batch,
+        "gpus": gpus(),
+        "onnxruntime": runtime_version(),
+        "tensorrt": tensorrt_version(),
+    }
+    folder = cache_folder() / "tensorrt" / hash_settings(key)[:32]
+    if folder.is_dir():
+        yield folder
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    logger.warning("%s: TensorRT builds its engine, which takes minutes; it is kept in %s", backbone.name, folder)
+    building = Path(mkdtemp(dir=folder.parent))
+    try:
+        yield building
+        with suppress(OSError):  # another process was first
+            building.rename(folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)

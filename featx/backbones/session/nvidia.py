@@ -1,0 +1,151 @@
+"""NVIDIA's GPUs and libraries: which are there, what is missing, and memory that they read without a detour."""
+
+import ctypes
+import os
+import re
+import subprocess
+import weakref
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from functools import cache
+from importlib import import_module
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.backbones.session.runtime import (
+    load_runtime,
+    missing_provider,
+    one_line,
+)
+
+NO_GPU = "there is no GPU with a working driver (libcuda, nvidia-smi); install the NVIDIA driver, or use --device cpu"
+DRIVER_LIBRARY = "libcuda.so"
+LIBRARIES = {"cuda": "libonnxruntime_providers_cuda.so", "tensorrt": "libonnxruntime_providers_tensorrt.so"}
+TENSORRT_PACKAGES = ("tensorrt_libs", "tensorrt_cu13_libs", "tensorrt_cu12_libs")
+"""What NVIDIA's wheels of TensorRT are imported as; importing one loads its libraries."""
+PORTABLE = 1
+"""cudaHostAllocPortable: page-locked for every GPU."""
+TO_DEVICE = 1
+"""cudaMemcpyHostToDevice."""
+
+
+def gpus() -> list[str]:
+    """Name, memory and driver of every NVIDIA GPU that CUDA may use, as nvidia-smi tells; empty where there is none."""
+    return list(_ask(os.environ.get("CUDA_VISIBLE_DEVICES")))
+
+
+@cache
+def _ask(visible: str | None) -> tuple[str, ...]:
+    """Asked once: nvidia-smi can take a second."""
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    if visible is not None:
+        query.append(f"--id={visible}")
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return tuple(line for line in answer.stdout.splitlines() if line.strip())
+
+
+def cuda_problem(kind: str = "cuda") -> str | None:
+    """What keeps a session from CUDA (or `tensorrt`) and what to do about it, or None where nothing does."""
+    ort = load_runtime()
+    if problem := missing_provider(kind):
+        return problem
+    _preload(ort, TENSORRT_PACKAGES if kind == "tensorrt" else ())
+    folder = Path(ort.__file__).parent / "capi"
+    missing = _unloadable(folder / "libonnxruntime_providers_shared.so") or _unloadable(folder / LIBRARIES[kind])
+    if missing and DRIVER_LIBRARY not in missing:
+        return f"{missing}; {_remedy(missing)}" + ("" if gpus() else f"; and {NO_GPU}")
+    return None if gpus() and not missing else NO_GPU
+
+
+def _remedy(missing: str) -> str:
+    tensorrt = re.search(r"libnv(?:infer|onnxparser)\.so\.(\d+)", missing)
+    if tensorrt:
+        cuda = str(getattr(load_runtime(), "cuda_version", "13")).partition(".")[0]
+        return f"pip install 'tensorrt-cu{cuda}<{int(tensorrt[1]) + 1}'"
+    return "the extra brings it: pip install --upgrade 'featx[gpu]'"
+
+
+def _preload(ort: Any, packages: Sequence[str]) -> None:
+    """Load the libraries of the nvidia packages; what it prints, `cuda_problem` tells better."""
+    with redirect_stdout(None), redirect_stderr(None):
+        if hasattr(ort, "preload_dlls"):  # since 1.21
+            ort.preload_dlls()
+        for package in packages:
+            with suppress(ImportError, OSError, RuntimeError):
+                import_module(package)
+
+
+def tensorrt_version() -> int:
+    """The version of TensorRT that ONNX Runtime uses, as its library tells; 0 where there is none."""
+    library = Path(load_runtime().__file__).parent / "capi" / LIBRARIES["tensorrt"]
+    try:
+        return int(ctypes.CDLL(str(library)).getInferLibVersion())
+    except (OSError, AttributeError):
+        return 0
+
+
+def _unloadable(library: Path) -> str | None:
+    """Which library is missing for this one to load, or None."""
+    try:
+        ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        return (
+            one_line(error)
+            .replace("cannot open shared object file: No such file or directory", "is missing")
+            .replace(":", "")
+        )
+    return None
+
+
+def load_cuda() -> ctypes.CDLL:
+    """CUDA's runtime: the very one that ONNX Runtime's provider is linked with."""
+    library = ctypes.CDLL(str(Path(load_runtime().__file__).parent / "capi" / LIBRARIES["cuda"]))
+    library.cudaHostAlloc.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_uint]
+    library.cudaFreeHost.argtypes = [ctypes.c_void_p]
+    library.cudaMemcpy.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return library
+
+
+class CudaMemory:
+    """Page-locked memory of the host, and copies from it to one GPU while others compute."""
+
+    def __init__(self, cuda: Any, index: int) -> None:
+        self._cuda, self._index = cuda, index
+
+    def zeros(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Zeros, uint8, that a GPU reads itself; ordinary ones where no more memory can be locked."""
+        address, size = ctypes.c_void_p(), prod(shape)
+        self._cuda.cudaSetDevice(self._index)
+        if not size or self._cuda.cudaHostAlloc(ctypes.byref(address), size, PORTABLE) or not address.value:
+            return np.zeros(shape, np.uint8)
+        memory = (ctypes.c_uint8 * size).from_address(address.value)
+        weakref.finalize(memory, self._cuda.cudaFreeHost, address.value)
+        array: NDArray[np.uint8] = np.ctypeslib.as_array(memory).reshape(shape)
+        array[:] = 0
+        return array
+
+    def upload(self, pixels: NDArray[np.uint8], into: Any) -> None:
+        """Copy pixels into a tensor on the GPU, other threads going on. Raises MemoryError, RuntimeError."""
+        pixels = np.ascontiguousarray(pixels)
+        self._cuda.cudaSetDevice(self._index)
+        if code := self._cuda.cudaMemcpy(into.data_ptr(), pixels.ctypes.data, pixels.nbytes, TO_DEVICE):
+            raise RuntimeError(f"CUDA cannot copy pixels to GPU {self._index} (error {code})")
+
+
+class HostMemory:
+    """Ordinary memory, for devices that read it."""
+
+    def zeros(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        """Zeros, uint8."""
+        return np.zeros(shape, np.uint8)
+
+    def upload(self, pixels: NDArray[np.uint8], into: Any) -> None:
+        """Copy pixels into a tensor."""
+        into.update_inplace(np.ascontiguousarray(pixels))

@@ -1,0 +1,194 @@
+"""A backbone and a device in; a callable from pixels to features out."""
+
+import logging
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.backbones.card import Backbone
+from featx.backbones.session.diagnosing import choose_devices
+from featx.backbones.session.engines import keep_engines
+from featx.backbones.session.feature_session import Features, FeatureSession
+from featx.backbones.session.lanes import (
+    BoundLane,
+    Lane,
+    Lanes,
+    PlainLane,
+)
+from featx.backbones.session.nvidia import (
+    LIBRARIES,
+    CudaMemory,
+    HostMemory,
+    gpus,
+    load_cuda,
+)
+from featx.backbones.session.placing import tell_nodes_on_cpu
+from featx.backbones.session.providers import (
+    COMPILED,
+    TENSORRT_BATCH,
+    Plan,
+    on_cores,
+    provider_options,
+    streams_of,
+)
+from featx.backbones.session.runtime import CPU, new_session
+from featx.devices import Target
+from featx.errors import BackboneError, InferenceError
+from featx.provenance import processor, usable_cores
+from featx.settings import Device
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+    from featx.backbones.graph.surgery import PreparedGraph
+
+logger = logging.getLogger(__name__)
+
+SAME = 1e-4
+"""Difference, relative to the largest feature, up to which freeing the batch axis has changed nothing."""
+
+
+def open_session(
+    backbone: Backbone,
+    *,
+    device: Device = "auto",
+    threads: int | None = None,
+    streams: int = 1,
+    batch_size: int | None = None,
+) -> FeatureSession:
+    """The backbone, ready on the device; `auto` takes CUDA where a session really gets it.
+
+    Of `streams` calls at once, each takes `threads` threads of the CPU. `batch_size` is the one number of images that
+    will be run at once, where it is known: compilers make one program for it. A batch axis that its exporter fixed is
+    freed where features stay the same, else the model runs at that size, with a warning. Raises DeviceError where the
+    device that was asked for is not there: nothing moves to the CPU unasked.
+    """
+    from featx.backbones.graph.surgery import prepare_graph
+
+    prepared = prepare_graph(backbone)
+    if prepared.freed and (problem := _batch_problem(backbone, prepared)):
+        prepared = prepare_graph(backbone, keep_batch=True)
+        logger.warning(
+            "%s: its graph fixes the batch at %d images (%s); it runs so many at a time",
+            backbone.path,
+            prepared.batch,
+            problem,
+        )
+    return open_graph(backbone, prepared, device=device, threads=threads, streams=streams, batch_size=batch_size)
+
+
+def open_graph(
+    backbone: Backbone,
+    prepared: "PreparedGraph",
+    *,
+    device: Device = "auto",
+    threads: int | None = None,
+    streams: int = 1,
+    batch_size: int | None = None,
+) -> FeatureSession:
+    """A graph that was prepared of this backbone, ready on the device."""
+    targets, streams = choose_devices(device), max(1, streams)
+    fixed = None if prepared.freed else prepared.batch
+    batch = fixed or _compiled_batch(targets[0], backbone.card.batch or batch_size)
+    with keep_engines(backbone, prepared, batch) if targets[0].kind == "tensorrt" else nullcontext() as engines:
+        plan = Plan(threads or max(1, usable_cores() // streams), streams, engines)
+        sessions = _open(backbone, prepared, targets, plan, override=batch if batch != fixed else None)
+    memory = CudaMemory(load_cuda(), targets[0].index or 0) if targets[0].kind in LIBRARIES else HostMemory()
+    several = streams_of(targets[0], streams)
+    lanes = [_lane(session, target) for _ in range(several) for session, target in zip(sessions, targets, strict=True)]
+    run = Lanes(lanes, name=backbone.name, fixed=backbone.card.batch or batch)
+    return FeatureSession(
+        provider=targets[0].maker,
+        name=backbone.name,
+        outputs=backbone.card.taken,
+        step=backbone.card.batch or batch,
+        batch=batch,
+        size=backbone.card.size,
+        streams=len(lanes),
+        run=lambda pixels: _joined(run(pixels), backbone, len(pixels)),
+        on_cpu=on_cores(targets[0]),
+        device=_hardware(targets),
+        zeros=memory.zeros,
+    )
+
+
+def _compiled_batch(target: Target, batch: int | None) -> int | None:
+    """The one size for which the device compiles the graph; None where it takes any."""
+    if target.kind not in COMPILED:
+        return None
+    return batch or (TENSORRT_BATCH if target.kind == "tensorrt" else None)
+
+
+def _open(
+    backbone: Backbone,
+    prepared: "PreparedGraph",
+    targets: Sequence[Target],
+    plan: Plan,
+    *,
+    override: int | None,
+) -> "list[onnxruntime.InferenceSession]":
+    """A session on each of the devices; what the first leaves to the CPU is told."""
+    how: dict[str, Any] = {"name": str(backbone.path), "threads": plan.pool, "folder": prepared.folder}
+    if targets == (CPU,):
+        return [new_session(prepared.model, CPU, **how)]
+    from featx.backbones.graph.contents import read_contents
+
+    contents = read_contents(prepared.model)
+    sessions = []
+    for target in targets:
+        providers = provider_options(target, plan, contents)
+        sessions.append(new_session(prepared.model, target, providers=providers, batch=override, **how))
+    tell_nodes_on_cpu(sessions[0], contents, name=backbone.name)
+    return sessions
+
+
+def _lane(session: "onnxruntime.InferenceSession", target: Target) -> Lane:
+    if target.kind not in LIBRARIES:
+        return PlainLane(session)
+    index = target.index or 0
+    return BoundLane(session, CudaMemory(load_cuda(), index), device="cuda", index=index)
+
+
+def _hardware(targets: Sequence[Target]) -> str:
+    """The hardware, in words."""
+    if on_cores(targets[0]):
+        return processor()
+    if targets[0].kind not in LIBRARIES:
+        return "; ".join(map(str, targets))
+    found = gpus()
+    return "; ".join(found[target.index or 0] for target in targets)
+
+
+def _joined(made: Sequence[NDArray[Any]], backbone: Backbone, count: int) -> Features:
+    """The outputs side by side, once they are what the card says."""
+    for output, features in zip(backbone.card.taken, made, strict=True):
+        if features.shape != (count, output.dim):
+            raise InferenceError(
+                f"output {output.name!r} of {backbone.name} has shape {features.shape} but its card says "
+                f"{(count, output.dim)}; correct the card"
+            )
+    return np.asarray(made[0] if len(made) == 1 else np.concatenate(made, axis=1), np.float32)
+
+
+def _batch_problem(backbone: Backbone, prepared: "PreparedGraph") -> str | None:
+    """What is wrong with a graph whose batch axis was freed, tried with more images than it was exported for."""
+    from featx.backbones.graph.surgery import prepare_graph
+
+    size, batch = backbone.card.size, prepared.batch or 1
+    pixels = np.random.default_rng(0).integers(0, 256, (batch + 1, size, size, 3), np.uint8)
+    expected = open_graph(backbone, prepare_graph(backbone, keep_batch=True), device="cpu")(pixels)
+    try:
+        features = open_graph(backbone, prepared, device="cpu")(pixels)
+    except (BackboneError, InferenceError) as error:
+        logger.debug("%s with its batch axis freed: %s", backbone.path, error)
+        return "it does not run with another one"
+    edges = np.cumsum([output.dim for output in backbone.card.taken])[:-1]
+    parts = zip(np.split(features, edges, axis=1), np.split(expected, edges, axis=1), strict=True)
+    return None if all(_same(found, wanted) for found, wanted in parts) else "features differ with another one"
+
+
+def _same(found: Features, wanted: Features) -> bool:
+    return np.allclose(found, wanted, rtol=0, atol=SAME * float(np.abs(wanted).max(initial=0)), equal_nan=True)

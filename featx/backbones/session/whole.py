@@ -1,0 +1,52 @@
+"""A backbone and what its model takes in; the tensors that it makes on the CPU, whatever their shape, out."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.backbones.card import Backbone
+from featx.backbones.session.feature_session import (
+    Features,
+    Pixels,
+    filled,
+)
+from featx.backbones.session.lanes import Lanes, PlainLane
+from featx.backbones.session.runtime import CPU, new_session
+from featx.provenance import usable_cores
+
+if TYPE_CHECKING:
+    from featx.backbones.graph.surgery import PreparedGraph
+
+
+def run_whole(backbone: Backbone, images: NDArray[Any]) -> list[Features]:
+    """The tensors of the card's outputs, as the model that nothing was done to makes them on the CPU.
+
+    `images` is what the model's own input takes. Raises BackboneError and InferenceError as sessions do.
+    """
+    from featx.backbones.graph.surgery import whole_graph
+
+    prepared = whole_graph(backbone)
+    run = _open(backbone, prepared)
+    step = backbone.card.batch or prepared.batch or len(images)
+    parts: list[list[NDArray[Any]]] = [[] for _ in backbone.card.taken]
+    for block in (images[start : start + step] for start in range(0, len(images), step)):
+        for part, tensor in zip(parts, run(filled(block, prepared.batch or len(block))), strict=True):
+            part.append(tensor[: len(block)])
+    return [np.concatenate(part).astype(np.float32) for part in parts]
+
+
+def run_features(backbone: Backbone, pixels: Pixels) -> tuple[int, list[Features]]:
+    """How many images were run, and every output of the card for them, on the CPU, whatever its shape."""
+    from featx.backbones.graph.surgery import prepare_graph
+
+    prepared = prepare_graph(backbone, keep_batch=True)
+    batch = prepared.batch or len(pixels)
+    made = _open(backbone, prepared)(filled(pixels[:batch], batch))
+    return batch, [np.asarray(features, np.float32) for features in made]
+
+
+def _open(backbone: Backbone, prepared: "PreparedGraph") -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+    how: dict[str, Any] = {"name": str(backbone.path), "threads": usable_cores(), "folder": prepared.folder}
+    return Lanes([PlainLane(new_session(prepared.model, CPU, **how))], name=backbone.name, fixed=prepared.batch)

@@ -1,0 +1,15 @@
+from .adding import Description as Description, add_backbone as add_backbone, select_outputs as select_outputs
+from .export.exporting import Exported as Exported, export_model as export_model
+from .export.models import Recipe as Recipe
+from .preprocessing import Preprocessing as Preprocessing
+from .quantize.quantizing import (
+    LEAST_AGREEMENT as LEAST_AGREEMENT,
+    Quantization as Quantization,
+    quantize_backbone as quantize_backbone,
+)
+from .verify import (
+    Check as Check,
+    FastEffect as FastEffect,
+    measure_fast as measure_fast,
+    verify_backbone as verify_backbone,
+)

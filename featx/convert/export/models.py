@@ -1,0 +1,284 @@
+"""A recipe in; a model of torch with its weights, and what its library says of it, out."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from featx.convert.export.libraries import library, telling
+from featx.convert.export.weights import load_weights, read_weights
+from featx.convert.preprocessing import Preprocessing
+from featx.errors import BackboneError, did_you_mean
+from featx.provenance import hash_file, installed
+
+KINDS = "timm:NAME, torchvision:NAME or FILE.py:ATTRIBUTE"
+SCORES, FEATURE, UNDECIDED = "logits", "features", "output"
+"""What the model's output is called: class scores, the feature, or what is yet to be found out."""
+TRANSFORM_INPUT = ("inception_v3", "googlenet")
+"""Models whose published weights torchvision runs with `transform_input`, which it leaves out where it loads none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A model of torch, and how it is exported."""
+
+    source: str
+    """`timm:NAME`, `torchvision:NAME`, or `FILE.py:ATTRIBUTE`: a torch.nn.Module, or what returns one when called."""
+    weights: Path | None = None
+    """A file with its state dict; None for the published weights, or for those with which the FILE.py makes it."""
+    random: bool = False
+    """Random weights instead, for timm and torchvision."""
+    seed: int = 0
+    """Of torch, set before the model is made."""
+    classes: int | None = None
+    """Class scores that it gives; 0 where its output is the feature; None for what it was published with."""
+    opset: int = 17
+
+    @property
+    def published(self) -> bool:
+        """Whether the weights are those that the library offers."""
+        return not (self.weights or self.random)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A model of torch, ready for inference on the CPU, and what its library says of it."""
+
+    model: Any
+    output: str
+    """What its output is called."""
+    source: str
+    """Where model and weights come from, as the card has it."""
+    pixels: Preprocessing = field(default_factory=Preprocessing)
+    notes: tuple[str, ...] = ()
+    licence: str = ""
+    reference: str = ""
+
+
+def build_model(recipe: Recipe, *, size: int | None) -> Built:
+    """The model that the recipe names, with its weights, for pixels of this size where one is given.
+
+    Raises BackboneError where there is none such, its weights cannot be had or do not fit, or its library is missing.
+    """
+    kind, _, name = recipe.source.partition(":")
+    file, _, attribute = recipe.source.rpartition(":")
+    if not (file.endswith(".py") and attribute) and not (kind in ("timm", "torchvision") and name):
+        raise BackboneError(f"SOURCE {recipe.source!r} should be {KINDS}; correct it")
+    library("torch").manual_seed(recipe.seed)
+    if kind == "timm":
+        built = _from_timm(name, recipe, size)
+    elif kind == "torchvision":
+        built = _from_torchvision(name, recipe, size)
+    else:
+        built = _from_file(Path(file), attribute, recipe)
+    built.model.cpu().float().eval()
+    return built
+
+
+def _check_known(name: str, known: Sequence[str], of: str) -> None:
+    if name not in known:
+        raise BackboneError(f"{of} has no model {name!r}{did_you_mean(name, known)}; {of}.list_models() tells all")
+
+
+def _sized(make: Callable[..., Any], key: str, size: int | None) -> Any:
+    """The model, made for this size where it wants to know it: transformers do, most convolutions do not."""
+    if size is None:
+        return make()
+    try:
+        return make(**{key: size})
+    except TypeError:
+        return make()
+
+
+def _fetching(recipe: Recipe, where: str) -> AbstractContextManager[None]:
+    step = f"fetch them from {where} and name the file with --weights, or say --random"
+    return telling(f"{recipe.source}: its published weights cannot be had", step)
+
+
+def _origin(recipe: Recipe, published: str) -> str:
+    """Where model and weights come from."""
+    kind = recipe.source.partition(":")[0]
+    if recipe.weights:
+        weights = f"{recipe.weights.name} of sha256 {hash_file(recipe.weights)}"
+    else:
+        weights = f"random of seed {recipe.seed}" if recipe.random else published
+    return f"{recipe.source} of {kind} {installed(kind)}, weights {weights}"
+
+
+def _noted(recipe: Recipe, origin: str, *others: str) -> tuple[str, ...]:
+    """What is to be told: random weights, and that pixels are as the library has them."""
+    random = [f"weights are random (seed {recipe.seed}): such features show nothing"] if recipe.random else []
+    return (*random, *others, f"preprocessing from {origin}")
+
+
+# ---- timm
+
+
+def _from_timm(name: str, recipe: Recipe, size: int | None) -> Built:
+    timm = library("timm")
+    _check_known(name, [*timm.list_models(), *timm.list_pretrained()], "timm")
+    published = timm.get_pretrained_cfg(name)
+    model = _make_timm(partial(timm.create_model, name, exportable=True), recipe, size, _timm_address(published))
+    if recipe.classes == 0:
+        model.reset_classifier(0)
+    new = recipe.published and recipe.classes not in (None, 0, published.num_classes)
+    new_head = [f"its last layer, for {recipe.classes} classes, is random; the feature is not"] if new else []
+    return Built(
+        model=model,
+        output=SCORES if model.num_classes else FEATURE,
+        source=_origin(recipe, _timm_address(published)),
+        pixels=_timm_pixels(library("timm.data").resolve_model_data_config(model), recipe),
+        notes=_noted(recipe, f"timm's configuration of {name}", *new_head),
+        licence=(published.license or "") if recipe.published else "",
+    )
+
+
+def _make_timm(create: Callable[..., Any], recipe: Recipe, size: int | None, address: str) -> Any:
+    classes = {"num_classes": recipe.classes} if recipe.classes else {}
+    if recipe.weights is None:
+        with _fetching(recipe, address):
+            return _sized(partial(create, pretrained=not recipe.random, **classes), "img_size", size)
+    state = read_weights(recipe.weights)
+    model = _sized(partial(create, **classes), "img_size", size)
+    try:
+        load_weights(model, state, path=recipe.weights)
+    except BackboneError as error:
+        try:  # as timm reads what others published: other names, positions for another size
+            overlay = {"state_dict": state, **classes}
+            return _sized(partial(create, pretrained=True, pretrained_cfg_overlay=overlay, **classes), "img_size", size)
+        except Exception:  # noqa: BLE001 - its filters raise as they like; what does not fit is already known
+            raise error from None
+    return model
+
+
+def _timm_address(published: Any) -> str:
+    if published.hf_hub_id:
+        return f"https://huggingface.co/{published.hf_hub_id}"
+    return str(published.url or "where it was trained, for timm offers none,")
+
+
+def _timm_pixels(config: Mapping[str, Any], recipe: Recipe) -> Preprocessing:
+    channels, height, width = config["input_size"]
+    if channels != 3 or height != width:
+        raise BackboneError(
+            f"{recipe.source}: takes {channels} x {height} x {width} but featx gives square RGB images; choose another"
+        )
+    if config["crop_mode"] not in ("center", "squash"):
+        raise BackboneError(
+            f"{recipe.source}: timm crops by {config['crop_mode']!r} but featx by center or squash; say --crop-mode"
+        )
+    return Preprocessing(
+        size=height,
+        resize=int(height // config["crop_pct"]),
+        crop_mode=config["crop_mode"],
+        filter="bilinear" if config["interpolation"] == "random" else config["interpolation"],
+        mean=_on_255(config["mean"]),
+        std=_on_255(config["std"]),
+    )
+
+
+def _on_255(values: Sequence[float]) -> tuple[float, ...]:
+    return tuple(round(255 * float(value), 6) for value in values)
+
+
+# ---- torchvision
+
+
+def _from_torchvision(name: str, recipe: Recipe, size: int | None) -> Built:
+    models = library("torchvision").models
+    _check_known(name, models.list_models(module=models), "torchvision.models")
+    if recipe.classes == 0:
+        raise BackboneError(f"{recipe.source}: torchvision makes no model without classes; leave out --classes 0")
+    published = models.get_model_weights(name).DEFAULT
+    given = {"num_classes": recipe.classes} if recipe.classes else {}
+    if recipe.weights and name in TRANSFORM_INPUT:
+        given["transform_input"] = True
+    make = partial(models.get_model, name, weights=published if recipe.published else None, **given)
+    pixels = _torchvision_pixels(published.transforms())
+    with _fetching(recipe, published.url):  # published weights tell torchvision their size themselves
+        model = _sized(make, "image_size", size or (None if recipe.published else pixels.size))
+    if recipe.weights:
+        load_weights(model, read_weights(recipe.weights), path=recipe.weights)
+    return Built(
+        model=model,
+        output=SCORES,
+        source=_origin(recipe, published.url),
+        pixels=pixels,
+        notes=_noted(recipe, f"the transforms of torchvision's {published}"),
+        reference=_accuracy(published.meta) if recipe.published else "",
+    )
+
+
+def _torchvision_pixels(transforms: Any) -> Preprocessing:
+    return Preprocessing(
+        size=transforms.crop_size[0],
+        resize=transforms.resize_size[0],
+        crop_mode="center",
+        filter=transforms.interpolation.value,
+        mean=_on_255(transforms.mean),
+        std=_on_255(transforms.std),
+    )
+
+
+def _accuracy(meta: Mapping[str, Any]) -> str:
+    """The published top-1, where torchvision tells one."""
+    measured = meta.get("_metrics", {}).get("ImageNet-1K", {})
+    return f"ImageNet-1k top-1 {measured['acc@1']} %" if "acc@1" in measured else ""
+
+
+# ---- a Python file
+
+
+def _from_file(path: Path, attribute: str, recipe: Recipe) -> Built:
+    if recipe.random:
+        raise BackboneError(f"{recipe.source}: makes its weights itself; leave out --random, or name --weights")
+    module = _run_file(path)
+    known = [name for name in vars(module) if not name.startswith("_")]
+    if attribute not in vars(module):
+        raise BackboneError(f"{path}: defines no {attribute!r}{did_you_mean(attribute, known)}; correct SOURCE")
+    model = getattr(module, attribute)
+    wanted = library("torch").nn.Module
+    if not isinstance(model, wanted) and callable(model):
+        with telling(f"{recipe.source}: failed when called without arguments", "mend it"), _beside(path):
+            model = model()
+    if not isinstance(model, wanted):
+        raise BackboneError(
+            f"{recipe.source}: is of type {type(model).__name__} but a torch.nn.Module, or what returns one, is wanted"
+        )
+    if recipe.weights:
+        load_weights(model, read_weights(recipe.weights), path=recipe.weights)
+    output = {None: UNDECIDED, 0: FEATURE}.get(recipe.classes, SCORES)
+    weights = f", weights {recipe.weights.name} of sha256 {hash_file(recipe.weights)}" if recipe.weights else ""
+    source = f"{attribute} of {path.name}, sha256 {hash_file(path)}{weights}"
+    return Built(model=model, output=output, source=source)
+
+
+def _run_file(path: Path) -> ModuleType:
+    """The user's file, run as a module."""
+    if not path.is_file():
+        raise BackboneError(f"{path}: no such file; SOURCE should be {KINDS}")
+    name = f"featx_export_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    with telling(f"{path}: failed when it was run", "mend it"), _beside(path):
+        spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[None]:
+    """Let the user's file import what lies beside it, as long as it runs."""
+    place = str(path.parent.resolve())
+    sys.path.insert(0, place)
+    try:
+        yield
+    finally:
+        if place in sys.path:
+            sys.path.remove(place)

@@ -1,0 +1,155 @@
+"""The layers of a graph, and the mean error that quantising leaves in each, taken back by its bias."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
+
+from featx.backbones import (
+    View,
+    assign,
+    opset,
+    view_model,
+)
+from featx.convert.quantize.library import LAYERS, run
+
+ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "Sigmoid")
+AXES_ARE_INPUTS = 18
+"""The opset from which ReduceMean takes its axes as an input."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node with weights."""
+
+    place: int
+    """Among the nodes of the graph."""
+    work: int
+    """Multiplications for one image."""
+    bias: str
+    """Stored tensor that is added to each channel, and to nothing else; empty where there is none."""
+    node: str
+    """Name of the node behind which the bias is in."""
+    axes: tuple[int, ...]
+    """Of that node's output, all but the channels."""
+
+
+def find_layers(model: ModelProto, sides: Sequence[int]) -> list[Layer]:
+    """The layers in their order; `sides` are those of the input behind the batch."""
+    image = model.graph.input[0].name
+    view = view_model(model, image, shape=(1, *sides))
+    nodes = enumerate(model.graph.node)
+    return [
+        _layer(view, node, place) for place, node in nodes if node.op_type in LAYERS and node.input[1] in view.weights
+    ]
+
+
+def _layer(view: View, node: NodeProto, place: int) -> Layer:
+    weights = view.weights[node.input[1]].dims
+    shape = view.shape(node.output[0]) or ()
+    convolution = node.op_type == "Conv"
+    places = [side or 1 for side in (shape[2:] if convolution else shape[:-1])]
+    adding, bias = _bias(view, node)
+    channels = 1 if convolution else len(shape) - 1
+    axes = tuple(axis for axis in range(len(shape)) if axis != channels)
+    fits = (
+        shape
+        and bias in view.weights
+        and view.weights[bias].dims == [shape[channels]]
+        and len(view.consumers[bias]) == 1
+    )
+    return Layer(place, prod(places) * prod(weights), bias if fits else "", adding.name, axes)
+
+
+def _bias(view: View, node: NodeProto) -> tuple[NodeProto, str]:
+    """The node that adds a bias, and what it is called."""
+    if node.op_type != "MatMul":
+        return node, (node.input[2] if len(node.input) > 2 else "")
+    behind = view.consumers.get(node.output[0], [])
+    if len(behind) != 1 or behind[0].op_type != "Add":
+        return node, ""
+    return behind[0], next((name for name in behind[0].input if name != node.output[0]), "")
+
+
+def float_nodes(model: ModelProto, layers: Sequence[Layer], *, first: int) -> list[str]:
+    """Names of the nodes that stay in float32.
+
+    Those up to the `first` layers, those behind the last one but for its activation, and what works out shapes: there
+    a rounding error is another shape.
+    """
+    nodes, last = model.graph.node, layers[-1].place
+    of_image = View(model.graph, {}, model.graph.input[0].name).of_image
+    stop = layers[first].place if first else 0
+    end = {node.name for node in nodes if node.op_type in ACTIVATIONS and node.input[0] in nodes[last].output}
+    behind = [node for node in nodes[last + 1 :] if node.name not in end]
+    shapes = [node for node in nodes if not of_image & set(node.output)]
+    return [node.name for node in (*nodes[:stop], *behind, *shapes)]
+
+
+def correct_biases(
+    model: ModelProto, quantised: ModelProto, layers: Sequence[Layer], images: NDArray[np.float32]
+) -> ModelProto:
+    """The float model with biases under which its quantised form has the right mean in every channel of each layer.
+
+    Layer by layer, each after those before it were set right, though in one pass: the graph itself takes off each mean
+    error where it arises (empirical bias correction, Nagel et al. 2019, section 4.2).
+    """
+    corrected = [layer for layer in layers if layer.bias]
+    if not corrected:
+        return model
+    wanted = run(_with_means(model, corrected), images)
+    errors = run(_with_errors(quantised, corrected, wanted), images)
+    made = _copy(model)
+    biases = {tensor.name: tensor for tensor in made.graph.initializer}
+    for layer, error in zip(corrected, errors, strict=True):
+        values = numpy_helper.to_array(biases[layer.bias]) + error.ravel()
+        biases[layer.bias].CopyFrom(numpy_helper.from_array(values.astype(np.float32), layer.bias))
+    return made
+
+
+def _copy(model: ModelProto) -> ModelProto:
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    return copy
+
+
+def _with_means(model: ModelProto, layers: Sequence[Layer]) -> ModelProto:
+    """The model whose outputs are the means of the layers' channels."""
+    copy = _copy(model)
+    made = {node.name: node.output[0] for node in copy.graph.node}
+    means = [_mean(copy, made[layer.node], axes=layer.axes, name=f"mean_{layer.node}") for layer in layers]
+    copy.graph.node.extend(means)
+    assign(copy.graph.output, [ValueInfoProto(name=mean.output[0]) for mean in means])
+    return copy
+
+
+def _with_errors(model: ModelProto, layers: Sequence[Layer], wanted: Sequence[NDArray[np.float32]]) -> ModelProto:
+    """The model with these means in the layers' channels, whose outputs are what each lacked."""
+    copy = _copy(model)
+    by_name = {layer.node: (layer, mean) for layer, mean in zip(layers, wanted, strict=True)}
+    nodes = list[NodeProto]()
+    for node in copy.graph.node:
+        nodes.append(node)
+        if node.name in by_name:
+            layer, mean = by_name[node.name]
+            raw, right, error, end = (f"{what}_{node.name}" for what in ("raw", "right", "error", "got"))
+            copy.graph.initializer.append(numpy_helper.from_array(mean, right))
+            corrected, node.output[0] = node.output[0], raw
+            nodes += [
+                _mean(copy, raw, axes=layer.axes, name=end),
+                helper.make_node("Sub", [right, end], [error]),
+                helper.make_node("Add", [raw, error], [corrected]),
+            ]
+    assign(copy.graph.node, nodes)
+    assign(copy.graph.output, [ValueInfoProto(name=f"error_{layer.node}") for layer in layers])
+    return copy
+
+
+def _mean(model: ModelProto, tensor: str, *, axes: Sequence[int], name: str) -> NodeProto:
+    if opset(model) < AXES_ARE_INPUTS:
+        return helper.make_node("ReduceMean", [tensor], [name], axes=list(axes))
+    model.graph.initializer.append(numpy_helper.from_array(np.array(axes, np.int64), f"axes_{name}"))
+    return helper.make_node("ReduceMean", [tensor, f"axes_{name}"], [name])

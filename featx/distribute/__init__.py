@@ -1,5 +1,0 @@
-"""The same extraction by shards: one file a shard, by several processes here or on a cluster, merged at the end."""
-
-from featx.distribute.distributing import extract_shards
-
-__all__ = ["extract_shards"]

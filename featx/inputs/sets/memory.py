@@ -1,0 +1,116 @@
+"""Images that a program holds: an array of paths, or of pixels."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from featx.columns import as_texts
+from featx.errors import ImageSetError
+from featx.inputs.sets.arrays import (
+    as_picture,
+    name_rows,
+    why_no_images,
+)
+from featx.inputs.sets.files import (
+    Files,
+    LocalFiles,
+    join,
+)
+from featx.inputs.sets.image_set import ImageSet, Stored
+from featx.inputs.sets.remote import is_address, open_address
+
+
+@dataclass(frozen=True)
+class PathSource:
+    """Images that are files of their own, each named by its whole path."""
+
+    files: Files
+
+    @property
+    def remote(self) -> bool:
+        """Whether they lie on another machine."""
+        return self.files.remote
+
+    def stat(self, row: int, name: str) -> tuple[int, int]:
+        """Size and time of change of the image's file."""
+        return self.files.stat(name)
+
+    def read(self, row: int, name: str) -> Stored:
+        """The bytes of the image's file."""
+        return self.files.read(name)
+
+    def part(self, rows: slice) -> "PathSource":
+        """Itself: names tell all there is to know."""
+        return self
+
+
+@dataclass(frozen=True)
+class PixelSource:
+    """Images that are rows of an array in memory."""
+
+    pixels: NDArray[np.generic]
+    remote: bool = False
+
+    def stat(self, row: int, name: str) -> tuple[int, int]:
+        """Size of the image's pixels; nothing tells of a change."""
+        return self.pixels[row].nbytes, 0
+
+    def read(self, row: int, name: str) -> NDArray[np.generic]:
+        """The pixels, (H, W) or (H, W, 3)."""
+        return as_picture(self.pixels[row])
+
+    def part(self, rows: slice) -> "PixelSource":
+        """The source of these rows."""
+        return replace(self, pixels=self.pixels[rows])
+
+
+def hold_images(array: ArrayLike, *, root: Path | str | None = None) -> ImageSet:
+    """The images of an array, in its order: paths, (n,) or (n, 1), or pixels, (n, h, w) or (n, h, w, 3).
+
+    Relative paths are relative to `root`, a folder (by default the current one) or an address; a path may stand there
+    more than once. Pixels are uint8 or uint16. Raises ImageSetError naming what is there instead.
+    """
+    try:
+        values = np.asarray(array)
+    except ValueError as error:
+        raise ImageSetError(f"X: no array ({error}); give images of one size, or their paths") from error
+    if not values.ndim:
+        found = type(array).__name__
+        raise ImageSetError(
+            f"X: a {found}, not an array with an entry an image; single paths and sparse matrices are none"
+        )
+    if values.dtype.kind in "OSUT":
+        return _list_paths(values, root)
+    if root is not None:
+        raise ImageSetError(f"root={str(root)!r} goes with paths, but X holds {values.dtype}; leave it out")
+    if reason := why_no_images(values.shape, values.dtype):
+        raise ImageSetError(f"X: {reason}")
+    return ImageSet(names=name_rows("X", len(values)), source=PixelSource(values))
+
+
+def _list_paths(values: NDArray[np.generic], root: Path | str | None) -> ImageSet:
+    if values.ndim not in (1, 2) or values.shape[1:] not in ((), (1,)) or not len(values):
+        raise ImageSetError(f"X: its shape is {values.shape}; give paths as (n,) or (n, 1), at least one")
+    paths = [_as_path(value, row) for row, value in enumerate(values.ravel().tolist())]
+    if root is not None and is_address(str(root)):
+        files, folder = open_address(str(root))
+        return _named([join(folder, path) for path in paths], files)
+    return _named(paths, LocalFiles(here=os.path.abspath(root or ".")))
+
+
+def _named(paths: Sequence[str], files: Files) -> ImageSet:
+    return ImageSet(names=as_texts(paths), source=PathSource(files))
+
+
+def _as_path(value: object, row: int) -> str:
+    if not isinstance(value, str | bytes | os.PathLike):
+        raise ImageSetError(f"X: row {row} is {value!r}, a {type(value).__name__} and no path; correct it")
+    path = os.fsdecode(value)
+    if not path or "\0" in path or is_address(path):
+        step = "give the part that all share as root" if is_address(path) else "correct it"
+        raise ImageSetError(f"X: row {row} is {path!r}, which is no path of a file here; {step}")
+    return path

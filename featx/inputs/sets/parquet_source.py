@@ -1,0 +1,95 @@
+"""Images whose bytes are values in a column of Parquet files, read one row group at a time."""
+
+import errno
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.inputs.sets.containers import Container
+from featx.inputs.sets.memo import Recent
+from featx.inputs.sets.parquet_columns import import_parquet
+
+LARGEST_GROUP = 1 << 30
+"""Bytes of one row group, whose images are read whole."""
+GROUPS_KEPT = 2
+TABLES_KEPT = 4
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ParquetSource:
+    """Images in a column of bytes; two row groups are kept in memory, and each thread may be reading one more.
+
+    A row group of more than 1 GiB is refused when it is listed.
+    """
+
+    tables: tuple[Container, ...]
+    remote: bool
+    column: str
+    """Path of the column of bytes in the file, with a dot before the field of a struct."""
+    starts: NDArray[np.int64]
+    """Row in which each row group begins, over all tables, and behind the last one their number of rows."""
+    table: NDArray[np.int32]
+    """Position in `tables` of each row group."""
+    group: NDArray[np.int32]
+    """Position of each row group in its table."""
+    first: int = 0
+    """Row of the tables that is row 0 here."""
+    _groups: Recent[int, Any] = field(default_factory=lambda: Recent(GROUPS_KEPT), repr=False, compare=False)
+    _metadata: Recent[int, Any] = field(default_factory=lambda: Recent(TABLES_KEPT), repr=False, compare=False)
+
+    def stat(self, row: int, name: str) -> tuple[int, int]:
+        """Size and time of change of the file that holds the image: its own size is known only once it is read."""
+        container = self.tables[self.table[self._find_group(row)]]
+        return container.size, container.changed
+
+    def read(self, row: int, name: str) -> bytes:
+        """The bytes in this row."""
+        number = self._find_group(row)
+        values = self._groups.get(number, lambda: _or_os_error(lambda: self._read_group(number)))
+        value = values[self.first + row - int(self.starts[number])].as_py()
+        if value is None:
+            raise FileNotFoundError(errno.ENOENT, "no bytes in this row", name)
+        return bytes(value)
+
+    def part(self, rows: slice) -> "ParquetSource":
+        """The source of these rows."""
+        return replace(self, first=self.first + rows.indices(int(self.starts[-1]))[0])
+
+    def _find_group(self, row: int) -> int:
+        return int(np.searchsorted(self.starts, self.first + row, side="right")) - 1
+
+    def _read_group(self, number: int) -> Any:
+        """The column of bytes of one row group."""
+        position = int(self.table[number])
+        container = self.tables[position]
+        container.check()
+        parquet = import_parquet(container.path)
+        with container.files.open(container.path) as file:
+            metadata = self._metadata.get(position, lambda: parquet.read_metadata(file))
+            opened = parquet.ParquetFile(file, metadata=metadata, page_checksum_verification=True)
+            table = opened.read_row_group(int(self.group[number]), columns=[self.column])
+        if len(table) != self.starts[number + 1] - self.starts[number]:
+            raise OSError(errno.EIO, "the row group has other rows than its table says", container.path)
+        return _bytes_of(table.column(0))
+
+
+def _bytes_of(column: Any) -> Any:
+    """The values of a column of bytes, or of the field `bytes` of a column of structs: null where either is."""
+    from pyarrow import compute, types
+
+    return compute.struct_field(column, "bytes") if types.is_struct(column.type) else column
+
+
+def _or_os_error(read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        # pyarrow raises a tree of its own, and ValueError and TypeError, on damaged bytes
+        raise OSError(errno.EIO, " ".join(str(error).split()) or type(error).__name__) from error

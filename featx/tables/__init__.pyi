@@ -1,0 +1,20 @@
+from .annotations.joining import annotate as annotate
+from .annotations.reading import (
+    SEPARATOR as SEPARATOR,
+    Annotations as Annotations,
+    read_annotations as read_annotations,
+)
+from .joining import (
+    choose_rows as choose_rows,
+    fuse_tables as fuse_tables,
+    read_outputs as read_outputs,
+    select_rows as select_rows,
+    separate_blocks as separate_blocks,
+)
+from .similarity import directions as directions
+from .splits.duplicates import Duplicates as Duplicates, find_duplicates as find_duplicates
+from .splits.eligible import check_any as check_any, taking_part as taking_part
+from .splits.few_shot import SHOTS as SHOTS
+from .splits.folds import make_folds as make_folds, tuning_folds as tuning_folds
+from .splits.rules import FOLDS as FOLDS, RULES as RULES, make_splits as make_splits, split_table as split_table
+from .splits.split import Rows as Rows, Split as Split

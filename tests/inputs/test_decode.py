@@ -1,0 +1,499 @@
+"""decode: the bytes of one image in, the card's pixels out; for every odd file the right pixels or a reason."""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from numpy.typing import NDArray
+from PIL import Image
+
+from featx.backbones.card import Card
+from featx.errors import DecodeError, Failure
+from featx.inputs.decode import decode_image
+from featx.settings import DEFAULTS, FILTERS
+from tests.conftest import Ran, Tiny
+
+CARD = Card(
+    name="made-up",
+    file="made-up.onnx",
+    sha256="0" * 64,
+    input="image",
+    size=16,
+    resize=18,
+    mean=(127.0, 127.0, 127.0),
+    std=(128.0, 128.0, 128.0),
+    feature="features",
+    dim=8,
+)
+AS_IS = replace(CARD, resize=16)
+"""Gives back the pixels of a 16 x 16 image as they are."""
+LARGE = replace(CARD, size=224, resize=256)
+
+RESAMPLING = {name: Image.Resampling[name.upper()] for name in FILTERS}
+RED = (255, 0, 0)
+QUIET = pytest.mark.filterwarnings("ignore::UserWarning:PIL", "ignore::PIL.Image.DecompressionBombWarning")
+"""Pillow warns here, and what it then does is what a user gets; what a user sees is tested by a command."""
+
+
+def encode(image: Image.Image, kind: str, **options: object) -> bytes:
+    """The image as a file of this format."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def noise(size: tuple[int, int] = (40, 30), seed: int = 0) -> Image.Image:
+    """An RGB picture in which no two pixels are alike, so that a shift by one is seen."""
+    rng = np.random.default_rng(seed)
+    return Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8))
+
+
+def flat(mode: str, colour: object) -> Image.Image:
+    """A 16 x 16 picture of one colour."""
+    return Image.new(mode, (16, 16), colour)  # type: ignore[arg-type]
+
+
+def colour_of(data: bytes) -> list[int]:
+    """The one colour that a 16 x 16 picture has once decoded."""
+    colours = np.unique(decode_image(data, AS_IS).reshape(-1, 3), axis=0)
+    assert len(colours) == 1
+    return [int(value) for value in colours[0]]
+
+
+def reference(image: Image.Image, card: Card) -> NDArray[np.uint8]:
+    """An RGB image after torchvision's Resize(card.resize) and CenterCrop(card.size), written down a second time."""
+    width, height = image.size
+    shorter, longer = min(width, height), max(width, height)
+    new = int(card.resize * longer / shorter)
+    image = image.resize((card.resize, new) if width <= height else (new, card.resize), RESAMPLING[card.filter])
+    left, top = round((image.width - card.size) / 2.0), round((image.height - card.size) / 2.0)
+    return np.asarray(image.crop((left, top, left + card.size, top + card.size)))
+
+
+def failure_of(data: bytes, card: Card = AS_IS, max_pixels: int = DEFAULTS.max_pixels) -> Failure:
+    """Why these bytes have no pixels; fails where they have."""
+    with pytest.raises(DecodeError) as caught:
+        decode_image(data, card, max_pixels=max_pixels)
+    assert str(caught.value).startswith(caught.value.failure.text)
+    assert "\n" not in str(caught.value)
+    return caught.value.failure
+
+
+def patched(data: bytes, old: bytes, new: bytes) -> bytes:
+    """The bytes with one place of them replaced."""
+    assert data.count(old) == 1
+    return data.replace(old, new)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """One chunk of a PNG file."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(size: tuple[int, int], depth: int, colour: int, rows: Sequence[bytes] = (), extra: bytes = b"") -> bytes:
+    """A PNG file written by hand: what Pillow cannot write."""
+    header = struct.pack(">IIBBBBB", *size, depth, colour, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+# ---- the card's pixels
+
+
+@pytest.mark.parametrize("size", [(40, 30), (30, 40), (18, 18), (18, 41), (16, 16), (9, 7), (1, 1)])
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_rgb_pixels_are_those_of_pillow_to_the_bit(kind: str, name: str, size: tuple[int, int]) -> None:
+    card, data = replace(CARD, filter=name), encode(noise(size), kind)
+    assert np.array_equal(decode_image(data, card), reference(Image.open(io.BytesIO(data)), card))
+
+
+SIDES = st.integers(1, 70)
+
+
+@settings(deadline=None, max_examples=150)
+@given(size=st.tuples(SIDES, SIDES), side=st.integers(1, 24), more=st.integers(0, 9), name=st.sampled_from(FILTERS))
+def test_resize_and_crop_are_those_of_torchvision(size: tuple[int, int], side: int, more: int, name: str) -> None:
+    card, image = replace(CARD, size=side, resize=side + more, filter=name), noise(size)
+    assert np.array_equal(decode_image(encode(image, "PPM"), card), reference(image, card))
+
+
+@pytest.mark.parametrize("name", FILTERS)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_grey_pixels_are_those_of_the_image_widened_first(kind: str, name: str) -> None:
+    card, data = replace(CARD, filter=name), encode(noise().convert("L"), kind)
+    assert np.array_equal(decode_image(data, card), reference(Image.open(io.BytesIO(data)).convert("RGB"), card))
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_mode_gives_three_channels_of_bytes(mode: str) -> None:
+    image = Image.new(mode, (20, 30)) if mode == "I;16" else noise().convert(mode)
+    pixels = decode_image(encode(image, "PNG"), CARD)
+    assert pixels.shape == (16, 16, 3)
+    assert pixels.dtype == np.uint8
+
+
+# ---- colour and alpha
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+@pytest.mark.parametrize("colour", [RED, (0, 128, 0), (255, 255, 255), (0, 0, 0)])
+def test_cmyk_keeps_its_colour(kind: str, colour: tuple[int, int, int]) -> None:
+    data = encode(flat("RGB", colour).convert("CMYK"), kind, **({"quality": 100} if kind == "JPEG" else {}))
+    assert np.allclose(colour_of(data), colour, atol=2)
+
+
+def test_a_cmyk_jpeg_of_the_inverted_kind_was_tested() -> None:
+    data = encode(flat("RGB", RED).convert("CMYK"), "JPEG")
+    assert b"Adobe" in data
+
+
+def test_a_palette_gives_the_colours_that_it_names() -> None:
+    image = noise((16, 16)).quantize(32)
+    assert np.array_equal(decode_image(encode(image, "PNG"), AS_IS), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_the_transparent_colour_of_a_palette_is_white(kind: str) -> None:
+    image = flat("P", 1)
+    image.putpalette([0, 0, 0, *RED])
+    assert colour_of(encode(image, kind, transparency=1)) == [255, 255, 255]
+
+
+def test_a_palette_with_half_transparent_colours_is_laid_over_white() -> None:
+    image = flat("P", 1)
+    image.putpalette([0, 0, 0, *RED])
+    assert np.allclose(colour_of(encode(image, "PNG", transparency=bytes([255, 128]))), [255, 127, 127], atol=1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("alpha", [0, 1, 128, 254, 255])
+def test_rgba_is_laid_over_white(kind: str, alpha: int) -> None:
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    white = 255 - alpha
+    expected = np.array([200, 100, 0]) * alpha / 255 + white
+    assert np.allclose(colour_of(encode(flat("RGBA", (200, 100, 0, alpha)), kind, **options)), expected, atol=1)
+
+
+@pytest.mark.parametrize("alpha", [0, 128, 255])
+def test_grey_with_alpha_is_laid_over_white(alpha: int) -> None:
+    expected = 100 * alpha / 255 + 255 - alpha
+    assert np.allclose(colour_of(encode(flat("LA", (100, alpha)), "PNG")), expected, atol=1)
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("L", 7), ("RGB", (7, 8, 9))])
+def test_the_one_transparent_colour_of_a_png_is_white(mode: str, colour: object) -> None:
+    assert colour_of(encode(flat(mode, colour), "PNG", transparency=colour)) == [255, 255, 255]
+
+
+def test_the_one_transparent_grey_of_a_16_bit_png_is_white() -> None:
+    rows = [struct.pack(">H", 30000) * 16] * 16
+    assert colour_of(png((16, 16), 16, 0, rows, chunk(b"tRNS", struct.pack(">H", 30000)))) == [255, 255, 255]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "PPM", "GIF"])
+def test_one_bit_is_black_and_white(kind: str) -> None:
+    image = Image.fromarray(np.eye(16, dtype=np.uint8) * 255).convert("1", dither=Image.Dither.NONE)
+    expected = np.repeat(np.eye(16, dtype=np.uint8)[:, :, None] * 255, 3, axis=2)
+    assert np.array_equal(decode_image(encode(image, kind), AS_IS), expected)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_an_animation_gives_its_first_frame(kind: str) -> None:
+    frames = [flat("RGB", colour) for colour in (RED, (0, 255, 0), (0, 0, 255))]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert getattr(Image.open(io.BytesIO(data)), "n_frames", 1) == 3
+    assert colour_of(data) == list(RED)
+
+
+# ---- 16 bits
+
+VALUES = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(16, 16)
+
+
+def sixteen_bits(kind: str, values: NDArray[np.uint16] = VALUES) -> bytes:
+    """These values as a grey file of this kind."""
+    size, high_first = (values.shape[1], values.shape[0]), values.astype(">u2").tobytes()
+    if kind == "PGM":
+        return b"P5 %d %d 65535\n" % size + high_first
+    if kind == "TIFF, big endian":
+        return encode(Image.frombytes("I;16B", size, high_first), "TIFF")
+    return encode(Image.frombytes("I;16", size, values.astype("<u2").tobytes()), kind.partition(",")[0])
+
+
+SIXTEEN = ["PNG", "PGM", "TIFF, little endian", "TIFF, big endian", "JPEG2000"]
+
+
+def test_both_orders_of_bytes_were_tested() -> None:
+    assert [sixteen_bits(kind)[:2] for kind in SIXTEEN[2:4]] == [b"II", b"MM"]
+
+
+@pytest.mark.parametrize("kind", SIXTEEN)
+def test_16_bit_grey_is_scaled_and_not_clipped(kind: str) -> None:
+    pixels = decode_image(sixteen_bits(kind), AS_IS)
+    assert np.abs(pixels - VALUES[:, :, None] / 257).max() < 1
+
+
+@pytest.mark.parametrize("kind", SIXTEEN)
+@pytest.mark.parametrize(("value", "expected"), [(0, 0), (257, 1), (65535, 255)])
+def test_what_16_bits_can_say_in_8_is_exact(kind: str, value: int, expected: int) -> None:
+    assert colour_of(sixteen_bits(kind, np.full((16, 16), value, np.uint16))) == [expected] * 3
+
+
+def test_a_pgm_with_a_lower_white_is_scaled_to_its_white() -> None:
+    assert colour_of(b"P5 16 16 4095\n" + struct.pack(">H", 4095) * 256) == [255, 255, 255]
+
+
+def test_a_12_bit_tiff_is_scaled_to_its_white() -> None:
+    data = sixteen_bits("TIFF", np.full((16, 16), 65535, np.uint16))
+    bits_per_sample = [struct.pack("<HHIH", 258, 3, 1, bits) for bits in (16, 12)]
+    assert colour_of(patched(data, *bits_per_sample)) == [255, 255, 255]
+
+
+def test_a_16_bit_tiff_whose_zero_is_white_is_not_a_negative() -> None:
+    image = Image.frombytes("I;16", (16, 16), VALUES.astype("<u2").tobytes())
+    pixels = decode_image(encode(image, "TIFF", tiffinfo={262: 0}), AS_IS)
+    assert pixels[0, 0].tolist() == [255, 255, 255]
+
+
+def test_16_bit_colour_is_scaled_and_not_clipped() -> None:
+    row = struct.pack(">HHH", 65535, 30000, 100) * 16
+    assert np.allclose(colour_of(png((16, 16), 16, 2, [row] * 16)), np.array([65535, 30000, 100]) / 257, atol=1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode(flat("I", 70000), "TIFF"),
+        encode(flat("F", 0.5), "TIFF"),
+        b"Pf 16 16 -1.0\n" + struct.pack("<f", 0.5) * 256,
+    ],
+    ids=["32-bit TIFF", "float TIFF", "float PFM"],
+)
+def test_numbers_without_a_standard_range_fail(data: bytes) -> None:
+    assert failure_of(data) == Failure.NO_STANDARD_RANGE
+
+
+# ---- orientation
+
+
+def turned(kind: str) -> bytes:
+    """A picture whose EXIF says that its top is at the right."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return encode(noise(), kind, exif=exif.tobytes())
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_orientation_is_left_alone_unless_the_card_asks(kind: str) -> None:
+    plain = reference(Image.open(io.BytesIO(turned(kind))), CARD)
+    assert np.array_equal(decode_image(turned(kind), CARD), plain)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_orientation_is_applied_where_the_card_asks(kind: str) -> None:
+    card, image = replace(CARD, exif_orientation=True), Image.open(io.BytesIO(turned(kind)))
+    assert np.array_equal(
+        decode_image(turned(kind), card), reference(image.transpose(Image.Transpose.ROTATE_270), card)
+    )
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_the_orientation_of_a_tiff_is_applied_once(asked: bool) -> None:
+    # Pillow turns a TIFF as it loads it, for torchvision too: the card has no say, but must not turn it again.
+    card = replace(CARD, exif_orientation=asked)
+    upright = noise().transpose(Image.Transpose.ROTATE_270)
+    assert np.array_equal(decode_image(turned("TIFF"), card), reference(upright, card))
+
+
+def exif_cut_short() -> bytes:
+    """The first bytes of an EXIF block: it ends in the middle of an entry, as some cameras and editors leave it."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif.tobytes()[:20]
+
+
+@QUIET
+@pytest.mark.parametrize("exif", [b"Exif\0\0no such thing", exif_cut_short()], ids=["nonsense", "cut short"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_broken_exif_does_not_make_the_image_fail(kind: str, exif: bytes) -> None:
+    card, data = replace(CARD, exif_orientation=True), encode(noise(), kind, exif=exif)
+    assert np.array_equal(decode_image(data, card), reference(Image.open(io.BytesIO(data)), card))
+
+
+# ---- what is no image
+
+PSD = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 16, 16, 8, 3) + struct.pack(">IIIH", 0, 0, 0, 0) + b"\x80" * 768
+FOREIGN = {kind: encode(noise(), kind) for kind in ("EPS", "ICO", "TGA", "PCX", "SGI")} | {"PSD": PSD}
+
+
+def test_a_file_of_zero_bytes_is_empty() -> None:
+    assert failure_of(b"") == Failure.EMPTY
+
+
+@pytest.mark.parametrize("data", [b"no image\n", b"P", b"<svg></svg>", bytes(1000), b"\xff"])
+def test_what_is_no_image_is_told_so(data: bytes) -> None:
+    assert failure_of(data) == Failure.NOT_AN_IMAGE
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_format_that_pillow_opens_but_featx_does_not_allow_is_no_image(kind: str) -> None:
+    assert Image.open(io.BytesIO(FOREIGN[kind])).format == kind
+    assert failure_of(FOREIGN[kind]) == Failure.NOT_AN_IMAGE
+
+
+# ---- what is damaged
+
+WIDE = np.random.default_rng(0).integers(0, 65536, (30, 40)).astype(np.uint16)
+SAMPLES = {kind: encode(noise(), kind) for kind in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000")}
+SAMPLES |= {"progressive JPEG": encode(noise(), "JPEG", progressive=True)}
+SAMPLES |= {"LZW TIFF": encode(noise(), "TIFF", compression="tiff_lzw")}
+SAMPLES |= {"palette PNG": encode(noise().quantize(16), "PNG", transparency=3), "16-bit PNG": sixteen_bits("PNG", WIDE)}
+
+
+@QUIET
+@pytest.mark.parametrize("kept", [0.5, 0.9])
+@pytest.mark.parametrize("kind", SAMPLES)
+def test_an_image_cut_short_is_damaged(kind: str, kept: float) -> None:
+    assert failure_of(SAMPLES[kind][: int(len(SAMPLES[kind]) * kept)]) == Failure.DAMAGED
+
+
+def assert_pixels_or_decode_error(data: bytes) -> None:
+    """Nothing but DecodeError may come out of these bytes, or pixels of the right shape."""
+    try:
+        pixels = decode_image(data, CARD, max_pixels=100_000)
+    except DecodeError:
+        return
+    assert pixels.shape == (16, 16, 3)
+    assert pixels.dtype == np.uint8
+
+
+@settings(deadline=None, max_examples=300)
+@given(kind=st.sampled_from(sorted(SAMPLES)), kept=st.floats(0, 1, exclude_max=True))
+def test_cutting_anywhere_raises_nothing_but_decode_error(kind: str, kept: float) -> None:
+    assert_pixels_or_decode_error(SAMPLES[kind][: int(len(SAMPLES[kind]) * kept)])
+
+
+PLACES = st.one_of(st.floats(0, 1, exclude_max=True), st.floats(0, 0.05))
+"""Parts of a file's length, half of them in its header."""
+
+
+@settings(deadline=None, max_examples=400)
+@given(
+    kind=st.sampled_from(sorted(SAMPLES)),
+    flips=st.lists(st.tuples(PLACES, st.integers(0, 7)), min_size=1, max_size=12),
+)
+def test_flipping_bits_raises_nothing_but_decode_error(kind: str, flips: list[tuple[float, int]]) -> None:
+    data = bytearray(SAMPLES[kind])
+    for place, bit in flips:
+        data[int(place * len(data))] ^= 1 << bit
+    assert_pixels_or_decode_error(bytes(data))
+
+
+def test_the_reason_names_the_detail() -> None:
+    with pytest.raises(DecodeError, match=r"damaged or cut short \(.*truncated"):
+        decode_image(SAMPLES["JPEG"][:-100], AS_IS)
+
+
+# ---- what is too large
+
+
+def test_the_limit_is_the_last_size_that_passes() -> None:
+    data = encode(noise((40, 30)), "PNG")
+    assert decode_image(data, CARD, max_pixels=1200).shape == (16, 16, 3)
+    assert failure_of(data, CARD, max_pixels=1199) == Failure.TOO_MANY_PIXELS
+
+
+def test_the_error_names_both_sizes() -> None:
+    with pytest.raises(DecodeError, match=r"more pixels than the limit \(40 x 30 as stored, above 1199\)"):
+        decode_image(encode(noise((40, 30)), "PNG"), CARD, max_pixels=1199)
+
+
+GIF_FRAME = "GIF, in its frame"
+
+
+def gif_frame(width: int, height: int) -> bytes:
+    """A GIF whose screen is one pixel and whose frame is larger."""
+    start = b"GIF89a" + struct.pack("<HH", 1, 1) + bytes(3)
+    return start + b"," + struct.pack("<HHHHB", 0, 0, width, height, 0x80) + bytes(6) + b"\2\2\x4c\1\0;"
+
+
+def claims(width: int, height: int) -> dict[str, bytes]:
+    """Small files whose headers claim this size."""
+    tiff = SAMPLES["TIFF"]
+    for tag, old, new in ((256, 40, width), (257, 30, height)):
+        tiff = patched(tiff, struct.pack("<HHII", tag, 4, 1, old), struct.pack("<HHII", tag, 4, 1, new))
+    sizes = {  # how the size of the samples is written in their headers, and how this one is
+        "BMP": (struct.pack("<ii", 40, 30), struct.pack("<ii", width, height)),
+        "JPEG": (struct.pack(">BHH", 8, 30, 40), struct.pack(">BHH", 8, height, width)),
+        "JPEG2000": (struct.pack(">4sII", b"ihdr", 30, 40), struct.pack(">4sII", b"ihdr", height, width)),
+    }
+    return {kind: patched(SAMPLES[kind], *size) for kind, size in sizes.items()} | {
+        "TIFF": tiff,
+        "PNG": png((width, height), 8, 2),
+        "PPM": b"P6 %d %d 255\n" % (width, height),
+        "GIF": b"GIF89a" + struct.pack("<HH", width, height) + gif_frame(1, 1)[10:],
+        GIF_FRAME: gif_frame(width, height),
+    }
+
+
+ABOVE = pytest.mark.parametrize("size", [(60000, 60000), (9460, 9460)], ids=["60000 x 60000", "just above the limit"])
+
+
+@ABOVE
+@pytest.mark.parametrize("kind", sorted(set(claims(1, 1)) - {GIF_FRAME}))
+def test_a_header_above_the_limit_is_an_error_and_no_warning(kind: str, size: tuple[int, int]) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert failure_of(claims(*size)[kind]) == Failure.TOO_MANY_PIXELS
+    assert not caught
+
+
+@ABOVE
+@QUIET
+def test_a_gif_that_grows_with_its_frame_is_above_the_limit(size: tuple[int, int]) -> None:
+    assert failure_of(claims(*size)[GIF_FRAME]) == Failure.TOO_MANY_PIXELS
+
+
+def test_a_webp_of_the_largest_size_is_above_the_limit() -> None:
+    data = encode(noise(), "WEBP", lossless=True)
+    largest = struct.unpack("<I", data[21:25])[0] | 0xFFFFFFF
+    assert failure_of(data[:21] + struct.pack("<I", largest) + data[25:]) == Failure.TOO_MANY_PIXELS
+
+
+def test_a_limit_above_pillows_own_is_the_one_that_counts() -> None:
+    # Cut short, so that nothing of that size is allocated: the limit is past once "damaged" is told.
+    assert failure_of(claims(20000, 20000)["PPM"], max_pixels=10**9) == Failure.DAMAGED
+
+
+@pytest.mark.parametrize("size", [(10000, 1), (1, 10000)])
+def test_a_hair_that_would_be_resized_to_gigabytes_is_too_large(size: tuple[int, int]) -> None:
+    assert failure_of(encode(Image.new("L", size), "PNG"), LARGE) == Failure.TOO_MANY_PIXELS
+
+
+def test_the_error_for_a_hair_names_the_size_once_resized() -> None:
+    with pytest.raises(DecodeError, match="2560000 x 256 once resized"):
+        decode_image(encode(Image.new("L", (10000, 1)), "PNG"), LARGE)
+
+
+def test_pillow_prints_nothing_beside_what_featx_tells(
+    tiny: Tiny, models: Path, tmp_path: Path, featx: Callable[..., Ran]
+) -> None:
+    (tmp_path / "odd").mkdir()
+    for name, data in {
+        "exif.jpg": encode(noise(), "JPEG", exif=exif_cut_short()),
+        "half.tif": SAMPLES["LZW TIFF"][:500],
+        "header.tif": SAMPLES["TIFF"][:10],
+        "frame.gif": gif_frame(9460, 9460),
+    }.items():
+        (tmp_path / "odd" / name).write_bytes(data)
+    ran = featx("extract", tmp_path / "odd", "--backbone", tiny.backbone.name, "--models", models, "--into", "c.h5")
+    assert "Warning" not in ran.err

@@ -1,0 +1,375 @@
+"""images: a folder or a manifest in, one fixed order out; and what a wrong one is told."""
+
+import csv
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from featx.errors import ImageSetError
+from featx.inputs import (
+    ImageSet,
+    fingerprint,
+    list_images,
+)
+from featx.inputs.sets.folder import SUFFIXES
+from tests.support.image_sets import labels, names, texts
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def fill(tmp_path: Path) -> Write:
+    """Write a folder of files by their names; what is in them does not matter to a listing."""
+
+    def write(*files: str, root: str = "images", content: bytes = b"x") -> Path:
+        folder = tmp_path / root
+        folder.mkdir(exist_ok=True)
+        for name in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Write:
+    """Write a manifest with this text or these bytes."""
+
+    def write(content: str | bytes, name: str = "list.csv") -> Path:
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write
+
+
+# ---- folders
+
+
+def test_sub_folders_are_the_classes(fill: Write) -> None:
+    images = list_images(fill("dog/1.png", "cat/1.png", "dog/0.png"))
+    assert images.classes == ("cat", "dog")
+    assert dict(zip(names(images), labels(images), strict=True)) == {"cat/1.png": 0, "dog/0.png": 1, "dog/1.png": 1}
+
+
+def test_the_label_of_a_nested_image_is_its_first_folder(fill: Write) -> None:
+    images = list_images(fill("cat/2024/may/1.png", "dog/1.png"))
+    assert images.classes == ("cat", "dog")
+    assert names(images) == ["cat/2024/may/1.png", "dog/1.png"]
+
+
+def test_a_flat_folder_has_no_labels(fill: Write) -> None:
+    images = list_images(fill("b.png", "a.jpg"))
+    assert names(images) == ["a.jpg", "b.png"]
+    assert images.labels is None
+    assert images.classes == ()
+
+
+def test_real_images_are_listed_and_read(make_folder: Callable[..., Path]) -> None:
+    folder = make_folder((2, 3))
+    images = list_images(folder)
+    assert len(images) == 5
+    assert images.read(0) == (folder / images.name(0)).read_bytes()
+    assert images.stat(0)[0] == len(images.read(0))
+
+
+def test_a_folder_is_ordered_bytewise_by_name(fill: Write) -> None:
+    # "-" and "." stand before "/", so sorting folder by folder would give another order.
+    given_names = ["a/b.png", "a-b/b.png", "a.b/b.png", "B/b.png", "a/é.png", "a/z.png", "a/10.png", "a/9.png"]
+    assert names(list_images(fill(*given_names))) == sorted(given_names, key=str.encode)
+
+
+@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+def test_an_ending_is_known_in_upper_case_too(fill: Write, suffix: str) -> None:
+    assert len(list_images(fill(f"a{suffix}", f"b{suffix.upper()}"))) == 2
+
+
+def test_what_is_no_image_is_listed_as_ignored(fill: Write) -> None:
+    folder = fill("cat/1.png", "cat/notes.txt", "cat/._1.png", "dog/.hidden.jpg", "dog/1.png", "README")
+    assert {name.decode() for name in list_images(folder).ignored} == {
+        "cat/notes.txt",
+        "cat/._1.png",
+        "dog/.hidden.jpg",
+        "README",
+    }
+
+
+def test_a_hidden_folder_is_no_class(fill: Write) -> None:
+    images = list_images(fill("cat/1.png", "dog/1.png", ".ipynb_checkpoints/1.png"))
+    assert images.classes == ("cat", "dog")
+
+
+def test_nothing_is_both_image_and_ignored(fill: Write) -> None:
+    images = list_images(fill("cat/1.png", "cat/1.txt", "cat/.1.png"))
+    assert sorted([*names(images), *(name.decode() for name in images.ignored)]) == [
+        "cat/.1.png",
+        "cat/1.png",
+        "cat/1.txt",
+    ]
+
+
+def test_unicode_names_come_back_as_they_were(fill: Write) -> None:
+    given_names = ["Straße/Größe.png", "猫/一.png", "猫/emoji 😀.png", "кот/a\u0301.png"]
+    assert set(names(list_images(fill(*given_names)))) == set(given_names)
+
+
+def test_a_name_with_a_line_break_comes_back_as_it_was(fill: Write) -> None:
+    assert names(list_images(fill("cat/a\nb.png"))) == ["cat/a\nb.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a file have a name that is not UTF-8")
+def test_a_name_that_is_not_utf8_is_refused_by_name(fill: Write) -> None:
+    folder = fill("a.png")
+    (folder / os.fsdecode(b"\xff.png")).touch()
+    with pytest.raises(ImageSetError, match=r"images: the name .*udcff\.png.* is not UTF-8; rename"):
+        list_images(folder)
+
+
+def test_images_in_the_root_and_in_sub_folders_are_refused(fill: Write) -> None:
+    with pytest.raises(ImageSetError, match=r"both in it \(a\.png\) and in its sub-folder cat; move them"):
+        list_images(fill("a.png", "cat/1.png"))
+
+
+def test_an_empty_folder_is_refused(fill: Write) -> None:
+    with pytest.raises(ImageSetError, match=r"images: no images in it, but nothing; images end in .*\.png"):
+        list_images(fill())
+
+
+def test_a_folder_without_images_names_what_is_there_instead(fill: Write) -> None:
+    with pytest.raises(ImageSetError, match=r"2 other files, such as a\.txt"):
+        list_images(fill("a.txt", "b.doc"))
+
+
+def test_a_missing_folder_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ImageSetError, match=r"nowhere: no such file or folder; check the path"):
+        list_images(tmp_path / "nowhere")
+
+
+def test_a_link_back_to_a_folder_above_is_refused_by_name(fill: Write) -> None:
+    folder = fill("cat/1.png")
+    (folder / "cat" / "again").symlink_to(folder)
+    with pytest.raises(ImageSetError, match=r"again: a link back to a folder above it; remove the link"):
+        list_images(folder)
+
+
+@pytest.mark.parametrize("target", ["nowhere.png", "0.png"], ids=["to nowhere", "to itself"])
+def test_a_broken_link_is_listed_and_only_its_own_row_fails(fill: Write, target: str) -> None:
+    folder = fill("cat/1.png")
+    (folder / "cat" / "0.png").symlink_to(target)
+    images = list_images(folder)
+    assert names(images) == ["cat/0.png", "cat/1.png"]
+    with pytest.raises(OSError, match=r"0\.png"):
+        images.stat(0)
+
+
+def test_a_link_to_a_folder_elsewhere_is_followed(fill: Write) -> None:
+    folder = fill("cat/1.png")
+    (folder / "dog").symlink_to(fill("1.png", root="elsewhere"))
+    assert names(list_images(folder)) == ["cat/1.png", "dog/1.png"]
+
+
+def test_a_pipe_is_an_error_and_is_not_waited_for(fill: Write) -> None:
+    folder = fill("cat/1.png")
+    os.mkfifo(folder / "cat" / "0.png")
+    with pytest.raises(OSError, match="not a regular file"):
+        list_images(folder).stat(0)
+
+
+def test_a_root_with_a_folder_is_refused(fill: Write) -> None:
+    with pytest.raises(
+        ImageSetError, match=r"--root elsewhere goes with a manifest, but .*images is none; leave it out"
+    ):
+        list_images(fill("a.png"), root="elsewhere")
+
+
+def test_a_file_of_another_kind_is_refused(manifest: Write) -> None:
+    with pytest.raises(
+        ImageSetError, match=r"list\.txt: none of what holds images; name a folder of images, a manifest"
+    ):
+        list_images(manifest("path\na.png\n", "list.txt"))
+
+
+# ---- hash and fingerprint
+
+
+def test_the_hash_does_not_depend_on_the_bytes_of_the_images(fill: Write) -> None:
+    before = list_images(fill("cat/1.png", "dog/1.png", content=b"before")).hash
+    assert list_images(fill("cat/1.png", "dog/1.png", content=b"after")).hash == before
+
+
+def test_the_hash_does_not_depend_on_where_the_folder_lies(fill: Write) -> None:
+    assert list_images(fill("cat/1.png", root="here")).hash == list_images(fill("cat/1.png", root="there")).hash
+
+
+MANIFEST = "path,label,split,group,weight\na.png,cat,train,g,1\nb.png,dog,test,h,2\n"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("a.png", "c.png"), ("dog", "cow"), (",cat,", ",,"), ("test", "train"), (",g,", ",i,"), (",2", ",3")],
+    ids=["name", "class", "label", "split", "group", "weight"],
+)
+def test_the_hash_changes_with_every_column(manifest: Write, old: str, new: str) -> None:
+    before = list_images(manifest(MANIFEST)).hash
+    assert list_images(manifest(MANIFEST.replace(old, new, 1))).hash != before
+
+
+def test_the_hash_changes_with_the_order_of_a_manifest(manifest: Write) -> None:
+    before = list_images(manifest("path\na.png\nb.png\n")).hash
+    assert list_images(manifest("path\nb.png\na.png\n")).hash != before
+
+
+def test_the_hash_ignores_columns_that_featx_does_not_know(manifest: Write) -> None:
+    before = list_images(manifest("path,note\na.png,one\n")).hash
+    assert list_images(manifest("path,note\na.png,two\n")).hash == before
+
+
+def test_the_fingerprint_changes_with_one_bit() -> None:
+    assert fingerprint(b"image\x00") != fingerprint(b"image\x01")
+    assert len(fingerprint(b"")) == 16
+
+
+# ---- manifests
+
+
+def test_a_manifest_keeps_its_order(manifest: Write) -> None:
+    assert names(list_images(manifest("path\nb.png\na.png\nc/d.png\n"))) == ["b.png", "a.png", "c/d.png"]
+
+
+def test_every_column_of_a_manifest_is_read(manifest: Write) -> None:
+    images = list_images(manifest(MANIFEST))
+    assert (images.classes, labels(images)) == (("cat", "dog"), [0, 1])
+    assert texts(images.splits) == ["train", "test"]
+    assert texts(images.groups) == ["g", "h"]
+    assert images.weights is not None
+    assert images.weights.tolist() == [1, 2]
+
+
+def test_columns_that_are_not_there_are_none(manifest: Write) -> None:
+    images = list_images(manifest("path\na.png\n"))
+    assert (images.labels, images.splits, images.groups, images.weights) == (None, None, None, None)
+
+
+def test_the_paths_of_a_manifest_are_relative_to_its_folder(manifest: Write, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"here")
+    assert list_images(manifest("path\na.png\n")).read(0) == b"here"
+
+
+def test_a_root_that_is_not_there_is_named(manifest: Write, tmp_path: Path) -> None:
+    with pytest.raises(ImageSetError, match=r"nowhere: no such folder, .*correct --root"):
+        list_images(manifest("path\na.png\n"), root=tmp_path / "nowhere")
+
+
+def test_root_moves_the_paths_of_a_manifest(manifest: Write, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "a.png").write_bytes(b"there")
+    assert list_images(manifest("path\na.png\n"), root=tmp_path / "there").read(0) == b"there"
+
+
+@pytest.mark.parametrize("alias", ["val", "valid", "validation"])
+def test_val_means_validation(manifest: Write, alias: str) -> None:
+    assert texts(list_images(manifest(f"path,split\na.png,{alias}\n")).splits) == ["validation"]
+
+
+def test_an_empty_label_is_minus_one(manifest: Write) -> None:
+    images = list_images(manifest("path,label\na.png,cat\nb.png,\n"))
+    assert (images.classes, labels(images)) == (("cat",), [0, -1])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfpath,label\na.png,cat\nb.png,dog\n",
+        b"path,label\r\na.png,cat\r\nb.png,dog\r\n",
+        b"path,label\n\na.png,cat\n\n\nb.png,dog\n\n",
+        b"path,label\na.png,cat\nb.png,dog",
+        b'"path","label"\n"a.png","cat"\n"b.png","dog"\n',
+        b"path,label\na.png , cat\nb.png,dog \n",
+        b"path, label\na.png, cat\nb.png, dog\n",
+    ],
+    ids=["BOM", "CRLF", "blank lines", "no last line break", "quoted", "spaces", "spaces in the first line"],
+)
+def test_a_manifest_is_the_same_however_it_was_saved(manifest: Write, content: bytes) -> None:
+    images = list_images(manifest(content))
+    assert (names(images), images.classes) == (["a.png", "b.png"], ("cat", "dog"))
+
+
+def test_the_ending_of_a_manifest_may_be_in_upper_case(manifest: Write) -> None:
+    assert names(list_images(manifest("path\na.png\n", "LIST.CSV"))) == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"no column 'path' among \[\]"),
+        ("file,label\na.png,cat\n", r"no column 'path' among \['file', 'label'\]"),
+        ("path;label\na.png;cat\n", r"no column 'path' among \['path;label'\]"),
+        ("path,label\n", "lists no images"),
+        ("path,label,label\na.png,cat,dog\n", "column 'label' stands twice"),
+        ("path,label\na.png,cat\nb.png\n", "line 3 has 1 values for 2 columns"),
+        ("path,label\na.png,cat,dog\n", "line 2 has 3 values for 2 columns"),
+        ("path,label\n\na.png\n", "line 3 has 1 values for 2 columns"),
+        ('path\n"a.png\n', "not a readable CSV file"),
+        (b"path\n\xff.png\n", "not a readable CSV file .*utf-8"),
+        ("path\na.png\n".encode("utf-16"), "not a readable CSV file .*utf-8"),
+        ("path\n/a.png\n", "image 1: '/a.png' does not lie inside the root"),
+        ("path\na.png\n../b.png\n", "image 2: '../b.png' does not lie inside the root"),
+        ("path\na/../b.png\n", "image 1: 'a/../b.png' does not lie inside the root"),
+        ("path\n.\n", r"image 1: '\.' does not lie inside the root"),
+        ("path,label\n,cat\n", "image 1: '' "),
+        ("path\na\0.png\n", r"image 1: 'a\\x00\.png'"),
+        ("path\na.png\nb.png\na.png\n", "'a.png' is both image 1 and image 3"),
+        ("path\na.png\n./a.png\n", "'a.png' is both image 1 and image 2"),
+        ("path\na//b.png\na/b.png\n", "'a/b.png' is both image 1 and image 2"),
+        ("path,split\na.png,train\nb.png,dev\n", "image 2: split 'dev' is none of train, validation, test"),
+        ("path,split\na.png,\n", "image 1: split '' is none of"),
+        ("path,weight\na.png,heavy\n", "image 1: weight 'heavy' is not a number"),
+        ("path,weight\na.png,\n", "image 1: weight '' is not a number"),
+        ("path,weight\na.png,1\nb.png,nan\n", "image 2: weight 'nan' is not a number"),
+        ("path,weight\na.png,inf\n", "image 1: weight 'inf' is not a number"),
+        ("path,weight\na.png,-1\n", "image 1: weight '-1' is not a number of 0 or more"),
+        # finite as float64, infinite as the float32 that is kept
+        ("path,weight\na.png,1e39\n", "image 1: weight '1e39' is not a number"),
+    ],
+)
+def test_a_wrong_manifest_is_told_what_is_wrong_and_where(manifest: Write, content: str | bytes, message: str) -> None:
+    with pytest.raises(ImageSetError, match=rf"list\.csv: {message}"):
+        list_images(manifest(content))
+
+
+SEGMENT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=6).map(
+    str.strip
+)
+PATHS = st.lists(SEGMENT.filter(lambda text: text not in ("", ".", "..")), min_size=1, max_size=3).map("/".join)
+
+
+def write_manifest(path: Path, rows: Sequence[Sequence[str]]) -> Path:
+    """A manifest as Python's csv writes it."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("path", "label"), *rows])
+    return path
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=st.lists(st.tuples(PATHS, SEGMENT), min_size=1, max_size=8, unique_by=lambda row: row[0]))
+def test_any_path_and_label_come_back_from_a_manifest(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]]
+) -> None:
+    images = list_images(write_manifest(tmp_path_factory.mktemp("m") / "m.csv", rows))
+    assert names(images) == [path for path, _ in rows]
+    assert [images.classes[label] if label >= 0 else "" for label in found_labels(images)] == [row[1] for row in rows]
+
+
+def found_labels(images: ImageSet) -> list[int]:
+    """Every label, -1 where the set has none at all."""
+    return [-1] * len(images) if images.labels is None else labels(images)
+
+
+def test_classes_that_are_whole_numbers_stand_in_their_order(manifest: Write) -> None:
+    lines = "".join(f"{row}.png,{label}\n" for row, label in enumerate([10, 9, -1, 100, 2]))
+    assert list_images(manifest("path,label\n" + lines)).classes == ("-1", "2", "9", "10", "100")

@@ -1,0 +1,123 @@
+"""What people see of measures: tables that hold for one label and for several, and a reason for every gap."""
+
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from featx.heads.results import (
+    Penalty,
+    Result,
+    pack,
+    read_results,
+    write_results,
+)
+from featx.labels import Labels
+from featx.measures import HeadMetrics, measure
+from featx.report.markdown import columns, render_results
+from featx.report.terminal import print_metrics, print_results
+from tests.measures.test_measures import KINDS, make_case
+
+
+def make_result(metrics: HeadMetrics) -> Result:
+    """A result with these metrics."""
+    rows = {"train": 80, "validation": 20, "test": metrics.n, "unlabelled": 0, "failed": 0}
+    classes = tuple(row.name for row in metrics.per_class)
+    return Result(
+        head="logreg",
+        fusion="",
+        table="0" * 64,
+        images="0" * 64,
+        backbones=("lite0",),
+        identities=("0" * 64,),
+        params={"classifier__l2": 1.0, "scaler__how": "l2"},
+        penalty=Penalty(1.0, 1 / 80, 1.0),
+        edge=False,
+        folds=None,
+        balanced=False,
+        tuned="by hand",
+        validated=0.5,
+        temperature=1.0,
+        metrics=metrics,
+        rows=rows,
+        split="by hand",
+        split_key="by-hand/0",
+        shots=None,
+        test="0" * 64,
+        guesses=pack(np.zeros(metrics.n, np.int64)),
+        drawn=None,
+        classes=classes,
+        seed=0,
+        seconds=1.0,
+        versions={"featx": "0"},
+    )
+
+
+def printed(metrics: HeadMetrics) -> str:
+    """One evaluation as it is shown."""
+    to = Console(file=StringIO(), width=200)
+    print_metrics(metrics, to=to)
+    assert isinstance(to.file, StringIO)
+    return to.file.getvalue()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_table_has_a_cell_for_every_column(kind: str) -> None:
+    metrics = measure(*make_case(kind))
+    lines = render_results([make_result(metrics)]).splitlines()
+    assert [line.count("|") for line in lines[:3]] == [len(columns(make_result(metrics))) + 1] * 3
+    assert ("mAP" in lines[0]) == ("several" in kind)
+    assert f"- interval: {metrics.interval}" in lines
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_results_are_read_back_as_they_were_written(kind: str, tmp_path: Path) -> None:
+    results = [make_result(measure(*make_case(kind, seed=seed))) for seed in range(2)]
+    write_results(results, tmp_path / "results.jsonl")
+    assert read_results(tmp_path / "results.jsonl") == results
+
+
+def test_an_evaluation_shows_every_measure_with_its_interval_and_every_class() -> None:
+    metrics = measure(*make_case())
+    shown = printed(metrics)
+    for title in ("accuracy", "balanced", "mAP", "AUROC", "macro F1", "log loss", "Brier", "ECE", "most frequent"):
+        assert title in shown
+    assert metrics.auroc_ci is not None
+    assert f"{metrics.auroc_ci[0]:.3f} – {metrics.auroc_ci[1]:.3f}" in shown
+    assert all(row.name in shown for row in metrics.per_class)
+
+
+def test_what_is_not_defined_is_shown_with_the_reason() -> None:
+    shown = printed(measure(np.tile([0.9, 0.1], (50, 1)), Labels(("ok", "crack"), np.zeros(50, np.int64))))
+    assert "no AUROC: all test images are of class 'ok', so there are no others to rank them against" in shown
+    assert (
+        "no interval of balanced, interval of macro F1, interval of log loss, interval of ECE: the same on all" in shown
+    )
+
+
+def test_the_groups_that_fare_worst_are_shown_first() -> None:
+    probabilities, truth = make_case()
+    metrics = measure(probabilities, replace(truth, groups=(np.arange(120) // 5).astype("S")))
+    shown = printed(metrics)
+    assert metrics.per_group is not None
+    worst = min(metrics.per_group, key=lambda group: group.accuracy or 0)
+    first = shown[shown.index("group  ") :].splitlines()[2]
+    assert first.split()[:3] == [worst.name, "5", f"{worst.accuracy:.3f}"]
+    assert "the 10 worst of 24 groups; --json lists all" in shown
+
+
+def test_groups_that_are_too_many_are_told_of() -> None:
+    probabilities, truth = make_case(n=400)
+    shown = printed(measure(probabilities, replace(truth, groups=np.arange(400).astype("S"))))
+    assert "no table of groups: 400 groups are too many to list (more than 200)" in shown
+    assert "no table of groups" not in printed(measure(probabilities, truth))
+
+
+def test_several_results_are_one_table() -> None:
+    to = Console(file=StringIO(), width=200)
+    print_results([make_result(measure(*make_case(seed=seed))) for seed in range(2)], to=to)
+    assert isinstance(to.file, StringIO)
+    assert to.file.getvalue().count("logreg") == 2
