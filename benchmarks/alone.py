@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from featx.backbones import FeatureSession, open_session
 from featx.backbones.card import Backbone, Card
+from featx.hardware import usable_cores
 from featx.inputs import ImageSet, Stored
 from featx.inputs.decode import decode_image
-from featx.provenance import usable_cores
 from featx.settings import Decode, Device
 
 BATCHES = {"cpu": (2, 4, 16), "cuda": (16, 64, 256)}

@@ -31,8 +31,8 @@ from featx.demo import BACKBONE, list_cells
 from featx.extract import stream_features
 from featx.extract.batches import StageClock
 from featx.extract.pace import Pace
+from featx.hardware import usable_cores
 from featx.inputs import ImageSet
-from featx.provenance import usable_cores
 from featx.settings import DEFAULTS
 
 ZOO = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"

@@ -40,7 +40,8 @@ from featx.estimators import (
     SoftmaxRegression,
     sweep,
 )
-from featx.provenance import usable_cores, versions
+from featx.hardware import usable_cores
+from featx.provenance import versions
 
 FEATX, PEER = "featx", "scikit-learn"
 TOL, MAX_ITER = 1e-4, 5000

@@ -20,9 +20,9 @@ from record import keep
 
 from featx.cache import FeatureTable, read_features
 from featx.compare.comparing import compare_backbones, list_contests
+from featx.hardware import usable_cores
 from featx.heads import FUSIONS, HEADS, STACKED
 from featx.heads.results import Result
-from featx.provenance import usable_cores
 from featx.tables import Split, make_splits
 
 COUNT, SPLITS = 100, 5

@@ -5,12 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from featx.provenance import (
-    hardware,
-    installed,
-    timestamp,
-    versions,
-)
+from featx.hardware import hardware
+from featx.provenance import installed, timestamp, versions
 
 RESULTS = Path(__file__).parent / "results"
 

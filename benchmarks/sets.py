@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from featx.hardware import usable_cores
 from featx.inputs import ImageSet, list_images
-from featx.provenance import usable_cores
 
 SHAPE = (640, 427)
 """Width and height to which every crop has its sides in proportion."""

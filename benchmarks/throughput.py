@@ -29,8 +29,8 @@ from timing import Run, Seconds, interleave, ratios
 from featx.backbones import gpus
 from featx.errors import BackboneError
 from featx.extract import ExtractionSummary
+from featx.hardware import usable_cores
 from featx.inputs import ImageSet
-from featx.provenance import usable_cores
 from featx.settings import Device
 
 FEATX = "featx"

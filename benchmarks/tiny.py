@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from featx.backbones.card import Backbone, Card
-from featx.provenance import hash_file
+from featx.hashing import hash_file
 
 SIZE = 16
 

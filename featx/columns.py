@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.provenance import hash_columns
+from featx.hashing import hash_columns
 
 NO_LABEL = -1
 SPLITS = ("train", "validation", "test")

@@ -15,6 +15,7 @@ from featx.extract import (
     Progress,
     extract_features,
 )
+from featx.hardware import hardware
 from featx.heads import (
     Result,
     load_head,
@@ -24,7 +25,7 @@ from featx.heads import (
     write_results,
 )
 from featx.inputs import ImageSet, list_images
-from featx.provenance import hardware, versions
+from featx.provenance import versions
 from featx.report import render_results
 from featx.settings import (
     BUNDLED,

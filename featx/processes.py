@@ -10,7 +10,7 @@ from multiprocessing import resource_tracker
 from threading import Lock
 from typing import Any, TypeVar
 
-from featx.provenance import usable_cores
+from featx.hardware import usable_cores
 
 Given = TypeVar("Given")
 

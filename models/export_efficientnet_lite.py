@@ -21,8 +21,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from featx.backbones.card import Card
+from featx.hashing import hash_file
 from featx.inputs.decode import decode_image
-from featx.provenance import hash_file
 
 TOP1 = {"lite0": "75.1", "lite1": "76.7", "lite2": "77.6"}
 SIZE = {"lite0": 224, "lite1": 240, "lite2": 260}

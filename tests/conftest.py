@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from featx.backbones.card import Backbone, Card
-from featx.provenance import hash_file
+from featx.hashing import hash_file
 
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="featx-tests-")
 """No test sees the backbones of whoever runs it."""

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "featx"
 
-GROUND = ("errors", "settings", "provenance", "devices", "processes", "columns", "labels")
+GROUND = ("errors", "settings", "provenance", "hashing", "hardware", "devices", "processes", "columns", "labels")
 ROOMS = (
     *("inputs", "backbones", "convert", "cache", "extract"),
     *("tables", "estimators", "measures", "heads", "compare"),

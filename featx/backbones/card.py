@@ -14,7 +14,7 @@ from typing import Any, get_args, get_type_hints
 import platformdirs
 
 from featx.errors import BackboneError, did_you_mean
-from featx.provenance import hash_file, hash_settings
+from featx.hashing import hash_file, hash_settings
 from featx.settings import (
     CHANNELS,
     CROP_MODES,

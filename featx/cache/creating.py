@@ -49,11 +49,8 @@ from featx.cache.opening import (
 from featx.cache.writing import Kept, copy_rows
 from featx.columns import ImageColumns, as_texts
 from featx.errors import CacheError, Failure
-from featx.provenance import (
-    Column,
-    hash_columns,
-    timestamp,
-)
+from featx.hashing import Column, hash_columns
+from featx.provenance import timestamp
 from featx.settings import Decode
 
 ALIGNMENT = 4096

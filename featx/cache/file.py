@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.errors import CacheError
-from featx.provenance import RUNTIMES, hash_columns
+from featx.hashing import hash_columns
+from featx.provenance import RUNTIMES
 from featx.settings import Decode
 
 FORMAT = "featx features"

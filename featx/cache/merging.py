@@ -33,7 +33,7 @@ from featx.columns import (
     sort_classes,
 )
 from featx.errors import CacheError, CacheMismatchError
-from featx.provenance import Column
+from featx.hashing import Column
 
 AGAIN = "restore it or extract it again"
 STEP = "merge only caches that were made alike"

@@ -29,7 +29,7 @@ from featx.errors import (
     did_you_mean,
     failure_text,
 )
-from featx.provenance import hash_columns, hash_settings
+from featx.hashing import hash_columns, hash_settings
 
 NAMES_TOLD = 10
 """How many names an error lists of what there is."""

@@ -158,7 +158,7 @@ def evaluate(
 
 def _was_trained_on(head: "Head", table: "FeatureTable", whole: "FeatureTable") -> bool:
     """Whether these are the images of its training, or some of them, but not those that it was tested on."""
-    from featx.provenance import hash_columns
+    from featx.hashing import hash_columns
 
     tested = hash_columns([table.names[table.labelled]]) == head.training.get("test")
     if head.training.get("split_key") == "official" and table.splits is not None:

@@ -38,7 +38,7 @@ from featx.convert.preprocessing import (
     find_preprocessing,
 )
 from featx.errors import BackboneError
-from featx.provenance import hash_file
+from featx.hashing import hash_file
 
 logger = logging.getLogger(__name__)
 

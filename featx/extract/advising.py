@@ -7,8 +7,8 @@ from featx.backbones import Card
 from featx.errors import DecodeError
 from featx.extract.batches import StageClock
 from featx.extract.pace import Pace
+from featx.hardware import usable_cores
 from featx.inputs import ImageSet, decode_image
-from featx.provenance import usable_cores
 from featx.settings import Decode, Settings
 
 WORTHWHILE = 1.1

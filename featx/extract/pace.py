@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from featx.backbones import Backbone, FeatureSession, open_session
 from featx.errors import DecodeError, InferenceError
+from featx.hardware import usable_cores
 from featx.inputs import ImageSet, decode_image
-from featx.provenance import usable_cores
 from featx.settings import Settings
 
 logger = logging.getLogger(__name__)

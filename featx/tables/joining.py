@@ -17,7 +17,7 @@ from featx.cache import (
 )
 from featx.columns import NO_LABEL, take
 from featx.errors import TableError, did_you_mean
-from featx.provenance import hash_columns, hash_settings
+from featx.hashing import hash_columns, hash_settings
 
 
 def fuse_tables(tables: Sequence[FeatureTable]) -> FeatureTable:

@@ -293,7 +293,7 @@ STARVING = """
 import logging, resource, sys
 from pathlib import Path
 import numpy as np
-from featx.session import open_session
+from featx.backbones import open_session
 from tests.support.graphs import describe
 logging.basicConfig(format="%(message)s", level=logging.WARNING)
 session = open_session(describe(Path(sys.argv[1])), device="cpu", threads=1)

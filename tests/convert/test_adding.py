@@ -28,7 +28,7 @@ from featx.convert.adding import (
 )
 from featx.convert.preprocessing import Preprocessing
 from featx.errors import BackboneError
-from featx.provenance import hash_file
+from featx.hashing import hash_file
 from tests.conftest import Ran, Tiny
 from tests.support.graphs import (
     FIXTURES,

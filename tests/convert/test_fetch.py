@@ -17,7 +17,7 @@ from featx.backbones.card import load_backbone
 from featx.convert.adding import Description, add_backbone
 from featx.convert.fetch import fetch_model, is_url
 from featx.errors import BackboneError
-from featx.provenance import hash_file
+from featx.hashing import hash_file
 from tests.conftest import Ran
 from tests.support.graphs import (
     assert_same,

@@ -485,7 +485,7 @@ import sys, time
 from pathlib import Path
 from featx.backbones import load_backbone
 from featx.extract import extract_features
-from featx.images import list_images
+from featx.inputs import list_images
 from featx.settings import Settings
 from featx.cache import writing
 writing.SYNC_SECONDS = 0.02

@@ -15,7 +15,7 @@ from pathlib import Path
 from featx.backbones import load_backbone
 from featx.cache import export_cache, read_features, verify_cache
 from featx.extract import extract_features
-from featx.images import list_images
+from featx.inputs import list_images
 from featx.settings import Settings
 folder, images = map(Path, sys.argv[1:])
 into = images.with_suffix(".cache.h5")

@@ -20,8 +20,8 @@ from featx.extract.pace import (
     open_at_pace,
     share_cores,
 )
+from featx.hardware import usable_cores
 from featx.inputs import ImageSet, list_images
-from featx.provenance import usable_cores
 from featx.settings import Settings
 from tests.backbones.test_batch_axis import places_across_the_batch
 from tests.conftest import Tiny
@@ -198,7 +198,7 @@ def test_features_are_the_same_bytes_at_every_pace(
 
 def test_no_more_cores_are_taken_than_a_container_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quota = tmp_path / "cpu.max"
-    monkeypatch.setattr("featx.provenance.QUOTA", quota)
+    monkeypatch.setattr("featx.hardware.QUOTA", quota)
     free = usable_cores()
     for text, cores in (("50000 100000\n", 1), ("100000 100000\n", 1), ("max 100000\n", free), ("", free)):
         quota.write_text(text)

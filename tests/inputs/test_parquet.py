@@ -303,7 +303,7 @@ def test_what_is_called_parquet_and_is_none_is_told_so(tmp_path: Path, content: 
 def test_without_pyarrow_parquet_says_what_to_install(table: Write) -> None:
     program = (
         "import sys; sys.modules['pyarrow'] = None\n"
-        "from featx.images import list_images\n"
+        "from featx.inputs import list_images\n"
         "try: list_images(sys.argv[1])\n"
         "except Exception as error: print(type(error).__name__, error)\n"
     )

@@ -342,7 +342,7 @@ def test_user_and_password_and_query_reach_the_server_and_no_message(fill: Path,
 def test_what_is_not_installed_is_named(missing: str) -> None:
     program = (
         "import json, sys; sys.modules[sys.argv[1]] = None\n"
-        "from featx.images import list_images\n"
+        "from featx.inputs import list_images\n"
         "try: list_images('http://user:geheim@127.0.0.1:1/photos')\n"
         "except Exception as error: print(json.dumps([type(error).__name__, str(error)]))\n"
     )

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from featx.backbones.card import Backbone, cache_folder
 from featx.backbones.session.nvidia import gpus, tensorrt_version
-from featx.provenance import hash_settings, runtime_version
+from featx.hashing import hash_settings
+from featx.provenance import runtime_version
 
 if TYPE_CHECKING:
     from featx.backbones.graph.surgery import PreparedGraph

@@ -37,7 +37,7 @@ from featx.backbones.session.providers import (
 from featx.backbones.session.runtime import CPU, new_session
 from featx.devices import Target
 from featx.errors import BackboneError, InferenceError
-from featx.provenance import processor, usable_cores
+from featx.hardware import processor, usable_cores
 from featx.settings import Device
 
 if TYPE_CHECKING:

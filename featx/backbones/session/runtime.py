@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 from featx.backbones.session.providers import Options
 from featx.devices import PROVIDERS, Target
 from featx.errors import BackboneError, DeviceError
-from featx.provenance import (
-    RUNTIMES,
-    installed,
-    runtime_version,
-)
+from featx.provenance import RUNTIMES, installed, runtime_version
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -14,7 +14,7 @@ from featx.backbones.session.feature_session import (
 )
 from featx.backbones.session.lanes import Lanes, PlainLane
 from featx.backbones.session.runtime import CPU, new_session
-from featx.provenance import usable_cores
+from featx.hardware import usable_cores
 
 if TYPE_CHECKING:
     from featx.backbones.graph.surgery import PreparedGraph

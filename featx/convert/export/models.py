@@ -14,7 +14,8 @@ from featx.convert.export.libraries import library, telling
 from featx.convert.export.weights import load_weights, read_weights
 from featx.convert.preprocessing import Preprocessing
 from featx.errors import BackboneError, did_you_mean
-from featx.provenance import hash_file, installed
+from featx.hashing import hash_file
+from featx.provenance import installed
 
 KINDS = "timm:NAME, torchvision:NAME or FILE.py:ATTRIBUTE"
 SCORES, FEATURE, UNDECIDED = "logits", "features", "output"

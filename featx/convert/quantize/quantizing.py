@@ -41,8 +41,8 @@ from featx.convert.verify import (
     model_input,
 )
 from featx.errors import BackboneError
+from featx.hardware import processor
 from featx.inputs import ImageSet
-from featx.provenance import processor
 from featx.settings import CALIBRATING, LowerPrecision
 
 LEAST_AGREEMENT = 0.99

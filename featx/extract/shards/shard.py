@@ -20,9 +20,9 @@ from featx.extract.extracting import (
     extract_features,
 )
 from featx.extract.pace import reading_threads, share_cores
+from featx.hardware import usable_cores
 from featx.inputs import ImageSet
 from featx.processes import heard_warnings
-from featx.provenance import usable_cores
 from featx.settings import Settings, Storage
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache import FeatureTable, label_sources
+from featx.hashing import hash_columns
 from featx.heads.evaluate import order_classes, predict_rows
 from featx.heads.head import Head
 from featx.heads.results import (
@@ -22,7 +23,7 @@ from featx.measures import (
     measure,
     resample_measure,
 )
-from featx.provenance import hash_columns, versions
+from featx.provenance import versions
 from featx.tables import Split
 
 

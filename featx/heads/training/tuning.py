@@ -19,6 +19,7 @@ from featx.errors import (
     TableError,
 )
 from featx.estimators import Grid, sweep
+from featx.hardware import usable_cores
 from featx.heads.recipes import Plan
 from featx.heads.training.development import Lesson
 from featx.heads.training.fitting import (
@@ -30,7 +31,6 @@ from featx.heads.training.fitting import (
 from featx.labels import Labels
 from featx.measures import row_values, to_probabilities
 from featx.processes import side_by_side
-from featx.provenance import usable_cores
 from featx.tables import Rows
 
 logger = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from featx.inputs.sets.hdf5_source import open_hdf5
 
 SECONDS = 60
 """How long reading may take, and a second more for every ten thousand texts."""
-_PROGRAM = "from featx.images.hdf5_texts import answer; answer()"
+_PROGRAM = "from featx.inputs.sets.hdf5_texts import answer; answer()"
 
 
 def read_texts(file: Container, dataset: str, *, rows: int) -> NDArray[np.bytes_]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from featx.cache import FeatureTable
 from featx.columns import NO_LABEL, as_texts
 from featx.errors import TableError
-from featx.provenance import hash_columns, hash_settings
+from featx.hashing import hash_columns, hash_settings
 from featx.tables.annotations.reading import Annotations
 
 logger = logging.getLogger(__name__)
