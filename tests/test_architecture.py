@@ -9,7 +9,18 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "featx"
 
-GROUND = ("errors", "settings", "provenance", "hashing", "hardware", "devices", "processes", "columns", "labels")
+GROUND = (
+    "errors",
+    "settings",
+    "provenance",
+    "hashing",
+    "hardware",
+    "devices",
+    "processes",
+    "columns",
+    "labels",
+    "showing",
+)
 ROOMS = (
     *("inputs", "backbones", "convert", "cache", "extract"),
     *("tables", "estimators", "measures", "heads", "compare"),
