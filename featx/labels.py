@@ -1,4 +1,4 @@
-"""What is true of images, for heads and measures: labels, soft labels or several labels, and weights."""
+"""The labels of images, for heads and measures: one class, soft labels or several classes an image, and weights."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,46 +11,49 @@ from featx.columns import take
 
 @dataclass(frozen=True)
 class Labels:
-    """What is true of some images; one entry an image in every array."""
+    """The labels of n images, with their weights and groups; every array has one entry per image."""
 
     classes: tuple[str, ...]
-    labels: NDArray[np.int64]
-    """(n,): positions in `classes`; of soft labels the largest share; -1 where an image has several labels."""
-    given: NDArray[np.float64] | None = None
-    """(n, classes): soft labels, or 0 and 1 for each class alone; None where the labels say it all."""
-    weights: NDArray[np.float64] | None = None
+    codes: NDArray[np.int64]
+    """(n,): positions in `classes`; for soft labels that of the largest share; -1 for multi-label images."""
+    given_shares: NDArray[np.float64] | None = None
+    """(n, classes): soft labels, which sum to 1, or 0 and 1 for each class of multi-label images; None for codes."""
+    given_weights: NDArray[np.float64] | None = None
+    """(n,), or None if no weights were given."""
     groups: NDArray[np.bytes_] | None = None
     multilabel: bool = False
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.codes)
 
     @cached_property
     def shares(self) -> NDArray[np.float64]:
-        """(n, classes): how much of each class an image is."""
-        return np.eye(len(self.classes))[self.labels] if self.given is None else self.given
+        """(n, classes): the share of each class in each image; one-hot rows if only codes were given."""
+        return np.eye(len(self.classes))[self.codes] if self.given_shares is None else self.given_shares
 
     @property
     def entries(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-        """(k,) each: every image and class of which it is, and how much of it; images in their order."""
-        if self.given is None:
-            return np.arange(len(self)), self.labels, np.ones(len(self))
-        image, column = np.nonzero(self.given)
-        return image, column, self.given[image, column]
+        """The nonzero shares as three arrays (k,): image, class and share, in the order of the images."""
+        if self.given_shares is None:
+            return np.arange(len(self)), self.codes, np.ones(len(self))
+        image, column = np.nonzero(self.given_shares)
+        return image, column, self.given_shares[image, column]
 
     @cached_property
-    def weight(self) -> NDArray[np.float64]:
-        """(n,): the weights, 1 where none are given."""
-        return np.ones(len(self)) if self.weights is None else self.weights
+    def weights(self) -> NDArray[np.float64]:
+        """(n,): the weight of each image; 1 if none were given."""
+        return np.ones(len(self)) if self.given_weights is None else self.given_weights
 
     @cached_property
     def class_totals(self) -> NDArray[np.float64]:
-        """(classes,): what the images of each weigh together."""
-        if self.given is not None:
-            return np.asarray(self.weight @ self.given)
-        return np.asarray(np.bincount(self.labels, self.weight, len(self.classes)), np.float64)
+        """(classes,): the sum of weight times share over the images of each class."""
+        if self.given_shares is not None:
+            return np.asarray(self.weights @ self.given_shares)
+        return np.asarray(np.bincount(self.codes, self.weights, len(self.classes)), np.float64)
 
     def take(self, rows: NDArray[np.int64]) -> "Labels":
-        """These images alone."""
-        columns = {name: take(getattr(self, name), rows) for name in ("labels", "given", "weights", "groups")}
+        """The labels of the images in these rows, in this order."""
+        columns = {
+            name: take(getattr(self, name), rows) for name in ("codes", "given_shares", "given_weights", "groups")
+        }
         return replace(self, **columns)  # type: ignore[arg-type]

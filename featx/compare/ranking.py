@@ -138,7 +138,7 @@ def _over_images(results: Mapping[str, Result], pairs: Sequence[tuple[str, str]]
         return {"comparison": paired_recalls(guesses, pairs, truth=truth, seed=contest.seed)}
     right = {name: guessed_right(guess, truth) for name, guess in guesses.items()}
     bootstrapped = paired_bootstrap(right, pairs, truth=truth, seed=contest.seed)
-    alike = truth.given is None and truth.weights is None and truth.groups is None
+    alike = truth.given_shares is None and truth.given_weights is None and truth.groups is None
     return {"comparison": bootstrapped} | ({"mcnemar": mcnemar(right, pairs, truth=truth)} if alike else {})
 
 

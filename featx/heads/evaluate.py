@@ -60,20 +60,20 @@ def order_classes(truth: Labels, classes: Sequence[str]) -> Labels:
         if (name := truth.classes[label]) not in column:
             raise TableError(f"class {name!r} is none of the head's: {', '.join(classes)}; leave it out")
     position = np.array([column.get(name, -1) for name in truth.classes])
-    labels = np.where(truth.labels >= 0, position[truth.labels], -1)
-    return replace(truth, classes=tuple(classes), labels=labels, given=_columns(truth, position, len(classes)))
+    codes = np.where(truth.codes >= 0, position[truth.codes], -1)
+    return replace(truth, classes=tuple(classes), codes=codes, given_shares=_columns(truth, position, len(classes)))
 
 
 def _present(truth: Labels) -> NDArray[np.int64]:
     """The classes that some image is of."""
-    if truth.given is None:
-        return np.unique(truth.labels)
-    return np.flatnonzero((truth.given > 0).any(axis=0))
+    if truth.given_shares is None:
+        return np.unique(truth.codes)
+    return np.flatnonzero((truth.given_shares > 0).any(axis=0))
 
 
 def _columns(truth: Labels, position: NDArray[np.int64], classes: int) -> NDArray[np.float64] | None:
-    if truth.given is None:
+    if truth.given_shares is None:
         return None
     given, known = np.zeros((len(truth), classes)), position >= 0
-    given[:, position[known]] = truth.given[:, known]
+    given[:, position[known]] = truth.given_shares[:, known]
     return given

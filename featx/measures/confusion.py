@@ -28,7 +28,7 @@ def has_confusion(truth: Labels) -> bool:
 def count_confused(probabilities: Floats, truth: Labels) -> Counts:
     """Images of row's class, of soft labels the largest share, that were taken for column's."""
     classes = len(truth.classes)
-    pairs = truth.labels * classes + probabilities.argmax(axis=1)
+    pairs = truth.codes * classes + probabilities.argmax(axis=1)
     return tuple(map(tuple, np.bincount(pairs, minlength=classes**2).reshape(classes, classes).tolist()))
 
 
@@ -43,7 +43,7 @@ def weigh_confused(
     classes, guess = len(truth.classes), probabilities.argmax(axis=1)
     found = []
     for row in range(classes):
-        value = truth.weight * class_share(truth, row)
+        value = truth.weights * class_share(truth, row)
         images = np.flatnonzero(value)
         some, unit = np.unique(units.of_image[images], return_inverse=True)
         taken = csr_array((value[images], (guess[images], unit.ravel())), shape=(classes, len(some)))

@@ -38,8 +38,8 @@ class _Ranked:
     def __init__(self, scores: Floats, share: Floats, truth: Labels, units: Units) -> None:
         order = np.argsort(-scores, kind="stable")
         step, unit = _steps(scores[order], share[order]), units.of_image[order]
-        self._inside = _by_step(step, unit, (truth.weight * share)[order], units=units)
-        self._outside = _by_step(step, unit, (truth.weight * (1 - share))[order], units=units)
+        self._inside = _by_step(step, unit, (truth.weights * share)[order], units=units)
+        self._outside = _by_step(step, unit, (truth.weights * (1 - share))[order], units=units)
 
     def measure(self, counts: NDArray[np.uint8]) -> tuple[Floats, Floats]:
         """AUROC and average precision (b,) on these resamples (units, b); images of equal score count as one step."""

@@ -100,10 +100,10 @@ def check_probabilities(probabilities: Floats, truth: Labels) -> Floats:
 def _check_truth(truth: Labels) -> None:
     if not len(truth):
         raise TableError("there is no image to measure on; give some with labels")
-    weight = truth.weight
+    weight = truth.weights
     if not (weight >= 0).all() or not 0 < weight.sum() < np.inf:
         raise TableError("the weights of the evaluated images are all 0, or one is below 0; give some of them a weight")
-    unknown = truth.labels < 0 if truth.given is None else ~np.isfinite(truth.given).all(axis=1)
+    unknown = truth.codes < 0 if truth.given_shares is None else ~np.isfinite(truth.given_shares).all(axis=1)
     if unknown.any():
         row = int(unknown.argmax())
         raise TableError(f"row {row} has no label to compare with ({unknown.sum()} in all); leave such rows out")

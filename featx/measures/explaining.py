@@ -50,7 +50,7 @@ def explain_measures(
 
 def _no_value(name: str, truth: Labels, whose: str) -> str:
     """Why rankings, or F1 of several labels, are defined for no class."""
-    images = whose if truth.weights is None else f"{whose} that weigh anything"
+    images = whose if truth.given_weights is None else f"{whose} that weigh anything"
     if name in ("macro_f1", "micro_f1"):
         return f"no class is true of any of the {images}, and none is named"
     if truth.multilabel:

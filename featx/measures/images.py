@@ -17,10 +17,10 @@ Floats: TypeAlias = NDArray[np.float64]
 
 def class_share(truth: Labels, column: int) -> Floats:
     """(n,): how much of this class each image is."""
-    if truth.given is None:
-        alone: Floats = (truth.labels == column).astype(np.float64)
+    if truth.given_shares is None:
+        alone: Floats = (truth.codes == column).astype(np.float64)
         return alone
-    share: Floats = truth.given[:, column]
+    share: Floats = truth.given_shares[:, column]
     return share
 
 
@@ -34,7 +34,9 @@ def right_share(probabilities: Floats, truth: Labels) -> Floats:
 
 def guessed_right(guess: NDArray[np.int64], truth: Labels) -> Floats:
     """(n,): whether each image is of the class that it is taken for, 0 or 1; of soft labels the share of it."""
-    return (truth.labels == guess).astype(np.float64) if truth.given is None else _of_each(truth.given, guess)
+    return (
+        (truth.codes == guess).astype(np.float64) if truth.given_shares is None else _of_each(truth.given_shares, guess)
+    )
 
 
 def log_losses(probabilities: Floats, truth: Labels) -> Floats:
@@ -42,9 +44,9 @@ def log_losses(probabilities: Floats, truth: Labels) -> Floats:
     if truth.multilabel:
         losses: Floats = _nats(np.where(truth.shares > 0, probabilities, 1 - probabilities)).mean(axis=1)
         return losses
-    if truth.given is None:
-        return _nats(_of_each(probabilities, truth.labels))
-    return _inner(truth.given, _nats(probabilities))
+    if truth.given_shares is None:
+        return _nats(_of_each(probabilities, truth.codes))
+    return _inner(truth.given_shares, _nats(probabilities))
 
 
 def brier_scores(probabilities: Floats, truth: Labels) -> Floats:
@@ -52,7 +54,11 @@ def brier_scores(probabilities: Floats, truth: Labels) -> Floats:
     if truth.multilabel:
         scores: Floats = ((probabilities - truth.shares) ** 2).mean(axis=1)
         return scores
-    of_truth = _of_each(probabilities, truth.labels) if truth.given is None else _inner(truth.given, probabilities)
+    of_truth = (
+        _of_each(probabilities, truth.codes)
+        if truth.given_shares is None
+        else _inner(truth.given_shares, probabilities)
+    )
     return np.maximum(_inner(probabilities, probabilities) - 2 * of_truth + 1, 0)
 
 

@@ -58,7 +58,7 @@ def measure(probabilities: Floats, truth: Labels, *, seed: int = 0) -> HeadMetri
         majority_accuracy=_majority(truth),
         per_class=_per_class(draws, truth),
         per_group=_per_group(probabilities, truth, seed=seed, resamples=(draws.resamples, draws.ranked)),
-        weighted=truth.weights is not None,
+        weighted=truth.given_weights is not None,
         undefined=dict(explain_undefined(measured, truth, units=draws.units)),
         interval=explain_intervals(draws, truth, wilson=is_wilsons),
     )
@@ -75,7 +75,7 @@ def _measured(draws: Draws, right: Floats, truth: Labels) -> tuple[dict[str, Any
 
 def _accuracy_interval(draws: Draws, right: Floats, truth: Labels) -> tuple[Interval, bool]:
     """The interval of accuracy, and whether it is Wilson's, for too few are wrong, or right, to be resampled."""
-    size, share = effective_size(right, truth.weight, draws.units), float(draws.values["accuracy"][0])
+    size, share = effective_size(right, truth.weights, draws.units), float(draws.values["accuracy"][0])
     bootstrapped = draws.interval("accuracy")
     rarer = round(size * min(share, 1 - share), 6)  # whole images are whole, whatever scale their weights have
     if bootstrapped is None or rarer < RARE:
@@ -87,7 +87,7 @@ def _confused(probabilities: Floats, truth: Labels, draws: Draws) -> dict[str, A
     if not has_confusion(truth):
         return dict.fromkeys(("confusion", "weighted_confusion", "confusion_ci"))
     weights, intervals = weigh_confused(probabilities, truth, draws.units, rounds=draws.rounds)
-    alike = truth.given is None and truth.weights is None
+    alike = truth.given_shares is None and truth.given_weights is None
     counts = count_confused(probabilities, truth)
     return {"confusion": counts, "weighted_confusion": None if alike else weights, "confusion_ci": intervals}
 
@@ -95,23 +95,23 @@ def _confused(probabilities: Floats, truth: Labels, draws: Draws) -> dict[str, A
 def _labels(truth: Labels) -> LabelKind:
     if truth.multilabel:
         return "several"
-    return "single" if truth.given is None else "soft"
+    return "single" if truth.given_shares is None else "soft"
 
 
 def _majority(truth: Labels) -> float:
     if truth.multilabel:
         _, kind = np.unique(truth.shares > 0, axis=0, return_inverse=True)
-        weights = np.bincount(kind.ravel(), truth.weight).astype(np.float64)
+        weights = np.bincount(kind.ravel(), truth.weights).astype(np.float64)
     else:
         weights = truth.class_totals
-    return float(weights.max() / truth.weight.sum())
+    return float(weights.max() / truth.weights.sum())
 
 
 def _per_class(draws: Draws, truth: Labels) -> tuple[ClassMetrics, ...]:
     if truth.multilabel:
         counts = (truth.shares > 0).sum(axis=0)
     else:
-        counts = np.bincount(truth.labels, minlength=len(truth.classes))
+        counts = np.bincount(truth.codes, minlength=len(truth.classes))
     return tuple(
         ClassMetrics(name=name, n=int(counts[index]), **_of_class(draws, index))
         for index, name in enumerate(truth.classes)
@@ -144,7 +144,7 @@ def _per_group(
 def _measure_group(
     name: str, probabilities: Floats, truth: Labels, *, seed: int, resamples: tuple[int, int]
 ) -> GroupMetrics:
-    if not truth.weight.sum() > 0:
+    if not truth.weights.sum() > 0:
         measures = "accuracy", *MEASURES
         fields = [field for measure in measures for field in (measure, f"{measure}_ci")]
         undefined = dict.fromkeys(measures, "the images of this group weigh nothing")

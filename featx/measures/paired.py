@@ -89,8 +89,8 @@ def paired_bootstrap(
     where the percentile interval does not hold 0. Of more than 40,000 images 100 times: interval and p are then normal.
     """
     units = units_of(truth)
-    apart = np.array([units.sum(truth.weight * _difference(values, pair, len(truth))) for pair in pairs])
-    terms = np.vstack([apart.reshape(len(pairs), units.count), units.sum(truth.weight)])
+    apart = np.array([units.sum(truth.weights * _difference(values, pair, len(truth))) for pair in pairs])
+    terms = np.vstack([apart.reshape(len(pairs), units.count), units.sum(truth.weights)])
     resamples = affordable(len(truth), PAIRED_RESAMPLES)
     drawn = np.hstack([terms @ counts.astype(np.float64) for counts in units.draw(resamples, seed=seed)])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -152,7 +152,7 @@ def paired_recalls(
     """
     _check_all(guesses, pairs, len(truth))
     units, (image, column, share) = units_of(truth), truth.entries
-    value, shape = truth.weight[image] * share, (len(truth.classes), units.count)
+    value, shape = truth.weights[image] * share, (len(truth.classes), units.count)
     of_class = csr_array((value, (column, units.of_image[image])), shape=shape)
     named = {}
     for name, guess in guesses.items():
@@ -176,9 +176,11 @@ def mcnemar(values: Mapping[str, Floats], pairs: Sequence[Pair], *, truth: Label
     own: weights and groups take no part, and `test` says so where there are some. Holm's correction over all pairs.
     Raises TableError for soft labels, which are neither right nor wrong.
     """
-    if truth.given is not None and not truth.multilabel:
+    if truth.given_shares is not None and not truth.multilabel:
         raise TableError("McNemar's test counts right and wrong, which soft labels are not; use the paired bootstrap")
-    ignored = [name for name, given in (("weights", truth.weights), ("groups", truth.groups)) if given is not None]
+    ignored = [
+        name for name, given in (("weights", truth.given_weights), ("groups", truth.groups)) if given is not None
+    ]
     note = f", {' and '.join(ignored)} ignored" if ignored else ""
     return _correct(_mcnemar(pair, _difference(values, pair, len(truth)), note) for pair in pairs)
 

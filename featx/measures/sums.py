@@ -31,11 +31,11 @@ class SumsOverImages:
     def __init__(self, probabilities: Floats, truth: Labels, units: Units) -> None:
         self._multilabel = truth.multilabel
         terms = dict(_terms(probabilities, truth))
-        sizes = {"truth": len(truth.classes), "named": len(truth.classes), "hit": len(truth.classes), "gap": BINS}
+        sizes = {"actual": len(truth.classes), "named": len(truth.classes), "hit": len(truth.classes), "gap": BINS}
         stops = np.cumsum([sizes.get(name, 1) for name in terms])
         rows = np.concatenate([row + stop for (row, _, _), stop in zip(terms.values(), [0, *stops[:-1]], strict=True)])
         images = np.concatenate([image for _, image, _ in terms.values()])
-        values = truth.weight[images] * np.concatenate([value for _, _, value in terms.values()])
+        values = truth.weights[images] * np.concatenate([value for _, _, value in terms.values()])
         self._matrix = csr_array((values, (rows, units.of_image[images])), shape=(int(stops[-1]), units.count))
         self._names, self._stops = tuple(terms), stops[:-1]
 
@@ -53,7 +53,7 @@ def _terms(probabilities: Floats, truth: Labels) -> Iterator[tuple[str, _Terms]]
     yield "log_loss", (one, images, log_losses(probabilities, truth))
     yield "brier", (one, images, brier_scores(probabilities, truth))
     of, column, share = truth.entries
-    yield "truth", (column, of, share)
+    yield "actual", (column, of, share)
     if truth.multilabel:
         of, column = np.nonzero(probabilities > THRESHOLD)
         yield "named", (column, of, np.ones(len(of)))
@@ -68,7 +68,7 @@ def _terms(probabilities: Floats, truth: Labels) -> Iterator[tuple[str, _Terms]]
 
 def measure_sums(sums: Sums, *, multilabel: bool) -> dict[str, Floats]:
     """The measures on each of b resamples, (b,), (classes, b) and (BINS, b); NaN where one is not defined."""
-    weight, truth, named, hit = sums["weight"][0], sums["truth"], sums["named"], sums["hit"]
+    weight, actual, named, hit = sums["weight"][0], sums["actual"], sums["named"], sums["hit"]
     with np.errstate(divide="ignore", invalid="ignore"):
         precision, recall, f1 = hit / named, hit / truth, 2 * hit / (truth + named)
         found = {name: sums[key][0] / weight for name, key in _MEANS.items()}

@@ -40,7 +40,7 @@ def fit_temperature(scores: Floats, truth: Labels) -> float:
         best = highest
     else:
         best = brentq(fit.slope, lowest, highest, xtol=1e-10)
-    floor = np.log1p(1 / (kish_size(truth.weight) + 1))
+    floor = np.log1p(1 / (kish_size(truth.weights) + 1))
     if fit.loss(best) < floor < fit.loss(lowest):
         best = brentq(lambda sharpness: fit.loss(sharpness) - floor, lowest, best, xtol=1e-10)
     return float(fit.scale / np.exp(best))
@@ -53,7 +53,11 @@ class _Fit:
         scores = scores.astype(np.float64)
         if not truth.multilabel:
             scores -= scores.mean(axis=1, keepdims=True)
-        self._shares, self._weight, self._multilabel = truth.shares, truth.weight / truth.weight.sum(), truth.multilabel
+        self._shares, self._weight, self._multilabel = (
+            truth.shares,
+            truth.weights / truth.weights.sum(),
+            truth.multilabel,
+        )
         self.scale = float(np.sqrt(self._weight @ (scores**2).mean(axis=1)))
         self._scores = scores / self.scale if self.scale else scores
 
@@ -77,5 +81,5 @@ def _check(scores: Floats, truth: Labels) -> None:
         raise TableError(f"the scores are {scores.shape} but rows and classes are {shape}; align them")
     if not np.isfinite(scores).all():
         raise TableError("a class score is NaN or infinite; check the features with `featx cache verify`")
-    if not (truth.weight >= 0).all() or not truth.weight.sum() > 0:
+    if not (truth.weights >= 0).all() or not truth.weights.sum() > 0:
         raise TableError("the weights of the rows to calibrate on are all 0, or one is below 0; give some a weight")

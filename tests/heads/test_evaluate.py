@@ -139,7 +139,7 @@ def test_several_labels_stand_in_the_order_of_the_heads_classes() -> None:
     truth = order_classes(Labels(("a", "b", "c", "none"), np.full(2, -1), shares, multilabel=True), ("c", "a"))
     assert truth.classes == ("c", "a")
     assert np.array_equal(truth.shares, [[1, 1], [1, 0]])
-    assert np.array_equal(truth.labels, [-1, -1])
+    assert np.array_equal(truth.codes, [-1, -1])
 
 
 def test_rows_that_are_not_labelled_take_no_part() -> None:

@@ -376,7 +376,7 @@ def test_balanced_classes_weigh_alike_in_fitting_and_in_choosing() -> None:
 
 def test_balanced_soft_labels_weigh_as_much_as_before_together_and_every_class_alike() -> None:
     shares = np.array([[0.9, 0.1], [0.8, 0.2], [1.0, 0.0], [0.0, 1.0]])
-    truth = Labels(("a", "b"), shares.argmax(axis=1), given=shares, weights=np.array([1.0, 2.0, 1.0, 1.0]))
+    truth = Labels(("a", "b"), shares.argmax(axis=1), given_shares=shares, given_weights=np.array([1.0, 2.0, 1.0, 1.0]))
     balanced = balance(truth)
     assert balanced.class_totals == pytest.approx([2.5, 2.5])
     assert balanced.shares.sum(axis=1) == pytest.approx(1)

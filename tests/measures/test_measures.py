@@ -45,13 +45,13 @@ def make_case(kind: str = "single", *, n: int = 120, seed: int = 0, rounded: boo
     if kind == "soft":
         shares = np.where(rng.random((n, 1)) < 0.5, np.eye(4)[labels], rng.dirichlet(np.ones(4), n))
         return softmax(scores, axis=1), Labels(NAMES, shares.argmax(axis=1), shares, rng.random(n))
-    return softmax(scores, axis=1), Labels(NAMES, labels, weights=weights)
+    return softmax(scores, axis=1), Labels(NAMES, labels, given_weights=weights)
 
 
 def expand(probabilities: Floats, truth: Labels) -> tuple[Floats, NDArray[np.int64], Floats]:
     """A row for each class that an image is of, with its label and with weight times share."""
     image, label = np.nonzero(truth.shares)
-    return probabilities[image], label, truth.weight[image] * truth.shares[image, label]
+    return probabilities[image], label, truth.weights[image] * truth.shares[image, label]
 
 
 def reference_single(probabilities: Floats, truth: Labels) -> dict[str, float]:
@@ -73,7 +73,7 @@ def reference_single(probabilities: Floats, truth: Labels) -> dict[str, float]:
 
 def reference_several(probabilities: Floats, truth: Labels) -> dict[str, float]:
     """The measures of images with several labels, by scikit-learn."""
-    named, shares, weighted = probabilities > 0.5, truth.shares.astype(int), {"sample_weight": truth.weight}
+    named, shares, weighted = probabilities > 0.5, truth.shares.astype(int), {"sample_weight": truth.weights}
     columns = list(zip(shares.T, probabilities.T, strict=True))
     return {
         "accuracy": reference.accuracy_score(shares, named, **weighted),
@@ -124,7 +124,7 @@ def test_the_measures_of_each_class_equal_scikit_learns(kind: str) -> None:
     found = measure(probabilities, truth)
     for column, row in enumerate(found.per_class):
         if truth.multilabel:
-            of, weight, given = truth.shares[:, column], truth.weight, probabilities[:, column]
+            of, weight, given = truth.shares[:, column], truth.weights, probabilities[:, column]
             named = given > 0.5
         else:
             expanded, label, weight = expand(probabilities, truth)
@@ -141,7 +141,7 @@ def test_the_measures_of_each_class_equal_scikit_learns(kind: str) -> None:
 def test_both_confusions_equal_scikit_learns(kind: str) -> None:
     probabilities, truth = make_case(kind)
     found, guess = measure(probabilities, truth), probabilities.argmax(axis=1)
-    assert np.array_equal(found.confusion or (), reference.confusion_matrix(truth.labels, guess))
+    assert np.array_equal(found.confusion or (), reference.confusion_matrix(truth.codes, guess))
     expanded, label, weight = expand(probabilities, truth)
     expected = reference.confusion_matrix(label, expanded.argmax(axis=1), sample_weight=weight)
     if kind == "single":
@@ -154,7 +154,7 @@ def test_both_confusions_equal_scikit_learns(kind: str) -> None:
 def test_the_baseline_is_what_naming_the_most_frequent_reaches() -> None:
     for kind in ("weighted", "soft"):
         _, truth = make_case(kind)
-        most = np.eye(4)[np.full(len(truth), (truth.weight @ truth.shares).argmax())]
+        most = np.eye(4)[np.full(len(truth), (truth.weights @ truth.shares).argmax())]
         assert measure(most, truth).accuracy == pytest.approx(measure(most, truth).majority_accuracy)
     _, truth = make_case("several weighted")
     sets = {tuple(row) for row in truth.shares}
@@ -241,14 +241,14 @@ def test_images_of_a_group_that_are_all_alike_count_as_one() -> None:
     right = np.array([1, 1, 1, 0, 1, 1, 0, 1, 1, 1.0])
     alone = Labels(("a",), np.zeros(10, np.int64))
     grouped = Labels(("a",), np.zeros(100, np.int64), groups=np.repeat(np.arange(10), 10).astype("S"))
-    size = effective_size(np.repeat(right, 10), grouped.weight, units_of(grouped))
-    assert effective_size(right, alone.weight, units_of(alone)) == pytest.approx(10)
+    size = effective_size(np.repeat(right, 10), grouped.weights, units_of(grouped))
+    assert effective_size(right, alone.weights, units_of(alone)) == pytest.approx(10)
     assert size == pytest.approx(10)
 
 
 def test_with_unequal_weights_fewer_images_count() -> None:
-    truth = Labels(("a",), np.zeros(4, np.int64), weights=np.array([1.0, 1, 1, 3]))
-    assert effective_size(np.ones(4), truth.weight, units_of(truth)) == pytest.approx(36 / 12)
+    truth = Labels(("a",), np.zeros(4, np.int64), given_weights=np.array([1.0, 1, 1, 3]))
+    assert effective_size(np.ones(4), truth.weights, units_of(truth)) == pytest.approx(36 / 12)
 
 
 def share_of_right(rng: np.random.Generator, kind: str) -> tuple[Floats, Labels]:
@@ -334,13 +334,13 @@ def test_where_no_label_is_true_or_named_there_is_no_f1() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_that_is_none_says_why(kind: str) -> None:
     probabilities, truth = make_case(kind)
-    heaviest = truth.take(np.array([truth.weight.argmax()]))
+    heaviest = truth.take(np.array([truth.weights.argmax()]))
     for case, of in ((probabilities, truth), (truth.shares, truth), (probabilities[:1], heaviest)):
         found = measure(case, of)
         for name, value in asdict(found).items():
             if value is None and name != "weighted_confusion":
                 assert {name, name.removesuffix("_ci")} & found.undefined.keys(), name
-        groups = np.where(of.weight > 0, np.where(np.arange(len(of)) % 3, b"some", b"others"), b"none")
+        groups = np.where(of.weights > 0, np.where(np.arange(len(of)) % 3, b"some", b"others"), b"none")
         for row in measure(case, replace(of, groups=groups)).per_group or ():
             reasons = row.undefined.keys() | {
                 name for name in found.undefined if name in explaining.NEVER[of.multilabel]
@@ -352,7 +352,7 @@ def test_every_field_that_is_none_says_why(kind: str) -> None:
 
 def test_what_a_group_leaves_undefined_is_said_of_the_group() -> None:
     probabilities, truth = make_case("weighted")
-    groups = np.where(truth.weight == 0, "none", np.array(NAMES)[truth.labels]).astype("S")
+    groups = np.where(truth.weights == 0, "none", np.array(NAMES)[truth.codes]).astype("S")
     found = {row.name: row for row in measure(probabilities, replace(truth, groups=groups)).per_group or ()}
     assert found["none"].undefined["accuracy"].startswith("the images of this group weigh nothing")
     assert {value for name, value in asdict(found["none"]).items() if name not in ("name", "n", "undefined")} == {None}
@@ -368,7 +368,7 @@ def test_what_a_group_leaves_undefined_is_said_of_the_group() -> None:
 def test_groups_are_told_one_by_one_with_intervals_of_their_own(kind: str) -> None:
     probabilities, truth = make_case(kind)
     names = np.array(["left", "right", "none"]).astype("S")
-    groups = names[np.where(truth.weight == 0, 2, np.arange(120) % 2)]
+    groups = names[np.where(truth.weights == 0, 2, np.arange(120) % 2)]
     found = measure(probabilities, replace(truth, groups=groups))
     assert found.per_group is not None
     for row in found.per_group:
@@ -444,7 +444,7 @@ def test_neither_the_order_of_rows_nor_the_scale_of_weights_matters(kind: str, s
     order = np.random.default_rng(seed).permutation(60)
     with fewer_resamples():
         expected, shuffled = measure(probabilities, truth), measure(probabilities[order], truth.take(order))
-        scaled = measure(probabilities, replace(truth, weights=truth.weight * scale))
+        scaled = measure(probabilities, replace(truth, given_weights=truth.weights * scale))
     assert values_of(shuffled) == pytest.approx(values_of(expected))
     assert values_of(scaled) == pytest.approx(values_of(expected))
     assert scaled.accuracy_ci == pytest.approx(expected.accuracy_ci)
@@ -458,7 +458,7 @@ def test_a_row_that_is_there_twice_counts_as_one_of_twice_the_weight(kind: str, 
     rows = np.repeat(np.arange(60), times)
     with fewer_resamples():
         repeated = measure(probabilities[rows], truth.take(rows))
-        weighted = measure(probabilities, replace(truth, weights=truth.weight * times))
+        weighted = measure(probabilities, replace(truth, given_weights=truth.weights * times))
     assert values_of(weighted) == pytest.approx(values_of(repeated))
 
 
@@ -471,7 +471,7 @@ def fewer_resamples() -> Iterator[None]:
 
 def test_soft_labels_that_are_all_in_one_class_are_labels() -> None:
     probabilities, truth = make_case("weighted")
-    soft = replace(truth, given=truth.shares)
+    soft = replace(truth, given_shares=truth.shares)
     assert values_of(measure(probabilities, soft)) == pytest.approx(values_of(measure(probabilities, truth)))
 
 
@@ -492,7 +492,7 @@ def test_what_is_no_probability_is_refused(probabilities: Floats, match: str) ->
 @pytest.mark.parametrize("weights", [[0, 0], [1, -1], [np.nan, 1]])
 def test_weights_that_weigh_nothing_are_refused(weights: list[float]) -> None:
     with pytest.raises(TableError, match="weights of the evaluated images"):
-        measure(np.full((2, 2), 0.5), Labels(("a", "b"), np.zeros(2, np.int64), weights=np.array(weights)))
+        measure(np.full((2, 2), 0.5), Labels(("a", "b"), np.zeros(2, np.int64), given_weights=np.array(weights)))
 
 
 def test_nothing_to_measure_on_is_refused() -> None:

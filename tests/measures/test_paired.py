@@ -50,7 +50,7 @@ def test_the_weighted_mean_of_what_rows_add_is_the_measure(kind: str) -> None:
     found = measure(probabilities, truth)
     for name in ("accuracy", "log_loss", "brier"):
         values = row_values(probabilities, truth, measure=name)
-        assert np.average(values, weights=truth.weight) == pytest.approx(getattr(found, name))
+        assert np.average(values, weights=truth.weights) == pytest.approx(getattr(found, name))
 
 
 def test_a_measure_that_is_no_mean_over_images_is_refused() -> None:
@@ -70,8 +70,8 @@ def test_the_paired_bootstrap_is_that_of_a_loop(grouped: bool, monkeypatch: pyte
     for _ in range(300):
         drawn = again.integers(units.count, size=units.count)
         rows = np.concatenate([np.flatnonzero(units.of_image == unit) for unit in drawn])
-        draws.append(np.average((values["a"] - values["b"])[rows], weights=truth.weight[rows]))
-    assert found.difference == pytest.approx(np.average(values["a"] - values["b"], weights=truth.weight))
+        draws.append(np.average((values["a"] - values["b"])[rows], weights=truth.weights[rows]))
+    assert found.difference == pytest.approx(np.average(values["a"] - values["b"], weights=truth.weights))
     assert found.interval == pytest.approx(np.quantile(draws, [0.025, 0.975]))
     assert found.p == pytest.approx(2 * (np.sum(np.array(draws) <= 0) + 1) / 301)
     assert found.test == f"paired bootstrap of {'20 whole groups' if grouped else '80 images'}, 300 resamples"

@@ -31,12 +31,12 @@ def make_scores(
     if soft:
         return scores, Labels(("a", "b", "c"), shares.argmax(axis=1), shares)
     labels = (shares.cumsum(axis=1) > rng.random((n, 1))).argmax(axis=1)
-    return scores, Labels(("a", "b", "c"), labels, weights=rng.random(n))
+    return scores, Labels(("a", "b", "c"), labels, given_weights=rng.random(n))
 
 
 def nats(scores: Floats, truth: Labels, temperature: float) -> float:
     probabilities = to_probabilities(scores, temperature=temperature, multilabel=truth.multilabel)
-    return float(np.average(row_values(probabilities, truth, measure="log_loss"), weights=truth.weight))
+    return float(np.average(row_values(probabilities, truth, measure="log_loss"), weights=truth.weights))
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 1.0, 3.0])
@@ -63,7 +63,7 @@ def test_it_is_the_least_that_a_general_search_finds(several: bool) -> None:
 def test_it_raises_no_loss_on_its_rows_and_changes_no_label(seed: int, temperature: float, several: bool) -> None:
     scores, truth = make_scores(temperature, n=40, several=several, seed=seed)
     fitted = fit_temperature(scores, truth)
-    floor = np.log1p(1 / (truth.weight.sum() ** 2 / (truth.weight @ truth.weight) + 1))
+    floor = np.log1p(1 / (truth.weights.sum() ** 2 / (truth.weights @ truth.weights) + 1))
     assert nats(scores, truth, fitted) <= max(nats(scores, truth, 1.0), floor) + 1e-9
     probabilities = to_probabilities(scores, temperature=fitted, multilabel=several)
     if several:
@@ -92,8 +92,8 @@ def test_scores_that_are_all_alike_keep_temperature_1() -> None:
 def test_a_row_that_is_there_twice_counts_as_one_of_twice_the_weight() -> None:
     scores, truth = make_scores(1.5, n=60)
     twice = np.repeat(np.arange(60), np.arange(60) % 3 + 1)
-    unweighted = Labels(truth.classes, truth.labels)
-    weighted = Labels(truth.classes, truth.labels, weights=(np.arange(60) % 3 + 1).astype(np.float64))
+    unweighted = Labels(truth.classes, truth.codes)
+    weighted = Labels(truth.classes, truth.codes, given_weights=(np.arange(60) % 3 + 1).astype(np.float64))
     assert fit_temperature(scores[twice], unweighted.take(twice)) == pytest.approx(fit_temperature(scores, weighted))
 
 
@@ -113,4 +113,4 @@ def test_float32_scores_give_float64_probabilities() -> None:
 )
 def test_what_cannot_be_calibrated_on_is_refused(scores: Floats, weights: Floats | None, match: str) -> None:
     with pytest.raises(TableError, match=match):
-        fit_temperature(scores, Labels(("a", "b"), np.arange(2), weights=weights))
+        fit_temperature(scores, Labels(("a", "b"), np.arange(2), given_weights=weights))

@@ -71,7 +71,7 @@ def _choose_stacked(name: str, lesson: Lesson, *, seed: int, jobs: int | None) -
 def _stack(stacked: StackedBlocks, lesson: Lesson) -> StackedBlocks:
     """The same in every fit, so that what is calibrated is what is kept: with a judge where all can have one."""
     of_rows = [(lesson.counted(rows), lesson.groups_of(rows)) for rows in lesson.fitted]
-    judge = all(stacked.can_judge(truth.shares * truth.weight[:, None], groups) for truth, groups in of_rows)
+    judge = all(stacked.can_judge(truth.shares * truth.weights[:, None], groups) for truth, groups in of_rows)
     if not judge:
         logger.warning("stacked: a class has too few images, or groups, to be judged unseen; opinions are averaged")
     stacked.judge = judge

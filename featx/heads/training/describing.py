@@ -88,7 +88,7 @@ def _penalty(tuned: Tuned, lesson: Lesson, fusion: str) -> Penalty | None:
     l2 = of_classifier.get("l2", 1 / of_classifier["C"] if "C" in of_classifier else None)
     if l2 is None:
         return None
-    total = float(lesson.truth.take(lesson.train).weight.sum())
+    total = float(lesson.truth.take(lesson.train).weights.sum())
     return Penalty(l2, l2 / total, 1 / l2)
 
 

@@ -55,11 +55,11 @@ class Lesson:
     def target(self, rows: Rows) -> Target:
         """What a classifier is to learn of these rows."""
         truth = self.counted(rows)
-        return truth.labels if truth.given is None else truth.given
+        return truth.codes if truth.given_shares is None else truth.given_shares
 
     def weights(self, rows: Rows) -> NDArray[np.float64] | None:
         """What these rows weigh in fitting, or None where all weigh alike."""
-        return self.counted(rows).weights
+        return self.counted(rows).given_weights
 
     def counted(self, rows: Rows) -> Labels:
         """What is true of these rows, as it counts in fitting and choosing."""
@@ -89,7 +89,7 @@ class Lesson:
     @property
     def most(self) -> int:
         """How many rows are fitted at once at most, one of soft labels counting once a class."""
-        given = self.truth.given
+        given = self.truth.given_shares
         return max(map(len, self.fitted)) if given is None or self.truth.multilabel else int(np.count_nonzero(given))
 
     @property
@@ -133,12 +133,12 @@ def balance(truth: Labels) -> Labels:
     """The same with weights, and shares of soft labels, by which all classes weigh alike, and as much together."""
     totals = truth.class_totals
     factor = np.divide(totals.sum() / np.count_nonzero(totals), totals, out=np.zeros_like(totals), where=totals > 0)
-    if truth.given is None:
-        return replace(truth, weights=truth.weight * factor[truth.labels])
-    given = truth.given * factor
+    if truth.given_shares is None:
+        return replace(truth, given_weights=truth.weights * factor[truth.codes])
+    given = truth.given_shares * factor
     sums = given.sum(axis=1)
     given /= np.where(sums > 0, sums, 1)[:, None]
-    return replace(truth, weights=truth.weight * sums, given=given)
+    return replace(truth, given_weights=truth.weights * sums, given_shares=given)
 
 
 def _check_classes(learnt: Labels, tested: Labels) -> None:
@@ -156,8 +156,8 @@ def keep_classes(truth: Labels) -> Labels:
     return replace(
         truth,
         classes=_pick(truth.classes, present),
-        labels=np.searchsorted(present, truth.labels),
-        given=None if truth.given is None else truth.given[:, present],
+        codes=np.searchsorted(present, truth.codes),
+        given_shares=None if truth.given_shares is None else truth.given_shares[:, present],
     )
 
 

@@ -216,12 +216,12 @@ def judge(scores: NDArray[np.float64], truth: Labels) -> Value:
     if not np.isfinite(scores).all():
         return Value(-np.inf, -np.inf)
     probabilities = to_probabilities(scores, multilabel=truth.multilabel)
-    likelihood = -np.average(row_values(probabilities, truth, measure="log_loss"), weights=truth.weight)
+    likelihood = -np.average(row_values(probabilities, truth, measure="log_loss"), weights=truth.weights)
     if truth.multilabel:
-        seen = truth.weight @ truth.shares > 0
+        seen = truth.weights @ truth.shares > 0
         if not seen.any():
             raise TableError("no validation image has a label of any class; give some to choose parameters by")
-        measure = average_precision_score(truth.shares[:, seen], scores[:, seen], sample_weight=truth.weight)
+        measure = average_precision_score(truth.shares[:, seen], scores[:, seen], sample_weight=truth.weights)
     else:
-        measure = np.average(row_values(probabilities, truth), weights=truth.weight)
+        measure = np.average(row_values(probabilities, truth), weights=truth.weights)
     return Value(float(measure), float(likelihood))

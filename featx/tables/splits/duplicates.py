@@ -175,7 +175,7 @@ def _find_near(view: _View, test: Rows, development: Rows, threshold: float) -> 
 def _kinds(table: FeatureTable, rows: Rows) -> NDArray[np.int64]:
     """(n,): equal numbers where all labels are equal."""
     truth = table.labels_of(rows)
-    return np.unique(truth.shares, axis=0, return_inverse=True)[1].ravel() if truth.multilabel else truth.labels
+    return np.unique(truth.shares, axis=0, return_inverse=True)[1].ravel() if truth.multilabel else truth.codes
 
 
 def _chunks(rows: Rows) -> Iterator[Rows]:

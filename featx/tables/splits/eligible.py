@@ -50,7 +50,7 @@ class Pool:
         if truth.multilabel:
             rows, classes = np.nonzero(truth.shares > 0)
             return rows, classes
-        return np.arange(len(self)), truth.labels
+        return np.arange(len(self)), truth.codes
 
     @cached_property
     def strata(self) -> Codes:
