@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.hardware import hardware
-from featx.provenance import installed, timestamp, versions
+from featx.provenance import installed_version, timestamp, versions
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parent / "results"
 def keep(name: str, measured: dict[str, Any], *, beside: Sequence[str] = ()) -> None:
     """Write what was measured, with when, on what and with which versions, those of some packages beside among them."""
     RESULTS.mkdir(exist_ok=True)
-    others = {package: number for package in beside if (number := installed(package))}
+    others = {package: number for package in beside if (number := installed_version(package))}
     whole = {"measured": timestamp(), "hardware": hardware(), "versions": versions() | others, **measured}
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")

@@ -24,7 +24,7 @@ AUTO = "auto"
 
 
 @dataclass(frozen=True)
-class Target:
+class DeviceSpec:
     """A device that was named."""
 
     kind: str
@@ -37,7 +37,7 @@ class Target:
         return PROVIDERS[self.kind]
 
     @property
-    def maker(self) -> str:
+    def provider_label(self) -> str:
         """The same, and that it is a GPU where it could be the processor, too: their features differ."""
         return f"{self.provider} (GPU)" if self.kind == "openvino" and self.index is not None else self.provider
 
@@ -45,38 +45,38 @@ class Target:
         return self.kind if self.index is None else f"{self.kind}:{self.index}"
 
 
-def parse_device(text: str) -> tuple[Target, ...]:
+def parse_device(text: str) -> tuple[DeviceSpec, ...]:
     """The devices that `--device` names, in that order; none for `auto`.
 
     Raises DeviceError where it is no device, or a list with a device twice or of several kinds, whose features differ.
     """
     if text == AUTO:
         return ()
-    targets = tuple(_parse_one(part) for part in text.split(","))
-    if len(set(targets)) < len(targets):
+    specs = tuple(_parse_one(part) for part in text.split(","))
+    if len(set(specs)) < len(specs):
         raise DeviceError(f"{text!r} names a device twice; name each one once")
-    if len({target.maker for target in targets}) > 1:
+    if len({spec.provider_label for spec in specs}) > 1:
         raise DeviceError(
             f"{text!r} names devices of several kinds, whose features differ in the last "
             "digits; name devices of one kind"
         )
-    return targets
+    return specs
 
 
 def provider_of(text: str) -> str | None:
     """What makes features on what `--device` names, as sessions say it; None for `auto`. Raises DeviceError."""
-    targets = parse_device(text)
-    return targets[0].maker if targets else None
+    specs = parse_device(text)
+    return specs[0].provider_label if specs else None
 
 
-def _parse_one(part: str) -> Target:
+def _parse_one(part: str) -> DeviceSpec:
     match = re.fullmatch(r"([a-z]+)(?::([0-9]{1,4}))?", part)
     kind = match[1] if match else part.partition(":")[0]
     if kind not in PROVIDERS:
         raise DeviceError(f"no device is called {kind!r}; {_known()}")
     if not match or (match[2] and kind not in NUMBERED):
         raise DeviceError(f"{part!r} is no device; {_known()}")
-    return Target(kind, int(match[2]) if match[2] else 0 if kind in NUMBERED and kind != "openvino" else None)
+    return DeviceSpec(kind, int(match[2]) if match[2] else 0 if kind in NUMBERED and kind != "openvino" else None)
 
 
 def _known() -> str:

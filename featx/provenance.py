@@ -11,7 +11,7 @@ RUNTIMES = tuple(f"onnxruntime{build}" for build in ("", "-gpu", "-openvino", "-
 PACKAGES = ("numpy", "h5py", "onnx", *RUNTIMES, "pillow", "scikit-learn", "skops")
 
 
-def installed(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
     """Version of an installed package, or None where it is not installed."""
     try:
         return version(package)
@@ -21,12 +21,12 @@ def installed(package: str) -> str | None:
 
 def runtime_version() -> str:
     """Version of the installed ONNX Runtime, whichever package brought it; "none" without one."""
-    return next((number for package in RUNTIMES if (number := installed(package))), "none")
+    return next((number for package in RUNTIMES if (number := installed_version(package))), "none")
 
 
 def versions() -> dict[str, str]:
     """Versions of featx, Python and the packages that shape features and heads."""
-    found = {package: installed(package) for package in PACKAGES}
+    found = {package: installed_version(package) for package in PACKAGES}
     own = {"featx": __version__, "python": platform.python_version()}
     return own | {package: number for package, number in found.items() if number}
 

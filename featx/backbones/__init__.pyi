@@ -13,7 +13,7 @@ from .card import (
     read_card as read_card,
     user_folder as user_folder,
 )
-from .graph.contents import Contents as Contents, read_contents as read_contents
+from .graph.contents import GraphContents as GraphContents, read_contents as read_contents
 from .graph.finding import (
     EMBEDDING_STEP as EMBEDDING_STEP,
     LEAST_EMBEDDING as LEAST_EMBEDDING,
@@ -21,7 +21,7 @@ from .graph.finding import (
     inspect_model as inspect_model,
     resolve_outputs as resolve_outputs,
 )
-from .graph.front import PIXELS as PIXELS
+from .graph.front import PIXEL_INPUT as PIXEL_INPUT
 from .graph.model import (
     RESERVED as RESERVED,
     View as View,

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from featx.backbones.card import Backbone, Card
 from featx.backbones.session.feature_session import FeatureSession
-from featx.backbones.session.opening import SAME, open_session
+from featx.backbones.session.opening import SAME_WITHIN, open_session
 from featx.backbones.session.whole import run_features
 from featx.errors import BackboneError, InferenceError
 
@@ -69,4 +69,4 @@ def _run_alone(session: FeatureSession, pixels: NDArray[np.uint8]) -> NDArray[np
 
 def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
     """Whether features agree, each column on the scale of the largest feature."""
-    return np.allclose(one, other, rtol=0, atol=SAME * float(np.abs(one).max(initial=0)))
+    return np.allclose(one, other, rtol=0, atol=SAME_WITHIN * float(np.abs(one).max(initial=0)))

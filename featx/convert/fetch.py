@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from featx.errors import BackboneError
 
-SECONDS = 30.0
+SERVER_TIMEOUT = 30.0
 """How long a server may be silent."""
 
 
@@ -41,7 +41,7 @@ def fetch_model(url: str, *, sha256: str, into: Path) -> Path:
     name = Path(urlsplit(url).path).name or "model.onnx"
     try:
         found = pooch.retrieve(
-            url, f"sha256:{sha256}", fname=name, path=into, downloader=pooch.HTTPDownloader(timeout=SECONDS)
+            url, f"sha256:{sha256}", fname=name, path=into, downloader=pooch.HTTPDownloader(timeout=SERVER_TIMEOUT)
         )
     except ValueError as error:
         raise BackboneError(f"{public_address(url)}: {_told(error, sha256)}; check address and --sha256") from error

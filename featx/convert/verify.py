@@ -37,11 +37,11 @@ from featx.settings import (
     Device,
 )
 
-IMAGES = 6
+DRAWN_IMAGES = 6
 """Pictures that are tried where the card brings none."""
-SAMPLE = 256
+MOST_SAMPLED = 256
 """Images of a set that are tried, at most."""
-SIDES = (2.2, 4.4)
+DRAWN_SIDES = (2.2, 4.4)
 """Shorter sides of photographs that are drawn, in what the card resizes to: they are read at a half and a quarter."""
 logger = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> 
 
 def _checks(backbone: Backbone, session: FeatureSession, stored: Golden | None) -> Iterator[Check]:
     card, reduced = backbone.card, backbone.card.computes_in != "float32"
-    pixels, golden = stored or (draw_pixels(card.size, count=IMAGES), None)
+    pixels, golden = stored or (draw_pixels(card.size, count=DRAWN_IMAGES), None)
     on_cpu = session.provider == "CPUExecutionProvider"
     here = _columns(card, session(pixels))
     exact = REDUCED if reduced else EXACT
@@ -227,7 +227,7 @@ def measure_fast(
 ) -> tuple[FastEffect, ...]:
     """What fast decoding does to pixels and features, by the part of their size at which images are read and by output.
 
-    Tried are at most SAMPLE of the images, spread over the set, or else photographs that are drawn here: noise with the
+    Tried are at most MOST_SAMPLED of the images, spread over the set, or else photographs that are drawn here: noise with the
     spectrum of natural images (Field 1987). Images that fail are told. Raises ImageSetError where all do,
     BackboneError, DeviceError and InferenceError as sessions do.
     """
@@ -243,7 +243,7 @@ def measure_fast(
         for output, features in zip(card.taken, _columns(card, session(pixels)), strict=True):
             found[part, output.name].append((float(_cosines(features[:1], features[1:])[0]), difference))
     if not found and images is not None:
-        raise ImageSetError(f"none of {min(SAMPLE, len(images))} images of the set can be decoded; name others")
+        raise ImageSetError(f"none of {min(MOST_SAMPLED, len(images))} images of the set can be decoded; name others")
     return tuple(_sum_up(part, output, np.array(values)) for (part, output), values in sorted(found.items()))
 
 
@@ -254,7 +254,7 @@ def _sum_up(part: int, output: str, values: NDArray[np.float64]) -> FastEffect:
 
 
 def _sample(images: ImageSet) -> Iterator[tuple[str, Stored]]:
-    for row in np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int)).tolist():
+    for row in np.unique(np.linspace(0, len(images) - 1, MOST_SAMPLED).astype(int)).tolist():
         try:
             yield images.name(row), images.read(row)
         except OSError as error:
@@ -262,10 +262,10 @@ def _sample(images: ImageSet) -> Iterator[tuple[str, Stored]]:
 
 
 def _draw_photographs(card: Card) -> Iterator[tuple[str, bytes]]:
-    """JPEGs of IMAGES pictures, the same every time: amplitudes fall with the frequency, as those of photographs."""
+    """JPEGs of DRAWN_IMAGES pictures, the same every time: amplitudes fall with the frequency, as those of photographs."""
     rng = np.random.default_rng(0)
-    for number in range(IMAGES):
-        height = int(SIDES[number % len(SIDES)] * card.resize)
+    for number in range(DRAWN_IMAGES):
+        height = int(DRAWN_SIDES[number % len(DRAWN_SIDES)] * card.resize)
         shape = height, height * 3 // 2
         frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1]))
         frequency[0, 0] = np.inf

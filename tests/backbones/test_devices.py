@@ -8,17 +8,17 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from featx.backbones import Contents, gpus, open_session, prepare_graph
+from featx.backbones import GraphContents, gpus, open_session, prepare_graph
 from featx.backbones.session.engines import keep_engines
 from featx.backbones.session.providers import (
     Options,
-    Plan,
+    SessionPlan,
     provider_options,
     streams_of,
 )
 from featx.devices import (
     PROVIDERS,
-    Target,
+    DeviceSpec,
     parse_device,
     provider_of,
 )
@@ -28,12 +28,12 @@ from featx.inputs import list_images
 from featx.settings import Settings
 from tests.conftest import Ran, Tiny
 
-FLOATS = Contents(frozenset(), float16=False, quantised=False)
+FLOATS = GraphContents(frozenset(), float16=False, quantised=False)
 
 
-def told(device: str, contents: Contents = FLOATS) -> dict[str, Options]:
+def told(device: str, contents: GraphContents = FLOATS) -> dict[str, Options]:
     """Provider -> options, in order, for the first device, two streams of three threads."""
-    return dict(provider_options(parse_device(device)[0], Plan(3, 2, Path("engines")), contents))
+    return dict(provider_options(parse_device(device)[0], SessionPlan(3, 2, Path("engines")), contents))
 
 
 # ---- names
@@ -43,18 +43,18 @@ def told(device: str, contents: Contents = FLOATS) -> dict[str, Options]:
     ("text", "targets"),
     [
         ("auto", ()),
-        ("cpu", (Target("cpu", None),)),
-        ("cuda", (Target("cuda", 0),)),
-        ("cuda:1", (Target("cuda", 1),)),
-        ("cuda:1,cuda:0", (Target("cuda", 1), Target("cuda", 0))),
-        ("tensorrt:12", (Target("tensorrt", 12),)),
-        ("openvino", (Target("openvino", None),)),
-        ("openvino:0", (Target("openvino", 0),)),
-        ("coreml", (Target("coreml", None),)),
-        ("directml", (Target("directml", 0),)),
+        ("cpu", (DeviceSpec("cpu", None),)),
+        ("cuda", (DeviceSpec("cuda", 0),)),
+        ("cuda:1", (DeviceSpec("cuda", 1),)),
+        ("cuda:1,cuda:0", (DeviceSpec("cuda", 1), DeviceSpec("cuda", 0))),
+        ("tensorrt:12", (DeviceSpec("tensorrt", 12),)),
+        ("openvino", (DeviceSpec("openvino", None),)),
+        ("openvino:0", (DeviceSpec("openvino", 0),)),
+        ("coreml", (DeviceSpec("coreml", None),)),
+        ("directml", (DeviceSpec("directml", 0),)),
     ],
 )
-def test_a_device_is_read_as_its_kind_and_index(text: str, targets: tuple[Target, ...]) -> None:
+def test_a_device_is_read_as_its_kind_and_index(text: str, targets: tuple[DeviceSpec, ...]) -> None:
     assert parse_device(text) == targets
 
 
@@ -183,7 +183,7 @@ def test_engines_have_a_folder_of_their_own_once_they_are_built(
 
 @pytest.mark.parametrize(("float16", "quantised"), [(False, False), (True, False), (False, True)])
 def test_tensorrt_goes_below_float32_only_where_the_backbone_does(float16: bool, quantised: bool) -> None:
-    options = told("tensorrt", Contents(frozenset(), float16=float16, quantised=quantised))[PROVIDERS["tensorrt"]]
+    options = told("tensorrt", GraphContents(frozenset(), float16=float16, quantised=quantised))[PROVIDERS["tensorrt"]]
     assert (options["trt_fp16_enable"], options["trt_int8_enable"]) == (str(float16), str(quantised))
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from featx.backbones import (
-    PIXELS,
+    PIXEL_INPUT,
     FeatureSession,
     cuda_problem,
     diagnose,
@@ -113,7 +113,7 @@ def test_a_feature_is_the_same_to_the_bit_whatever_its_neighbours_and_place(plac
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_graph_takes_bytes_and_ends_at_the_feature(models: Path, make_tiny: Callable[..., Tiny], layout: str) -> None:
     graph = prepared(make_tiny(models, layout=layout).backbone).graph
-    assert [(value.name, value.type.tensor_type.elem_type) for value in graph.input] == [(PIXELS, TensorProto.UINT8)]
+    assert [(value.name, value.type.tensor_type.elem_type) for value in graph.input] == [(PIXEL_INPUT, TensorProto.UINT8)]
     assert len(graph.output) == 1
     assert graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
 

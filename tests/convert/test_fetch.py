@@ -178,7 +178,7 @@ def test_a_server_that_is_not_there_is_told(server: Server, into: Path) -> None:
 def test_a_server_that_says_nothing_is_not_waited_for(
     server: Server, into: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("featx.convert.fetch.SECONDS", 0.1)
+    monkeypatch.setattr("featx.convert.fetch.SERVER_TIMEOUT", 0.1)
     server.pause = 1.0
     started = time.monotonic()
     refused(server.offer("/net.onnx", b"the model"), into, "cannot be fetched", sha256=digest(b"the model"))

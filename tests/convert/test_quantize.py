@@ -28,14 +28,14 @@ from featx.convert import (
     quantize_backbone,
 )
 from featx.convert.quantize.layers import correct_biases, find_layers
-from featx.convert.quantize.library import (
+from featx.convert.quantize.ort_quantizer import (
     find_extremes,
     fold,
     run,
     to_integers,
 )
 from featx.convert.quantize.sample import draw_sample
-from featx.convert.quantize.tries import agreement, run_features
+from featx.convert.quantize.tries import agreement, features_on_cpu
 from featx.convert.verify import verify_backbone
 from featx.errors import (
     BackboneError,
@@ -89,7 +89,7 @@ def test_int8_agrees_with_float32_on_images_that_it_was_not_measured_with(
 ) -> None:
     made = quantize(source, images, models).backbone
     sample = draw_sample(images, source.card, count=12)
-    found = agreement(run_features(made, sample.held_out), run_features(source, sample.held_out))
+    found = agreement(features_on_cpu(made, sample.held_out), features_on_cpu(source, sample.held_out))
     about = made.card.quantized
     assert about is not None
     assert found.mean > LEAST_AGREEMENT
@@ -162,7 +162,7 @@ def test_graphs_of_any_opset_and_batch_are_quantized(
     path = graph.save(tmp_path / "made.onnx", graph.dense(graph.pooled(32), 32, 5, into="logits"))
     made = quantize(describe(path), images, tmp_path / "models").backbone
     session, pixels = open_session(made, device="cpu"), random_pixels(5)
-    assert agreement(session(pixels), run_features(describe(path), pixels)).mean > LEAST_AGREEMENT
+    assert agreement(session(pixels), features_on_cpu(describe(path), pixels)).mean > LEAST_AGREEMENT
 
 
 def test_several_outputs_and_their_pooling_are_kept(tmp_path: Path, images: ImageSet) -> None:

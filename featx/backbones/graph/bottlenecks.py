@@ -12,13 +12,13 @@ from featx.backbones.graph.layers import (
 )
 from featx.backbones.graph.model import View
 
-FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, 0}
+FEATURE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, 0}
 """Types of tensors that can be features; 0 where the type is not known."""
 DECIDING = {"Gemm", "MatMul", "Conv", "Gather", "FusedGemm"}
 """Operators behind which a vector is another feature."""
 
 
-def cone(view: View, output: str) -> list[NodeProto]:
+def nodes_to(view: View, output: str) -> list[NodeProto]:
     """The nodes through which the image reaches the output, in order."""
     needed, found = {output}, []
     for node in reversed(view.graph.node):
@@ -33,7 +33,7 @@ def bottlenecks(view: View, output: str) -> list[str]:
 
     These are the dominators of the output: behind each, no other tensor of the image is still waiting to be read.
     """
-    nodes = [node for node in cone(view, output) if node.op_type not in ("Shape", "Size")]
+    nodes = [node for node in nodes_to(view, output) if node.op_type not in ("Shape", "Size")]
     last_use = {name: place for place, node in enumerate(nodes) for name in view.data_inputs(node)}
     last_use[output] = len(nodes)
     live, found = {view.image}, list[str]()
@@ -55,7 +55,7 @@ def stages(view: View, names: Sequence[str]) -> Iterator[str]:
 def _is_worth(view: View, name: str) -> bool:
     """Whether the tensor can be a feature at all: floats, made by the model, not only padded."""
     shape, node = view.shape(name), view.producers.get(name)
-    if shape is None or node is None or node.op_type == "Pad" or view.elem_type(name) not in FLOATS:
+    if shape is None or node is None or node.op_type == "Pad" or view.elem_type(name) not in FEATURE_TYPES:
         return False
     image = view.shape(view.image) or (None,)
     return len(shape) in (2, 3, 4) and shape[0] in (image[0], None) and shape[1:] != image[1:]
@@ -75,5 +75,5 @@ def _resolution(view: View, name: str) -> list[int | None]:
 
 
 def _between(view: View, name: str, after: str) -> list[NodeProto]:
-    before = {id(node) for node in cone(view, name)}
-    return [node for node in cone(view, after) if id(node) not in before]
+    before = {id(node) for node in nodes_to(view, name)}
+    return [node for node in nodes_to(view, after) if id(node) not in before]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from onnx import GraphProto, ModelProto, TensorProto
 
-from featx.backbones.graph.front import PIXELS
+from featx.backbones.graph.front import PIXEL_INPUT
 from featx.backbones.graph.model import captured
 
 MEASURING = {"Shape", "Size"}
@@ -12,7 +12,7 @@ QUANTISING = {"QuantizeLinear", "DequantizeLinear"}
 
 
 @dataclass(frozen=True)
-class Contents:
+class GraphContents:
     """What a graph is made of."""
 
     measuring: frozenset[tuple[str, str]]
@@ -23,12 +23,12 @@ class Contents:
     """Whether there are quantisers, as of an int8 backbone."""
 
 
-def read_contents(model: bytes) -> Contents:
+def read_contents(model: bytes) -> GraphContents:
     """What this prepared graph is made of."""
     parsed = ModelProto()
     parsed.ParseFromString(model)
     graph = parsed.graph
-    return Contents(
+    return GraphContents(
         _measuring(graph),
         float16=any(tensor.data_type == TensorProto.FLOAT16 for tensor in graph.initializer),
         quantised=any(node.op_type in QUANTISING for node in graph.node),
@@ -37,7 +37,7 @@ def read_contents(model: bytes) -> Contents:
 
 def _measuring(graph: GraphProto) -> frozenset[tuple[str, str]]:
     """Nodes without a name are told apart by their operator: one that touches pixels speaks for all of its kind."""
-    touched, touching, others = {PIXELS}, set(), set()
+    touched, touching, others = {PIXEL_INPUT}, set(), set()
     for node in graph.node:
         key = (node.name, node.op_type)
         if node.op_type not in MEASURING and touched & (set(node.input) | captured(node)):

@@ -13,9 +13,9 @@ from typing import Any
 
 from featx.backbones.card import POOLS, Output
 from featx.backbones.graph.bottlenecks import (
-    FLOATS,
+    FEATURE_TYPES,
     bottlenecks,
-    cone,
+    nodes_to,
     stages,
 )
 from featx.backbones.graph.image_input import (
@@ -24,10 +24,10 @@ from featx.backbones.graph.image_input import (
     with_size,
 )
 from featx.backbones.graph.layers import (
-    Heads,
+    LastLayers,
     channel_axis,
     default_pool,
-    find_heads,
+    find_last_layers,
     is_vector,
     kind_of,
     l2_normalised,
@@ -37,15 +37,15 @@ from featx.backbones.graph.model import (
     Shape,
     View,
     check_size,
-    damage_told,
+    damage_reported,
     load_model,
 )
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
 from featx.errors import BackboneError, did_you_mean
 
-SCORES = r"logit|prob|softmax|score|class(?!_?(token|emb))|pred|label|categor"
-EMBEDDINGS = r"embed|feat|pool|hidden|repr|latent|descriptor|encod|pre_?logits|vector|backbone"
-PREFERRED = ("image_embeds", "pooler_output", "embed", "feat", "pool")
+_SCORE_NAMES = r"logit|prob|softmax|score|class(?!_?(token|emb))|pred|label|categor"
+_EMBEDDING_NAMES = r"embed|feat|pool|hidden|repr|latent|descriptor|encod|pre_?logits|vector|backbone"
+_PREFERRED_NAMES = ("image_embeds", "pooler_output", "embed", "feat", "pool")
 """What names of embedding outputs hold, the likeliest first."""
 LEAST_EMBEDDING, EMBEDDING_STEP = 128, 64
 """Widths of embeddings are multiples of 64 from 128 on; numbers of classes seldom are."""
@@ -94,7 +94,7 @@ def inspect_model(path: Path | str, *, size: int | None = None) -> Inspection:
     several of its inputs look like an image.
     """
     path = Path(path)
-    with damage_told(path):
+    with damage_reported(path):
         return _find(path, size).inspect()
 
 
@@ -122,7 +122,7 @@ def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Out
     """
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise BackboneError(f"--output {twice[0]!r} is given twice; name every output once")
-    with damage_told(path):
+    with damage_reported(path):
         finder = _find(path, size)
         return tuple(finder.resolve(name) for name in names)
 
@@ -130,7 +130,7 @@ def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Out
 def named_as(output: str) -> str:
     """What the name of an output tells that it is: scores, an embedding, or nothing."""
     plain = re.sub("pre_?logits", "feature", output, flags=re.IGNORECASE)
-    for what, words in (("scores", "logit|prob|softmax"), ("embedding", EMBEDDINGS), ("scores", SCORES)):
+    for what, words in (("scores", "logit|prob|softmax"), ("embedding", _EMBEDDING_NAMES), ("scores", _SCORE_NAMES)):
         if re.search(words, plain, re.IGNORECASE):
             return what
     return ""
@@ -138,14 +138,14 @@ def named_as(output: str) -> str:
 
 def preference(output: str) -> int:
     """Where the name stands among those of embedding outputs, the likeliest first."""
-    return next((place for place, word in enumerate(PREFERRED) if word in output.lower()), len(PREFERRED))
+    return next((place for place, word in enumerate(_PREFERRED_NAMES) if word in output.lower()), len(_PREFERRED_NAMES))
 
 
-def makes_scores(output: str, heads: Heads) -> bool:
+def makes_scores(output: str, heads: LastLayers) -> bool:
     """Whether what the last layer makes are class scores, not an embedding: by what follows, by name, by width."""
     width = heads.classes or 0
     wide = width >= LEAST_EMBEDDING and width % EMBEDDING_STEP == 0
-    return heads.judged or named_as(output) == "scores" or (not named_as(output) and not wide)
+    return heads.scored or named_as(output) == "scores" or (not named_as(output) and not wide)
 
 
 @dataclass(frozen=True)
@@ -159,12 +159,16 @@ class _Finder:
     def inspect(self) -> Inspection:
         """Everything that there is to say."""
         outputs = [value.name for value in self.view.graph.output]
-        usable = [name for name in outputs if name in self.view.of_image and name not in self.view.of_others]
+        usable = [
+            name for name in outputs if name in self.view.image_dependent and name not in self.view.other_dependent
+        ]
         if not usable:
             raise BackboneError(
                 f"{self.path}: no output depends on image {self.input.name!r} alone ({', '.join(outputs)}); export one"
             )
-        heads = {name: heads for name in usable if (heads := find_heads(self.view, name)) and makes_scores(name, heads)}
+        heads = {
+            name: heads for name in usable if (heads := find_last_layers(self.view, name)) and makes_scores(name, heads)
+        }
         notes: list[str] = []
         if heads:
             feature, classifier, certain = self._penultimate(heads, notes)
@@ -210,9 +214,11 @@ class _Finder:
 
     # ---- classifier or embedding
 
-    def _penultimate(self, heads: dict[str, Heads], notes: list[str]) -> tuple[Candidate, str, bool]:
+    def _penultimate(self, heads: dict[str, LastLayers], notes: list[str]) -> tuple[Candidate, str, bool]:
         """What the last layer of the deepest classifier reads."""
-        classifier = max(heads, key=lambda name: (not heads[name].chosen, len(cone(self.view, heads[name].reads[0]))))
+        classifier = max(
+            heads, key=lambda name: (not heads[name].only_best, len(nodes_to(self.view, heads[name].reads[0])))
+        )
         found = heads[classifier]
         feature = self._describe(same_values(self.view, found.reads[0]), pool=found.pool)
         feature = replace(feature, dim=feature.dim or found.width)
@@ -237,13 +243,13 @@ class _Finder:
 
         def _rank(name: str) -> tuple[int, int, int]:
             axes = self.view.rank(name) or 9
-            return (0 if is_vector(self.view, name) else axes, preference(name), -len(cone(self.view, name)))
+            return (0 if is_vector(self.view, name) else axes, preference(name), -len(nodes_to(self.view, name)))
 
-        floats = [name for name in usable if self.view.elem_type(name) in FLOATS] or usable
+        floats = [name for name in usable if self.view.elem_type(name) in FEATURE_TYPES] or usable
         chosen = min(floats, key=_rank)
         feature = replace(self._describe(chosen), kind="embedding output")
         certain = is_vector(self.view, chosen) and self._stands_out(chosen, floats)
-        last = find_heads(self.view, chosen)
+        last = find_last_layers(self.view, chosen)
         if last and not last.normed and not named_as(chosen) and not l2_normalised(self.view, chosen):
             certain = False
             notes.append(
@@ -295,12 +301,12 @@ class _Finder:
     ) -> tuple[Candidate, ...]:
         """Every plausible feature, from the image to the output, none twice."""
         behind = {classifier}
-        for heads in filter(None, [find_heads(self.view, classifier)] if classifier else []):
+        for heads in filter(None, [find_last_layers(self.view, classifier)] if classifier else []):
             behind |= set(heads.behind)
         passed = [name for name in bottlenecks(self.view, main) if name not in behind]
         found = {name: self._describe(name) for name in stages(self.view, passed)}
         for name in outputs:
-            if self.view.elem_type(name) in FLOATS:
+            if self.view.elem_type(name) in FEATURE_TYPES:
                 found[name] = replace(self._describe(name), kind="embedding output")
         found[feature.name] = feature
         return tuple(candidate for candidate in found.values() if self._plausible(candidate, feature))

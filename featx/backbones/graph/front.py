@@ -9,21 +9,21 @@ from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 from featx.backbones.card import Card
 from featx.backbones.graph.model import assign
 
-PIXELS = "featx_pixels"
+PIXEL_INPUT = "featx_pixels"
 """Name of the input of a prepared graph: uint8 (batch, size, size, 3)."""
 
 
 def put_pixels_in(graph: GraphProto, card: Card, *, batch: int | None) -> None:
     """Replace the model's input by uint8 pixels and (pixel - mean) / std, in the arithmetic of numpy's float32."""
     front = _Front(card)
-    name = PIXELS
+    name = PIXEL_INPUT
     for step in front.steps():
         name = step(name)
     front.nodes[-1].output[0] = card.input
     assign(graph.node, [*front.nodes, *graph.node])
     graph.initializer.extend(front.weights)
     sides: list[int | str] = ["batch" if batch is None else batch, card.size, card.size, 3]
-    assign(graph.input, [helper.make_tensor_value_info(PIXELS, TensorProto.UINT8, sides)])
+    assign(graph.input, [helper.make_tensor_value_info(PIXEL_INPUT, TensorProto.UINT8, sides)])
 
 
 class _Front:

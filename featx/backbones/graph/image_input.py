@@ -15,9 +15,13 @@ from featx.backbones.graph.model import (
 from featx.backbones.graph.shapes import view_model
 from featx.errors import BackboneError
 
-CHANNELS_OF_COLOUR = 3
-CHANNELS = (1, CHANNELS_OF_COLOUR, 4)
-DTYPES: dict[int, str] = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8"}
+_COLOUR_CHANNELS = 3
+_CHANNEL_COUNTS = (1, _COLOUR_CHANNELS, 4)
+_IMAGE_TYPES: dict[int, str] = {
+    TensorProto.FLOAT: "float32",
+    TensorProto.FLOAT16: "float16",
+    TensorProto.UINT8: "uint8",
+}
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def find_image(path: Path, model: ModelProto) -> ModelInput:
         )
     if len(alike) > 1:
         # a mask with one channel has the axes of an image, too
-        alike = [name for name in alike if CHANNELS_OF_COLOUR in (shapes[name][0] or ())[1::2]] or alike
+        alike = [name for name in alike if _COLOUR_CHANNELS in (shapes[name][0] or ())[1::2]] or alike
     if len(alike) > 1:
         raise BackboneError(
             f"{path}: {len(alike)} inputs look like images: {told}; featx gives one: export it with one"
@@ -73,20 +77,20 @@ def find_image(path: Path, model: ModelProto) -> ModelInput:
         raise BackboneError(
             f"{path}: whether input {told} is NCHW or NHWC cannot be told; export it with its channels fixed"
         )
-    return ModelInput(alike[0], shape, layout, DTYPES[dtype])
+    return ModelInput(alike[0], shape, layout, _IMAGE_TYPES[dtype])
 
 
 def _like_image(shape: Shape | None, dtype: int) -> bool:
-    return shape is not None and len(shape) == 4 and dtype in DTYPES and _may_be_channels(shape)
+    return shape is not None and len(shape) == 4 and dtype in _IMAGE_TYPES and _may_be_channels(shape)
 
 
 def _may_be_channels(shape: Shape) -> bool:
-    return any(side is None or side in CHANNELS for side in (shape[1], shape[3]))
+    return any(side is None or side in _CHANNEL_COUNTS for side in (shape[1], shape[3]))
 
 
 def _layout(model: ModelProto, name: str, shape: Shape) -> str | None:
     """NCHW or NHWC: by the side that can be channels, else by the first convolution."""
-    first, last = shape[1] in CHANNELS, shape[3] in CHANNELS
+    first, last = shape[1] in _CHANNEL_COUNTS, shape[3] in _CHANNEL_COUNTS
     if first != last:
         return "NCHW" if first else "NHWC"
     view = view_model(model, name, shape=shape)

@@ -12,9 +12,9 @@ from featx.backbones.graph.model import View, attributes
 SAME_VALUES = {"Identity", "Dropout", "Cast", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 SAME_NUMBERS = SAME_VALUES | {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"}
 """Operators that leave the values, or all but their order and precision, as they are."""
-JUDGING = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "ArgMax", "TopK", "Hardmax"}
+SCORE_OPERATORS = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "ArgMax", "TopK", "Hardmax"}
 """Operators that only make sense on class scores."""
-CHOOSING = {"ArgMax", "TopK", "Hardmax"}
+SELECTING = {"ArgMax", "TopK", "Hardmax"}
 """Those of them that leave of the scores only which is the highest."""
 
 WEIGHT_INPUT = {
@@ -36,7 +36,7 @@ WEIGHT_INPUT = {
 }
 """Layers that are linear in what they read -> which input holds their weights."""
 CONVOLUTIONS = {"Conv", "FusedConv", "ConvInteger", "QLinearConv"}
-POOLS = {
+POOL_OPERATORS = {
     "GlobalAveragePool": "mean",
     "GlobalMaxPool": "max",
     "GlobalLpPool": "mean",
@@ -56,7 +56,7 @@ STEPS = 60
 
 
 @dataclass(frozen=True)
-class Heads:
+class LastLayers:
     """The last layers behind one output: one, or several whose scores are joined."""
 
     reads: tuple[str, ...]
@@ -64,9 +64,9 @@ class Heads:
     width: int | None
     """Numbers that the first of them reads of one image, where they are a vector."""
     classes: int | None
-    judged: bool
+    scored: bool
     """Whether a softmax, or another operator of class scores, stands behind them."""
-    chosen: bool
+    only_best: bool
     """Whether only the best class is left of the scores."""
     normed: bool
     """Whether a batch norm stands behind them, as it does behind embeddings."""
@@ -80,14 +80,14 @@ class Heads:
 class _Walk:
     """The way back from an output to its last layer."""
 
-    judged: bool = False
-    chosen: bool = False
+    scored: bool = False
+    only_best: bool = False
     normed: bool = False
     pool: str = ""
     behind: tuple[str, ...] = ()
 
 
-def find_heads(view: View, output: str) -> Heads | None:
+def find_last_layers(view: View, output: str) -> LastLayers | None:
     """The last layers that make this output, seen through what follows them; None where it ends in no layer."""
     layers = _last_layers(view, output, _Walk())
     if not layers:
@@ -95,12 +95,12 @@ def find_heads(view: View, output: str) -> Heads | None:
     nodes, walks = zip(*layers, strict=True)
     reads = tuple(dict.fromkeys(_read_by(view, node) for node in nodes))
     several = _is_map(view, reads[0]) or view.rank(reads[0]) == 3
-    return Heads(
+    return LastLayers(
         reads=reads,
         width=_width_read(view, nodes[0]),
         classes=_width(view, nodes[0]),
-        judged=any(walk.judged for walk in walks),
-        chosen=any(walk.chosen for walk in walks),
+        scored=any(walk.scored for walk in walks),
+        only_best=any(walk.only_best for walk in walks),
         normed=any(walk.normed for walk in walks),
         pool=(walks[0].pool or "mean") if several else "",
         behind=tuple(name for walk in walks for name in walk.behind),
@@ -118,11 +118,11 @@ def _read_by(view: View, node: NodeProto) -> str:
 def _last_layers(view: View, name: str, walk: _Walk) -> list[tuple[NodeProto, _Walk]]:
     """Every last layer behind this tensor, and how it was reached; empty where a path ends in none."""
     node = view.producers.get(name)
-    if node is None or name not in view.of_image or len(walk.behind) > STEPS:
+    if node is None or name not in view.image_dependent or len(walk.behind) > STEPS:
         return []
     walk = _Walk(
-        judged=walk.judged or node.op_type in JUDGING,
-        chosen=walk.chosen or node.op_type in CHOOSING,
+        scored=walk.scored or node.op_type in SCORE_OPERATORS,
+        only_best=walk.only_best or node.op_type in SELECTING,
         normed=walk.normed or node.op_type == "BatchNormalization",
         pool=walk.pool,
         behind=(*walk.behind, name),
@@ -131,7 +131,7 @@ def _last_layers(view: View, name: str, walk: _Walk) -> list[tuple[NodeProto, _W
         return [(node, walk)]
     data = view.data_inputs(node)
     if is_global_pool(view, node) and not walk.pool and not _averages_heads(view, node):
-        found = _last_layers(view, data[0], replace(walk, pool=POOLS[node.op_type]))
+        found = _last_layers(view, data[0], replace(walk, pool=POOL_OPERATORS[node.op_type]))
         return [layer for layer in found if _is_pooled_behind(view, layer[0])]
     if data and _is_seen_through(view, node, walk):
         return _last_layers(view, _scaled(view, data), walk)
@@ -144,7 +144,7 @@ def _is_pooled_behind(view: View, node: NodeProto) -> bool:
 
 def _is_seen_through(view: View, node: NodeProto, walk: _Walk) -> bool:
     """Whether the node leaves class scores what they are, or only scales, shifts, bounds or selects them."""
-    if node.op_type in SAME_NUMBERS | JUDGING or (walk.pool and node.op_type == "Relu"):
+    if node.op_type in SAME_NUMBERS | SCORE_OPERATORS or (walk.pool and node.op_type == "Relu"):
         return True
     on_scores = view.rank(node.input[0]) == 2 and not walk.pool
     return _only_scales(view, node) or _averages_heads(view, node) or (on_scores and node.op_type in ON_SCORES)
@@ -171,9 +171,9 @@ def _is_last_layer(view: View, node: NodeProto, walk: _Walk) -> bool:
         return False
     place = WEIGHT_INPUT[node.op_type]
     data, weight = node.input[0], node.input[place]
-    if node.op_type in ("MatMul", "Gemm") and weight in view.of_image:
+    if node.op_type in ("MatMul", "Gemm") and weight in view.image_dependent:
         data, weight = weight, data
-    if data not in view.of_image or weight in view.of_image or weight in view.of_others:
+    if data not in view.image_dependent or weight in view.image_dependent or weight in view.other_dependent:
         return False
     if node.op_type not in CONVOLUTIONS:
         return view.rank(node.output[0]) in (2, None) or bool(walk.pool) or _is_single(view, node.output[0])
@@ -245,7 +245,7 @@ def is_global_pool(view: View, node: NodeProto) -> bool:
     """Whether the node takes a mean or maximum over every place of a map, or over all tokens."""
     if node.op_type.startswith("Global") or node.op_type == "QLinearGlobalAveragePool":
         return True
-    if node.op_type not in POOLS:
+    if node.op_type not in POOL_OPERATORS:
         return False
     before, after = view.shape(node.input[0]), view.shape(node.output[0])
     if node.op_type.startswith("Reduce"):
@@ -267,7 +267,7 @@ def _reduced_axes(view: View, node: NodeProto, rank: int) -> set[int]:
 
 def same_values(view: View, name: str) -> str:
     """The tensor farthest back that holds the same values: through dropout, identity, casts and (de)quantisers."""
-    while (node := view.producers.get(name)) and node.op_type in SAME_VALUES and node.input[0] in view.of_image:
+    while (node := view.producers.get(name)) and node.op_type in SAME_VALUES and node.input[0] in view.image_dependent:
         name = node.input[0]
     return name
 
@@ -351,7 +351,11 @@ def _has_class_token(view: View, name: str) -> bool:
     for node in _origins(view, name):
         if node.op_type == "Concat" and attributes(node).get("axis", 0) in (1, -2):
             first = node.input[0]
-            return first not in view.of_image and view.elem_type(first) in (TensorProto.FLOAT, TensorProto.FLOAT16, 0)
+            return first not in view.image_dependent and view.elem_type(first) in (
+                TensorProto.FLOAT,
+                TensorProto.FLOAT16,
+                0,
+            )
     return False
 
 

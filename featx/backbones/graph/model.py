@@ -29,7 +29,7 @@ MAX_MADE_ELEMENTS = 2**31
 """Elements that one tensor may have."""
 MAX_NODES = 2**20
 """Nodes that a graph may have once its functions are written out."""
-MAKERS = {"ConstantOfShape": 0, "Expand": 1}
+_EXPANDING = {"ConstantOfShape": 0, "Expand": 1}
 """Operators that make much of little -> their input that says how much."""
 RESERVED = "featx_"
 STAYS_INSIDE = 1024
@@ -58,12 +58,12 @@ def load_model(path: Path) -> ModelProto:
         raise BackboneError(
             f"{path}: {size} bytes, but ONNX holds {MAX_MODEL_BYTES}; export it with its weights as external data"
         )
-    with damage_told(path):
+    with damage_reported(path):
         return _load(path)
 
 
 @contextmanager
-def damage_told(path: Path) -> Iterator[None]:
+def damage_reported(path: Path) -> Iterator[None]:
     """Tell whatever code stumbles over in a damaged model as a BackboneError that names the file."""
     try:
         yield
@@ -144,8 +144,8 @@ def _check_made(graph: GraphProto, path: Path) -> None:
     """Refuse a few bytes that ask for more memory than any backbone needs."""
     view = View(graph, {}, "")
     for node in graph.node:
-        if node.op_type in MAKERS:
-            sides = view.constant(node.input[MAKERS[node.op_type]])
+        if node.op_type in _EXPANDING:
+            sides = view.constant(node.input[_EXPANDING[node.op_type]])
             check_size(node.output[0], () if sides is None else sides.ravel().tolist(), path)
 
 
@@ -256,7 +256,7 @@ def save_model(path: Path, into: Path) -> Path | None:
         shutil.copyfile(path, into)
         return None
     weights = into.with_name(f"{into.name}.data")
-    with damage_told(path):
+    with damage_reported(path):
         load_external_data_for_model(model, str(path.parent))
     onnx.save(model, str(into), save_as_external_data=True, location=weights.name, size_threshold=STAYS_INSIDE)
     return weights if weights.exists() else None
@@ -325,12 +325,12 @@ class View:
         return constants | {tensor.name: tensor for tensor in self.graph.initializer}
 
     @cached_property
-    def of_image(self) -> set[str]:
+    def image_dependent(self) -> set[str]:
         """Tensors whose values, not only shapes, depend on the image."""
         return self._reached_from({self.image})
 
     @cached_property
-    def of_others(self) -> set[str]:
+    def other_dependent(self) -> set[str]:
         """Tensors that depend on another input, which featx does not have."""
         return self._reached_from({value.name for value in image_inputs(self.graph)} - {self.image})
 
@@ -373,7 +373,7 @@ class View:
 
     def data_inputs(self, node: NodeProto) -> list[str]:
         """The inputs of a node whose values depend on the image."""
-        return [name for name in node.input if name in self.of_image]
+        return [name for name in node.input if name in self.image_dependent]
 
 
 def attributes(node: NodeProto) -> dict[str, Any]:

@@ -17,14 +17,14 @@ from featx.backbones.card import (
     Output,
 )
 from featx.backbones.graph.batch import free_batch
-from featx.backbones.graph.front import PIXELS, put_pixels_in
+from featx.backbones.graph.front import PIXEL_INPUT, put_pixels_in
 from featx.backbones.graph.layers import SAME_NUMBERS, channel_axis
 from featx.backbones.graph.model import (
     SMALL,
     View,
     assign,
     captured,
-    damage_told,
+    damage_reported,
     external_bytes,
     image_inputs,
     load_model,
@@ -66,7 +66,7 @@ def prepare_graph(backbone: Backbone, *, keep_batch: bool = False) -> PreparedGr
     the file or a tensor is not what the card says.
     """
     card = backbone.card
-    cut = _cut_model(backbone, first=PIXELS, keep_batch=keep_batch)
+    cut = _cut_model(backbone, first=PIXEL_INPUT, keep_batch=keep_batch)
     graph = cut.model.graph
     _put_outputs_on(graph, cut.view, card, version=opset(cut.model))
     put_pixels_in(graph, card, batch=cut.batch if keep_batch else None)
@@ -169,7 +169,7 @@ def channel_axes(backbone: Backbone) -> list[int]:
 def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
     """The model as bytes, its external weights among them where they fit; else the runtime reads them itself."""
     if (outside := external_bytes(model)) and outside + model.ByteSize() <= EMBEDDED_BYTES:
-        with damage_told(backbone.path):
+        with damage_reported(backbone.path):
             load_external_data_for_model(model, str(backbone.path.parent))
     try:
         return bytes(model.SerializeToString())

@@ -16,26 +16,26 @@ from featx.backbones.session.runtime import (
 )
 from featx.devices import (
     PROVIDERS,
-    Target,
+    DeviceSpec,
     parse_device,
 )
 from featx.errors import BackboneError, DeviceError
-from featx.provenance import RUNTIMES, installed
+from featx.provenance import RUNTIMES, installed_version
 
 logger = logging.getLogger(__name__)
 
 
-def choose_devices(text: str) -> tuple[Target, ...]:
+def choose_devices(text: str) -> tuple[DeviceSpec, ...]:
     """The devices that `--device` names, known to be there; for `auto` a GPU that CUDA can use, else the CPU.
 
     Raises DeviceError naming what is missing, or which GPUs there are.
     """
-    targets = parse_device(text)
-    if not targets:
+    specs = parse_device(text)
+    if not specs:
         return parse_device(_best_kind())
-    if problem := _absence(targets):
+    if problem := _absence(specs):
         raise DeviceError(f"--device {text} was asked for, but {problem}")
-    return targets
+    return specs
 
 
 def _best_kind() -> str:
@@ -48,15 +48,15 @@ def _best_kind() -> str:
     return "cuda"
 
 
-def _absence(targets: tuple[Target, ...]) -> str | None:
+def _absence(specs: tuple[DeviceSpec, ...]) -> str | None:
     """What keeps sessions from these devices, or None where nothing is known to."""
-    kind = targets[0].kind
+    kind = specs[0].kind
     if kind not in LIBRARIES:
         return missing_provider(kind)
     if problem := cuda_problem(kind):
         return problem
     there = dict(enumerate(gpus()))
-    absent = next((target for target in targets if target.index not in there), None)
+    absent = next((spec for spec in specs if spec.index not in there), None)
     named = ", ".join(f"{kind}:{index} ({gpu})" for index, gpu in there.items())
     return f"there is no {absent}; choose from {named}" if absent else None
 
@@ -97,7 +97,7 @@ def diagnose() -> Diagnosis:
 
 def _clashes() -> Iterator[str]:
     """Packages of ONNX Runtime that overwrite each other's files."""
-    if len(found := [package for package in RUNTIMES if installed(package)]) > 1:
+    if len(found := [package for package in RUNTIMES if installed_version(package)]) > 1:
         yield f"{' and '.join(found)} overwrite each other's files; uninstall all of them, then install one again"
 
 
@@ -107,9 +107,9 @@ def _problem(kind: str) -> str | None:
         return problem
     from featx.backbones.graph.surgery import identity_graph
 
-    target = parse_device(kind)[0]
+    spec = parse_device(kind)[0]
     try:
-        new_session(identity_graph(), target, name="a model of one node", threads=1)
+        new_session(identity_graph(), spec, name="a model of one node", threads=1)
     except (DeviceError, BackboneError) as error:
         return str(error)
     return None

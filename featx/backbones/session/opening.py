@@ -25,17 +25,17 @@ from featx.backbones.session.nvidia import (
     gpus,
     load_cuda,
 )
-from featx.backbones.session.placing import tell_nodes_on_cpu
+from featx.backbones.session.placing import warn_of_nodes_on_cpu
 from featx.backbones.session.providers import (
     COMPILED,
     TENSORRT_BATCH,
-    Plan,
+    SessionPlan,
     on_cores,
     provider_options,
     streams_of,
 )
 from featx.backbones.session.runtime import CPU, new_session
-from featx.devices import Target
+from featx.devices import DeviceSpec
 from featx.errors import BackboneError, InferenceError
 from featx.hardware import processor, usable_cores
 from featx.settings import Device
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SAME = 1e-4
+SAME_WITHIN = 1e-4
 """Difference, relative to the largest feature, up to which freeing the batch axis has changed nothing."""
 
 
@@ -90,18 +90,18 @@ def open_graph(
     batch_size: int | None = None,
 ) -> FeatureSession:
     """A graph that was prepared of this backbone, ready on the device."""
-    targets, streams = choose_devices(device), max(1, streams)
+    specs, streams = choose_devices(device), max(1, streams)
     fixed = None if prepared.freed else prepared.batch
-    batch = fixed or _compiled_batch(targets[0], backbone.card.batch or batch_size)
-    with keep_engines(backbone, prepared, batch) if targets[0].kind == "tensorrt" else nullcontext() as engines:
-        plan = Plan(threads or max(1, usable_cores() // streams), streams, engines)
-        sessions = _open(backbone, prepared, targets, plan, override=batch if batch != fixed else None)
-    memory = CudaMemory(load_cuda(), targets[0].index or 0) if targets[0].kind in LIBRARIES else HostMemory()
-    several = streams_of(targets[0], streams)
-    lanes = [_lane(session, target) for _ in range(several) for session, target in zip(sessions, targets, strict=True)]
+    batch = fixed or _compiled_batch(specs[0], backbone.card.batch or batch_size)
+    with keep_engines(backbone, prepared, batch) if specs[0].kind == "tensorrt" else nullcontext() as engines:
+        plan = SessionPlan(threads or max(1, usable_cores() // streams), streams, engines)
+        sessions = _open(backbone, prepared, specs, plan, override=batch if batch != fixed else None)
+    memory = CudaMemory(load_cuda(), specs[0].index or 0) if specs[0].kind in LIBRARIES else HostMemory()
+    several = streams_of(specs[0], streams)
+    lanes = [_lane(session, spec) for _ in range(several) for session, spec in zip(sessions, specs, strict=True)]
     run = Lanes(lanes, name=backbone.name, fixed=backbone.card.batch or batch)
     return FeatureSession(
-        provider=targets[0].maker,
+        provider=specs[0].provider_label,
         name=backbone.name,
         outputs=backbone.card.taken,
         step=backbone.card.batch or batch,
@@ -109,57 +109,57 @@ def open_graph(
         size=backbone.card.size,
         streams=len(lanes),
         run=lambda pixels: _joined(run(pixels), backbone, len(pixels)),
-        on_cpu=on_cores(targets[0]),
-        device=_hardware(targets),
+        on_cpu=on_cores(specs[0]),
+        device=_hardware(specs),
         zeros=memory.zeros,
     )
 
 
-def _compiled_batch(target: Target, batch: int | None) -> int | None:
+def _compiled_batch(spec: DeviceSpec, batch: int | None) -> int | None:
     """The one size for which the device compiles the graph; None where it takes any."""
-    if target.kind not in COMPILED:
+    if spec.kind not in COMPILED:
         return None
-    return batch or (TENSORRT_BATCH if target.kind == "tensorrt" else None)
+    return batch or (TENSORRT_BATCH if spec.kind == "tensorrt" else None)
 
 
 def _open(
     backbone: Backbone,
     prepared: "PreparedGraph",
-    targets: Sequence[Target],
-    plan: Plan,
+    specs: Sequence[DeviceSpec],
+    plan: SessionPlan,
     *,
     override: int | None,
 ) -> "list[onnxruntime.InferenceSession]":
     """A session on each of the devices; what the first leaves to the CPU is told."""
-    how: dict[str, Any] = {"name": str(backbone.path), "threads": plan.pool, "folder": prepared.folder}
-    if targets == (CPU,):
+    how: dict[str, Any] = {"name": str(backbone.path), "threads": plan.pool_threads, "folder": prepared.folder}
+    if specs == (CPU,):
         return [new_session(prepared.model, CPU, **how)]
     from featx.backbones.graph.contents import read_contents
 
     contents = read_contents(prepared.model)
     sessions = []
-    for target in targets:
-        providers = provider_options(target, plan, contents)
-        sessions.append(new_session(prepared.model, target, providers=providers, batch=override, **how))
-    tell_nodes_on_cpu(sessions[0], contents, name=backbone.name)
+    for spec in specs:
+        providers = provider_options(spec, plan, contents)
+        sessions.append(new_session(prepared.model, spec, providers=providers, batch=override, **how))
+    warn_of_nodes_on_cpu(sessions[0], contents, name=backbone.name)
     return sessions
 
 
-def _lane(session: "onnxruntime.InferenceSession", target: Target) -> Lane:
-    if target.kind not in LIBRARIES:
+def _lane(session: "onnxruntime.InferenceSession", spec: DeviceSpec) -> Lane:
+    if spec.kind not in LIBRARIES:
         return PlainLane(session)
-    index = target.index or 0
+    index = spec.index or 0
     return BoundLane(session, CudaMemory(load_cuda(), index), device="cuda", index=index)
 
 
-def _hardware(targets: Sequence[Target]) -> str:
+def _hardware(specs: Sequence[DeviceSpec]) -> str:
     """The hardware, in words."""
-    if on_cores(targets[0]):
+    if on_cores(specs[0]):
         return processor()
-    if targets[0].kind not in LIBRARIES:
-        return "; ".join(map(str, targets))
+    if specs[0].kind not in LIBRARIES:
+        return "; ".join(map(str, specs))
     found = gpus()
-    return "; ".join(found[target.index or 0] for target in targets)
+    return "; ".join(found[spec.index or 0] for spec in specs)
 
 
 def _joined(made: Sequence[NDArray[Any]], backbone: Backbone, count: int) -> Features:
@@ -191,4 +191,4 @@ def _batch_problem(backbone: Backbone, prepared: "PreparedGraph") -> str | None:
 
 
 def _same(found: Features, wanted: Features) -> bool:
-    return np.allclose(found, wanted, rtol=0, atol=SAME * float(np.abs(wanted).max(initial=0)), equal_nan=True)
+    return np.allclose(found, wanted, rtol=0, atol=SAME_WITHIN * float(np.abs(wanted).max(initial=0)), equal_nan=True)

@@ -9,15 +9,15 @@ from featx.devices import PROVIDERS
 if TYPE_CHECKING:
     import onnxruntime
 
-    from featx.backbones.graph.contents import Contents
+    from featx.backbones.graph.contents import GraphContents
 
 logger = logging.getLogger(__name__)
 
-NAMED = 5
+_OPERATORS_NAMED = 5
 """Operators that are named where many nodes run on the CPU."""
 
 
-def tell_nodes_on_cpu(session: "onnxruntime.InferenceSession", contents: "Contents", *, name: str) -> None:
+def warn_of_nodes_on_cpu(session: "onnxruntime.InferenceSession", contents: "GraphContents", *, name: str) -> None:
     """Warn of nodes that touch pixels and run on the CPU; those that only compute shapes belong there."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
         logger.info("%s: where its nodes run is only told by onnxruntime 1.24 and later", name)
@@ -32,7 +32,7 @@ def tell_nodes_on_cpu(session: "onnxruntime.InferenceSession", contents: "Conten
     ]
     if left:
         operators = sorted(set(left), key=lambda operator: (-left.count(operator), operator))
-        named = ", ".join(operators[:NAMED]) + (", ..." if len(operators) > NAMED else "")
+        named = ", ".join(operators[:_OPERATORS_NAMED]) + (", ..." if len(operators) > _OPERATORS_NAMED else "")
         where = session.get_providers()[0]
         _warn_once(f"{name} on {where}: {len(left)} of {len(placed)} nodes run on the CPU: {named}")
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from featx.devices import PROVIDERS, Target
+from featx.devices import PROVIDERS, DeviceSpec
 
 if TYPE_CHECKING:
-    from featx.backbones.graph.contents import Contents
+    from featx.backbones.graph.contents import GraphContents
 
 Options = dict[str, str]
 
@@ -25,7 +25,7 @@ TENSORRT_BATCH = 64
 
 
 @dataclass(frozen=True)
-class Plan:
+class SessionPlan:
     """How sessions are going to be used."""
 
     threads: int
@@ -36,31 +36,31 @@ class Plan:
     """TensorRT's folder for this graph in these versions; None for other devices."""
 
     @property
-    def pool(self) -> int:
+    def pool_threads(self) -> int:
         """Threads of ONNX Runtime's one pool, so that every stream has its own: that which calls is one of them."""
         return 1 + self.streams * (self.threads - 1)
 
 
-def streams_of(target: Target, asked: int) -> int:
+def streams_of(spec: DeviceSpec, asked: int) -> int:
     """How many calls at once are worth it on the device."""
-    if on_cores(target):
+    if on_cores(spec):
         return asked
-    return 1 if target.kind in ONE_AT_A_TIME else GPU_STREAMS
+    return 1 if spec.kind in ONE_AT_A_TIME else GPU_STREAMS
 
 
-def on_cores(target: Target) -> bool:
+def on_cores(spec: DeviceSpec) -> bool:
     """Whether the device is the processor, on whose cores images are decoded, too."""
-    return target.kind in ON_CORES and target.index is None
+    return spec.kind in ON_CORES and spec.index is None
 
 
-def provider_options(target: Target, plan: Plan, contents: "Contents") -> list[tuple[str, Options]]:
+def provider_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphContents") -> list[tuple[str, Options]]:
     """Providers with their options, in the order in which they may take nodes; the CPU's stands behind all of them."""
-    own = _OPTIONS.get(target.kind, _numbered)(target, plan, contents)
-    behind = [(PROVIDERS["cuda"], cuda_options(target))] if target.kind == "tensorrt" else []
-    return [(target.provider, own), *behind]
+    own = _OPTIONS.get(spec.kind, _numbered)(spec, plan, contents)
+    behind = [(PROVIDERS["cuda"], cuda_options(spec))] if spec.kind == "tensorrt" else []
+    return [(spec.provider, own), *behind]
 
 
-def cuda_options(target: Target) -> Options:
+def cuda_options(spec: DeviceSpec) -> Options:
     """The options of CUDA.
 
     The search for convolutions is HEURISTIC: EXHAUSTIVE times them and may choose others the next time, and then a run
@@ -68,7 +68,7 @@ def cuda_options(target: Target) -> Options:
     Copies stay in the stream that computes: ONNX Runtime warns of races else; other batches overlap anyway.
     """
     return {
-        "device_id": str(target.index),
+        "device_id": str(spec.index),
         "cudnn_conv_algo_search": "HEURISTIC",
         "cudnn_conv_use_max_workspace": "1",
         "arena_extend_strategy": "kSameAsRequested",
@@ -77,10 +77,10 @@ def cuda_options(target: Target) -> Options:
     }
 
 
-def tensorrt_options(target: Target, plan: Plan, contents: "Contents") -> Options:
+def tensorrt_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphContents") -> Options:
     """The options of TensorRT: engines and timings are kept; precision is the graph's, never below."""
     return {
-        "device_id": str(target.index),
+        "device_id": str(spec.index),
         "trt_engine_cache_enable": "True",
         "trt_engine_cache_path": str(plan.engines),
         "trt_timing_cache_enable": "True",
@@ -90,28 +90,28 @@ def tensorrt_options(target: Target, plan: Plan, contents: "Contents") -> Option
     }
 
 
-def openvino_options(target: Target, plan: Plan, contents: "Contents") -> Options:
+def openvino_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphContents") -> Options:
     """The options of OpenVINO: as many streams as calls, sharing the threads; never below float32."""
-    where = {"device_type": "CPU" if target.index is None else f"GPU.{target.index}", "precision": "FP32"}
-    if target.index is not None:
+    where = {"device_type": "CPU" if spec.index is None else f"GPU.{spec.index}", "precision": "FP32"}
+    if spec.index is not None:
         return where | {"num_streams": str(GPU_STREAMS)}
     return where | {"num_streams": str(plan.streams), "num_of_threads": str(plan.streams * plan.threads)}
 
 
-def coreml_options(target: Target, plan: Plan, contents: "Contents") -> Options:
+def coreml_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphContents") -> Options:
     """The options of CoreML: the newer of its formats, on whichever of Apple's units takes a node."""
     return {"ModelFormat": "MLProgram", "MLComputeUnits": "ALL"}
 
 
-def _cuda(target: Target, plan: Plan, contents: "Contents") -> Options:
-    return cuda_options(target)
+def _cuda(spec: DeviceSpec, plan: SessionPlan, contents: "GraphContents") -> Options:
+    return cuda_options(spec)
 
 
-def _numbered(target: Target, plan: Plan, contents: "Contents") -> Options:
-    return {} if target.index is None else {"device_id": str(target.index)}
+def _numbered(spec: DeviceSpec, plan: SessionPlan, contents: "GraphContents") -> Options:
+    return {} if spec.index is None else {"device_id": str(spec.index)}
 
 
-_OPTIONS: dict[str, Callable[[Target, Plan, "Contents"], Options]] = {
+_OPTIONS: dict[str, Callable[[DeviceSpec, SessionPlan, "GraphContents"], Options]] = {
     "cuda": _cuda,
     "tensorrt": tensorrt_options,
     "openvino": openvino_options,

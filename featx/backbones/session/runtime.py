@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featx.backbones.session.providers import Options
-from featx.devices import PROVIDERS, Target
+from featx.devices import PROVIDERS, DeviceSpec
 from featx.errors import BackboneError, DeviceError
-from featx.provenance import RUNTIMES, installed, runtime_version
+from featx.provenance import RUNTIMES, installed_version, runtime_version
 
 if TYPE_CHECKING:
     import onnxruntime
 
-CPU = Target("cpu", None)
+CPU = DeviceSpec("cpu", None)
 CPU_EXTRA = "pip install 'featx[cpu]'"
 GPU_EXTRA = "pip install 'featx[gpu]'"
 BUILDS = {
@@ -46,7 +46,7 @@ def missing_provider(kind: str) -> str | None:
     if kind not in BUILDS:
         return f"onnxruntime {runtime_version()} is a build without {PROVIDERS[kind]}; `featx doctor` tells what it has"
     title, build, step = BUILDS[kind]
-    there = " ".join(package for package in RUNTIMES if installed(package))
+    there = " ".join(package for package in RUNTIMES if installed_version(package))
     return (
         f"{title} needs {build} and onnxruntime {runtime_version()} is the build without it; "
         f"pip uninstall -y {there}; {step}"
@@ -55,7 +55,7 @@ def missing_provider(kind: str) -> str | None:
 
 def new_session(
     model: bytes,
-    target: Target,
+    spec: DeviceSpec,
     *,
     name: str,
     threads: int,
@@ -71,10 +71,10 @@ def new_session(
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # what goes wrong is told by our own errors
-    options.enable_mem_pattern = target.kind != "directml"  # DirectML demands it
+    options.enable_mem_pattern = spec.kind != "directml"  # DirectML demands it
     # Threads that wait must not spin: the decoders need those cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if target != CPU:
+    if spec != CPU:
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if folder:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
@@ -82,17 +82,17 @@ def new_session(
         options.add_free_dimension_override_by_name(BATCH_AXIS, batch)
     try:
         with _silent(ort):
-            wanted = [*(providers or [(target.provider, {})])]
+            wanted = [*(providers or [(spec.provider, {})])]
             session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
     except Exception as error:
-        if target == CPU:
+        if spec == CPU:
             raise BackboneError(
                 f"{name}: ONNX Runtime refuses the model ({one_line(error)}); export it again"
             ) from error
-        raise DeviceError(f"no session on {target}: {one_line(error)}; `featx doctor` tells what is missing") from error
+        raise DeviceError(f"no session on {spec}: {one_line(error)}; `featx doctor` tells what is missing") from error
     session.disable_fallback()
-    if (got := session.get_providers()[0]) != target.provider:
-        raise DeviceError(f"no session on {target}: it got {got}; `featx doctor` tells what is missing")
+    if (got := session.get_providers()[0]) != spec.provider:
+        raise DeviceError(f"no session on {spec}: it got {got}; `featx doctor` tells what is missing")
     return session
 
 

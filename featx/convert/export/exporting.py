@@ -23,20 +23,20 @@ from featx.convert.adding import (
     install,
 )
 from featx.convert.export.libraries import (
-    library,
+    errors_reported,
+    import_library,
     quiet,
     silent,
-    telling,
 )
 from featx.convert.export.models import (
-    FEATURE,
-    SCORES,
-    UNDECIDED,
-    Built,
+    FEATURE_OUTPUT,
+    SCORES_OUTPUT,
+    UNDECIDED_OUTPUT,
+    BuiltModel,
     Recipe,
     build_model,
 )
-from featx.convert.export.reference import Seen, run_torch
+from featx.convert.export.reference import TorchRun, run_torch
 from featx.convert.preprocessing import Preprocessing, complete
 from featx.convert.verify import Check, verify_backbone
 from featx.errors import BackboneError, InferenceError
@@ -90,23 +90,23 @@ def _complete(pixels: Preprocessing, recipe: Recipe) -> Preprocessing:
     return complete(pixels, size=pixels.size, dtype="float32")[0]
 
 
-def _name_output(built: Built, seen: Seen, recipe: Recipe) -> str:
+def _name_output(built: BuiltModel, seen: TorchRun, recipe: Recipe) -> str:
     """What to call the output, by which the inspection of the graph then knows what it is."""
     width = seen.output.shape[-1]
     if recipe.classes and width != recipe.classes:
         raise BackboneError(f"{recipe.source}: gives {width} numbers but --classes says {recipe.classes}; correct one")
     as_wide_as_embeddings = width >= LEAST_EMBEDDING and width % EMBEDDING_STEP == 0
-    if built.output == UNDECIDED and seen.ends_in_layer and not as_wide_as_embeddings:
-        return SCORES
+    if built.output == UNDECIDED_OUTPUT and seen.ends_in_layer and not as_wide_as_embeddings:
+        return SCORES_OUTPUT
     return built.output
 
 
-def _write_onnx(built: Built, path: Path, *, pixels: Preprocessing, recipe: Recipe) -> Path:
+def _write_onnx(built: BuiltModel, path: Path, *, pixels: Preprocessing, recipe: Recipe) -> Path:
     """The file of the ONNX model, which takes any number of images and gives its own output alone."""
-    torch = library("torch")
+    torch = import_library("torch")
     images = torch.zeros(TRACED, 3, pixels.size, pixels.size)
     what = f"{recipe.source}: torch cannot export it to opset {recipe.opset}"
-    with telling(what, "try another --opset, or change the model"), silent():
+    with errors_reported(what, "try another --opset, or change the model"), silent():
         torch.onnx.export(
             built.model,
             (images,),
@@ -120,10 +120,10 @@ def _write_onnx(built: Built, path: Path, *, pixels: Preprocessing, recipe: Reci
     return path
 
 
-def _describe(path: Path, said: Description, built: Built, recipe: Recipe) -> tuple[Card, Sequence[str]]:
+def _describe(path: Path, said: Description, built: BuiltModel, recipe: Recipe) -> tuple[Card, Sequence[str]]:
     """The card, as of any other ONNX model, with what the library says where the user says nothing."""
-    if built.output == FEATURE:
-        said = replace(said, outputs=(FEATURE,))
+    if built.output == FEATURE_OUTPUT:
+        said = replace(said, outputs=(FEATURE_OUTPUT,))
     else:
         _check_certain(inspect_model(path, size=said.pixels.size), built, recipe)
     try:
@@ -141,11 +141,11 @@ def _describe(path: Path, said: Description, built: Built, recipe: Recipe) -> tu
         raise BackboneError(str(error).replace(str(path), recipe.source)) from error
 
 
-def _check_certain(found: Inspection, built: Built, recipe: Recipe) -> None:
+def _check_certain(found: Inspection, built: BuiltModel, recipe: Recipe) -> None:
     """Raise BackboneError where the graph leaves open which tensor is the feature."""
     if found.certain:
         return
-    if built.output == UNDECIDED:
+    if built.output == UNDECIDED_OUTPUT:
         raise BackboneError(
             f"{recipe.source}: whether its output is class scores or the feature is not certain; say --classes with "
             "the number of classes, or --classes 0 for the feature"

@@ -17,14 +17,14 @@ LONGEST = 200
 """Characters that are told of another library's error."""
 
 
-def library(name: str) -> Any:
+def import_library(name: str) -> Any:
     """The imported library. Raises BackboneError where it is missing, or, as torchvision may, does not fit torch."""
-    with telling(f"exporting needs {name}, which cannot be imported", EXTRA):
+    with errors_reported(f"exporting needs {name}, which cannot be imported", EXTRA):
         return importlib.import_module(name)
 
 
 @contextmanager
-def telling(what: str, step: str) -> Iterator[None]:
+def errors_reported(what: str, step: str) -> Iterator[None]:
     """Tell in one line whatever another library, or the user's file, raises."""
     try:
         yield

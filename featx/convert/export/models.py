@@ -10,15 +10,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from featx.convert.export.libraries import library, telling
+from featx.convert.export.libraries import errors_reported, import_library
 from featx.convert.export.weights import load_weights, read_weights
 from featx.convert.preprocessing import Preprocessing
 from featx.errors import BackboneError, did_you_mean
 from featx.hashing import hash_file
-from featx.provenance import installed
+from featx.provenance import installed_version
 
-KINDS = "timm:NAME, torchvision:NAME or FILE.py:ATTRIBUTE"
-SCORES, FEATURE, UNDECIDED = "logits", "features", "output"
+SOURCE_FORMS = "timm:NAME, torchvision:NAME or FILE.py:ATTRIBUTE"
+SCORES_OUTPUT, FEATURE_OUTPUT, UNDECIDED_OUTPUT = "logits", "features", "output"
 """What the model's output is called: class scores, the feature, or what is yet to be found out."""
 TRANSFORM_INPUT = ("inception_v3", "googlenet")
 """Models whose published weights torchvision runs with `transform_input`, which it leaves out where it loads none."""
@@ -47,7 +47,7 @@ class Recipe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Built:
+class BuiltModel:
     """A model of torch, ready for inference on the CPU, and what its library says of it."""
 
     model: Any
@@ -61,7 +61,7 @@ class Built:
     reference: str = ""
 
 
-def build_model(recipe: Recipe, *, size: int | None) -> Built:
+def build_model(recipe: Recipe, *, size: int | None) -> BuiltModel:
     """The model that the recipe names, with its weights, for pixels of this size where one is given.
 
     Raises BackboneError where there is none such, its weights cannot be had or do not fit, or its library is missing.
@@ -69,8 +69,8 @@ def build_model(recipe: Recipe, *, size: int | None) -> Built:
     kind, _, name = recipe.source.partition(":")
     file, _, attribute = recipe.source.rpartition(":")
     if not (file.endswith(".py") and attribute) and not (kind in ("timm", "torchvision") and name):
-        raise BackboneError(f"SOURCE {recipe.source!r} should be {KINDS}; correct it")
-    library("torch").manual_seed(recipe.seed)
+        raise BackboneError(f"SOURCE {recipe.source!r} should be {SOURCE_FORMS}; correct it")
+    import_library("torch").manual_seed(recipe.seed)
     if kind == "timm":
         built = _from_timm(name, recipe, size)
     elif kind == "torchvision":
@@ -98,7 +98,7 @@ def _sized(make: Callable[..., Any], key: str, size: int | None) -> Any:
 
 def _fetching(recipe: Recipe, where: str) -> AbstractContextManager[None]:
     step = f"fetch them from {where} and name the file with --weights, or say --random"
-    return telling(f"{recipe.source}: its published weights cannot be had", step)
+    return errors_reported(f"{recipe.source}: its published weights cannot be had", step)
 
 
 def _origin(recipe: Recipe, published: str) -> str:
@@ -108,7 +108,7 @@ def _origin(recipe: Recipe, published: str) -> str:
         weights = f"{recipe.weights.name} of sha256 {hash_file(recipe.weights)}"
     else:
         weights = f"random of seed {recipe.seed}" if recipe.random else published
-    return f"{recipe.source} of {kind} {installed(kind)}, weights {weights}"
+    return f"{recipe.source} of {kind} {installed_version(kind)}, weights {weights}"
 
 
 def _noted(recipe: Recipe, origin: str, *others: str) -> tuple[str, ...]:
@@ -120,8 +120,8 @@ def _noted(recipe: Recipe, origin: str, *others: str) -> tuple[str, ...]:
 # ---- timm
 
 
-def _from_timm(name: str, recipe: Recipe, size: int | None) -> Built:
-    timm = library("timm")
+def _from_timm(name: str, recipe: Recipe, size: int | None) -> BuiltModel:
+    timm = import_library("timm")
     _check_known(name, [*timm.list_models(), *timm.list_pretrained()], "timm")
     published = timm.get_pretrained_cfg(name)
     model = _make_timm(partial(timm.create_model, name, exportable=True), recipe, size, _timm_address(published))
@@ -129,11 +129,11 @@ def _from_timm(name: str, recipe: Recipe, size: int | None) -> Built:
         model.reset_classifier(0)
     new = recipe.published and recipe.classes not in (None, 0, published.num_classes)
     new_head = [f"its last layer, for {recipe.classes} classes, is random; the feature is not"] if new else []
-    return Built(
+    return BuiltModel(
         model=model,
-        output=SCORES if model.num_classes else FEATURE,
+        output=SCORES_OUTPUT if model.num_classes else FEATURE_OUTPUT,
         source=_origin(recipe, _timm_address(published)),
-        pixels=_timm_pixels(library("timm.data").resolve_model_data_config(model), recipe),
+        pixels=_timm_pixels(import_library("timm.data").resolve_model_data_config(model), recipe),
         notes=_noted(recipe, f"timm's configuration of {name}", *new_head),
         licence=(published.license or "") if recipe.published else "",
     )
@@ -190,8 +190,8 @@ def _on_255(values: Sequence[float]) -> tuple[float, ...]:
 # ---- torchvision
 
 
-def _from_torchvision(name: str, recipe: Recipe, size: int | None) -> Built:
-    models = library("torchvision").models
+def _from_torchvision(name: str, recipe: Recipe, size: int | None) -> BuiltModel:
+    models = import_library("torchvision").models
     _check_known(name, models.list_models(module=models), "torchvision.models")
     if recipe.classes == 0:
         raise BackboneError(f"{recipe.source}: torchvision makes no model without classes; leave out --classes 0")
@@ -205,9 +205,9 @@ def _from_torchvision(name: str, recipe: Recipe, size: int | None) -> Built:
         model = _sized(make, "image_size", size or (None if recipe.published else pixels.size))
     if recipe.weights:
         load_weights(model, read_weights(recipe.weights), path=recipe.weights)
-    return Built(
+    return BuiltModel(
         model=model,
-        output=SCORES,
+        output=SCORES_OUTPUT,
         source=_origin(recipe, published.url),
         pixels=pixels,
         notes=_noted(recipe, f"the transforms of torchvision's {published}"),
@@ -235,7 +235,7 @@ def _accuracy(meta: Mapping[str, Any]) -> str:
 # ---- a Python file
 
 
-def _from_file(path: Path, attribute: str, recipe: Recipe) -> Built:
+def _from_file(path: Path, attribute: str, recipe: Recipe) -> BuiltModel:
     if recipe.random:
         raise BackboneError(f"{recipe.source}: makes its weights itself; leave out --random, or name --weights")
     module = _run_file(path)
@@ -243,9 +243,9 @@ def _from_file(path: Path, attribute: str, recipe: Recipe) -> Built:
     if attribute not in vars(module):
         raise BackboneError(f"{path}: defines no {attribute!r}{did_you_mean(attribute, known)}; correct SOURCE")
     model = getattr(module, attribute)
-    wanted = library("torch").nn.Module
+    wanted = import_library("torch").nn.Module
     if not isinstance(model, wanted) and callable(model):
-        with telling(f"{recipe.source}: failed when called without arguments", "mend it"), _beside(path):
+        with errors_reported(f"{recipe.source}: failed when called without arguments", "mend it"), _beside(path):
             model = model()
     if not isinstance(model, wanted):
         raise BackboneError(
@@ -253,22 +253,22 @@ def _from_file(path: Path, attribute: str, recipe: Recipe) -> Built:
         )
     if recipe.weights:
         load_weights(model, read_weights(recipe.weights), path=recipe.weights)
-    output = {None: UNDECIDED, 0: FEATURE}.get(recipe.classes, SCORES)
+    output = {None: UNDECIDED_OUTPUT, 0: FEATURE_OUTPUT}.get(recipe.classes, SCORES_OUTPUT)
     weights = f", weights {recipe.weights.name} of sha256 {hash_file(recipe.weights)}" if recipe.weights else ""
     source = f"{attribute} of {path.name}, sha256 {hash_file(path)}{weights}"
-    return Built(model=model, output=output, source=source)
+    return BuiltModel(model=model, output=output, source=source)
 
 
 def _run_file(path: Path) -> ModuleType:
     """The user's file, run as a module."""
     if not path.is_file():
-        raise BackboneError(f"{path}: no such file; SOURCE should be {KINDS}")
+        raise BackboneError(f"{path}: no such file; SOURCE should be {SOURCE_FORMS}")
     name = f"featx_export_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    with telling(f"{path}: failed when it was run", "mend it"), _beside(path):
+    with errors_reported(f"{path}: failed when it was run", "mend it"), _beside(path):
         spec.loader.exec_module(module)
     return module
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.backbones import Card
-from featx.convert.export.libraries import library, telling
+from featx.convert.export.libraries import errors_reported, import_library
 from featx.convert.preprocessing import Preprocessing
 from featx.convert.verify import draw_pixels
 from featx.errors import BackboneError
@@ -19,7 +19,7 @@ MAP = 4
 
 
 @dataclass(frozen=True)
-class Seen:
+class TorchRun:
     """What torch made of golden pixels."""
 
     source: str
@@ -68,7 +68,7 @@ def _vector(tensor: Any, card: Card) -> Any:
     return tensor.amax(places) if card.pool == "max" else tensor.mean(places)
 
 
-def run_torch(model: Any, pixels: Preprocessing, *, source: str) -> Seen:
+def run_torch(model: Any, pixels: Preprocessing, *, source: str) -> TorchRun:
     """What torch makes of golden pixels that are prepared so.
 
     Raises BackboneError where it does not run on them, or returns anything but one tensor with a row an image.
@@ -76,21 +76,21 @@ def run_torch(model: Any, pixels: Preprocessing, *, source: str) -> Seen:
     assert pixels.size is not None
     last: dict[str, Any] = {"layer": "", "read": None, "made": None}
     what = f"{source}: torch cannot run it on {PICTURES} images of {pixels.size} x {pixels.size} pixels"
-    with telling(what, "correct --size, or mend the model"):
+    with errors_reported(what, "correct --size, or mend the model"):
         drawn = draw_pixels(pixels.size, count=PICTURES)
-        images = library("torch").from_numpy(_normalised(drawn, pixels))
+        images = import_library("torch").from_numpy(_normalised(drawn, pixels))
         output = _watched(model, images, last)
-    if not (isinstance(output, library("torch").Tensor) and output.ndim > 1 and len(output) == len(images)):
+    if not (isinstance(output, import_library("torch").Tensor) and output.ndim > 1 and len(output) == len(images)):
         what = f"a tensor {tuple(output.shape)}" if hasattr(output, "shape") else f"a {type(output).__name__}"
         raise BackboneError(
             f"{source}: returns {what} for {len(images)} images but one tensor with a row an image is wanted; wrap it"
         )
-    return Seen(source, drawn, output, **last)
+    return TorchRun(source, drawn, output, **last)
 
 
 def _watched(model: Any, images: Any, last: dict[str, Any]) -> Any:
     """The model's output; `last` then holds what the last layer read and made."""
-    torch = library("torch")
+    torch = import_library("torch")
     layers = {name: one for name, one in model.named_modules() if isinstance(one, (torch.nn.Linear, torch.nn.Conv2d))}
     hooks = [layer.register_forward_hook(_noting(name, last)) for name, layer in layers.items()]
     try:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from featx.convert.export.libraries import library, telling
+from featx.convert.export.libraries import errors_reported, import_library
 from featx.errors import BackboneError
 
 WRAPPED = ("state_dict", "model_state_dict", "model")
@@ -25,11 +25,11 @@ def read_weights(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise BackboneError(f"{path}: no such file; name a state dict with --weights")
-    with telling(f"{path}: no state dict", "write one with torch.save(model.state_dict(), FILE)"):
+    with errors_reported(f"{path}: no state dict", "write one with torch.save(model.state_dict(), FILE)"):
         if path.suffix == ".safetensors":
-            values = library("safetensors.torch").load_file(path, device="cpu")
+            values = import_library("safetensors.torch").load_file(path, device="cpu")
         else:
-            values = library("torch").load(path, map_location="cpu", weights_only=True)
+            values = import_library("torch").load(path, map_location="cpu", weights_only=True)
     values = _unwrapped(values)
     if not values:
         raise BackboneError(f"{path}: holds no state dict; write one with torch.save(model.state_dict(), FILE)")
@@ -43,7 +43,7 @@ def _unwrapped(values: Any) -> dict[str, Any]:
     for key in WRAPPED:
         if isinstance(values.get(key), Mapping):
             return _unwrapped(values[key])
-    tensor = library("torch").Tensor
+    tensor = import_library("torch").Tensor
     if not all(isinstance(key, str) and isinstance(value, tensor) for key, value in values.items()):
         return {}
     parallel = all(key.startswith(PARALLEL) for key in values)

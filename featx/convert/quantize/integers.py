@@ -16,7 +16,7 @@ from featx.convert.quantize.layers import (
     find_layers,
     float_nodes,
 )
-from featx.convert.quantize.library import (
+from featx.convert.quantize.ort_quantizer import (
     Ranges,
     fold,
     measure_ranges,

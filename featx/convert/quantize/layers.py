@@ -14,7 +14,7 @@ from featx.backbones import (
     opset,
     view_model,
 )
-from featx.convert.quantize.library import LAYERS, run
+from featx.convert.quantize.ort_quantizer import LAYERS, run
 
 ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "Sigmoid")
 AXES_ARE_INPUTS = 18
@@ -81,11 +81,11 @@ def float_nodes(model: ModelProto, layers: Sequence[Layer], *, first: int) -> li
     a rounding error is another shape.
     """
     nodes, last = model.graph.node, layers[-1].place
-    of_image = View(model.graph, {}, model.graph.input[0].name).of_image
+    image_dependent = View(model.graph, {}, model.graph.input[0].name).image_dependent
     stop = layers[first].place if first else 0
     end = {node.name for node in nodes if node.op_type in ACTIVATIONS and node.input[0] in nodes[last].output}
     behind = [node for node in nodes[last + 1 :] if node.name not in end]
-    shapes = [node for node in nodes if not of_image & set(node.output)]
+    shapes = [node for node in nodes if not image_dependent & set(node.output)]
     return [node.name for node in (*nodes[:stop], *behind, *shapes)]
 
 

@@ -21,10 +21,10 @@ from featx.backbones import (
 )
 from featx.convert.adding import claimed, install
 from featx.convert.quantize.integers import best_integers
-from featx.convert.quantize.library import (
+from featx.convert.quantize.ort_quantizer import (
     find_extremes,
     fold,
-    library,
+    quantiser_errors_reported,
     to_halves,
 )
 from featx.convert.quantize.sample import Sample, draw_sample
@@ -32,11 +32,11 @@ from featx.convert.quantize.tries import (
     Agreement,
     Try,
     agreement,
+    features_on_cpu,
     measure_speed,
-    run_features,
 )
 from featx.convert.verify import (
-    IMAGES,
+    DRAWN_IMAGES,
     draw_pixels,
     model_input,
 )
@@ -137,7 +137,7 @@ class _Making:
     def integers(self) -> tuple[Try, ...]:
         """Write the int8 model that agrees best."""
         images = model_input(self.source.card, self.sample.calibration)
-        with library(str(self.source.path)):
+        with quantiser_errors_reported(str(self.source.path)):
             model, tries = best_integers(
                 feature_model(self.source), self.source.card, images, place=self.place, measure=self._measure()
             )
@@ -146,7 +146,7 @@ class _Making:
 
     def halves(self) -> tuple[Try, ...]:
         """Write the float16 model."""
-        with library(str(self.source.path)):
+        with quantiser_errors_reported(str(self.source.path)):
             folded = fold(feature_model(self.source), self.place / "folded.onnx")
             self._check_halves(folded)
             found = self._measure()(to_halves(folded))
@@ -174,18 +174,18 @@ class _Making:
             raise BackboneError(
                 f"{self.source.path}: its graph fixes the batch at {session.batch}; export it for a free batch"
             )
-        wanted = run_features(self.source, self.sample.held_out)
+        wanted = features_on_cpu(self.source, self.sample.held_out)
 
         def _agreement(model: ModelProto) -> Agreement:
             onnx.save(model, str(self.made.path))
-            return agreement(run_features(self.made, self.sample.held_out), wanted)
+            return agreement(features_on_cpu(self.made, self.sample.held_out), wanted)
 
         return _agreement
 
     def install(self, chosen: Try, precision: LowerPrecision, folder: Path) -> Backbone:
         """The new backbone in its folder, with golden vectors of its own, by which another machine is told."""
-        pixels, golden = draw_pixels(self.source.card.size, count=IMAGES), self.place / "golden.npz"
-        of_feature = run_features(self.made, pixels)[:, : self.source.card.dim]
+        pixels, golden = draw_pixels(self.source.card.size, count=DRAWN_IMAGES), self.place / "golden.npz"
+        of_feature = features_on_cpu(self.made, pixels)[:, : self.source.card.dim]
         np.savez_compressed(golden, pixels=pixels, features=of_feature)
         about = Quantized(
             source=self.source.name,

@@ -37,7 +37,7 @@ class Try:
         return asdict(self)
 
 
-def run_features(backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def features_on_cpu(backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Features (n, width) on the CPU, where they are the same everywhere but for the order of sums."""
     return _run(open_session(backbone, device="cpu"), pixels)
 

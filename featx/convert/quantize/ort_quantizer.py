@@ -33,12 +33,12 @@ IMAGES_IN_MEMORY = 4
 PERCENTILES = (99.999, 99.99)
 LAYERS = ("Conv", "Gemm", "MatMul")
 """Operators with weights: where the work is."""
-NEVER = {"Softmax", "LayerNormalization", "InstanceNormalization"}
+KEPT_IN_FLOAT32 = {"Softmax", "LayerNormalization", "InstanceNormalization"}
 """Of what could be quantised: small work, large harm."""
 
 
 @contextmanager
-def library(what: str) -> Iterator[None]:
+def quantiser_errors_reported(what: str) -> Iterator[None]:
     """Tell what the library raises as a BackboneError of `what`, and keep what it prints and logs to itself."""
     silencer = logging.NullHandler()
     logging.root.addHandler(silencer)  # without any handler, its logging.warning() would install one for good
@@ -168,7 +168,7 @@ def to_integers(model: ModelProto, ranges: Ranges, *, without: Sequence[str], la
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     copy = onnx.shape_inference.infer_shapes(model)
-    operators = LAYERS if layers_alone else sorted({*QDQRegistry, *QLinearOpsRegistry} - NEVER)
+    operators = LAYERS if layers_alone else sorted({*QDQRegistry, *QLinearOpsRegistry} - KEPT_IN_FLOAT32)
     arrays = {name: tuple(np.array([end], np.float32) for end in ends) for name, ends in ranges.items()}
     data = TensorsData(CalibrationMethod.MinMax, arrays)
     settings = {"MatMulConstBOnly": True}
