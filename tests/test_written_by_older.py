@@ -1,0 +1,70 @@
+"""What an older version of featx wrote is read and used by this one."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import featx
+
+WRITTEN = Path(__file__).parent / "fixtures" / "written-by-0.1.0"
+HEADS = sorted(path.stem for path in (WRITTEN / "heads").glob("*.featx"))
+FUSIONS = {"concat", "standardised", "weighted", "pca", "joint-pca", "kernel", "anova", "mutual-info", "l1", "stacked"}
+
+LOAD_FIRST = """
+import sys
+import featx
+
+for path in sys.argv[1:]:
+    head = featx.load_head(path)
+    print(head.name, len(head.classes))
+"""
+
+
+@pytest.fixture(scope="module")
+def plain_table() -> featx.FeatureTable:
+    return featx.read_features(WRITTEN / "plain.h5")
+
+
+@pytest.fixture(scope="module")
+def fused_table(plain_table: featx.FeatureTable) -> featx.FeatureTable:
+    several = featx.read_features(WRITTEN / "several.h5", outputs=["features", "logits"])
+    return featx.fuse_tables([plain_table, several])
+
+
+@pytest.fixture(scope="module")
+def written_probabilities() -> dict[str, NDArray[np.float64]]:
+    with np.load(WRITTEN / "heads" / "probabilities.npz") as file:
+        return dict(file)
+
+
+def test_the_older_version_left_a_head_of_every_kind(written_probabilities: dict[str, NDArray[np.float64]]) -> None:
+    assert len(HEADS) == 22
+    assert set(HEADS) == set(written_probabilities)
+    assert {f"logreg-{fusion}" for fusion in FUSIONS} <= set(HEADS)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_head_of_an_older_version_gives_the_probabilities_that_it_gave(
+    name: str,
+    plain_table: featx.FeatureTable,
+    fused_table: featx.FeatureTable,
+    written_probabilities: dict[str, NDArray[np.float64]],
+) -> None:
+    head = featx.load_head(WRITTEN / "heads" / f"{name}.featx")
+    table = fused_table if name.partition("-")[2] in FUSIONS else plain_table
+    head.check(table.sources)
+    found = head.predict_probabilities(table.features)
+    np.testing.assert_allclose(found, written_probabilities[name], rtol=0, atol=1e-12)
+
+
+def test_a_head_of_an_older_version_is_loaded_by_a_process_that_has_used_no_estimator_before() -> None:
+    paths = [WRITTEN / "heads" / f"{name}.featx" for name in HEADS]
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD_FIRST, *map(str, paths)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(HEADS)
