@@ -1,4 +1,4 @@
-"""What `--device` says in; which devices are meant, by name, out. What of them is there, the session knows."""
+"""Parses the value of `--device`; whether a device exists on this machine is checked when a session is opened."""
 
 import re
 from dataclasses import dataclass
@@ -17,38 +17,39 @@ PROVIDERS = {
     "dnnl": "DnnlExecutionProvider",
     "xnnpack": "XnnpackExecutionProvider",
 }
-"""Kind of device -> ONNX Runtime's provider of it."""
+"""Kind of device -> the execution provider of ONNX Runtime that runs on it."""
 NUMBERED = ("cuda", "tensorrt", "openvino", "directml", "migraphx", "rocm")
-"""Kinds of which a machine can have several, told apart by an index."""
+"""Kinds of which a machine can have several, numbered from 0."""
 AUTO = "auto"
 
 
 @dataclass(frozen=True)
 class DeviceSpec:
-    """A device that was named."""
+    """One device that `--device` names, such as `cuda:1`."""
 
     kind: str
     index: int | None
-    """Which one of its kind; None where the kind is not numbered, and for the processor as OpenVINO runs it."""
+    """Number within its kind; None if the kind is not numbered, and if OpenVINO runs on the processor."""
 
     @property
     def provider(self) -> str:
-        """ONNX Runtime's name of what runs on it."""
+        """Name of the execution provider of ONNX Runtime."""
         return PROVIDERS[self.kind]
 
     @property
     def provider_label(self) -> str:
-        """The same, and that it is a GPU where it could be the processor, too: their features differ."""
-        return f"{self.provider} (GPU)" if self.kind == "openvino" and self.index is not None else self.provider
+        """The provider as caches record it; OpenVINO on a GPU is marked, because its features differ from the CPU's."""
+        on_gpu = self.kind == "openvino" and self.index is not None
+        return f"{self.provider} (GPU)" if on_gpu else self.provider
 
     def __str__(self) -> str:
         return self.kind if self.index is None else f"{self.kind}:{self.index}"
 
 
 def parse_device(text: str) -> tuple[DeviceSpec, ...]:
-    """The devices that `--device` names, in that order; none for `auto`.
+    """The devices that `--device` names, in that order; empty for `auto`.
 
-    Raises DeviceError where it is no device, or a list with a device twice or of several kinds, whose features differ.
+    Raises DeviceError if a name is not a device, if one is named twice, or if their kinds differ.
     """
     if text == AUTO:
         return ()
@@ -64,7 +65,7 @@ def parse_device(text: str) -> tuple[DeviceSpec, ...]:
 
 
 def provider_of(text: str) -> str | None:
-    """What makes features on what `--device` names, as sessions say it; None for `auto`. Raises DeviceError."""
+    """The provider that caches record for these devices; None for `auto`. Raises DeviceError."""
     specs = parse_device(text)
     return specs[0].provider_label if specs else None
 
@@ -73,11 +74,14 @@ def _parse_one(part: str) -> DeviceSpec:
     match = re.fullmatch(r"([a-z]+)(?::([0-9]{1,4}))?", part)
     kind = match[1] if match else part.partition(":")[0]
     if kind not in PROVIDERS:
-        raise DeviceError(f"no device is called {kind!r}; {_known()}")
+        raise DeviceError(f"unknown device {kind!r}; {_choices()}")
     if not match or (match[2] and kind not in NUMBERED):
-        raise DeviceError(f"{part!r} is no device; {_known()}")
-    return DeviceSpec(kind, int(match[2]) if match[2] else 0 if kind in NUMBERED and kind != "openvino" else None)
+        raise DeviceError(f"{part!r} is not a device; {_choices()}")
+    if match[2]:
+        return DeviceSpec(kind, int(match[2]))
+    first_of_several = kind in NUMBERED and kind != "openvino"  # plain `openvino` is the processor
+    return DeviceSpec(kind, 0 if first_of_several else None)
 
 
-def _known() -> str:
+def _choices() -> str:
     return f"give {AUTO}, one of {', '.join(PROVIDERS)}, cuda:1 for the second GPU, or a list as in cuda:0,cuda:1"

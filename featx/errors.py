@@ -1,18 +1,18 @@
-"""The tree of what can go wrong; every message names the thing and the next step.
+"""The errors that featx raises; every message names the thing at fault and the next step.
 
 FeatxError
-├── ImageSetError      the images as a set: folder, manifest, names, labels   (ValueError)
-├── DecodeError        one image: its row fails with the reason               (ValueError)
+├── ImageSetError      the image set: folder, manifest, names, labels         (ValueError)
+├── DecodeError        one image; its row in the cache records the reason     (ValueError)
 ├── BackboneError      the card or the model file                             (ValueError)
-├── DeviceError        the runtime or the device that was asked for           (RuntimeError)
-├── InferenceError     the model did not run                                  (RuntimeError)
-├── CacheError         the cache file: unreadable, unfit, full disk, locked   (OSError)
+├── DeviceError        the runtime or the requested device                    (RuntimeError)
+├── InferenceError     the model failed while running                         (RuntimeError)
+├── CacheError         the cache file: unreadable, damaged, locked, disk full (OSError)
 │   ├── CacheLockedError    another process is writing it
-│   └── CacheMismatchError  what is in the cache is not what was asked for
-├── TableError         labels, classes, fusion: what heads are trained on     (ValueError)
+│   └── CacheMismatchError  the cache holds something other than what was asked for
+├── TableError         the feature table: labels, classes, splits, fusion     (ValueError)
 ├── HeadError          an unknown head, or a head file that cannot be used    (ValueError)
-│   └── ConvergenceError    the fit of a head that ended before its optimum
-└── DemoError          what the demo needs is not installed                   (RuntimeError)
+│   └── ConvergenceError    the fit of a head stopped before its optimum
+└── DemoError          something that the demo needs is not installed         (RuntimeError)
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from enum import IntEnum
 
 
 class Failure(IntEnum):
-    """Why an image has no feature: the codes above 1 in a cache's `/status`. Codes are added, never changed."""
+    """Why an image has no feature: the codes above 1 in `/status` of a cache. Codes are added, never changed."""
 
     MISSING = 2
     UNREADABLE = 3
@@ -55,15 +55,15 @@ _REASONS = {
 
 
 def failure_text(code: int) -> str:
-    """The reason of a status above 1 in words, also of a code that this version does not know."""
-    return Failure(code).text if code in set(Failure) else f"for an unknown reason, code {code}"
+    """The reason for a status above 1, in words; codes that this version does not know have a text too."""
+    return Failure(code).text if code in set(Failure) else f"unknown reason (code {code})"
 
 
 class FeatxError(Exception):
-    """Anything that featx can tell in one line; the command line exits with 1."""
+    """Base class of all errors of featx: the message is one line, and the command line exits with 1."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        """As it is, also to another process: constructors that build the message are not called again."""
+        """How to pickle the error: unpickling does not call constructors, some of which build the message."""
         return _revive, (type(self), self.args), self.__dict__
 
 
@@ -74,11 +74,11 @@ def _revive(kind: type[FeatxError], args: tuple[object, ...]) -> FeatxError:
 
 
 class ImageSetError(FeatxError, ValueError):
-    """The folder or manifest does not make an image set."""
+    """The folder, manifest or file cannot be read as an image set."""
 
 
 class DecodeError(FeatxError, ValueError):
-    """One image cannot become pixels; its row in the cache fails with this reason."""
+    """An image cannot be decoded; its row in the cache records this failure."""
 
     def __init__(self, failure: Failure, detail: str = "") -> None:
         self.failure = failure
@@ -86,15 +86,15 @@ class DecodeError(FeatxError, ValueError):
 
 
 class BackboneError(FeatxError, ValueError):
-    """The card or its model cannot be used."""
+    """The card or its model file cannot be used."""
 
 
 class DeviceError(FeatxError, RuntimeError):
-    """The runtime or the device that was asked for is not there."""
+    """The runtime or the requested device is not available."""
 
 
 class InferenceError(FeatxError, RuntimeError):
-    """The session was opened but the model did not run."""
+    """The session was opened, but the model failed while running."""
 
 
 class CacheError(FeatxError, OSError):
@@ -113,7 +113,7 @@ class CacheMismatchError(CacheError):
 
 
 class TableError(FeatxError, ValueError):
-    """The feature table cannot be fused, split or trained on."""
+    """The feature table cannot be joined, split or trained on."""
 
 
 class HeadError(FeatxError, ValueError):
@@ -121,7 +121,7 @@ class HeadError(FeatxError, ValueError):
 
 
 class ConvergenceError(HeadError):
-    """The fit ended before its optimum."""
+    """The fit of a head stopped before its optimum."""
 
     def __init__(self, what: str, *, iterations: int, reached: str, step: str) -> None:
         self.iterations = iterations
@@ -129,10 +129,10 @@ class ConvergenceError(HeadError):
 
 
 class DemoError(FeatxError, RuntimeError):
-    """The demo lacks what it needs."""
+    """Something that the demo needs is not installed."""
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint at the nearest known words, to stand behind the wrong one; empty where none is near."""
+    """A hint that names the known words nearest to this one, to append to a message; empty if none is near."""
     near = get_close_matches(word, list(known), n=3, cutoff=0.4)
     return f" (did you mean {' or '.join(near)}?)" if near else ""

@@ -1,4 +1,4 @@
-"""The machine that featx runs on: its system, its processor, and the cores that this process may use."""
+"""Describes this machine: its system, its processor, and the number of cores that this process may use."""
 
 import os
 import platform
@@ -6,16 +6,16 @@ import sys
 from pathlib import Path
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""The processor time of a container on Linux (cgroup v2): a quota and a period, in microseconds."""
+"""The processor time of a container on Linux (cgroup v2): a quota and its period, in microseconds."""
 
 
 def hardware() -> dict[str, str | int]:
-    """What this machine is: system, processor, usable cores."""
+    """System, processor and usable cores of this machine."""
     return {"system": platform.platform(), "processor": processor(), "cores": usable_cores()}
 
 
 def processor() -> str:
-    """Name of the processor, as the operating system tells it."""
+    """Name of the processor, as the operating system reports it."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
@@ -23,10 +23,10 @@ def processor() -> str:
 
 
 def usable_cores() -> int:
-    """Number of cores that this process may use, in a container too."""
-    there = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    """Number of cores that this process may use, limited by its CPU affinity and by the quota of its container."""
+    visible = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     try:
         quota, period = map(int, QUOTA.read_text().split())
-    except (OSError, ValueError):  # no cgroup, or no bound: "max 100000"
-        return there
-    return max(1, min(there, -(-quota // period)))
+    except (OSError, ValueError):  # no cgroup, or no limit: "max 100000"
+        return visible
+    return max(1, min(visible, -(-quota // period)))

@@ -1,4 +1,4 @@
-"""Files, settings and columns to sha256, in hexadecimal: what is equal has equal hashes."""
+"""Hashes files, settings and columns with sha256, written in hexadecimal."""
 
 import hashlib
 import json
@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ROWS_HASHED = 4_096
-"""Rows of a column that are copied at once to be hashed."""
+"""Number of rows that are copied into memory at once to be hashed."""
 
 
 class Column(Protocol):
-    """Values of which some rows are taken at once: an array, or what stands in a file."""
+    """An array, or a dataset in a file, that is read by slices of rows."""
 
     @property
     def dtype(self) -> "np.dtype[Any]":
-        """Of its values."""
+        """Type of its values."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Rows, and what one row is."""
+        """Number of rows, then the shape of one row."""
 
     def __len__(self) -> int: ...
 
@@ -31,18 +31,18 @@ class Column(Protocol):
 
 
 def hash_file(path: Path) -> str:
-    """sha256 of the bytes of a file, in hexadecimal."""
+    """The sha256 of the bytes of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def hash_settings(settings: Mapping[str, object]) -> str:
-    """sha256 of settings as canonical JSON, in hexadecimal."""
+    """The sha256 of settings as JSON with sorted keys, in hexadecimal."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def hash_columns(columns: Iterable[Column | None]) -> str:
-    """sha256 over columns in this order, their types and shapes included; None stands for a column not given."""
+    """The sha256 over columns in this order, with their types and shapes; None stands for a missing column."""
     digest = hashlib.sha256()
     for values in columns:
         if values is None:

@@ -68,18 +68,18 @@ def test_every_kind_is_a_device_and_reads_as_it_is_written(kind: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no device is called ''; give auto, one of cpu, cuda"),
-        ("gpu", "no device is called 'gpu'; .* cuda:1 for the second GPU"),
-        ("CUDA", "no device is called 'CUDA'"),
-        ("cuda:", "'cuda:' is no device"),
-        ("cuda:-1", "'cuda:-1' is no device"),
-        ("cuda:1.5", "'cuda:1.5' is no device"),
-        ("cuda:99999", "'cuda:99999' is no device"),
-        ("cuda: 1", "'cuda: 1' is no device"),
-        ("cuda:٣", "'cuda:٣' is no device"),
-        ("cpu:0", "'cpu:0' is no device"),
-        ("cuda,", "no device is called ''"),
-        ("auto,cuda", "no device is called 'auto'"),
+        ("", "unknown device ''; give auto, one of cpu, cuda"),
+        ("gpu", "unknown device 'gpu'; .* cuda:1 for the second GPU"),
+        ("CUDA", "unknown device 'CUDA'"),
+        ("cuda:", "'cuda:' is not a device"),
+        ("cuda:-1", "'cuda:-1' is not a device"),
+        ("cuda:1.5", "'cuda:1.5' is not a device"),
+        ("cuda:99999", "'cuda:99999' is not a device"),
+        ("cuda: 1", "'cuda: 1' is not a device"),
+        ("cuda:٣", "'cuda:٣' is not a device"),
+        ("cpu:0", "'cpu:0' is not a device"),
+        ("cuda,", "unknown device ''"),
+        ("auto,cuda", "unknown device 'auto'"),
         ("cuda,cuda:0", "'cuda,cuda:0' names a device twice"),
         ("cuda:0,tensorrt:1", "several kinds, whose features differ"),
         ("openvino,openvino:0", "several kinds, whose features differ"),
@@ -94,11 +94,11 @@ def test_what_is_no_device_is_refused_with_what_there_is(text: str, message: str
 def test_every_command_with_a_device_refuses_what_is_none(featx: Callable[..., Ran], command: str) -> None:
     ran = featx(*command.split(), "--device", "cuda:x")
     assert ran.code == 2
-    assert "'cuda:x' is no device" in ran.err
+    assert "'cuda:x' is not a device" in ran.err
 
 
 def test_a_bad_device_is_refused_in_python_too(tiny: Tiny) -> None:
-    with pytest.raises(DeviceError, match="no device is called 'gpu'"):
+    with pytest.raises(DeviceError, match="unknown device 'gpu'"):
         open_session(tiny.backbone, device="gpu")
 
 
