@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "featx"
 GROUND = (
     "errors",
     "settings",
+    "locking",
     "provenance",
     "hashing",
     "hardware",
@@ -40,6 +41,7 @@ DOORS = {
     "torch": {"convert"},
     "torchvision": {"convert"},
     "onnxruntime": {"backbones", "convert"},
+    "filelock": {"locking"},
     "h5py": {"cache", "inputs"},
     "pyarrow": {"cache", "inputs"},
     "fsspec": {"inputs"},

@@ -11,7 +11,7 @@ from .file import (
     new_path as new_path,
     partial_path as partial_path,
 )
-from .locking import locked as locked
+from .locking import check_replaceable as check_replaceable, locked as locked
 from .merging import merge_caches as merge_caches
 from .opening import is_cache as is_cache, open_cache as open_cache
 from .reading import list_outputs as list_outputs, read_features as read_features

@@ -1,62 +1,59 @@
-"""One writer a cache: a lock that ends with its process, and what may be written over."""
+"""One writer for each cache, and what the writer may replace."""
 
-import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from featx.cache.disk import write_error
 from featx.cache.file import new_path, partial_path
 from featx.cache.opening import is_cache
 from featx.errors import CacheError, CacheLockedError
+from featx.locking import hold_lock
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the cache for writing; a lock ends with its process. Raises CacheLockedError where another holds it."""
+    """Hold the lock for writing the cache at `path`, whose folder is created if it is missing.
+
+    Raises CacheLockedError if another process holds it, CacheError if something that is not a file is in the way or
+    the folder cannot be written.
+    """
     lock = path.with_name(path.name + ".lock")
-    try:
-        for place in (path, partial_path(path), new_path(path)):
-            if place.exists() and not place.is_file():
-                raise CacheError(f"{place}: is there and is no file; choose another --into")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = _lock(lock)
-    except CacheError:
-        raise
-    except OSError as error:
-        raise write_error(path, error) from error
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # a lock file that stays behind locks nothing
-            lock.unlink(missing_ok=True)
-        os.close(descriptor)
-
-
-def _lock(lock: Path) -> int:
-    while True:
+    with ExitStack() as held:
         try:
-            descriptor = os.open(lock, os.O_RDONLY | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise write_error(lock if lock.exists() else lock.with_suffix(""), error) from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _check_places(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(hold_lock(lock))
+        except CacheError:
+            raise
         except BlockingIOError as error:
-            os.close(descriptor)
             raise CacheLockedError(
                 f"{lock}: another process is writing this cache; wait for it or choose another --into"
             ) from error
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(descriptor), os.stat(lock)):
-                return descriptor
-        os.close(descriptor)  # its last holder removed the file between our two calls
+        except OSError as error:
+            raise write_error(lock if os.path.lexists(lock) else path, error) from error
+        yield
 
 
-def check_target(path: Path, *, overwrite: bool) -> None:
-    """Raise CacheError where something is there that may not be given up: a file of another kind never may."""
+def _check_places(path: Path) -> None:
+    for place in (path, partial_path(path), new_path(path)):
+        if place.exists() and not place.is_file():
+            raise CacheError(f"{place}: already exists and is not a file; choose another --into")
+
+
+def check_overwrite(path: Path, *, overwrite: bool) -> None:
+    """Raise CacheError if a cache may not be written to `path`.
+
+    A file of another kind is never replaced. A cache, complete or not, is replaced only with `overwrite`.
+    """
+    check_replaceable(path)
+    for existing in (path, partial_path(path)):
+        if existing.exists() and not overwrite:
+            raise CacheError(f"{existing}: already exists; choose another --into, or replace it with --overwrite")
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise CacheError if `path` is a file of another kind than a cache: not even --overwrite replaces that."""
     if path.exists() and not is_cache(path):
-        raise CacheError(f"{path}: is there and is no featx cache; choose another --into, or delete it")
-    for there in (path, partial_path(path)):
-        if there.exists() and not overwrite:
-            raise CacheError(f"{there}: is there; choose another --into, or give it up with --overwrite")
+        raise CacheError(f"{path}: already exists and is not a featx cache; choose another --into, or delete it")

@@ -22,7 +22,7 @@ from featx.cache.file import (
     blocks,
     partial_path,
 )
-from featx.cache.locking import check_target, locked
+from featx.cache.locking import check_overwrite, locked
 from featx.cache.opening import open_cache
 from featx.cache.reading import open_complete
 from featx.cache.verifying import checked_rows
@@ -53,7 +53,7 @@ def merge_caches(sources: Sequence[Path | str], *, into: Path | str, overwrite: 
     into = into.resolve() if into.is_symlink() else into
     _check_paths(paths, into)
     with locked(into):
-        check_target(into, overwrite=overwrite)
+        check_overwrite(into, overwrite=overwrite)
         caches = [open_complete(path) for path in paths]
         _check_alike(caches)
         _check_disjoint(caches)

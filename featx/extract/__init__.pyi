@@ -6,7 +6,7 @@ from .extracting import (
     find_complete as find_complete,
 )
 from .pace import open_at_pace as open_at_pace
-from .resuming import check_target as check_target, shards_folder as shards_folder
+from .resuming import shards_folder as shards_folder
 from .shards.distributing import extract_shards as extract_shards
 from .streaming import FeatureBatch as FeatureBatch, stream_features as stream_features
 from .transformer import FeatureExtractor as FeatureExtractor

@@ -20,6 +20,7 @@ from featx.cache import (
     CacheWriter,
     Kept,
     Provenance,
+    check_replaceable,
     copy_rows,
     create_partial,
     locked,
@@ -37,7 +38,6 @@ from featx.extract.resuming import (
     Twins,
     check_images,
     check_makers,
-    check_target,
     find_earlier,
     find_twins,
     keep_rows,
@@ -129,7 +129,7 @@ def extract_features(
     """
     start, into = time.perf_counter(), Path(into).resolve() if Path(into).is_symlink() else Path(into)
     with locked(into):
-        check_target(into)
+        check_replaceable(into)
         _tell_leftovers(into)
         asked: dict[str, Any] = {"decode": settings.decode, "storage": storage, "retry_failed": retry_failed}
         earlier = [] if overwrite else find_earlier(into, backbone, reuse=reuse, **asked)

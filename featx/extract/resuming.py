@@ -22,7 +22,6 @@ from featx.cache import (
     Cache,
     Kept,
     Provenance,
-    is_cache,
     open_cache,
     partial_path,
 )
@@ -100,12 +99,6 @@ def _open(path: Path) -> Cache:
         raise CacheError(
             f"{path}: cannot be gone on from ({reason}); delete it, or give it up with --overwrite"
         ) from error
-
-
-def check_target(into: Path) -> None:
-    """Raise CacheError where `into` is a file of another kind: not even --overwrite gives that up."""
-    if into.exists() and not is_cache(into):
-        raise CacheError(f"{into}: is there and is no featx cache; choose another --into, or delete it")
 
 
 def shards_folder(into: Path) -> Path:

@@ -13,8 +13,8 @@ from typing import Any, Literal, Self, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache import locked
-from featx.errors import TableError
+from featx.errors import CacheLockedError, TableError
+from featx.locking import hold_lock
 from featx.measures import HeadMetrics
 from featx.provenance import __version__
 
@@ -192,7 +192,7 @@ class ResultsFile:
     def __enter__(self) -> Self:
         if self._path:
             with ExitStack() as held:
-                held.enter_context(locked(self._path))
+                held.enter_context(_locked(self._path))
                 self.results = {result.key: result for result in _mend(self._path)}
                 self._held = held.pop_all()
         return self
@@ -208,6 +208,25 @@ class ResultsFile:
                 file.write((json.dumps(result.to_dict()) + "\n").encode())
                 file.flush()
                 os.fsync(file.fileno())
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the lock for adding to this file, whose folder is created if it is missing."""
+    if path.exists() and not path.is_file():
+        raise TableError(f"{path}: already exists and is not a file; choose another --into")
+    lock = path.with_name(path.name + ".lock")
+    with ExitStack() as held:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(hold_lock(lock))
+        except BlockingIOError as error:
+            raise CacheLockedError(
+                f"{lock}: another process is adding to these results; wait for it or choose another --into"
+            ) from error
+        except OSError as error:
+            raise TableError(f"{path}: cannot be written ({error.strerror}); choose another --into") from error
+        yield
 
 
 def _mend(path: Path) -> list[Result]:

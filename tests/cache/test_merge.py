@@ -225,7 +225,7 @@ def test_a_cache_is_not_merged_into_itself_nor_twice(tmp_path: Path) -> None:
 def test_what_is_there_is_given_up_only_when_told(tmp_path: Path) -> None:
     source, into = write_cache(tmp_path / "a.h5", start=10), write_cache(tmp_path / "c.h5")
     before = into.read_bytes()
-    with pytest.raises(CacheError, match=rf"{into}: is there; .* --overwrite"):
+    with pytest.raises(CacheError, match=rf"{into}: already exists; .* --overwrite"):
         merge_caches([source], into=into)
     assert into.read_bytes() == before
     merge_caches([source], into=into, overwrite=True)
@@ -235,7 +235,7 @@ def test_what_is_there_is_given_up_only_when_told(tmp_path: Path) -> None:
 def test_an_unfinished_extraction_is_given_up_only_when_told(tmp_path: Path) -> None:
     source, into = write_cache(tmp_path / "a.h5", start=10), tmp_path / "c.h5"
     create_partial(into, image_set(), provenance())
-    with pytest.raises(CacheError, match=rf"{partial_path(into)}: is there; .* --overwrite"):
+    with pytest.raises(CacheError, match=rf"{partial_path(into)}: already exists; .* --overwrite"):
         merge_caches([source], into=into)
     assert partial_path(into).exists()
     merge_caches([source], into=into, overwrite=True)
@@ -245,7 +245,7 @@ def test_an_unfinished_extraction_is_given_up_only_when_told(tmp_path: Path) -> 
 def test_a_file_that_is_no_cache_is_never_given_up(tmp_path: Path) -> None:
     source, into = write_cache(tmp_path / "a.h5"), tmp_path / "thesis.h5"
     into.write_text("years of work")
-    with pytest.raises(CacheError, match=rf"{into}: is there and is no featx cache"):
+    with pytest.raises(CacheError, match=rf"{into}: already exists and is not a featx cache"):
         merge_caches([source], into=into, overwrite=True)
     assert into.read_text() == "years of work"
 

@@ -14,14 +14,14 @@ import pytest
 from featx.cache import (
     FeatureTable,
     Part,
-    locked,
 )
-from featx.compare.comparing import (
-    Contest,
+from featx.compare import (
+    Candidate,
+    RankedCandidate,
     compare_backbones,
-    list_contests,
+    list_candidates,
+    rank_candidates,
 )
-from featx.compare.ranking import stand
 from featx.errors import (
     CacheLockedError,
     HeadError,
@@ -34,6 +34,7 @@ from featx.heads.results import (
     read_results,
     unpack_guesses,
 )
+from featx.locking import hold_lock
 from featx.measures import (
     Comparison,
     holm,
@@ -58,8 +59,8 @@ def three_splits(table: FeatureTable) -> Sequence[Split]:
     return make_splits(table, "stratified", repeats=3)
 
 
-def contests_of(tables: Sequence[FeatureTable], heads: Sequence[str] = ("logreg",), **given: object) -> list[Contest]:
-    return list_contests(tables, heads=heads, **({"splits": one_split} | given))  # type: ignore[arg-type]
+def candidates_of(tables: Sequence[FeatureTable], heads: Sequence[str] = ("logreg",), **given: object) -> list[Candidate]:
+    return list_candidates(tables, heads=heads, **({"splits": one_split} | given))  # type: ignore[arg-type]
 
 
 def without_seconds(results: Sequence[Result]) -> list[dict[str, object]]:
@@ -67,8 +68,8 @@ def without_seconds(results: Sequence[Result]) -> list[dict[str, object]]:
 
 
 def test_every_head_meets_every_backbone_alone_and_all_of_them_joined() -> None:
-    contests = contests_of(two_tables(), ("logreg", "pca-logreg"), fusions=("concat", "standardised"))
-    entries = [(one.head, one.fusion, tuple(source.name for source in one.table.sources)) for one in contests]
+    candidates = candidates_of(two_tables(), ("logreg", "pca-logreg"), fusions=("concat", "standardised"))
+    entries = [(one.head, one.fusion, tuple(source.name for source in one.table.sources)) for one in candidates]
     assert entries == [
         ("logreg", "", ("left",)),
         ("pca-logreg", "", ("left",)),
@@ -83,53 +84,53 @@ def test_every_head_meets_every_backbone_alone_and_all_of_them_joined() -> None:
 def test_all_heads_are_tested_on_the_same_images() -> None:
     left, right = two_tables()
     shuffled = np.random.default_rng(0).permutation(len(right))
-    results = compare_backbones(contests_of([left, select_rows(right, shuffled)]), jobs=1).results
+    results = compare_backbones(candidates_of([left, select_rows(right, shuffled)]), jobs=1).results
     assert len({result.test for result in results}) == 1
     assert len(results) == 3
 
 
 def test_a_result_is_what_train_head_gives_on_the_same_split() -> None:
     left = make_table(apart=2.0, name="left")
-    (result,) = compare_backbones(contests_of([left], ("ridge",), fusions=()), jobs=1).results
+    (result,) = compare_backbones(candidates_of([left], ("ridge",), fusions=()), jobs=1).results
     _, other = train_head(left, "ridge", split=make_splits(left, "stratified")[0], jobs=1)
     assert result.metrics == other.metrics
     assert result.params == other.params
 
 
 def test_processes_give_what_one_process_gives() -> None:
-    contests = contests_of(two_tables(), ("ridge", "class-mean"))
-    one, two = (compare_backbones(contests, jobs=jobs).results for jobs in (1, 2))
+    candidates = candidates_of(two_tables(), ("ridge", "class-mean"))
+    one, two = (compare_backbones(candidates, jobs=jobs).results for jobs in (1, 2))
     assert without_seconds(one) == without_seconds(two)
 
 
 @pytest.mark.parametrize("backend", ["dask", "multiprocessing"])
 def test_the_workers_of_another_backend_give_what_one_process_gives(backend: str) -> None:
-    contests = contests_of(two_tables(), ("ridge", "class-mean"))
+    candidates = candidates_of(two_tables(), ("ridge", "class-mean"))
     with ExitStack() as held:
         if backend == "dask":
             distributed = pytest.importorskip("distributed")
             held.enter_context(distributed.Client(processes=False, threads_per_worker=1, dashboard_address=None))
         held.enter_context(joblib.parallel_config(backend=backend))
-        results = compare_backbones(contests, jobs=2).results
-    assert without_seconds(results) == without_seconds(compare_backbones(contests, jobs=1).results)
+        results = compare_backbones(candidates, jobs=2).results
+    assert without_seconds(results) == without_seconds(compare_backbones(candidates, jobs=1).results)
 
 
 def test_results_tell_the_backbones_of_their_features() -> None:
     left, right = two_tables()
-    results = compare_backbones(contests_of([left, right], ("class-mean",)), jobs=1).results
+    results = compare_backbones(candidates_of([left, right], ("class-mean",)), jobs=1).results
     own = [table.sources[0].backbone for table in (left, right)]
     assert [list(result.identities) for result in results] == [[own[0]], [own[1]], own]
 
 
 def test_a_comparison_goes_on_from_what_is_there(tmp_path: Path) -> None:
-    contests, into = contests_of(two_tables(), ("ridge", "class-mean")), tmp_path / "r.jsonl"
-    whole = compare_backbones(contests, into=tmp_path / "whole.jsonl", jobs=1).results
-    compare_backbones(contests[:2], into=into, jobs=1)
+    candidates, into = candidates_of(two_tables(), ("ridge", "class-mean")), tmp_path / "r.jsonl"
+    whole = compare_backbones(candidates, into=tmp_path / "whole.jsonl", jobs=1).results
+    compare_backbones(candidates[:2], into=into, jobs=1)
     first = into.read_bytes()
     into.write_bytes(first + b'{"head": "ridge", "fus')  # what a kill leaves
     made: list[int] = []
-    resumed = compare_backbones(contests, into=into, jobs=1, report=lambda tally: made.append(tally.finished)).results
-    assert made == list(range(2, len(contests) + 1))
+    resumed = compare_backbones(candidates, into=into, jobs=1, report=lambda tally: made.append(tally.finished)).results
+    assert made == list(range(2, len(candidates) + 1))
     assert into.read_bytes().startswith(first)
     assert without_seconds(resumed) == without_seconds(whole)
     assert without_seconds(read_results(into)) == without_seconds(whole)
@@ -138,7 +139,7 @@ def test_a_comparison_goes_on_from_what_is_there(tmp_path: Path) -> None:
 def test_other_data_is_never_taken_for_the_same(tmp_path: Path) -> None:
     into = tmp_path / "r.jsonl"
     for seed in (1, 2):
-        compare_backbones(contests_of([make_table(seed=seed)], ("class-mean",)), into=into, jobs=1)
+        compare_backbones(candidates_of([make_table(seed=seed)], ("class-mean",)), into=into, jobs=1)
     assert len({result.table for result in read_results(into)}) == 2
 
 
@@ -147,13 +148,13 @@ def test_a_file_of_anything_else_is_refused_and_left_alone(tmp_path: Path, conte
     into = tmp_path / "r.jsonl"
     into.write_bytes(content)
     with pytest.raises(TableError, match=r"r\.jsonl: .*choose another --into"):
-        compare_backbones(contests_of([make_table()], ("class-mean",)), into=into, jobs=1)
+        compare_backbones(candidates_of([make_table()], ("class-mean",)), into=into, jobs=1)
     assert into.read_bytes() == content
 
 
 def test_two_comparisons_do_not_write_one_file(tmp_path: Path) -> None:
-    with locked(tmp_path / "r.jsonl"), pytest.raises(CacheLockedError):
-        compare_backbones(contests_of([make_table()], ("class-mean",)), into=tmp_path / "r.jsonl", jobs=1)
+    with hold_lock(tmp_path / "r.jsonl.lock"), pytest.raises(CacheLockedError, match="adding to these results"):
+        compare_backbones(candidates_of([make_table()], ("class-mean",)), into=tmp_path / "r.jsonl", jobs=1)
 
 
 @pytest.mark.parametrize("fusion", [*FUSIONS, STACKED])
@@ -171,10 +172,10 @@ def test_a_fusion_of_complementary_backbones_earns_its_place_and_one_with_noise_
     )
     noise = make_table((300, 300), apart=0.0, name="noise", seed=3)
     for other, helps in ((right, True), (noise, False)):
-        contests = contests_of([left, other], ("ridge",), splits=three_splits)
-        standings = stand(contests, compare_backbones(contests, jobs=1).results)
-        (fused,) = [standing for standing in standings if len(standing.backbones) == 2]
-        (reference,) = [standing for standing in standings if standing.reference]
+        candidates = candidates_of([left, other], ("ridge",), splits=three_splits)
+        ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
+        (fused,) = [ranked for ranked in ranking if len(ranked.backbones) == 2]
+        (reference,) = [ranked for ranked in ranking if ranked.reference]
         assert reference.backbones != ("noise",)
         assert fused.comparison is not None
         assert fused.comparison.p_holm is not None
@@ -182,11 +183,11 @@ def test_a_fusion_of_complementary_backbones_earns_its_place_and_one_with_noise_
 
 
 def test_the_reference_is_chosen_by_validation_images_alone() -> None:
-    contests = contests_of(two_tables(), ("ridge", "class-mean", "knn"))
-    standings = stand(contests, compare_backbones(contests, jobs=1).results)
-    single = [standing for standing in standings if len(standing.backbones) == 1]
+    candidates = candidates_of(two_tables(), ("ridge", "class-mean", "knn"))
+    ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
+    single = [ranked for ranked in ranking if len(ranked.backbones) == 1]
     assert max(single, key=lambda one: one.validated).reference
-    assert sum(standing.reference for standing in standings) == 1
+    assert sum(ranked.reference for ranked in ranking) == 1
 
 
 def two_outputs() -> FeatureTable:
@@ -200,14 +201,14 @@ def two_outputs() -> FeatureTable:
 
 @pytest.mark.parametrize("splits", [one_split, three_splits])
 def test_two_outputs_of_one_backbone_stand_apart(splits: Callable[[FeatureTable], Sequence[Split]]) -> None:
-    contests = contests_of([two_outputs()], ("ridge",), splits=splits)
-    standings = stand(contests, compare_backbones(contests, jobs=1).results)
-    assert [one.backbones for one in standings] == [
+    candidates = candidates_of([two_outputs()], ("ridge",), splits=splits)
+    ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
+    assert [one.backbones for one in ranking] == [
         ("left:pooled",),
         ("left:other",),
         ("left:pooled", "left:other"),
     ]
-    assert all(len(one.results) == len(splits(two_tables()[0])) for one in standings)
+    assert all(len(one.results) == len(splits(two_tables()[0])) for one in ranking)
 
 
 def with_a_hole(table: FeatureTable) -> FeatureTable:
@@ -219,40 +220,40 @@ def with_a_hole(table: FeatureTable) -> FeatureTable:
 
 def test_what_cannot_be_made_is_told_at_the_end_and_tried_again_and_the_rest_is_there(tmp_path: Path) -> None:
     left, right = two_tables()
-    broken = contests_of([left, with_a_hole(right)], ("ridge", "class-mean"))
+    broken = candidates_of([left, with_a_hole(right)], ("ridge", "class-mean"))
     made = compare_backbones(broken, into=tmp_path / "r.jsonl", jobs=2)
     assert [result.backbones for result in made.results] == [("left",), ("left",)]
-    assert [failure.contest for failure in made.failures] == [
+    assert [failure.candidate for failure in made.failures] == [
         "ridge on right, stratified/0",
         "class-mean on right, stratified/0",
         "ridge (concat) on left + right, stratified/0",
         "class-mean (concat) on left + right, stratified/0",
     ]
     assert all("are NaN or infinite" in failure.reason for failure in made.failures)
-    standings = stand(broken, made.results)
-    assert [one.backbones for one in standings] == [("left",), ("left",)]
+    ranking = rank_candidates(broken, made.results)
+    assert [one.backbones for one in ranking] == [("left",), ("left",)]
     again = compare_backbones(broken, into=tmp_path / "r.jsonl", jobs=1)
     assert again.failures == made.failures
 
 
 @pytest.mark.parametrize("package", ["numpy", "scikit-learn"])
 def test_results_of_other_versions_are_made_anew(tmp_path: Path, package: str) -> None:
-    contests, into = contests_of([make_table()], ("class-mean",)), tmp_path / "r.jsonl"
-    compare_backbones(contests, into=into, jobs=1)
+    candidates, into = candidates_of([make_table()], ("class-mean",)), tmp_path / "r.jsonl"
+    compare_backbones(candidates, into=into, jobs=1)
     number = version(package)
     into.write_text(into.read_text().replace(f'"{package}": "{number}"', f'"{package}": "0.1"'))
-    compare_backbones(contests, into=into, jobs=1)
+    compare_backbones(candidates, into=into, jobs=1)
     assert [result.versions[package] for result in read_results(into)] == ["0.1", number]
 
 
 def test_results_of_another_featx_that_said_other_things_stay_and_are_made_anew(tmp_path: Path) -> None:
-    contests, into = contests_of([make_table()], ("class-mean",)), tmp_path / "r.jsonl"
-    compare_backbones(contests, into=into, jobs=1)
+    candidates, into = candidates_of([make_table()], ("class-mean",)), tmp_path / "r.jsonl"
+    compare_backbones(candidates, into=into, jobs=1)
     old = json.loads(into.read_text())
     del old["edge"]
     old["versions"]["featx"] = "0.0.1"
     into.write_text(json.dumps(old) + "\n")
-    assert len(compare_backbones(contests, into=into, jobs=1).results) == 1
+    assert len(compare_backbones(candidates, into=into, jobs=1).results) == 1
     first, second = into.read_text().splitlines()
     assert json.loads(first) == old
     assert "edge" in json.loads(second)
@@ -262,11 +263,11 @@ def test_draws_of_the_same_images_are_compared_without_a_test() -> None:
     table = make_table((24, 24))
     sides = np.array([b"test"] * 2 + [b"validation"] * 3 + [b"train"] * 3)
     table = replace(table, splits=np.tile(sides, 6))
-    contests = contests_of(
+    candidates = candidates_of(
         [table], ("class-mean", "ridge"), splits=lambda one: make_splits(one, "few-shot", shots=(9,), repeats=2)
     )
-    standings = stand(contests, compare_backbones(contests, jobs=1).results)
-    (compared,) = (one.comparison for one in standings if one.comparison)
+    ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
+    (compared,) = (one.comparison for one in ranking if one.comparison)
     assert compared.p_holm is None
     assert compared.test == "none, for 2 draws are all of the same training images"
 
@@ -275,8 +276,8 @@ def test_what_cannot_be_is_left_out_and_told(caplog: pytest.LogCaptureFixture) -
     def shots(table: FeatureTable) -> Sequence[Split]:
         return make_splits(table, "few-shot", shots=(1, 2), repeats=1)
 
-    contests = contests_of([make_table()], fusions=("anova", "pca"), splits=shots)
-    assert [(one.fusion, one.split.shots) for one in contests] == [
+    candidates = candidates_of([make_table()], fusions=("anova", "pca"), splits=shots)
+    assert [(one.fusion, one.split.shots) for one in candidates] == [
         ("", 1),
         ("pca", 1),
         ("", 2),
@@ -284,47 +285,47 @@ def test_what_cannot_be_is_left_out_and_told(caplog: pytest.LogCaptureFixture) -
         ("pca", 2),
     ]
     several = [with_several_labels(table) for table in two_tables()]
-    assert {one.fusion for one in contests_of(several, fusions=("concat", STACKED))} == {"", "concat"}
-    contests_of([make_table()], ("pca-logreg",), fusions=("anova",))
+    assert {one.fusion for one in candidates_of(several, fusions=("concat", STACKED))} == {"", "concat"}
+    candidates_of([make_table()], ("pca-logreg",), fusions=("anova",))
     assert [record.getMessage().removeprefix("left out, as it cannot be: ") for record in caplog.records] == [
         "anova at 1 shot",
         "stacked heads of images with several labels",
         "other fusions of pca-logreg, which bring their own",
     ]
     with pytest.raises(TableError, match="cannot count alike"):
-        contests_of(several, balanced=True)
+        candidates_of(several, balanced=True)
 
 
 def test_one_output_stored_in_two_ways_is_compared_as_two() -> None:
     left, other = make_table(apart=2.0, name="left", seed=1), make_table(apart=4.0, name="left", seed=2)
-    contests = contests_of([left, other], ("ridge",))
-    standings = stand(contests, compare_backbones(contests, jobs=1).results)
-    assert [one.backbones for one in standings] == [
+    candidates = candidates_of([left, other], ("ridge",))
+    ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
+    assert [one.backbones for one in ranking] == [
         ("left:pooled #1",),
         ("left:pooled #2",),
         ("left:pooled #1", "left:pooled #2"),
     ]
-    assert [one.reference for one in standings] == [one.comparison is None for one in standings]
+    assert [one.reference for one in ranking] == [one.comparison is None for one in ranking]
 
 
 def test_warnings_of_other_processes_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
     def one_shot(table: FeatureTable) -> Sequence[Split]:
         return make_splits(table, "few-shot", shots=(1,), repeats=3)
 
-    contests = contests_of(two_tables(), ("ridge",), fusions=(STACKED,), splits=one_shot)
-    compare_backbones(contests, jobs=2)
+    candidates = candidates_of(two_tables(), ("ridge",), fusions=(STACKED,), splits=one_shot)
+    compare_backbones(candidates, jobs=2)
     told = [record.getMessage() for record in caplog.records if "opinions are averaged" in record.getMessage()]
     assert len(told) == 1
     assert told[0].startswith("ridge (stacked) on left + right, few-shot-1/")
 
 
 def test_a_result_by_other_versions_is_no_result_of_this_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Contest.run
-    monkeypatch.setattr(Contest, "run", lambda one: replace(run(one), key=one.key.replace("featx ", "featx 9.")))
-    made = compare_backbones(contests_of([make_table()], ("class-mean",)), jobs=1)
+    run = Candidate.run
+    monkeypatch.setattr(Candidate, "run", lambda one: replace(run(one), key=one.key.replace("featx ", "featx 9.")))
+    made = compare_backbones(candidates_of([make_table()], ("class-mean",)), jobs=1)
     assert made.results == ()
     (failure,) = made.failures
-    assert failure.contest == "class-mean on made-up, stratified/0"
+    assert failure.candidate == "class-mean on made-up, stratified/0"
     assert failure.reason.startswith("a worker made it by other versions (9.")
 
 
@@ -340,23 +341,23 @@ def test_few_shot_draws_can_tell_heads_apart() -> None:
         return make_splits(table, "few-shot", shots=(4,), repeats=5)
 
     left, right = make_table((200, 200), apart=1.0, seed=1), make_table((200, 200), apart=4.0, seed=2, name="right")
-    contests = contests_of([left, right], ("class-mean",), splits=shots)
-    standings = stand(contests, compare_backbones(contests, jobs=1).results)
-    (worse,) = [one for one in standings if one.backbones == ("made-up",)]
+    candidates = candidates_of([left, right], ("class-mean",), splits=shots)
+    ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
+    (worse,) = [one for one in ranking if one.backbones == ("made-up",)]
     assert worse.comparison is not None
     assert worse.comparison.difference < 0
     assert worse.comparison.p_holm is not None
     assert worse.comparison.p_holm < 0.05
 
 
-def expected_comparison(contests: Sequence[Contest], *, measure: str) -> Comparison:
-    """The only two contests, the second against the first, from probabilities of heads that are trained once more."""
+def expected_comparison(candidates: Sequence[Candidate], *, measure: str) -> Comparison:
+    """The only two candidates, the second against the first, from probabilities of heads that are trained once more."""
     probabilities = {}
-    for name, one in zip("ab", contests, strict=True):
+    for name, one in zip("ab", candidates, strict=True):
         head, _ = train_head(one.table, one.head, split=one.split, balanced=one.balanced, jobs=1)
         probabilities[name] = predict_rows(head, one.table, one.split.test)
-    truth = contests[0].table.labels_of(contests[0].split.test)
-    (found,) = paired_measures(probabilities, [("b", "a")], truth=truth, measure=measure)
+    labels = candidates[0].table.labels_of(candidates[0].split.test)
+    (found,) = paired_measures(probabilities, [("b", "a")], labels=labels, measure=measure)
     return found
 
 
@@ -364,12 +365,12 @@ def expected_comparison(contests: Sequence[Contest], *, measure: str) -> Compari
 def test_heads_of_one_split_are_tested_by_the_measure_that_they_are_tuned_by(case: str, tmp_path: Path) -> None:
     table = make_table((90, 30), apart=1.0)
     table = with_several_labels(table) if case == "several" else table
-    contests = contests_of([table], ("ridge", "knn"), balanced=case == "balanced")
-    compare_backbones(contests, into=tmp_path / "r.jsonl", jobs=1)
-    first, second = stand(contests, read_results(tmp_path / "r.jsonl"))
+    candidates = candidates_of([table], ("ridge", "knn"), balanced=case == "balanced")
+    compare_backbones(candidates, into=tmp_path / "r.jsonl", jobs=1)
+    first, second = rank_candidates(candidates, read_results(tmp_path / "r.jsonl"))
     rival, sign = (second, 1) if first.reference else (first, -1)
     measure = "balanced_accuracy" if case == "balanced" else "average_precision"
-    expected = expected_comparison(contests, measure=measure)
+    expected = expected_comparison(candidates, measure=measure)
     assert rival.comparison is not None
     assert rival.comparison.difference == pytest.approx(sign * expected.difference, abs=1e-6)
     assert rival.comparison.interval == pytest.approx(
@@ -382,15 +383,15 @@ def test_heads_of_one_split_are_tested_by_the_measure_that_they_are_tuned_by(cas
 
 
 def test_mcnemars_test_stands_beside_the_bootstrap_of_one_split_with_one_label_an_image() -> None:
-    contests = contests_of([make_table((60, 60), apart=1.0)], ("ridge", "knn"))
-    standings = stand(contests, compare_backbones(contests, jobs=1).results)
-    (rival,) = (one for one in standings if not one.reference)
+    candidates = candidates_of([make_table((60, 60), apart=1.0)], ("ridge", "knn"))
+    ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
+    (rival,) = (one for one in ranking if not one.reference)
     assert rival.comparison is not None
     assert rival.mcnemar is not None
     assert rival.mcnemar.difference == pytest.approx(rival.comparison.difference)
     assert "McNemar" in rival.mcnemar.test
     assert "(McNemar p " in standing_row(rival)[-1]
-    assert "; in brackets McNemar's test; Holm's correction" in standings_measured_how(standings)[-1]
+    assert "; in brackets McNemar's test; Holm's correction" in standings_measured_how(ranking)[-1]
     assert rival.to_dict()["mcnemar"]["p_holm"] == rival.mcnemar.p_holm
 
 
@@ -398,20 +399,20 @@ def test_mcnemars_test_stands_beside_the_bootstrap_of_one_split_with_one_label_a
 def test_images_that_do_not_count_alike_have_no_mcnemars_test(column: str) -> None:
     table = make_table((60, 60), apart=1.0)
     given = {"weights": np.linspace(1, 2, 120, dtype=np.float32), "groups": (np.arange(120) // 2).astype("S")}
-    contests = contests_of(
+    candidates = candidates_of(
         [replace(table, **{column: given[column]})],  # type: ignore[arg-type]
         ("ridge", "knn"),
         splits=lambda one: make_splits(one, "grouped" if column == "groups" else "stratified"),
     )
-    standings = stand(contests, compare_backbones(contests, jobs=1).results)
-    assert [one.mcnemar for one in standings] == [None, None]
-    assert sum(one.comparison is not None for one in standings) == 1
+    ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
+    assert [one.mcnemar for one in ranking] == [None, None]
+    assert sum(one.comparison is not None for one in ranking) == 1
 
 
 def test_fusions_and_other_heads_are_each_corrected_among_themselves() -> None:
-    contests = contests_of(two_tables(), ("ridge", "class-mean"))
-    standings = stand(contests, compare_backbones(contests, jobs=1).results)
-    families = [[one for one in standings if (len(one.backbones) > 1) == fused] for fused in (True, False)]
+    candidates = candidates_of(two_tables(), ("ridge", "class-mean"))
+    ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
+    families = [[one for one in ranking if (len(one.backbones) > 1) == fused] for fused in (True, False)]
     for family in families:
         compared = [one.comparison for one in family if one.comparison is not None]
         assert len(compared) == sum(not one.reference for one in family)
@@ -421,9 +422,9 @@ def test_fusions_and_other_heads_are_each_corrected_among_themselves() -> None:
 
 def test_unknown_heads_and_fusions_are_told_before_anything_is_trained() -> None:
     with pytest.raises(HeadError, match="no head is called 'logrex'"):
-        contests_of([make_table()], ("logrex",))
+        candidates_of([make_table()], ("logrex",))
     with pytest.raises(HeadError, match="no fusion is called 'concatt'"):
-        contests_of([make_table()], fusions=("concatt",))
+        candidates_of([make_table()], fusions=("concatt",))
 
 
 def test_a_result_is_plain_json_and_back(tmp_path: Path) -> None:

@@ -350,7 +350,7 @@ def test_not_even_overwrite_replaces_what_is_no_cache(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "precious").write_bytes(content)
-    with pytest.raises(CacheError, match="is there and is no featx cache"):
+    with pytest.raises(CacheError, match="already exists and is not a featx cache"):
         extract(list_images(make_folder()), tiny, tmp_path / "precious", overwrite=True)
     assert (tmp_path / "precious").read_bytes() == content
 

@@ -424,7 +424,7 @@ def test_what_is_no_cache_is_refused_before_any_work(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
     (tmp_path / "precious").write_text("path,label")
-    with pytest.raises(CacheError, match="is there and is no featx cache"):
+    with pytest.raises(CacheError, match="already exists and is not a featx cache"):
         sharded(list_images(make_folder()), tiny, tmp_path / "precious", overwrite=True)
     assert (tmp_path / "precious").read_text() == "path,label"
     assert not (tmp_path / "precious.shards").exists()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from featx.backbones import Backbone
 from featx.cache import (
+    check_replaceable,
     locked,
     merge_caches,
     partial_path,
@@ -27,7 +28,7 @@ from featx.extract.extracting import (
     Progress,
     find_complete,
 )
-from featx.extract.resuming import check_target, shards_folder
+from featx.extract.resuming import shards_folder
 from featx.extract.shards.shard import Extracted, Shard
 from featx.extract.shards.workers import (
     LostError,
@@ -80,7 +81,7 @@ def extract_shards(
     into = given.resolve() if given.is_symlink() else Path(os.path.abspath(given))
     if not 1 <= count <= len(images):
         raise ImageSetError(f"{count} shards of {len(images)} images: none may be empty; choose fewer --shards")
-    check_target(into)
+    check_replaceable(into)
     if not overwrite:
         done = find_complete(images, backbone, into, settings=settings, storage=storage, retry_failed=retry_failed)
         if done:

@@ -1,0 +1,144 @@
+"""Locks: one holder at a time, none after its process has ended, and nothing done to a file that is not ours."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from featx.locking import hold_lock
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from featx.locking import hold_lock
+with hold_lock(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a lock file may be."""
+    return tmp_path / "a.lock"
+
+
+def start_holder(path: Path) -> subprocess.Popen[str]:
+    """Another process that holds the lock."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def is_free(path: Path) -> bool:
+    """Whether nobody holds the lock."""
+    try:
+        with hold_lock(path):
+            return True
+    except BlockingIOError:
+        return False
+
+
+def test_a_lock_has_one_holder_and_leaves_no_file(path: Path) -> None:
+    with hold_lock(path):
+        assert path.exists()
+        with pytest.raises(BlockingIOError, match=r"another process holds the lock.*a\.lock"):
+            hold_lock(path).__enter__()
+    assert not path.exists()
+    assert is_free(path)
+
+
+def test_a_lock_ends_with_its_process(path: Path) -> None:
+    process = start_holder(path)
+    assert not is_free(path)
+    process.kill()
+    process.communicate()
+    assert path.exists()
+    assert is_free(path)
+    assert not path.exists()
+
+
+def test_who_waits_gets_the_lock_when_it_is_free(path: Path) -> None:
+    process = start_holder(path)
+    threading.Timer(0.3, process.send_signal, [signal.SIGKILL]).start()
+    start = time.monotonic()
+    with hold_lock(path, wait=True):
+        assert time.monotonic() - start > 0.2
+        assert path.exists()
+    process.communicate()
+
+
+def test_many_that_wait_hold_it_one_after_the_other(path: Path) -> None:
+    inside, most = 0, 0
+
+    def hold() -> None:
+        nonlocal inside, most
+        with hold_lock(path, wait=True):
+            inside += 1
+            most = max(most, inside)
+            time.sleep(0.01)
+            inside -= 1
+
+    threads = [threading.Thread(target=hold) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
+    assert not path.exists()
+
+
+def test_a_lock_file_that_was_removed_between_opening_and_locking_is_not_taken(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    real = os.open
+
+    def remove_first(*arguments: object) -> int:
+        descriptor = real(*arguments)  # type: ignore[arg-type]
+        opened.append(descriptor)
+        if len(opened) == 1:
+            path.unlink()
+        return descriptor
+
+    monkeypatch.setattr(os, "open", remove_first)
+    with hold_lock(path):
+        assert len(opened) == 2
+        assert os.path.samestat(os.fstat(opened[1]), path.stat())
+
+
+def test_a_file_of_this_name_keeps_its_content_while_it_is_locked(path: Path) -> None:
+    path.write_text("mine")
+    path.chmod(0o444)
+    with hold_lock(path):
+        assert path.read_text() == "mine"
+
+
+def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    path.symlink_to(target)
+    with pytest.raises(OSError, match=r"a\.lock"):
+        hold_lock(path).__enter__()
+    assert path.is_symlink()
+    assert not target.exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_neither_frees_the_lock_nor_keeps_it(path: Path) -> None:
+    with hold_lock(path):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert not is_free(path)
+        other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    assert is_free(path)
+    other.kill()
+    other.wait()
