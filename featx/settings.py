@@ -1,35 +1,41 @@
-"""What one can choose: how to extract, and the words of a card. Imports nothing."""
+"""The options that users choose from, with their defaults; imports no library, so that `featx --help` is fast."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 BUNDLED = "efficientnet-lite0"
-"""The backbone that comes with featx."""
+"""Name of the backbone that is installed with featx."""
 
 Device = str
-"""What `--device` takes: auto, cpu, cuda, cuda:1, cuda:0,cuda:1, tensorrt, openvino, ...; featx.devices reads it."""
+"""A value of `--device`: auto, cpu, cuda, cuda:1, cuda:0,cuda:1, tensorrt, openvino, ...; featx.devices parses it."""
 Decode = Literal["exact", "fast"]
 DECODES: tuple[Decode, ...] = get_args(Decode)
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to read, decode and run images; `device` and `decode` change what comes out, all else how fast it comes."""
+    """How to read, decode and run images; `device` and `decode` change features, all else only speed.
+
+    >>> import featx
+    >>> settings = featx.Settings(device="cpu", batch_size=32)
+    >>> settings.decode, settings.workers
+    ('exact', None)
+    """
 
     device: Device = "auto"
-    """`auto` takes CUDA where a session really gets it; `cuda:0,cuda:1` takes both."""
+    """`auto` uses CUDA if a session really gets it, else the CPU; `cuda:0,cuda:1` uses both GPUs."""
     batch_size: int | None = None
-    """Images that are run at once; None for what a short calibration finds fastest."""
+    """Number of images in a batch; None to let a short calibration find the fastest."""
     streams: int | None = None
-    """Batches that are run at the same time; None for what a short calibration finds fastest."""
+    """Number of batches that run at the same time; None to let a short calibration find the fastest."""
     threads: int | None = None
-    """Threads of the CPU for each of these; None for a fair share of the cores."""
+    """Number of CPU threads for each stream; None for an equal share of the cores."""
     workers: int | None = None
-    """Threads that read and decode; None for one a core."""
+    """Number of threads that read and decode images; None for one per core."""
     max_pixels: int = 89_478_485
-    """An image of more pixels fails: the size at which Pillow suspects a decompression bomb."""
+    """Images with more pixels fail; the default is the size at which Pillow suspects a decompression bomb."""
     decode: Decode = "exact"
-    """`fast` reads a JPEG at a half, a quarter or an eighth of its size where that covers what the card resizes to."""
+    """`fast` decodes JPEGs at 1/2, 1/4 or 1/8 scale if that still covers the size that the card resizes to."""
 
 
 DEFAULTS = Settings()
@@ -37,15 +43,27 @@ DEFAULTS = Settings()
 Storage = Literal["float32", "float16"]
 STORAGES: tuple[Storage, ...] = get_args(Storage)
 DEFAULT_STORAGE: Storage = "float32"
-"""The type in which a cache keeps features; float16 halves it and keeps three digits."""
+"""Type of the features in a cache; float16 halves the file and keeps about three digits."""
 
-FILTERS = ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos")
-CROP_MODES = ("center", "squash")
-CHANNELS = ("RGB", "BGR", "L")
-"""What a card may say of these, and so the options by which one is made."""
+Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
+FILTERS: tuple[Filter, ...] = get_args(Filter)
+"""How an image can be resampled to another size."""
+CropMode = Literal["center", "squash"]
+CROP_MODES: tuple[CropMode, ...] = get_args(CropMode)
+"""How an image becomes square: by a centre crop, or by resizing both sides to the same length."""
+Channels = Literal["RGB", "BGR", "L"]
+CHANNELS: tuple[Channels, ...] = get_args(Channels)
+"""Order of the colour channels; L is one channel of grey."""
 
 LowerPrecision = Literal["int8", "float16"]
 LOWER_PRECISIONS: tuple[LowerPrecision, ...] = get_args(LowerPrecision)
-"""What a backbone can be quantised to."""
+"""The precisions to which a backbone can be quantised."""
 CALIBRATING = 128
-"""Images with which the ranges of its numbers are measured."""
+"""Number of images on which quantisation measures the ranges of tensors."""
+
+HEAD_NAMES = ("logreg", "linear-svm", "rbf-svm", "ridge", "knn", "class-mean", "mlp", "pca-logreg", "pca-svm")
+FUSION_NAMES = (
+    *("concat", "standardised", "weighted", "pca", "joint-pca", "kernel"),
+    *("anova", "mutual-info", "l1", "stacked"),
+)
+"""The names that `featx.heads` knows, for help and completion: importing that room takes a second."""

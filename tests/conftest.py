@@ -1,12 +1,18 @@
 """What the tests share: a real ONNX backbone small enough for numpy to recompute, and folders of real images."""
 
+import contextlib
 import importlib.metadata
+import io
 import json
+import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +26,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
-from featx.backbones.card import Backbone, Card
+from featx.backbones.card import Card
+from featx.backbones.model_inputs import ImageInput, Layout
+from featx.backbones.store import Backbone
+from featx.cli import INTERRUPTS, main
 from featx.hashing import hash_file
 
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="featx-tests-")
@@ -55,7 +64,7 @@ class Tiny:
     def expected(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (n, dim) of pixels (n, size, size, 3)."""
         card = self.backbone.card
-        normalised = (pixels.astype(np.float32) - np.array(card.mean, np.float32)) / np.array(card.std, np.float32)
+        normalised = (pixels.astype(np.float32) - np.array(card.input.pixels.mean, np.float32)) / np.array(card.input.pixels.std, np.float32)
         return np.asarray(normalised.mean(axis=(1, 2)) @ self.matrix, np.float32)
 
 
@@ -82,16 +91,12 @@ def build_tiny(folder: Path, *, name: str = "tiny", dim: int = 8, seed: int = 0,
     model.ir_version = 8
     folder.mkdir(parents=True, exist_ok=True)
     onnx.save(model, str(folder / f"{name}.onnx"))
+    spec = PixelSpec(size=16, resize=18, mean=(120.0, 110.0, 100.0), std=(60.0, 50.0, 70.0))
     card = Card(
         name=name,
         file=f"{name}.onnx",
         sha256=hash_file(folder / f"{name}.onnx"),
-        input="image",
-        layout=layout,
-        size=16,
-        resize=18,
-        mean=(120.0, 110.0, 100.0),
-        std=(60.0, 50.0, 70.0),
+        input=ImageInput(name="image", layout=layout, pixels=spec),
         feature="features",
         dim=dim,
         classifier="logits",
@@ -160,13 +165,65 @@ class Ran:
         return json.loads(self.out)  # type: ignore[no-any-return]
 
 
-def run_featx(*arguments: object, cwd: Path | None = None, **environment: str) -> Ran:
-    """Run `featx` as a process of its own."""
-    command = [sys.executable, "-m", "featx", *map(str, arguments)]
+def run_featx(*arguments: object, cwd: Path | None = None, process: bool = False, **environment: str) -> Ran:
+    """Run `featx` in this process, or in one of its own where the test is about processes or their environment."""
+    if process or environment:
+        return _run_process(list(map(str, arguments)), cwd, environment)
+    return _run_here(list(map(str, arguments)), cwd)
+
+
+def _run_process(arguments: Sequence[str], cwd: Path | None, environment: Mapping[str, str]) -> Ran:
+    command = [sys.executable, "-m", "featx", *arguments]
     env = os.environ | {"PYTHONWARNINGS": "default"} | environment
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)
     assert "Traceback" not in done.stderr, done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def _run_here(arguments: Sequence[str], cwd: Path | None) -> Ran:
+    """What a process would leave behind: its streams, logging, warnings and signals are this command's alone."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True)
+    with ExitStack() as alone:
+        alone.enter_context(contextlib.chdir(cwd or Path.cwd()))
+        alone.enter_context(contextlib.redirect_stdout(out))
+        alone.enter_context(contextlib.redirect_stderr(err))
+        alone.enter_context(warnings.catch_warnings())
+        alone.enter_context(fresh_logging())
+        alone.enter_context(same_signals())
+        warnings.simplefilter("default")
+        code = main(arguments)
+    return Ran(code, _text(out), _text(err))
+
+
+def _text(stream: io.TextIOWrapper) -> str:
+    written: io.BytesIO = stream.buffer  # type: ignore[assignment]
+    return written.getvalue().decode()
+
+
+@contextlib.contextmanager
+def fresh_logging() -> Iterator[None]:
+    """Loggers as a new process has them, within the block; afterwards those of the tests again."""
+    root, own = logging.getLogger(), logging.getLogger("featx")
+    handlers, levels = root.handlers[:], (root.level, own.level)
+    root.handlers = []
+    try:
+        yield
+    finally:
+        root.handlers = handlers
+        root.setLevel(levels[0])
+        own.setLevel(levels[1])
+
+
+@contextlib.contextmanager
+def same_signals() -> Iterator[None]:
+    """Signals are handled after the block as before it."""
+    before = {number: signal.getsignal(number) for number in INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.fixture

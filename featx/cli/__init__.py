@@ -1,4 +1,4 @@
-"""The commands; what is heavy is imported inside the command that needs it."""
+"""The command line: each command imports what is heavy when it runs, so that `featx --help` is instant."""
 
 import logging
 import signal
@@ -12,90 +12,95 @@ import click
 from featx.cli.backbones import backbones, inspect
 from featx.cli.caching import cache
 from featx.cli.comparing import compare
-from featx.cli.exporting import export
+from featx.cli.demo import demo
+from featx.cli.exporting import export_model
 from featx.cli.extracting import doctor, extract
 from featx.cli.labelling import label_errors
-from featx.cli.learning import (
-    demo,
-    evaluate,
-    predict,
-    train,
-)
-from featx.cli.options import Output
+from featx.cli.output import Output
+from featx.cli.predicting import predict
+from featx.cli.training import evaluate, train
 from featx.errors import FeatxError
 from featx.provenance import __version__
 
 INTERRUPTED = 130
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+COMPLETION = """\b
+Examples:
+  featx demo
+  featx extract photos --backbone efficientnet-lite0 --into photos.h5
+  featx train photos.h5 --head logreg --into photos.featx
+
+\b
+Completion of commands, options and names in your shell:
+  eval "$(_FEATX_COMPLETE=bash_source featx)"    in ~/.bashrc
+  eval "$(_FEATX_COMPLETE=zsh_source featx)"     in ~/.zshrc
+  _FEATX_COMPLETE=fish_source featx | source     in config.fish"""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=COMPLETION)
 @click.version_option(__version__, prog_name="featx")
-@click.option("-v", "--verbose", is_flag=True, help="Say more.")
-@click.option("-q", "--quiet", is_flag=True, help="Say errors only.")
+@click.option("-v", "--verbose", is_flag=True, help="Print details.")
+@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.pass_context
 def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
-    """Transfer learning by features: images -> features in a cache -> heads, honestly measured."""
+    """Transfer learning by features: extract once, train heads in seconds, compare them honestly."""
     level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="featx: %(message)s", stream=sys.stderr)
     logging.getLogger("featx").setLevel(level)
     context.obj = Output(quiet)
 
 
-EXTRACTING = (doctor, inspect, backbones, export, extract, cache)
+EXTRACTING = (doctor, inspect, backbones, export_model, extract, cache)
 LEARNING = (train, compare, evaluate, predict, label_errors, demo)
 for command in (*EXTRACTING, *LEARNING):
     cli.add_command(command)
 
+EXPECTED = (FeatxError, click.ClickException, OSError)
+"""The errors that end in one line and an exit code; any other is a fault of featx and shows its traceback."""
 
-TOLD = (FeatxError, click.ClickException, OSError)
+
+class Interrupt(BaseException):
+    """The user or the system asks the command to end; no `except Exception` may catch it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit code of the process: 0, 1 for a FeatxError, 2 for wrong usage, 3, or 130."""
-    heard: list[int] = []
+    """The exit code of the command: 0, 1 for a FeatxError, 2 for wrong usage, 3 for too many failed images, or 130."""
+    received: list[int] = []
 
     def _interrupt(number: int, frame: object) -> NoReturn:
-        heard.append(number)
+        received.append(number)
         raise Interrupt
 
     for number in INTERRUPTS:
         signal.signal(number, _interrupt)
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # a failed row tells its reason itself
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # the row of a failed image has the reason
     try:
         code = cli.main(arguments, prog_name="featx", standalone_mode=False) or 0
     except BaseException as error:
-        # Python may lose an exception, or wrap it in another one, while it deletes an object or makes a class
-        if not heard and not isinstance(error, TOLD):
+        # Python may lose an exception, or wrap it in another one, while it deletes an object or creates a class
+        if not received and not isinstance(error, EXPECTED):
             raise
-        return _tell(Interrupt() if heard else error)
-    return _tell(Interrupt()) if heard else code
+        return _report(Interrupt() if received else error)
+    return _report(Interrupt()) if received else code
 
 
-def _tell(error: BaseException) -> int:
-    """Say in one line, as far as there is one to say, what ended the command; return its exit code."""
+def _report(error: BaseException) -> int:
+    """Print in one line what ended the command, if somebody still reads it, and return the exit code."""
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
     if isinstance(error, BrokenPipeError):
-        sys.stdout = None  # whoever read it has left; nothing more to say
+        sys.stdout = None  # nobody reads the output any more
         return 1
     if isinstance(error, Interrupt):
         for number in INTERRUPTS:
             signal.signal(number, signal.SIG_IGN)
-        click.echo(
-            "featx: interrupted; what a cache or file of results has is kept, and the same command goes on from it",
-            err=True,
-        )
+        click.echo("featx: interrupted; finished work is kept, and the same command continues from there", err=True)
         return INTERRUPTED
     click.echo(f"featx: {' '.join(str(error).splitlines())}", err=True)
     return 1
 
 
 def entry() -> NoReturn:
-    """What the command `featx` runs."""
+    """Runs the command `featx` and exits with its code."""
     sys.exit(main())
-
-
-class Interrupt(BaseException):
-    """The user, or the system, wants the command to end; no `except Exception` may keep it."""

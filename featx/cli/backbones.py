@@ -1,37 +1,40 @@
-"""The commands about models: inspect, backbones, export."""
+"""The commands of models: inspect, and backbones list, show, add, quantize and verify."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from featx.cli.options import (
     as_json,
-    list_given,
-    logger,
+    examples,
     option,
-    print_json,
     with_decode,
     with_device,
     with_models,
     with_outputs,
     with_pixels,
 )
-from featx.settings import (
-    CALIBRATING,
-    LOWER_PRECISIONS,
-    Decode,
-    Device,
-)
+from featx.cli.output import logger, print_json
+from featx.cli.sources import list_given
+from featx.cli.types import BackboneName
+from featx.settings import CALIBRATING, LOWER_PRECISIONS, Decode, Device
+
+if TYPE_CHECKING:
+    from featx.convert import Check
+
+with_name = click.argument("name", type=BackboneName())
+with_overwrite = click.option("--overwrite", is_flag=True, help="Replace a backbone of yours that has this name.")
 
 
-@click.command()
+@click.command(**examples("featx inspect resnet.onnx", "featx inspect detector.onnx --size 640 --json"))
 @click.argument("model", type=click.Path(path_type=Path))
-@click.option("--size", type=click.IntRange(1), help="Height and width, where the model leaves them free.")
+@click.option("--size", type=click.IntRange(1), metavar="N", help="Height and width, if the model leaves them free.")
 @as_json
 def inspect(*, model: Path, size: int | None, json_: bool) -> None:
-    """Say what goes in and out of the ONNX file MODEL, and where its features are."""
+    """Show the inputs, outputs and features of MODEL, an ONNX file."""
     from featx.backbones import inspect_model
     from featx.report import out, print_inspection
 
@@ -39,28 +42,31 @@ def inspect(*, model: Path, size: int | None, json_: bool) -> None:
     return print_json(found.to_dict()) if json_ else print_inspection(found, to=out())
 
 
-@click.group(invoke_without_command=True)
+@click.group(
+    invoke_without_command=True,
+    **examples("featx backbones", "featx backbones add resnet.onnx --name resnet"),
+)
 @with_models
 @as_json
 @click.pass_context
 def backbones(context: click.Context, *, models: Path | None, json_: bool) -> None:
-    """List the backbones, show, add, quantize or verify one."""
+    """List, show, add, quantize or verify backbones."""
     context.obj = {"models": models, "json_": json_, "output": context.obj}
     if not context.invoked_subcommand:
         context.invoke(list_, models=models, json_=json_)
 
 
 def _of_group(context: click.Context, models: Path | None, json_: bool) -> tuple[Path | None, bool]:
-    """The two options as given behind the command, or behind `backbones` before it."""
+    """The two options, given after the command or after `backbones`."""
     return models or context.obj["models"], json_ or context.obj["json_"]
 
 
-@backbones.command("list")
+@backbones.command("list", **examples("featx backbones list", "featx backbones list --models my-models --json"))
 @with_models
 @as_json
 @click.pass_context
 def list_(context: click.Context, /, *, models: Path | None, json_: bool) -> None:
-    """List the backbones."""
+    """List the bundled backbones and your own."""
     from featx.backbones import list_backbones
 
     models, json_ = _of_group(context, models, json_)
@@ -68,18 +74,19 @@ def list_(context: click.Context, /, *, models: Path | None, json_: bool) -> Non
     if json_:
         return print_json([card.to_dict() for card in cards])
     for card in cards:
-        pixels = f"{card.size} x {card.size} pixels"
-        click.echo(f"{card.name:24} {card.dim:5} features, {pixels}, {card.computes_in}, {card.licence}")
+        click.echo(f"{card.name:24} {card.dim:5} features, {card.input.name}, {card.computes_in}, {card.licence}")
     return None
 
 
-@backbones.command()
-@click.argument("name")
+@backbones.command(
+    **examples("featx backbones show efficientnet-lite0", "featx backbones show efficientnet-lite0 --json")
+)
+@with_name
 @with_models
 @as_json
 @click.pass_context
 def show(context: click.Context, /, *, name: str, models: Path | None, json_: bool) -> None:
-    """Show the card of the backbone NAME, its model checked against it."""
+    """Show the card of the backbone NAME, and check that its model is the one on the card."""
     from featx.backbones import load_backbone
 
     models, json_ = _of_group(context, models, json_)
@@ -87,17 +94,22 @@ def show(context: click.Context, /, *, name: str, models: Path | None, json_: bo
     return print_json(card.to_dict()) if json_ else click.echo(card.to_toml(), nl=False)
 
 
-@backbones.command()
+@backbones.command(
+    **examples(
+        "featx backbones add resnet.onnx --name resnet",
+        "featx backbones add vit.onnx --name vit --output tokens:cls --size 224",
+    )
+)
 @click.argument("model")
-@click.option("--name", required=True, help="What the backbone is to be called.")
+@click.option("--name", required=True, help="The name of the new backbone.")
 @with_outputs
 @with_pixels
 @click.option("--exif-orientation", is_flag=True, help="Turn photographs upright first.")
-@click.option("--sha256", default="", metavar="HEX", help="Of MODEL; an address needs it.")
-@click.option("--source", default="", help="Where the model comes from.")
-@click.option("--licence", default="", help="Its licence.")
-@click.option("--reference", default="", help="Its published accuracy on the source task.")
-@click.option("--overwrite", is_flag=True, help="Replace a backbone of yours of this name.")
+@click.option("--sha256", default="", metavar="HEX", help="Expected hash of MODEL; required for an address.")
+@click.option("--source", default="", help="Where the model comes from, for the card.")
+@click.option("--licence", default="", help="Its licence, for the card.")
+@click.option("--reference", default="", help="Its published accuracy on the source task, for the card.")
+@with_overwrite
 @with_models
 @as_json
 @click.pass_context
@@ -111,35 +123,46 @@ def add(
     sha256: str,
     overwrite: bool,
     outputs: tuple[str, ...],
-    **said: Any,
+    **given: Any,
 ) -> None:
-    """Make a backbone of MODEL, an ONNX file or its HTTP(S) address.
+    """Make a backbone from MODEL, an ONNX file or its HTTP(S) address.
 
-    The penultimate feature is found unless --output names another. How pixels are prepared is taken from the options,
-    else from a preprocessor_config.json or timm config.json beside MODEL, else from its ONNX metadata, else assumed.
+    featx finds the penultimate feature, unless --output names another tensor. The preprocessing comes from the options,
+    else from a preprocessor_config.json or timm config.json next to MODEL, else from its ONNX metadata; the rest is
+    assumed, and featx lists every assumption.
     """
     from featx.convert import Description, add_backbone
 
-    description = Description(outputs=outputs, **said)
+    description = Description(outputs=outputs, **given)
     models, json_ = _of_group(context, models, json_)
     added = add_backbone(model, description, into=models, sha256=sha256, overwrite=overwrite)
-    for note in added.notes:
-        logger.warning("%s", note)
+    _warn(added.notes)
     card = added.backbone.card
     if json_:
         return print_json(card.to_dict())
-    taken = ", ".join(f"{output.name} ({output.dim})" for output in card.taken)
+    taken = ", ".join(f"{output.name} ({output.dim})" for output in card.all_outputs)
     return click.echo(f"{added.backbone.path.with_suffix('.toml')}: backbone {card.name}, feature {taken}")
 
 
-@backbones.command()
-@click.argument("name")
-@click.option("--images", required=True, metavar="IMAGES", help="Images like those to come, as of `featx extract`.")
-@click.option("--name", "new", default="", metavar="NEW", help="What it is to be called.  [default: NAME-int8]")
+@backbones.command(
+    **examples(
+        "featx backbones quantize efficientnet-lite0 --images photos",
+        "featx backbones quantize resnet --images photos --precision float16",
+    )
+)
+@with_name
+@click.option("--images", required=True, metavar="IMAGES", help="Images like those you will extract from.")
+@click.option("--name", "new", default="", metavar="NEW", help="The new name.  [default: NAME-int8]")
 @option("--precision", type=click.Choice(LOWER_PRECISIONS), default=LOWER_PRECISIONS[0], help="float16 is for GPUs.")
-@option("--count", type=click.IntRange(2), default=CALIBRATING, help="Images to measure with; half as many to test.")
-@click.option("--force", is_flag=True, help="Write it although its features agree badly with float32.")
-@click.option("--overwrite", is_flag=True, help="Replace a backbone of yours of this name.")
+@option(
+    "--count",
+    type=click.IntRange(2),
+    metavar="N",
+    default=CALIBRATING,
+    help="Images to calibrate with; half as many test.",
+)
+@click.option("--force", is_flag=True, help="Write it even if its features agree badly with float32.")
+@with_overwrite
 @with_models
 @as_json
 @click.pass_context
@@ -152,36 +175,47 @@ def quantize(
     new: str,
     models: Path | None,
     json_: bool,
-    **chosen: Any,
+    **how: Any,
 ) -> None:
-    """Make a faster backbone of NAME, in int8 for CPUs or float16 for GPUs.
+    """Make a faster backbone from NAME: int8 for CPUs, or float16 for GPUs.
 
-    Several ways are tried; the one whose features agree best with those in float32, on images of the set that were not
-    measured with, is kept. Its card tells how well they agree and how much faster it is here.
+    featx tries several ways to quantise, and keeps the one whose features agree best with float32 on held-out images.
+    The card of the new backbone has its agreement and its speed.
     """
     from featx.backbones import load_backbone
     from featx.convert import quantize_backbone
 
     models, json_ = _of_group(context, models, json_)
-    source = load_backbone(name, folder=models if models and models.is_dir() else None)  # it may be yet to be made
-    made = quantize_backbone(source, list_given(images, None), name=new, into=models, **chosen)
-    for note in made.notes:
-        logger.warning("%s", note)
-    card = made.backbone.card
+    source = load_backbone(name, folder=models if models and models.is_dir() else None)  # it may not exist yet
+    quantized = quantize_backbone(source, list_given(images, None), name=new, into=models, **how)
+    _warn(quantized.notes)
+    card = quantized.backbone.card
     if json_:
-        return print_json(card.to_dict() | {"tries": [one.to_dict() for one in made.tries], "notes": list(made.notes)})
-    return click.echo(f"{made.backbone.path.with_suffix('.toml')}: backbone {card.name}, {card.quantized}")
+        tries = [one.to_dict() for one in quantized.tries]
+        return print_json(card.to_dict() | {"tries": tries, "notes": list(quantized.notes)})
+    return click.echo(f"{quantized.backbone.path.with_suffix('.toml')}: backbone {card.name}, {card.quantized}")
 
 
-@backbones.command()
-@click.argument("name")
+def _warn(notes: Sequence[str]) -> None:
+    for note in notes:
+        logger.warning("%s", note)
+
+
+@backbones.command(
+    "verify",
+    **examples(
+        "featx backbones verify efficientnet-lite0",
+        "featx backbones verify efficientnet-lite0 --decode fast --images photos",
+    ),
+)
+@with_name
 @with_device
 @with_decode
-@click.option("--images", metavar="IMAGES", help="With --decode fast: your own, instead of photographs that are drawn.")
+@click.option("--images", metavar="IMAGES", help="With --decode fast: your images.  [default: drawn photographs]")
 @with_models
 @as_json
 @click.pass_context
-def verify(
+def verify_features(
     context: click.Context,
     /,
     *,
@@ -192,22 +226,20 @@ def verify(
     models: Path | None,
     json_: bool,
 ) -> int:
-    """Check that the backbone NAME gives the features that it should, on this machine.
+    """Check on this machine that the backbone NAME computes the features that it should.
 
-    With --decode fast, tell also how far the features of fast decoding are from exact ones.
+    With --decode fast, also measure how far the features of fast decoding are from exact ones. The exit code is 1 if a
+    check fails.
     """
     from featx.backbones import load_backbone
     from featx.convert import measure_fast, verify_backbone
-    from featx.report import (
-        out,
-        print_checks,
-        print_effects,
-    )
+    from featx.report import out, print_checks, print_effects
 
     if images and decode != "fast":
-        raise click.UsageError("--images are what --decode fast is tried on; give both.")
+        raise click.UsageError("--images is an option of --decode fast; give both.")
     models, json_ = _of_group(context, models, json_)
-    backbone, found = load_backbone(name, folder=models), list_given(images, None) if images else None
+    backbone = load_backbone(name, folder=models)
+    found = list_given(images, None) if images else None
     checks = verify_backbone(backbone, device=device)
     effects = measure_fast(backbone, images=found, device=device) if decode == "fast" else ()
     ok = all(check.ok for check in checks)
@@ -217,7 +249,11 @@ def verify(
     elif not context.obj["output"].quiet:
         print_checks(checks, to=out())
         print_effects(effects, to=out())
+    _name_failures(name, checks)
+    return 0 if ok else 1
+
+
+def _name_failures(name: str, checks: "Sequence[Check]") -> None:
     for check in checks:
         if not check.ok:
             click.echo(f"featx: {name}: {check.name} of {check.output} is out of tolerance", err=True)
-    return 0 if ok else 1

@@ -1,28 +1,24 @@
-"""The commands around a cache file: info, verify, merge, export."""
+"""The commands of a cache file: info, verify, merge and export."""
 
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from featx.cli.options import (
-    Output,
-    as_json,
-    print_json,
-    with_chosen_rows,
-)
+from featx.cli.options import as_json, examples, with_chosen_rows
+from featx.cli.output import Output, print_json
 
 
-@click.group()
+@click.group(**examples("featx cache info photos.h5", "featx cache export photos.h5 --into features.npy"))
 def cache() -> None:
-    """Look at a cache, check it, join several, write it out."""
+    """Show, check, merge or export caches."""
 
 
-@cache.command()
+@cache.command(**examples("featx cache info photos.h5", "featx cache info photos.h5 --json"))
 @click.argument("path", type=click.Path(path_type=Path))
 @as_json
 def info(*, path: Path, json_: bool) -> None:
-    """Say what is in the cache PATH and how it was made."""
+    """Show what the cache PATH contains and how it was extracted."""
     from featx.cache import describe_cache
     from featx.report import out, print_info
 
@@ -30,11 +26,14 @@ def info(*, path: Path, json_: bool) -> None:
     return print_json(asdict(about)) if json_ else print_info(about, to=out())
 
 
-@cache.command()
+@cache.command("verify", **examples("featx cache verify photos.h5", "featx cache verify photos.h5 --json"))
 @click.argument("path", type=click.Path(path_type=Path))
 @as_json
-def verify(*, path: Path, json_: bool) -> int:
-    """Check every row of the cache PATH against its checksum."""
+def verify_rows(*, path: Path, json_: bool) -> int:
+    """Check every row of the cache PATH against its checksum.
+
+    The exit code is 1 if a row is damaged; the same `featx extract` then repairs the cache.
+    """
     from featx.cache import verify_cache
 
     problems = verify_cache(path)
@@ -43,18 +42,26 @@ def verify(*, path: Path, json_: bool) -> int:
     else:
         for problem in problems:
             click.echo(f"{path}: {problem}")
-        click.echo(f"{path}: {'not whole; the same `featx extract` mends it' if problems else 'whole'}")
+        click.echo(f"{path}: {'damaged; the same `featx extract` repairs it' if problems else 'whole'}")
     return 1 if problems else 0
 
 
-@cache.command()
+@cache.command(
+    **examples(
+        "featx cache merge shard-0.h5 shard-1.h5 --into whole.h5",
+        "featx cache merge day1.h5 day2.h5 --into days.h5 --overwrite",
+    )
+)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C.h5", help="The cache to make.")
-@click.option("--overwrite", is_flag=True, help="Give up the cache that is there.")
+@click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C.h5", help="The cache to write.")
+@click.option("--overwrite", is_flag=True, help="Replace the cache if it exists.")
 @as_json
 @click.pass_obj
 def merge(output: Output, *, sources: tuple[Path, ...], into: Path, overwrite: bool, json_: bool) -> None:
-    """Join the caches SOURCES, shards of an image set or sets apart, into one, in this order."""
+    """Join the caches SOURCES into one, in this order.
+
+    They are the shards of one image set, or caches of image sets that have no image in common.
+    """
     from featx.cache import DONE, merge_caches
 
     status = merge_caches(sources, into=into, overwrite=overwrite).status
@@ -66,15 +73,21 @@ def merge(output: Output, *, sources: tuple[Path, ...], into: Path, overwrite: b
         click.echo(f"{into}: {len(status)} images of {len(sources)} caches, {len(status) - done} of them failed")
 
 
-@cache.command()
+@cache.command(
+    "export",
+    **examples(
+        "featx cache export photos.h5 --into features.npy",
+        "featx cache export photos.h5 --into stars.parquet --label star",
+    ),
+)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="FILE", help="X.npy or X.parquet.")
-@click.option("--output", "outputs", multiple=True, metavar="TENSOR", help="Of several outputs; repeat for more.")
+@click.option("--output", "outputs", multiple=True, metavar="TENSOR", help="Only this output. Repeat it for several.")
 @with_chosen_rows
-@click.option("--overwrite", is_flag=True, help="Give up the earlier export that is there.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 @as_json
 @click.pass_obj
-def export(
+def export_features(
     output: Output,
     *,
     path: Path,
@@ -88,12 +101,13 @@ def export(
     """Write the features of the cache PATH for other programs: NumPy, DuckDB, Polars, FAISS."""
     from featx.cache import export_cache
 
-    made = export_cache(path, into=into, outputs=outputs, split=split, labels=labels, overwrite=overwrite)
-    if made.left_out:
-        whole = made.rows + made.left_out
-        click.echo(f"featx: {made.left_out} of {whole} images have no feature and are left out", err=True)
+    written = export_cache(path, into=into, outputs=outputs, split=split, labels=labels, overwrite=overwrite)
+    if written.left_out:
+        whole = written.rows + written.left_out
+        click.echo(f"featx: {written.left_out} of {whole} images have no feature and are left out", err=True)
     if json_:
-        print_json(asdict(made))
+        print_json(asdict(written))
     elif not output.quiet:
-        dims = ", ".join(f"{name} {dim}" for name, dim in made.outputs.items())
-        click.echo(f"{' and '.join(made.files)}: {made.rows} rows of {dims} as {made.dtype}, {made.bytes / 1e6:.1f} MB")
+        dims = ", ".join(f"{name} {dim}" for name, dim in written.outputs.items())
+        size = f"{written.bytes / 1e6:.1f} MB"
+        click.echo(f"{' and '.join(written.files)}: {written.rows} rows of {dims} as {written.dtype}, {size}")

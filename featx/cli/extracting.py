@@ -1,43 +1,41 @@
-"""The commands up to the cache: doctor, extract."""
+"""The commands `doctor` and `extract`."""
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from featx.cli.options import (
-    Output,
-    Spread,
+    Shards,
     as_json,
-    judge_failures,
-    list_given,
-    one_source,
+    examples,
     option,
-    print_json,
-    with_decode,
+    with_backbone,
     with_max_failed,
     with_models,
     with_outputs,
     with_root,
-    with_settings,
+    with_settings_and_decode,
     with_shards,
 )
+from featx.cli.output import Output, judge_failures, print_json
+from featx.cli.sources import list_given, one_source
 from featx.provenance import versions
-from featx.settings import (
-    DEFAULT_STORAGE,
-    STORAGES,
-    Settings,
-    Storage,
-)
+from featx.settings import DEFAULT_STORAGE, STORAGES
+
+if TYPE_CHECKING:
+    from featx.backbones import Backbone
+    from featx.extract import ExtractionSummary
+    from featx.inputs import ImageSet
 
 FAILURES_SHOWN = 20
 
 
-@click.command()
+@click.command(**examples("featx doctor", "featx doctor --json"))
 @as_json
 def doctor(*, json_: bool) -> None:
-    """Say what featx can run on here, and what is missing."""
+    """Show versions, devices and providers, and what is missing."""
     from featx.backbones import diagnose
 
     found = diagnose()
@@ -52,22 +50,24 @@ def doctor(*, json_: bool) -> None:
     return None
 
 
-@click.command()
-@click.argument("images", nargs=-1, required=True)
-@click.option("--backbone", required=True, metavar="NAME", help="`featx backbones` lists them.")
-@with_outputs
-@click.option(
-    "--into", required=True, type=click.Path(path_type=Path), metavar="C.h5", help="The cache to make or complete."
+@click.command(
+    **examples(
+        "featx extract photos --backbone efficientnet-lite0 --into photos.h5",
+        "featx extract 'shards-*.tar' --backbone efficientnet-lite0 --into big.h5",
+    )
 )
+@click.argument("images", nargs=-1, required=True)
+@with_backbone
+@with_outputs
+@click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C.h5", help="The cache to write.")
 @with_root
 @with_models
-@with_settings
-@with_decode
-@option("--storage", type=click.Choice(STORAGES), default=DEFAULT_STORAGE, help="The type in which features are kept.")
+@with_settings_and_decode
+@option("--storage", type=click.Choice(STORAGES), default=DEFAULT_STORAGE, help="The type of the stored features.")
 @with_shards
 @with_max_failed
-@click.option("--retry-failed", is_flag=True, help="Try images again that failed before.")
-@click.option("--overwrite", is_flag=True, help="Give up what the cache holds.")
+@click.option("--retry-failed", is_flag=True, help="Try again the images that failed before.")
+@click.option("--overwrite", is_flag=True, help="Discard what the cache contains.")
 @as_json
 @click.pass_obj
 def extract(
@@ -77,47 +77,28 @@ def extract(
     images: tuple[str, ...],
     backbone: str,
     outputs: tuple[str, ...],
-    into: Path,
     root: str | None,
     models: Path | None,
-    settings: Settings,
-    storage: Storage,
-    spread: Spread,
-    shard: tuple[int, int] | None,
+    spread: Shards,
     max_failed: float,
     json_: bool,
-    overwrite: bool,
-    retry_failed: bool,
+    **how: Any,
 ) -> int:
-    """Extract features of IMAGES into a cache.
+    """Extract the features of IMAGES into a cache.
 
-    IMAGES is a folder with one sub-folder a class, a flat folder, a CSV or Parquet manifest with a column `path` and,
-    where you have them, `label`, `split`, `group`, `weight`; tars ("shards-{000..127}.tar"), an .npy or HDF5 array, or
-    Parquet with the images in it; here or at an address (s3://...). The same command goes on where it was interrupted,
-    and computes only what is new or changed.
+    IMAGES is a folder with one sub-folder per class; a flat folder; a CSV or Parquet manifest with a column `path`, and
+    `label`, `split`, `group` and `weight` if you have them; tars ('shards-{000..127}.tar'); an .npy or HDF5 array; or
+    Parquet that contains the images. All of them may be at an address (s3://...). Run the same command again to
+    continue after an interruption, or to add what is new or changed.
     """
-    from featx.backbones import load_backbone
-    from featx.convert import select_outputs
-    from featx.extract import extract_features, extract_shards
-    from featx.report import (
-        out,
-        print_extraction,
-        print_failures,
-        progress_bar,
-    )
+    from featx.backbones import load_backbone, select_outputs
+    from featx.report import extraction_progress, out, print_extraction, print_failures
 
     source = one_source(images)
     chosen = select_outputs(load_backbone(backbone, folder=models), outputs)
     found = list_given(source, root)
-    found = found.shard(*shard) if shard else found
-    how: dict[str, Any] = {"into": into, "settings": settings, "storage": storage}
-    how |= {"overwrite": overwrite, "retry_failed": retry_failed}
-    with progress_bar(quiet=output.quiet) as report:
-        if spread.shards is None:
-            summary = extract_features(found, chosen, report=report, **how)
-        else:
-            how |= {"count": spread.shards, "jobs": spread.jobs, "scheduler": spread.scheduler}
-            summary = extract_shards(found, chosen, report=report, **how)
+    with extraction_progress(quiet=output.quiet) as report:
+        summary = _extract(found, chosen, spread, how | {"report": report})
     if json_:
         print_json(summary.to_dict())
     elif not output.quiet:
@@ -125,3 +106,13 @@ def extract(
     code = judge_failures(summary.failed, summary.images, max_failed)
     print_failures(summary, most=None if code else FAILURES_SHOWN)
     return code
+
+
+def _extract(images: "ImageSet", backbone: "Backbone", spread: Shards, how: dict[str, Any]) -> "ExtractionSummary":
+    from featx.extract import extract_features, extract_shards
+
+    if spread.shards is None:
+        part = images.shard(*spread.shard) if spread.shard else images
+        return extract_features(part, backbone, **how)
+    jobs = spread.jobs or 1
+    return extract_shards(images, backbone, count=spread.shards, jobs=jobs, scheduler=spread.scheduler, **how)

@@ -1,4 +1,4 @@
-"""The commands that look at labels: label-errors."""
+"""The command `label-errors`."""
 
 import csv
 import sys
@@ -9,51 +9,57 @@ from typing import TYPE_CHECKING
 
 import click
 
-from featx.cli.options import (
-    MAX_SEED,
-    Output,
-    as_json,
-    option,
-    print_json,
-)
-from featx.cli.tables import (
-    Choice,
-    read_tables,
-    with_choice,
-)
+from featx.cli.options import as_json, examples, option, with_seed
+from featx.cli.output import Output, print_json
+from featx.cli.tables import TableChoice, read_chosen, with_choice
 
 if TYPE_CHECKING:
     from featx.heads import LabelError
 
 
-@click.command("label-errors")
+@click.command(
+    "label-errors",
+    **examples("featx label-errors photos.h5 --top 20", "featx label-errors photos.h5 > suspicious.csv"),
+)
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
 @with_choice
-@click.option("--top", type=click.IntRange(1), metavar="N", help="So many.  [default: all with a score above 0]")
-@option("--folds", type=click.IntRange(2), default=5, help="Of the classifiers, each of which sees all but one.")
-@option("--seed", type=click.IntRange(0, MAX_SEED), default=0, help="Of the folds.")
+@click.option(
+    "--top",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Show the N most suspicious images.  [default: all with a score above 0]",
+)
+@option(
+    "--folds",
+    type=click.IntRange(2),
+    metavar="K",
+    default=5,
+    help="Folds; no classifier judges images that it was fitted on.",
+)
+@with_seed
 @as_json
 @click.pass_obj
 def label_errors(
     output: Output,
     *,
     caches: tuple[Path, ...],
-    choice: Choice,
+    choice: TableChoice,
     top: int | None,
     folds: int,
     seed: int,
     json_: bool,
 ) -> None:
-    """Rank the images of CACHES by how likely their label is wrong; several caches are fused by image name.
+    """Rank images by how likely their label is wrong.
 
-    Classifiers that did not see an image, and the images nearest to it, say what it is. Prints CSV: name, label,
-    suggested, self_confidence, neighbour_share, score; the score is above 0 where another class is preferred. With
-    --top as large as the image set it lists all images: with corrected labels, a file for --annotations.
+    The suspicion comes from classifiers that were not fitted on the image, and from its nearest neighbours. Prints CSV:
+    name, label, suggested, self_confidence, neighbour_share, score. The score is above 0 if another class is more
+    likely. To relabel, export all rows (--top as large as the image set), correct them, and pass the file to
+    --annotations. Several caches are fused by image name.
     """
     from featx.heads import find_label_errors
     from featx.tables import fuse_tables
 
-    table = fuse_tables(read_tables(caches, choice))
+    table = fuse_tables(read_chosen(caches, choice))
     ranked = find_label_errors(table, folds=folds, seed=seed)
     preferred = sum(found.score > 0 for found in ranked)
     shown = ranked[: preferred if top is None else top]

@@ -159,7 +159,7 @@ def test_files_that_are_no_images_are_told(
         (["extract", ".", "--backbone", "efficentnet", "--into", "c.h5"], 1, "did you mean efficientnet-lite"),
         (["extract", ".", "--backbone", "efficientnet-lite0"], 2, "Missing option '--into'"),
         (["extract", ".", "--bakcbone", "x"], 2, "No such option"),
-        (["extract", ".", "--backbone", "x", "--into", "c.h5", "--device", "tpu"], 2, "no device is called 'tpu'"),
+        (["extract", ".", "--backbone", "x", "--into", "c.h5", "--device", "tpu"], 2, "unknown device 'tpu'"),
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--max-failed", "nan"], 2, "nan is not in the range"),
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--batch-size", "99999999"], 2, "is not in the range"),
         (["train", "c.h5", "--head", "logreg", "--into", "."], 1, "is there and is no head"),

@@ -17,13 +17,13 @@ import psutil
 import pytest
 
 from featx.cache import read_features
-from featx.cli.options import FUSION_NAMES, HEAD_NAMES
 from featx.heads import (
     FUSIONS,
     HEADS,
     STACKED,
     load_head,
 )
+from featx.settings import FUSION_NAMES, HEAD_NAMES
 from tests.conftest import Ran, Tiny, build_tiny
 from tests.extract.test_shards import INTERRUPTED, wait_until, workers_of
 
@@ -120,8 +120,8 @@ def test_few_shot_draws_are_told_by_their_shots(featx: FeatX, made: Made) -> Non
 
 
 def test_the_help_names_every_head_and_fusion() -> None:
-    assert HEAD_NAMES.split(", ") == list(HEADS)
-    assert FUSION_NAMES.split(", ") == [*FUSIONS, STACKED]
+    assert list(HEAD_NAMES) == list(HEADS)
+    assert [*FUSION_NAMES] == [*FUSIONS, STACKED]
 
 
 @pytest.mark.parametrize(

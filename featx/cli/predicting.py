@@ -1,0 +1,85 @@
+"""The command `predict`."""
+
+import csv
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from featx.cli.options import as_json, examples, with_max_failed, with_models, with_root, with_settings
+from featx.cli.output import judge_failures, print_json
+from featx.cli.sources import list_given, one_source
+from featx.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from featx.deploy import Prediction
+    from featx.heads import Head
+
+
+@click.command(
+    **examples(
+        "featx predict photos.featx new > predictions.csv",
+        "featx predict photos.featx photos.h5 --json",
+    )
+)
+@click.argument("head", type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True)
+@with_root
+@with_models
+@with_settings
+@with_max_failed
+@as_json
+def predict(
+    *,
+    head: Path,
+    images: tuple[str, ...],
+    root: str | None,
+    models: Path | None,
+    settings: Settings,
+    max_failed: float,
+    json_: bool,
+) -> int:
+    """Classify IMAGES with the saved HEAD.
+
+    IMAGES is anything that `featx extract` takes, or caches of the head's own backbones. Prints CSV with the columns
+    name, label, probability and failed.
+    """
+    from featx.heads import load_head
+
+    rows = _predict(load_head(head), images, root=root, models=models, settings=settings)
+    if json_:
+        predictions = [asdict(row) for row in rows]
+        print_json(predictions)
+        failures = [row["failed"] is not None for row in predictions]
+    else:
+        failures = [_write_row(row, first=number == 0) for number, row in enumerate(rows)]
+    return judge_failures(sum(failures), len(failures), max_failed)
+
+
+def _predict(
+    head: "Head", images: Sequence[str], *, root: str | None, models: Path | None, settings: Settings
+) -> "Iterator[Prediction]":
+    from featx.cache import is_cache
+    from featx.deploy import predict_images, predict_tables, read_tables
+
+    caches = [path for path in map(Path, images) if path.suffix == ".h5" and (not path.is_file() or is_cache(path))]
+    if len(caches) < len(images):
+        return predict_images(head, list_given(one_source(images), root), models=models, settings=settings)
+    if root or models:
+        raise click.UsageError(f"--root and --models are options for images, but {images[0]} is a cache.")
+    return predict_tables(head, read_tables(head, caches))
+
+
+def _write_row(row: "Prediction", *, first: bool) -> bool:
+    """Print one line of CSV, the first below a header; whether the image failed."""
+    columns = asdict(row)
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if first:
+        writer.writerow(columns)
+    writer.writerow("" if value is None else value for value in columns.values())
+    return row.failed is not None

@@ -1,0 +1,130 @@
+"""The types of options that click does not know: lists of names, numbers or devices, and one shard of many."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from featx.devices import parse_device
+from featx.errors import DeviceError
+from featx.settings import Device
+
+
+class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A name from a list, which the shell completes; featx itself says what is wrong with other names."""
+
+    name = "NAME"
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self.known = known
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The known names that begin with what was typed."""
+        return [CompletionItem(name) for name in self.known if name.startswith(incomplete)]
+
+
+class BackboneName(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """The name of a backbone, which the shell completes from the cards of the bundled and the user's own ones."""
+
+    name = "NAME"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The names of backbones that begin with what was typed."""
+        from featx.backbones import list_backbones
+        from featx.errors import FeatxError
+
+        try:
+            found = list_backbones(ctx.params.get("models"))
+        except FeatxError:  # a shell that completes cannot show it; the command will
+            return []
+        return [CompletionItem(one.name) for one in found if one.name.startswith(incomplete)]
+
+
+class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """Names separated by commas; a repeated one counts once."""
+
+    name = "A,B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names in the order in which they were given."""
+        names = tuple(dict.fromkeys(part.strip() for part in str(value).split(",")))
+        if "" in names:
+            self.fail(f"{value!r} should be names separated by commas.", param, ctx)
+        return names
+
+
+class WholeNumbers(Names):
+    """Whole numbers above 0, separated by commas."""
+
+    name = "N,N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """The numbers in the order in which they were given."""
+        names = super().convert(value, param, ctx)
+        if not all(name.isdecimal() and int(name) for name in names):
+            self.fail(f"{value!r} should be whole numbers above 0, separated by commas.", param, ctx)
+        return tuple(map(int, names))
+
+
+class NumberOrAuto(click.IntRange):
+    """A number above 0, or `auto`, which becomes None."""
+
+    name = "N|auto"
+
+    def __init__(self, most: int | None = None) -> None:
+        super().__init__(1, most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number, or None for `auto`."""
+        return None if value == "auto" else super().convert(value, param, ctx)
+
+
+class Devices(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A device, or several of one kind separated by commas."""
+
+    name = "DEVICE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Device:
+        """The text as it was given, if it names devices."""
+        try:
+            parse_device(str(value))
+        except DeviceError as error:
+            self.fail(str(error), param, ctx)
+        return str(value)
+
+
+class ChannelNumbers(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """One number for all channels, or three separated by commas, on the scale 0 to 255."""
+
+    name = "N,N,N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Three numbers."""
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} should be three numbers separated by commas.", param, ctx)
+        if len(numbers) not in (1, 3):
+            self.fail(f"{value!r} should be one number, or three separated by commas.", param, ctx)
+        if param is not None and param.name == "std" and max(numbers) < 1:
+            right = ",".join(f"{255 * number:g}" for number in numbers)
+            self.fail(
+                f"{value!r} is on the scale 0 to 1; featx takes 0 to 255: --std {right}, and --mean on that scale.",
+                param,
+                ctx,
+            )
+        return numbers * 3 if len(numbers) == 1 else numbers
+
+
+class ShardOf(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """One shard of several: INDEX/COUNT, the first being 0."""
+
+    name = "INDEX/COUNT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Index and count."""
+        index, _, count = str(value).partition("/")
+        if not (index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+            self.fail(f"{value!r} should be INDEX/COUNT, as in 0/64 for the first of 64.", param, ctx)
+        return int(index), int(count)
