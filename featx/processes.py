@@ -1,4 +1,4 @@
-"""Calls in; what they give, made side by side by processes that a terminal's interrupt does not reach, out."""
+"""Calls run by several processes, which Ctrl-C in the terminal does not reach, and the warnings that they collect."""
 
 import logging
 import signal
@@ -12,54 +12,61 @@ from typing import Any, TypeVar
 
 from featx.hardware import usable_cores
 
-Given = TypeVar("Given")
+Returned = TypeVar("Returned")
 
 
-def side_by_side(
-    calls: Iterable[Callable[[], Given]], *, jobs: int | None = None, ordered: bool = True
-) -> Iterator[Given]:
-    """What each call gives, in their order or as they end; `jobs` processes, or the joblib backend set, share them.
+def run_parallel(
+    calls: Iterable[Callable[[], Returned]], *, jobs: int | None = None, ordered: bool = True
+) -> Iterator[Returned]:
+    """What each call returns: in the order of the calls, or with `ordered=False` as soon as it is known.
 
-    By default one a core; 1 is this process, whatever backend is set. Backends that cannot hand on what is made give
-    all at the end.
+    Args:
+        calls: functions without arguments, which can be pickled.
+        jobs: number of processes; by default one for each core. 1 runs the calls in this process, whatever joblib
+            backend is set. Backends that cannot return results one by one return all at the end.
+        ordered: whether results come in the order of the calls.
     """
     from joblib.parallel import LokyBackend, get_active_backend
     from sklearn.utils.parallel import Parallel, delayed
 
+    if jobs == 1:
+        yield from (call() for call in calls)
+        return
     backend, _ = get_active_backend()
-    tasks, count = (delayed(call)() for call in calls), jobs or usable_cores()
-    if jobs == 1 or not backend.supports_return_generator:
-        yield from (call() for call in calls) if jobs == 1 else Parallel(n_jobs=count)(tasks)
+    tasks = (delayed(call)() for call in calls)
+    count = jobs or usable_cores()
+    if not backend.supports_return_generator:
+        yield from Parallel(n_jobs=count)(tasks)
         return
     parallel = Parallel(n_jobs=count, return_as="generator" if ordered else "generator_unordered")
-    with ExitStack() as begun:
-        with deaf() if count > 1 and isinstance(backend, LokyBackend) else nullcontext():
-            given = parallel(tasks)
-            begun.callback(_end, given)  # also where an interrupt has waited for the block's end
-        yield from given
+    with ExitStack() as running:
+        with delay_interrupts() if count > 1 and isinstance(backend, LokyBackend) else nullcontext():
+            results = parallel(tasks)
+            running.callback(_end, results)  # also if an interrupt arrives at the end of this block
+        yield from results
 
 
-def _end(given: Any) -> None:
-    """End the processes of what is not to be waited for any more, of which joblib warns."""
+def _end(results: Any) -> None:
+    """End the processes whose results nobody waits for any more; joblib would warn of that."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        given.close()
+        results.close()
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
-    """Processes started within the block do not hear the terminal's interrupt, which this one does, after the block.
+def delay_interrupts() -> Iterator[None]:
+    """Delay Ctrl-C until the end of the block; processes that are started in the block never receive it.
 
-    What is importing when it is interrupted prints a traceback, and it is for this process to end the others.
+    A process that is interrupted while it imports modules prints a traceback. It is for this process to end the others.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    from joblib.externals.loky.backend import resource_tracker as lokys
+    from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 
-    # each is started with the first process, and lets the signal through again, blocked or not
+    # both trackers start with the first process, and unblock the signal, whether it was blocked before or not
     resource_tracker.ensure_running()
-    lokys.ensure_running()
+    loky_resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -68,54 +75,58 @@ def deaf() -> Iterator[None]:
 
 
 @contextmanager
-def heard_warnings() -> Iterator[list[str]]:
-    """The warnings of featx within the block, for those who asked for it to tell them: nobody else hears any.
+def collect_warnings() -> Iterator[list[str]]:
+    """The warnings that featx logs in the block, for the caller to report; no other handler receives them.
 
-    They are those of this thread, and of threads that run in its context: a worker may do several things at once.
+    They are those of this thread, and of threads that run in its context: a worker may do several tasks at once.
     """
-    listener, package = _Listener(), logging.getLogger("featx")
-    package.addHandler(listener)
-    before = _listening.set(listener)
-    _ASIDE.begin(package)
+    collector = _WarningCollector()
+    package = logging.getLogger("featx")
+    package.addHandler(collector)
+    before = _collector.set(collector)
+    _MUTING.begin(package)
     try:
-        yield listener.heard
+        yield collector.messages
     finally:
-        _ASIDE.end(package)
-        _listening.reset(before)
-        package.removeHandler(listener)
+        _MUTING.end(package)
+        _collector.reset(before)
+        package.removeHandler(collector)
 
 
-class _Listener(logging.Handler):
+class _WarningCollector(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.heard: list[str] = []
+        self.messages: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep what its own block said."""
-        if _listening.get() is self:
-            self.heard.append(record.getMessage())
+        """Keep the message if it was logged in this collector's own block."""
+        if _collector.get() is self:
+            self.messages.append(record.getMessage())
 
 
-class _Aside:
-    """Keeps a logger's records from all other handlers while any block is open, in whatever order they end."""
+class _Muting:
+    """Keeps a logger's records from all other handlers while any block is open, in whatever order the blocks end."""
 
     def __init__(self) -> None:
-        self._lock, self._open, self._before = Lock(), 0, True
+        self._lock = Lock()
+        self._open = 0
+        self._propagated = True
 
     def begin(self, logger: logging.Logger) -> None:
-        """One more block."""
+        """Count one more open block; the first one mutes the logger."""
         with self._lock:
             if not self._open:
-                self._before = logger.propagate
-            self._open, logger.propagate = self._open + 1, False
+                self._propagated = logger.propagate
+            self._open += 1
+            logger.propagate = False
 
     def end(self, logger: logging.Logger) -> None:
-        """One less; the last puts back what was."""
+        """Count one open block less; after the last one the logger is as it was."""
         with self._lock:
             self._open -= 1
             if not self._open:
-                logger.propagate = self._before
+                logger.propagate = self._propagated
 
 
-_listening: ContextVar[_Listener | None] = ContextVar("_listening", default=None)
-_ASIDE = _Aside()
+_collector: ContextVar[_WarningCollector | None] = ContextVar("_collector", default=None)
+_MUTING = _Muting()

@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from featx.processes import (
-    deaf,
-    heard_warnings,
-    side_by_side,
+    delay_interrupts,
+    collect_warnings,
+    run_parallel,
 )
 from tests.extract.test_shards import wait_until, workers_of
 
@@ -26,10 +26,10 @@ SLEEPING = """
 import signal
 import time
 from functools import partial
-from featx.processes import side_by_side
+from featx.processes import run_parallel
 signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it is ignored
 print("begins", flush=True)
-list(side_by_side([partial(time.sleep, 60)] * 2, jobs=2))
+list(run_parallel([partial(time.sleep, 60)] * 2, jobs=2))
 """
 posix = pytest.mark.skipif(sys.platform == "win32", reason="the console of Windows interrupts otherwise")
 
@@ -37,14 +37,14 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="the console of Windo
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_calls_give_what_they_give_in_their_order(jobs: int) -> None:
     calls = [partial(operator.mul, value, value) for value in range(20)]
-    assert list(side_by_side(calls, jobs=jobs)) == [value**2 for value in range(20)]
-    assert sorted(side_by_side(calls, jobs=jobs, ordered=False)) == [value**2 for value in range(20)]
+    assert list(run_parallel(calls, jobs=jobs)) == [value**2 for value in range(20)]
+    assert sorted(run_parallel(calls, jobs=jobs, ordered=False)) == [value**2 for value in range(20)]
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_what_a_call_raises_is_raised_here(jobs: int) -> None:
     with pytest.raises(ZeroDivisionError):
-        list(side_by_side([partial(operator.truediv, 1, 0)] * 3, jobs=jobs))
+        list(run_parallel([partial(operator.truediv, 1, 0)] * 3, jobs=jobs))
 
 
 def test_warnings_are_heard_by_those_who_asked_alone_in_whatever_order_blocks_end(
@@ -53,7 +53,7 @@ def test_warnings_are_heard_by_those_who_asked_alone_in_whatever_order_blocks_en
     logger, both_open, first_ended = logging.getLogger("featx.tests"), Barrier(2), Event()
 
     def say(name: str) -> list[str]:
-        with heard_warnings() as heard:
+        with collect_warnings() as heard:
             both_open.wait(10)
             logger.warning("%s", name)
             if name == "second":
@@ -71,7 +71,7 @@ def test_warnings_are_heard_by_those_who_asked_alone_in_whatever_order_blocks_en
 @posix
 def test_an_interrupt_within_the_block_arrives_after_it() -> None:
     reached, before = [], signal.signal(signal.SIGINT, signal.default_int_handler)
-    with pytest.raises(KeyboardInterrupt), deaf():
+    with pytest.raises(KeyboardInterrupt), delay_interrupts():
         os.kill(os.getpid(), signal.SIGINT)
         reached.append("the end")
     signal.signal(signal.SIGINT, before)

@@ -22,7 +22,7 @@ from featx.extract.extracting import (
 from featx.extract.pace import reading_threads, share_cores
 from featx.hardware import usable_cores
 from featx.inputs import ImageSet
-from featx.processes import heard_warnings
+from featx.processes import collect_warnings
 from featx.settings import Settings, Storage
 
 
@@ -48,7 +48,7 @@ class Shard:
         reading = settings.workers or reading_threads(self.images, cores)
         streams, threads = share_cores(settings, cores)
         settings = replace(settings, workers=reading, streams=streams, threads=threads)
-        with heard_warnings() as told:
+        with collect_warnings() as told:
             summary = extract_features(
                 self.images,
                 self.backbone,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from featx.errors import DeviceError
 from featx.extract.extracting import Progress
 from featx.extract.shards.shard import Extracted, Shard
-from featx.processes import deaf
+from featx.processes import delay_interrupts
 from featx.provenance import __version__
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def local_workers(jobs: int) -> Iterator[Workers]:
         try:
 
             def _submit(shard: Shard) -> "Future[Extracted]":
-                with deaf():
+                with delay_interrupts():
                     extracted: Future[Extracted] = executor.submit(shard.extract, sharing=jobs)
                 return extracted
 
