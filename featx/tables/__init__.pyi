@@ -13,8 +13,8 @@ from .joining import (
 )
 from .similarity import directions as directions
 from .splits.duplicates import Duplicates as Duplicates, find_duplicates as find_duplicates
-from .splits.eligible import check_any as check_any, taking_part as taking_part
+from .splits.eligible import check_any as check_any, eligible_rows as eligible_rows
 from .splits.few_shot import SHOTS as SHOTS
 from .splits.folds import make_folds as make_folds, tuning_folds as tuning_folds
 from .splits.rules import FOLDS as FOLDS, RULES as RULES, make_splits as make_splits, split_table as split_table
-from .splits.split import Rows as Rows, Split as Split
+from .splits.split import RowIndices as RowIndices, Split as Split

@@ -1,4 +1,4 @@
-"""Near-duplicates across training and test rows are found by their features; images that are merely alike are not."""
+"""Near-duplicates across training and test rows are found by their features; merely similar images are not."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def with_features(table: FeatureTable, features: NDArray[np.floating]) -> Featur
 
 
 def copied(count: int, *, noise: float, seed: int = 0) -> tuple[FeatureTable, Split, NDArray[np.int64]]:
-    """A table in which so many test rows are copies of training rows, but for some noise."""
+    """A table in which `count` test rows are copies of training rows, but for some noise."""
     table = make_table((200, 200), dim=40, apart=4.0)
     split, features = split_table(table), table.features.copy()
     rng = np.random.default_rng(seed)
@@ -48,17 +48,17 @@ def test_noisy_copies_are_found_however_many_they_are(count: int) -> None:
     found = find_duplicates(table, split)
     assert (found.count, found.equal) == (count, 0)
     assert len(found.nearest) == min(count, 10)
-    assert {twins.test for twins in found.nearest} <= {table.name(int(row)) for row in copies}
-    assert all(0.99 < twins.cosine < 1 for twins in found.nearest)
-    assert np.all(np.diff([twins.cosine for twins in found.nearest]) <= 0)
+    assert {pair.test for pair in found.nearest} <= {table.name(int(row)) for row in copies}
+    assert all(0.99 < pair.cosine < 1 for pair in found.nearest)
+    assert np.all(np.diff([pair.cosine for pair in found.nearest]) <= 0)
 
 
 def test_equal_features_are_found_and_named() -> None:
     table, split, copies = copied(3, noise=0)
     found = find_duplicates(table, split)
     assert (found.count, found.equal) == (3, 3)
-    assert [twins.test for twins in found.nearest] == sorted(table.name(int(row)) for row in copies)
-    assert all(twins.cosine == 1 for twins in found.nearest)
+    assert [pair.test for pair in found.nearest] == sorted(table.name(int(row)) for row in copies)
+    assert all(pair.cosine == 1 for pair in found.nearest)
     assert found.text.endswith(f"3 an equal one; such as {found.nearest[0].test} and {found.nearest[0].train} (1.0000)")
 
 
@@ -87,31 +87,33 @@ def test_validation_rows_are_learnt_from_too() -> None:
     features = table.features.copy()
     features[split.test[0]] = features[split.validation[0]]
     found = find_duplicates(with_features(table, features), split)
-    assert [twins.train for twins in found.nearest] == [table.name(int(split.validation[0]))]
+    assert [pair.train for pair in found.nearest] == [table.name(int(split.validation[0]))]
 
 
 @pytest.mark.parametrize("few", [0, 1, 1000])
 def test_rows_compared_in_chunks_give_what_they_give_at_once(monkeypatch: pytest.MonkeyPatch, few: int) -> None:
     table, split, _ = copied(20, noise=0.05)
     at_once = find_duplicates(table, split)
-    monkeypatch.setattr(duplicates, "CHUNK", 7)
-    monkeypatch.setattr(duplicates, "TESTED_AT_ONCE", 11)
-    monkeypatch.setattr(duplicates, "FEW", few)
+    monkeypatch.setattr(duplicates, "TRAIN_ROWS_AT_ONCE", 7)
+    monkeypatch.setattr(duplicates, "TEST_ROWS_AT_ONCE", 11)
+    monkeypatch.setattr(duplicates, "FEW_PAIRS", few)
     in_chunks = find_duplicates(table, split)
-    assert [(twins.test, twins.train) for twins in in_chunks.nearest] == [(t.test, t.train) for t in at_once.nearest]
+    assert [(pair.test, pair.train) for pair in in_chunks.nearest] == [
+        (pair.test, pair.train) for pair in at_once.nearest
+    ]
     assert in_chunks.threshold == pytest.approx(at_once.threshold, abs=1e-6)
     assert in_chunks.count == at_once.count
 
 
 def test_of_too_many_test_images_some_are_compared_and_all_equal_ones_found(monkeypatch: pytest.MonkeyPatch) -> None:
     table, split, _ = copied(100, noise=0)
-    monkeypatch.setattr(duplicates, "PAIRS", 30 * 300)
+    monkeypatch.setattr(duplicates, "MOST_PAIRS", 30 * 300)
     found = find_duplicates(table, split)
     assert (found.compared, found.tested, found.equal) == (30, 100, 100)
-    assert found.text.startswith("100 of 100 test images, 30 of which were looked at for more than equal ones, have")
+    assert found.text.startswith("100 of 100 test images (30 of them searched for near-duplicates) have")
     noisy = find_duplicates(copied(100, noise=0.05)[0], split)
     assert (noisy.compared, noisy.count) == (30, 30)
-    assert noisy.text.startswith("30 of 100 test images, 30 of which were looked at")
+    assert noisy.text.startswith("30 of 100 test images (30 of them searched for")
 
 
 def test_the_scale_and_the_origin_of_features_do_not_matter() -> None:
@@ -143,6 +145,6 @@ def test_what_is_found_is_what_comparing_all_pairs_finds(monkeypatch: pytest.Mon
     assert found.threshold == pytest.approx(threshold, abs=1e-5)
     near = np.flatnonzero(cosines.max(axis=1) > threshold)
     assert 5 < len(near) < 50
-    assert {(twins.test, twins.train) for twins in found.nearest} == {
+    assert {(pair.test, pair.train) for pair in found.nearest} == {
         (table.name(int(split.test[row])), table.name(int(split.development[cosines[row].argmax()]))) for row in near
     }

@@ -179,11 +179,11 @@ def tables(draw: st.DrawFn) -> FeatureTable:
 def test_whatever_the_table_a_split_is_refused_or_leaks_nothing(table: FeatureTable, rule: str, seed: int) -> None:
     try:
         splits = make_splits(table, rule, folds=3, shots=(1, 2), seed=seed)
-        dealt = [(split, tuning_folds(table, split, folds=2, seed=seed)) for split in splits]
+        assigned = [(split, tuning_folds(table, split, folds=2, seed=seed)) for split in splits]
     except TableError as error:
         assert "\n" not in str(error)
         return
-    for split, folds in dealt:
+    for split, folds in assigned:
         pairs = [(split.development, split.test), (split.train, split.validation), *folds]
         rows = np.concatenate(sides(split))
         assert table.labelled[rows].all()
@@ -224,7 +224,7 @@ def test_a_group_stands_on_one_side_only(rule: str, seed: int) -> None:
             assert not set(table.groups[fit]) & set(table.groups[held_out])
 
 
-def test_groups_are_dealt_about_as_the_shares_ask() -> None:
+def test_groups_are_assigned_nearly_by_the_shares() -> None:
     off = []
     for seed in range(20):
         table = grouped(seed)
@@ -249,7 +249,7 @@ def test_folds_of_groups_are_about_as_even_as_those_of_scikit_learn() -> None:
     assert np.mean(ours) < 1.1 * np.mean(theirs)
 
 
-def test_groups_of_one_image_are_dealt_as_evenly_as_images_are() -> None:
+def test_groups_of_one_image_are_assigned_as_evenly_as_images() -> None:
     table = with_columns(make_table((60, 80)), groups=np.arange(140))
     [split] = make_splits(table, "grouped")
     for side, share in zip(sides(split), (0.6, 0.15, 0.25), strict=True):
@@ -265,12 +265,12 @@ def test_a_class_of_three_groups_is_on_all_three_sides() -> None:
 
 def test_a_class_of_two_groups_cannot_train_validate_and_test() -> None:
     groups = np.concatenate([np.arange(60) % 12, 20 + np.arange(20) % 2])
-    with pytest.raises(TableError, match="class 'class1' lies in 2 groups, too few to train, validate and test"):
+    with pytest.raises(TableError, match="class 'class1' is in 2 groups, too few to train, validate and test"):
         split_table(with_columns(make_table((60, 20)), groups=groups))
 
 
-def test_a_stratified_split_does_not_tear_groups_apart() -> None:
-    with pytest.raises(TableError, match="would tear the 20 groups apart; choose grouped"):
+def test_a_stratified_split_does_not_divide_groups() -> None:
+    with pytest.raises(TableError, match="would divide the 20 groups; choose grouped"):
         make_splits(with_columns(make_table(), groups=np.arange(80) // 4), "stratified")
 
 
@@ -282,15 +282,15 @@ def test_a_grouped_split_needs_groups() -> None:
 def test_a_class_in_a_single_group_cannot_be_tuned() -> None:
     groups = np.concatenate([np.arange(40) % 8, np.full(40, 99)])
     table = with_columns(make_table(), groups=groups)
-    with pytest.raises(TableError, match="class 'class1' lies in 1 group, too few for 2 folds"):
+    with pytest.raises(TableError, match="class 'class1' is in 1 group, too few for 2 folds"):
         make_folds(table, np.arange(80), folds=2)
 
 
-def test_groups_that_no_deal_can_part_name_the_class() -> None:
+def test_groups_that_no_assignment_can_divide_name_the_class() -> None:
     """Class 2 has an image in each of three groups, and these hold nearly all images of the other two classes."""
     labels, groups = np.array([0, 0, 1, 1, 2, 2] * 2), np.array([0, 1, 0, 2, 0, 1] * 2)
     table = replace(make_table((4, 4, 4)), labels=labels.astype(np.int32))
-    with pytest.raises(TableError, match="class 'class0' lies in 2 groups"):
+    with pytest.raises(TableError, match="class 'class0' is in 2 groups"):
         split_table(with_columns(table, groups=groups))
 
 
@@ -315,14 +315,14 @@ def test_a_fifth_of_the_training_rows_validates_where_the_image_set_does_not_say
 
 def test_the_image_sets_own_split_has_no_repeats() -> None:
     table = make_table()
-    with pytest.raises(TableError, match="is one, and 5 repeats were asked for"):
+    with pytest.raises(TableError, match="is one split, but 5 repeats were asked for"):
         make_splits(replace(table, splits=split_thrice(table)), repeats=5)
 
 
 def test_the_image_sets_own_split_must_be_there() -> None:
     with pytest.raises(
         TableError,
-        match="no split of the image set's own, or images of one --split were chosen; give a manifest or --annotations",
+        match="the image set has no split of its own, or --split chose images of one part of it; give",
     ):
         make_splits(make_table(), "official")
 
@@ -392,7 +392,7 @@ def test_blocks_of_images_in_the_order_of_their_classes_are_refused() -> None:
 
 
 def test_there_are_four_quarters_to_test() -> None:
-    with pytest.raises(TableError, match="5 repeats were asked for, but there are 4 quarters"):
+    with pytest.raises(TableError, match="5 repeats were asked for, but blocks have only 4 quarters"):
         make_splits(mixed(make_table()), "blocks", repeats=5)
 
 
@@ -511,7 +511,7 @@ def test_one_class_of_yes_and_no_can_be_split() -> None:
 
 
 def test_labels_none_of_which_is_ever_given_are_refused() -> None:
-    with pytest.raises(TableError, match="none of the 80 labelled images is of any class"):
+    with pytest.raises(TableError, match="none of the 80 labelled images has a class"):
         split_table(with_shares(make_table(), np.zeros((80, 2)), multilabel=True))
 
 
@@ -534,7 +534,7 @@ def test_a_class_too_small_to_be_tuned_by_so_many_folds_is_named() -> None:
     table = make_table((40, 4))
     split = split_table(table)
     assert len(tuning_folds(table, split, folds=3)) == 3
-    with pytest.raises(TableError, match="class 'class1' has 3 images, too few for 5 folds, which takes 5; ask for"):
+    with pytest.raises(TableError, match="class 'class1' has 3 images, too few for 5 folds, which needs 5; ask for"):
         tuning_folds(table, split, folds=5)
 
 
@@ -566,12 +566,12 @@ def test_a_class_whose_training_rows_are_one_is_named() -> None:
 
 
 def test_a_class_with_fewer_images_than_folds_is_named() -> None:
-    with pytest.raises(TableError, match="class 'class1' has 4 images, too few for 5 folds, which takes 5; ask for"):
+    with pytest.raises(TableError, match="class 'class1' has 4 images, too few for 5 folds, which needs 5; ask for"):
         make_splits(make_table((40, 4)), "k-fold")
 
 
 def test_one_class_is_refused() -> None:
-    with pytest.raises(TableError, match="all 40 labelled images are of class 'class0'"):
+    with pytest.raises(TableError, match="all 40 labelled images have class 'class0'"):
         split_table(make_table((40,)))
 
 

@@ -1,1 +1,1 @@
-"""A table in; training, validation and test rows out, and folds to tune on: seeded, as row indices, without a leak."""
+"""Splits of a table into training, validation and test rows, and folds for tuning; seeded and without leaks."""

@@ -1,4 +1,4 @@
-"""The part of each row in; a split, once it is one that a head can learn from and be measured by, out."""
+"""The assignment of eligible rows to test, validation and training, checked before it becomes a split."""
 
 import logging
 from typing import Any
@@ -6,88 +6,109 @@ from typing import Any
 import numpy as np
 
 from featx.errors import TableError
-from featx.tables.splits.eligible import Pool
-from featx.tables.splits.sampling import Codes
+from featx.tables.splits.eligible import EligibleRows
+from featx.tables.splits.sampling import Integers
 from featx.tables.splits.split import Split
 
 logger = logging.getLogger(__name__)
 
 TEST, VALIDATION, TRAIN, UNUSED = range(4)
-SIDES = ("test", "validation", "training")
-TEST_SHARE, VALIDATION_SHARE = 1 / 4, 1 / 5
-"""Of all rows, and of those that are not tested."""
-HOLD_OUT = (TEST_SHARE, (1 - TEST_SHARE) * VALIDATION_SHARE, (1 - TEST_SHARE) * (1 - VALIDATION_SHARE))
-VALIDATE = (VALIDATION_SHARE, 1 - VALIDATION_SHARE)
+PART_NAMES = ("test", "validation", "training")
+TEST_SHARE = 1 / 4
+"""Of all rows."""
+VALIDATION_SHARE = 1 / 5
+"""Of the rows that are not tested."""
+TEST_VALIDATE_TRAIN = (TEST_SHARE, (1 - TEST_SHARE) * VALIDATION_SHARE, (1 - TEST_SHARE) * (1 - VALIDATION_SHARE))
+VALIDATE_TRAIN = (VALIDATION_SHARE, 1 - VALIDATION_SHARE)
 OFFICIAL = "the image set's own split"
 
 
-def official_sides(pool: Pool) -> Codes:
-    """The side of each row as the image set has it. Raises TableError where it has none, or a group is on two."""
-    if pool.table.splits is None:
+def official_assignment(eligible: EligibleRows) -> Integers:
+    """The part of each row in the image set's own split.
+
+    Raises TableError if the image set has no split, or if a group is in two parts of it.
+    """
+    if eligible.table.splits is None:
         raise TableError(
-            "there is no split of the image set's own, or images of one --split were chosen; give a manifest or "
+            "the image set has no split of its own, or --split chose images of one part of it; give a manifest or "
             "--annotations a column 'split', leave --split out, or choose another rule"
         )
-    given = pool.table.splits[pool.rows]
-    sides = np.full(len(pool), UNUSED)
-    for side, name in ((TEST, b"test"), (VALIDATION, b"validation"), (TRAIN, b"train")):
-        sides[given == name] = side
-    if pool.units is not None:
-        _check_groups(pool, sides)
-    return sides
+    given = eligible.table.splits[eligible.rows]
+    parts = np.full(len(eligible), UNUSED)
+    for part, name in ((TEST, b"test"), (VALIDATION, b"validation"), (TRAIN, b"train")):
+        parts[given == name] = part
+    if eligible.units is not None:
+        _check_groups(eligible, parts)
+    return parts
 
 
-def _check_groups(pool: Pool, sides: Codes) -> None:
-    assert pool.table.groups is not None
-    held = {side: np.unique(pool.table.groups[pool.rows[sides == side]]) for side in (TEST, VALIDATION, TRAIN)}
-    for one, other in ((TEST, TRAIN), (TEST, VALIDATION), (VALIDATION, TRAIN)):
-        if len(both := np.intersect1d(held[one], held[other])):
+def _check_groups(eligible: EligibleRows, parts: Integers) -> None:
+    assert eligible.table.groups is not None
+    groups = {
+        part: np.unique(eligible.table.groups[eligible.rows[parts == part]]) for part in (TEST, VALIDATION, TRAIN)
+    }
+    for first, second in ((TEST, TRAIN), (TEST, VALIDATION), (VALIDATION, TRAIN)):
+        if len(both := np.intersect1d(groups[first], groups[second])):
             raise TableError(
-                f"group {both[0].decode()!r} has both {SIDES[one]} and {SIDES[other]} images in {OFFICIAL}, one of "
-                f"{len(both)} groups that do; put each group on one side, or leave the column out"
+                f"group {both[0].decode()!r} has both {PART_NAMES[first]} and {PART_NAMES[second]} images in "
+                f"{OFFICIAL}, as one of {len(both)} groups; assign each group to one part, or leave the column "
+                "'group' out"
             )
 
 
-def validate(pool: Pool, sides: Codes, *, seed: int) -> Codes:
-    """The sides, where a fifth of every class of the training rows validates."""
-    development, made = sides == TRAIN, sides.copy()
-    made[development] = VALIDATION + pool.take(development).deal(VALIDATE, seed=seed)
-    return made
+def hold_out_validation(eligible: EligibleRows, parts: Integers, *, seed: int) -> Integers:
+    """The assignment with a stratified fifth of the training rows moved to validation."""
+    development = parts == TRAIN
+    changed = parts.copy()
+    changed[development] = VALIDATION + eligible.take(development).assign(VALIDATE_TRAIN, seed=seed)
+    return changed
 
 
-def build_split(pool: Pool, sides: Codes, rule: str, *, everywhere: bool, tell: bool = True, **about: Any) -> Split:
-    """The split with these rows on each side.
+def build_split(
+    eligible: EligibleRows, parts: Integers, rule: str, *, everywhere: bool, warn: bool = True, **about: Any
+) -> Split:
+    """The split with this assignment; `about` are further fields of Split.
 
-    Raises TableError where a side is empty, or a class is held out but not trained on; where every class is to be
-    everywhere, also where one is not held out. Else a warning tells of these, where it is to tell.
+    Raises TableError if a part is empty or a held-out class has no training rows. A class that has no test or no
+    validation rows is an error if classes must be `everywhere`, else a warning if `warn` is set.
     """
-    rows, classes = pool.members
-    counts = np.zeros((len(SIDES) + 1, len(pool.table.classes)), np.int64)
-    np.add.at(counts, (sides[rows], classes), 1)
-    for side, name in enumerate(SIDES):
-        if not np.any(sides == side):
-            raise TableError(f"{rule} has no {name} rows; give some images that split, or choose another rule")
-    for side in (TEST, VALIDATION):
-        _check_held_out(pool, counts, rule, side=side, everywhere=everywhere, tell=tell)
-    train, validation, test = (pool.rows[sides == side] for side in (TRAIN, VALIDATION, TEST))
+    rows, classes = eligible.members
+    counts = np.zeros((len(PART_NAMES) + 1, len(eligible.table.classes)), np.int64)
+    np.add.at(counts, (parts[rows], classes), 1)
+    for part, name in enumerate(PART_NAMES):
+        if not np.any(parts == part):
+            raise TableError(f"{rule} has no {name} rows; assign some images to that part, or choose another rule")
+    for part in (TEST, VALIDATION):
+        _check_trained(eligible, counts, rule, part=part)
+        _check_everywhere(eligible, counts, rule, part=part, required=everywhere, warn=warn)
+    train, validation, test = (eligible.rows[parts == part] for part in (TRAIN, VALIDATION, TEST))
     return Split(train, validation, test, rule, **about)
 
 
-def _check_held_out(pool: Pool, counts: Codes, rule: str, *, side: int, everywhere: bool, tell: bool) -> None:
-    held_out, trained = counts[side], counts[TRAIN]
-    if len(unknown := np.flatnonzero((held_out > 0) & (trained == 0))):
+def _check_trained(eligible: EligibleRows, counts: Integers, rule: str, *, part: int) -> None:
+    if len(unknown := np.flatnonzero((counts[part] > 0) & (counts[TRAIN] == 0))):
+        first = unknown[0]
         raise TableError(
-            f"{rule}: class {pool.table.classes[unknown[0]]!r} has {held_out[unknown[0]]} {SIDES[side]} images but "
+            f"{rule}: class {eligible.table.classes[first]!r} has {counts[part][first]} {PART_NAMES[part]} images but "
             "none to train on; give it some, leave it out, or choose another rule"
         )
-    lacking = np.flatnonzero((held_out == 0) & (counts.sum(axis=0) > 0))
-    if len(lacking) and everywhere:
+
+
+def _check_everywhere(
+    eligible: EligibleRows, counts: Integers, rule: str, *, part: int, required: bool, warn: bool
+) -> None:
+    occurs = counts.sum(axis=0) > 0
+    lacking = np.flatnonzero((counts[part] == 0) & occurs)
+    if not len(lacking):
+        return
+    name = eligible.table.classes[lacking[0]]
+    if required:
         raise TableError(
-            f"{rule}: class {pool.table.classes[lacking[0]]!r} has {trained[lacking[0]]} training images but no "
-            f"{SIDES[side]} image, one of {len(lacking)} classes; try another seed, or give it more {pool.what}s"
+            f"{rule}: class {name!r} has {counts[TRAIN][lacking[0]]} training images but no {PART_NAMES[part]} image, "
+            f"as one of {len(lacking)} classes; try another seed, or add {eligible.unit_name}s of it"
         )
-    if len(lacking) and tell:
+    if warn:
         logger.warning(
             "%s: %d of %d classes, such as %r, have no %s image",
-            *(rule, len(lacking), np.sum(counts.sum(axis=0) > 0), pool.table.classes[lacking[0]], SIDES[side]),
+            *(rule, len(lacking), np.sum(occurs), name, PART_NAMES[part]),
         )

@@ -1,4 +1,4 @@
-"""A table in; the rows that take part in a split, and what decides how they are dealt, out."""
+"""The rows that can be split: labelled, with a weight above 0, and what must stay together in one part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,50 +11,50 @@ from featx.cache import FeatureTable
 from featx.columns import take
 from featx.errors import TableError
 from featx.tables.splits.sampling import (
-    Codes,
+    Integers,
     Keys,
-    deal_rows,
-    deal_units,
+    assign_rows,
+    assign_units,
     hash_names,
     shuffle_keys,
 )
-from featx.tables.splits.split import Rows
+from featx.tables.splits.split import RowIndices
 
 
 @dataclass(frozen=True)
-class Pool:
-    """Rows to deal; one entry a row in every array."""
+class EligibleRows:
+    """The m rows of a table that are to be split; every array has one entry per row."""
 
     table: FeatureTable
-    rows: Rows
-    """In the table's order."""
+    rows: RowIndices
+    """Positions in the table, in its order."""
     keys: Keys
-    """What stands for the image's name."""
-    units: Codes | None = None
-    """Rows of one unit are dealt together."""
-    what: str = "image"
-    """What is dealt: images, or units that are a group or a block."""
+    """Hashes of the images' names, which decide the order in which rows are drawn."""
+    units: Integers | None = None
+    """(m,): number of the group or block of each row, whose rows share a part; None if rows are assigned one by one."""
+    unit_name: str = "image"
+    """What messages call a unit: image, group or block."""
 
     def __len__(self) -> int:
         return len(self.rows)
 
-    def take(self, chosen: NDArray[np.bool_]) -> "Pool":
-        """These rows alone."""
+    def take(self, chosen: NDArray[np.bool_]) -> "EligibleRows":
+        """The rows at which `chosen` (m,) is true."""
         where = np.flatnonzero(chosen)
         return replace(self, rows=self.rows[where], keys=self.keys[where], units=take(self.units, where))
 
     @cached_property
-    def members(self) -> tuple[Codes, Codes]:
-        """Pairs of a row and a class that it is of: one pair a row, unless there are several labels."""
-        truth = self.table.labels_of(self.rows)
-        if truth.multilabel:
-            rows, classes = np.nonzero(truth.shares > 0)
+    def members(self) -> tuple[Integers, Integers]:
+        """Pairs of a row and a class that it has: one pair per row, or several if the table is multi-label."""
+        labels = self.table.labels_of(self.rows)
+        if labels.multilabel:
+            rows, classes = np.nonzero(labels.shares > 0)
             return rows, classes
-        return np.arange(len(self)), truth.codes
+        return np.arange(len(self)), labels.codes
 
     @cached_property
-    def strata(self) -> Codes:
-        """(m,): the class of each row; of several its rarest; one more than the last class where it is of none."""
+    def strata(self) -> Integers:
+        """(m,): the class of each row; the rarest of several; the number of classes if it has none."""
         rows, classes = self.members
         if not self.table.multilabel:
             return classes
@@ -64,49 +64,52 @@ class Pool:
         strata[rows[rarest_last]] = classes[rarest_last]
         return strata
 
-    def counts(self) -> tuple[Codes, Codes]:
-        """The classes that are met, and how many images, or units, of each there are."""
+    def count_units(self) -> tuple[Integers, Integers]:
+        """The classes that occur, and the number of units with each; every image is a unit if there are no groups."""
         rows, classes = self.members
         if self.units is not None:
             classes = np.unique(np.stack([self.units[rows], classes]), axis=1)[1]
         return np.unique(classes, return_counts=True)
 
-    def deal(self, shares: Sequence[float], *, seed: int) -> Codes:
-        """(m,): the part of each row, by these shares of every class; whole units where there are any."""
-        keys, of_parts = shuffle_keys(self.keys, seed), np.array(shares)
+    def assign(self, shares: Sequence[float], *, seed: int) -> Integers:
+        """(m,): the part of each row, such that every part receives its share of every class; units stay whole."""
+        keys = shuffle_keys(self.keys, seed)
         if self.units is not None:
-            return deal_units(self.units, self.members, keys, shares=of_parts)
-        return deal_rows(_merge_small(self.strata, len(shares)), keys, shares=of_parts)
+            return assign_units(self.units, self.members, keys, shares=np.array(shares))
+        return assign_rows(_merge_small(self.strata, len(shares)), keys, shares=np.array(shares))
 
-    def deal_folds(self, folds: int, *, seed: int) -> Codes:
-        """(m,): the fold of each row."""
-        parts = self.deal([1 / folds] * folds, seed=seed)
-        return parts if self.units is not None else (parts + self.strata) % folds  # classes round up in turn
+    def assign_folds(self, folds: int, *, seed: int) -> Integers:
+        """(m,): the fold of each row, stratified by class; units stay whole."""
+        parts = self.assign([1 / folds] * folds, seed=seed)
+        if self.units is not None:
+            return parts
+        return (parts + self.strata) % folds  # a different fold receives the rounded-up share of each class
 
     def check_enough(self, needed: int, purpose: str, *, where: str = "", step: str = "") -> None:
-        """Raise TableError where a class has fewer images, or units, than are needed for this purpose."""
-        classes, counts = self.counts()
+        """Raise TableError if a class has fewer than `needed` units."""
+        classes, counts = self.count_units()
         if len(classes) and counts.min() < needed:
-            name, count = self.table.classes[classes[counts.argmin()]], int(counts.min())
-            things = self.what if count == 1 else f"{self.what}s"
-            has = f"has {count} {things}" if self.units is None else f"lies in {count} {things}"
+            name = self.table.classes[classes[counts.argmin()]]
+            count = int(counts.min())
+            units = self.unit_name if count == 1 else f"{self.unit_name}s"
+            has = "has" if self.units is None else "is in"
             raise TableError(
-                f"class {name!r} {has}{where}, too few {purpose}, which takes {needed}; "
-                f"{step}add {self.what}s of it or leave the class out"
+                f"class {name!r} {has} {count} {units}{where}, too few {purpose}, which needs {needed}; "
+                f"{step}add {self.unit_name}s of it or leave the class out"
             )
 
 
-def _merge_small(strata: Codes, parts: int) -> Codes:
-    """Strata too small for all parts become one: those of several labels may be of one image."""
+def _merge_small(strata: Integers, parts: int) -> Integers:
+    """The strata, those with fewer rows than parts merged into one: rare combinations of labels have few rows each."""
     known, inverse, counts = np.unique(strata, return_inverse=True, return_counts=True)
     return np.where(counts >= parts, known, -1)[inverse]
 
 
-def taking_part(table: FeatureTable) -> Pool:
-    """The labelled rows with a weight above 0; groups are its units.
+def eligible_rows(table: FeatureTable) -> EligibleRows:
+    """The labelled rows with a weight above 0; the rows of one group are a unit.
 
-    Raises TableError where no image has a feature, a label or a weight, all images of a class weigh 0, or there are
-    fewer than two classes.
+    Raises TableError if no image has a feature, a label or a weight, if all images of a class have weight 0, or if
+    there are fewer than two classes.
     """
     check_any(table)
     labelled = np.flatnonzero(table.labelled)
@@ -117,37 +120,41 @@ def taking_part(table: FeatureTable) -> Pool:
     rows = labelled if table.weights is None else labelled[table.weights[labelled] > 0]
     if not len(rows):
         raise TableError(f"all {len(labelled)} labelled images have weight 0; give some of them a weight above 0")
-    pool = pool_of(table, rows)
-    _check_weights(pool, labelled)
-    _check_classes(pool)
-    return pool
+    eligible = group_rows(table, rows)
+    _check_weights(eligible, labelled)
+    _check_classes(eligible)
+    return eligible
 
 
-def pool_of(table: FeatureTable, rows: Rows) -> Pool:
-    """These rows, which are labelled; groups are its units."""
-    groups = None if table.groups is None else np.unique(table.groups[rows], return_inverse=True)[1]
-    return Pool(table, rows, hash_names(table.names[rows]), groups, "image" if groups is None else "group")
+def group_rows(table: FeatureTable, rows: RowIndices) -> EligibleRows:
+    """These rows, all of which are labelled; the rows of one group are a unit."""
+    keys = hash_names(table.names[rows])
+    if table.groups is None:
+        return EligibleRows(table, rows, keys)
+    units = np.unique(table.groups[rows], return_inverse=True)[1]
+    return EligibleRows(table, rows, keys, units, "group")
 
 
 def check_any(table: FeatureTable) -> None:
-    """Raise TableError where no image has a feature."""
+    """Raise TableError if no image has a feature."""
     if not len(table):
-        raise TableError(f"all {len(table.failed)} images failed; `featx cache info` tells why")
+        raise TableError(f"all {len(table.failed)} images failed; `featx cache info` shows why")
 
 
-def _check_weights(pool: Pool, labelled: Rows) -> None:
-    all_classes = np.unique(replace(pool, rows=labelled).members[1])
-    if len(gone := np.setdiff1d(all_classes, pool.members[1])):
+def _check_weights(eligible: EligibleRows, labelled: RowIndices) -> None:
+    all_classes = np.unique(replace(eligible, rows=labelled).members[1])
+    if len(gone := np.setdiff1d(all_classes, eligible.members[1])):
         raise TableError(
-            f"all images of class {pool.table.classes[gone[0]]!r} have weight 0; give some of them a weight"
+            f"all images of class {eligible.table.classes[gone[0]]!r} have weight 0; give some of them a weight above 0"
         )
 
 
-def _check_classes(pool: Pool) -> None:
-    known = np.unique(pool.members[1])
-    if pool.table.multilabel and not len(known):
-        raise TableError(f"none of the {len(pool)} labelled images is of any class; give some of them a 1")
-    if not pool.table.multilabel and len(known) < 2:
+def _check_classes(eligible: EligibleRows) -> None:
+    known = np.unique(eligible.members[1])
+    if eligible.table.multilabel and not len(known):
+        raise TableError(f"none of the {len(eligible)} labelled images has a class; give some of them a 1")
+    if not eligible.table.multilabel and len(known) < 2:
         raise TableError(
-            f"all {len(pool)} labelled images are of class {pool.table.classes[known[0]]!r}; a head needs two or more"
+            f"all {len(eligible)} labelled images have class {eligible.table.classes[known[0]]!r}; "
+            "a head needs two classes or more"
         )

@@ -1,4 +1,4 @@
-"""A table and the name of a rule in; splits out. Each rule says how test rows are chosen, and then validation rows."""
+"""The rules that split a table, by name: each chooses test rows first, then validation rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,44 +8,44 @@ import numpy as np
 from featx.cache import FeatureTable
 from featx.errors import TableError, did_you_mean
 from featx.tables.splits.assignment import (
-    HOLD_OUT,
     OFFICIAL,
     TEST,
     TEST_SHARE,
+    TEST_VALIDATE_TRAIN,
     TRAIN,
     VALIDATION,
     build_split,
-    official_sides,
-    validate,
+    hold_out_validation,
+    official_assignment,
 )
-from featx.tables.splits.eligible import Pool, taking_part
+from featx.tables.splits.eligible import EligibleRows, eligible_rows
 from featx.tables.splits.few_shot import (
-    DRAWS,
+    FEW_SHOT_REPEATS,
     SHOTS,
-    few_shot_sides,
+    few_shot_assignment,
 )
-from featx.tables.splits.sampling import Codes, shuffle_keys
+from featx.tables.splits.sampling import Integers, shuffle_keys
 from featx.tables.splits.split import Split
 
 FOLDS = 5
 QUARTERS = round(1 / TEST_SHARE)
 BLOCKS = 5 * QUARTERS
-"""Blocks that the image set is cut into: each quarter of it is five."""
+"""Number of contiguous blocks that the image set is cut into; each quarter has five."""
 
 
 @dataclass(frozen=True)
-class Draws:
-    """How many splits are asked for."""
+class SplitOptions:
+    """How many splits a rule is to make."""
 
     repeats: int | None
-    """None: as many as the rule is used to."""
+    """None for the rule's default."""
     folds: int
     shots: Sequence[int]
     seed: int
 
-    def seeds(self, usual: int = 1) -> range:
-        """One for each repeat."""
-        return range(self.seed, self.seed + (usual if self.repeats is None else self.repeats))
+    def seeds(self, default: int = 1) -> range:
+        """One seed for each repeat; `default` is the rule's number of repeats."""
+        return range(self.seed, self.seed + (default if self.repeats is None else self.repeats))
 
 
 def make_splits(
@@ -57,149 +57,164 @@ def make_splits(
     shots: Sequence[int] = SHOTS,
     seed: int = 0,
 ) -> list[Split]:
-    """The splits that this rule makes of the labelled images whose weight is above 0.
+    """Splits of the labelled images with a weight above 0, made by one of these rules.
 
-    - `official`: the image set's own; where it has no validation rows, a stratified fifth of its training rows.
+    - `official`: the image set's own split; if it has no validation rows, a stratified fifth of its training rows.
     - `stratified`: a quarter of every class is tested, a fifth of the rest validates.
-    - `grouped`: the same of whole groups.
-    - `blocks`: contiguous quarters of the image set's order, the last one first, as many as there are repeats; the
-      honest variant where neighbours are of one module or scene. Validation and tuning keep twentieths together.
-    - `k-fold`: every one of the folds is tested in turn; whole groups where there are any.
-    - `few-shot`: so many images of every class train and as many others validate, the rest (or the image set's own
-      test rows) is tested; five draws of each, unless repeats says otherwise. Validation rows are never trained on.
-    - `auto`: `official` where the image set has a split, else `grouped` where it has groups, else `stratified`.
+    - `grouped`: as `stratified`, but every group of images is in one part only.
+    - `blocks`: contiguous quarters of the image set's order are tested, the last quarter first, one for each repeat.
+      Use it if neighbouring images show the same module or scene. Validation and tuning keep twentieths together.
+    - `k-fold`: each fold is tested once; if there are groups, they stay whole.
+    - `few-shot`: for each number k of `shots`, k images of every class train and k others validate (at least k if
+      images have several labels); the rest, or the image set's own test rows, are tested. Five repeats by default.
+      Heads are never fitted on the validation rows.
+    - `auto`: `official` if the image set has a split, else `grouped` if it has groups, else `stratified`.
 
-    Repeat r has the seed `seed` + r. Rows are chosen by their images' names, so tables of the same images, whatever
-    their backbones, give the same splits. Soft labels count as their largest share, several labels as their rarest.
-    Rules other than `official` and `few-shot` do not look at the image set's own split.
-    Raises TableError where a class or the groups cannot fill a split, or the table lacks what the rule needs.
+    Repeat r uses the seed `seed` + r. Rows are drawn by their images' names, so that all tables of the same images get
+    the same splits. Images with soft labels are stratified by their largest share, images with several labels by their
+    rarest one. Only `official` and `few-shot` use the image set's own split.
+
+    Raises TableError if a class has too few images or groups, or if the table lacks what the rule needs.
+
+    >>> import featx
+    >>> table = featx.read_features("photos.h5")
+    >>> splits = featx.make_splits(table, "k-fold", folds=3)
+    >>> [len(split.test) for split in splits]
+    [20, 20, 20]
     """
-    for what, least, number in (("repeats", 1, repeats), ("folds", 2, folds), ("shots", 1, min(shots, default=0))):
+    for name, least, number in (("repeats", 1, repeats), ("folds", 2, folds), ("shots", 1, min(shots, default=0))):
         if number is not None and number < least:
-            raise TableError(f"{what} must be {least} or more, not {number}")
+            raise TableError(f"{name} must be {least} or more, not {number}")
     if rule not in (*RULES, "auto"):
         raise TableError(f"no split rule {rule!r}{did_you_mean(rule, RULES)}; choose auto, {', '.join(RULES)}")
-    pool = taking_part(table)
-    return RULES[_choose(table) if rule == "auto" else rule](pool, Draws(repeats, folds, shots, seed))
+    eligible = eligible_rows(table)
+    options = SplitOptions(repeats, folds, shots, seed)
+    return RULES[_choose_rule(table) if rule == "auto" else rule](eligible, options)
 
 
 def split_table(table: FeatureTable, *, seed: int = 0) -> Split:
-    """The split of rule `auto`, as make_splits has it. Raises TableError as that does."""
+    """The one split of rule `auto`. Raises TableError as make_splits does."""
     return make_splits(table, seed=seed)[0]
 
 
-def _choose(table: FeatureTable) -> str:
+def _choose_rule(table: FeatureTable) -> str:
     if table.splits is not None:
         return "official"
     return "stratified" if table.groups is None else "grouped"
 
 
-def _official(pool: Pool, draws: Draws) -> list[Split]:
-    if draws.repeats not in (None, 1):
+def _split_officially(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
+    if options.repeats not in (None, 1):
         raise TableError(
-            f"the image set's own split is one, and {draws.repeats} repeats were asked for; leave them out or choose "
-            "another rule"
+            f"the image set's own split is one split, but {options.repeats} repeats were asked for; leave them out or "
+            "choose another rule"
         )
-    sides = official_sides(pool)
-    if not np.any(sides == VALIDATION):
-        development = pool.take(sides == TRAIN)
-        development.check_enough(2, "to train and validate", where=" among the training rows")
-        sides = validate(pool, sides, seed=draws.seed)
-    return [build_split(pool, sides, OFFICIAL, everywhere=False, key="official")]
+    parts = official_assignment(eligible)
+    if not np.any(parts == VALIDATION):
+        training = eligible.take(parts == TRAIN)
+        training.check_enough(2, "to train and validate", where=" among the training rows")
+        parts = hold_out_validation(eligible, parts, seed=options.seed)
+    return [build_split(eligible, parts, OFFICIAL, everywhere=False, key="official")]
 
 
-def _stratified(pool: Pool, draws: Draws) -> list[Split]:
-    if pool.units is not None:
+def _split_stratified(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
+    if eligible.units is not None:
         raise TableError(
-            f"a stratified split would tear the {len(np.unique(pool.units))} groups apart; choose grouped, or leave "
-            "the column out"
+            f"a stratified split would divide the {len(np.unique(eligible.units))} groups; choose grouped, or leave "
+            "the column 'group' out"
         )
-    return _hold_out(pool, draws, name="stratified", quarter="stratified quarter")
+    return _hold_out(eligible, options, name="stratified", quarter="stratified quarter")
 
 
-def _grouped(pool: Pool, draws: Draws) -> list[Split]:
-    if pool.units is None:
+def _split_grouped(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
+    if eligible.units is None:
         raise TableError("the images have no groups; give a manifest or --annotations a column 'group'")
-    return _hold_out(pool, draws, name="grouped", quarter="stratified quarter of the groups")
+    return _hold_out(eligible, options, name="grouped", quarter="stratified quarter of the groups")
 
 
-def _hold_out(pool: Pool, draws: Draws, *, name: str, quarter: str) -> list[Split]:
-    pool.check_enough(len(HOLD_OUT), "to train, validate and test")
+def _hold_out(eligible: EligibleRows, options: SplitOptions, *, name: str, quarter: str) -> list[Split]:
+    eligible.check_enough(len(TEST_VALIDATE_TRAIN), "to train, validate and test")
     return [
         build_split(
-            pool,
-            pool.deal(HOLD_OUT, seed=seed),
+            eligible,
+            eligible.assign(TEST_VALIDATE_TRAIN, seed=seed),
             f"{quarter} held out, seed {seed}",
             everywhere=True,
             key=f"{name}/{seed}",
         )
-        for seed in draws.seeds()
+        for seed in options.seeds()
     ]
 
 
-def _blocks(pool: Pool, draws: Draws) -> list[Split]:
-    if len(draws.seeds()) > QUARTERS:
+def _split_blocks(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
+    repeats = len(options.seeds())
+    if repeats > QUARTERS:
         raise TableError(
-            f"{len(draws.seeds())} repeats were asked for, but there are {QUARTERS} quarters to test; "
-            f"ask for {QUARTERS} or fewer where blocks are among the splits"
+            f"{repeats} repeats were asked for, but blocks have only {QUARTERS} quarters to test; "
+            f"ask for {QUARTERS} or fewer, or leave blocks out"
         )
-    blocks = _cut(pool)
-    blocked = replace(pool, units=blocks, what="block")
-    of_table = np.full(len(pool.table), -1)
-    of_table[pool.rows] = blocks
+    blocks = _cut_blocks(eligible)
+    blocked = replace(eligible, units=blocks, unit_name="block")
+    of_table = np.full(len(eligible.table), -1)
+    of_table[eligible.rows] = blocks
     splits = []
-    for quarter in reversed(range(QUARTERS - len(draws.seeds()), QUARTERS)):
-        sides = np.where(blocks * QUARTERS // BLOCKS == quarter, TEST, TRAIN)
+    for quarter in reversed(range(QUARTERS - repeats, QUARTERS)):
+        parts = np.where(blocks * QUARTERS // BLOCKS == quarter, TEST, TRAIN)
+        parts = hold_out_validation(blocked, parts, seed=options.seed)
         rule = f"quarter {quarter + 1} of {QUARTERS} of the image set's order held out"
-        sides = validate(blocked, sides, seed=draws.seed)
-        splits.append(build_split(blocked, sides, rule, everywhere=False, key=f"blocks/{quarter}", blocks=of_table))
+        splits.append(build_split(blocked, parts, rule, everywhere=False, key=f"blocks/{quarter}", blocks=of_table))
     return splits
 
 
-def _cut(pool: Pool) -> Codes:
-    """(m,): contiguous blocks of the image set's order, of equal size; a group lies in the block of its first image."""
-    order = np.argsort(pool.table.positions[pool.rows], kind="stable")
-    block = np.empty(len(pool), np.int64)
-    block[order] = np.arange(len(pool)) * BLOCKS // len(pool)
-    if pool.units is None:
+def _cut_blocks(eligible: EligibleRows) -> Integers:
+    """(m,): the contiguous block of the image set's order that each row is in; a group is in its first image's block.
+
+    Blocks have equal numbers of rows.
+    """
+    order = np.argsort(eligible.table.positions[eligible.rows], kind="stable")
+    block = np.empty(len(eligible), np.int64)
+    block[order] = np.arange(len(eligible)) * BLOCKS // len(eligible)
+    if eligible.units is None:
         return block
-    first = np.full(pool.units.max() + 1, BLOCKS)
-    np.minimum.at(first, pool.units, block)
-    return first[pool.units]
+    first = np.full(eligible.units.max() + 1, BLOCKS)
+    np.minimum.at(first, eligible.units, block)
+    return first[eligible.units]
 
 
-def _k_fold(pool: Pool, draws: Draws) -> list[Split]:
-    pool.check_enough(draws.folds, f"for {draws.folds} folds", step="ask for fewer, " if draws.folds > 2 else "")
+def _split_folds(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
+    count = options.folds
+    eligible.check_enough(count, f"for {count} folds", step="ask for fewer, " if count > 2 else "")
+    of_what = "" if eligible.units is None else " of the groups"
     splits = []
-    for seed in draws.seeds():
-        folds = pool.deal_folds(draws.folds, seed=seed)
-        shuffled = replace(pool, keys=shuffle_keys(pool.keys, seed))
-        for fold in range(draws.folds):
-            sides = np.where(folds == fold, TEST, TRAIN)
-            pool.take(folds != fold).check_enough(2, "to train and validate", where=f" outside of fold {fold}")
-            rule = f"fold {fold + 1} of {draws.folds}{'' if pool.units is None else ' of the groups'}, seed {seed}"
-            sides = validate(shuffled, sides, seed=fold)
-            splits.append(build_split(pool, sides, rule, everywhere=True, key=f"{draws.folds}-fold/{seed}.{fold}"))
+    for seed in options.seeds():
+        folds = eligible.assign_folds(count, seed=seed)
+        shuffled = replace(eligible, keys=shuffle_keys(eligible.keys, seed))
+        for fold in range(count):
+            rest = eligible.take(folds != fold)
+            rest.check_enough(2, "to train and validate", where=f" outside of fold {fold}")
+            parts = hold_out_validation(shuffled, np.where(folds == fold, TEST, TRAIN), seed=fold)
+            rule = f"fold {fold + 1} of {count}{of_what}, seed {seed}"
+            splits.append(build_split(eligible, parts, rule, everywhere=True, key=f"{count}-fold/{seed}.{fold}"))
     return splits
 
 
-def _few_shot(pool: Pool, draws: Draws) -> list[Split]:
+def _split_few_shot(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
     splits: list[Split] = []
-    for shots in draws.shots:
-        for seed in draws.seeds(DRAWS):
+    everywhere = eligible.table.splits is None
+    for shots in options.shots:
+        for seed in options.seeds(FEW_SHOT_REPEATS):
+            parts = few_shot_assignment(eligible, shots, seed=seed)
             rule = f"{shots} {'image' if shots == 1 else 'images'} of each class drawn, seed {seed}"
-            sides = few_shot_sides(pool, shots, seed=seed)
             about = {"key": f"few-shot-{shots}/{seed}", "refit": False, "shots": shots}
-            everywhere, tell = pool.table.splits is None, not splits
-            splits.append(build_split(pool, sides, rule, everywhere=everywhere, tell=tell, **about))
+            splits.append(build_split(eligible, parts, rule, everywhere=everywhere, warn=not splits, **about))
     return splits
 
 
-RULES: Mapping[str, Callable[[Pool, Draws], list[Split]]] = {
-    "official": _official,
-    "stratified": _stratified,
-    "grouped": _grouped,
-    "blocks": _blocks,
-    "k-fold": _k_fold,
-    "few-shot": _few_shot,
+RULES: Mapping[str, Callable[[EligibleRows, SplitOptions], list[Split]]] = {
+    "official": _split_officially,
+    "stratified": _split_stratified,
+    "grouped": _split_grouped,
+    "blocks": _split_blocks,
+    "k-fold": _split_folds,
+    "few-shot": _split_few_shot,
 }

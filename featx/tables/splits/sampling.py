@@ -1,19 +1,20 @@
-"""Rows in; the part of each out: strata cut in the order of hashed names, or whole units dealt to where they lack."""
+"""Stratified assignment of rows to parts: row by row in the order of hashed names, or greedily by whole groups."""
 
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featx.columns import CHUNK
 
-Keys = NDArray[np.uint64]
-Codes = NDArray[np.int64]
+Keys: TypeAlias = NDArray[np.uint64]
+Integers: TypeAlias = NDArray[np.int64]
 
 
 def hash_names(names: NDArray[np.bytes_]) -> Keys:
-    """(n,): 64 bits of each name: an order of images that knows nothing of a table's rows, nor of who else is there."""
+    """(n,): a 64-bit hash of each name; sorting by it gives an order that depends on no other image and no row."""
     chunks = [
         b"".join(blake2b(name, digest_size=8).digest() for name in names[start : start + CHUNK].tolist())
         for start in range(0, len(names), CHUNK)
@@ -22,15 +23,15 @@ def hash_names(names: NDArray[np.bytes_]) -> Keys:
 
 
 def shuffle_keys(keys: Keys, seed: int) -> Keys:
-    """(n,): other keys for this seed; the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    """(n,): each key mixed with the seed by the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
     mixed = keys + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return mixed ^ (mixed >> np.uint64(31))
 
 
-def rank_within(strata: Codes, keys: Keys) -> tuple[Codes, Codes]:
-    """(n,) the rank of each row by its key among the rows of its stratum, and (n,) how many these are."""
+def rank_within(strata: Integers, keys: Keys) -> tuple[Integers, Integers]:
+    """The rank of each row by its key within its stratum (n,), and the size of that stratum (n,)."""
     _, stratum, sizes = np.unique(strata, return_inverse=True, return_counts=True)
     order = np.lexsort((keys, stratum))
     ranks = np.empty(len(strata), np.int64)
@@ -38,14 +39,15 @@ def rank_within(strata: Codes, keys: Keys) -> tuple[Codes, Codes]:
     return ranks, sizes[stratum]
 
 
-def deal_rows(strata: Codes, keys: Keys, *, shares: NDArray[np.float64]) -> Codes:
-    """(n,): the part of each row; every stratum is cut, in the order of its keys, into parts of these shares.
+def assign_rows(strata: Integers, keys: Keys, *, shares: NDArray[np.float64]) -> Integers:
+    """(n,): the part of each row, such that every part receives its share of every stratum.
 
-    A stratum of at least as many rows as there are parts has a row in each; one of fewer fills the last parts. One row
-    more or fewer moves at most one other row across each cut.
+    The rows of a stratum are cut in the order of their keys. A stratum with at least one row per part has a row in each
+    part; a smaller one fills the last parts. Adding or removing one row moves at most one other row across each cut.
     """
     ranks, sizes = rank_within(strata, keys)
-    parts, cut = np.zeros(len(strata), np.int64), np.zeros(len(strata))
+    parts = np.zeros(len(strata), np.int64)
+    cut = np.zeros(len(strata))
     for index, share in enumerate(np.cumsum(shares)[:-1]):
         most = np.maximum(sizes - (len(shares) - 1 - index), 0)
         cut = np.minimum(np.maximum(np.floor(share * sizes + 0.5), cut + 1), most)
@@ -53,38 +55,66 @@ def deal_rows(strata: Codes, keys: Keys, *, shares: NDArray[np.float64]) -> Code
     return parts
 
 
-def deal_units(units: Codes, members: tuple[Codes, Codes], keys: Keys, *, shares: NDArray[np.float64]) -> Codes:
-    """(n,): the part of each row, the same for all rows of a unit; every class is dealt by these shares if it can be.
+def assign_units(
+    units: Integers, members: tuple[Integers, Integers], keys: Keys, *, shares: NDArray[np.float64]
+) -> Integers:
+    """(n,): the part of each row; rows of one unit (a group or a block) share a part, and classes are balanced.
 
-    `members` are pairs of a row and a class that it is of. Units go, those that hold most of a class first, to the part
-    that is furthest from its share of their classes, and of all rows dealt so far; but a class that is left with no
-    more units than there are parts without it goes to one of these.
+    `members` are pairs of a row and a class of that row. Units are assigned one after the other, those with the most
+    of a class first, to the part that is furthest below its share of the unit's classes and of all rows assigned so
+    far. A class with no more units left than there are parts without it goes to one of those parts.
     """
-    unit: Codes = np.unique(units, return_inverse=True)[1]
-    every = int(members[1].max(initial=-1)) + 1  # one class more: all rows
-    owners, classes = np.concatenate([unit[members[0]], unit]), np.append(members[1], np.full(len(unit), every))
-    pairs, counts = np.unique(owners * (every + 1) + classes, return_counts=True)
-    owners, classes = np.divmod(pairs, every + 1)
-    weight = counts / np.bincount(classes, counts)[classes]
-    waiting, filled = np.bincount(classes), np.zeros((len(shares), every + 1))
-    first, chosen = (
-        np.searchsorted(owners, np.arange(unit.max(initial=-1) + 2)),
-        np.empty(unit.max(initial=-1) + 1, int),
-    )
-    for one in _by_size(unit, keys, np.bincount(owners, weight**2)):
-        of, share = classes[first[one] : first[one + 1]], weight[first[one] : first[one + 1]]
-        empty = filled[:, of] == 0
-        urgent = (empty & (waiting[of] <= empty.sum(axis=0))).sum(axis=1)
-        goal = np.ones(len(of))
-        goal[-1] = filled[:, every].sum() + share[-1]
-        chosen[one] = np.lexsort(((filled[:, of] - shares[:, None] * goal) @ share, -urgent))[0]
-        filled[chosen[one], of] += share
-        waiting[of] -= 1
+    unit: Integers = np.unique(units, return_inverse=True)[1]
+    count = int(unit.max(initial=-1)) + 1
+    contents = _measure_units(unit, members)
+    waiting = np.bincount(contents.classes)
+    filled = np.zeros((len(shares), contents.all_rows + 1))
+    chosen = np.empty(count, int)
+    for number in _by_size(unit, keys, np.bincount(contents.units, contents.weights**2)):
+        classes, share = contents.of(number)
+        empty = filled[:, classes] == 0
+        urgent = (empty & (waiting[classes] <= empty.sum(axis=0))).sum(axis=1)
+        goal = np.ones(len(classes))
+        goal[-1] = filled[:, contents.all_rows].sum() + share[-1]
+        chosen[number] = np.lexsort(((filled[:, classes] - shares[:, None] * goal) @ share, -urgent))[0]
+        filled[chosen[number], classes] += share
+        waiting[classes] -= 1
     return chosen[unit]
 
 
-def _by_size(unit: Codes, keys: Keys, sizes: NDArray[Any]) -> Codes:
-    """The units, large before small; those within a factor of two of each other in the order of their keys."""
+@dataclass(frozen=True)
+class _Contents:
+    """The classes that each unit contains; one entry per pair of a unit and a class, sorted by unit, then by class."""
+
+    units: Integers
+    classes: Integers
+    weights: NDArray[np.float64]
+    """Share of the class's rows that the unit has."""
+    starts: Integers
+    """(units + 1,): the first entry of each unit, and the number of entries."""
+    all_rows: int
+    """One more than the last class: a class of which every row is, so that parts are balanced in size too."""
+
+    def of(self, unit: int) -> tuple[Integers, NDArray[np.float64]]:
+        """The classes of this unit, `all_rows` last, and their weights."""
+        entries = slice(self.starts[unit], self.starts[unit + 1])
+        return self.classes[entries], self.weights[entries]
+
+
+def _measure_units(unit: Integers, members: tuple[Integers, Integers]) -> _Contents:
+    rows, row_classes = members
+    all_rows = int(row_classes.max(initial=-1)) + 1
+    owners = np.concatenate([unit[rows], unit])
+    classes = np.append(row_classes, np.full(len(unit), all_rows))
+    pairs, counts = np.unique(owners * (all_rows + 1) + classes, return_counts=True)
+    owners, classes = np.divmod(pairs, all_rows + 1)
+    weights = counts / np.bincount(classes, counts)[classes]
+    starts = np.searchsorted(owners, np.arange(unit.max(initial=-1) + 2))
+    return _Contents(owners, classes, weights, starts, all_rows)
+
+
+def _by_size(unit: Integers, keys: Keys, sizes: NDArray[Any]) -> Integers:
+    """The units, large before small; units within a factor of two of each other in the order of their lowest keys."""
     lowest = np.full(len(sizes), np.iinfo(np.uint64).max, np.uint64)
     np.minimum.at(lowest, unit, keys)
     return np.lexsort((lowest, -np.floor(np.log2(sizes))))

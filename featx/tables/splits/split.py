@@ -1,4 +1,4 @@
-"""What a split is: rows to train on, to validate on and to test on, and how they were chosen."""
+"""The result of splitting a table: training, validation and test rows, and the rule that assigned them."""
 
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -6,40 +6,56 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Rows: TypeAlias = NDArray[np.int64]
+from featx.showing import Overview, Shown
+
+RowIndices: TypeAlias = NDArray[np.int64]
+"""Positions of rows in a table."""
 
 
-@dataclass(frozen=True)
-class Split:
-    """Rows of a table, in its order, in three parts that share none."""
+@dataclass(frozen=True, repr=False)
+class Split(Shown):
+    """Training, validation and test rows of a table; no row is in two of them.
 
-    train: Rows
-    validation: Rows
-    """For choosing among heads and their parameters."""
-    test: Rows
-    """For nothing but the final measure."""
+    >>> import featx
+    >>> table = featx.read_features("photos.h5")
+    >>> featx.make_splits(table, "stratified")[0]
+    Split: 35 training, 10 validation and 15 test images
+      rule: stratified quarter held out, seed 0
+    """
+
+    train: RowIndices
+    """Rows to fit heads on, in the table's order."""
+    validation: RowIndices
+    """Rows to choose heads and their parameters by."""
+    test: RowIndices
+    """Rows for the final measurement only."""
     rule: str
-    """How they were chosen, in words."""
+    """How the rows were assigned, in words."""
     key: str
-    """A short name, the same for the same choice; with the table's digest and the seed it tells which rows they are."""
+    """A short name of the assignment; the table's digest and this key together identify the rows."""
     refit: bool = True
-    """Whether a tuned head is fitted once more on training and validation rows: not where the shots are counted."""
+    """Whether a tuned head is fitted again on training and validation rows; False if shots are counted."""
     shots: int | None = None
-    """Training images of each class, where they are counted."""
+    """Number of training images per class in few-shot splits."""
     blocks: NDArray[np.int64] | None = None
-    """(table rows,): the block of each, where blocks are kept on one side in tuning too."""
+    """(table rows,): the block of each row, if the folds of tuning must not divide blocks either."""
 
     @property
     def kind(self) -> str:
-        """What splits have in common that are drawn alike, as in `few-shot-4`."""
+        """The part of the key that repeated splits of one rule share, such as `few-shot-4`."""
         return self.key.partition("/")[0]
 
     @property
-    def development(self) -> Rows:
-        """Training and validation rows: all that a head may learn from."""
+    def development(self) -> RowIndices:
+        """Training and validation rows together, in the table's order."""
         return np.sort(np.concatenate([self.train, self.validation]))
 
     @property
-    def fitted(self) -> Rows:
-        """The rows that the tuned head is fitted on in the end."""
+    def fitted(self) -> RowIndices:
+        """The rows that the tuned head is finally fitted on."""
         return self.development if self.refit else self.train
+
+    def overview(self) -> Overview:
+        """The number of rows in each part, and the rule."""
+        counts = f"{len(self.train)} training, {len(self.validation)} validation and {len(self.test)} test images"
+        return Overview(f"Split: {counts}", (("rule", self.rule),))
