@@ -132,7 +132,7 @@ def test_images_of_several_labels_are_compared_with_those_of_other_labels() -> N
 @pytest.mark.parametrize("axes", [1, 3, 64])
 def test_what_is_found_is_what_comparing_all_pairs_finds(monkeypatch: pytest.MonkeyPatch, axes: int) -> None:
     monkeypatch.setattr(duplicates, "AXES", axes)
-    monkeypatch.setattr(duplicates, "TOLD", 100)
+    monkeypatch.setattr(duplicates, "PAIRS_LISTED", 100)
     table, split, _ = copied(50, noise=0.35)
     found = find_duplicates(table, split)
     units = table.features - table.features[split.development].mean(axis=0, dtype=np.float64)
