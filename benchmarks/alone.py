@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.backbones import FeatureSession, open_session
-from featx.backbones.card import Backbone, Card
+from featx.backbones.store import Backbone
 from featx.hardware import usable_cores
-from featx.inputs import ImageSet, Stored
+from featx.inputs import ImageSet, PixelSpec, Stored
 from featx.inputs.decode import decode_image
 from featx.settings import Decode, Device
 
@@ -29,21 +29,21 @@ TRIALS = 3
 
 @dataclass(frozen=True)
 class Decoding:
-    """Files in memory, to be decoded as the card asks."""
+    """Files in memory, to be decoded as the specification asks."""
 
     files: list[Stored]
-    card: Card
+    spec: PixelSpec
     decode: Decode
 
     @classmethod
-    def of(cls, images: ImageSet, card: Card, decode: Decode) -> "Decoding":
+    def of(cls, images: ImageSet, spec: PixelSpec, decode: Decode) -> "Decoding":
         """With every file of the image set."""
-        return cls([images.read(row) for row in range(len(images))], card, decode)
+        return cls([images.read(row) for row in range(len(images))], spec, decode)
 
     def run(self) -> None:
         """Decode all, one thread a core."""
         with ThreadPoolExecutor(usable_cores()) as pool:
-            for _ in pool.map(lambda file: decode_image(file, self.card, decode=self.decode), self.files):
+            for _ in pool.map(lambda file: decode_image(file, self.spec, decode=self.decode), self.files):
                 pass
 
 

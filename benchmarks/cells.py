@@ -17,7 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from sklearn.model_selection import train_test_split
 
-from featx.backbones.card import Backbone, load_backbone
+from featx.backbones.store import Backbone, load_backbone
 from featx.cache import list_outputs, read_features
 from featx.convert.adding import Description, add_backbone
 from featx.convert.preprocessing import Preprocessing

@@ -13,7 +13,7 @@ import numpy as np
 from plain import agreement, plain_features
 from record import keep
 
-from featx.backbones.card import load_backbone
+from featx.backbones.store import load_backbone
 from featx.cache import FeatureTable, read_features
 from featx.demo import (
     BACKBONE,

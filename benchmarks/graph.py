@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 from onnx.utils import extract_model
 from record import keep
 
-from featx.backbones import FeatureSession, inspect_model, open_session
-from featx.backbones.card import Backbone, load_backbone
+from featx.backbones import FeatureSession, inspect_model, open_session, select_outputs
+from featx.backbones.store import Backbone, load_backbone
 from featx.convert.adding import (
     Description,
     describe_model,
-    select_outputs,
 )
 from featx.demo import BACKBONE, list_cells
 from featx.extract import stream_features
@@ -47,7 +46,9 @@ def zoo_rows() -> list[dict[str, Any]]:
         found = inspect_model(path)
         card, _ = describe_model(path, Description(name=path.stem))
         session = open_session(Backbone(card, path), device="cpu")
-        pixels = np.random.default_rng(0).integers(0, 256, (3, card.size, card.size, 3), np.uint8)
+        pixels = np.random.default_rng(0).integers(
+            0, 256, (3, card.input.pixels.size, card.input.pixels.size, 3), np.uint8
+        )
         alone = np.concatenate([session(pixels[place : place + 1]) for place in range(3)])
         rows.append(
             {
@@ -85,13 +86,15 @@ def two_outputs(backbone: Backbone, repeats: int) -> dict[str, Any]:
     """Seconds of inference with the feature alone, and with a second output in the same pass."""
     both = select_outputs(backbone, [backbone.card.feature, SECOND_OUTPUT])
     sessions = {"one": open_session(backbone, device="cpu"), "two": open_session(both, device="cpu")}
-    pixels = np.random.default_rng(0).integers(0, 256, (16, backbone.card.size, backbone.card.size, 3), np.uint8)
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (16, backbone.card.input.pixels.size, backbone.card.input.pixels.size, 3), np.uint8
+    )
 
     def passes(session: FeatureSession) -> Callable[[], object]:
         return lambda: [session(pixels) for _ in range(8)]
 
     found = interleaved({name: passes(session) for name, session in sessions.items()}, repeats)
-    return {"outputs": [output.name for output in both.card.taken], **ratios(found, "two", "one")}
+    return {"outputs": [output.name for output in both.card.all_outputs], **ratios(found, "two", "one")}
 
 
 def ratios(found: dict[str, dict[str, list[float]]], over: str, under: str) -> dict[str, Any]:
@@ -108,17 +111,19 @@ def ratios(found: dict[str, dict[str, list[float]]], over: str, under: str) -> d
 def cut_alone(backbone: Backbone, folder: Path) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
     """The same backbone, cut at the same tensor by onnx itself, from floats to features."""
     card, cut = backbone.card, folder / "cut.onnx"
-    extract_model(str(backbone.path), str(cut), [card.input], [card.feature])
+    extract_model(str(backbone.path), str(cut), [card.input.name], [card.feature])
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = usable_cores()
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(cut), options, providers=["CPUExecutionProvider"])
-    return lambda images: np.asarray(session.run(None, {card.input: images})[0])
+    return lambda images: np.asarray(session.run(None, {card.input.name: images})[0])
 
 
 def normalised(pixels: NDArray[np.uint8], backbone: Backbone) -> NDArray[np.float32]:
     """What numpy makes of pixels, batch by batch."""
-    mean, std = (np.array(values, np.float32) for values in (backbone.card.mean, backbone.card.std))
+    mean, std = (
+        np.array(values, np.float32) for values in (backbone.card.input.pixels.mean, backbone.card.input.pixels.std)
+    )
     return np.ascontiguousarray(((pixels.astype(np.float32) - mean) / std).transpose(0, 3, 1, 2))
 
 
@@ -129,15 +134,15 @@ def pixels_inside(backbone: Backbone, images: ImageSet, repeats: int) -> dict[st
         by_numpy = FeatureSession(
             provider="CPUExecutionProvider",
             name=backbone.name,
-            outputs=backbone.card.taken,
+            outputs=backbone.card.all_outputs,
             step=None,
             batch=None,
-            size=backbone.card.size,
+            size=backbone.card.input.pixels.size,
             streams=1,
             run=lambda pixels: cut(normalised(pixels, backbone)),
         )
         sessions = {"graph": open_session(backbone, device="cpu"), "numpy": by_numpy}
-        size = backbone.card.size
+        size = backbone.card.input.pixels.size
         batch = np.random.default_rng(0).integers(0, 256, (PACE.batch_size, size, size, 3), np.uint8)
         same = float(np.abs(sessions["graph"](batch) - sessions["numpy"](batch)).max())
 

@@ -19,7 +19,7 @@ import numpy as np
 from record import keep
 
 from featx.cache import FeatureTable, read_features
-from featx.compare.comparing import compare_backbones, list_contests
+from featx.compare import compare_backbones, list_candidates
 from featx.hardware import usable_cores
 from featx.heads import FUSIONS, HEADS, STACKED
 from featx.heads.results import Result
@@ -46,12 +46,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("caches", nargs="+", type=Path)
     tables = [read_features(path) for path in parser.parse_args().caches]
-    contests = list_contests(tables, heads=tuple(HEADS), fusions=(*FUSIONS, STACKED), splits=five_splits)
-    drawn = np.sort(np.random.default_rng(0).choice(len(contests), COUNT, replace=False))
+    candidates = list_candidates(tables, heads=tuple(HEADS), fusions=(*FUSIONS, STACKED), splits=five_splits)
+    drawn = np.sort(np.random.default_rng(0).choice(len(candidates), COUNT, replace=False))
     start = time.perf_counter()
-    made = compare_backbones([contests[index] for index in drawn], report=lambda tally: print(tally, flush=True))
+    made = compare_backbones([candidates[index] for index in drawn], report=lambda tally: print(tally, flush=True))
     seconds = time.perf_counter() - start
-    about = {"images": len(tables[0]), "columns": [table.dim for table in tables], "of": len(contests)}
+    about = {"images": len(tables[0]), "columns": [table.dim for table in tables], "of": len(candidates)}
     told = {"failures": [failure.reason for failure in made.failures], "heads": by_head(made.results)}
     keep("hundred", about | {"count": COUNT, "seconds": seconds, "cores": usable_cores()} | told)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones.card import Backbone, load_backbone
+from featx.backbones.store import Backbone, load_backbone
 from featx.cache import read_features
 from featx.convert import quantize_backbone
 from featx.extract import ExtractionSummary, extract_features

@@ -19,7 +19,7 @@ from PIL import Image
 from record import keep
 from tiny import SIZE, write_tiny
 
-from featx.backbones.card import load_backbone
+from featx.backbones.store import load_backbone
 from featx.cache import verify_cache
 from featx.extract import extract_features
 from featx.inputs import list_images

@@ -12,7 +12,7 @@ from typing import Any
 
 from tiny import tiny_matrix, write_tiny
 
-from featx.backbones.card import Backbone, load_backbone
+from featx.backbones.store import Backbone, load_backbone
 
 LITE0 = "efficientnet-lite0"
 EXPORTER = Path(__file__).parents[1] / "models" / "export_efficientnet_lite.py"

@@ -14,7 +14,7 @@ from networks import Network
 from numpy.typing import NDArray
 from plain import agreement, plain_features, plain_pixels
 
-from featx.backbones.card import Backbone
+from featx.backbones.store import Backbone
 from featx.inputs import ImageSet
 
 LEAST_COSINE = 0.999
@@ -66,7 +66,7 @@ def openvino_throughput(images: ImageSet, network: Network) -> NDArray[np.float3
 
     card, core = network.backbone.card, openvino.Core()
     model = core.read_model(network.backbone.path)
-    model.reshape({card.input: [1, 3, card.size, card.size]})
+    model.reshape({card.input.name: [1, 3, card.input.pixels.size, card.input.pixels.size]})
     hints = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
     compiled = core.compile_model(model, "CPU", hints)
     features = np.empty((len(images), card.dim), np.float32)
@@ -77,7 +77,7 @@ def openvino_throughput(images: ImageSet, network: Network) -> NDArray[np.float3
     queue = openvino.AsyncInferQueue(compiled)
     queue.set_callback(keep)
     for row in range(len(images)):
-        queue.start_async({card.input: plain_pixels(images, row, network.backbone)[None]}, row)
+        queue.start_async({card.input.name: plain_pixels(images, row, network.backbone)[None]}, row)
     queue.wait_all()
     return features
 

@@ -8,7 +8,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
-from featx.backbones.card import Backbone
+from featx.backbones.store import Backbone
 from featx.inputs import ImageSet
 
 
@@ -16,7 +16,7 @@ def plain_features(images: ImageSet, backbone: Backbone, *, batch: int) -> NDArr
     """Features (n, dim): decode a batch, then run it, then the next."""
     session = onnxruntime.InferenceSession(str(backbone.path), providers=["CPUExecutionProvider"])
     card = backbone.card
-    found = [session.run([card.feature], {card.input: pixels})[0] for pixels in _batches(images, backbone, batch)]
+    found = [session.run([card.feature], {card.input.name: pixels})[0] for pixels in _batches(images, backbone, batch)]
     return np.concatenate(found)
 
 
@@ -32,11 +32,13 @@ def plain_pixels(images: ImageSet, row: int, backbone: Backbone) -> NDArray[np.f
     with Image.open(io.BytesIO(bytes(images.read(row)))) as image:
         rgb = image.convert("RGB")
     shorter = min(rgb.size)
-    width, height = (card.resize * side // shorter for side in rgb.size)
-    left, top = (round((side - card.size) / 2) for side in (width, height))
+    width, height = (card.input.pixels.resize * side // shorter for side in rgb.size)
+    left, top = (round((side - card.input.pixels.size) / 2) for side in (width, height))
     resized = rgb.resize((width, height), Image.Resampling.BICUBIC)
-    cropped = resized.crop((left, top, left + card.size, top + card.size))
-    normalised = (np.asarray(cropped, np.float32) - np.array(card.mean, np.float32)) / np.array(card.std, np.float32)
+    cropped = resized.crop((left, top, left + card.input.pixels.size, top + card.input.pixels.size))
+    normalised = (np.asarray(cropped, np.float32) - np.array(card.input.pixels.mean, np.float32)) / np.array(
+        card.input.pixels.std, np.float32
+    )
     return np.ascontiguousarray(normalised.transpose(2, 0, 1))
 
 

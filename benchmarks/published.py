@@ -24,7 +24,7 @@ from raw import BEST, TABLE, measure as measure_raw
 from record import keep
 from sklearn.model_selection import train_test_split
 
-from featx.backbones.card import load_backbone
+from featx.backbones.store import load_backbone
 from featx.cache import (
     FeatureTable,
     list_outputs,

@@ -79,7 +79,7 @@ class Bench:
         runs = {}
         for lane in lanes.values():
             if lane.decoding not in runs:
-                decoding = Decoding.of(images, lane.backbone.card, lane.settings.decode)
+                decoding = Decoding.of(images, lane.backbone.card.input.pixels, lane.settings.decode)
                 runs[lane.decoding] = Run(decoding.run, len(images))
             if lane.inference not in self.inferences:
                 self.inferences[lane.inference] = fastest_inference(lane.backbone, device=self.device)

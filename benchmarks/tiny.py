@@ -7,8 +7,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from featx.backbones.card import Backbone, Card
+from featx.backbones.card import Card
+from featx.backbones.model_inputs import ImageInput
+from featx.backbones.store import Backbone
 from featx.hashing import hash_file
+from featx.inputs import PixelSpec
 
 SIZE = 16
 
@@ -35,15 +38,12 @@ def write_tiny(folder: Path, *, dim: int = 64, size: int = SIZE, resize: int = S
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
     model.ir_version = 8
     onnx.save(model, str(path))
+    spec = PixelSpec(size=size, resize=resize, mean=(127.0,) * 3, std=(128.0,) * 3)
     card = Card(
         name="tiny",
         file=path.name,
         sha256=hash_file(path),
-        input="image",
-        size=size,
-        resize=resize,
-        mean=(127.0, 127.0, 127.0),
-        std=(128.0, 128.0, 128.0),
+        input=ImageInput(name="image", pixels=spec),
         feature="features",
         dim=dim,
     )

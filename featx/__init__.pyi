@@ -4,6 +4,7 @@ from .backbones import (
     list_backbones as list_backbones,
     load_backbone as load_backbone,
     open_session as open_session,
+    select_outputs as select_outputs,
 )
 from .cache import (
     FeatureTable as FeatureTable,
@@ -14,11 +15,12 @@ from .cache import (
     verify_cache as verify_cache,
 )
 from .compare import (
-    Contest as Contest,
-    Standing as Standing,
+    Candidate as Candidate,
+    RankedCandidate as RankedCandidate,
+    Ranking as Ranking,
     compare_backbones as compare_backbones,
-    list_contests as list_contests,
-    stand as stand,
+    list_candidates as list_candidates,
+    rank_candidates as rank_candidates,
 )
 from .convert import (
     Check as Check,
@@ -27,7 +29,6 @@ from .convert import (
     Quantization as Quantization,
     add_backbone as add_backbone,
     quantize_backbone as quantize_backbone,
-    select_outputs as select_outputs,
     verify_backbone as verify_backbone,
 )
 from .deploy import Prediction as Prediction, predict_images as predict_images, predict_tables as predict_tables

@@ -21,8 +21,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from featx.backbones.card import Card
+from featx.backbones.model_inputs import ImageInput
 from featx.hashing import hash_file
-from featx.inputs.decode import decode_image
+from featx.inputs import PixelSpec, decode_image
 
 TOP1 = {"lite0": "75.1", "lite1": "76.7", "lite2": "77.6"}
 SIZE = {"lite0": 224, "lite1": 240, "lite2": 260}
@@ -56,6 +57,7 @@ def describe(variant: str, size: int) -> Card:
     """The card, still without the hash of its model."""
     package = f"efficientnet-{variant}"
     name = package if size == SIZE[variant] else f"{package}-{size}"
+    spec = PixelSpec(size=size, resize=size + 32, mean=(127.0,) * 3, std=(128.0,) * 3)
     return Card(
         name=name,
         file=f"{name}.onnx",
@@ -64,22 +66,18 @@ def describe(variant: str, size: int) -> Card:
         licence="Apache-2.0",
         reference=f"ImageNet-1k top-1 {TOP1[variant]} % (tensorflow/tpu, efficientnet/lite)",
         golden=f"{name}.golden.npz",
-        input="image",
-        size=size,
-        resize=size + 32,
-        mean=(127.0,) * 3,
-        std=(128.0,) * 3,
+        input=ImageInput(name="image", pixels=spec),
         feature="features",
         dim=1280,
         classifier="logits",
     )
 
 
-def golden_pixels(card: Card) -> NDArray[np.uint8]:
-    """Four fixed photographs as the card wants them, (4, size, size, 3): two, one turned, and one in grey."""
+def golden_pixels(spec: PixelSpec) -> NDArray[np.uint8]:
+    """Four fixed photographs as `spec` asks, (4, size, size, 3): two, one turned, and one in grey."""
     china, flower = (Image.fromarray(photo) for photo in load_sample_images().images)
     images = [china, flower, china.transpose(Image.Transpose.ROTATE_90), flower.convert("L")]
-    return np.stack([decode_image(as_png(image), card) for image in images])
+    return np.stack([decode_image(as_png(image), spec) for image in images])
 
 
 def as_png(image: Image.Image) -> bytes:
@@ -91,7 +89,7 @@ def as_png(image: Image.Image) -> bytes:
 
 def torch_features(network: WithFeatures, pixels: NDArray[np.uint8], card: Card) -> NDArray[np.float32]:
     """Features (n, dim) by torch, the normalisation done by numpy."""
-    mean, std = np.array(card.mean, np.float32), np.array(card.std, np.float32)
+    mean, std = np.array(card.input.pixels.mean, np.float32), np.array(card.input.pixels.std, np.float32)
     normalised = (pixels.astype(np.float32) - mean) / std
     with torch.inference_mode():
         features: NDArray[np.float32] = network(torch.from_numpy(normalised.transpose(0, 3, 1, 2)))[1].numpy()
@@ -105,15 +103,15 @@ def export(variant: str, folder: Path, size: int) -> None:
     model = folder / card.file
     torch.onnx.export(
         network,
-        (torch.zeros(2, 3, card.size, card.size),),
+        (torch.zeros(2, 3, card.input.pixels.size, card.input.pixels.size),),
         str(model),
-        input_names=[card.input],
+        input_names=[card.input.name],
         output_names=[card.classifier, card.feature],
-        dynamic_axes={name: {0: "batch"} for name in (card.input, card.classifier, card.feature)},
+        dynamic_axes={name: {0: "batch"} for name in (card.input.name, card.classifier, card.feature)},
         opset_version=17,
         dynamo=False,
     )
-    pixels = golden_pixels(card)
+    pixels = golden_pixels(card.input.pixels)
     np.savez_compressed(folder / card.golden, pixels=pixels, features=torch_features(network, pixels, card))
     card = replace(card, sha256=hash_file(model))
     (folder / f"{card.name}.toml").write_text(card.to_toml(), encoding="utf-8")

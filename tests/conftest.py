@@ -31,6 +31,7 @@ from featx.backbones.model_inputs import ImageInput, Layout
 from featx.backbones.store import Backbone
 from featx.cli import INTERRUPTS, main
 from featx.hashing import hash_file
+from featx.inputs import PixelSpec
 
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="featx-tests-")
 """No test sees the backbones of whoever runs it."""
@@ -64,11 +65,13 @@ class Tiny:
     def expected(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Features (n, dim) of pixels (n, size, size, 3)."""
         card = self.backbone.card
-        normalised = (pixels.astype(np.float32) - np.array(card.input.pixels.mean, np.float32)) / np.array(card.input.pixels.std, np.float32)
+        normalised = (pixels.astype(np.float32) - np.array(card.input.pixels.mean, np.float32)) / np.array(
+            card.input.pixels.std, np.float32
+        )
         return np.asarray(normalised.mean(axis=(1, 2)) @ self.matrix, np.float32)
 
 
-def build_tiny(folder: Path, *, name: str = "tiny", dim: int = 8, seed: int = 0, layout: str = "NCHW") -> Tiny:
+def build_tiny(folder: Path, *, name: str = "tiny", dim: int = 8, seed: int = 0, layout: Layout = "NCHW") -> Tiny:
     """Write model and card of a tiny backbone into the folder."""
     rng = np.random.default_rng(seed)
     matrix = rng.normal(size=(3, dim)).astype(np.float32)

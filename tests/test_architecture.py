@@ -34,6 +34,7 @@ LEARNING = {"tables", "estimators", "measures", "heads", "compare"}
 
 DOORS = {
     "PIL": {"inputs"},
+    "msgspec": {"inputs", "backbones"},
     "onnx": {"backbones", "convert"},
     "platformdirs": {"backbones"},
     "pooch": {"convert"},

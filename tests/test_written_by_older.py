@@ -1,14 +1,17 @@
 """What an older version of featx wrote is read and used by this one."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import featx
+from featx.backbones import Backbone, read_card
 
 WRITTEN = Path(__file__).parent / "fixtures" / "written-by-0.1.0"
 HEADS = sorted(path.stem for path in (WRITTEN / "heads").glob("*.featx"))
@@ -22,6 +25,27 @@ for path in sys.argv[1:]:
     head = featx.load_head(path)
     print(head.name, len(head.classes))
 """
+
+CARDS: dict[str, dict[str, Any]] = json.loads((WRITTEN / "models" / "identities.json").read_text(encoding="utf-8"))
+"""The cards that the older version read from `models`, as it printed them, and the hashes of their backbones."""
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_of_an_older_version_is_read_as_the_same_card(name: str) -> None:
+    card = read_card(WRITTEN / "models" / f"{name}.toml")
+    assert list(card.to_dict().items()) == list(CARDS[name]["card"].items())
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_of_an_older_version_has_the_hash_that_its_caches_carry(name: str) -> None:
+    card = read_card(WRITTEN / "models" / f"{name}.toml")
+    assert Backbone(card, WRITTEN / "models" / card.file).hash == CARDS[name]["hash"]
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_of_an_older_version_is_written_as_it_was_to_the_byte(name: str) -> None:
+    path = WRITTEN / "models" / f"{name}.toml"
+    assert read_card(path).to_toml() == path.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")

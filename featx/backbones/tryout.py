@@ -1,43 +1,47 @@
-"""A backbone in; its card, once its outputs were tried on pixels, with the dimensions and batch that they have, out."""
+"""Check on random images that the outputs of a backbone can be features."""
 
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones.card import Backbone, Card
+from featx.backbones.card import Card
 from featx.backbones.session.feature_session import FeatureSession
-from featx.backbones.session.opening import SAME_WITHIN, open_session
+from featx.backbones.session.opening import features_agree, open_session
 from featx.backbones.session.whole import run_features
+from featx.backbones.store import Backbone
 from featx.errors import BackboneError, InferenceError
 
-IMAGES = 3
+_IMAGES = 3
 
 
 def try_outputs(backbone: Backbone) -> tuple[Card, tuple[str, ...]]:
-    """The card with what its outputs really are, and what there is to say of them.
+    """The card with the dimensions and batch size that its outputs really have, and notes for the user.
 
-    Raises BackboneError where an output is NaN or infinite, has no row for every image, or is not the same twice.
+    Raises BackboneError if an output is NaN or infinite, has not one row an image, or differs when it is run again.
     """
-    size = backbone.card.size
-    pixels = np.random.default_rng(0).integers(0, 256, (IMAGES, size, size, 3), np.uint8)
+    shape = backbone.card.input.pixels.shape
+    pixels = np.random.default_rng(0).integers(0, 256, (_IMAGES, *shape), np.uint8)
     card = _measured(backbone, pixels)
     session = open_session(replace(backbone, card=card), device="cpu")
-    if _same(_run(session, pixels), _run_alone(session, pixels)):
+    together = _run(session, pixels)
+    if features_agree(_run_alone(session, pixels), together):
         return card, ()
     single = replace(backbone, card=replace(card, batch=1))
     session = open_session(single, device="cpu")
-    if not _same(_run(session, pixels), _run(session, pixels)):
+    first = _run(session, pixels)
+    if not features_agree(_run(session, pixels), first):
         raise BackboneError(
-            f"{backbone.path}: output {card.feature!r} is another one each time it is run; choose another --output"
+            f"{backbone.path}: output {card.feature!r} differs when the model is run again; choose another --output"
         )
-    return single.card, ("features depend on the other images of a batch: they are run one at a time",)
+    return single.card, ("features depend on the other images of a batch, so images are run one at a time",)
 
 
 def _measured(backbone: Backbone, pixels: NDArray[np.uint8]) -> Card:
+    """The card with the dimension that each output has on these pixels."""
     measured = []
-    rows, made = run_features(backbone, pixels)
-    for output, features in zip(backbone.card.taken, made, strict=True):
+    rows, found = run_features(backbone, pixels)
+    for output, features in zip(backbone.card.all_outputs, found, strict=True):
         if len(features) != rows:
             raise BackboneError(
                 f"{backbone.path}: output {output.name!r} has {len(features)} rows for {rows} images: its first axis "
@@ -49,7 +53,7 @@ def _measured(backbone: Backbone, pixels: NDArray[np.uint8]) -> Card:
                 "or choose another --output"
             )
         measured.append(replace(output, dim=features.shape[1]))
-    return backbone.card.taking(measured)
+    return backbone.card.with_outputs(measured)
 
 
 def _run(session: FeatureSession, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -57,16 +61,11 @@ def _run(session: FeatureSession, pixels: NDArray[np.uint8]) -> NDArray[np.float
         return session(pixels)
     except InferenceError as error:
         raise BackboneError(
-            f"{session.name}: does not run on {len(pixels)} images ({error}): the first axis of an output may be "
-            "another than the batch; choose another --output"
+            f"{session.name}: does not run on {len(pixels)} images ({error}): the first axis of an output may not be "
+            "the batch; choose another --output"
         ) from error
 
 
 def _run_alone(session: FeatureSession, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The same, other pictures beside each: none, or black ones where a batch is fixed."""
-    return np.concatenate([_run(session, pixels[place : place + 1]) for place in range(len(pixels))])
-
-
-def _same(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    """Whether features agree, each column on the scale of the largest feature."""
-    return np.allclose(one, other, rtol=0, atol=SAME_WITHIN * float(np.abs(one).max(initial=0)))
+    """Features of each image without the others; a batch of fixed size is filled with black images."""
+    return np.concatenate([_run(session, pixels[row : row + 1]) for row in range(len(pixels))])

@@ -1,4 +1,4 @@
-from .adding import Description as Description, add_backbone as add_backbone, select_outputs as select_outputs
+from .adding import Description as Description, add_backbone as add_backbone
 from .export.exporting import Exported as Exported, export_model as export_model
 from .export.models import Recipe as Recipe
 from .preprocessing import Preprocessing as Preprocessing

@@ -1,7 +1,6 @@
 """A model in; a backbone out: its feature found, its card written, tried on pixels, in the user's folder."""
 
 import fcntl
-import logging
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 from featx.backbones import (
     Backbone,
     Card,
+    ImageInput,
     Inspection,
     Output,
     bundled_folder,
@@ -39,8 +39,7 @@ from featx.convert.preprocessing import (
 )
 from featx.errors import BackboneError
 from featx.hashing import hash_file
-
-logger = logging.getLogger(__name__)
+from featx.inputs import PixelSpec
 
 UNFINISHED = ".featx-"
 """How folders begin in which a backbone is put together; a killed process leaves them."""
@@ -172,13 +171,22 @@ def describe_model(path: Path, said: Description) -> tuple[Card, tuple[str, ...]
     size = _choose_size(inspection, said.pixels, found, origin)
     if inspection.input.dtype == "uint8" and (said.pixels.mean or said.pixels.std):
         raise BackboneError(f"{path}: takes uint8 pixels as they are, so --mean and --std do nothing; leave them out")
-    pixels, assumed = complete(said.pixels.over(found), size=size, dtype=inspection.input.dtype)
+    pixels, assumed = complete(
+        said.pixels.over(found),
+        size=size,
+        dtype=inspection.input.dtype,
+        exif_orientation=said.exif_orientation,
+    )
     outputs = resolve_outputs(path, said.outputs or (_certain_feature(inspection),), size=size)
     card = _card(said, inspection, pixels, outputs)
     notes = [f"preprocessing from {origin}"] if origin else []
     notes += [f"assumed {', '.join(assumed)}: say otherwise with flags"] if assumed else []
     card, told = try_outputs(Backbone(card, path))
-    return check_card(card, f"{path} with these options", step="choose another"), (*inspection.notes, *told, *notes)
+    return check_card(card, source=f"{path} with these options", step="choose another"), (
+        *inspection.notes,
+        *told,
+        *notes,
+    )
 
 
 def _fit_channels(inspection: Inspection, said: Description) -> Description:
@@ -224,35 +232,22 @@ def _certain_feature(inspection: Inspection) -> str:
     raise BackboneError(f"{inspection.model}: its feature is not certain{why}; choose with --output: {listed}")
 
 
-def _card(said: Description, inspection: Inspection, pixels: Preprocessing, outputs: Sequence[Output]) -> Card:
-    assert pixels.size is not None
-    assert pixels.resize is not None
-    assert pixels.mean is not None
-    assert pixels.std is not None
+def _card(given: Description, inspection: Inspection, pixels: PixelSpec, outputs: Sequence[Output]) -> Card:
+    image = inspection.input
     card = Card(
-        name=said.name,
-        file=f"{said.name}.onnx",
+        name=given.name,
+        file=f"{given.name}.onnx",
         sha256=UNKNOWN,
-        source=said.source,
-        licence=said.licence,
-        reference=said.reference,
-        input=inspection.input.name,
-        layout=inspection.input.layout,
-        dtype=inspection.input.dtype,
-        size=pixels.size,
-        channels=pixels.channels or "RGB",
-        resize=pixels.resize,
-        crop_mode=pixels.crop_mode or "center",
-        filter=pixels.filter or "bicubic",
-        mean=pixels.mean,
-        std=pixels.std,
-        exif_orientation=said.exif_orientation,
+        source=given.source,
+        licence=given.licence,
+        reference=given.reference,
+        input=ImageInput(name=image.name, layout=image.layout, dtype=image.dtype, pixels=pixels),
         feature=outputs[0].name,
         dim=outputs[0].dim,
         classifier=inspection.classifier_output or "",
         precision="int8" if find_precision(Path(inspection.model)) == "int8" else "",
     )
-    return card.taking(outputs)
+    return card.with_outputs(outputs)
 
 
 def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None) -> Backbone:
@@ -294,20 +289,3 @@ def _gather(path: Path, card: Card, place: Path, golden: Path | None) -> Card:
         card = replace(card, golden=f"{card.name}.golden.npz")
         shutil.copyfile(golden, place / card.golden)
     return replace(card, sha256=hash_file(model))
-
-
-def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
-    """The same backbone taking these outputs in one pass, the first of which is the feature; as on its card for none.
-
-    Raises BackboneError for a tensor that is not there, or a name that is given twice.
-    """
-    if not names:
-        return backbone
-    known = {output.name: output for output in backbone.card.taken}
-    if all(name in known for name in names) and len(set(names)) == len(names):
-        return backbone.taking([known[name] for name in names])
-    found = backbone.taking(resolve_outputs(backbone.path, names, size=backbone.card.size))
-    card, told = try_outputs(found)
-    for note in told:
-        logger.warning("%s: %s", backbone.path, note)
-    return replace(found, card=check_card(card, f"{backbone.path} with these outputs", step="choose others"))

@@ -5,15 +5,27 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from featx.errors import BackboneError
+from featx.inputs import PixelSpec
+from featx.settings import CROP_MODES, FILTERS, Channels, CropMode, Filter
+
+Choice = TypeVar("Choice", bound=str)
 
 IMAGENET_MEAN = (123.675, 116.28, 103.53)
 IMAGENET_STD = (58.395, 57.12, 57.375)
 CROP_SHARE = 0.875
 """Share of the shorter side that the centre crop keeps: 224 of 256."""
-HUGGING_FACE_FILTERS = dict(enumerate(("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")))
+HUGGING_FACE_FILTERS: dict[int, Filter] = {
+    0: "nearest",
+    1: "lanczos",
+    2: "bilinear",
+    3: "bicubic",
+    4: "box",
+    5: "hamming",
+}
+"""Hugging Face numbers the filters of Pillow."""
 STRANGE_PROCESSORS = ("Levit", "PoolFormer", "Perceiver")
 """Hugging Face's processors that resize or crop in ways of their own."""
 CONVNEXT_SQUASHES_FROM = 384
@@ -24,7 +36,7 @@ PIXEL_RANGES = {
     "Normalized_1_1": (127.5, 127.5),
 }
 """ONNX's own metadata: Image.NominalPixelRange -> mean and std on 0..255."""
-PIXEL_FORMATS = {"Rgb8": "RGB", "Bgr8": "BGR", "Gray8": "L"}
+PIXEL_FORMATS: dict[str, Channels] = {"Rgb8": "RGB", "Bgr8": "BGR", "Gray8": "L"}
 TIMM_KEYS = {"input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode"}
 
 
@@ -35,12 +47,13 @@ class Preprocessing:
     size: int | None = None
     """Height and width that the model takes."""
     resize: int | None = None
-    crop_mode: str | None = None
-    filter: str | None = None
+    """Pixels of the shorter side before the centre crop; of both sides if `crop_mode` is squash."""
+    crop_mode: CropMode | None = None
+    filter: Filter | None = None
     mean: tuple[float, ...] | None = None
     """On the 0..255 scale, as `std`."""
     std: tuple[float, ...] | None = None
-    channels: str | None = None
+    channels: Channels | None = None
 
     def over(self, other: "Preprocessing") -> "Preprocessing":
         """What this one says, and the other where this one says nothing; a size of its own keeps the other's crop."""
@@ -51,31 +64,41 @@ class Preprocessing:
         return both
 
 
-def complete(said: Preprocessing, *, size: int, dtype: str) -> tuple[Preprocessing, tuple[str, ...]]:
-    """The preprocessing with nothing left open, and what had to be assumed for that."""
-    assumed = []
-    if dtype == "uint8":
-        said = replace(said, mean=(0.0,) * 3, std=(1.0,) * 3)
-    if (said.mean is None) != (said.std is None):
-        lacking = "mean" if said.mean is None else "std"
-        raise BackboneError(f"--{lacking} is missing beside the other; say both, or neither")
-    if said.mean is None:
-        assumed.append(f"mean {IMAGENET_MEAN} and std {IMAGENET_STD} of ImageNet")
-    if said.filter is None:
+def complete(
+    given: Preprocessing, *, size: int, dtype: str, exif_orientation: bool = False
+) -> tuple[PixelSpec, tuple[str, ...]]:
+    """The whole pixel specification, and what had to be assumed for it."""
+    mean, std, assumed = _complete_scale(given, dtype)
+    if given.filter is None:
         assumed.append("filter bicubic")
-    resize = said.resize or math.floor(size / CROP_SHARE)
-    if said.resize is None and said.crop_mode != "squash":
-        assumed.append(f"resize {resize}")
-    usual = Preprocessing(
+    squash = given.crop_mode == "squash"
+    resize = given.resize
+    if resize is None:
+        resize = size if squash else math.floor(size / CROP_SHARE)
+        assumed += [] if squash else [f"resize {resize}"]
+    spec = PixelSpec(
         size=size,
-        resize=size if said.crop_mode == "squash" else resize,
-        crop_mode="center",
-        filter="bicubic",
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        channels="RGB",
+        channels=given.channels or "RGB",
+        resize=resize,
+        crop_mode=given.crop_mode or "center",
+        filter=given.filter or "bicubic",
+        mean=mean,
+        std=std,
+        exif_orientation=exif_orientation,
     )
-    return replace(said.over(replace(usual, size=None)), size=size), tuple(assumed)
+    return spec, tuple(assumed)
+
+
+def _complete_scale(given: Preprocessing, dtype: str) -> tuple[tuple[float, ...], tuple[float, ...], list[str]]:
+    """Mean and standard deviation of each channel, and what had to be assumed for them."""
+    if dtype == "uint8":
+        return (0.0,) * 3, (1.0,) * 3, []
+    if given.mean is None and given.std is None:
+        return IMAGENET_MEAN, IMAGENET_STD, [f"mean {IMAGENET_MEAN} and std {IMAGENET_STD} of ImageNet"]
+    if given.mean is None or given.std is None:
+        missing, other = ("mean", "std") if given.mean is None else ("std", "mean")
+        raise BackboneError(f"--{other} is given without --{missing}; give both, or neither")
+    return given.mean, given.std, []
 
 
 def find_preprocessing(model: Path, metadata: Mapping[str, str]) -> tuple[Preprocessing, str]:
@@ -120,15 +143,15 @@ def _from_timm(config: Mapping[str, Any], source: str) -> Preprocessing | None:
     if not isinstance(values, dict) or not TIMM_KEYS & values.keys():
         return None
     size = _timm_size(values.get("input_size"), source)
-    mode = _one_of(values.get("crop_mode") or "center", ("center", "squash"), "crop_mode", source)
+    mode = _one_of(values.get("crop_mode") or "center", CROP_MODES, "crop_mode", source)
     share = _number(values.get("crop_pct") or CROP_SHARE, "crop_pct", source)
     said = values.get("interpolation")
-    filter_ = "bilinear" if said == "random" else said
+    filter_ = _one_of("bilinear" if said == "random" else said, FILTERS, "interpolation", source) if said else None
     return Preprocessing(
         size=size,
         resize=math.floor(size / share) if size else None,
         crop_mode=mode,
-        filter=filter_ and _one_of(filter_, tuple(HUGGING_FACE_FILTERS.values()), "interpolation", source),
+        filter=filter_,
         mean=_scaled(values.get("mean"), 255.0, "mean", source),
         std=_scaled(values.get("std"), 255.0, "std", source),
     )
@@ -247,9 +270,8 @@ def _number(value: Any, key: str, source: str) -> float:
     return float(value)
 
 
-def _one_of(value: Any, known: Sequence[str], key: str, source: str) -> str:
-    if value not in known:
-        raise BackboneError(
-            f"{source}: {key} = {value!r} is not known to featx ({', '.join(known)}); say it with flags"
-        )
-    return str(value)
+def _one_of(value: Any, known: Sequence[Choice], key: str, source: str) -> Choice:
+    for choice in known:
+        if value == choice:
+            return choice
+    raise BackboneError(f"{source}: {key} = {value!r} is not known to featx ({', '.join(known)}); set it with flags")

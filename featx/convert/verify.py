@@ -26,6 +26,7 @@ from featx.errors import (
 )
 from featx.inputs import (
     ImageSet,
+    PixelSpec,
     Stored,
     decode_image,
     encode_jpeg,
@@ -100,30 +101,30 @@ def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> 
 
 def _checks(backbone: Backbone, session: FeatureSession, stored: Golden | None) -> Iterator[Check]:
     card, reduced = backbone.card, backbone.card.computes_in != "float32"
-    pixels, golden = stored or (draw_pixels(card.size, count=DRAWN_IMAGES), None)
+    pixels, golden = stored or (draw_pixels(card.input.pixels.size, count=DRAWN_IMAGES), None)
     on_cpu = session.provider == "CPUExecutionProvider"
     here = _columns(card, session(pixels))
     exact = REDUCED if reduced else EXACT
     if golden is not None:
         yield _compare(
-            "golden vectors", card.taken[0], left=here[0], right=golden, tolerance=exact if on_cpu else REDUCED
+            "golden vectors", card.all_outputs[0], left=here[0], right=golden, tolerance=exact if on_cpu else REDUCED
         )
     alone = _columns(card, np.concatenate([session(pixels[place : place + 1]) for place in range(len(pixels))]))
-    for output, one, many in zip(card.taken, alone, here, strict=True):
+    for output, one, many in zip(card.all_outputs, alone, here, strict=True):
         yield _compare(
             f"batch 1 against {len(pixels)}", output, left=one, right=many, tolerance=exact if on_cpu else REDUCED
         )
     cpu = here if on_cpu else _columns(card, open_session(backbone, device="cpu")(pixels))
     if not on_cpu:
-        for output, of_cpu, of_device in zip(card.taken, cpu, here, strict=True):
+        for output, of_cpu, of_device in zip(card.all_outputs, cpu, here, strict=True):
             yield _compare(f"CPU against {session.provider}", output, left=of_cpu, right=of_device, tolerance=REDUCED)
-    for output, cut, whole in zip(card.taken, cpu, _whole(backbone, pixels), strict=True):
+    for output, cut, whole in zip(card.all_outputs, cpu, _whole(backbone, pixels), strict=True):
         yield _compare("cut graph against whole", output, left=cut, right=whole, tolerance=exact)
 
 
 def _columns(card: Card, features: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """The features of each output."""
-    return np.split(features, np.cumsum([output.dim for output in card.taken])[:-1], axis=1)
+    return np.split(features, np.cumsum([output.dim for output in card.all_outputs])[:-1], axis=1)
 
 
 def _compare(
@@ -149,17 +150,20 @@ def _whole(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.flo
     card = backbone.card
     tensors = run_whole(backbone, model_input(card, pixels))
     axes = channel_axes(backbone)
-    return [_vector(output, tensor, axis) for output, tensor, axis in zip(card.taken, tensors, axes, strict=True)]
+    return [_vector(output, tensor, axis) for output, tensor, axis in zip(card.all_outputs, tensors, axes, strict=True)]
 
 
 def model_input(card: Card, pixels: NDArray[np.uint8]) -> NDArray[Any]:
     """What the model's own input takes for these pixels (n, size, size, 3), in the layout and type of the card."""
-    count = 1 if card.channels == "L" else 3
-    ordered = pixels[..., ::-1] if card.channels == "BGR" else pixels[..., :count]
-    mean, std = np.array(card.mean[:count], np.float32), np.array(card.std[:count], np.float32)
+    count = 1 if card.input.pixels.channels == "L" else 3
+    ordered = pixels[..., ::-1] if card.input.pixels.channels == "BGR" else pixels[..., :count]
+    mean, std = (
+        np.array(card.input.pixels.mean[:count], np.float32),
+        np.array(card.input.pixels.std[:count], np.float32),
+    )
     images: NDArray[Any] = (ordered.astype(np.float32) - mean) / std
-    images = images.transpose(0, 3, 1, 2) if card.layout == "NCHW" else images
-    return np.ascontiguousarray(images.astype(card.dtype))
+    images = images.transpose(0, 3, 1, 2) if card.input.layout == "NCHW" else images
+    return np.ascontiguousarray(images.astype(card.input.dtype))
 
 
 def _vector(output: Output, tensor: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
@@ -187,7 +191,7 @@ def _read_golden(backbone: Backbone) -> Golden | None:
         raise BackboneError(
             f"{path}: no golden vectors ({error}); restore the file, or take it off the card"
         ) from error
-    side = card.size
+    side = card.input.pixels.size
     fits = pixels.shape[1:] == (side, side, 3) and features.shape == (len(pixels), card.dim) and len(pixels) > 0
     if not fits or pixels.dtype != np.uint8 or features.dtype.kind != "f":
         raise BackboneError(
@@ -233,14 +237,17 @@ def measure_fast(
     """
     card, session = backbone.card, open_session(backbone, device=device)
     found = defaultdict[tuple[int, str], list[tuple[float, float]]](list)
-    for name, stored in _draw_photographs(card) if images is None else _sample(images):
+    for name, stored in _draw_photographs(card.input.pixels) if images is None else _sample(images):
         try:
-            pixels = np.stack([decode_image(stored, card, decode=decode) for decode in DECODES])
+            pixels = np.stack([decode_image(stored, card.input.pixels, decode=decode) for decode in DECODES])
         except DecodeError as error:
             logger.warning("%s is left out: %s", name, error)
             continue
-        part, difference = find_part(stored, card), float(np.abs(np.diff(pixels.astype(np.int16), axis=0)).mean())
-        for output, features in zip(card.taken, _columns(card, session(pixels)), strict=True):
+        part, difference = (
+            find_part(stored, card.input.pixels),
+            float(np.abs(np.diff(pixels.astype(np.int16), axis=0)).mean()),
+        )
+        for output, features in zip(card.all_outputs, _columns(card, session(pixels)), strict=True):
             found[part, output.name].append((float(_cosines(features[:1], features[1:])[0]), difference))
     if not found and images is not None:
         raise ImageSetError(f"none of {min(MOST_SAMPLED, len(images))} images of the set can be decoded; name others")
@@ -261,11 +268,11 @@ def _sample(images: ImageSet) -> Iterator[tuple[str, Stored]]:
             logger.warning("%s is left out: %s", images.name(row), error.strerror or error)
 
 
-def _draw_photographs(card: Card) -> Iterator[tuple[str, bytes]]:
+def _draw_photographs(spec: PixelSpec) -> Iterator[tuple[str, bytes]]:
     """JPEGs of DRAWN_IMAGES pictures, the same every time: amplitudes fall with the frequency, as those of photographs."""
     rng = np.random.default_rng(0)
     for number in range(DRAWN_IMAGES):
-        height = int(DRAWN_SIDES[number % len(DRAWN_SIDES)] * card.resize)
+        height = int(DRAWN_SIDES[number % len(DRAWN_SIDES)] * spec.resize)
         shape = height, height * 3 // 2
         frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1]))
         frequency[0, 0] = np.inf

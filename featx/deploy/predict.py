@@ -1,7 +1,7 @@
-"""A head and images (or caches of them) in; a label and its probability for every image, or why there is none, out."""
+"""Predicts the label of every image, from the images themselves or from caches of their features."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -17,7 +17,6 @@ from featx.backbones import (
     load_backbone,
 )
 from featx.cache import (
-    FailedImage,
     FeatureTable,
     Source,
     list_outputs,
@@ -31,107 +30,168 @@ from featx.measures import THRESHOLD
 from featx.settings import DEFAULTS, Settings
 from featx.tables import SEPARATOR, fuse_tables
 
-ROWS_AS_THEY_COME = 64
-"""Of images that are still being extracted, at least."""
+_LEAST_ROWS = 64
+"""Heads are slow for few rows, so batches are joined until they have this many."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the head says of one image."""
+    """What a head predicts for one image.
+
+    >>> import featx
+    >>> head = featx.load_head("photos.featx")
+    >>> prediction = next(featx.predict_tables(head, [featx.read_features("photos.h5")]))
+    >>> prediction.name, prediction.label, prediction.failed
+    ('circle/00.png', 'circle', None)
+    """
 
     name: str
+    """Name of the image."""
     label: str | None
-    """The most probable class; of several labels all above 0.5, joined by |, if any. None where the image failed."""
+    """The most probable class. If the head allows several labels: all classes with a probability above 0.5, joined by
+    `|`, which may be none. None if the image failed."""
     probability: float | None
-    """Of the label; of several that of the least probable, and of none that of the most probable being wrong."""
+    """Probability of the label; the lowest one of several labels, and 1 minus the highest one if there is no label."""
     failed: str | None
-    """Why there is no label."""
+    """Why the image has no label."""
 
 
 def predict_images(
     head: Head, images: ImageSet, *, models: Path | None = None, settings: Settings = DEFAULTS
 ) -> Iterator[Prediction]:
-    """A prediction for every image, in order, as the batches come; the head's own backbones make the features.
+    """A prediction for every image, in order, while the head's own backbones compute the features.
 
-    Images are decoded as those that the head was trained on, whatever the settings say.
-    Raises BackboneError or HeadError where a backbone of the head is missing or another one, DeviceError and
-    InferenceError as sessions do.
+    Images are decoded in the way the head was trained on, whatever the settings say. Raises BackboneError or HeadError
+    if a backbone of the head is missing or differs, DeviceError and InferenceError from sessions.
+
+    >>> import featx
+    >>> head = featx.load_head("photos.featx")
+    >>> [prediction.name for prediction in featx.predict_images(head, featx.list_images("new"))]
+    ['circle.png', 'cross.png', 'square.png', 'star.png', 'triangle.png']
     """
-    passes = [
-        (_find_backbone(head, sources, models), replace(settings, decode=sources[0].decode))
-        for sources in _passes(head.sources)
-    ]
-    rows, streams, size = range(len(images)), [], None
-    count = len(images) if len(passes) == 1 else 0
     with ExitStack() as open_streams:
-        for backbone, lane in passes:
-            session, pace = open_at_pace(backbone, images, lane, count=len(images), batch_size=size)
-            size = pace.batch_size  # batches of several backbones are taken side by side
-            found = stream_features(
-                images, backbone, session, rows=rows, count=count, pace=pace, settings=lane, clock=StageClock()
-            )
-            streams.append(open_streams.enter_context(closing(found)))
-        for group in _gather(zip(*streams, strict=True)):
-            rows = np.concatenate([parts[0].rows for parts in group]).tolist()
-            features = np.vstack([np.hstack([part.features for part in parts]) for parts in group])
-            details = {row: reason for parts in group for part in parts for row, reason in part.details.items()}
-            yield from _predict(head, features, [images.name(row) for row in rows], [details.get(row) for row in rows])
-
-
-def _gather(found: Iterable[tuple[FeatureBatch, ...]]) -> Iterator[list[tuple[FeatureBatch, ...]]]:
-    """Batches of all backbones, some at a time: batches may be of two images, and heads take long for each call."""
-    group, rows = list[tuple[FeatureBatch, ...]](), 0
-    for parts in found:
-        group.append(parts)
-        rows += len(parts[0].rows)
-        if rows >= ROWS_AS_THEY_COME:
-            yield group
-            group, rows = [], 0
-    if group:
-        yield group
+        streams = [
+            open_streams.enter_context(closing(stream))
+            for stream in _open_streams(head, images, models=models, settings=settings)
+        ]
+        for batches in _join_batches(zip(*streams, strict=True)):
+            rows = np.concatenate([blocks[0].rows for blocks in batches]).tolist()
+            features = np.vstack([np.hstack([block.features for block in blocks]) for blocks in batches])
+            reasons = {row: reason for blocks in batches for block in blocks for row, reason in block.details.items()}
+            names = [images.name(row) for row in rows]
+            yield from _predict(head, features, names, [reasons.get(row) for row in rows])
 
 
 def predict_tables(head: Head, tables: Sequence[FeatureTable]) -> Iterator[Prediction]:
-    """A prediction for every image of the caches, in the order of the first. Raises HeadError, TableError."""
+    """A prediction for every image of the tables, in the order of the first table.
+
+    Raises HeadError if the tables are not of the head's backbones, TableError if they do not fit together.
+
+    >>> import featx
+    >>> head = featx.load_head("photos.featx")
+    >>> predictions = featx.predict_tables(head, [featx.read_features("photos.h5")])
+    >>> len(list(predictions))
+    60
+    """
     table = fuse_tables(tables)
     head.check(table.sources)
-    lost = ((position, _failed(image)) for position, image in sorted(table.failed.items()))
-    for _, prediction in heapq.merge(_predict_table(head, table), lost, key=itemgetter(0)):
+    failed = (
+        (position, Prediction(image.name, None, None, image.reason)) for position, image in sorted(table.failed.items())
+    )
+    for _, prediction in heapq.merge(_predict_rows(head, table), failed, key=itemgetter(0)):
         yield prediction
 
 
-def _predict_table(head: Head, table: FeatureTable) -> Iterator[tuple[int, Prediction]]:
-    """Position and prediction of every row, in the order of the positions, some rows at a time."""
-    order = np.argsort(table.positions, kind="stable")
-    for start in range(0, len(order), ROWS_AT_ONCE):
-        rows = order[start : start + ROWS_AT_ONCE]
-        names = [table.name(int(row)) for row in rows]
-        made = _predict(head, table.take(rows), names, [None] * len(rows))
-        yield from zip(table.positions[rows].tolist(), made, strict=True)
+def _open_streams(
+    head: Head, images: ImageSet, *, models: Path | None, settings: Settings
+) -> Iterator[Generator[FeatureBatch]]:
+    """One stream of feature batches for each pass; all have batches of the same images."""
+    passes = [
+        (_find_backbone(head, sources, models), replace(settings, decode=sources[0].decode))
+        for sources in _list_passes(head.sources)
+    ]
+    count = len(images) if len(passes) == 1 else 0
+    size = None
+    for backbone, own_settings in passes:
+        session, pace = open_at_pace(backbone, images, own_settings, count=len(images), batch_size=size)
+        size = pace.batch_size
+        yield stream_features(
+            images,
+            backbone,
+            session,
+            rows=range(len(images)),
+            count=count,
+            pace=pace,
+            settings=own_settings,
+            clock=StageClock(),
+        )
 
 
-def _failed(image: FailedImage) -> Prediction:
-    return Prediction(image.name, None, None, image.reason)
-
-
-def _passes(sources: Sequence[Source]) -> list[list[Source]]:
-    """The sources in their order, neighbours of one backbone and decoding together: they are made in one pass."""
+def _list_passes(sources: Sequence[Source]) -> list[list[Source]]:
+    """The sources in their order, in groups of neighbours with the same backbone and decoding: one pass each."""
     return [list(group) for _, group in groupby(sources, key=lambda source: (source.name, source.decode))]
 
 
 def _find_backbone(head: Head, sources: Sequence[Source], models: Path | None) -> Backbone:
-    """The backbone of these sources, taking their outputs in this order."""
+    """The backbone of these sources, with their outputs in this order."""
     backbone = load_backbone(sources[0].name, folder=models)
     outputs = [
         Output(name=source.output, dim=source.card["dim"], pool=source.card.get("pool", "")) for source in sources
     ]
     for source, output in zip(sources, outputs, strict=True):
-        if (found := backbone.taking([output]).hash) != source.backbone:
+        found = backbone.with_outputs([output]).hash
+        if found != source.backbone:
             raise HeadError(
                 f"head {head.name!r} was trained on backbone {source.name} {source.backbone[:12]} "
                 f"but the one here is {found[:12]}; name the folder of its card with --models, or train again"
             )
-    return backbone.taking(outputs)
+    return backbone.with_outputs(outputs)
+
+
+def _join_batches(batches: Iterable[tuple[FeatureBatch, ...]]) -> Iterator[list[tuple[FeatureBatch, ...]]]:
+    """Batches of all backbones, joined until they have enough rows for one call of the head."""
+    joined = list[tuple[FeatureBatch, ...]]()
+    rows = 0
+    for blocks in batches:
+        joined.append(blocks)
+        rows += len(blocks[0].rows)
+        if rows >= _LEAST_ROWS:
+            yield joined
+            joined = []
+            rows = 0
+    if joined:
+        yield joined
+
+
+def _predict_rows(head: Head, table: FeatureTable) -> Iterator[tuple[int, Prediction]]:
+    """Position and prediction of every row, in the order of the positions, computed a chunk of rows at a time."""
+    order = np.argsort(table.positions, kind="stable")
+    for start in range(0, len(order), ROWS_AT_ONCE):
+        rows = order[start : start + ROWS_AT_ONCE]
+        names = [table.name(int(row)) for row in rows]
+        predictions = _predict(head, table.take(rows), names, [None] * len(rows))
+        yield from zip(table.positions[rows].tolist(), predictions, strict=True)
+
+
+def _predict(
+    head: Head, features: NDArray[np.float32], names: Sequence[str], reasons: Sequence[str | None]
+) -> Iterator[Prediction]:
+    """The predictions of these rows; a row with a reason failed and has no features."""
+    good = np.flatnonzero([reason is None for reason in reasons])
+    probabilities = dict(zip(good, head.predict_probabilities(features[good]), strict=True)) if len(good) else {}
+    for row, (name, reason) in enumerate(zip(names, reasons, strict=True)):
+        if reason is None:
+            yield _decide(head, name, probabilities[row])
+        else:
+            yield Prediction(name, None, None, reason)
+
+
+def _decide(head: Head, name: str, probabilities: NDArray[np.float64]) -> Prediction:
+    most_probable = np.arange(len(head.classes)) == probabilities.argmax()
+    chosen = probabilities > THRESHOLD if head.multilabel else most_probable
+    probability = probabilities[chosen].min() if chosen.any() else 1 - probabilities.max()
+    label = SEPARATOR.join(np.array(head.classes)[chosen])
+    return Prediction(name, label, float(probability), None)
 
 
 def read_tables(
@@ -148,21 +208,3 @@ def read_tables(
         chosen = [output for output, digest in wanted if there.get(output) == digest]
         tables.append(read_features(path, outputs=chosen, split=split, labels=labels))
     return tables
-
-
-def _predict(
-    head: Head, features: NDArray[np.float32], names: Sequence[str], failed: Sequence[str | None]
-) -> Iterator[Prediction]:
-    good = np.flatnonzero([reason is None for reason in failed])
-    probabilities = dict(zip(good, head.predict_probabilities(features[good]), strict=True)) if len(good) else {}
-    for row, (name, reason) in enumerate(zip(names, failed, strict=True)):
-        if reason is not None:
-            yield Prediction(name, None, None, reason)
-        else:
-            yield _decide(head, name, probabilities[row])
-
-
-def _decide(head: Head, name: str, probabilities: NDArray[np.float64]) -> Prediction:
-    named = probabilities > THRESHOLD if head.multilabel else np.arange(len(head.classes)) == probabilities.argmax()
-    sure = probabilities[named].min() if named.any() else 1 - probabilities.max()
-    return Prediction(name, SEPARATOR.join(np.array(head.classes)[named]), float(sure), None)

@@ -1,24 +1,23 @@
-"""ImageSet -> Batches, decoded ahead by threads within a bound; a failure rides along with its reason."""
+"""Images read and decoded ahead by threads, in batches for the model; an image that fails keeps its row and reason."""
 
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
 from queue import SimpleQueue
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import Card
 from featx.errors import DecodeError, Failure
+from featx.extract.clock import StageClock
 from featx.inputs import (
     FINGERPRINT_BYTES,
     Fingerprints,
     ImageSet,
+    PixelSpec,
     Stored,
     decode_image,
     fingerprint,
@@ -26,93 +25,33 @@ from featx.inputs import (
 from featx.settings import Decode
 
 DECODED = 1
-"""Status of a row whose pixels are there."""
-NO_TWIN = -1
-"""Of an image whose bytes were not met before."""
+"""Status of a row whose image was decoded."""
+NO_DUPLICATE = -1
+"""In place of a known image, for an image whose bytes were not seen before."""
+NO_SLOT = -1
+"""In place of a slot, for an image that failed or whose feature is known."""
 PIECE = 8
-"""Images that a thread reads or decodes in one go, at most: a task of one image would cost as much as a small image."""
+"""Most images that a thread reads or decodes in one task: a task for one image costs as much as a small image."""
 PIECE_BYTES = 2**17
-"""Files of so many bytes are enough for one go: images that take long are shared out among the threads."""
+"""A task has no further images once their files have this many bytes: slow images are spread over the threads."""
 BYTES_AHEAD = 2**28
-"""Of images that are read and not yet decoded, about, however large they are."""
-ROWS_A_BATCH = 16
-"""Where twins take no slot, a batch ends after so many times its size in rows all the same, and waits no longer."""
-
-
-STAGES = ("read", "decode", "infer", "write")
-WAITS = ("await pixels", "await features", "await disk")
-
-
-@dataclass
-class StageClock:
-    """Seconds of work in each stage, summed over threads, and seconds for which the flow stood waiting."""
-
-    seconds: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, *WAITS), 0.0))
-    cpu: dict[str, float] = field(default_factory=lambda: dict.fromkeys((*STAGES, *WAITS), 0.0))
-    """The same, only while the thread that entered the stage had a core."""
-    _lock: Lock = field(default_factory=Lock)
-    _start: tuple[float, float] = field(default_factory=lambda: (time.perf_counter(), time.process_time()))
-    elapsed: float = 0.0
-    """Seconds from the making of the clock until it was stopped."""
-    cpu_seconds: float = 0.0
-    """Seconds that all threads of the process together had a core meanwhile."""
-
-    def stop(self) -> None:
-        """Note how long all has taken."""
-        self.elapsed = time.perf_counter() - self._start[0]
-        self.cpu_seconds = time.process_time() - self._start[1]
-
-    @property
-    def stages(self) -> dict[str, float]:
-        """Seconds of work in read, decode, infer and write."""
-        return {stage: round(self.seconds[stage], 3) for stage in STAGES}
-
-    @property
-    def bound_by(self) -> str:
-        """The stage that the others wait for."""
-        loading = max(("read", "decode"), key=self.seconds.__getitem__)
-        stages = dict(zip((loading, "infer", "write"), WAITS, strict=True))
-        return max(stages, key=lambda stage: self.seconds[stages[stage]])
-
-    def time(self, stage: str) -> "_Stage":
-        """A block whose time is added to this stage."""
-        return _Stage(self, stage)
-
-    def add(self, stage: str, *, seconds: float, cpu: float) -> None:
-        """Add to the time of this stage."""
-        with self._lock:
-            self.seconds[stage] += seconds
-            self.cpu[stage] += cpu
-
-
-class _Stage:
-    """A block of a stage: a class, as a generator takes several times as long and there are several an image."""
-
-    __slots__ = ("_clock", "_cpu", "_stage", "_start")
-
-    def __init__(self, clock: StageClock, stage: str) -> None:
-        self._clock, self._stage = clock, stage
-
-    def __enter__(self) -> None:
-        self._start, self._cpu = time.perf_counter(), time.thread_time()
-
-    def __exit__(self, *error: object) -> None:
-        seconds, cpu = time.perf_counter() - self._start, time.thread_time() - self._cpu
-        self._clock.add(self._stage, seconds=seconds, cpu=cpu)
+"""Bytes of images that are read and not yet decoded, about, however large the images are."""
+ROWS_PER_SLOT = 16
+"""Duplicates take no slot; a batch ends after this many rows per slot, so that it does not wait for ever."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Images on their way: pixels for the model, and what is known of each row."""
+    """Images for one run of the model: their pixels, and what is known of each row."""
 
     rows: NDArray[np.int64]
     """(n,): their rows in the image set."""
     pixels: NDArray[np.uint8]
-    """(size of every batch, height, width, 3): zeros behind the last image and where one failed. Lent by the ring."""
+    """(size of every batch, height, width, 3): zeros for failed images and after the last image; a buffer of the ring."""
     slots: NDArray[np.int64]
-    """(n,): where each row's pixels stand; -1 where it has none, as it failed or has a twin."""
-    twins: NDArray[np.int64]
-    """(n,): place of an image of equal bytes among the known fingerprints; -1 where there is none."""
+    """(n,): position of each row's pixels; NO_SLOT if the image failed or is a duplicate."""
+    duplicate_of: NDArray[np.int64]
+    """(n,): place, among the known fingerprints, of an image with the same bytes; NO_DUPLICATE if there is none."""
     status: NDArray[np.uint8]
     """(n,): 1, or a code of errors.Failure."""
     fingerprint: NDArray[np.uint8]
@@ -124,21 +63,22 @@ class Batch:
 
 
 class Ring:
-    """Buffers in which batches are assembled, each used again once its batch was run."""
+    """Buffers for the pixels of batches; each is used again after the model has run on its batch."""
 
     def __init__(self, count: int, new: Callable[[], NDArray[np.uint8]]) -> None:
-        self._left, self._new = count, new
+        self._left = count
+        self._new = new
         self._free: SimpleQueue[NDArray[np.uint8]] = SimpleQueue()
 
     def take(self) -> NDArray[np.uint8]:
-        """A buffer that nobody uses, its content left over; waits for one where all are in use."""
+        """A free buffer, with its old content; waits for one if all are in use."""
         if self._left and self._free.empty():
             self._left -= 1
             return self._new()
         return self._free.get()
 
     def give_back(self, buffer: NDArray[np.uint8]) -> None:
-        """Let the buffer be used for another batch."""
+        """Make the buffer free for another batch."""
         self._free.put(buffer)
 
 
@@ -146,18 +86,19 @@ class Ring:
 class Loading:
     """How images are read and decoded."""
 
-    card: Card
+    spec: PixelSpec
+    """How an image becomes the numbers that the model takes."""
     workers: int
-    """Threads that read and decode."""
+    """Number of threads that read and decode."""
     size: int
-    """Images of a batch."""
+    """Number of images in a batch."""
     max_pixels: int
     decode: Decode
     clock: StageClock
 
     @property
     def ahead(self) -> int:
-        """Batches that are being filled or wait to be run, so that every thread has something to decode meanwhile."""
+        """Number of batches that are being filled or wait for the model, so that every thread has images to decode."""
         return 2 + 2 * self.workers * min(PIECE, self.size) // self.size
 
 
@@ -166,9 +107,9 @@ def iter_batches(
 ) -> Iterator[Batch]:
     """Batches of images in the order of `rows`, read and decoded ahead by threads.
 
-    Every batch has pixels of the same shape, so that a row's feature does not depend on its neighbours; they lie in a
-    buffer of the ring, which has `loading.ahead` buffers more than batches are held elsewhere, and is to be given back.
-    An image whose fingerprint is known takes no slot; every other one is added to `known`, in the order of `rows`.
+    Every batch has pixels of the same shape, so that a feature does not depend on the other images. They are in a
+    buffer of the ring, which the caller gives back; the ring needs `loading.ahead` buffers more than the caller keeps.
+    An image whose fingerprint is in `known` takes no slot; every other one is added to `known`, in the order of `rows`.
     """
     with ThreadPoolExecutor(loading.workers, thread_name_prefix="featx-decode") as pool:
         try:
@@ -195,33 +136,35 @@ class _About(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """One image as it came from its source, or why it did not."""
+    """One image as its source gave it; no bytes if reading failed."""
 
     stored: Stored | None
     about: _About
 
 
 def _read_ahead(pool: Executor, images: ImageSet, loading: Loading, rows: Iterable[int]) -> Iterator[_Read]:
-    """The images of these rows in order, some pieces of them read before they are asked for: fewer the larger they are.
+    """The images of these rows, in order; some tasks are submitted ahead, fewer if the images are large.
 
-    Over a network a piece is one image, as threads only wait then.
+    Over a network a task reads one image, as its thread only waits.
     """
-    read = _Reader(images, loading.clock).read
-    rows, count = iter(rows), 1 if images.source.remote else PIECE
+    reader = _Reader(images, loading.clock)
+    rows = iter(rows)
+    count = 1 if images.source.remote else PIECE
     most = -(-loading.size // count) + loading.workers
-    pieces, ahead = deque[Future[list[_Read]]](), loading.workers  # more, once it is known how large they are
+    tasks = deque[Future[list[_Read]]]()
+    ahead = loading.workers  # more, once the size of the images is known
 
     def _await() -> list[_Read]:
         with loading.clock.time("await pixels"):
-            return pieces.popleft().result()
+            return tasks.popleft().result()
 
     while piece := list(islice(rows, count)):
-        pieces.append(pool.submit(read, piece))
-        while len(pieces) > ahead:
+        tasks.append(pool.submit(reader.read, piece))
+        while len(tasks) > ahead:
             done = _await()
-            ahead = min(most, BYTES_AHEAD // (1 + sum(_bytes(one.stored) for one in done)))
+            ahead = min(most, BYTES_AHEAD // (1 + sum(_bytes(read.stored) for read in done)))
             yield from done
-    while pieces:
+    while tasks:
         yield from _await()
 
 
@@ -258,14 +201,14 @@ def _bytes(stored: Stored | None) -> int:
 
 
 def _decode(images: Sequence[Stored], slots: NDArray[np.uint8], loading: Loading) -> list[DecodeError | None]:
-    """Fill the slots, one an image; for each why that failed, or None."""
+    """Decode each image into its slot; for each the reason if that failed, else None."""
     with loading.clock.time("decode"):
         return [_decode_one(stored, slot, loading) for stored, slot in zip(images, slots, strict=True)]
 
 
 def _decode_one(stored: Stored, slot: NDArray[np.uint8], loading: Loading) -> DecodeError | None:
     try:
-        decode_image(stored, loading.card, max_pixels=loading.max_pixels, decode=loading.decode, out=slot)
+        decode_image(stored, loading.spec, max_pixels=loading.max_pixels, decode=loading.decode, out=slot)
     except (DecodeError, MemoryError) as error:
         slot[:] = 0
         return error if isinstance(error, DecodeError) else DecodeError(Failure.NO_MEMORY)
@@ -278,35 +221,35 @@ class _Filling:
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self.pixels = pixels
         self.reads: list[_About] = []
-        self.twins: list[int] = []
+        self.duplicate_of: list[int] = []
         self.slots: list[int] = []
         self.used = 0
         self.decodes: list[Future[list[DecodeError | None]]] = []
 
-    def place(self, read: _Read, twin: int) -> bool:
-        """Note the image; whether it took a slot, as it has no twin."""
-        takes = read.stored is not None and twin == NO_TWIN
+    def place(self, read: _Read, duplicate_of: int) -> bool:
+        """Add the image; whether it takes a slot, as it was read and is not a duplicate."""
+        takes = read.stored is not None and duplicate_of == NO_DUPLICATE
         self.reads.append(read.about)
-        self.twins.append(twin)
-        self.slots.append(self.used if takes else -1)
+        self.duplicate_of.append(duplicate_of)
+        self.slots.append(self.used if takes else NO_SLOT)
         self.used += takes
         return takes
 
     def finish(self, clock: StageClock) -> Batch:
-        """The batch, once its images are decoded."""
+        """The batch, when its images are decoded."""
         with clock.time("await pixels"):
             decoded = [error for decode in self.decodes for error in decode.result()]
         self.pixels[self.used :] = 0
         rows = np.array([read.row for read in self.reads], np.int64)
         errors = [
-            read.error or (decoded[slot] if slot >= 0 else None)
+            read.error or (decoded[slot] if slot != NO_SLOT else None)
             for read, slot in zip(self.reads, self.slots, strict=True)
         ]
         return Batch(
             rows,
             self.pixels,
             np.array(self.slots, np.int64),
-            np.array(self.twins, np.int64),
+            np.array(self.duplicate_of, np.int64),
             np.array([error.failure if error else DECODED for error in errors], np.uint8),
             np.frombuffer(b"".join(read.fingerprint for read in self.reads), np.uint8).reshape(-1, FINGERPRINT_BYTES),
             np.array([read.stat for read in self.reads], np.int64),
@@ -316,7 +259,7 @@ class _Filling:
 
 @dataclass
 class _Filler:
-    """Gives every image that needs one a slot in a batch, in order, and hands them over to be decoded in pieces."""
+    """Assigns images to slots of batches, in order, and submits them for decoding in pieces."""
 
     pool: Executor
     loading: Loading
@@ -324,45 +267,51 @@ class _Filler:
     known: Fingerprints | None
     _piece: list[Stored] = field(default_factory=list)
     _outstanding: deque[tuple[Future[list[DecodeError | None]], int]] = field(default_factory=deque)
-    """Pieces that may still be being decoded, and their bytes."""
+    """Tasks that may still be running, and the bytes of their images."""
     _bytes: int = 0
 
     def fill(self, reads: Iterator[_Read]) -> Iterator[_Filling]:
-        """Batches whose every slot is taken, the last one aside; their images may still be being decoded."""
-        size, filling = self.loading.size, None
-        rows = size if self.known is None else size * ROWS_A_BATCH
+        """Batches with all slots taken, but for the last batch; their images may still be being decoded."""
+        size = self.loading.size
+        rows = size if self.known is None else size * ROWS_PER_SLOT
+        filling = None
         for read in reads:
             filling = filling or _Filling(self.ring.take())
-            if filling.place(read, self._find_twin(read)):
+            if filling.place(read, self._find_duplicate(read)):
                 self._piece.append(read.stored)  # type: ignore[arg-type]
             if filling.used == size or len(filling.reads) == rows:
-                self._hand_over(filling)
+                self._submit(filling)
                 yield filling
                 filling = None
             elif len(self._piece) == PIECE or sum(map(_bytes, self._piece)) >= PIECE_BYTES:
-                self._hand_over(filling)
+                self._submit(filling)
         if filling:
-            self._hand_over(filling)
+            self._submit(filling)
             yield filling
 
-    def _hand_over(self, filling: _Filling) -> None:
+    def _submit(self, filling: _Filling) -> None:
+        """Have the piece decoded, and wait for earlier pieces while too many bytes are outstanding."""
         if not self._piece:
             return
         slots = filling.pixels[filling.used - len(self._piece) : filling.used]
+        size = sum(map(_bytes, self._piece))
         decode = self.pool.submit(_decode, self._piece, slots, self.loading)
         filling.decodes.append(decode)
-        self._outstanding.append((decode, size := sum(map(_bytes, self._piece))))
-        self._piece, self._bytes = [], self._bytes + size
+        self._outstanding.append((decode, size))
+        self._piece = []
+        self._bytes += size
         while self._outstanding and (self._bytes > BYTES_AHEAD or self._outstanding[0][0].done()):
             oldest, size = self._outstanding.popleft()
             oldest.result()
             self._bytes -= size
 
-    def _find_twin(self, read: _Read) -> int:
+    def _find_duplicate(self, read: _Read) -> int:
+        """Place of a known image with the same bytes; the image becomes known if there is none."""
         if self.known is None or read.stored is None:
-            return NO_TWIN
+            return NO_DUPLICATE
         about = read.about
-        if (place := self.known.find(about.fingerprint)) is not None:
+        place = self.known.find(about.fingerprint)
+        if place is not None:
             return place
         self.known.add(about.fingerprint, about.row)
-        return NO_TWIN
+        return NO_DUPLICATE

@@ -203,7 +203,7 @@ def _provenance(
     return Provenance(
         card=backbone.card.to_dict(),
         backbone=backbone.hash,
-        hashes={output.name: backbone.taking([output]).hash for output in backbone.card.taken},
+        hashes={output.name: backbone.with_outputs([output]).hash for output in backbone.card.all_outputs},
         provider=session.provider,
         device=session.device,
         precision=backbone.card.computes_in,

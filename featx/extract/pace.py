@@ -1,4 +1,4 @@
-"""Images, backbone, settings in; a session, and the pace at which it is fastest here, out."""
+"""The pace at which a backbone is fastest on this machine: batch size, and how streams and threads share the cores."""
 
 import logging
 import time
@@ -19,28 +19,30 @@ from featx.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-SHARE = 0.01
-"""What calibration may take of the time that the whole run is expected to take."""
+CALIBRATION_SHARE = 0.01
+"""Calibration takes at most this share of the time that the whole run is expected to take."""
 FASTER = 1.03
-"""A pace must be so many times faster to be chosen over another: below that lies noise."""
-TRIALS = 3
-"""Calibration begins where its share pays for so many trials."""
-ROUNDS = 3
-"""Batches of every stream that a pace is timed on."""
-SAMPLE = 8
-"""Images of the set that are run while calibrating."""
+"""A pace replaces another one if it is at least this many times faster; smaller differences are noise."""
+LEAST_TRIALS = 3
+"""Calibration begins only if its share of the time pays for this many trials."""
+TIMED_BATCHES = 3
+"""Number of batches in each stream by which a pace is timed."""
+IMAGES_TIMED = 8
+"""Number of images of the set that are run in calibration."""
 MOST_STREAMS = 16
-"""Streams on a CPU of many cores, where nothing was measured: each holds the tensors of a batch."""
+"""Most streams on a CPU if nothing was measured: each stream holds the tensors of a batch."""
 REMOTE_WORKERS = 16
-"""Threads that read where images come over a network, at least."""
-CPU_BATCH, GPU_BATCH = 2, 64
+"""Fewest threads that read images over a network."""
+CPU_BATCH = 2
+GPU_BATCH = 64
+"""Batch size with which calibration begins."""
 LARGEST_BATCH = {True: 32, False: 256}
-"""That is tried on the CPU, whose every stream holds the tensors of a batch, and elsewhere."""
+"""Largest batch that is tried on the CPU, where every stream holds the tensors of a batch, and on other devices."""
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A pace that was tried."""
+class PaceTrial:
+    """A pace that was tried, and its speed."""
 
     batch_size: int
     streams: int
@@ -50,56 +52,57 @@ class Trial:
 
 @dataclass(frozen=True)
 class Pace:
-    """How images are run: how fast features come, and but for the last digits on a GPU not what they are."""
+    """How images are run. It decides how fast features are computed, and on a GPU their last digits."""
 
     batch_size: int
-    """Images that are run at once."""
+    """Number of images that are run at once."""
     streams: int
-    """Batches that are run at the same time."""
+    """Number of batches that are run at the same time."""
     threads: int
-    """Threads of the CPU for each of these."""
+    """Number of CPU threads for each of these batches."""
     workers: int
-    """Threads that read and decode."""
-    trials: tuple[Trial, ...] = ()
-    """What calibration tried, in order; nothing where it was not worth it."""
+    """Number of threads that read and decode."""
+    trials: tuple[PaceTrial, ...] = ()
+    """What calibration tried, in order; empty if the run was too short for a calibration."""
     seconds: float = 0.0
-    """What calibration took."""
+    """Duration of the calibration."""
 
 
 def reading_threads(images: ImageSet, cores: int) -> int:
-    """How many threads read and decode on so many cores: more where images come over a network, as most wait then."""
+    """How many threads read and decode: one for each core; more over a network, where most of them wait."""
     return max(cores, REMOTE_WORKERS if images.source.remote else 1)
 
 
 def open_at_pace(
     backbone: Backbone, images: ImageSet, settings: Settings, *, count: int, batch_size: int | None = None
 ) -> tuple[FeatureSession, Pace]:
-    """A session on the device, and the pace for so many of the images: as said, else as a calibration finds it.
+    """A session on the device, and its pace for `count` of the images: as in the settings, else calibrated.
 
-    `batch_size` is that of rows which are there already: those to come are run alike. So are the shards of one image
-    set, for which it is not calibrated. Raises as open_session does.
+    `batch_size` is that of the rows that exist already; new rows keep it. It is not calibrated for a shard either,
+    since all shards of an image set have the same. Raises as open_session does.
     """
-    said, workers = settings.batch_size or batch_size, settings.workers or reading_threads(images, usable_cores())
+    fixed_size = settings.batch_size or batch_size
+    workers = settings.workers or reading_threads(images, usable_cores())
     streams, threads = share_cores(settings, usable_cores())
     start = time.perf_counter()
-    session = _open(backbone, settings, streams=streams, threads=threads, batch_size=said)
-    size = said or _fitting(CPU_BATCH if session.on_cpu else GPU_BATCH, session.step)
+    session = _open(backbone, settings, streams=streams, threads=threads, batch_size=fixed_size)
+    size = fixed_size or _round_up(CPU_BATCH if session.on_cpu else GPU_BATCH, session.step)
     calibration = _Calibration(
         session,
         Pace(size, session.streams, threads, workers),
-        open_again=partial(_open, backbone, settings, batch_size=said),
+        open_again=partial(_open, backbone, settings, batch_size=fixed_size),
         opening=time.perf_counter() - start,
         images=count,
     )
-    sizes = not said and not images.part_of and session.step is None
+    sizes = not fixed_size and not images.part_of and session.step is None
     shares = session.on_cpu and session.step is None and not (settings.streams or settings.threads)
-    if (sizes or shares) and count * SHARE >= TRIALS * (1 + ROUNDS) * session.streams * size:
+    if (sizes or shares) and count * CALIBRATION_SHARE >= LEAST_TRIALS * _images_timed(calibration.pace):
         calibration.choose(_first_pixels(images, backbone, settings), sizes=sizes, shares=shares)
     return calibration.session, calibration.pace
 
 
 def share_cores(settings: Settings, cores: int) -> tuple[int, int]:
-    """Streams, and threads of each: as said, else as many streams as there are cores."""
+    """Number of streams, and threads of each: as in the settings, else one stream for each core."""
     streams = settings.streams or max(1, cores // (settings.threads or -(-cores // MOST_STREAMS)))
     return streams, settings.threads or max(1, cores // streams)
 
@@ -110,24 +113,29 @@ def _open(
     return open_session(backbone, device=settings.device, streams=streams, threads=threads, batch_size=batch_size)
 
 
-def _fitting(size: int, step: int | None) -> int:
-    """The size, or the next one above that is a number of steps of a model that fixes how many images it takes."""
+def _round_up(size: int, step: int | None) -> int:
+    """The smallest multiple of `step` that is at least `size`; a model with a fixed batch axis takes only multiples."""
     return -(-size // (step or 1)) * (step or 1)
 
 
+def _images_timed(pace: Pace) -> int:
+    """Number of images that a trial of this pace runs, the first round included."""
+    return (1 + TIMED_BATCHES) * pace.streams * pace.batch_size
+
+
 def _first_pixels(images: ImageSet, backbone: Backbone, settings: Settings) -> NDArray[np.uint8]:
-    """Pixels (n, size, size, 3) of the first images; those that fail are black."""
-    side = backbone.card.size
-    pixels = np.zeros((min(SAMPLE, len(images)), side, side, 3), np.uint8)
+    """Pixels (n, height, width, 3) of the first images; those that fail are black."""
+    spec = backbone.card.input.pixels
+    pixels = np.zeros((min(IMAGES_TIMED, len(images)), *spec.shape), np.uint8)
     for row, slot in enumerate(pixels):
         with suppress(OSError, DecodeError, MemoryError):
             stored = images.read(row)
-            decode_image(stored, backbone.card, max_pixels=settings.max_pixels, decode=settings.decode, out=slot)
+            decode_image(stored, spec, max_pixels=settings.max_pixels, decode=settings.decode, out=slot)
     return pixels
 
 
 class _Calibration:
-    """Tries paces, each on a few images, and holds the fastest one and its session."""
+    """Times paces on a few images, and keeps the fastest one and its session."""
 
     def __init__(
         self,
@@ -138,16 +146,21 @@ class _Calibration:
         opening: float,
         images: int,
     ) -> None:
-        self.session, self.pace = session, pace
-        self._open, self._opening, self._images = open_again, opening, images
-        self._rate, self._end = 0.0, float("inf")
+        self.session = session
+        self.pace = pace
+        self._open = open_again
+        self._opening = opening
+        self._images = images
+        self._rate = 0.0
+        self._end = float("inf")
         self._pixels = session.new_buffer(0)
 
     def choose(self, pixels: NDArray[np.uint8], *, sizes: bool, shares: bool) -> None:
-        """Try batch sizes up, else down, as long as they are faster; then other shares of the cores."""
-        start, self._pixels = time.perf_counter(), pixels
+        """Try larger batches, else smaller ones, as long as they are faster; then fewer streams of more threads."""
+        start = time.perf_counter()
+        self._pixels = pixels
         self._try(self.session, self.pace)
-        self._end = start + SHARE * self._images / self._rate
+        self._end = start + CALIBRATION_SHARE * self._images / self._rate
         if sizes and not self._walk(lambda size: 2 * size):
             self._walk(lambda size: size // 2)
         for streams in _fewer(self.pace.streams) if shares else ():
@@ -157,7 +170,7 @@ class _Calibration:
         logger.info("%s", self.pace)
 
     def _walk(self, step: Callable[[int], int]) -> bool:
-        """Go from size to size while that is faster; whether it was at all."""
+        """Step from batch size to batch size as long as that is faster; whether any was."""
         moved = False
         while 0 < (size := step(self.pace.batch_size)) <= LARGEST_BATCH[self.session.on_cpu]:
             pace = replace(self.pace, batch_size=size)
@@ -173,11 +186,12 @@ class _Calibration:
         return self._try(self._open(streams=streams, threads=pace.threads), pace)
 
     def _affordable(self, pace: Pace, *, opening: float = 0.0) -> bool:
-        seconds = opening + (1 + ROUNDS) * pace.batch_size * pace.streams / self._rate
+        """Whether a trial, and `opening` seconds before it, would end in the time of the calibration."""
+        seconds = opening + _images_timed(pace) / self._rate
         return time.perf_counter() + seconds <= self._end
 
     def _try(self, session: FeatureSession, pace: Pace) -> bool:
-        """Whether this pace is faster than the best so far; it is held then."""
+        """Whether this pace is faster than the best one so far, which it then replaces."""
         try:
             rate = _measure(session, pace, self._pixels)
         except InferenceError as error:
@@ -185,27 +199,31 @@ class _Calibration:
                 raise
             logger.info("%s", error)
             rate = 0.0
-        trial = Trial(pace.batch_size, pace.streams, pace.threads, round(rate, 2))
-        self.pace = replace(self.pace, trials=(*self.pace.trials, trial))
+        trial = PaceTrial(pace.batch_size, pace.streams, pace.threads, round(rate, 2))
+        trials = (*self.pace.trials, trial)
         if rate <= FASTER * self._rate:
+            self.pace = replace(self.pace, trials=trials)
             return False
-        self._rate, self.session, self.pace = rate, session, replace(pace, trials=self.pace.trials)
+        self._rate = rate
+        self.session = session
+        self.pace = replace(pace, trials=trials)
         return True
 
 
 def _fewer(streams: int) -> Iterator[int]:
-    """Fewer streams, of more threads each."""
+    """Smaller and smaller numbers of streams, each of more threads."""
     while streams > 1:
         streams = max(1, streams // 4)
         yield streams
 
 
 def _measure(session: FeatureSession, pace: Pace, pixels: NDArray[np.uint8]) -> float:
-    """Images a second, nothing being decoded meanwhile, after a first round that allocates memory."""
+    """Images per second without decoding, after a first round that allocates memory."""
     batch = session.new_buffer(pace.batch_size)
     batch[:] = np.resize(pixels, batch.shape)
     with ThreadPoolExecutor(pace.streams) as pool:
-        for rounds in (1, ROUNDS):
-            start, count = time.perf_counter(), rounds * pace.streams
+        for rounds in (1, TIMED_BATCHES):
+            count = rounds * pace.streams
+            start = time.perf_counter()
             list(pool.map(session, [batch] * count))
     return count * pace.batch_size / (time.perf_counter() - start)

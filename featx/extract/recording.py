@@ -1,4 +1,4 @@
-"""Batches of features in; rows of the cache out, those of equal bytes taken from where they were written before."""
+"""Batches of features written to the cache; a duplicate gets the feature that exists already."""
 
 from dataclasses import dataclass, field
 
@@ -8,39 +8,40 @@ from numpy.typing import NDArray
 from featx.cache import (
     DONE,
     CacheWriter,
-    Rows,
+    ComputedRows,
     feature_path,
 )
 from featx.errors import failure_text
-from featx.extract.batches import NO_TWIN
-from featx.extract.resuming import Twins
+from featx.extract.batches import NO_DUPLICATE
+from featx.extract.duplicates import KnownImages
 from featx.extract.streaming import FeatureBatch
 
 
 @dataclass
 class Recorder:
-    """Writes batches in order, and remembers what became of their rows."""
+    """Writes batches in order, and counts and explains what became of their rows."""
 
     writer: CacheWriter
-    twins: Twins
+    known: KnownImages
     reasons: dict[int, tuple[int, str]] = field(default_factory=dict)
     """Row of the image set -> code, and why it failed, in full."""
     duplicates: int = 0
-    """Images whose bytes are those of another image of this run."""
+    """Number of images that have the bytes of another image of this run."""
     recognised: int = 0
-    """Images whose bytes an earlier run has met, under whatever name."""
+    """Number of images whose bytes are in a previous cache, under any name."""
 
     def write(self, batch: FeatureBatch) -> None:
-        """Write the rows that were computed, then those that take what is there of equal bytes. Raises CacheError."""
-        alone = batch.twins == NO_TWIN
-        self._append(batch, np.flatnonzero(alone), batch.status[alone], batch.features[alone])
-        if len(twins := np.flatnonzero(~alone)):
-            self.writer.flush()  # twins may lie among the rows that it gathers
-            located, fresh = self.twins.locate(batch.twins[twins])
-            self.duplicates += int(fresh.sum())
-            self.recognised += int((~fresh).sum())
-            self._inherit(batch.rows[twins[fresh]], located[fresh, 1])
-            self._append(batch, twins, self._status(batch.rows[twins]), self._features(located))
+        """Write the computed rows, then the duplicates with the features that exist already. Raises CacheError."""
+        computed = batch.duplicate_of == NO_DUPLICATE
+        self._append(batch, np.flatnonzero(computed), batch.status[computed], batch.features[computed])
+        duplicates = np.flatnonzero(~computed)
+        if len(duplicates):
+            self.writer.flush()  # their features may be among the rows that it has not written yet
+            places, in_this_run = self.known.locate(batch.duplicate_of[duplicates])
+            self.duplicates += int(in_this_run.sum())
+            self.recognised += int((~in_this_run).sum())
+            self._copy_reasons(batch.rows[duplicates[in_this_run]], places[in_this_run, 1])
+            self._append(batch, duplicates, self._status(batch.rows[duplicates]), self._features(places))
 
     def _append(
         self, batch: FeatureBatch, chosen: NDArray[np.int64], status: NDArray[np.uint8], features: NDArray[np.float32]
@@ -49,22 +50,23 @@ class Recorder:
         for row, code in zip(rows[status != DONE].tolist(), status[status != DONE].tolist(), strict=True):
             self.reasons.setdefault(row, (code, batch.details.get(row, failure_text(code))))
         if len(rows):
-            self.writer.append(Rows(rows, features, status, batch.fingerprint[chosen], batch.stat[chosen]))
+            self.writer.append(ComputedRows(rows, features, status, batch.fingerprint[chosen], batch.stat[chosen]))
 
-    def _inherit(self, rows: NDArray[np.int64], firsts: NDArray[np.int64]) -> None:
-        """The twin of an image that failed in this run fails for the same reason."""
-        for row, first in zip(rows.tolist(), firsts.tolist(), strict=True):
-            if first in self.reasons:
-                self.reasons[row] = self.reasons[first]
+    def _copy_reasons(self, rows: NDArray[np.int64], originals: NDArray[np.int64]) -> None:
+        """The duplicate of an image that failed in this run fails for the same reason."""
+        for row, original in zip(rows.tolist(), originals.tolist(), strict=True):
+            if original in self.reasons:
+                self.reasons[row] = self.reasons[original]
 
     def _status(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
         return np.array([self.reasons[row][0] if row in self.reasons else DONE for row in rows.tolist()], np.uint8)
 
-    def _features(self, located: NDArray[np.int64]) -> NDArray[np.float32]:
-        width = sum(self.twins.caches[0].outputs.values())
-        features = np.empty((len(located), width), np.float32)
-        for place, cache in enumerate(self.twins.caches):
-            mine = np.flatnonzero(located[:, 0] == place)
-            parts = [cache.read(path, located[mine, 1]) for path in map(feature_path, cache.outputs)]
-            features[mine] = np.concatenate(parts, axis=1)
+    def _features(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, sum of dimensions): the features at these places, (n, 2): cache and row."""
+        width = sum(self.known.caches[0].outputs.values())
+        features = np.empty((len(places), width), np.float32)
+        for number, cache in enumerate(self.known.caches):
+            here = np.flatnonzero(places[:, 0] == number)
+            parts = [cache.read(path, places[here, 1]) for path in map(feature_path, cache.outputs)]
+            features[here] = np.concatenate(parts, axis=1)
         return features

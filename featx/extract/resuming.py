@@ -1,4 +1,4 @@
-"""What earlier runs left: which of their rows still hold, by name and time of change, and which images they know."""
+"""Previous caches of the same images: checked against the new run, and their unchanged rows kept."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ from featx.backbones import (
     Backbone,
 )
 from featx.cache import (
+    DECISIVE_PACKAGES,
     DONE,
-    MAKERS,
     PENDING,
     Cache,
-    Kept,
+    KeptRows,
     Provenance,
     open_cache,
     partial_path,
@@ -31,24 +31,22 @@ from featx.extract.pace import REMOTE_WORKERS
 from featx.inputs import Fingerprints, ImageSet, fingerprint
 from featx.settings import Decode, Storage
 
-STEP = "choose another --into, or give up what is there with --overwrite"
-SAMPLE = 32
-"""Images that are read to tell whether a set of other names is another set."""
+NEXT_STEP = "choose another --into, or replace the cache with --overwrite"
+IMAGES_COMPARED = 32
+"""Number of images that are read to find out whether a set with other names has the same images."""
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Earlier:
-    """A cache of an earlier run, and what of it this run may take."""
+class PreviousCache:
+    """A cache that exists already, complete or not, from which this run may take rows."""
 
     cache: Cache
     retry_failed: bool
+    """Whether failed images are tried again, so that their rows are not taken."""
 
     def match(self, images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Pairs (earlier row, row of the image set) of images of the same name whose row is acknowledged and intact.
-
-        Those that failed are left out where they are to be tried again.
-        """
+        """(n,), (n,): rows of this cache that are acknowledged and intact, and rows of the images of the same names."""
         old, new = self._pair(images)
         status = self.cache.read("status", old)
         finished = np.flatnonzero(status == DONE if self.retry_failed else status != PENDING)
@@ -56,16 +54,17 @@ class Earlier:
         return old[intact], new[intact]
 
     def _pair(self, images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,), (n,): rows of this cache, and rows of the image set, that have the same names."""
         names = self.cache.read("images/name")
         if len(names) == len(images) and np.array_equal(names, images.names):
             return np.arange(len(names)), np.arange(len(names))
-        order = np.argsort(names, kind="stable")  # fast where they are sorted, as those of a folder are
+        order = np.argsort(names, kind="stable")  # fast if they are sorted, as those of a folder are
         old = order[np.minimum(np.searchsorted(names, images.names, sorter=order), len(names) - 1)]
         new = np.flatnonzero(names[old] == images.names)
         return old[new], new
 
 
-def find_earlier(
+def find_previous(
     into: Path,
     backbone: Backbone,
     *,
@@ -73,19 +72,22 @@ def find_earlier(
     storage: Storage,
     retry_failed: bool,
     reuse: Sequence[Path] = (),
-) -> list[Earlier]:
-    """What earlier runs left here and elsewhere: unfinished first, since that began with what was complete.
+) -> list[PreviousCache]:
+    """The caches from which rows may be taken: the unfinished one, which began with the complete one, comes first.
 
-    Raises CacheError where a file cannot be read, CacheMismatchError where its rows are not those that
-    are asked for: of another backbone, decoding or storage.
+    Raises CacheError if a file cannot be read, CacheMismatchError if its features are of another backbone, decoding or
+    storage.
     """
     found = []
     for path in dict.fromkeys((partial_path(into), into, *reuse)):
-        if path.exists() and ((cache := _open(path)).sealed or np.any(cache.status != PENDING)):
+        if not path.exists():
+            continue
+        cache = _open(path)
+        if cache.sealed or np.any(cache.status != PENDING):
             check_backbone(cache, backbone)
             inside = {"decode": cache.decode, "storage": cache.storage}
             _check(cache, inside, {"decode": decode, "storage": storage})
-            found.append(Earlier(cache, retry_failed))
+            found.append(PreviousCache(cache, retry_failed))
     return found
 
 
@@ -94,56 +96,51 @@ def _open(path: Path) -> Cache:
         return open_cache(path)
     except CacheError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno:
-            raise  # it may be sound: nobody is told to delete it
+            raise  # the file may be sound, so the message must not say to delete it
         reason = str(error).removeprefix(f"{path}: ").partition("; ")[0]
-        raise CacheError(
-            f"{path}: cannot be gone on from ({reason}); delete it, or give it up with --overwrite"
-        ) from error
+        raise CacheError(f"{path}: cannot be resumed ({reason}); delete it, or replace it with --overwrite") from error
 
 
-def shards_folder(into: Path) -> Path:
-    """Where the shards of this cache lie until they are merged."""
-    return into.with_name(into.name + ".shards")
+def check_images(into: Path, previous: Sequence[PreviousCache], images: ImageSet) -> None:
+    """Warn of images in the cache to be replaced that are no longer in the image set, since their rows are dropped.
 
-
-def check_images(into: Path, earlier: Sequence[Earlier], images: ImageSet) -> None:
-    """Say how many images of the cache that is to be replaced are not in the set now: their rows go.
-
-    Raises CacheMismatchError where the set is a shard of what is there, or shares neither a name with it nor, as far as
-    a sample tells, an image.
+    Raises CacheMismatchError if the image set is a shard of what the cache holds, or if it has no name in common with
+    the cache and, in a sample, no image either.
     """
-    for one in earlier[:1]:
+    for one in previous[:1]:
         if one.cache.path in (partial_path(into), into):
             _check_images(one.cache, images)
 
 
-def _check_images(earlier: Cache, images: ImageSet) -> None:
-    there = f"{earlier.images} images"
-    if images.part_of and earlier.images >= images.part_of > len(images):
+def _check_images(previous: Cache, images: ImageSet) -> None:
+    inside = f"{previous.images} images"
+    if images.part_of and previous.images >= images.part_of > len(images):
         asked = f"a shard of {len(images)}"
-        raise CacheMismatchError(earlier.path, what="image set", inside=there, asked=asked, step=STEP)
-    names = earlier.read("images/name")
+        raise CacheMismatchError(previous.path, what="image set", inside=inside, asked=asked, step=NEXT_STEP)
+    names = previous.read("images/name")
     if images.part_of or np.array_equal(names, images.names):
         return
-    gone = (earlier.status == DONE) & ~np.isin(names, images.names)
+    gone = (previous.status == DONE) & ~np.isin(names, images.names)
     if not gone.any():
         return
     first = bytes(names[gone][0]).decode(errors="replace")
-    if gone.sum() == np.count_nonzero(earlier.status == DONE) and not _shares_bytes(earlier, images):
-        inside, asked = f"{there} such as {first}", f"{len(images)} such as {images.name(0)}, none of them among those,"
-        raise CacheMismatchError(earlier.path, what="image set", inside=inside, asked=asked, step=STEP)
+    if gone.sum() == np.count_nonzero(previous.status == DONE) and not _shares_bytes(previous, images):
+        inside = f"{inside} such as {first}"
+        asked = f"{len(images)} such as {images.name(0)}, none of them among those,"
+        raise CacheMismatchError(previous.path, what="image set", inside=inside, asked=asked, step=NEXT_STEP)
     logger.warning(
-        "%s: %d of its images are not in this set now, such as %s; rows whose bytes have no other name here go",
-        earlier.path,
+        "%s: %d of its images are not in this image set, such as %s; "
+        "their rows are dropped unless an image with the same bytes has another name",
+        previous.path,
         gone.sum(),
         first,
     )
 
 
-def _shares_bytes(earlier: Cache, images: ImageSet) -> bool:
-    """Whether one of some images has bytes that the cache knows: all may have been renamed."""
-    known = Fingerprints(earlier.read("images/fingerprint"), rows=0, to_come=0)
-    for row in np.unique(np.linspace(0, len(images) - 1, SAMPLE).astype(int)).tolist():
+def _shares_bytes(previous: Cache, images: ImageSet) -> bool:
+    """Whether one of some images has bytes that the cache knows: all images may have been renamed."""
+    known = Fingerprints(previous.read("images/fingerprint"), rows=0, to_come=0)
+    for row in np.unique(np.linspace(0, len(images) - 1, IMAGES_COMPARED).astype(int)).tolist():
         with suppress(OSError):
             if known.find(fingerprint(images.read(row))) is not None:
                 return True
@@ -151,59 +148,62 @@ def _shares_bytes(earlier: Cache, images: ImageSet) -> bool:
 
 
 def check_backbone(cache: Cache, backbone: Backbone) -> None:
-    """Raise CacheMismatchError, naming the difference, where the cache's features are of another backbone."""
+    """Raise CacheMismatchError, naming the difference, if the cache's features are of another backbone."""
     if cache.backbone == backbone.hash:
         return
-    inside, asked = cache.card, backbone.card.to_dict()
+    inside = cache.card
+    asked = backbone.card.to_dict()
     keys = asked.keys() - DESCRIPTIVE if inside["name"] == asked["name"] else ["name"]
     key = next((key for key in asked if key in keys and inside.get(key, SINCE_FIRST.get(key)) != asked[key]), "sha256")
     what = f"{key} of the backbone"
-    raise CacheMismatchError(cache.path, what=what, inside=inside.get(key), asked=asked[key], step=STEP)
+    raise CacheMismatchError(cache.path, what=what, inside=inside.get(key), asked=asked[key], step=NEXT_STEP)
 
 
-def check_makers(earlier: Cache, provenance: Provenance) -> None:
-    """Raise CacheMismatchError where rows to come would be made otherwise than those that are there."""
-    _check(earlier, _makers(earlier), _makers(provenance))
+def check_runtime(previous: Cache, provenance: Provenance) -> None:
+    """Raise CacheMismatchError if another provider or version of the runtime would compute the new rows."""
+    _check(previous, _runtime(previous), _runtime(provenance))
 
 
-def _makers(of: Cache | Provenance) -> dict[str, str | None]:
-    return {"provider": of.provider, **{name: of.versions.get(name) for name in MAKERS}}
+def _runtime(of: Cache | Provenance) -> dict[str, str | None]:
+    return {"provider": of.provider, **{name: of.versions.get(name) for name in DECISIVE_PACKAGES}}
 
 
 def _check(cache: Cache, inside: Mapping[str, str | None], asked: Mapping[str, str | None]) -> None:
     for what, value in inside.items():
         if value != asked[what]:
             option = f"--{what} " if what in ("decode", "storage") else ""
-            step = f"run with {option}{value} again, or {STEP}"
+            step = f"run with {option}{value} again, or {NEXT_STEP}"
             raise CacheMismatchError(cache.path, what=what, inside=value, asked=asked[what], step=step)
 
 
-def keep_rows(earlier: Sequence[Earlier], images: ImageSet) -> list[Kept]:
-    """The rows that still hold, each from the first cache that has it: of the same name, and not changed since.
+def keep_rows(previous: Sequence[PreviousCache], images: ImageSet) -> list[KeptRows]:
+    """The rows that stay as they are: of images with the same name, size and time, each from the first such cache.
 
-    Whether an image changed is told by its size and time. One that cannot be reached keeps the row that it had: what is
-    extracted is not lost to a disk that is away.
+    An image that cannot be reached keeps its row: features are not lost while a disk is not mounted.
     """
-    kept, taken, unreachable = [], np.zeros(len(images), bool), 0
-    for one in earlier:
+    kept = []
+    taken = np.zeros(len(images), bool)
+    unreachable = 0
+    for one in previous:
         old, new = one.match(images)
-        old, new = old[~taken[new]], new[~taken[new]]
+        free = ~taken[new]
+        old, new = old[free], new[free]
         stats = one.cache.read("images/stat", old)
-        told = one.cache.read("images/fingerprint", old).any(axis=1) & (stats[:, 1] != 0)
+        comparable = one.cache.read("images/fingerprint", old).any(axis=1) & (stats[:, 1] != 0)
         same = np.zeros(len(new), bool)
-        for place, stat in enumerate(_ask(images, new)):
-            same[place] = stat is None or (stat == tuple(stats[place]) and told[place])
+        for place, stat in enumerate(_stats(images, new)):
+            same[place] = stat is None or (stat == tuple(stats[place]) and comparable[place])
             unreachable += stat is None
-        kept.append(Kept(one.cache, old[same], new[same], stats[same]))
+        kept.append(KeptRows(one.cache, old[same], new[same], stats[same]))
         taken[new[same]] = True
     if unreachable:
-        where = ", ".join(str(one.cache.path) for one in earlier)
-        logger.warning("%d images cannot be reached now; they keep the rows that they had in %s", unreachable, where)
+        caches = ", ".join(str(one.cache.path) for one in previous)
+        logger.warning("%d images cannot be reached; they keep their rows of %s", unreachable, caches)
     return kept
 
 
-def _ask(images: ImageSet, rows: NDArray[np.int64]) -> Iterator[tuple[int, int] | None]:
-    """What is known now of the images in these rows, None of those out of reach; a network is asked of many at once."""
+def _stats(images: ImageSet, rows: NDArray[np.int64]) -> Iterator[tuple[int, int] | None]:
+    """Size and time of the images in these rows, None if an image cannot be reached; many at once over a network."""
 
     def _stat(row: int) -> tuple[int, int] | None:
         try:
@@ -214,62 +214,6 @@ def _ask(images: ImageSet, rows: NDArray[np.int64]) -> Iterator[tuple[int, int] 
     if not images.source.remote:
         yield from map(_stat, map(int, rows))
         return
-    with ThreadPoolExecutor(REMOTE_WORKERS, thread_name_prefix="featx-ask") as pool:
+    with ThreadPoolExecutor(REMOTE_WORKERS, thread_name_prefix="featx-stat") as pool:
         for start in range(0, len(rows), CHUNK):
             yield from pool.map(_stat, rows[start : start + CHUNK].tolist())
-
-
-class Known(Fingerprints):
-    """The images whose bytes are known, those that lie in caches only as long as their rows are intact."""
-
-    def __init__(self, caches: Sequence[Cache], places: NDArray[np.int64], *, to_come: int) -> None:
-        self._caches, self._places = caches, places
-        marks = [
-            cache.read("images/fingerprint", places[places[:, 0] == number, 1]) for number, cache in enumerate(caches)
-        ]
-        super().__init__(np.concatenate(marks), rows=caches[0].images, to_come=to_come)
-
-    def find(self, mark: bytes) -> int | None:
-        """Place of the first image with this fingerprint, or None where there is none whose row can be taken."""
-        place = super().find(mark)
-        if place is None or place >= len(self._places):
-            return place
-        number, row = self._places[place]
-        return place if self._caches[number].intact(np.array([row]))[0] else None
-
-
-@dataclass(frozen=True)
-class Twins:
-    """Images whose bytes are known, and where the feature of each lies: in a cache, or in a row of this very run."""
-
-    known: Known
-    caches: tuple[Cache, ...]
-    """The one that is written first, then earlier ones."""
-    places: NDArray[np.int64]
-    """(k, 2): cache and row of every image that was known from the start."""
-    pending: int
-    """Number of rows that this run computes."""
-
-    def locate(self, twins: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Cache and row (m, 2) of these places of `known`, and which of them this run computes (m,)."""
-        start = len(self.places)
-        fresh = twins >= start
-        located = np.zeros((len(twins), 2), np.int64)
-        located[fresh, 1] = twins[fresh] - start
-        located[~fresh] = self.places[twins[~fresh]]
-        return located, fresh
-
-
-def find_twins(earlier: Sequence[Earlier], kept: Sequence[Kept], into: Cache) -> Twins:
-    """The images that are known from the start, each with a feature that stays where it is while this run writes.
-
-    Those are the rows that the cache to be written has now, and of the other caches those done that were not kept.
-    """
-    caches, rows = [into], [np.flatnonzero(into.status == DONE)]
-    for one, held in zip(earlier, kept, strict=True):
-        if one.cache is not into:
-            caches.append(one.cache)
-            rows.append(np.setdiff1d(np.flatnonzero(one.cache.status == DONE), held.old))
-    places = np.concatenate([np.stack([np.full(len(own), place), own], axis=1) for place, own in enumerate(rows)])
-    pending = int(np.count_nonzero(into.status == PENDING))
-    return Twins(Known(caches, places, to_come=pending), tuple(caches), places, pending)

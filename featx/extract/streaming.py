@@ -1,10 +1,12 @@
-"""images -> batches -> session: features of rows of an image set, batch by batch, in order."""
+"""A session opened at its pace, which computes the features of images batch by batch, in order."""
 
+import math
 from collections import deque
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +15,15 @@ from featx.backbones import Backbone, FeatureSession
 from featx.cache import DONE, storable
 from featx.errors import Failure
 from featx.extract.batches import (
-    NO_TWIN,
+    NO_DUPLICATE,
+    NO_SLOT,
     Batch,
     Loading,
     Ring,
-    StageClock,
     iter_batches,
 )
-from featx.extract.pace import Pace
+from featx.extract.clock import StageClock
+from featx.extract.pace import Pace, open_at_pace
 from featx.inputs import Fingerprints, ImageSet
 from featx.settings import (
     DEFAULT_STORAGE,
@@ -28,12 +31,12 @@ from featx.settings import (
     Storage,
 )
 
-GATHERED = 8
-"""Images that go through the pipeline together, where batches are smaller and there are many."""
-GATHERED_BYTES = 2**22
-"""Of their pixels."""
-GROUPS = 256
-"""Of a run, at least: the last ones may leave a core idle."""
+GROUPED_IMAGES = 8
+"""Most images in a group of batches that goes through the pipeline together: what a group costs is paid less often."""
+GROUPED_BYTES = 2**22
+"""Most bytes of the pixels of such a group."""
+LEAST_GROUPS = 256
+"""A run has at least this many groups, since the last ones may leave a core idle."""
 
 
 @dataclass(frozen=True)
@@ -41,63 +44,118 @@ class FeatureBatch:
     """Features of one batch, and what is known of its rows."""
 
     rows: NDArray[np.int64]
+    """(n,): rows of the image set."""
     features: NDArray[np.float32]
-    """(n, sum of dimensions): every output, side by side; NaN where an image failed or has a twin."""
+    """(n, sum of dimensions): all outputs next to each other; NaN if an image failed or is a duplicate."""
     status: NDArray[np.uint8]
     """(n,): 1 done, above 1 a code of errors.Failure."""
-    twins: NDArray[np.int64]
+    duplicate_of: NDArray[np.int64]
+    """(n,): place, among the known fingerprints, of an image with the same bytes; -1 if there is none."""
     fingerprint: NDArray[np.uint8]
+    """(n, 16)."""
     stat: NDArray[np.int64]
-    """These three as in batches.Batch."""
+    """(n, 2): size in bytes, time of change in nanoseconds."""
     details: dict[int, str]
     """Row of the image set -> why it failed, in full."""
 
 
-def stream_features(
-    images: ImageSet,
-    backbone: Backbone,
-    session: FeatureSession,
-    *,
-    rows: Iterable[int],
-    count: int,
-    pace: Pace,
-    settings: Settings,
-    clock: StageClock,
-    known: Fingerprints | None = None,
-    storage: Storage = DEFAULT_STORAGE,
-) -> Generator[FeatureBatch]:
-    """Features of these rows of the image set, so many in all, batch by batch, in order. Raises InferenceError.
+@dataclass(frozen=True)
+class FeatureStream:
+    """An open session of a backbone, and the pace at which it computes the features of an image set."""
 
-    Where there are many, small batches go through the pipeline, and come, several at a time; a `count` of 0 leaves them
-    as they are, so that those of several backbones stay side by side.
+    images: ImageSet
+    backbone: Backbone
+    settings: Settings
+    session: FeatureSession
+    pace: Pace
+    _running: ExitStack = field(default_factory=ExitStack, repr=False)
+    """Ends the threads of streams that were left unfinished."""
 
-    With `known`, an image whose bytes were met before is not computed again: its batch names its twin.
-    """
-    side = backbone.card.size
-    size = _gathered(min(pace.batch_size, images.part_of or len(images)), count=count, image_bytes=3 * side * side)
-    loading = Loading(backbone.card, pace.workers, size, settings.max_pixels, settings.decode, clock)
-    most = 2 * session.streams  # one batch of each stream runs, the next lies ready
-    ring = Ring(loading.ahead + most, lambda: session.new_buffer(size))
-    inferring = _Inferring(session, ring, min(pace.batch_size, size), backbone.card.width, storage, clock)
-    running: deque[Future[FeatureBatch]] = deque()
-    with ThreadPoolExecutor(session.streams, thread_name_prefix="featx-infer") as pool:
-        try:
-            for batch in iter_batches(images, loading, rows=rows, ring=ring, known=known):
-                running.append(pool.submit(copy_context().run, inferring.infer, batch))
-                while len(running) == most or (running and running[0].done()):
+    def batches(
+        self,
+        rows: Iterable[int] | None = None,
+        *,
+        count: int | None = None,
+        known: Fingerprints | None = None,
+        storage: Storage = DEFAULT_STORAGE,
+        clock: StageClock | None = None,
+    ) -> Generator[FeatureBatch]:
+        """Features of these rows of the image set, batch by batch, in order. Raises InferenceError.
+
+        Args:
+            rows: rows of the image set; None for all.
+            count: number of these rows, from which the number of batches in a group is chosen. With 0 every batch comes
+                alone, so that batches of several backbones have the same rows.
+            known: fingerprints of images whose features are known: they are not computed, and `duplicate_of` says where
+                they are. Every other image is added.
+            storage: type in which the features will be stored; a row with a feature beyond its range fails.
+            clock: where the time of each stage is added.
+        """
+        size = self._group_size(len(self.images) if count is None else count)
+        found = self._generate(
+            range(len(self.images)) if rows is None else rows,
+            size,
+            known=known,
+            storage=storage,
+            clock=clock or StageClock(),
+        )
+        self._running.callback(found.close)
+        return found
+
+    def _group_size(self, count: int) -> int:
+        batch_size = min(self.pace.batch_size, self.images.part_of or len(self.images))
+        image_bytes = math.prod(self.backbone.card.input.pixels.shape)
+        return images_in_group(batch_size, count=count, image_bytes=image_bytes)
+
+    def _generate(
+        self, rows: Iterable[int], size: int, *, known: Fingerprints | None, storage: Storage, clock: StageClock
+    ) -> Generator[FeatureBatch]:
+        card = self.backbone.card
+        settings = self.settings
+        loading = Loading(card.input.pixels, self.pace.workers, size, settings.max_pixels, settings.decode, clock)
+        most = 2 * self.session.streams  # one batch of each stream runs, the next one waits for it
+        ring = Ring(loading.ahead + most, lambda: self.session.new_buffer(size))
+        inferring = _Inferring(self.session, ring, min(self.pace.batch_size, size), card.width, storage, clock)
+        running: deque[Future[FeatureBatch]] = deque()
+        with ThreadPoolExecutor(self.session.streams, thread_name_prefix="featx-infer") as pool:
+            try:
+                for batch in iter_batches(self.images, loading, rows=rows, ring=ring, known=known):
+                    running.append(pool.submit(copy_context().run, inferring.infer, batch))
+                    while len(running) == most or (running and running[0].done()):
+                        yield _await(running, clock)
+                while running:
                     yield _await(running, clock)
-            while running:
-                yield _await(running, clock)
-        finally:
-            pool.shutdown(cancel_futures=True)
+            finally:
+                pool.shutdown(cancel_futures=True)
 
 
-def _gathered(batch_size: int, *, count: int, image_bytes: int) -> int:
-    """Images that go through the pipeline together, so many times a batch: then what is done for each group costs less.
+@contextmanager
+def open_stream(
+    images: ImageSet, backbone: Backbone, settings: Settings, *, count: int | None = None, batch_size: int | None = None
+) -> Iterator[FeatureStream]:
+    """A session for these images, opened at its pace; what it runs ends with the block.
 
-    Few enough that all streams end at about the same time, and that buffers stay small.
+    Args:
+        images: the image set.
+        backbone: the backbone.
+        settings: device, and what of the pace the user has chosen; the rest is calibrated in a long run.
+        count: number of images that will be computed; None for all.
+        batch_size: batch size of the rows that exist already, which new rows keep.
+
+    Raises DeviceError and BackboneError as open_session does.
     """
-    most = min(GATHERED, GATHERED_BYTES // image_bytes, count // GROUPS)
+    total = len(images) if count is None else count
+    session, pace = open_at_pace(backbone, images, settings, count=total, batch_size=batch_size)
+    with ExitStack() as running:
+        yield FeatureStream(images, backbone, settings, session, pace, running)
+
+
+def images_in_group(batch_size: int, *, count: int, image_bytes: int) -> int:
+    """Number of images that go through the pipeline together: a multiple of the batch size.
+
+    It is small enough that all streams end at about the same time, and that buffers stay small.
+    """
+    most = min(GROUPED_IMAGES, GROUPED_BYTES // image_bytes, count // LEAST_GROUPS)
     return batch_size * max(1, most // batch_size)
 
 
@@ -108,7 +166,7 @@ def _await(running: deque[Future[FeatureBatch]], clock: StageClock) -> FeatureBa
 
 @dataclass(frozen=True)
 class _Inferring:
-    """Runs batches; called from several threads."""
+    """Runs the model on batches; called from several threads."""
 
     session: FeatureSession
     ring: Ring
@@ -118,30 +176,32 @@ class _Inferring:
     clock: StageClock
 
     def infer(self, batch: Batch) -> FeatureBatch:
-        """The features of the batch, whose buffer is free then."""
+        """The features of the batch, whose buffer goes back to the ring."""
         features = np.full((len(batch.rows), self.width), np.nan, np.float32)
-        if len(filled := np.flatnonzero(batch.slots >= 0)):
+        filled = np.flatnonzero(batch.slots != NO_SLOT)
+        if len(filled):
             with self.clock.time("infer"):
                 features[filled] = self._run(batch.pixels, count=int(batch.slots.max()) + 1)[batch.slots[filled]]
         self.ring.give_back(batch.pixels)
-        return _judge(batch, features, self.storage)
+        return _check_features(batch, features, self.storage)
 
     def _run(self, pixels: NDArray[np.uint8], *, count: int) -> NDArray[np.float32]:
-        """Features of so many images at least: in batches, each of full size."""
+        """Features of at least the first `count` images, in batches of full size."""
         starts = range(0, count, self.batch_size)
         parts = [self.session(pixels[start : start + self.batch_size]) for start in starts]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def _judge(batch: Batch, features: NDArray[np.float32], storage: Storage) -> FeatureBatch:
-    """Fail the rows whose features are not finite or cannot be stored, and leave no number where an image failed."""
-    status, details = batch.status.copy(), dict(batch.details)
+def _check_features(batch: Batch, features: NDArray[np.float32], storage: Storage) -> FeatureBatch:
+    """The batch, with rows failed whose features are not finite or cannot be stored; failed rows have only NaN."""
+    status = batch.status.copy()
+    details = dict(batch.details)
     for fine, failure in (
         (np.isfinite(features).all(axis=1), Failure.NOT_FINITE),
         (storable(features, storage), Failure.OUT_OF_RANGE),
     ):
-        fallen = (status == DONE) & (batch.twins == NO_TWIN) & ~fine
+        fallen = (status == DONE) & (batch.duplicate_of == NO_DUPLICATE) & ~fine
         status[fallen] = failure
         details |= {int(row): failure.text for row in batch.rows[fallen]}
     features = np.where((status == DONE)[:, None], features, np.float32(np.nan))
-    return FeatureBatch(batch.rows, features, status, batch.twins, batch.fingerprint, batch.stat, details)
+    return FeatureBatch(batch.rows, features, status, batch.duplicate_of, batch.fingerprint, batch.stat, details)

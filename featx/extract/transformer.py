@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from featx.backbones import Backbone, load_backbone
-from featx.convert import select_outputs
+from featx.backbones import Backbone, load_backbone, select_outputs
 from featx.errors import ImageSetError
 from featx.extract.batches import StageClock
 from featx.extract.pace import open_at_pace
@@ -104,7 +103,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
         """Names (d,) of the features: backbone, output and column, as in `efficientnet-lite0/features/0`."""
-        outputs = self._load().card.taken
+        outputs = self._load().card.all_outputs
         names = [f"{self.backbone}/{output.name}/{column}" for output in outputs for column in range(output.dim)]
         return np.array(names, object)
 

@@ -1,5 +1,6 @@
 from .decode import decode_image as decode_image, encode_jpeg as encode_jpeg, find_part as find_part
 from .fingerprints import FINGERPRINT_BYTES as FINGERPRINT_BYTES, Fingerprints as Fingerprints
+from .pixels import PixelSpec as PixelSpec
 from .sets.image_set import ImageSet as ImageSet, Stored as Stored, fingerprint as fingerprint
 from .sets.listing import list_images as list_images
 from .sets.memory import hold_images as hold_images

@@ -1,4 +1,4 @@
-"""One image in, the bytes of its file or its pixels; uint8 pixels as the card wants them out."""
+"""One image in, the bytes of its file or its pixels; uint8 pixels as a model takes them out."""
 
 import io
 from collections.abc import Callable
@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from featx.backbones import Card
 from featx.errors import DecodeError, Failure
+from featx.inputs.pixels import PixelSpec
 from featx.inputs.sets.image_set import Stored
 from featx.settings import (
     DEFAULTS,
@@ -54,7 +54,7 @@ Image.init()
 
 def decode_image(
     stored: Stored,
-    card: Card,
+    spec: PixelSpec,
     *,
     max_pixels: int = DEFAULTS.max_pixels,
     decode: Decode = DEFAULTS.decode,
@@ -63,7 +63,7 @@ def decode_image(
     """Pixels (size, size, 3) of the first frame: resized, centre cropped, as torchvision and timm do.
 
     Alpha is laid over white, 16-bit grey is scaled to 8 bits. With `decode="fast"` a JPEG is read at a half, a quarter
-    or an eighth of its size where that covers what the card resizes to; all else is exact. The pixels lie in `out`
+    or an eighth of its size where that covers what `spec` resizes to; all else is exact. The pixels lie in `out`
     where it is given; an image that fails leaves it as it was. Pixels that are no file, (H, W) or (H, W, 3) of uint8 or
     uint16, are taken for one that was decoded. Raises DecodeError with the reason where the bytes are no image, an
     incomplete one, one above `max_pixels`, or one whose numbers have no standard range.
@@ -73,8 +73,8 @@ def decode_image(
     image = _from_pixels(stored) if isinstance(stored, np.ndarray) else _open(stored)
     _check_pixels(image.size, max_pixels, when="as stored")
     try:
-        picture = _load(image, card, fast=decode == "fast")
-        pixels = np.asarray(_resize_and_crop(picture, card, max_pixels))
+        picture = _load(image, spec, fast=decode == "fast")
+        pixels = np.asarray(_resize_and_crop(picture, spec, max_pixels))
     except DecodeError:
         raise
     except MemoryError as error:
@@ -82,7 +82,7 @@ def decode_image(
     except Exception as error:
         # Pillow's readers raise almost any type on damaged bytes; all of them mean the same here.
         raise DecodeError(Failure.DAMAGED, _one_line(error)) from error
-    out = np.empty((card.size, card.size, 3), np.uint8) if out is None else out
+    out = np.empty((spec.size, spec.size, 3), np.uint8) if out is None else out
     _fill(out, pixels)
     return out
 
@@ -96,12 +96,12 @@ def _fill(out: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
         out[:, :, channel] = pixels
 
 
-def find_part(stored: Stored, card: Card) -> int:
+def find_part(stored: Stored, spec: PixelSpec) -> int:
     """One part in how many of its size, along each side, at which `fast` reads this image: 1, 2, 4 or 8.
 
     Raises DecodeError where it cannot be opened.
     """
-    return 1 if isinstance(stored, np.ndarray) else _reduce(_open(stored), card)
+    return 1 if isinstance(stored, np.ndarray) else _reduce(_open(stored), spec)
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], *, quality: int) -> bytes:
@@ -158,22 +158,22 @@ class _Picture:
         return _Picture(self.image.transpose(turn), size, self.scale)
 
 
-def _load(image: Image.Image, card: Card, *, fast: bool) -> _Picture:
+def _load(image: Image.Image, spec: PixelSpec, *, fast: bool) -> _Picture:
     size = image.size
-    scale = _reduce(image, card) if fast else 1
+    scale = _reduce(image, spec) if fast else 1
     image.load()
     plain = _to_grey_or_rgb(image)
-    if card.channels == "L" and plain.mode != "L":
+    if spec.channels == "L" and plain.mode != "L":
         plain = plain.convert("L")
     picture = _Picture(plain, size if scale > 1 else plain.size, scale)
-    turn = _find_turn(image) if card.exif_orientation else None
+    turn = _find_turn(image) if spec.exif_orientation else None
     return picture if turn is None else picture.turned(turn)
 
 
-def _reduce(image: Image.Image, card: Card) -> int:
-    """Have a JPEG read at one part in 2, 4 or 8 where that covers what the card resizes to; say at which, else 1."""
+def _reduce(image: Image.Image, spec: PixelSpec) -> int:
+    """Have a JPEG read at one part in 2, 4 or 8 where that covers what `spec` resizes to; say at which, else 1."""
     width = image.width
-    drafted = image.draft(None, _resized(image.size, card))
+    drafted = image.draft(None, _resized(image.size, spec))
     return round(width / drafted[1][2]) if drafted else 1
 
 
@@ -221,27 +221,27 @@ def _scale_16_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey)
 
 
-def _resized(size: tuple[int, int], card: Card) -> tuple[int, int]:
-    """What the card resizes a picture of this size to, before the crop."""
+def _resized(size: tuple[int, int], spec: PixelSpec) -> tuple[int, int]:
+    """What the specification resizes a picture of this size to, before the crop."""
     width, height = size
-    shorter, target = min(width, height), card.resize
-    squash = card.crop_mode == "squash"
+    shorter, target = min(width, height), spec.resize
+    squash = spec.crop_mode == "squash"
     return (target, target) if squash else (target * width // shorter, target * height // shorter)
 
 
-def _resize_and_crop(picture: _Picture, card: Card, max_pixels: int) -> Image.Image:
-    resized, image = _resized(picture.size, card), picture.image
+def _resize_and_crop(picture: _Picture, spec: PixelSpec, max_pixels: int) -> Image.Image:
+    resized, image = _resized(picture.size, spec), picture.image
     _check_pixels(resized, max_pixels, when="once resized")
-    left, top = (round((side - card.size) / 2) for side in resized)
-    right, bottom = left + card.size, top + card.size
+    left, top = (round((side - spec.size) / 2) for side in resized)
+    right, bottom = left + spec.size, top + spec.size
     if picture.scale == 1:
-        image = image if resized == image.size else image.resize(resized, RESAMPLING[card.filter])
+        image = image if resized == image.size else image.resize(resized, RESAMPLING[spec.filter])
         return image.crop((left, top, right, bottom))
     # Only what is kept is resampled. Where pixels are to be exact this will not do: Pillow takes the edges in single
     # precision, and which direction it resamples first depends on the sizes.
     across, down = (whole / side / picture.scale for whole, side in zip(picture.size, resized, strict=True))
     box = (left * across, top * down, right * across, bottom * down)
-    return image.resize((card.size, card.size), RESAMPLING[card.filter], box)
+    return image.resize((spec.size, spec.size), RESAMPLING[spec.filter], box)
 
 
 def _one_line(error: Exception) -> str:

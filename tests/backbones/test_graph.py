@@ -18,17 +18,18 @@ from featx.backbones import (
     cuda_problem,
     diagnose,
     gpus,
-    identity_graph,
     open_session,
     prepare_graph,
+    smallest_model,
 )
-from featx.backbones.card import Backbone, load_backbone
+from featx.backbones.store import Backbone, load_backbone
 from featx.errors import (
     BackboneError,
     DeviceError,
     InferenceError,
 )
 from tests.conftest import Tiny
+from tests.support.cards import with_card
 
 LAYOUTS = ("NCHW", "NHWC")
 
@@ -36,11 +37,6 @@ LAYOUTS = ("NCHW", "NHWC")
 def random_pixels(count: int, size: int = 16, seed: int = 0) -> NDArray[np.uint8]:
     """Noise, as the decoder would hand it over."""
     return np.random.default_rng(seed).integers(0, 256, (count, size, size, 3), dtype=np.uint8)
-
-
-def with_card(backbone: Backbone, **changes: Any) -> Backbone:
-    """The same model with another card."""
-    return replace(backbone, card=replace(backbone.card, **changes))
 
 
 def prepared(backbone: Backbone) -> ModelProto:
@@ -101,7 +97,7 @@ def bundled_session() -> FeatureSession:
 
 @pytest.mark.parametrize("place", range(4))
 def test_a_feature_is_the_same_to_the_bit_whatever_its_neighbours_and_place(place: int) -> None:
-    size = load_backbone("efficientnet-lite0").card.size
+    size = load_backbone("efficientnet-lite0").card.input.pixels.size
     alone, crowd = random_pixels(4, size, seed=1), random_pixels(4, size, seed=2)
     crowd[place] = alone[0]
     assert np.array_equal(bundled_session()(crowd)[place], bundled_session()(alone)[0])
@@ -113,7 +109,9 @@ def test_a_feature_is_the_same_to_the_bit_whatever_its_neighbours_and_place(plac
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_graph_takes_bytes_and_ends_at_the_feature(models: Path, make_tiny: Callable[..., Tiny], layout: str) -> None:
     graph = prepared(make_tiny(models, layout=layout).backbone).graph
-    assert [(value.name, value.type.tensor_type.elem_type) for value in graph.input] == [(PIXEL_INPUT, TensorProto.UINT8)]
+    assert [(value.name, value.type.tensor_type.elem_type) for value in graph.input] == [
+        (PIXEL_INPUT, TensorProto.UINT8)
+    ]
     assert len(graph.output) == 1
     assert graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT
 
@@ -126,7 +124,7 @@ def test_what_lies_behind_the_feature_is_dropped(tiny: Tiny) -> None:
 
 def test_an_earlier_tensor_can_be_the_feature(tiny: Tiny) -> None:
     earlier, pixels = with_card(tiny.backbone, feature="pooled", dim=3), random_pixels(2)
-    expected = (pixels.mean(axis=(1, 2)) - earlier.card.mean) / earlier.card.std
+    expected = (pixels.mean(axis=(1, 2)) - earlier.card.input.pixels.mean) / earlier.card.input.pixels.std
     np.testing.assert_allclose(open_session(earlier, device="cpu")(pixels), expected, atol=1e-5)
     assert "matrix" not in {tensor.name for tensor in prepared(earlier).graph.initializer}
 
@@ -273,7 +271,9 @@ def test_a_pooled_map_of_one_place_is_a_vector(tiny: Tiny) -> None:
     pixels, card = random_pixels(2), tiny.backbone.card
     rewrite(tiny.backbone, keep_dims)
     features = open_session(with_card(tiny.backbone, feature="pooled", dim=3), device="cpu")(pixels)
-    np.testing.assert_allclose(features, (pixels.mean(axis=(1, 2)) - card.mean) / card.std, atol=1e-5)
+    np.testing.assert_allclose(
+        features, (pixels.mean(axis=(1, 2)) - card.input.pixels.mean) / card.input.pixels.std, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -330,4 +330,4 @@ def test_the_diagnosis_lists_only_what_a_session_really_gets() -> None:
 
 
 def test_the_smallest_graph_is_a_valid_model() -> None:
-    onnx.checker.check_model(identity_graph(), full_check=True)
+    onnx.checker.check_model(smallest_model(), full_check=True)

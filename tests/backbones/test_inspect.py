@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from featx.backbones import Inspection, inspect_model
-from featx.backbones.card import load_backbone
+from featx.backbones.store import load_backbone
 from featx.errors import BackboneError
 from tests.conftest import Ran
 from tests.support.graphs import (
@@ -166,7 +166,11 @@ def test_the_bundled_backbone_is_found_to_be_what_its_card_says() -> None:
     found = inspect_model(backbone.path)
     card = backbone.card
     assert (found.feature_output, found.feature_dim, found.feature_pool) == (card.feature, card.dim, card.pool)
-    assert (found.input.name, found.input.layout, found.classifier_output) == (card.input, card.layout, card.classifier)
+    assert (found.input.name, found.input.layout, found.classifier_output) == (
+        card.input.name,
+        card.input.layout,
+        card.classifier,
+    )
     assert found.certain
 
 
@@ -489,7 +493,7 @@ def test_a_model_that_ends_in_a_map_is_pooled_and_says_so(tmp_path: Path) -> Non
     found = inspect_model(graph.save(tmp_path / "m.onnx", graph.maps(into="output")))
     assert (found.feature_output, found.feature_pool, found.feature_dim) == ("output", "mean", 8)
     assert (found.classifier_output, found.certain) == (None, False)
-    assert "output is no vector" in " ".join(found.notes)
+    assert "output is not a vector" in " ".join(found.notes)
 
 
 @pytest.mark.parametrize("way", ["LpNormalization", "Div"])
@@ -603,7 +607,7 @@ def test_an_image_of_one_channel_is_fed_grey(tmp_path: Path) -> None:
     found = inspect_model(path)
     assert (found.input.shape, found.input.channels, found.feature_output) == ((None, 1, 16, 16), 1, "pooled")
     grey = random_pixels(3)[..., :1].repeat(3, axis=3)
-    assert describe(path).card.channels == "L"
+    assert describe(path).card.input.pixels.channels == "L"
     assert_same(open_model(path)(grey), run(path, normalised(grey)[:, :1], "pooled")[0])
 
 
@@ -700,18 +704,18 @@ def outside(folder: Path, place: str, *, values: bytes | None = None) -> Path:
 @pytest.mark.parametrize("place", ["../weights", "sub/../../weights", "./../weights", "..\\weights", ".", ""])
 def test_external_data_outside_of_the_folder_is_refused(tmp_path: Path, place: str) -> None:
     (tmp_path / "model" / "sub").mkdir(parents=True)
-    refused(outside(tmp_path, place), "weight_", "leaves the model's folder", "put it beside the model")
+    refused(outside(tmp_path, place), "weight_", "outside the model's folder", "put it next to the model")
 
 
 def test_external_data_at_an_absolute_place_is_refused(tmp_path: Path) -> None:
-    refused(outside(tmp_path, str(tmp_path / "weights")), "weight_", "leaves the model's folder")
+    refused(outside(tmp_path, str(tmp_path / "weights")), "weight_", "outside the model's folder")
 
 
 def test_external_data_that_is_a_link_is_refused(tmp_path: Path) -> None:
     path = outside(tmp_path, "weights")
     (path.parent / "weights").rename(tmp_path / "elsewhere")
     (path.parent / "weights").symlink_to(tmp_path / "elsewhere")
-    refused(path, "weight_", "symbolic link", "put the file itself beside the model")
+    refused(path, "weight_", "symbolic link", "put the file itself next to the model")
 
 
 def test_external_data_in_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> None:
@@ -724,11 +728,11 @@ def test_external_data_in_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> 
 def test_external_data_that_is_missing_is_refused(tmp_path: Path) -> None:
     path = outside(tmp_path, "weights")
     (path.parent / "weights").unlink()
-    refused(path, "weight_", "'weights'", "missing", "put it beside the model")
+    refused(path, "weight_", "'weights'", "missing", "put it next to the model")
 
 
 def test_external_data_cut_short_is_refused(tmp_path: Path) -> None:
-    refused(outside(tmp_path, "weights", values=b"short"), "weight_", "has 5 in all", "export it again")
+    refused(outside(tmp_path, "weights", values=b"short"), "weight_", "the file has 5", "export it again")
 
 
 def test_external_data_in_a_folder_beside_the_model_is_read(tmp_path: Path) -> None:
@@ -748,14 +752,14 @@ def test_two_images_are_refused_with_both(tmp_path: Path) -> None:
     both = graph.add("Add", "image", other)
     pooled = graph.add("Flatten", graph.add("GlobalAveragePool", both))
     path = graph.save(tmp_path / "m.onnx", graph.dense(pooled, 3, 5, into="logits"))
-    refused(path, "'image'", "'other'", "export it with one")
+    refused(path, "'image'", "'other'", "export the model with one")
 
 
 def test_an_unknown_layout_is_refused(tmp_path: Path) -> None:
     graph = Graph("batch", "one", "two", "three")
     flat = graph.add("Reshape", "image", graph.integers(0, 768))
     path = graph.save(tmp_path / "m.onnx", graph.dense(flat, 768, 5, into="logits"))
-    refused(path, "'image'", "NCHW or NHWC", "export it")
+    refused(path, "'image'", "NCHW or NHWC", "export the model")
 
 
 @pytest.mark.parametrize(("domain", "said"), [("my.company", "'my.company'"), ("", "opset 17")])

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from featx.backbones import resolve_outputs
-from featx.backbones.card import POOLS
+from featx.backbones.card import POOLINGS
 from featx.errors import BackboneError
 from tests.support.graphs import (
     FLOAT16,
@@ -169,7 +169,9 @@ def test_a_map_of_one_place_is_a_vector(tmp_path: Path) -> None:
 
 
 def test_a_vector_cannot_be_pooled(tmp_path: Path) -> None:
-    with pytest.raises(BackboneError, match=r"'pooled' has 2 axes, but mean is taken of 3 or 4; leave the pooling out"):
+    with pytest.raises(
+        BackboneError, match=r"'pooled' has 2 axes, but pooling 'mean' needs 3 or 4; leave the pooling out"
+    ):
         describe(classifier(tmp_path), "pooled:mean")
 
 
@@ -234,7 +236,7 @@ def test_an_unknown_pooling_is_refused_with_those_that_there_are(tmp_path: Path,
     with pytest.raises(BackboneError) as caught:
         resolve_outputs(classifier(tmp_path), [name], size=SIZE)
     assert repr(name) in str(caught.value)
-    assert ", ".join(POOLS) in str(caught.value)
+    assert ", ".join(POOLINGS) in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["image", "weight_0", "image:mean"])

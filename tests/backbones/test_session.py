@@ -23,11 +23,7 @@ from featx.backbones import (
     prepare_graph,
     read_contents,
 )
-from featx.backbones.card import (
-    Backbone,
-    Output,
-    load_backbone,
-)
+from featx.backbones.card import Output
 from featx.backbones.session.lanes import (
     BoundLane,
     Lanes,
@@ -35,6 +31,7 @@ from featx.backbones.session.lanes import (
 )
 from featx.backbones.session.nvidia import CudaMemory, HostMemory
 from featx.backbones.session.runtime import CPU, new_session
+from featx.backbones.store import Backbone, load_backbone
 from featx.devices import PROVIDERS
 from featx.errors import (
     CacheMismatchError,
@@ -132,8 +129,8 @@ def test_bound_memory_gives_the_features_of_the_plain_path_to_the_bit(memory: An
 
 
 def test_several_outputs_come_from_bound_memory_in_the_card_s_order(tiny: Tiny) -> None:
-    outputs = [Output(name="pooled", dim=3), *tiny.backbone.card.taken]
-    backbone, pixels = tiny.backbone.taking(outputs), random_pixels(5)
+    outputs = [Output(name="pooled", dim=3), *tiny.backbone.card.all_outputs]
+    backbone, pixels = tiny.backbone.with_outputs(outputs), random_pixels(5)
     pooled, features = bound(backbone, HostMemory(), 1)(pixels)
     both = open_session(backbone, device="cpu")(pixels)
     assert np.array_equal(np.concatenate([pooled, features], axis=1), both)
@@ -356,7 +353,7 @@ def measured_graph(path: Path) -> Path:
 
 def test_nodes_that_only_compute_shapes_are_told_from_those_that_touch_pixels(tmp_path: Path) -> None:
     contents = read_contents(prepare_graph(describe(measured_graph(tmp_path / "m.onnx"))).model)
-    operators = {operator for _, operator in contents.measuring}
+    operators = {operator for _, operator in contents.shape_nodes}
     assert operators == {"Shape", "Gather", "Concat"}
 
 
@@ -432,7 +429,7 @@ def test_nodes_that_openvino_leaves_to_the_cpu_are_counted_and_named(
 
 @needs_openvino
 def test_several_outputs_come_from_openvino_in_the_card_s_order(tiny: Tiny) -> None:
-    backbone = tiny.backbone.taking([Output(name="pooled", dim=3), *tiny.backbone.card.taken])
+    backbone = tiny.backbone.with_outputs([Output(name="pooled", dim=3), *tiny.backbone.card.all_outputs])
     pixels = random_pixels(5)
     made, expected = (open_session(backbone, device=device)(pixels) for device in ("openvino", "cpu"))
     np.testing.assert_allclose(made, expected, atol=1e-4)

@@ -14,17 +14,12 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from featx.backbones import inspect_model, open_session
-from featx.backbones.card import (
-    Backbone,
-    list_backbones,
-    load_backbone,
-    user_folder,
-)
+from featx.backbones.outputs import select_outputs
+from featx.backbones.store import Backbone, list_backbones, load_backbone, user_folder
 from featx.convert.adding import (
     Description,
     Registered,
     add_backbone,
-    select_outputs,
 )
 from featx.convert.preprocessing import Preprocessing
 from featx.errors import BackboneError
@@ -101,14 +96,14 @@ def test_a_model_without_external_data_is_copied_byte_for_byte(tmp_path: Path, m
 
 def test_the_card_says_what_the_model_told(tmp_path: Path, models: Path) -> None:
     card = add(classifier(tmp_path), models).backbone.card
-    assert (card.name, card.file, card.input, card.layout, card.dtype) == (
+    assert (card.name, card.file, card.input.name, card.input.layout, card.input.dtype) == (
         "mine",
         "mine.onnx",
         "image",
         "NCHW",
         "float32",
     )
-    assert (card.size, card.feature, card.dim, card.classifier) == (16, "pooled", 8, "logits")
+    assert (card.input.pixels.size, card.feature, card.dim, card.classifier) == (16, "pooled", 8, "logits")
 
 
 def test_the_model_may_be_removed_afterwards(tmp_path: Path, models: Path) -> None:
@@ -336,7 +331,7 @@ def test_several_outputs_are_on_the_card_and_in_the_session(tmp_path: Path, mode
     path, pixels = classifier(tmp_path), random_pixels(2)
     add(path, models, outputs=["pooled", "relu_3:gem", "logits"])
     backbone = load_backbone("mine", folder=models)
-    assert [(output.name, output.dim) for output in backbone.card.taken] == [
+    assert [(output.name, output.dim) for output in backbone.card.all_outputs] == [
         ("pooled", 8),
         ("relu_3:gem", 8),
         ("logits", 5),
@@ -350,7 +345,7 @@ def test_several_outputs_are_on_the_card_and_in_the_session(tmp_path: Path, mode
 def test_other_outputs_can_be_selected_than_those_on_the_card(tiny: Tiny) -> None:
     pixels = random_pixels(2)
     chosen = select_outputs(tiny.backbone, ["pooled", "features"])
-    assert [(output.name, output.dim) for output in chosen.card.taken] == [("pooled", 3), ("features", 8)]
+    assert [(output.name, output.dim) for output in chosen.card.all_outputs] == [("pooled", 3), ("features", 8)]
     assert_same(features(chosen, pixels)[:, 3:], tiny.expected(pixels))
     assert chosen.hash != tiny.backbone.hash
 
@@ -425,7 +420,9 @@ def test_small_external_weights_are_taken_along(tmp_path: Path, models: Path) ->
         shutil.copy(file, model.parent)
     added = add_backbone(model, Description(name="mine", pixels=PIXELS), into=models)
     shutil.rmtree(model.parent)
-    expected = open_model(FIXTURES / "resnet-script-free.onnx", size=32, resize=added.backbone.card.resize)(pixels)
+    expected = open_model(
+        FIXTURES / "resnet-script-free.onnx", size=32, resize=added.backbone.card.input.pixels.resize
+    )(pixels)
     assert_same(open_session(load_backbone("mine", folder=models), device="cpu")(pixels), expected)
 
 
@@ -503,7 +500,7 @@ def test_an_output_that_is_another_one_each_time_is_refused(tmp_path: Path, mode
     graph = Graph()
     noise = graph.add("RandomNormalLike", graph.pooled())
     path = graph.save(tmp_path / "m.onnx", graph.dense(noise, 8, 5))
-    with pytest.raises(BackboneError, match="is another one each time it is run"):
+    with pytest.raises(BackboneError, match="differs when the model is run again"):
         add_backbone(path, Description(name="mine", outputs=(noise,)), into=models)
 
 

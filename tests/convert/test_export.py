@@ -14,12 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 from featx.backbones import open_session
-from featx.backbones.card import (
-    Backbone,
-    Card,
-    load_backbone,
-    user_folder,
-)
+from featx.backbones.card import Card
+from featx.backbones.store import Backbone, load_backbone, user_folder
 from featx.convert import (
     Exported,
     Recipe,
@@ -208,8 +204,8 @@ def golden(backbone: Backbone) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
 
 def normalised(pixels: NDArray[np.uint8], card: Card) -> NDArray[np.float32]:
     """What the model is given, (n, 3, size, size)."""
-    ordered = pixels[..., ::-1] if card.channels == "BGR" else pixels
-    images = (ordered - np.array(card.mean, np.float32)) / np.array(card.std, np.float32)
+    ordered = pixels[..., ::-1] if card.input.pixels.channels == "BGR" else pixels
+    images = (ordered - np.array(card.input.pixels.mean, np.float32)) / np.array(card.input.pixels.std, np.float32)
     return np.ascontiguousarray(images.transpose(0, 3, 1, 2))
 
 
@@ -323,7 +319,7 @@ def test_what_was_exported_loads_and_passes_every_check(nets: Path) -> None:
 def test_the_model_keeps_its_class_scores_and_takes_any_batch(nets: Path) -> None:
     backbone = export(f"{nets}:net").backbone
     graph = onnx.load(backbone.path).graph
-    assert [value.name for value in graph.input] == [backbone.card.input] == ["image"]
+    assert [value.name for value in graph.input] == [backbone.card.input.name] == ["image"]
     assert [value.name for value in graph.output] == [backbone.card.classifier] == ["logits"]
     assert graph.input[0].type.tensor_type.shape.dim[0].dim_param
     session = open_session(backbone, device="cpu")
@@ -348,8 +344,13 @@ def test_pixels_are_prepared_as_the_flags_say(torch: Any, nets: Path) -> None:
         size=32, resize=40, crop_mode="squash", filter="lanczos", mean=(1, 2, 3), std=(4, 5, 6), channels="BGR"
     )
     card = (backbone := export(source := f"{nets}:net", pixels=said).backbone).card
-    assert (card.size, card.resize, card.crop_mode, card.filter) == (32, 40, "squash", "lanczos")
-    assert (card.mean, card.std, card.channels) == ((1, 2, 3), (4, 5, 6), "BGR")
+    assert (
+        card.input.pixels.size,
+        card.input.pixels.resize,
+        card.input.pixels.crop_mode,
+        card.input.pixels.filter,
+    ) == (32, 40, "squash", "lanczos")
+    assert (card.input.pixels.mean, card.input.pixels.std, card.input.pixels.channels) == ((1, 2, 3), (4, 5, 6), "BGR")
     pixels, features = golden(backbone)
     assert_near(features, by_torch(torch, source, card, pixels))
 
@@ -542,20 +543,30 @@ def test_the_feature_of_a_timm_model_is_what_timm_calls_so(torch: Any, timm: Any
 
 def test_pixels_of_a_timm_model_are_those_of_its_configuration(timm: Any) -> None:
     card = export("timm:test_resnet", random=True, pixels=NOTHING_SAID).backbone.card
-    assert (card.size, card.resize, card.crop_mode, card.filter) == (160, 168, "center", "bilinear")
-    assert (card.mean, card.std) == ((127.5,) * 3, (127.5,) * 3)
+    assert (
+        card.input.pixels.size,
+        card.input.pixels.resize,
+        card.input.pixels.crop_mode,
+        card.input.pixels.filter,
+    ) == (160, 168, "center", "bilinear")
+    assert (card.input.pixels.mean, card.input.pixels.std) == ((127.5,) * 3, (127.5,) * 3)
 
 
 def test_flags_stand_above_the_configuration_of_timm(timm: Any) -> None:
     said = Preprocessing(filter="bicubic", mean=(0.0,) * 3)
     card = export("timm:test_resnet", random=True, pixels=said).backbone.card
-    assert (card.filter, card.mean, card.std, card.size) == ("bicubic", (0.0,) * 3, (127.5,) * 3, 160)
+    assert (card.input.pixels.filter, card.input.pixels.mean, card.input.pixels.std, card.input.pixels.size) == (
+        "bicubic",
+        (0.0,) * 3,
+        (127.5,) * 3,
+        160,
+    )
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
 def test_a_timm_model_can_be_made_for_another_size(timm: Any, name: str) -> None:
     card = export(f"timm:{name}", random=True, pixels=Preprocessing(size=96)).backbone.card
-    assert (card.size, card.resize) == (96, 101)
+    assert (card.input.pixels.size, card.input.pixels.resize) == (96, 101)
 
 
 def test_random_weights_are_told_and_stand_on_the_card(timm: Any) -> None:
@@ -584,7 +595,7 @@ def test_weights_of_a_timm_model_are_read_from_a_file(torch: Any, timm: Any, tmp
 def test_positions_of_a_vision_transformer_are_fitted_to_another_size(torch: Any, timm: Any, tmp_path: Path) -> None:
     torch.save(timm.create_model("test_vit").state_dict(), tmp_path / "w.pth")
     card = export("timm:test_vit", weights=tmp_path / "w.pth", pixels=Preprocessing(size=96)).backbone.card
-    assert card.size == 96
+    assert card.input.pixels.size == 96
 
 
 def test_an_unknown_timm_model_is_refused_with_near_names(timm: Any) -> None:
@@ -644,9 +655,9 @@ def models(torch: Any) -> Any:
 def test_torchvisions_models_come_with_the_pixels_of_their_weights(models: Any, name: str, dim: int, pool: str) -> None:
     card = export(f"torchvision:{name}", random=True, pixels=NOTHING_SAID).backbone.card
     assert (card.dim, card.pool, card.classifier) == (dim, pool, "logits")
-    assert (card.size, card.resize, card.filter) == (224, 256, "bilinear")
-    assert card.mean == (123.675, 116.28, 103.53)
-    assert card.std == (58.395, 57.12, 57.375)
+    assert (card.input.pixels.size, card.input.pixels.resize, card.input.pixels.filter) == (224, 256, "bilinear")
+    assert card.input.pixels.mean == (123.675, 116.28, 103.53)
+    assert card.input.pixels.std == (58.395, 57.12, 57.375)
 
 
 def test_published_weights_of_torchvision_bring_their_accuracy(models: Any, monkeypatch: pytest.MonkeyPatch) -> None:

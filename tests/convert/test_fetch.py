@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from featx.backbones import open_session
-from featx.backbones.card import load_backbone
+from featx.backbones.store import load_backbone
 from featx.convert.adding import Description, add_backbone
 from featx.convert.fetch import fetch_model, is_url
 from featx.errors import BackboneError
@@ -205,7 +205,9 @@ def test_a_model_at_an_address_becomes_a_backbone(server: Server, tmp_path: Path
     assert (card.source, card.sha256) == (url, hash_file(path))
     backbone = load_backbone("mine", folder=models)
     images = normalised(pixels) * 64 + 127
-    mean, std = (np.array(values, np.float32).reshape(3, 1, 1) for values in (card.mean, card.std))
+    mean, std = (
+        np.array(values, np.float32).reshape(3, 1, 1) for values in (card.input.pixels.mean, card.input.pixels.std)
+    )
     expected = run(path, (images - mean) / std, "pooled")[0]
     assert_same(open_session(backbone, device="cpu")(pixels), expected)
 

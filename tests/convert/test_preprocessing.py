@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from onnx import ModelProto
 from PIL import Image
 
 from featx.backbones import read_metadata
-from featx.backbones.card import Card, load_backbone
+from featx.backbones.store import load_backbone
 from featx.convert.adding import (
     Description,
     add_backbone,
@@ -27,8 +27,9 @@ from featx.convert.preprocessing import (
     find_preprocessing,
 )
 from featx.errors import BackboneError
+from featx.inputs import PixelSpec
 from featx.inputs.decode import decode_image
-from featx.settings import FILTERS
+from featx.settings import FILTERS, Filter
 from tests.conftest import Ran
 from tests.support.graphs import (
     FLOAT,
@@ -115,7 +116,7 @@ def hugging_face(folder: Path, config: Mapping[str, Any], **changes: Any) -> Pre
     return find_preprocessing(beside(folder, values), {})[0]
 
 
-def geometry(said: Preprocessing) -> tuple[int | None, int | None, str | None]:
+def geometry(said: Preprocessing | PixelSpec) -> tuple[int | None, int | None, str | None]:
     """Size, resize and crop."""
     return said.size, said.resize, said.crop_mode
 
@@ -339,7 +340,7 @@ def test_the_pixel_format_of_onnx_is_an_order_of_channels(tmp_path: Path, kind: 
     [("Image__BitmapPixelFormat", "Rgba16"), ("Image__NominalPixelRange", "NominalRange_16_235")],
 )
 def test_an_unknown_pixel_format_or_range_is_refused(tmp_path: Path, key: str, value: str) -> None:
-    with pytest.raises(BackboneError, match=rf"{key.partition('__')[2]} = '{value}' is not known.*say it with flags"):
+    with pytest.raises(BackboneError, match=rf"{key.partition('__')[2]} = '{value}' is not known.*set it with flags"):
         metadata(tmp_path, **{key: value})
 
 
@@ -390,7 +391,9 @@ def test_nothing_said_is_imagenets_habit_and_told() -> None:
 
 def test_everything_said_is_taken_and_nothing_assumed() -> None:
     said = Preprocessing(size=224, resize=240, crop_mode="squash", filter="box", mean=HALF, std=HALF, channels="BGR")
-    assert complete(said, size=224, dtype="float32") == (said, ())
+    done, assumed = complete(said, size=224, dtype="float32")
+    assert all(getattr(done, field.name) == getattr(said, field.name) for field in fields(said))
+    assert not assumed
 
 
 def test_a_model_that_takes_bytes_is_given_bytes() -> None:
@@ -409,8 +412,13 @@ def test_what_lies_beside_a_model_reaches_its_card(tmp_path: Path) -> None:
     path = classifier(tmp_path)
     beside(tmp_path, VIT | {"size": {"height": 16, "width": 16}})
     card, notes = describe_model(path, Description(name="made"))
-    assert (card.mean, card.std, card.filter, card.crop_mode) == (HALF, HALF, "bilinear", "squash")
-    assert (card.size, card.resize) == (16, 16)
+    assert (card.input.pixels.mean, card.input.pixels.std, card.input.pixels.filter, card.input.pixels.crop_mode) == (
+        HALF,
+        HALF,
+        "bilinear",
+        "squash",
+    )
+    assert (card.input.pixels.size, card.input.pixels.resize) == (16, 16)
     assert any("preprocessor_config.json" in note for note in notes)
     assert not any("assumed" in note for note in notes)
 
@@ -426,7 +434,7 @@ def test_a_free_height_and_width_take_the_size_beside_the_model(tmp_path: Path) 
     graph = Graph("batch", 3, "height", "width")
     path = graph.save(tmp_path / "m.onnx", graph.dense(graph.pooled(), 8, 5, into="logits"))
     beside(tmp_path, VIT | {"size": {"height": 24, "width": 24}})
-    assert describe_model(path, Description(name="made"))[0].size == 24
+    assert describe_model(path, Description(name="made"))[0].input.pixels.size == 24
 
 
 def test_a_free_height_and_width_ask_for_size(tmp_path: Path) -> None:
@@ -434,11 +442,11 @@ def test_a_free_height_and_width_ask_for_size(tmp_path: Path) -> None:
     path = graph.save(tmp_path / "m.onnx", graph.dense(graph.pooled(), 8, 5, into="logits"))
     with pytest.raises(BackboneError, match=r"m\.onnx: height and width of 'image' are free.*--size"):
         describe_model(path, Description(name="made"))
-    assert describe_model(path, Description(name="made", pixels=Preprocessing(size=32)))[0].size == 32
+    assert describe_model(path, Description(name="made", pixels=Preprocessing(size=32)))[0].input.pixels.size == 32
 
 
 def test_a_size_other_than_the_models_is_refused_with_the_right_one(tmp_path: Path) -> None:
-    with pytest.raises(BackboneError, match=r"made\.onnx: takes 16 x 16 pixels but --size says 32; leave --size out"):
+    with pytest.raises(BackboneError, match=r"made\.onnx: takes 16 x 16 pixels but --size is 32; leave --size out"):
         describe_model(classifier(tmp_path), Description(name="made", pixels=Preprocessing(size=32)))
 
 
@@ -464,24 +472,12 @@ def test_bytes_are_neither_shifted_nor_scaled(tmp_path: Path) -> None:
     pooled = graph.add("Flatten", graph.add("GlobalAveragePool", graph.conv(floats, 3, 8)))
     path = graph.save(tmp_path / "m.onnx", graph.dense(pooled, 8, 5, into="logits"))
     card, _ = describe_model(path, Description(name="made"))
-    assert (card.dtype, card.mean, card.std) == ("uint8", (0.0,) * 3, (1.0,) * 3)
+    assert (card.input.dtype, card.input.pixels.mean, card.input.pixels.std) == ("uint8", (0.0,) * 3, (1.0,) * 3)
 
 
 # ---- pixels
 
-CARD = Card(
-    name="made",
-    file="made.onnx",
-    sha256="0" * 64,
-    input="image",
-    size=16,
-    resize=16,
-    crop_mode="squash",
-    mean=HALF,
-    std=HALF,
-    feature="pooled",
-    dim=8,
-)
+SPEC = PixelSpec(size=16, resize=16, crop_mode="squash", mean=HALF, std=HALF)
 
 
 def picture(size: tuple[int, int]) -> tuple[Image.Image, bytes]:
@@ -494,16 +490,16 @@ def picture(size: tuple[int, int]) -> tuple[Image.Image, bytes]:
 
 @pytest.mark.parametrize("kind", FILTERS)
 @pytest.mark.parametrize("size", [(40, 30), (30, 40), (9, 50), (16, 16)])
-def test_a_squashed_picture_is_what_pillow_makes_of_it(size: tuple[int, int], kind: str) -> None:
+def test_a_squashed_picture_is_what_pillow_makes_of_it(size: tuple[int, int], kind: Filter) -> None:
     image, data = picture(size)
     expected = image.resize((16, 16), Image.Resampling[kind.upper()])
-    assert np.array_equal(decode_image(data, replace(CARD, filter=kind)), np.asarray(expected))
+    assert np.array_equal(decode_image(data, replace(SPEC, filter=kind)), np.asarray(expected))
 
 
 def test_a_squashed_picture_is_cropped_where_the_card_resizes_to_more() -> None:
     image, data = picture((40, 30))
     expected = image.resize((20, 20), Image.Resampling.BICUBIC).crop((2, 2, 18, 18))
-    assert np.array_equal(decode_image(data, replace(CARD, resize=20)), np.asarray(expected))
+    assert np.array_equal(decode_image(data, replace(SPEC, resize=20)), np.asarray(expected))
 
 
 # ---- the command
@@ -556,9 +552,23 @@ def test_every_flag_reaches_the_card(tmp_path: Path, featx: Callable[..., Ran]) 
     assert ran.code == 0
     card = load_backbone("made", folder=tmp_path / "models").card
     assert ran.json == card.to_dict()
-    assert (card.size, card.resize, card.crop_mode, card.filter) == (16, 20, "squash", "lanczos")
-    assert (card.mean, card.std, card.channels) == ((120.0, 110.0, 100.0), (60.0,) * 3, "BGR")
-    assert (card.source, card.licence, card.reference, card.exif_orientation) == ("there", "MIT", "none", True)
+    assert (
+        card.input.pixels.size,
+        card.input.pixels.resize,
+        card.input.pixels.crop_mode,
+        card.input.pixels.filter,
+    ) == (16, 20, "squash", "lanczos")
+    assert (card.input.pixels.mean, card.input.pixels.std, card.input.pixels.channels) == (
+        (120.0, 110.0, 100.0),
+        (60.0,) * 3,
+        "BGR",
+    )
+    assert (card.source, card.licence, card.reference, card.input.pixels.exif_orientation) == (
+        "there",
+        "MIT",
+        "none",
+        True,
+    )
 
 
 def test_what_had_to_be_assumed_is_said_aloud(tmp_path: Path, featx: Callable[..., Ran]) -> None:

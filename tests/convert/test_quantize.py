@@ -16,11 +16,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from featx.backbones import open_session
-from featx.backbones.card import (
-    Backbone,
-    list_backbones,
-    load_backbone,
-)
+from featx.backbones.store import Backbone, list_backbones, load_backbone
 from featx.cache import describe_cache
 from featx.convert import (
     LEAST_AGREEMENT,
@@ -88,7 +84,7 @@ def test_int8_agrees_with_float32_on_images_that_it_was_not_measured_with(
     source: Backbone, images: ImageSet, models: Path
 ) -> None:
     made = quantize(source, images, models).backbone
-    sample = draw_sample(images, source.card, count=12)
+    sample = draw_sample(images, source.card.input.pixels, count=12)
     found = agreement(features_on_cpu(made, sample.held_out), features_on_cpu(source, sample.held_out))
     about = made.card.quantized
     assert about is not None
@@ -173,7 +169,7 @@ def test_several_outputs_and_their_pooling_are_kept(tmp_path: Path, images: Imag
         graph.save(tmp_path / "made.onnx", graph.dense(pooled, 24, 5, into="logits")), "pooled", "maps:gem", "maps:max"
     )
     made = quantize(source, images, tmp_path / "models").backbone
-    assert made.card.taken == source.card.taken
+    assert made.card.all_outputs == source.card.all_outputs
     assert open_session(made, device="cpu")(random_pixels(3)).shape == (3, 72)
 
 
@@ -254,7 +250,7 @@ def test_float16_agrees_and_takes_half_the_bytes(source: Backbone, images: Image
     about = made.card.quantized
     assert about is not None
     assert about.mean_cosine > 0.9999
-    assert (made.name, made.card.computes_in, made.card.dtype) == ("made-float16", "float16", "float32")
+    assert (made.name, made.card.computes_in, made.card.input.dtype) == ("made-float16", "float16", "float32")
     assert {tensor.data_type for tensor in onnx.load(str(made.path)).graph.initializer} == {FLOAT16}
     assert all(check.ok for check in verify_backbone(made, device="cpu"))
 
@@ -358,7 +354,7 @@ def test_no_image_is_both_measured_with_and_held_out(source: Backbone, tmp_path:
     folder = write_folder(tmp_path / "images", (6,))
     for path in sorted(folder.rglob("*.png")):
         shutil.copy(path, path.with_name(f"twin-{path.name}"))
-    sample = draw_sample(list_images(folder), source.card, count=8)
+    sample = draw_sample(list_images(folder), source.card.input.pixels, count=8)
     both = np.concatenate([sample.calibration, sample.held_out])
     assert len(np.unique(both.reshape(len(both), -1), axis=0)) == len(both) == 6
 

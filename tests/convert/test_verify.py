@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from featx.backbones.card import Backbone, load_backbone
+from featx.backbones.store import Backbone, load_backbone
 from featx.convert.adding import Description, add_backbone
 from featx.convert.preprocessing import Preprocessing
 from featx.convert.verify import (
@@ -22,6 +22,7 @@ from featx.inputs import ImageSet, list_images
 from featx.inputs.decode import decode_image
 from featx.settings import DECODES
 from tests.conftest import Ran, Tiny, draw_image
+from tests.support.cards import with_card
 from tests.support.graphs import (
     FIXTURES,
     FLOAT,
@@ -97,7 +98,7 @@ def test_the_model_as_exported_is_given_what_the_card_says(
     models: Path, make_tiny: Callable[..., Tiny], layout: str, channels: str
 ) -> None:
     backbone = make_tiny(models, layout=layout).backbone
-    changed = replace(backbone, card=replace(backbone.card, channels=channels))
+    changed = with_card(backbone, channels=channels)
     assert all(check.ok for check in verify_backbone(changed, device="cpu"))
 
 
@@ -187,7 +188,7 @@ def test_golden_vectors_in_another_order_fail(tiny: Tiny, models: Path) -> None:
 
 def test_a_backbone_whose_card_lies_about_the_scale_fails_by_its_golden_vectors(tiny: Tiny, models: Path) -> None:
     backbone = give_golden(tiny, models)
-    lying = replace(backbone, card=replace(backbone.card, mean=(121.0, 110.0, 100.0)))
+    lying = with_card(backbone, mean=[121.0, 110.0, 100.0])
     first, *others = verify_backbone(lying, device="cpu")
     assert not first.ok
     assert all(check.ok for check in others)
@@ -347,7 +348,7 @@ def test_images_of_ones_own_are_told_by_the_part_at_which_they_are_read(tiny: Ti
 def test_what_is_told_of_fast_decoding_is_what_extraction_would_give(tiny: Tiny, tmp_path: Path) -> None:
     images = photographs(tmp_path / "own", (100, 80), (90, 75))
     pixels = [
-        np.stack([decode_image(images.read(row), tiny.backbone.card, decode=lane) for row in range(2)])
+        np.stack([decode_image(images.read(row), tiny.backbone.card.input.pixels, decode=lane) for row in range(2)])
         for lane in DECODES
     ]
     exact, fast = map(tiny.expected, pixels)

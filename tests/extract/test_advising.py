@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from featx.backbones.card import load_backbone
+from featx.backbones.store import load_backbone
 from featx.extract import ExtractionSummary, extract_features
 from featx.extract.batches import StageClock
 from featx.inputs import ImageSet, list_images

@@ -45,7 +45,9 @@ def stream(images: ImageSet, tiny: Tiny, session: FeatureSession, *, size: int, 
 
 def expected(images: ImageSet, tiny: Tiny) -> NDArray[np.float32]:
     """What numpy makes of the images."""
-    return tiny.expected(np.stack([decode_image(images.read(row), tiny.backbone.card) for row in range(len(images))]))
+    return tiny.expected(
+        np.stack([decode_image(images.read(row), tiny.backbone.card.input.pixels) for row in range(len(images))])
+    )
 
 
 @pytest.mark.parametrize(("size", "streams", "workers"), [(1, 1, 1), (1, 4, 3), (3, 2, 1), (7, 3, 2), (64, 2, 4)])
@@ -113,7 +115,9 @@ def test_a_long_run_takes_no_more_buffers_than_a_short_one(make_folder: Callable
         counting = Counting(**vars(session))
         assert sum(len(batch.rows) for batch in stream(images, tiny, counting, size=2, workers=2)) == 2 * count
         taken.append(len(made))
-    assert taken[1] <= max(taken[0], Loading(tiny.backbone.card, 2, 2, 10**6, "exact", StageClock()).ahead + 4)
+    assert taken[1] <= max(
+        taken[0], Loading(tiny.backbone.card.input.pixels, 2, 2, 10**6, "exact", StageClock()).ahead + 4
+    )
 
 
 @pytest.mark.parametrize("bytes_ahead", [1, 2000])
@@ -133,7 +137,7 @@ def test_fewer_images_are_read_ahead_the_larger_they_are(
     images, real, counts = list_images(make_folder((60, 60))), ImageSet.read, []
     for bytes_ahead in (10**9, 1):
         monkeypatch.setattr(batches, "BYTES_AHEAD", bytes_ahead)
-        loading = Loading(tiny.backbone.card, 1, 8, 10**6, "exact", StageClock())
+        loading = Loading(tiny.backbone.card.input.pixels, 1, 8, 10**6, "exact", StageClock())
         ring = Ring(loading.ahead + 4, lambda: np.zeros((8, 16, 16, 3), np.uint8))
         read = list[int]()
 

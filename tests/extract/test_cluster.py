@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from featx.backbones.card import load_backbone
+from featx.backbones.store import load_backbone
 from featx.errors import (
     CacheError,
     CacheLockedError,

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from featx.backbones import FeatureSession, open_session
-from featx.backbones.card import load_backbone
+from featx.backbones.store import load_backbone
 from featx.cache import (
     DONE,
     PENDING,
@@ -46,6 +46,7 @@ from featx.inputs.decode import decode_image
 from featx.provenance import versions
 from featx.settings import Settings
 from tests.conftest import Tiny, draw_image, write_folder
+from tests.support.cards import with_keys
 
 FOUR = Settings(device="cpu", batch_size=4)
 
@@ -69,7 +70,7 @@ def test_features_equal_what_numpy_makes_of_the_same_pixels(
 ) -> None:
     images = list_images(make_folder((7, 6)))
     extract(images, tiny, tmp_path / "c.h5")
-    pixels = np.stack([decode_image(images.read(row), tiny.backbone.card) for row in range(len(images))])
+    pixels = np.stack([decode_image(images.read(row), tiny.backbone.card.input.pixels) for row in range(len(images))])
     assert np.allclose(read_features(tmp_path / "c.h5").features, tiny.expected(pixels), atol=1e-5)
 
 
@@ -428,7 +429,7 @@ def test_a_changed_card_is_another_backbone_and_the_key_is_named(
 ) -> None:
     images = list_images(make_folder())
     extract(images, tiny, tmp_path / "c.h5")
-    card = replace(tiny.backbone.card, resize=20)
+    card = with_keys(tiny.backbone.card, resize=20)
     with pytest.raises(CacheMismatchError, match="resize of the backbone is 18 in the cache but 20"):
         extract(images, replace(tiny, backbone=replace(tiny.backbone, card=card)), tmp_path / "c.h5")
 

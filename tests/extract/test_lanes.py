@@ -77,8 +77,8 @@ def extract(images: ImageSet, tiny: Tiny, tmp_path: Path) -> Callable[..., Path]
 def test_features_are_those_of_the_lanes_own_pixels(
     decode: Decode, images: ImageSet, tiny: Tiny, extract: Callable[..., Path]
 ) -> None:
-    card = tiny.backbone.card
-    pixels = np.stack([decode_image(images.read(row), card, decode=decode) for row in range(len(images))])
+    spec = tiny.backbone.card.input.pixels
+    pixels = np.stack([decode_image(images.read(row), spec, decode=decode) for row in range(len(images))])
     assert np.allclose(read_features(extract(decode)).features, tiny.expected(pixels), atol=1e-5)
 
 

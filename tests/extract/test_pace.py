@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from featx.backbones import FeatureSession, open_session
-from featx.backbones.card import load_backbone
+from featx.backbones.store import load_backbone
 from featx.cache import open_cache, read_features
 from featx.errors import InferenceError
 from featx.extract import extract_features, pace as calibrate

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featx.backbones.card import Backbone, Output
+from featx.backbones.card import Output
+from featx.backbones.outputs import select_outputs
+from featx.backbones.store import Backbone
 from featx.cache import (
     describe_cache,
     label_sources,
@@ -14,7 +16,6 @@ from featx.cache import (
     read_features,
     verify_cache,
 )
-from featx.convert.adding import select_outputs
 from featx.deploy.predict import (
     predict_images,
     predict_tables,
@@ -201,9 +202,9 @@ def test_the_command_line_takes_outputs_from_extraction_to_prediction(
 
 def test_the_identity_of_an_output_does_not_depend_on_its_neighbours(tiny: Tiny) -> None:
     both, one = taking(tiny, "pooled", "features"), taking(tiny, "features")
-    assert both.taking([both.card.taken[1]]).hash == one.hash == tiny.backbone.hash
+    assert both.with_outputs([both.card.all_outputs[1]]).hash == one.hash == tiny.backbone.hash
 
 
 def test_a_pooling_is_part_of_the_identity(tiny: Tiny) -> None:
     outputs = [Output(name="map", dim=8, pool=pool) for pool in ("mean", "max", "gem")]
-    assert len({tiny.backbone.taking([output]).hash for output in outputs}) == 3
+    assert len({tiny.backbone.with_outputs([output]).hash for output in outputs}) == 3

@@ -24,7 +24,7 @@ from PIL import TiffImagePlugin
 
 import featx.errors
 from featx.backbones import FeatureSession, open_session
-from featx.backbones.card import load_backbone
+from featx.backbones.store import load_backbone
 from featx.cache import (
     PENDING,
     locked,

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from onnx import numpy_helper
 
 from featx.backbones import FeatureSession, open_session
+from featx.backbones.outputs import select_outputs
 from featx.cache import (
     DONE,
     open_cache,
@@ -24,7 +25,6 @@ from featx.cache import (
     read_features,
     verify_cache,
 )
-from featx.convert.adding import select_outputs
 from featx.errors import CacheMismatchError, Failure
 from featx.extract import ExtractionSummary, extract_features
 from featx.inputs import (

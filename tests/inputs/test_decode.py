@@ -14,27 +14,16 @@ from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from featx.backbones.card import Card
 from featx.errors import DecodeError, Failure
 from featx.inputs.decode import decode_image
-from featx.settings import DEFAULTS, FILTERS
+from featx.inputs.pixels import PixelSpec
+from featx.settings import DEFAULTS, FILTERS, Filter
 from tests.conftest import Ran, Tiny
 
-CARD = Card(
-    name="made-up",
-    file="made-up.onnx",
-    sha256="0" * 64,
-    input="image",
-    size=16,
-    resize=18,
-    mean=(127.0, 127.0, 127.0),
-    std=(128.0, 128.0, 128.0),
-    feature="features",
-    dim=8,
-)
-AS_IS = replace(CARD, resize=16)
+SPEC = PixelSpec(size=16, resize=18, mean=(127.0,) * 3, std=(128.0,) * 3)
+AS_IS = replace(SPEC, resize=16)
 """Gives back the pixels of a 16 x 16 image as they are."""
-LARGE = replace(CARD, size=224, resize=256)
+LARGE = replace(SPEC, size=224, resize=256)
 
 RESAMPLING = {name: Image.Resampling[name.upper()] for name in FILTERS}
 RED = (255, 0, 0)
@@ -67,20 +56,20 @@ def colour_of(data: bytes) -> list[int]:
     return [int(value) for value in colours[0]]
 
 
-def reference(image: Image.Image, card: Card) -> NDArray[np.uint8]:
-    """An RGB image after torchvision's Resize(card.resize) and CenterCrop(card.size), written down a second time."""
+def reference(image: Image.Image, spec: PixelSpec) -> NDArray[np.uint8]:
+    """An RGB image after torchvision's Resize(spec.resize) and CenterCrop(spec.size), written down a second time."""
     width, height = image.size
     shorter, longer = min(width, height), max(width, height)
-    new = int(card.resize * longer / shorter)
-    image = image.resize((card.resize, new) if width <= height else (new, card.resize), RESAMPLING[card.filter])
-    left, top = round((image.width - card.size) / 2.0), round((image.height - card.size) / 2.0)
-    return np.asarray(image.crop((left, top, left + card.size, top + card.size)))
+    new = int(spec.resize * longer / shorter)
+    image = image.resize((spec.resize, new) if width <= height else (new, spec.resize), RESAMPLING[spec.filter])
+    left, top = round((image.width - spec.size) / 2.0), round((image.height - spec.size) / 2.0)
+    return np.asarray(image.crop((left, top, left + spec.size, top + spec.size)))
 
 
-def failure_of(data: bytes, card: Card = AS_IS, max_pixels: int = DEFAULTS.max_pixels) -> Failure:
+def failure_of(data: bytes, spec: PixelSpec = AS_IS, max_pixels: int = DEFAULTS.max_pixels) -> Failure:
     """Why these bytes have no pixels; fails where they have."""
     with pytest.raises(DecodeError) as caught:
-        decode_image(data, card, max_pixels=max_pixels)
+        decode_image(data, spec, max_pixels=max_pixels)
     assert str(caught.value).startswith(caught.value.failure.text)
     assert "\n" not in str(caught.value)
     return caught.value.failure
@@ -110,9 +99,9 @@ def png(size: tuple[int, int], depth: int, colour: int, rows: Sequence[bytes] = 
 @pytest.mark.parametrize("size", [(40, 30), (30, 40), (18, 18), (18, 41), (16, 16), (9, 7), (1, 1)])
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_rgb_pixels_are_those_of_pillow_to_the_bit(kind: str, name: str, size: tuple[int, int]) -> None:
-    card, data = replace(CARD, filter=name), encode(noise(size), kind)
-    assert np.array_equal(decode_image(data, card), reference(Image.open(io.BytesIO(data)), card))
+def test_rgb_pixels_are_those_of_pillow_to_the_bit(kind: str, name: Filter, size: tuple[int, int]) -> None:
+    spec, data = replace(SPEC, filter=name), encode(noise(size), kind)
+    assert np.array_equal(decode_image(data, spec), reference(Image.open(io.BytesIO(data)), spec))
 
 
 SIDES = st.integers(1, 70)
@@ -120,22 +109,22 @@ SIDES = st.integers(1, 70)
 
 @settings(deadline=None, max_examples=150)
 @given(size=st.tuples(SIDES, SIDES), side=st.integers(1, 24), more=st.integers(0, 9), name=st.sampled_from(FILTERS))
-def test_resize_and_crop_are_those_of_torchvision(size: tuple[int, int], side: int, more: int, name: str) -> None:
-    card, image = replace(CARD, size=side, resize=side + more, filter=name), noise(size)
-    assert np.array_equal(decode_image(encode(image, "PPM"), card), reference(image, card))
+def test_resize_and_crop_are_those_of_torchvision(size: tuple[int, int], side: int, more: int, name: Filter) -> None:
+    spec, image = replace(SPEC, size=side, resize=side + more, filter=name), noise(size)
+    assert np.array_equal(decode_image(encode(image, "PPM"), spec), reference(image, spec))
 
 
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_grey_pixels_are_those_of_the_image_widened_first(kind: str, name: str) -> None:
-    card, data = replace(CARD, filter=name), encode(noise().convert("L"), kind)
-    assert np.array_equal(decode_image(data, card), reference(Image.open(io.BytesIO(data)).convert("RGB"), card))
+def test_grey_pixels_are_those_of_the_image_widened_first(kind: str, name: Filter) -> None:
+    spec, data = replace(SPEC, filter=name), encode(noise().convert("L"), kind)
+    assert np.array_equal(decode_image(data, spec), reference(Image.open(io.BytesIO(data)).convert("RGB"), spec))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
 def test_every_mode_gives_three_channels_of_bytes(mode: str) -> None:
     image = Image.new(mode, (20, 30)) if mode == "I;16" else noise().convert(mode)
-    pixels = decode_image(encode(image, "PNG"), CARD)
+    pixels = decode_image(encode(image, "PNG"), SPEC)
     assert pixels.shape == (16, 16, 3)
     assert pixels.dtype == np.uint8
 
@@ -294,24 +283,24 @@ def turned(kind: str) -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_orientation_is_left_alone_unless_the_card_asks(kind: str) -> None:
-    plain = reference(Image.open(io.BytesIO(turned(kind))), CARD)
-    assert np.array_equal(decode_image(turned(kind), CARD), plain)
+    plain = reference(Image.open(io.BytesIO(turned(kind))), SPEC)
+    assert np.array_equal(decode_image(turned(kind), SPEC), plain)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_orientation_is_applied_where_the_card_asks(kind: str) -> None:
-    card, image = replace(CARD, exif_orientation=True), Image.open(io.BytesIO(turned(kind)))
+    spec, image = replace(SPEC, exif_orientation=True), Image.open(io.BytesIO(turned(kind)))
     assert np.array_equal(
-        decode_image(turned(kind), card), reference(image.transpose(Image.Transpose.ROTATE_270), card)
+        decode_image(turned(kind), spec), reference(image.transpose(Image.Transpose.ROTATE_270), spec)
     )
 
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_the_orientation_of_a_tiff_is_applied_once(asked: bool) -> None:
     # Pillow turns a TIFF as it loads it, for torchvision too: the card has no say, but must not turn it again.
-    card = replace(CARD, exif_orientation=asked)
+    spec = replace(SPEC, exif_orientation=asked)
     upright = noise().transpose(Image.Transpose.ROTATE_270)
-    assert np.array_equal(decode_image(turned("TIFF"), card), reference(upright, card))
+    assert np.array_equal(decode_image(turned("TIFF"), spec), reference(upright, spec))
 
 
 def exif_cut_short() -> bytes:
@@ -325,8 +314,8 @@ def exif_cut_short() -> bytes:
 @pytest.mark.parametrize("exif", [b"Exif\0\0no such thing", exif_cut_short()], ids=["nonsense", "cut short"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_broken_exif_does_not_make_the_image_fail(kind: str, exif: bytes) -> None:
-    card, data = replace(CARD, exif_orientation=True), encode(noise(), kind, exif=exif)
-    assert np.array_equal(decode_image(data, card), reference(Image.open(io.BytesIO(data)), card))
+    spec, data = replace(SPEC, exif_orientation=True), encode(noise(), kind, exif=exif)
+    assert np.array_equal(decode_image(data, spec), reference(Image.open(io.BytesIO(data)), spec))
 
 
 # ---- what is no image
@@ -369,7 +358,7 @@ def test_an_image_cut_short_is_damaged(kind: str, kept: float) -> None:
 def assert_pixels_or_decode_error(data: bytes) -> None:
     """Nothing but DecodeError may come out of these bytes, or pixels of the right shape."""
     try:
-        pixels = decode_image(data, CARD, max_pixels=100_000)
+        pixels = decode_image(data, SPEC, max_pixels=100_000)
     except DecodeError:
         return
     assert pixels.shape == (16, 16, 3)
@@ -408,13 +397,13 @@ def test_the_reason_names_the_detail() -> None:
 
 def test_the_limit_is_the_last_size_that_passes() -> None:
     data = encode(noise((40, 30)), "PNG")
-    assert decode_image(data, CARD, max_pixels=1200).shape == (16, 16, 3)
-    assert failure_of(data, CARD, max_pixels=1199) == Failure.TOO_MANY_PIXELS
+    assert decode_image(data, SPEC, max_pixels=1200).shape == (16, 16, 3)
+    assert failure_of(data, SPEC, max_pixels=1199) == Failure.TOO_MANY_PIXELS
 
 
 def test_the_error_names_both_sizes() -> None:
     with pytest.raises(DecodeError, match=r"more pixels than the limit \(40 x 30 as stored, above 1199\)"):
-        decode_image(encode(noise((40, 30)), "PNG"), CARD, max_pixels=1199)
+        decode_image(encode(noise((40, 30)), "PNG"), SPEC, max_pixels=1199)
 
 
 GIF_FRAME = "GIF, in its frame"

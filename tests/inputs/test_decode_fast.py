@@ -10,23 +10,24 @@ from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from featx.backbones.card import Card
 from featx.errors import DecodeError, Failure
 from featx.inputs.decode import decode_image
+from featx.inputs.pixels import PixelSpec
+from featx.settings import CropMode
 from tests.inputs.test_decode import (
-    CARD,
     FOREIGN,
     LARGE,
     QUIET,
     RESAMPLING,
     SAMPLES,
     SIXTEEN,
+    SPEC,
     encode,
     noise,
     sixteen_bits,
 )
 
-SQUASH = replace(CARD, crop_mode="squash")
+SQUASH = replace(SPEC, crop_mode="squash")
 TURNS = {6: Image.Transpose.ROTATE_270, 3: Image.Transpose.ROTATE_180, 5: Image.Transpose.TRANSPOSE}
 JPEGS: dict[str, Callable[[Image.Image], bytes]] = {
     "baseline": lambda image: encode(image, "JPEG", quality=90),
@@ -43,28 +44,28 @@ def smooth(size: tuple[int, int], seed: int = 0) -> Image.Image:
     return noise((7, 5), seed).resize(size, Image.Resampling.BICUBIC)
 
 
-def target_of(size: tuple[int, int], card: Card) -> tuple[int, int]:
+def target_of(size: tuple[int, int], spec: PixelSpec) -> tuple[int, int]:
     """What the card resizes a picture of this size to."""
     (width, height), short = size, min(size)
-    squash = card.crop_mode == "squash"
-    return (card.resize,) * 2 if squash else (card.resize * width // short, card.resize * height // short)
+    squash = spec.crop_mode == "squash"
+    return (spec.resize,) * 2 if squash else (spec.resize * width // short, spec.resize * height // short)
 
 
-def part_of(size: tuple[int, int], card: Card) -> int:
+def part_of(size: tuple[int, int], spec: PixelSpec) -> int:
     """The part of its size, one in so many, at which a JPEG may be read: worked out a second time, without Pillow."""
-    width, height = target_of(size, card)
+    width, height = target_of(size, spec)
     return max(part for part in (1, 2, 4, 8) if part == 1 or (size[0] >= part * width and size[1] >= part * height))
 
 
-def fast(data: bytes | NDArray[np.uint8], card: Card = CARD) -> NDArray[np.uint8]:
+def fast(data: bytes | NDArray[np.uint8], spec: PixelSpec = SPEC) -> NDArray[np.uint8]:
     """The pixels of the fast lane."""
-    return decode_image(data, card, decode="fast")
+    return decode_image(data, spec, decode="fast")
 
 
-def reference(data: bytes, card: Card, turn: Image.Transpose | None = None) -> NDArray[np.uint8]:
+def reference(data: bytes, spec: PixelSpec, turn: Image.Transpose | None = None) -> NDArray[np.uint8]:
     """What a fast decode should give, give or take a rounding: the whole picture resized, then cropped."""
     file = Image.open(io.BytesIO(data))
-    (width, height), part = file.size, part_of(file.size, card)
+    (width, height), part = file.size, part_of(file.size, spec)
     file.draft(None, (width // part, height // part))
     file.load()
     assert file.size == (-(-width // part), -(-height // part))
@@ -73,9 +74,9 @@ def reference(data: bytes, card: Card, turn: Image.Transpose | None = None) -> N
         image = image.transpose(turn)
         width, height = (width, height) if turn == Image.Transpose.ROTATE_180 else (height, width)
     box = (0, 0, width / part, height / part)
-    image = image.resize(target_of((width, height), card), RESAMPLING[card.filter], box).convert("RGB")
-    left, top = (round((side - card.size) / 2) for side in image.size)
-    return np.asarray(image.crop((left, top, left + card.size, top + card.size)))
+    image = image.resize(target_of((width, height), spec), RESAMPLING[spec.filter], box).convert("RGB")
+    left, top = (round((side - spec.size) / 2) for side in image.size)
+    return np.asarray(image.crop((left, top, left + spec.size, top + spec.size)))
 
 
 def difference(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -88,11 +89,13 @@ def difference(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.
 
 @pytest.mark.parametrize("size", [(80, 60), (60, 80), (36, 36), (151, 149), (145, 300), (640, 427)])
 @pytest.mark.parametrize("kind", JPEGS)
-@pytest.mark.parametrize("card", [CARD, SQUASH], ids=["crop", "squash"])
-def test_a_large_jpeg_gives_the_pixels_of_pillows_scaled_decoding(kind: str, size: tuple[int, int], card: Card) -> None:
+@pytest.mark.parametrize("spec", [SPEC, SQUASH], ids=["crop", "squash"])
+def test_a_large_jpeg_gives_the_pixels_of_pillows_scaled_decoding(
+    kind: str, size: tuple[int, int], spec: PixelSpec
+) -> None:
     data = JPEGS[kind](smooth(size))
-    assert part_of(size, card) > 1
-    assert difference(fast(data, card), reference(data, card)).max() <= 2
+    assert part_of(size, spec) > 1
+    assert difference(fast(data, spec), reference(data, spec)).max() <= 2
 
 
 @pytest.mark.parametrize("kind", JPEGS)
@@ -114,21 +117,21 @@ SIDES = st.integers(1, 200)
     crop_mode=st.sampled_from(["center", "squash"]),
 )
 def test_no_jpeg_is_read_at_a_size_below_that_of_the_card(
-    size: tuple[int, int], side: int, more: int, crop_mode: str
+    size: tuple[int, int], side: int, more: int, crop_mode: CropMode
 ) -> None:
-    card = replace(CARD, size=side, resize=side + more, crop_mode=crop_mode)
+    spec = replace(SPEC, size=side, resize=side + more, crop_mode=crop_mode)
     data = encode(noise(size), "JPEG")
-    if part_of(size, card) == 1:
-        assert np.array_equal(fast(data, card), decode_image(data, card))
+    if part_of(size, spec) == 1:
+        assert np.array_equal(fast(data, spec), decode_image(data, spec))
     else:
-        assert difference(fast(data, card), reference(data, card)).max() <= 2
+        assert difference(fast(data, spec), reference(data, spec)).max() <= 2
 
 
 @pytest.mark.parametrize("size", [(35, 36), (35, 300), (17, 17), (1, 1), (1, 50), (50, 1), (2, 3)])
 @pytest.mark.parametrize("kind", JPEGS)
 def test_a_jpeg_whose_half_is_too_small_is_exact_to_the_bit(kind: str, size: tuple[int, int]) -> None:
     data = JPEGS[kind](noise(size))
-    assert np.array_equal(fast(data), decode_image(data, CARD))
+    assert np.array_equal(fast(data), decode_image(data, SPEC))
 
 
 def test_squashing_needs_both_sides() -> None:
@@ -146,13 +149,13 @@ OTHERS |= {"JPEG in TIFF": encode(noise((400, 300)), "TIFF", compression="jpeg")
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_what_is_no_jpeg_is_the_same_in_both_lanes(kind: str) -> None:
-    assert np.array_equal(fast(OTHERS[kind]), decode_image(OTHERS[kind], CARD))
+    assert np.array_equal(fast(OTHERS[kind]), decode_image(OTHERS[kind], SPEC))
 
 
 @pytest.mark.parametrize("shape", [(300, 400), (300, 400, 3)])
 def test_pixels_that_are_no_file_are_the_same_in_both_lanes(shape: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    assert np.array_equal(fast(pixels), decode_image(pixels, CARD))
+    assert np.array_equal(fast(pixels), decode_image(pixels, SPEC))
 
 
 # ---- colour
@@ -170,7 +173,7 @@ def test_a_grey_jpeg_has_three_equal_channels() -> None:
 
 
 def test_a_card_of_one_channel_takes_the_grey_of_the_colours() -> None:
-    grey, data = replace(CARD, channels="L"), encode(smooth((160, 120)), "JPEG")
+    grey, data = replace(SPEC, channels="L"), encode(smooth((160, 120)), "JPEG")
     assert difference(fast(data, grey), decode_image(data, grey)).mean() < 2
     assert np.array_equal(fast(data, grey), np.repeat(fast(data, grey)[:, :, :1], 3, axis=2))
 
@@ -179,15 +182,15 @@ def test_a_card_of_one_channel_takes_the_grey_of_the_colours() -> None:
 
 
 @pytest.mark.parametrize("size", [(163, 119), (121, 160)])
-@pytest.mark.parametrize("card", [CARD, SQUASH], ids=["crop", "squash"])
+@pytest.mark.parametrize("spec", [SPEC, SQUASH], ids=["crop", "squash"])
 @pytest.mark.parametrize("orientation", TURNS)
-def test_a_fast_picture_is_turned_where_the_card_asks(orientation: int, card: Card, size: tuple[int, int]) -> None:
+def test_a_fast_picture_is_turned_where_the_card_asks(orientation: int, spec: PixelSpec, size: tuple[int, int]) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(smooth(size), "JPEG", exif=exif.tobytes())
-    asking = replace(card, exif_orientation=True)
-    assert difference(fast(data, asking), reference(data, card, TURNS[orientation])).max() <= 2
-    assert np.array_equal(fast(data, card), fast(encode(smooth(size), "JPEG"), card))
+    asking = replace(spec, exif_orientation=True)
+    assert difference(fast(data, asking), reference(data, spec, TURNS[orientation])).max() <= 2
+    assert np.array_equal(fast(data, spec), fast(encode(smooth(size), "JPEG"), spec))
 
 
 # ---- what fails
@@ -198,7 +201,7 @@ BIG = {"JPEG": encode(noise((160, 120)), "JPEG"), "progressive": encode(noise((1
 def outcome(data: bytes, **options: object) -> Failure | None:
     """Why these bytes fail, or None."""
     try:
-        assert decode_image(data, CARD, **options).shape == (16, 16, 3)  # type: ignore[arg-type]
+        assert decode_image(data, SPEC, **options).shape == (16, 16, 3)  # type: ignore[arg-type]
     except DecodeError as error:
         return error.failure
     return None
@@ -242,8 +245,8 @@ def test_the_limit_of_pixels_is_that_of_the_whole_picture(max_pixels: int) -> No
 def test_pixels_are_written_where_they_are_wanted(kind: str, decode: str) -> None:
     data = sixteen_bits("PNG") if kind == "16 bits" else JPEGS[kind](noise((80, 60)))
     batch = np.full((3, 16, 16, 3), 7, np.uint8)
-    found = decode_image(data, CARD, decode=decode, out=batch[1])  # type: ignore[arg-type]
-    assert np.array_equal(batch[1], decode_image(data, CARD, decode=decode))  # type: ignore[arg-type]
+    found = decode_image(data, SPEC, decode=decode, out=batch[1])  # type: ignore[arg-type]
+    assert np.array_equal(batch[1], decode_image(data, SPEC, decode=decode))  # type: ignore[arg-type]
     assert np.shares_memory(found, batch)
     assert (batch[[0, 2]] == 7).all()
 
@@ -251,5 +254,5 @@ def test_pixels_are_written_where_they_are_wanted(kind: str, decode: str) -> Non
 def test_an_image_that_fails_leaves_the_array_as_it_was() -> None:
     slot = np.full((16, 16, 3), 7, np.uint8)
     with pytest.raises(DecodeError):
-        decode_image(BIG["JPEG"][:-50], CARD, out=slot)
+        decode_image(BIG["JPEG"][:-50], SPEC, out=slot)
     assert (slot == 7).all()

@@ -157,7 +157,7 @@ def mutants(rng: np.random.Generator) -> Iterator[tuple[str, bytes]]:
 
 def plain_pixels(data: bytes, tiny: Tiny) -> NDArray[np.uint8] | None:
     """What Pillow makes of these bytes in the fewest words, or None where it raises, or there is no standard range."""
-    card = tiny.backbone.card
+    spec = tiny.backbone.card.input.pixels
     try:
         with Image.open(io.BytesIO(data), formats=list(SUFFIXES)) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -166,15 +166,15 @@ def plain_pixels(data: bytes, tiny: Tiny) -> NDArray[np.uint8] | None:
             rgb = plain_rgb(image)
         if rgb is None:
             return None
-        scale = card.resize / min(rgb.size)
+        scale = spec.resize / min(rgb.size)
         size = (int(rgb.width * scale + 1e-6), int(rgb.height * scale + 1e-6))
         if size[0] * size[1] > MAX_PIXELS:
             return None
         rgb = rgb.resize(size, Image.Resampling.BICUBIC)
     except Exception:
         return None
-    left, top = round((size[0] - card.size) / 2), round((size[1] - card.size) / 2)
-    return np.asarray(rgb.crop((left, top, left + card.size, top + card.size)))
+    left, top = round((size[0] - spec.size) / 2), round((size[1] - spec.size) / 2)
+    return np.asarray(rgb.crop((left, top, left + spec.size, top + spec.size)))
 
 
 def plain_rgb(image: Image.Image) -> Image.Image | None:

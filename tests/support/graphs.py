@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from featx.backbones import FeatureSession, open_session
-from featx.backbones.card import Backbone
+from featx.backbones.store import Backbone
 from featx.convert.adding import Description, describe_model
 from featx.convert.preprocessing import Preprocessing
 

@@ -1,1 +1,1 @@
-"""ONNX graphs: what a model holds, where its features are, and the graph that a session is given."""
+"""ONNX graphs: reads a model file, finds its features, and builds the graph that a session runs."""

@@ -1,4 +1,4 @@
-"""A batch axis that the exporter fixed, freed: shapes that were baked in are rewritten to take any number of images."""
+"""Makes a fixed batch axis dynamic by rewriting the shapes in which the exporter stored the batch size."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,11 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
-from featx.backbones.graph.model import (
-    Shape,
-    View,
-    attributes,
-)
+from featx.backbones.graph.model import Shape, View, attributes
 
 SHRINKING = {
     "Squeeze",
@@ -28,10 +24,10 @@ BROADCASTING = {"Add", "Sub", "Mul", "Div", "Pow", "Where", "Max", "Min", "Sum",
 
 
 def free_batch(graph: GraphProto, view: View, *, batch: int, pixels: str) -> None:
-    """Rewrite, in place, what fixes the batch axis of the graph at `batch` images.
+    """Make the batch axis of the graph, which is fixed at `batch` images, dynamic; the graph is changed in place.
 
-    `view` knows the shapes at that size, `pixels` is the input whose first side will be the batch. What comes out is a
-    best effort, to be tried against the graph as it was before it is trusted.
+    `view` has the shapes at that batch size; `pixels` names the input whose first axis is the batch. The result is a
+    best effort: compare its features with those of the original graph before using it.
     """
     _Freeing(graph, view, batch, pixels).run()
 
@@ -43,13 +39,13 @@ class _Freeing:
     batch: int
     pixels: str
     axes: dict[str, int] = field(default_factory=dict)
-    """Tensor -> which of its axes holds the batch, maybe merged with others."""
+    """Tensor -> index of its axis that contains the batch, possibly merged with other axes."""
     outer: dict[str, int] = field(default_factory=dict)
-    """Tensor -> how many elements of that axis are merged in front of the batch, where there are any."""
+    """Tensor -> number of elements that are merged in front of the batch in that axis, if there are any."""
     nodes: list[NodeProto] = field(default_factory=list)
 
     def run(self) -> None:
-        """Rewrite the graph, node by node, in order."""
+        """Rewrite the nodes of the graph, in order."""
         self.axes[self.view.image] = 0
         for node in list(self.graph.node):
             if any(name in self.axes for name in node.input):
@@ -59,9 +55,10 @@ class _Freeing:
         self.graph.node.extend(self.nodes)
 
     def _follow(self, node: NodeProto) -> None:
-        """Rewrite the node where it fixes the batch, and note where the batch is behind it."""
+        """Rewrite the node if it fixes the batch, and record where the batch axis is in its outputs."""
         name = next(name for name in node.input if name in self.axes)
-        before, after = self.view.shape(name), self.view.shape(node.output[0])
+        before = self.view.shape(name)
+        after = self.view.shape(node.output[0])
         axis = self.axes[name]
         if before is None or after is None or axis >= len(before):
             return
@@ -69,7 +66,7 @@ class _Freeing:
         if node.op_type == "Reshape":
             found, outer = self._reshape(node, axis=axis, outer=outer, before=before, after=after)
         else:
-            found = _axis_behind(
+            found = _axis_after(
                 self.view, node, axis=axis, before=len(before), after=len(after), place=list(node.input).index(name)
             )
         if found is None or not 0 <= found < max(len(after), 1):
@@ -86,7 +83,7 @@ class _Freeing:
     def _reshape(
         self, node: NodeProto, *, axis: int, outer: int, before: Shape, after: Shape
     ) -> tuple[int | None, int]:
-        """The axis that holds the batch once reshaped, and what is merged in front of it: as many as before."""
+        """The axis that contains the batch after reshaping, and the number of elements merged in front of it there."""
         if None in before or None in after:
             return None, 1
         ahead = math.prod(side or 0 for side in before[:axis]) * outer
@@ -97,7 +94,7 @@ class _Freeing:
         return found, ahead // math.prod(side or 0 for side in after[:found])
 
     def _place(self, ahead: int, after: list[int]) -> int | None:
-        """The axis with so many elements in front of the batch; the last, which holds channels, only if it must be."""
+        """The axis with `ahead` elements in front of the batch; the last axis, for channels, only if no other fits."""
         starts = [math.prod(after[:place]) for place in range(len(after))]
         fits = [
             place
@@ -110,13 +107,13 @@ class _Freeing:
         return next(iter([*inner, *merged[::-1], *exact]), None)
 
     def _expand(self, node: NodeProto, axis: int) -> None:
-        """Let the target's batch side be 1, which leaves the tensor's own."""
+        """Set the batch side of the target shape to 1, which keeps that of the tensor."""
         target = self.view.constant(node.input[1])
         if target is not None:
             node.input[1] = self._store([1 if place == axis else int(side) for place, side in enumerate(target)])
 
     def _resize(self, node: NodeProto, axis: int) -> None:
-        """Ask for as many images as there are."""
+        """Replace the fixed batch size among the target sizes by the real one."""
         sizes = self.view.constant(node.input[3]) if len(node.input) > 3 else None
         if sizes is not None and len(sizes) > axis and sizes[axis] == self.batch:
             node.input[3] = self._with_count(
@@ -124,7 +121,7 @@ class _Freeing:
             )
 
     def _widen_constants(self, node: NodeProto, axis: int, after: Shape) -> None:
-        """Repeat what is the same for every image, such as a class token, as often as there are images."""
+        """Repeat constants that are equal for every image, such as a class token, once per image."""
         joins = node.op_type == "Concat"
         for place, name in enumerate(node.input):
             shape = self.view.shape(name)
@@ -137,17 +134,17 @@ class _Freeing:
             node.input[place] = self._repeated(name, own, len(shape), rows // self.batch, always=joins)
 
     def _repeated(self, name: str, axis: int, rank: int, rows: int, *, always: bool) -> str:
-        """The rows of one image, repeated where broadcasting would not do that by itself."""
+        """The rows of one image, repeated for every image unless broadcasting does so."""
         if self.batch > 1:
             name = self._add("Gather", [name, self._store(range(rows))], axis=axis)
         if rows == 1 and not always:
             return name
         return self._add("Tile", [name, self._with_count([1] * axis, [1] * (rank - axis - 1))])
 
-    def _with_count(self, before: list[int], behind: list[int]) -> str:
-        """A shape: these sides, the number of images, these sides."""
+    def _with_count(self, before: list[int], after: list[int]) -> str:
+        """A shape: the sides `before`, the number of images, the sides `after`."""
         count = self._add("Gather", [self._add("Shape", [self.pixels]), self._store([0])], axis=0)
-        parts = [*([self._store(before)] if before else []), count, *([self._store(behind)] if behind else [])]
+        parts = [*([self._store(before)] if before else []), count, *([self._store(after)] if after else [])]
         return self._add("Concat", parts, axis=0)
 
     def _add(self, operator: str, inputs: list[str], **settings: Any) -> str:
@@ -161,35 +158,35 @@ class _Freeing:
         return name
 
 
-def _axis_behind(view: View, node: NodeProto, *, axis: int, before: int, after: int, place: int) -> int | None:
-    """Where the batch axis is in what the node makes of a tensor of `before` axes."""
+def _axis_after(view: View, node: NodeProto, *, axis: int, before: int, after: int, place: int) -> int | None:
+    """Index of the batch axis in the node's output of `after` axes, if it is `axis` in an input of `before` axes."""
     settings = attributes(node)
     special: dict[str, Callable[[], int | None]] = {
         "Transpose": lambda: list(settings.get("perm", range(before)[::-1])).index(axis),
         "Flatten": lambda: 0 if axis < settings.get("axis", 1) else 1,
-        "Gather": lambda: _behind_gather(settings.get("axis", 0) % before, axis, after - before + 1, place),
-        "Einsum": lambda: _behind_einsum(settings["equation"].decode(), axis, place),
+        "Gather": lambda: _after_gather(settings.get("axis", 0) % before, axis, after - before + 1, place),
+        "Einsum": lambda: _after_einsum(settings["equation"].decode(), axis, place),
         "Gemm": lambda: 0,
         "QGemm": lambda: 0,
     }
     special |= dict.fromkeys(
-        {*SHRINKING, "Unsqueeze"}, lambda: _behind_axes(view, node, axis=axis, before=before, after=after)
+        {*SHRINKING, "Unsqueeze"}, lambda: _after_axes(view, node, axis=axis, before=before, after=after)
     )
     return special.get(node.op_type, lambda: axis + after - before)()
 
 
-def _behind_gather(taken: int, axis: int, rank: int, place: int) -> int | None:
+def _after_gather(taken: int, axis: int, rank: int, place: int) -> int | None:
     return None if place or taken == axis else axis + (rank - 1 if taken < axis else 0)
 
 
-def _behind_einsum(equation: str, axis: int, place: int) -> int | None:
+def _after_einsum(equation: str, axis: int, place: int) -> int | None:
     terms, _, result = equation.replace(" ", "").partition("->")
     letters = terms.split(",")[place]
     return result.find(letters[axis]) if "." not in equation and axis < len(letters) else None
 
 
-def _behind_axes(view: View, node: NodeProto, *, axis: int, before: int, after: int) -> int | None:
-    """Behind axes that are put in or taken out."""
+def _after_axes(view: View, node: NodeProto, *, axis: int, before: int, after: int) -> int | None:
+    """Index of the batch axis after other axes were inserted or removed."""
     if before == after:
         return axis
     given = attributes(node).get("axes")
@@ -198,6 +195,6 @@ def _behind_axes(view: View, node: NodeProto, *, axis: int, before: int, after: 
     if given is None:
         return axis if axis == 0 and node.op_type != "Unsqueeze" else None
     if node.op_type == "Unsqueeze":
-        put_in = {int(one) % after for one in given}
-        return [place for place in range(after) if place not in put_in][axis]
-    return axis - sum(int(one) % before < axis for one in given)
+        inserted = {int(number) % after for number in given}
+        return [place for place in range(after) if place not in inserted][axis]
+    return axis - sum(int(number) % before < axis for number in given)

@@ -1,26 +1,22 @@
-"""Tensors through which everything that an output knows of the image has to pass."""
+"""Finds bottlenecks: tensors that every path from the image to an output passes."""
 
 from collections.abc import Iterator, Sequence
 
 from onnx import NodeProto, TensorProto
 
-from featx.backbones.graph.layers import (
-    channel_axis,
-    is_global_pool,
-    is_vector,
-    same_values,
-)
+from featx.backbones.graph.layers import channel_axis, is_global_pool, is_vector, same_values
 from featx.backbones.graph.model import View
 
 FEATURE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, 0}
-"""Types of tensors that can be features; 0 where the type is not known."""
-DECIDING = {"Gemm", "MatMul", "Conv", "Gather", "FusedGemm"}
-"""Operators behind which a vector is another feature."""
+"""Element types of tensors that can be features; 0 stands for an unknown type."""
+_NEW_FEATURE = {"Gemm", "MatMul", "Conv", "Gather", "FusedGemm"}
+"""Operators that make another feature of a vector."""
 
 
 def nodes_to(view: View, output: str) -> list[NodeProto]:
-    """The nodes through which the image reaches the output, in order."""
-    needed, found = {output}, []
+    """The nodes on any path from the image to the output, in order."""
+    needed = {output}
+    found = []
     for node in reversed(view.graph.node):
         if needed & set(node.output):
             found.append(node)
@@ -31,12 +27,13 @@ def nodes_to(view: View, output: str) -> list[NodeProto]:
 def bottlenecks(view: View, output: str) -> list[str]:
     """The tensors that every path from the image to the output passes, in order.
 
-    These are the dominators of the output: behind each, no other tensor of the image is still waiting to be read.
+    These are the dominators of the output: after each, no other tensor that depends on the image is still needed.
     """
     nodes = [node for node in nodes_to(view, output) if node.op_type not in ("Shape", "Size")]
     last_use = {name: place for place, node in enumerate(nodes) for name in view.data_inputs(node)}
     last_use[output] = len(nodes)
-    live, found = {view.image}, list[str]()
+    live = {view.image}
+    found = list[str]()
     for place, node in enumerate(nodes):
         live = {name for name in (*live, *node.output) if last_use.get(name, -1) > place}
         if len(live) == 1:
@@ -45,32 +42,34 @@ def bottlenecks(view: View, output: str) -> list[str]:
 
 
 def stages(view: View, names: Sequence[str]) -> Iterator[str]:
-    """Of these bottlenecks, the last of every run that differs in nothing that matters."""
-    worth = [name for name in names if _is_worth(view, name)]
-    for name, after in zip(worth, [*worth[1:], None], strict=False):
-        if after is None or _differs(view, name, after):
+    """Yields the last bottleneck of every stage; a new resolution or rank, a pool or a dense layer starts a stage."""
+    possible = [name for name in names if _can_be_feature(view, name)]
+    for name, after in zip(possible, [*possible[1:], None], strict=False):
+        if after is None or _starts_stage(view, after, before=name):
             yield same_values(view, name)
 
 
-def _is_worth(view: View, name: str) -> bool:
-    """Whether the tensor can be a feature at all: floats, made by the model, not only padded."""
-    shape, node = view.shape(name), view.producers.get(name)
+def _can_be_feature(view: View, name: str) -> bool:
+    """Whether the tensor can be a feature: floats, computed by the model, of another shape than the image."""
+    shape = view.shape(name)
+    node = view.producers.get(name)
     if shape is None or node is None or node.op_type == "Pad" or view.elem_type(name) not in FEATURE_TYPES:
         return False
     image = view.shape(view.image) or (None,)
     return len(shape) in (2, 3, 4) and shape[0] in (image[0], None) and shape[1:] != image[1:]
 
 
-def _differs(view: View, name: str, after: str) -> bool:
-    """Whether `after` is another stage: of another resolution or rank, or behind a pool or dense layer."""
-    if is_vector(view, name):
-        return any(is_global_pool(view, node) or node.op_type in DECIDING for node in _between(view, name, after))
-    return is_vector(view, after) or _resolution(view, name) != _resolution(view, after)
+def _starts_stage(view: View, name: str, *, before: str) -> bool:
+    """Whether the tensor belongs to another stage than the bottleneck before it."""
+    if is_vector(view, before):
+        return any(is_global_pool(view, node) or node.op_type in _NEW_FEATURE for node in _between(view, before, name))
+    return is_vector(view, name) or _resolution(view, before) != _resolution(view, name)
 
 
 def _resolution(view: View, name: str) -> list[int | None]:
     """The sides of a map, or the number of tokens."""
-    shape, channels = view.shape(name) or (), channel_axis(view, name)
+    shape = view.shape(name) or ()
+    channels = channel_axis(view, name)
     return [side for place, side in enumerate(shape) if place not in (0, channels)]
 
 

@@ -1,4 +1,4 @@
-"""A prepared graph in; what of it matters to whom it is given, out."""
+"""Reads from a prepared graph what the options of a session depend on."""
 
 from dataclasses import dataclass
 
@@ -7,40 +7,42 @@ from onnx import GraphProto, ModelProto, TensorProto
 from featx.backbones.graph.front import PIXEL_INPUT
 from featx.backbones.graph.model import captured
 
-MEASURING = {"Shape", "Size"}
-QUANTISING = {"QuantizeLinear", "DequantizeLinear"}
+_SHAPE_OPERATORS = {"Shape", "Size"}
+_QUANTISATION_OPERATORS = {"QuantizeLinear", "DequantizeLinear"}
 
 
 @dataclass(frozen=True)
 class GraphContents:
-    """What a graph is made of."""
+    """What the options of a session depend on."""
 
-    measuring: frozenset[tuple[str, str]]
-    """Name and operator of the nodes that compute shapes and never touch a pixel."""
+    shape_nodes: frozenset[tuple[str, str]]
+    """Name and operator of the nodes that only compute shapes and never read a pixel."""
     float16: bool
-    """Whether there are weights of half precision."""
+    """Whether any weight is float16."""
     quantised: bool
-    """Whether there are quantisers, as of an int8 backbone."""
+    """Whether any node quantises or dequantises, as in an int8 backbone."""
 
 
 def read_contents(model: bytes) -> GraphContents:
-    """What this prepared graph is made of."""
+    """The contents of this serialised graph."""
     parsed = ModelProto()
     parsed.ParseFromString(model)
     graph = parsed.graph
     return GraphContents(
-        _measuring(graph),
+        _shape_nodes(graph),
         float16=any(tensor.data_type == TensorProto.FLOAT16 for tensor in graph.initializer),
-        quantised=any(node.op_type in QUANTISING for node in graph.node),
+        quantised=any(node.op_type in _QUANTISATION_OPERATORS for node in graph.node),
     )
 
 
-def _measuring(graph: GraphProto) -> frozenset[tuple[str, str]]:
-    """Nodes without a name are told apart by their operator: one that touches pixels speaks for all of its kind."""
-    touched, touching, others = {PIXEL_INPUT}, set(), set()
+def _shape_nodes(graph: GraphProto) -> frozenset[tuple[str, str]]:
+    """Nodes without a name are known by their operator alone: if one of them reads pixels, all count as such."""
+    touched = {PIXEL_INPUT}
+    touching = set()
+    others = set()
     for node in graph.node:
         key = (node.name, node.op_type)
-        if node.op_type not in MEASURING and touched & (set(node.input) | captured(node)):
+        if node.op_type not in _SHAPE_OPERATORS and touched & (set(node.input) | captured(node)):
             touched |= set(node.output)
             touching.add(key)
         else:

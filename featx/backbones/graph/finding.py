@@ -1,7 +1,7 @@
-"""Which input takes the image, which output classifies, and which tensors are features.
+"""Finds the image input, the classifier output and the features of an ONNX model.
 
-The penultimate feature is what the last layer that makes class scores reads. Other candidates are bottlenecks: tensors
-through which everything that the output knows of the image has to pass.
+The penultimate feature is what the last layer that computes class scores reads. Other candidates are bottlenecks:
+tensors that every path from the image to the output passes.
 """
 
 import math
@@ -11,18 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from featx.backbones.card import POOLS, Output
-from featx.backbones.graph.bottlenecks import (
-    FEATURE_TYPES,
-    bottlenecks,
-    nodes_to,
-    stages,
-)
-from featx.backbones.graph.image_input import (
-    ModelInput,
-    find_image,
-    with_size,
-)
+from featx.backbones.card import POOLINGS, Output
+from featx.backbones.graph.bottlenecks import FEATURE_TYPES, bottlenecks, nodes_to, stages
+from featx.backbones.graph.image_input import ModelInput, find_image, with_size
 from featx.backbones.graph.layers import (
     LastLayers,
     channel_axis,
@@ -46,39 +37,50 @@ from featx.errors import BackboneError, did_you_mean
 _SCORE_NAMES = r"logit|prob|softmax|score|class(?!_?(token|emb))|pred|label|categor"
 _EMBEDDING_NAMES = r"embed|feat|pool|hidden|repr|latent|descriptor|encod|pre_?logits|vector|backbone"
 _PREFERRED_NAMES = ("image_embeds", "pooler_output", "embed", "feat", "pool")
-"""What names of embedding outputs hold, the likeliest first."""
-LEAST_EMBEDDING, EMBEDDING_STEP = 128, 64
-"""Widths of embeddings are multiples of 64 from 128 on; numbers of classes seldom are."""
+"""Parts of the names of embedding outputs, the likeliest first."""
+_LEAST_EMBEDDING = 128
+_EMBEDDING_STEP = 64
 
 
 @dataclass(frozen=True)
-class Candidate:
+class FeatureCandidate:
     """A tensor that can be the feature."""
 
     name: str
     dim: int | None
-    """Length of the feature; None where it cannot be told without running the model."""
+    """Length of the feature; None if only running the model can show it."""
     shape: Shape | None
     kind: str
-    """global pool, class token, hidden dense layer, pooled map, flattened map, or embedding output."""
+    """One of: global pool, class token, hidden dense layer, pooled map, flattened map, embedding output."""
     pool: str
-    """How it becomes a vector: mean, max or cls; empty where it is one."""
+    """The pooling that makes a vector of it: mean, max or cls; empty if it is a vector."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """What goes in and out of a model, and where its features are."""
+    """What `inspect_model` found in a model: its image input, its outputs, and the tensors that can be features.
+
+    >>> import featx
+    >>> found = featx.inspect_model(featx.load_backbone("efficientnet-lite0").path)
+    >>> found.input.layout, found.input.shape
+    ('NCHW', (None, 3, 224, 224))
+    >>> found.classifier_output, found.certain
+    ('logits', True)
+    """
 
     model: str
     input: ModelInput
     feature_output: str | None
+    """Name of the tensor that is the feature."""
     feature_pool: str
+    """The pooling that makes a vector of it; empty if it is a vector."""
     feature_dim: int | None
     classifier_output: str | None
     certain: bool
+    """Whether there is no doubt about the feature."""
     notes: tuple[str, ...]
-    """What is not certain about the feature, and why."""
-    candidates: tuple[Candidate, ...]
+    """What is doubtful about the feature, and why."""
+    candidates: tuple[FeatureCandidate, ...]
     outputs: tuple[str, ...]
     """The model's own outputs."""
 
@@ -88,10 +90,15 @@ class Inspection:
 
 
 def inspect_model(path: Path | str, *, size: int | None = None) -> Inspection:
-    """What goes in and out of the ONNX model in this file, its feature, and every other plausible one.
+    """Inspect an ONNX model: its image input, its outputs, its feature, and every other plausible feature.
 
-    `size` fixes a free height and width. Raises BackboneError where the file is no usable ONNX model, or none or
-    several of its inputs look like an image.
+    `size` sets a height and width that the model leaves free. Raises BackboneError if the file is not a usable ONNX
+    model, or unless exactly one of its inputs looks like an image.
+
+    >>> import featx
+    >>> found = featx.inspect_model(featx.load_backbone("efficientnet-lite0").path)
+    >>> found.feature_output, found.feature_dim
+    ('features', 1280)
     """
     path = Path(path)
     with damage_reported(path):
@@ -99,12 +106,12 @@ def inspect_model(path: Path | str, *, size: int | None = None) -> Inspection:
 
 
 def _find(path: Path, size: int | None) -> "_Finder":
-    """The model in this file, looked at with shapes that follow from this size."""
+    """A finder for the model in this file, with the shapes that follow from this size."""
     model = load_model(path)
     found = find_image(path, model)
     if size and {*found.size} - {None, size}:
         raise BackboneError(
-            f"{path}: takes {found.size[0]} x {found.size[1]} pixels but --size says {size}; leave --size out"
+            f"{path}: takes {found.size[0]} x {found.size[1]} pixels but --size is {size}; leave --size out"
         )
     sides = with_size(found, size).shape
     view = view_model(model, found.name, shape=[ANY_BATCH if sides[0] is None else sides[0], *sides[1:]])
@@ -114,11 +121,11 @@ def _find(path: Path, size: int | None) -> "_Finder":
 
 
 def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Output, ...]:
-    """What these names mean in the model: tensors, each with its pooling where it is no vector.
+    """The outputs that these names stand for, each with its pooling if it is not a vector.
 
-    A name is a tensor, or a tensor, a colon and a pooling: `layer4:gem`. A map whose pooling is not said is averaged,
-    and of tokens the class token is taken where there is one. The dimension is 0 where only running the model tells it.
-    Raises BackboneError for a tensor that is not there, that cannot be pooled so, or that is named twice.
+    A name is a tensor, or a tensor, a colon and a pooling: `layer4:gem`. Without a pooling, maps are averaged, and of
+    tokens the class token is taken, or their mean if there is none. The dimension is 0 if only running the model can
+    show it. Raises BackboneError if a tensor does not exist, cannot be pooled like that, or is named twice.
     """
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise BackboneError(f"--output {twice[0]!r} is given twice; name every output once")
@@ -128,7 +135,7 @@ def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Out
 
 
 def named_as(output: str) -> str:
-    """What the name of an output tells that it is: scores, an embedding, or nothing."""
+    """What the name of an output suggests: `scores`, `embedding`, or an empty string for neither."""
     plain = re.sub("pre_?logits", "feature", output, flags=re.IGNORECASE)
     for what, words in (("scores", "logit|prob|softmax"), ("embedding", _EMBEDDING_NAMES), ("scores", _SCORE_NAMES)):
         if re.search(words, plain, re.IGNORECASE):
@@ -137,27 +144,31 @@ def named_as(output: str) -> str:
 
 
 def preference(output: str) -> int:
-    """Where the name stands among those of embedding outputs, the likeliest first."""
+    """Rank of the name among those of embedding outputs; 0 is the likeliest."""
     return next((place for place, word in enumerate(_PREFERRED_NAMES) if word in output.lower()), len(_PREFERRED_NAMES))
 
 
 def makes_scores(output: str, heads: LastLayers) -> bool:
-    """Whether what the last layer makes are class scores, not an embedding: by what follows, by name, by width."""
-    width = heads.classes or 0
-    wide = width >= LEAST_EMBEDDING and width % EMBEDDING_STEP == 0
-    return heads.scored or named_as(output) == "scores" or (not named_as(output) and not wide)
+    """Whether the last layer computes class scores, not an embedding: by what follows, by name, and by width."""
+    unnamed_and_odd = not named_as(output) and not is_embedding_width(heads.classes or 0)
+    return heads.scored or named_as(output) == "scores" or unnamed_and_odd
+
+
+def is_embedding_width(width: int) -> bool:
+    """Whether the width is typical of embeddings, a multiple of 64 from 128 on; numbers of classes seldom are."""
+    return width >= _LEAST_EMBEDDING and width % _EMBEDDING_STEP == 0
 
 
 @dataclass(frozen=True)
 class _Finder:
-    """One model being looked at."""
+    """Finds the features of one model."""
 
     view: View
     path: Path
     input: ModelInput
 
     def inspect(self) -> Inspection:
-        """Everything that there is to say."""
+        """The inspection of the model."""
         outputs = [value.name for value in self.view.graph.output]
         usable = [
             name for name in outputs if name in self.view.image_dependent and name not in self.view.other_dependent
@@ -175,7 +186,8 @@ class _Finder:
             main = classifier
         else:
             feature, certain = self._embedding(usable, notes)
-            main, classifier = feature.name, None
+            main = feature.name
+            classifier = None
         candidates = self._candidates(main, feature, classifier, [name for name in usable if name not in heads])
         if classifier is None and named_as(main) == "scores":
             feature, classifier, certain = self._before(main, feature, candidates, notes)
@@ -194,28 +206,31 @@ class _Finder:
         )
 
     def resolve(self, name: str) -> Output:
-        """The output that this name means."""
+        """The output that this name stands for."""
         made = self.view.producers
         tensor, _, pool = name.rpartition(":")
         if name in made:
-            tensor, pool = name, default_pool(self.view, name)
-        elif pool not in POOLS or tensor not in made:
-            near = did_you_mean(tensor if pool in POOLS else name, made)
+            tensor = name
+            pool = default_pool(self.view, name)
+        elif pool not in POOLINGS or tensor not in made:
+            near = did_you_mean(tensor if pool in POOLINGS else name, made)
             raise BackboneError(
-                f"{self.path}: no tensor {name!r}{near}; `featx inspect` lists features; poolings: {', '.join(POOLS)}"
+                f"{self.path}: no tensor {name!r}{near}; `featx inspect` lists features, "
+                f"and poolings are {', '.join(POOLINGS)}"
             )
-        rank, wanted = self.view.rank(tensor), (3,) if pool == "cls" else (3, 4)
-        if pool and rank is not None and rank not in wanted:
+        rank = self.view.rank(tensor)
+        allowed = (3,) if pool == "cls" else (3, 4)
+        if pool and rank is not None and rank not in allowed:
             raise BackboneError(
-                f"{self.path}: {tensor!r} has {rank} axes, but {pool} is taken of {' or '.join(map(str, wanted))}; "
-                "leave the pooling out, or choose another"
+                f"{self.path}: {tensor!r} has {rank} axes, but pooling {pool!r} needs "
+                f"{' or '.join(map(str, allowed))}; leave the pooling out, or choose another"
             )
         return Output(name=name, dim=self._dim(tensor, pool) or 0, pool=pool)
 
     # ---- classifier or embedding
 
-    def _penultimate(self, heads: dict[str, LastLayers], notes: list[str]) -> tuple[Candidate, str, bool]:
-        """What the last layer of the deepest classifier reads."""
+    def _penultimate(self, heads: dict[str, LastLayers], notes: list[str]) -> tuple[FeatureCandidate, str, bool]:
+        """The tensor that the last layer of the deepest classifier reads."""
         classifier = max(
             heads, key=lambda name: (not heads[name].only_best, len(nodes_to(self.view, heads[name].reads[0])))
         )
@@ -224,9 +239,10 @@ class _Finder:
         feature = replace(feature, dim=feature.dim or found.width)
         certain = len(found.reads) == 1
         if not certain:
+            count = len(found.reads)
             also = ", ".join(same_values(self.view, name) for name in found.reads[1:])
             notes.append(
-                f"the classifier joins {len(found.reads)} heads; the others read {also}: take them too with --output"
+                f"the classifier combines {count} last layers; the others read {also}: add these with --output"
             )
         if len(heads) > 1:
             others = ", ".join(name for name in heads if name != classifier)
@@ -234,12 +250,12 @@ class _Finder:
         return feature, classifier, certain
 
     def _stands_out(self, chosen: str, names: Sequence[str]) -> bool:
-        """Whether it is the only vector of these, or the only one with so telling a name."""
+        """Whether every other vector among these outputs has a less likely name."""
         others = [name for name in names if name != chosen and is_vector(self.view, name)]
         return all(preference(chosen) < preference(name) for name in others)
 
-    def _embedding(self, usable: list[str], notes: list[str]) -> tuple[Candidate, bool]:
-        """The output that is the model's own embedding, vectors before sequences before maps."""
+    def _embedding(self, usable: list[str], notes: list[str]) -> tuple[FeatureCandidate, bool]:
+        """The output that is the embedding of the model; vectors are preferred to sequences, and these to maps."""
 
         def _rank(name: str) -> tuple[int, int, int]:
             axes = self.view.rank(name) or 9
@@ -253,36 +269,34 @@ class _Finder:
         if last and not last.normed and not named_as(chosen) and not l2_normalised(self.view, chosen):
             certain = False
             notes.append(
-                f"{chosen} ends in a dense layer of {last.classes}, a width of embeddings; if these are class scores, "
+                f"{chosen} ends in a dense layer as wide as embeddings ({last.classes}); if these are class scores, "
                 f"the feature is --output {same_values(self.view, last.reads[0])}"
             )
         if feature.pool:
-            notes.append(f"{chosen} is no vector: it is taken as {feature.pool} unless --output says otherwise")
+            notes.append(f"{chosen} is not a vector: pooling {feature.pool!r} is applied unless --output names another")
         elif not certain and not last:
-            notes.append(f"several outputs are vectors; {chosen} is taken unless --output says otherwise")
+            notes.append(f"several outputs are vectors; {chosen} is taken unless --output names another")
         return feature, certain
 
     def _before(
-        self, output: str, feature: Candidate, candidates: tuple[Candidate, ...], notes: list[str]
-    ) -> tuple[Candidate, str | None, bool]:
-        """The last candidate before an output that is named as scores, though no last layer was found."""
+        self, output: str, feature: FeatureCandidate, candidates: tuple[FeatureCandidate, ...], notes: list[str]
+    ) -> tuple[FeatureCandidate, str | None, bool]:
+        """The last candidate before an output that is named like scores, although no last layer was found."""
         earlier = [candidate for candidate in candidates if candidate.name != output]
         if not earlier:
             return feature, None, False
-        notes.append(
-            f"no last layer of {output} was found, though it is named as class scores; {earlier[-1].name} is a guess"
-        )
+        notes.append(f"{output} is named like class scores, but no last layer was found; {earlier[-1].name} is a guess")
         return earlier[-1], output, False
 
     # ---- candidates
 
-    def _describe(self, name: str, *, pool: str | None = None) -> Candidate:
+    def _describe(self, name: str, *, pool: str | None = None) -> FeatureCandidate:
         shape = self.view.shape(name)
         pool = default_pool(self.view, name) if pool is None or is_vector(self.view, name) else pool
-        return Candidate(name, self._dim(name, pool), self._as_shown(shape), kind_of(self.view, name), pool)
+        return FeatureCandidate(name, self._dim(name, pool), self._as_shown(shape), kind_of(self.view, name), pool)
 
     def _as_shown(self, shape: Shape | None) -> Shape | None:
-        """The shape with a free batch told as such."""
+        """The shape, with None for a free batch axis."""
         if shape is None or self.input.shape[0] is not None:
             return shape
         return (None, *shape[1:]) if shape[:1] == (ANY_BATCH,) else shape
@@ -297,13 +311,12 @@ class _Finder:
         return math.prod(sides) if len(shape) > 1 and len(sides) == len(shape) - 1 else None
 
     def _candidates(
-        self, main: str, feature: Candidate, classifier: str | None, outputs: list[str]
-    ) -> tuple[Candidate, ...]:
-        """Every plausible feature, from the image to the output, none twice."""
-        behind = {classifier}
-        for heads in filter(None, [find_last_layers(self.view, classifier)] if classifier else []):
-            behind |= set(heads.behind)
-        passed = [name for name in bottlenecks(self.view, main) if name not in behind]
+        self, main: str, feature: FeatureCandidate, classifier: str | None, outputs: list[str]
+    ) -> tuple[FeatureCandidate, ...]:
+        """Every plausible feature once, in order from the image to the output."""
+        last = find_last_layers(self.view, classifier) if classifier else None
+        excluded = {classifier, *last.following} if last else {classifier}
+        passed = [name for name in bottlenecks(self.view, main) if name not in excluded]
         found = {name: self._describe(name) for name in stages(self.view, passed)}
         for name in outputs:
             if self.view.elem_type(name) in FEATURE_TYPES:
@@ -311,6 +324,6 @@ class _Finder:
         found[feature.name] = feature
         return tuple(candidate for candidate in found.values() if self._plausible(candidate, feature))
 
-    def _plausible(self, candidate: Candidate, feature: Candidate) -> bool:
-        """Whether the tensor is worth naming: no single number, no map laid out flat."""
+    def _plausible(self, candidate: FeatureCandidate, feature: FeatureCandidate) -> bool:
+        """Whether the tensor is worth listing: neither a single number nor a flattened map."""
         return candidate.name == feature.name or (candidate.dim != 1 and candidate.kind != "flattened map")

@@ -1,4 +1,4 @@
-"""What single nodes mean: layers, pools, class tokens, and what changes no value."""
+"""Recognises what nodes do: last layers, pools, class tokens, and operators that keep values."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,11 +11,11 @@ from featx.backbones.graph.model import View, attributes
 
 SAME_VALUES = {"Identity", "Dropout", "Cast", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 SAME_NUMBERS = SAME_VALUES | {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"}
-"""Operators that leave the values, or all but their order and precision, as they are."""
+"""Operators that keep all values, but for their precision, their shape or their order."""
 SCORE_OPERATORS = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "ArgMax", "TopK", "Hardmax"}
-"""Operators that only make sense on class scores."""
+"""Operators that are only applied to class scores."""
 SELECTING = {"ArgMax", "TopK", "Hardmax"}
-"""Those of them that leave of the scores only which is the highest."""
+"""Those of them that keep only which score is the highest."""
 
 WEIGHT_INPUT = {
     "Gemm": 1,
@@ -34,7 +34,7 @@ WEIGHT_INPUT = {
     "QLinearMatMul": 3,
     "QLinearConv": 3,
 }
-"""Layers that are linear in what they read -> which input holds their weights."""
+"""Layers that are linear in their data input -> index of the input that contains their weights."""
 CONVOLUTIONS = {"Conv", "FusedConv", "ConvInteger", "QLinearConv"}
 POOL_OPERATORS = {
     "GlobalAveragePool": "mean",
@@ -50,45 +50,46 @@ POOL_OPERATORS = {
     "ReduceSum": "mean",
 }
 ON_SCORES = {"Clip", "Slice", "Gather", "BatchNormalization"}
-"""What may be done to the scores of all classes, also to bound or to select them."""
+"""Operators that may follow class scores, to bound, select or scale them."""
 STEPS = 60
-"""How far back a tensor's kind is looked for."""
+"""Largest number of nodes that a search visits on its way back from a tensor."""
 
 
 @dataclass(frozen=True)
 class LastLayers:
-    """The last layers behind one output: one, or several whose scores are joined."""
+    """The last layer of one output, or several whose scores are combined."""
 
     reads: tuple[str, ...]
-    """What each of them reads."""
+    """The tensor that each of them reads."""
     width: int | None
-    """Numbers that the first of them reads of one image, where they are a vector."""
+    """Number of values that the first of them reads per image; None if unknown."""
     classes: int | None
+    """Number of values that the first of them computes per image; None if unknown."""
     scored: bool
-    """Whether a softmax, or another operator of class scores, stands behind them."""
+    """Whether a softmax or another operator on class scores follows them."""
     only_best: bool
-    """Whether only the best class is left of the scores."""
+    """Whether the output says only which class is the best."""
     normed: bool
-    """Whether a batch norm stands behind them, as it does behind embeddings."""
+    """Whether a batch norm follows them, as it often follows embeddings."""
     pool: str
-    """How a map that the layer reads becomes a vector; empty where it reads vectors."""
-    behind: tuple[str, ...]
+    """The pooling that makes a vector of what the layer reads; empty if it reads vectors."""
+    following: tuple[str, ...]
     """The tensors from the last layer to the output."""
 
 
 @dataclass(frozen=True)
 class _Walk:
-    """The way back from an output to its last layer."""
+    """What was met on the way back from an output to its last layer."""
 
     scored: bool = False
     only_best: bool = False
     normed: bool = False
     pool: str = ""
-    behind: tuple[str, ...] = ()
+    following: tuple[str, ...] = ()
 
 
 def find_last_layers(view: View, output: str) -> LastLayers | None:
-    """The last layers that make this output, seen through what follows them; None where it ends in no layer."""
+    """The last layers of this output, found past softmax, dropout and the like; None if it has none."""
     layers = _last_layers(view, output, _Walk())
     if not layers:
         return None
@@ -103,61 +104,62 @@ def find_last_layers(view: View, output: str) -> LastLayers | None:
         only_best=any(walk.only_best for walk in walks),
         normed=any(walk.normed for walk in walks),
         pool=(walks[0].pool or "mean") if several else "",
-        behind=tuple(name for walk in walks for name in walk.behind),
+        following=tuple(name for walk in walks for name in walk.following),
     )
 
 
 def _read_by(view: View, node: NodeProto) -> str:
-    """What a layer reads, turned back where it reads it transposed."""
+    """The tensor that a layer reads, before it is transposed for the layer."""
     name = view.data_inputs(node)[0]
     before = view.producers.get(name)
-    turned = before is not None and before.op_type == "Transpose" and view.rank(name) == 2
-    return before.input[0] if before is not None and turned else name
+    transposed = before is not None and before.op_type == "Transpose" and view.rank(name) == 2
+    return before.input[0] if before is not None and transposed else name
 
 
 def _last_layers(view: View, name: str, walk: _Walk) -> list[tuple[NodeProto, _Walk]]:
-    """Every last layer behind this tensor, and how it was reached; empty where a path ends in none."""
+    """Every last layer before this tensor, with the walk that reached it; empty if a path reaches none."""
     node = view.producers.get(name)
-    if node is None or name not in view.image_dependent or len(walk.behind) > STEPS:
+    if node is None or name not in view.image_dependent or len(walk.following) > STEPS:
         return []
     walk = _Walk(
         scored=walk.scored or node.op_type in SCORE_OPERATORS,
         only_best=walk.only_best or node.op_type in SELECTING,
         normed=walk.normed or node.op_type == "BatchNormalization",
         pool=walk.pool,
-        behind=(*walk.behind, name),
+        following=(*walk.following, name),
     )
     if _is_last_layer(view, node, walk):
         return [(node, walk)]
     data = view.data_inputs(node)
-    if is_global_pool(view, node) and not walk.pool and not _averages_heads(view, node):
+    if is_global_pool(view, node) and not walk.pool and not _averages_stacked(view, node):
         found = _last_layers(view, data[0], replace(walk, pool=POOL_OPERATORS[node.op_type]))
-        return [layer for layer in found if _is_pooled_behind(view, layer[0])]
+        return [layer for layer in found if _applies_to_places(view, layer[0])]
     if data and _is_seen_through(view, node, walk):
         return _last_layers(view, _scaled(view, data), walk)
-    return _joined(view, node, data, walk)
+    return _combined(view, node, data, walk)
 
 
-def _is_pooled_behind(view: View, node: NodeProto) -> bool:
+def _applies_to_places(view: View, node: NodeProto) -> bool:
+    """Whether the layer gives scores for every place of a map or every token, which a pool may follow."""
     return node.op_type in CONVOLUTIONS or view.rank(node.input[0]) == 3
 
 
 def _is_seen_through(view: View, node: NodeProto, walk: _Walk) -> bool:
-    """Whether the node leaves class scores what they are, or only scales, shifts, bounds or selects them."""
+    """Whether the node keeps class scores as they are, or only scales, shifts, bounds or selects them."""
     if node.op_type in SAME_NUMBERS | SCORE_OPERATORS or (walk.pool and node.op_type == "Relu"):
         return True
     on_scores = view.rank(node.input[0]) == 2 and not walk.pool
-    return _only_scales(view, node) or _averages_heads(view, node) or (on_scores and node.op_type in ON_SCORES)
+    return _only_scales(view, node) or _averages_stacked(view, node) or (on_scores and node.op_type in ON_SCORES)
 
 
-def _averages_heads(view: View, node: NodeProto) -> bool:
-    """Whether the node adds up or averages what was stacked just before."""
+def _averages_stacked(view: View, node: NodeProto) -> bool:
+    """Whether the node sums or averages what the node before it stacked."""
     before = view.producers.get(node.input[0])
     return node.op_type in ("ReduceMean", "ReduceSum") and before is not None and before.op_type == "Concat"
 
 
-def _joined(view: View, node: NodeProto, data: list[str], walk: _Walk) -> list[tuple[NodeProto, _Walk]]:
-    """The heads whose scores this node adds up, averages or puts side by side."""
+def _combined(view: View, node: NodeProto, data: list[str], walk: _Walk) -> list[tuple[NodeProto, _Walk]]:
+    """The last layers whose scores this node adds, averages or concatenates; empty if it does none of these."""
     if node.op_type not in ("Add", "Sum", "Mean", "Concat") or len(data) < 2:
         return []
     found = [_last_layers(view, name, walk) for name in data]
@@ -170,7 +172,8 @@ def _is_last_layer(view: View, node: NodeProto, walk: _Walk) -> bool:
     if node.op_type not in WEIGHT_INPUT or len(node.input) <= WEIGHT_INPUT[node.op_type]:
         return False
     place = WEIGHT_INPUT[node.op_type]
-    data, weight = node.input[0], node.input[place]
+    data = node.input[0]
+    weight = node.input[place]
     if node.op_type in ("MatMul", "Gemm") and weight in view.image_dependent:
         data, weight = weight, data
     if data not in view.image_dependent or weight in view.image_dependent or weight in view.other_dependent:
@@ -181,13 +184,13 @@ def _is_last_layer(view: View, node: NodeProto, walk: _Walk) -> bool:
 
 
 def is_vector(view: View, name: str) -> bool:
-    """Whether the tensor is (batch, dim), or a map of one place."""
+    """Whether the tensor is (batch, dim), or a map of 1 x 1."""
     shape = view.shape(name)
     return shape is not None and (len(shape) == 2 or (len(shape) == 4 and set(shape[2:]) == {1}))
 
 
 def _is_single(view: View, name: str) -> bool:
-    """Whether the tensor has one place only: all axes but batch and one are of length 1."""
+    """Whether the tensor has one place only: all axes but the batch and one other have length 1."""
     shape = view.shape(name)
     return shape is not None and len(shape) > 2 and sum(side != 1 for side in shape[1:]) <= 1
 
@@ -203,7 +206,7 @@ def _is_map(view: View, name: str) -> bool:
 
 
 def _width(view: View, node: NodeProto) -> int | None:
-    """How many numbers a layer gives for one image, or one place of it."""
+    """Number of values that a layer computes per image, or per place of it; None if unknown."""
     shape = view.shape(node.output[0])
     if shape is None:
         return None
@@ -211,7 +214,7 @@ def _width(view: View, node: NodeProto) -> int | None:
 
 
 def _width_read(view: View, node: NodeProto) -> int | None:
-    """How many numbers a layer reads for one image, as its weights have it."""
+    """Number of values that a layer reads per image, according to its weights; None if unknown."""
     shape = view.shape(node.input[WEIGHT_INPUT[node.op_type]])
     if shape is None or len(shape) not in (2, 4) or node.op_type == "MatMulNBits":
         return None
@@ -220,7 +223,7 @@ def _width_read(view: View, node: NodeProto) -> int | None:
 
 
 def _only_scales(view: View, node: NodeProto) -> bool:
-    """Whether the node adds constants (a bias), or multiplies by some (a temperature) or by a quantiser's scale."""
+    """Whether the node adds constants (a bias) or multiplies by constants (a temperature) or a quantiser's scale."""
     if node.op_type not in ("Add", "Sub", "Mul", "Div"):
         return False
     data = view.data_inputs(node)
@@ -230,7 +233,7 @@ def _only_scales(view: View, node: NodeProto) -> bool:
 
 
 def _scaled(view: View, data: list[str]) -> str:
-    """Of the inputs of a product, the one that carries the scores; the other may be a dynamic quantiser's scale."""
+    """The factor of a product that carries the scores; the other may be the scale of a dynamic quantiser."""
     return next((name for name in data if _from_integers(view, name)), data[0])
 
 
@@ -242,19 +245,20 @@ def _from_integers(view: View, name: str) -> bool:
 
 
 def is_global_pool(view: View, node: NodeProto) -> bool:
-    """Whether the node takes a mean or maximum over every place of a map, or over all tokens."""
+    """Whether the node takes the mean, sum or maximum over all places of a map, or over all tokens."""
     if node.op_type.startswith("Global") or node.op_type == "QLinearGlobalAveragePool":
         return True
     if node.op_type not in POOL_OPERATORS:
         return False
-    before, after = view.shape(node.input[0]), view.shape(node.output[0])
+    before = view.shape(node.input[0])
+    after = view.shape(node.output[0])
     if node.op_type.startswith("Reduce"):
         return before is not None and _reduced_axes(view, node, len(before)) in _places(len(before))
     return before is not None and after is not None and len(after) == 4 and set(after[2:]) == {1} != set(before[2:])
 
 
 def _places(rank: int) -> list[set[int]]:
-    """Which sets of axes are all places of a tensor of this rank."""
+    """The sets of axes that span all places of a tensor of this rank, one for each layout."""
     return {4: [{2, 3}, {1, 2}], 3: [{1}, {2}]}.get(rank, [])
 
 
@@ -266,14 +270,14 @@ def _reduced_axes(view: View, node: NodeProto, rank: int) -> set[int]:
 
 
 def same_values(view: View, name: str) -> str:
-    """The tensor farthest back that holds the same values: through dropout, identity, casts and (de)quantisers."""
+    """The earliest tensor with the same values, back through dropout, identity, casts and (de)quantisers."""
     while (node := view.producers.get(name)) and node.op_type in SAME_VALUES and node.input[0] in view.image_dependent:
         name = node.input[0]
     return name
 
 
 def channel_axis(view: View, name: str) -> int:
-    """The axis of a map or of tokens that holds the channels."""
+    """Index of the channel axis of a map or of tokens."""
     shape = view.shape(name) or ()
     if len(shape) != 4:
         return len(shape) - 1
@@ -295,7 +299,7 @@ def _channel_axis_by_origin(view: View, name: str) -> int:
 
 
 def _origins(view: View, name: str) -> Iterator[NodeProto]:
-    """The nodes back from a tensor, the first input that depends on the image at each."""
+    """The nodes on the way back from a tensor, along the first input of each that depends on the image."""
     for _ in range(STEPS):
         node = view.producers.get(name)
         if node is None:
@@ -308,17 +312,17 @@ def _origins(view: View, name: str) -> Iterator[NodeProto]:
 
 
 def kind_of(view: View, name: str) -> str:
-    """What sort of feature the tensor is, by the node that made it what it is."""
+    """The kind of feature that the tensor is, decided by the nodes that computed it."""
     if default_pool(view, name):
         return "class token" if default_pool(view, name) == "cls" else "pooled map"
-    return next(filter(None, (_kind_made_by(view, node) for node in _origins(view, name))), "hidden dense layer")
+    return next(filter(None, (_kind_from(view, node) for node in _origins(view, name))), "hidden dense layer")
 
 
-def _kind_made_by(view: View, node: NodeProto) -> str | None:
-    """The kind that the node gives to what it makes; None where it leaves that as it is."""
+def _kind_from(view: View, node: NodeProto) -> str | None:
+    """The kind of feature that the node computes; None if it keeps the kind of its input."""
     if is_global_pool(view, node):
         return "global pool"
-    if _takes_first_token(view, node):
+    if _selects_token(view, node):
         return "class token"
     if node.op_type in WEIGHT_INPUT:
         return "hidden dense layer"
@@ -327,8 +331,8 @@ def _kind_made_by(view: View, node: NodeProto) -> str | None:
     return None
 
 
-def _takes_first_token(view: View, node: NodeProto) -> bool:
-    """Whether the node takes one place of a sequence of tokens."""
+def _selects_token(view: View, node: NodeProto) -> bool:
+    """Whether the node selects one token of a sequence."""
     if view.rank(node.input[0]) != 3:
         return False
     if node.op_type == "Gather":
@@ -337,7 +341,7 @@ def _takes_first_token(view: View, node: NodeProto) -> bool:
 
 
 def default_pool(view: View, name: str) -> str:
-    """How a tensor becomes a vector when nobody says: maps by mean, tokens by their class token where they have one."""
+    """The pooling if the user names none: mean for maps, the class token if there is one, else mean for tokens."""
     shape = view.shape(name)
     if shape is None or len(shape) == 2 or _is_single(view, name):
         return ""
@@ -347,7 +351,7 @@ def default_pool(view: View, name: str) -> str:
 
 
 def _has_class_token(view: View, name: str) -> bool:
-    """Whether a learnt token stands before the patches of this sequence."""
+    """Whether a learnt token precedes the patches of this sequence."""
     for node in _origins(view, name):
         if node.op_type == "Concat" and attributes(node).get("axis", 0) in (1, -2):
             first = node.input[0]
@@ -360,7 +364,7 @@ def _has_class_token(view: View, name: str) -> bool:
 
 
 def l2_normalised(view: View, name: str) -> bool:
-    """Whether the tensor is divided by its own length last."""
+    """Whether the last step before this tensor divides it by its L2 norm."""
     node = view.producers.get(same_values(view, name))
     if node is None:
         return False

@@ -1,4 +1,4 @@
-"""An ONNX file, read with suspicion: bounded, whole, of known operators, its weights beside it; and what is in it."""
+"""Reads ONNX files safely: checks size, operators and external weights, and answers questions about a graph."""
 
 import math
 import shutil
@@ -24,39 +24,43 @@ from onnx.inliner import inline_local_functions
 from featx.errors import BackboneError
 
 MAX_MODEL_BYTES = 2**31 - 1
-"""What protobuf can hold; larger weights lie beside the model as external data."""
+"""Largest file that protobuf can read; larger weights are stored next to the model as external data."""
 MAX_MADE_ELEMENTS = 2**31
-"""Elements that one tensor may have."""
+"""Largest number of elements of one tensor."""
 MAX_NODES = 2**20
-"""Nodes that a graph may have once its functions are written out."""
+"""Largest number of nodes of a graph after its local functions are inlined."""
 _EXPANDING = {"ConstantOfShape": 0, "Expand": 1}
-"""Operators that make much of little -> their input that says how much."""
+"""Operators that make a large tensor of a few bytes -> index of the input that sets its size."""
 RESERVED = "featx_"
+"""Prefix of the names of all tensors that featx adds to a graph."""
 STAYS_INSIDE = 1024
-"""Bytes up to which a weight is not put beside the model, even where others are."""
+"""Weights of up to this many bytes stay in the model file, even if others are external."""
 SMALL = 2**16
-"""Bytes up to which external data is read at once: shapes and axes, which surgery must know, are small."""
+"""External weights of up to this many bytes are read at once: shapes and axes, which surgery needs, are small."""
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"}
-"""Operators that ONNX or ONNX Runtime itself defines."""
+"""Domains of the operators that ONNX or ONNX Runtime defines."""
 
+REDUCE_AXES_ARE_INPUTS = 18
+"""The opset from which on ReduceMean and ReduceMax take their axes as an input."""
 INTEGER_OPERATORS = {"DequantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul", "QGemm"}
-"""Operators of models that compute in int8."""
+"""Operators that only models which compute in int8 contain."""
 
 Shape = tuple[int | None, ...]
+"""The sides of a tensor; None for a side that is free."""
 
 
 def load_model(path: Path) -> ModelProto:
-    """The model in this file, local functions inlined, external weights left where they are.
+    """The model in this file, with local functions inlined; large external weights stay in their files.
 
-    Raises BackboneError where it is missing, too large, no ONNX, cut short, uses an operator that neither ONNX nor ONNX
-    Runtime defines, or keeps weights anywhere but in files beside it.
+    Raises BackboneError if the file is missing, too large, cut short or not ONNX, if it uses an operator that neither
+    ONNX nor ONNX Runtime defines, or if it stores weights anywhere but in files next to it.
     """
     if not path.is_file():
         raise BackboneError(f"{path}: no such model; name an .onnx file")
     if (size := path.stat().st_size) > MAX_MODEL_BYTES:
         raise BackboneError(
-            f"{path}: {size} bytes, but ONNX holds {MAX_MODEL_BYTES}; export it with its weights as external data"
+            f"{path}: {size} bytes, but ONNX files have at most {MAX_MODEL_BYTES}; export it with external data"
         )
     with damage_reported(path):
         return _load(path)
@@ -64,7 +68,7 @@ def load_model(path: Path) -> ModelProto:
 
 @contextmanager
 def damage_reported(path: Path) -> Iterator[None]:
-    """Tell whatever code stumbles over in a damaged model as a BackboneError that names the file."""
+    """Raise any error that a damaged model causes as a BackboneError that names the file."""
     try:
         yield
     except BackboneError:
@@ -78,12 +82,12 @@ def _load(path: Path) -> ModelProto:
     if not (model.graph.node and model.graph.output and model.opset_import):
         raise BackboneError(f"{path}: not a readable ONNX model (no nodes, outputs or opset); export it again")
     if not all(isinstance(name, str) for node in model.graph.node for name in (*node.input, *node.output)):
-        raise ValueError("a tensor's name is no text")
+        raise ValueError("a tensor's name is not text")
     if any(name.startswith(RESERVED) for node in model.graph.node for name in node.output):
         raise BackboneError(f"{path}: names of tensors may not begin with {RESERVED!r}, as featx's own do; rename them")
     model = _inline(model, path)
     _check_operators(model, path)
-    _check_made(model.graph, path)
+    _check_expanding(model.graph, path)
     for tensor in _tensors(model.graph):
         if uses_external_data(tensor):
             _check_external(tensor, path)
@@ -105,7 +109,7 @@ def _inline(model: ModelProto, path: Path) -> ModelProto:
 
 
 def _check_expansion(model: ModelProto, path: Path) -> None:
-    """Refuse functions within functions that come to more nodes than any model has."""
+    """Refuse nested functions that expand to more nodes than any real model has."""
     bodies = {(one.domain, one.name): one.node for one in model.functions}
     sizes: dict[tuple[str, str], int] = {}
 
@@ -121,7 +125,9 @@ def _check_expansion(model: ModelProto, path: Path) -> None:
         return total
 
     if (count := _size(model.graph.node, ())) > MAX_NODES:
-        raise BackboneError(f"{path}: its functions come to {count} nodes; featx refuses that many: export it without")
+        raise BackboneError(
+            f"{path}: its functions expand to {count} nodes, too many for featx; export it without them"
+        )
 
 
 def _first_line(error: Exception) -> str:
@@ -140,8 +146,8 @@ def _check_operators(model: ModelProto, path: Path) -> None:
             )
 
 
-def _check_made(graph: GraphProto, path: Path) -> None:
-    """Refuse a few bytes that ask for more memory than any backbone needs."""
+def _check_expanding(graph: GraphProto, path: Path) -> None:
+    """Refuse tensors that a few bytes in the file would make larger than any backbone needs."""
     view = View(graph, {}, "")
     for node in graph.node:
         if node.op_type in _EXPANDING:
@@ -150,10 +156,10 @@ def _check_made(graph: GraphProto, path: Path) -> None:
 
 
 def check_size(tensor: str, sides: Sequence[int | None], path: Path) -> None:
-    """Raise BackboneError where a tensor has more elements than any backbone needs."""
+    """Raise BackboneError if a tensor has more elements than any backbone needs."""
     if math.prod(side or 1 for side in sides) > MAX_MADE_ELEMENTS:
         raise BackboneError(
-            f"{path}: tensor {tensor!r} would be {list(sides)}; featx refuses that size: export it smaller"
+            f"{path}: tensor {tensor!r} has shape {list(sides)}, too large for featx; export it smaller"
         )
 
 
@@ -161,7 +167,7 @@ def _is_defined(node: NodeProto, opsets: Mapping[str, int]) -> bool:
     newest = onnx.defs.onnx_opset_version()
     version = opsets.get("", opsets.get("ai.onnx", newest))
     if version > newest:
-        return True  # ONNX Runtime may be newer than onnx: it will tell
+        return True  # ONNX Runtime may be newer than onnx; it decides
     try:
         onnx.defs.get_schema(node.op_type, version, "")
     except onnx.defs.SchemaError:
@@ -177,7 +183,7 @@ def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
 
 
 def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
-    """The branches of an If, the body of a Loop or Scan."""
+    """The branches of an If, or the body of a Loop or Scan."""
     for attribute in node.attribute:
         if attribute.HasField("g"):
             yield attribute.g
@@ -198,26 +204,28 @@ def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
 
 
 def _check_external(tensor: TensorProto, path: Path) -> None:
-    """Refuse weights that are not in a regular file below the model's folder, reached without links."""
+    """Refuse weights that are not in a regular file below the model's folder, reached without symbolic links."""
     info = ExternalDataInfo(tensor)
     location = Path(info.location or "")
     place = f"{path}: the external data of {tensor.name!r}, {info.location!r},"
     parts = [path.parent.joinpath(*location.parts[: count + 1]) for count in range(len(location.parts))]
     if location.is_absolute() or ".." in location.parts or "\\" in str(location) or not location.parts:
-        raise BackboneError(f"{place} leaves the model's folder; featx refuses that: put it beside the model")
+        raise BackboneError(f"{place} is outside the model's folder, which featx refuses; put it next to the model")
     if any(part.is_symlink() for part in parts):
-        raise BackboneError(f"{place} is a symbolic link; featx refuses that: put the file itself beside the model")
+        raise BackboneError(f"{place} is a symbolic link, which featx refuses; put the file itself next to the model")
     if not parts[-1].is_file():
-        raise BackboneError(f"{place} is missing; put it beside the model, under this name")
-    start, length, size = info.offset or 0, info.length or tensor_bytes(tensor), parts[-1].stat().st_size
+        raise BackboneError(f"{place} is missing; put it next to the model under this name")
+    start = info.offset or 0
+    length = info.length or tensor_bytes(tensor)
+    size = parts[-1].stat().st_size
     if length != tensor_bytes(tensor) or start < 0 or start + length > size:
         raise BackboneError(
-            f"{place} should hold {tensor_bytes(tensor)} bytes from {start} on and has {size} in all; export it again"
+            f"{place} should have {length} bytes from {start} on, but the file has {size}; export it again"
         )
 
 
 def tensor_bytes(tensor: TensorProto) -> int:
-    """Bytes of the tensor's values, as its shape and type have it."""
+    """Number of bytes of the tensor's values, according to its shape and type."""
     elements = math.prod(tensor.dims)
     if tensor.data_type in (TensorProto.INT4, TensorProto.UINT4):
         return int(elements + 1) // 2
@@ -232,12 +240,12 @@ def _read_if_small(tensor: TensorProto, path: Path) -> None:
 
 
 def read_metadata(path: Path) -> dict[str, str]:
-    """What the exporter noted in the model. Raises BackboneError as load_model does."""
+    """The metadata that the exporter stored in the model. Raises BackboneError as load_model does."""
     return {entry.key: entry.value for entry in load_model(path).metadata_props}
 
 
 def find_precision(path: Path) -> str:
-    """In what the model computes: int8 where any of it does, float16 where weights are, else float32."""
+    """The precision in which the model computes: int8 if any node does, float16 if any weight is, else float32."""
     graph = load_model(path).graph
     if any(node.op_type in INTEGER_OPERATORS for node in _nodes(graph)):
         return "int8"
@@ -246,9 +254,9 @@ def find_precision(path: Path) -> str:
 
 
 def save_model(path: Path, into: Path) -> Path | None:
-    """The file beside `into` that holds the external weights, where there are any, once the model is copied there.
+    """Copy the model to `into`; returns the file next to it with its external weights, or None if it has none.
 
-    External weights are gathered in one file, `<into>.data`; a model without is copied byte for byte.
+    External weights are gathered in one file, `<into>.data`; a model without any is copied byte for byte.
     """
     model = load_model(path)
     stored = onnx.load(str(path), format="protobuf", load_external_data=False)
@@ -263,25 +271,25 @@ def save_model(path: Path, into: Path) -> Path | None:
 
 
 def external_bytes(model: ModelProto) -> int:
-    """Bytes of the weights that lie beside the model."""
+    """Number of bytes of the weights that are stored outside the model file."""
     return sum(tensor_bytes(tensor) for tensor in _tensors(model.graph) if uses_external_data(tensor))
 
 
 def captured(node: NodeProto) -> set[str]:
-    """Names that the branches of an If or the body of a Loop read from outside, or within."""
+    """Names of the tensors that the branches of an If or the body of a Loop read."""
     return {name for inner in subgraphs(node) for child in inner.node for name in (*child.input, *captured(child))} | {
         value.name for inner in subgraphs(node) for value in inner.output
     }
 
 
 def image_inputs(graph: GraphProto) -> list[ValueInfoProto]:
-    """The inputs of the graph that are no weights."""
+    """The inputs of the graph that are not weights."""
     weights = {tensor.name for tensor in graph.initializer}
     return [value for value in graph.input if value.name not in weights]
 
 
 def shape_of(value: ValueInfoProto) -> Shape | None:
-    """The shape that is declared, None for a free side; None for a shape of unknown rank."""
+    """The declared shape, with None for a free side; None if its rank is unknown."""
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         return None
@@ -290,17 +298,17 @@ def shape_of(value: ValueInfoProto) -> Shape | None:
 
 @dataclass(frozen=True)
 class View:
-    """A graph with what one asks of it: who makes a tensor, who reads it, its shape, whether the image reaches it."""
+    """A graph that answers what computes a tensor, what reads it, its shape, and whether it depends on the image."""
 
     graph: GraphProto
     values: Mapping[str, ValueInfoProto]
-    """Type and inferred shape of the tensors for which they are known."""
+    """Tensor -> its type and inferred shape, if they are known."""
     image: str
     """Name of the input that takes the image."""
 
     @cached_property
     def producers(self) -> dict[str, NodeProto]:
-        """Tensor -> the node that makes it."""
+        """Tensor -> the node that computes it."""
         return {name: node for node in self.graph.node for name in node.output if name}
 
     @cached_property
@@ -314,7 +322,7 @@ class View:
 
     @cached_property
     def weights(self) -> dict[str, TensorProto]:
-        """Tensors with stored values: initializers, and what Constant nodes hold."""
+        """Tensor -> its stored values: initializers and Constant nodes."""
         constants = {
             node.output[0]: attribute.t
             for node in self.graph.node
@@ -326,12 +334,12 @@ class View:
 
     @cached_property
     def image_dependent(self) -> set[str]:
-        """Tensors whose values, not only shapes, depend on the image."""
+        """Tensors whose values, and not only shapes, depend on the image."""
         return self._reached_from({self.image})
 
     @cached_property
     def other_dependent(self) -> set[str]:
-        """Tensors that depend on another input, which featx does not have."""
+        """Tensors that depend on an input other than the image, which featx cannot provide."""
         return self._reached_from({value.name for value in image_inputs(self.graph)} - {self.image})
 
     def _reached_from(self, names: set[str]) -> set[str]:
@@ -342,37 +350,37 @@ class View:
         return reached
 
     def shape(self, name: str) -> Shape | None:
-        """The shape of a tensor as far as it is known."""
+        """The shape of a tensor, or None if it is unknown."""
         if name in self.weights:
             return tuple(self.weights[name].dims)
         return shape_of(self.values[name]) if name in self.values else None
 
     def rank(self, name: str) -> int | None:
-        """The number of axes of a tensor, where it is known."""
+        """The number of axes of a tensor, or None if it is unknown."""
         shape = self.shape(name)
         return None if shape is None else len(shape)
 
     def elem_type(self, name: str) -> int:
-        """The tensor's type as TensorProto has it; 0 where it is not known."""
+        """The element type of a tensor as a number of TensorProto; 0 if it is unknown."""
         return int(self.values[name].type.tensor_type.elem_type) if name in self.values else 0
 
     def constant(self, name: str) -> NDArray[Any] | None:
-        """The values of a stored tensor, None where it is computed, or too large to have been read."""
+        """The values of a stored tensor; None if it is computed, or was too large to be read."""
         tensor = self.weights.get(name)
         if tensor is None or uses_external_data(tensor):
-            return self._folded(name)
+            return self._constant_attribute(name)
         return np.asarray(numpy_helper.to_array(tensor))
 
-    def _folded(self, name: str) -> NDArray[Any] | None:
-        """The values that a Constant node keeps in another attribute than `value`."""
+    def _constant_attribute(self, name: str) -> NDArray[Any] | None:
+        """The values of a Constant node that stores them in another attribute than `value`."""
         node = self.producers.get(name)
         if node is None or node.op_type != "Constant":
             return None
-        kept = next((helper.get_attribute_value(one) for one in node.attribute if one.name != "value"), None)
-        return None if kept is None or isinstance(kept, (bytes, str)) else np.asarray(kept)
+        stored = next((helper.get_attribute_value(one) for one in node.attribute if one.name != "value"), None)
+        return None if stored is None or isinstance(stored, (bytes, str)) else np.asarray(stored)
 
     def data_inputs(self, node: NodeProto) -> list[str]:
-        """The inputs of a node whose values depend on the image."""
+        """The inputs of a node that depend on the image."""
         return [name for name in node.input if name in self.image_dependent]
 
 
@@ -382,12 +390,12 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 
 
 def opset(model: ModelProto) -> int:
-    """The version of ONNX's own operators that the model is written in."""
+    """The version of the ONNX operator set that the model uses."""
     return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
 
 
 def assign(field: Any, values: Iterable[Any]) -> None:
-    """Assign to a repeated field, which protobuf only lets one delete and extend."""
+    """Replace the values of a repeated field, which protobuf cannot assign to."""
     copies = list(values)
     del field[:]
     field.extend(copies)

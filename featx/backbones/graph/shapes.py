@@ -1,4 +1,4 @@
-"""The shape of every tensor, from that of the image: ONNX's own inference, and arithmetic on shapes where that ends."""
+"""Infers the shapes of all tensors from that of the image: ONNX's inference, completed by arithmetic on shapes."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,9 +22,9 @@ from featx.backbones.graph.model import (
 )
 
 ANY_BATCH = 2
-"""The batch for which shapes are worked out where it is free."""
+"""The batch size for which shapes are inferred if the model leaves it free."""
 SHORT = 64
-"""Integers up to which a constant is taken for a shape, or a part of one."""
+"""Largest number of integers in a tensor that is treated as a shape or a part of one."""
 INTEGERS = {TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL}
 FOLDED = {
     *(
@@ -47,11 +47,11 @@ FOLDED = {
     *("Concat", "Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Expand", "ConstantOfShape", "Range", "Identity"),
     *("Shape", "Size", "ReduceProd", "ReduceSum", "Transpose", "Flatten", "Tile"),
 }
-"""Operators of arithmetic on shapes."""
+"""Operators that models use for arithmetic on shapes."""
 
 
 def view_model(model: ModelProto, image: str, *, shape: Sequence[int | None]) -> View:
-    """The model's graph with the shapes that follow from this shape of its image input."""
+    """A view of the model's graph, with the shapes that follow from this shape of its image input."""
     skeleton = _skeleton(model)
     value = next(value for value in skeleton.graph.input if value.name == image)
     elem_type = value.type.tensor_type.elem_type
@@ -68,7 +68,7 @@ def view_model(model: ModelProto, image: str, *, shape: Sequence[int | None]) ->
 
 
 def _skeleton(model: ModelProto) -> ModelProto:
-    """The model without its large weights, of which the shapes alone matter here."""
+    """The model without its large weights, of which only the shapes matter here."""
     skeleton = ModelProto()
     skeleton.ir_version = max(model.ir_version, 4)
     skeleton.opset_import.extend(model.opset_import)
@@ -88,13 +88,13 @@ def _skeleton(model: ModelProto) -> ModelProto:
 
 @dataclass
 class _Inference:
-    """A walk through the nodes that computes shapes where ONNX's inference lost them."""
+    """Walks through the nodes and completes the shapes that ONNX's inference could not find."""
 
     model: ModelProto
     values: dict[str, ValueInfoProto]
     weights: Mapping[str, TensorProto]
     known: dict[str, TensorProto] = field(default_factory=dict)
-    """Short tensors of integers whose values are known."""
+    """Tensor -> its values, for short tensors of integers that are known."""
 
     def run(self, nodes: Sequence[NodeProto]) -> None:
         """Complete `values` in place."""
@@ -125,7 +125,7 @@ class _Inference:
         return tensor and helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims))
 
     def _fold(self, node: NodeProto) -> TensorProto | None:
-        """What the node makes of constants and shapes, where that is a short tensor of integers."""
+        """The output of a node that reads only constants and shapes, if it is a short tensor of integers; else None."""
         if node.op_type == "Shape" and not node.attribute and (shape := self._shape(node.input[0])) is not None:
             return None if None in shape else numpy_helper.from_array(np.array(shape, np.int64), node.output[0])
         if node.op_type not in FOLDED or not all(name in self.known for name in node.input if name):
@@ -134,18 +134,16 @@ class _Inference:
 
     def _evaluate(self, node: NodeProto) -> TensorProto | None:
         given = {name: numpy_helper.to_array(self.known[name]) for name in node.input if name}
-        if node.op_type in ("ConstantOfShape", "Expand", "Tile") and _makes_much(node, list(given.values())):
+        if node.op_type in ("ConstantOfShape", "Expand", "Tile") and _output_is_long(node, list(given.values())):
             return None
         try:
             return self._run_alone(node, given)
-        except Exception:  # noqa: BLE001 - the reference raises as it likes; what cannot be folded is not known
+        except Exception:  # noqa: BLE001 - the reference raises anything; what cannot be evaluated stays unknown
             return None
 
     def _run_alone(self, node: NodeProto, given: dict[str, Any]) -> TensorProto | None:
-        inputs, outputs = (
-            [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in names]
-            for names in (given, node.output)
-        )
+        inputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in given]
+        outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.output]
         graph = helper.make_graph([node], "one", inputs, outputs)
         alone = helper.make_model(graph, opset_imports=self.model.opset_import, ir_version=self.model.ir_version)
         made: Any = ReferenceEvaluator(alone).run(None, given)
@@ -153,7 +151,7 @@ class _Inference:
         return tensor if _is_short(tensor) and len(made) == 1 else None
 
     def _infer(self, node: NodeProto) -> None:
-        """Shapes of the node's outputs, by ONNX's rule for its operator."""
+        """Set the shapes of the node's outputs by ONNX's rule for its operator."""
         if node.domain not in ("", "ai.onnx"):
             return
         types = {name: kind for name in node.input if (kind := self._type(name)) is not None}
@@ -174,12 +172,12 @@ def _is_short(tensor: TensorProto) -> bool:
     return tensor.data_type in INTEGERS and math.prod(tensor.dims) <= SHORT and not uses_external_data(tensor)
 
 
-def _makes_much(node: NodeProto, given: list[Any]) -> bool:
+def _output_is_long(node: NodeProto, given: list[Any]) -> bool:
     sides = given[-1] if node.op_type != "Tile" else np.multiply(given[1], given[0].shape)
     return math.prod(int(side) for side in sides) > SHORT
 
 
 def _constant(node: NodeProto) -> Iterator[tuple[str, TensorProto]]:
-    """What a Constant node holds as a tensor."""
+    """Name and value of the tensor that a Constant node stores."""
     if node.op_type == "Constant":
         yield from ((node.output[0], attribute.t) for attribute in node.attribute if attribute.name == "value")

@@ -105,11 +105,11 @@ def _problem(kind: str) -> str | None:
     """What keeps a real session from this kind of device, or None."""
     if kind in LIBRARIES and (problem := cuda_problem(kind)):
         return problem
-    from featx.backbones.graph.surgery import identity_graph
+    from featx.backbones.graph.surgery import smallest_model
 
     spec = parse_device(kind)[0]
     try:
-        new_session(identity_graph(), spec, name="a model of one node", threads=1)
+        new_session(smallest_model(), spec, name="a model of one node", threads=1)
     except (DeviceError, BackboneError) as error:
         return str(error)
     return None

@@ -9,8 +9,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
-from featx.backbones.card import Backbone, cache_folder
 from featx.backbones.session.nvidia import gpus, tensorrt_version
+from featx.backbones.store import Backbone, cache_folder
 from featx.hashing import hash_settings
 from featx.provenance import runtime_version
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones.card import Backbone
 from featx.backbones.session.diagnosing import choose_devices
 from featx.backbones.session.engines import keep_engines
 from featx.backbones.session.feature_session import Features, FeatureSession
@@ -35,6 +34,7 @@ from featx.backbones.session.providers import (
     streams_of,
 )
 from featx.backbones.session.runtime import CPU, new_session
+from featx.backbones.store import Backbone
 from featx.devices import DeviceSpec
 from featx.errors import BackboneError, InferenceError
 from featx.hardware import processor, usable_cores
@@ -103,10 +103,10 @@ def open_graph(
     return FeatureSession(
         provider=specs[0].provider_label,
         name=backbone.name,
-        outputs=backbone.card.taken,
+        outputs=backbone.card.all_outputs,
         step=backbone.card.batch or batch,
         batch=batch,
-        size=backbone.card.size,
+        size=backbone.card.input.pixels.size,
         streams=len(lanes),
         run=lambda pixels: _joined(run(pixels), backbone, len(pixels)),
         on_cpu=on_cores(specs[0]),
@@ -164,7 +164,7 @@ def _hardware(specs: Sequence[DeviceSpec]) -> str:
 
 def _joined(made: Sequence[NDArray[Any]], backbone: Backbone, count: int) -> Features:
     """The outputs side by side, once they are what the card says."""
-    for output, features in zip(backbone.card.taken, made, strict=True):
+    for output, features in zip(backbone.card.all_outputs, made, strict=True):
         if features.shape != (count, output.dim):
             raise InferenceError(
                 f"output {output.name!r} of {backbone.name} has shape {features.shape} but its card says "
@@ -177,7 +177,7 @@ def _batch_problem(backbone: Backbone, prepared: "PreparedGraph") -> str | None:
     """What is wrong with a graph whose batch axis was freed, tried with more images than it was exported for."""
     from featx.backbones.graph.surgery import prepare_graph
 
-    size, batch = backbone.card.size, prepared.batch or 1
+    size, batch = backbone.card.input.pixels.size, prepared.batch or 1
     pixels = np.random.default_rng(0).integers(0, 256, (batch + 1, size, size, 3), np.uint8)
     expected = open_graph(backbone, prepare_graph(backbone, keep_batch=True), device="cpu")(pixels)
     try:
@@ -185,10 +185,11 @@ def _batch_problem(backbone: Backbone, prepared: "PreparedGraph") -> str | None:
     except (BackboneError, InferenceError) as error:
         logger.debug("%s with its batch axis freed: %s", backbone.path, error)
         return "it does not run with another one"
-    edges = np.cumsum([output.dim for output in backbone.card.taken])[:-1]
+    edges = np.cumsum([output.dim for output in backbone.card.all_outputs])[:-1]
     parts = zip(np.split(features, edges, axis=1), np.split(expected, edges, axis=1), strict=True)
-    return None if all(_same(found, wanted) for found, wanted in parts) else "features differ with another one"
+    return None if all(features_agree(found, wanted) for found, wanted in parts) else "features differ with another one"
 
 
-def _same(found: Features, wanted: Features) -> bool:
+def features_agree(found: Features, wanted: Features) -> bool:
+    """Whether features are equal, but for rounding on the scale of the largest one that is wanted."""
     return np.allclose(found, wanted, rtol=0, atol=SAME_WITHIN * float(np.abs(wanted).max(initial=0)), equal_nan=True)

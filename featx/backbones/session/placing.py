@@ -28,7 +28,7 @@ def warn_of_nodes_on_cpu(session: "onnxruntime.InferenceSession", contents: "Gra
     left = [
         node.op_type
         for provider, node in placed
-        if provider == PROVIDERS["cpu"] and (node.name, node.op_type) not in contents.measuring
+        if provider == PROVIDERS["cpu"] and (node.name, node.op_type) not in contents.shape_nodes
     ]
     if left:
         operators = sorted(set(left), key=lambda operator: (-left.count(operator), operator))

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones.card import Backbone
 from featx.backbones.session.feature_session import (
     Features,
     Pixels,
@@ -14,6 +13,7 @@ from featx.backbones.session.feature_session import (
 )
 from featx.backbones.session.lanes import Lanes, PlainLane
 from featx.backbones.session.runtime import CPU, new_session
+from featx.backbones.store import Backbone
 from featx.hardware import usable_cores
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run_whole(backbone: Backbone, images: NDArray[Any]) -> list[Features]:
     prepared = whole_graph(backbone)
     run = _open(backbone, prepared)
     step = backbone.card.batch or prepared.batch or len(images)
-    parts: list[list[NDArray[Any]]] = [[] for _ in backbone.card.taken]
+    parts: list[list[NDArray[Any]]] = [[] for _ in backbone.card.all_outputs]
     for block in (images[start : start + step] for start in range(0, len(images), step)):
         for part, tensor in zip(parts, run(filled(block, prepared.batch or len(block))), strict=True):
             part.append(tensor[: len(block)])

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from featx.backbones import (
-    EMBEDDING_STEP,
-    LEAST_EMBEDDING,
     Backbone,
     Card,
     Inspection,
     inspect_model,
+    is_embedding_width,
     user_folder,
 )
 from featx.convert.adding import (
@@ -40,6 +39,7 @@ from featx.convert.export.reference import TorchRun, run_torch
 from featx.convert.preprocessing import Preprocessing, complete
 from featx.convert.verify import Check, verify_backbone
 from featx.errors import BackboneError, InferenceError
+from featx.inputs import PixelSpec
 
 IMAGE = "image"
 """Name of the model's input."""
@@ -75,14 +75,14 @@ def export_model(recipe: Recipe, said: Description, *, into: Path | None = None,
         path = _write_onnx(built, Path(place) / f"{said.name}.onnx", pixels=pixels, recipe=recipe)
         card, notes = _describe(path, said, built, recipe)
         golden = path.with_suffix(".golden.npz")
-        own = card.taken[0].tensor == built.output
+        own = card.all_outputs[0].tensor == built.output
         np.savez_compressed(golden, pixels=seen.pixels, features=seen.features(card, own=own))
         card = replace(card, golden=golden.name)
         checks = _verify(Backbone(card, path), against="output" if own else seen.layer, recipe=recipe)
         return Exported(install(path, card, folder, golden=golden), (*built.notes, *notes), checks)
 
 
-def _complete(pixels: Preprocessing, recipe: Recipe) -> Preprocessing:
+def _complete(pixels: Preprocessing, recipe: Recipe) -> PixelSpec:
     if pixels.size is None:
         raise BackboneError(
             f"{recipe.source}: takes images of a size that nothing tells; say it with --size, such as 224"
@@ -95,13 +95,12 @@ def _name_output(built: BuiltModel, seen: TorchRun, recipe: Recipe) -> str:
     width = seen.output.shape[-1]
     if recipe.classes and width != recipe.classes:
         raise BackboneError(f"{recipe.source}: gives {width} numbers but --classes says {recipe.classes}; correct one")
-    as_wide_as_embeddings = width >= LEAST_EMBEDDING and width % EMBEDDING_STEP == 0
-    if built.output == UNDECIDED_OUTPUT and seen.ends_in_layer and not as_wide_as_embeddings:
+    if built.output == UNDECIDED_OUTPUT and seen.ends_in_layer and not is_embedding_width(width):
         return SCORES_OUTPUT
     return built.output
 
 
-def _write_onnx(built: BuiltModel, path: Path, *, pixels: Preprocessing, recipe: Recipe) -> Path:
+def _write_onnx(built: BuiltModel, path: Path, *, pixels: PixelSpec, recipe: Recipe) -> Path:
     """The file of the ONNX model, which takes any number of images and gives its own output alone."""
     torch = import_library("torch")
     images = torch.zeros(TRACED, 3, pixels.size, pixels.size)

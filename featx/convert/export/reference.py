@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from featx.backbones import Card
 from featx.convert.export.libraries import errors_reported, import_library
-from featx.convert.preprocessing import Preprocessing
 from featx.convert.verify import draw_pixels
 from featx.errors import BackboneError
+from featx.inputs import PixelSpec
 
 PICTURES = 4
 MAP = 4
@@ -68,12 +68,11 @@ def _vector(tensor: Any, card: Card) -> Any:
     return tensor.amax(places) if card.pool == "max" else tensor.mean(places)
 
 
-def run_torch(model: Any, pixels: Preprocessing, *, source: str) -> TorchRun:
+def run_torch(model: Any, pixels: PixelSpec, *, source: str) -> TorchRun:
     """What torch makes of golden pixels that are prepared so.
 
     Raises BackboneError where it does not run on them, or returns anything but one tensor with a row an image.
     """
-    assert pixels.size is not None
     last: dict[str, Any] = {"layer": "", "read": None, "made": None}
     what = f"{source}: torch cannot run it on {PICTURES} images of {pixels.size} x {pixels.size} pixels"
     with errors_reported(what, "correct --size, or mend the model"):
@@ -109,7 +108,7 @@ def _noting(name: str, last: dict[str, Any]) -> Callable[..., None]:
     return _note
 
 
-def _normalised(drawn: NDArray[np.uint8], pixels: Preprocessing) -> NDArray[np.float32]:
+def _normalised(drawn: NDArray[np.uint8], pixels: PixelSpec) -> NDArray[np.float32]:
     """Images (n, 3, size, size) as the model takes them."""
     ordered = drawn[..., ::-1] if pixels.channels == "BGR" else drawn
     images = (ordered.astype(np.float32) - np.array(pixels.mean, np.float32)) / np.array(pixels.std, np.float32)

@@ -61,7 +61,7 @@ def best_integers(
     search = _Search(folded, layers, spread(images, CORRECTING), measure)
     found = list[_Candidate]()
     for method, ranges in measure_ranges(place / "folded.onnx", images):
-        found.append(search.attempt(method, {**ranges, card.input: _range_of_pixels(card)}))
+        found.append(search.attempt(method, {**ranges, card.input.name: _range_of_pixels(card)}))
     best = max(found, key=_agreement)
     found += search.vary(best)
     best = max(found, key=_agreement)
@@ -74,7 +74,7 @@ def _agreement(candidate: _Candidate) -> float:
 
 def _range_of_pixels(card: Card) -> tuple[float, float]:
     """From black to white: a byte then stands for a pixel, exactly where all channels have one mean and deviation."""
-    ends = (np.array([[0.0], [255.0]]) - np.array(card.mean)) / np.array(card.std)
+    ends = (np.array([[0.0], [255.0]]) - np.array(card.input.pixels.mean)) / np.array(card.input.pixels.std)
     return float(ends.min()), float(ends.max())
 
 

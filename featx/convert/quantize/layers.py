@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
 
 from featx.backbones import (
+    REDUCE_AXES_ARE_INPUTS,
     View,
     assign,
     opset,
@@ -17,8 +18,6 @@ from featx.backbones import (
 from featx.convert.quantize.ort_quantizer import LAYERS, run
 
 ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "Sigmoid")
-AXES_ARE_INPUTS = 18
-"""The opset from which ReduceMean takes its axes as an input."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,7 @@ def _with_errors(model: ModelProto, layers: Sequence[Layer], wanted: Sequence[ND
 
 
 def _mean(model: ModelProto, tensor: str, *, axes: Sequence[int], name: str) -> NodeProto:
-    if opset(model) < AXES_ARE_INPUTS:
+    if opset(model) < REDUCE_AXES_ARE_INPUTS:
         return helper.make_node("ReduceMean", [tensor], [name], axes=list(axes))
     model.graph.initializer.append(numpy_helper.from_array(np.array(axes, np.int64), f"axes_{name}"))
     return helper.make_node("ReduceMean", [tensor, f"axes_{name}"], [name])

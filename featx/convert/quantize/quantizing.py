@@ -82,7 +82,7 @@ def quantize_backbone(
     name = name or f"{backbone.name}-{precision}"
     _check_source(backbone)
     with claimed(name, folder, overwrite=overwrite), tempfile.TemporaryDirectory(prefix="featx-") as place:
-        sample = draw_sample(images, backbone.card, count=count)
+        sample = draw_sample(images, backbone.card.input.pixels, count=count)
         made = _Making(backbone, sample, Path(place), name)
         tries = made.integers() if precision == "int8" else made.halves()
         chosen = next(one for one in tries if one.chosen)
@@ -107,9 +107,9 @@ def _slow(card: Card) -> tuple[str, ...]:
 def _check_source(backbone: Backbone) -> None:
     """Refuse what is not a model in float32 of images that do not depend on each other."""
     card, found = backbone.card, find_precision(backbone.path)
-    if found != "float32" or card.dtype != "float32":
+    if found != "float32" or card.input.dtype != "float32":
         raise BackboneError(
-            f"{backbone.name}: computes in {found if found != 'float32' else card.dtype} already; quantise the model "
+            f"{backbone.name}: computes in {found if found != 'float32' else card.input.dtype} already; quantise the model "
             "that it was made of"
         )
     if card.batch:
@@ -184,7 +184,7 @@ class _Making:
 
     def install(self, chosen: Try, precision: LowerPrecision, folder: Path) -> Backbone:
         """The new backbone in its folder, with golden vectors of its own, by which another machine is told."""
-        pixels, golden = draw_pixels(self.source.card.size, count=DRAWN_IMAGES), self.place / "golden.npz"
+        pixels, golden = draw_pixels(self.source.card.input.pixels.size, count=DRAWN_IMAGES), self.place / "golden.npz"
         of_feature = features_on_cpu(self.made, pixels)[:, : self.source.card.dim]
         np.savez_compressed(golden, pixels=pixels, features=of_feature)
         about = Quantized(

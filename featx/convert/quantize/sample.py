@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import Card
 from featx.errors import DecodeError, ImageSetError
-from featx.inputs import ImageSet, decode_image, fingerprint
+from featx.inputs import ImageSet, PixelSpec, decode_image, fingerprint
 
 HELD_OUT_EVERY = 3
 """Every third image is held out."""
@@ -29,14 +28,14 @@ class Sample:
     """Where there are fewer than were asked for, and which could not be read."""
 
 
-def draw_sample(images: ImageSet, card: Card, *, count: int) -> Sample:
-    """So many images to calibrate with and half as many held out, evenly spaced and decoded as the card says.
+def draw_sample(images: ImageSet, spec: PixelSpec, *, count: int) -> Sample:
+    """So many images to calibrate with and half as many held out, evenly spaced and decoded as `spec` says.
 
     Images of equal bytes are taken once. Raises ImageSetError where not even one of each can be read.
     """
     wanted = count + count // (HELD_OUT_EVERY - 1)
     pixels, digest, failed = [], hashlib.sha256(), list[str]()
-    for mark, decoded in _decode(images, card, wanted):
+    for mark, decoded in _decode(images, spec, wanted):
         if isinstance(decoded, str):
             failed.append(decoded)
         else:
@@ -56,7 +55,7 @@ def draw_sample(images: ImageSet, card: Card, *, count: int) -> Sample:
     return Sample(everything[~held_out], everything[held_out], digest.hexdigest(), tuple(notes))
 
 
-def _decode(images: ImageSet, card: Card, count: int) -> Iterator[tuple[bytes, NDArray[np.uint8] | str]]:
+def _decode(images: ImageSet, spec: PixelSpec, count: int) -> Iterator[tuple[bytes, NDArray[np.uint8] | str]]:
     """Fingerprint and pixels of evenly spaced images, or what is wrong with one."""
     seen = set[bytes]()
     for row in np.unique(np.linspace(0, len(images) - 1, count).round().astype(int)).tolist():
@@ -64,7 +63,7 @@ def _decode(images: ImageSet, card: Card, count: int) -> Iterator[tuple[bytes, N
             stored = images.read(row)
             mark = fingerprint(stored)
             if mark not in seen:
-                yield mark, decode_image(stored, card)
+                yield mark, decode_image(stored, spec)
             seen.add(mark)
         except (OSError, DecodeError) as error:
             yield b"", f"{images.name(row)}: {error}"

@@ -1,0 +1,57 @@
+"""The kinds of input that a model may take, and the keys of a card that describe each kind."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any, ClassVar, Literal
+
+from msgspec import Meta
+
+from featx.inputs import PixelSpec
+
+Layout = Literal["NCHW", "NHWC"]
+InputType = Literal["float32", "float16", "uint8"]
+TensorName = Annotated[str, Meta(min_length=1, description="the name of a tensor")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageInput:
+    """The tensor through which a model takes images, and how an image becomes its numbers."""
+
+    kind: ClassVar[str] = "image"
+
+    name: TensorName
+    layout: Layout = "NCHW"
+    """Order of the axes: batch, channels, height, width, or with the channels last."""
+    dtype: InputType = "float32"
+    pixels: PixelSpec
+
+    def __str__(self) -> str:
+        """What the model takes, in a few words."""
+        return f"{self.pixels.size} x {self.pixels.size} pixels"
+
+    @classmethod
+    def from_card(cls, values: Mapping[str, Any]) -> "ImageInput":
+        """The input that these keys of a card describe."""
+        names = {field.name for field in fields(PixelSpec)}
+        pixels = {key: value for key, value in values.items() if key in names}
+        own = {key: value for key, value in values.items() if key not in names | {"input"}}
+        return cls(name=values["input"], pixels=PixelSpec(**pixels), **own)
+
+    def to_card(self) -> dict[str, Any]:
+        """The keys of a card that describe this input."""
+        return {"input": self.name, "layout": self.layout, "dtype": self.dtype, **asdict(self.pixels)}
+
+    def conflicts(self) -> dict[str, str]:
+        """For each key of a card that contradicts another one, what it should be."""
+        found = {}
+        if self.pixels.resize < self.pixels.size:
+            found["resize"] = f"at least size = {self.pixels.size}"
+        if self.dtype == "uint8" and any(self.pixels.mean):
+            found["mean"] = "three times 0 for a model that takes uint8"
+        if self.dtype == "uint8" and set(self.pixels.std) != {1.0}:
+            found["std"] = "three times 1 for a model that takes uint8"
+        return found
+
+
+Input = ImageInput
+"""What a model takes: one of several kinds, of which there is only this one yet."""

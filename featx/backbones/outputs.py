@@ -1,0 +1,36 @@
+"""Choose the outputs that a backbone takes."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from featx.backbones.graph.finding import resolve_outputs
+from featx.backbones.reading import check_card
+from featx.backbones.store import Backbone
+from featx.backbones.tryout import try_outputs
+
+logger = logging.getLogger(__name__)
+
+
+def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
+    """A backbone that takes these outputs in one pass, the first of which is the feature; without names, as it was.
+
+    Raises BackboneError if a tensor does not exist or a name is given twice.
+
+    >>> import featx
+    >>> backbone = featx.load_backbone("efficientnet-lite0")
+    >>> both = featx.select_outputs(backbone, ["features", "logits"])
+    >>> [(output.name, output.dim) for output in both.card.all_outputs]
+    [('features', 1280), ('logits', 1000)]
+    """
+    if not names:
+        return backbone
+    known = {output.name: output for output in backbone.card.all_outputs}
+    if all(name in known for name in names) and len(set(names)) == len(names):
+        return backbone.with_outputs([known[name] for name in names])
+    resolved = resolve_outputs(backbone.path, names, size=backbone.card.input.pixels.size)
+    changed = backbone.with_outputs(resolved)
+    card, notes = try_outputs(changed)
+    for note in notes:
+        logger.warning("%s: %s", backbone.path, note)
+    return replace(changed, card=check_card(card, source=f"{backbone.path} with these outputs", step="choose others"))

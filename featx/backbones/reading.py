@@ -1,0 +1,142 @@
+"""Read and check the cards of backbones."""
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from itertools import permutations
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+
+from featx.backbones.card import Card, Output, Quantized
+from featx.backbones.model_inputs import ImageInput
+from featx.errors import BackboneError, did_you_mean
+from featx.inputs import PixelSpec
+
+
+@dataclass(frozen=True)
+class _Key:
+    """A key of a card."""
+
+    type: Any
+    required: bool
+
+
+def _keys_of(described: type) -> dict[str, _Key]:
+    """The fields of a dataclass."""
+    hints = get_type_hints(described, include_extras=True)
+    return {field.name: _Key(hints[field.name], field.default is MISSING) for field in fields(described)}
+
+
+def _keys_of_images() -> dict[str, _Key]:
+    """The keys that describe an input of images."""
+    keys = _keys_of(ImageInput)
+    del keys["pixels"]
+    return {"input": keys.pop("name"), **keys, **_keys_of(PixelSpec)}
+
+
+_OWN = {key: found for key, found in _keys_of(Card).items() if key != "input"}
+_INPUTS = {ImageInput.kind: (_keys_of_images(), ImageInput.from_card)}
+"""Kind of input -> the keys that describe it, and the function that parses them."""
+_TABLES = {"outputs": _keys_of(Output).keys(), "quantized": _keys_of(Quantized).keys()}
+"""The keys of the tables inside a card."""
+
+
+class _Unfit(Exception):  # noqa: N818 - never seen outside this module
+    """A key of a card has a value that it should not have."""
+
+    def __init__(self, key: str, wanted: str) -> None:
+        self.key, self.wanted = key, wanted
+
+
+def read_card(path: Path) -> Card:
+    """The card in this TOML file. Raises BackboneError naming the file and the key."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise BackboneError(f"{path}: not a readable card ({error}); correct the file") from error
+    return parse_card(values, source=str(path))
+
+
+def check_card(card: Card, *, source: str, step: str = "correct the card") -> Card:
+    """The card, if its values make sense. Raises BackboneError naming `source`, the key and the next step."""
+    return parse_card(card.to_dict(), source=source, step=step)
+
+
+def parse_card(values: Mapping[str, Any], *, source: str, step: str = "correct the card") -> Card:
+    """The card with these keys. Raises BackboneError naming `source`, the key and the next step.
+
+    A card without the key `kind` takes images.
+    """
+    flat = dict(values)
+    kind = flat.pop("kind", ImageInput.kind)
+    if kind not in list(_INPUTS):
+        raise BackboneError(f"{source}: kind = {kind!r} should be {' or '.join(_INPUTS)}; {step}")
+    of_input, parse_input = _INPUTS[kind]
+    _check_keys(flat, _OWN | of_input, source)
+    try:
+        own = {key: _convert(key, flat[key], known.type) for key, known in _OWN.items() if key in flat}
+        described = {key: _convert(key, flat[key], known.type) for key, known in of_input.items() if key in flat}
+        card = Card(input=parse_input(described), **own)
+        _check_agreement(card)
+    except _Unfit as error:
+        raise BackboneError(
+            f"{source}: {error.key} = {flat.get(error.key)!r} should be {error.wanted}; {step}"
+        ) from error
+    return card
+
+
+def _check_keys(values: Mapping[str, Any], keys: Mapping[str, _Key], source: str) -> None:
+    for key in values:
+        if key not in keys:
+            raise BackboneError(f"{source}: unknown key {key!r}{did_you_mean(key, keys)}; correct or remove it")
+    for key, known in keys.items():
+        if known.required and key not in values:
+            raise BackboneError(f"{source}: key {key!r} is missing; add it to the card")
+
+
+def _convert(key: str, value: Any, type_: Any) -> Any:
+    """The value of a key, as this type."""
+    try:
+        converted = msgspec.convert(value, type_, strict=True)
+    except msgspec.ValidationError as error:
+        raise _Unfit(key, _in_words(type_)) from error
+    tables = value if isinstance(value, list) else [value]
+    if key in _TABLES and any(set(table or ()) - _TABLES[key] for table in tables):
+        raise _Unfit(key, _in_words(type_))
+    return converted
+
+
+def _in_words(type_: Any) -> str:
+    """What a value of this type is."""
+    for meta in getattr(type_, "__metadata__", ()):
+        return str(meta.description)
+    if choices := get_args(type_):
+        return " or ".join(choice or "left out" for choice in sorted(choices, key=bool, reverse=True))
+    return {str: "text in quotes", bool: "true or false"}[type_]
+
+
+def _check_agreement(card: Card) -> None:
+    """Raise _Unfit if a value of the card contradicts another one, or an output cannot be stored in a cache."""
+    if bool(card.data) != bool(re.fullmatch(r"[0-9a-f]{64}", card.data_sha256)):
+        raise _Unfit("data_sha256", "the sha256 of `data`, 64 hexadecimal digits, and left out without it")
+    if not _path_in_cache(card.feature):
+        raise _Unfit("feature", "the name of a tensor that can have a place in a cache")
+    if not _are_distinct([output.name for output in card.all_outputs]):
+        raise _Unfit("outputs", "outputs of different names, none within another (a/b in a)")
+    for key, wanted in card.input.conflicts().items():
+        raise _Unfit(key, wanted)
+
+
+def _path_in_cache(output: str) -> list[str]:
+    """The parts of an output's path in a cache, where slashes separate groups; empty if it cannot have a path."""
+    parts = [part for part in output.split("/") if part]
+    return [] if "." in parts or "\0" in output else parts
+
+
+def _are_distinct(outputs: Sequence[str]) -> bool:
+    """Whether every output has a path in a cache, and none is inside another's."""
+    paths = [_path_in_cache(output) for output in outputs]
+    return all(paths) and not any(one[: len(other)] == other for one, other in permutations(paths, 2))
