@@ -1,18 +1,48 @@
 """Transfer learning by features.
 
-A source model, exported to ONNX and cut before its last layer, is a backbone: it turns an image into a feature.
+A source model that was exported to ONNX and cut before its last layer is a backbone: it turns an image into a feature.
+featx computes the features of all images once, stores them in a cache file, and trains heads on them in seconds.
 
-    images = list_images("photos")                                  # which images, in a fixed order
-    backbone = load_backbone("efficientnet-lite0")                  # an exported model and its card
-    summary = extract_features(images, backbone, into="photos.h5")  # features into a cache; resumes
-    table = fuse_tables([read_features("photos.h5")])               # one table from one cache or several
-    head, result = train_head(table, "logreg")                      # tuned on training rows, measured on others
-    save_head(head, "photos.featx")
-    predictions = predict_images(load_head("photos.featx"), list_images("new"))
+>>> import featx
+>>> images = featx.list_images("photos")  # one folder for each class
+>>> backbone = featx.load_backbone("efficientnet-lite0")
+>>> summary = featx.extract_features(images, backbone, into="photos.h5")  # continues where it stopped
+>>> table = featx.read_features("photos.h5")
+>>> table
+FeatureTable: 60 images x 1280 features, 5 classes
+  images: circle 12, cross 12, square 12, star 12, triangle 12
+  features: efficientnet-lite0
+>>> head, result = featx.train_head(table, "ridge")  # tuned on training images, measured on test images
+>>> result.rows["test"]
+15
+>>> featx.save_head(head, "shapes.featx")
+>>> predictions = list(featx.predict_images(head, featx.list_images("new")))
+>>> predictions[0].name
+'circle.png'
 
-Names are imported when they are first used, so that `import featx` stays light.
+Names are imported when they are first used, so that `import featx` is fast.
 """
+
+import warnings
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+_RENAMED = {
+    "Contest": "Candidate",
+    "Standing": "RankedCandidate",
+    "list_contests": "list_candidates",
+    "stand": "rank_candidates",
+}
+"""Names of featx 0.1 -> their names now; the old ones work for one release."""
+
+
+def __getattr__(name: str) -> object:
+    """The public object of this name; an old name works too, with a DeprecationWarning. Raises AttributeError."""
+    if name in _RENAMED:
+        renamed = _RENAMED[name]
+        text = f"featx.{name} is now called featx.{renamed}; the old name will be removed in the next release"
+        warnings.warn(text, DeprecationWarning, stacklevel=2)
+        return _load(renamed)
+    return _load(name)

@@ -52,7 +52,7 @@ def test_training_needs_no_runtime_no_images_and_no_onnx() -> None:
 def test_extracting_and_showing_progress_need_no_scikit_learn() -> None:
     script = (
         "import sys; sys.modules['sklearn'] = None\n"
-        "import featx.report.terminal, featx.cli.extracting; from featx import extract_features"
+        "import featx.report.progress, featx.cli.extracting; from featx import extract_features"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 

@@ -19,13 +19,14 @@ from featx.cache.file import (
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage
 from featx.errors import failure_text
+from featx.showing import Overview, Shown, shorten
 
 MADE = ("format_version", "backbone", "image_set", "provider", "device", "precision", "batch_size", "started", "sealed")
 """The attributes that say how a cache was made."""
 
 
-@dataclass(frozen=True)
-class CacheInfo:
+@dataclass(frozen=True, repr=False)
+class CacheInfo(Shown):
     """What is in a cache and how it was made."""
 
     cache: str
@@ -52,6 +53,17 @@ class CacheInfo:
     """All of them, in the image set's order."""
     card: dict[str, Any]
     provenance: dict[str, Any]
+
+    def overview(self) -> Overview:
+        """How complete the cache is, the features and the backbone they come from, and the images of each class."""
+        state = "complete" if self.sealed else f"{self.pending} pending"
+        outputs = shorten(f"{name} {dim} x {self.storage}" for name, dim in self.outputs.items())
+        facts = (
+            ("features", f"{outputs}, by {self.card['name']}"),
+            ("images", shorten(f"{name} {count}" for name, count in self.classes.items())),
+        )
+        counts = f"{self.done} of {self.rows} images done, {self.failed} failed, {state}"
+        return Overview(f"CacheInfo: {self.cache}: {counts}", facts)
 
 
 def describe_cache(path: Path | str) -> CacheInfo:

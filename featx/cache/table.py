@@ -1,6 +1,6 @@
 """Features of images as the heads take them: a table that copies no feature until it is asked for one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from featx.columns import take
 from featx.labels import Labels
 from featx.settings import Decode
+from featx.showing import Overview, Shown, shorten
 
 RowChoice: TypeAlias = slice | NDArray[np.int64]
 """Rows of an array: a slice where they follow one another, so that taking them copies nothing."""
@@ -81,8 +82,8 @@ class Part:
         return Part(self.values, as_choice(self.choose(rows)))
 
 
-@dataclass(frozen=True)
-class FeatureTable:
+@dataclass(frozen=True, repr=False)
+class FeatureTable(Shown):
     """Features of images, one row each, with what is known of the images."""
 
     parts: tuple[Part, ...]
@@ -108,6 +109,15 @@ class FeatureTable:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def overview(self) -> Overview:
+        """The numbers of images, features and classes, what is known of the images, and the backbones."""
+        labels = f"{len(self.classes)} classes" if self.classes else "no classes"
+        facts = (
+            ("images", "; ".join(filter(None, _describe_images(self)))),
+            ("features", " + ".join(label_sources(self.sources))),
+        )
+        return Overview(f"FeatureTable: {len(self)} images x {self.dim} features, {labels}", facts)
 
     def name(self, row: int) -> str:
         """Name of the image in this row."""
@@ -159,3 +169,26 @@ def as_choice(rows: NDArray[np.int64]) -> RowChoice:
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
         return slice(int(rows[0]), int(rows[0]) + len(rows))
     return rows
+
+
+def _describe_images(table: FeatureTable) -> Iterator[str]:
+    """The images of each class, which columns there are, and how many images have no label or no feature."""
+    if table.shares is not None and not table.multilabel:
+        yield "soft labels of " + shorten(table.classes)
+    elif table.classes:
+        several = " (several per image)" if table.multilabel else ""
+        counts = zip(table.classes, _count_classes(table), strict=True)
+        yield shorten(f"{name} {count}" for name, count in counts) + several
+    columns = [name for name in ("splits", "groups", "weights") if getattr(table, name) is not None]
+    yield f"with {', '.join(columns)}" if columns else ""
+    unlabelled = len(table) - int(np.count_nonzero(table.labelled))
+    yield f"{unlabelled} without a label" if unlabelled else ""
+    yield f"{len(table.failed)} failed" if table.failed else ""
+
+
+def _count_classes(table: FeatureTable) -> list[int]:
+    """Images of each class."""
+    if table.shares is not None:
+        return [int(count) for count in np.count_nonzero(table.shares > 0, axis=0)]
+    known = table.labels[table.labels >= 0]
+    return [int(count) for count in np.bincount(known, minlength=len(table.classes))]

@@ -1,4 +1,4 @@
-"""compare."""
+"""Comparisons of heads on several backbones, on the same images and splits."""
 
 import lazy_loader
 

@@ -1,7 +1,15 @@
-from .comparing import (
-    Contest as Contest,
-    Tally as Tally,
-    compare_backbones as compare_backbones,
-    list_contests as list_contests,
+from .candidates import (
+    Candidate as Candidate,
+    FailedCandidate as FailedCandidate,
+    list_candidates as list_candidates,
 )
-from .ranking import Standing as Standing, stand as stand
+from .comparing import (
+    ComparisonProgress as ComparisonProgress,
+    ComparisonResults as ComparisonResults,
+    compare_backbones as compare_backbones,
+)
+from .ranking import (
+    RankedCandidate as RankedCandidate,
+    Ranking as Ranking,
+    rank_candidates as rank_candidates,
+)

@@ -1,161 +1,269 @@
-"""Results of a comparison in; where each head stands over its splits, and whether a fusion earned its place, out."""
+"""Ranks the candidates of a comparison and tests each against the best head on a single backbone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.compare.comparing import Contest
-from featx.heads import (
-    Result,
-    unpack_drawn,
-    unpack_guesses,
-)
+from featx.compare.candidates import Candidate
+from featx.heads import Result, unpack_drawn, unpack_guesses
 from featx.labels import Labels
 from featx.measures import (
     Comparison,
     corrected_t_test,
     draws_t_test,
-    guessed_right,
+    class_correctness,
     mcnemar,
     paired_bootstrap,
     paired_recalls,
     paired_resamples,
 )
+from featx.showing import Overview, Shown
 from featx.tables import Split
 
-Entry: TypeAlias = tuple[str, str, str, tuple[str, ...]]
-"""Digest of the table, head, fusion, backbones."""
+Pairs: TypeAlias = Sequence[tuple[str, str]]
+"""Names of two ranked candidates each: the one that is tested, and the reference."""
 Tests: TypeAlias = Mapping[str, tuple[Comparison, ...]]
-"""By the field of a standing, one a pair."""
+"""Field of RankedCandidate -> one comparison for each pair."""
 
 
-@dataclass(frozen=True)
-class Standing:
-    """One head, on one backbone or several, over the splits of one kind."""
+@dataclass(frozen=True, repr=False)
+class RankedCandidate(Shown):
+    """One head on one backbone or several, with its results on all splits of one kind and its rank among the others.
+
+    >>> import featx
+    >>> table = featx.read_features("photos.h5")
+    >>> candidates = featx.list_candidates([table], heads=["ridge"], splits=featx.make_splits)
+    >>> results = featx.compare_backbones(candidates, jobs=1).results
+    >>> best = featx.rank_candidates(candidates, results)[0]
+    >>> best.name, best.rank, best.reference
+    ('ridge on efficientnet-lite0', 1, True)
+    """
 
     name: str
     head: str
     fusion: str
     backbones: tuple[str, ...]
     splits: str
-    """Their kind, as in `stratified` or `few-shot-4`, and how many."""
+    """Kind and number of the splits, such as `stratified` or `few-shot-4 x 5`."""
     results: tuple[Result, ...]
-    """One a split, in their order."""
+    """One for each split, in their order."""
+    rank: int = 1
+    """Place by `validated` among the candidates on this kind of split; equal values share a rank."""
     reference: bool = False
-    """Whether it is the best head of a single backbone: what all others are held against."""
+    """Whether this is the best head on a single backbone by `validated`, which all others are tested against."""
     comparison: Comparison | None = None
-    """Against the reference."""
+    """Test against the reference; None for the reference, and if the measure is not defined on every split."""
     mcnemar: Comparison | None = None
-    """The same by McNemar's test: of accuracy, in one split of images with one label that all count alike."""
+    """McNemar's test against the reference; for the accuracy on one split, with one label per image and equal weights
+    and no groups."""
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """(splits,): the measure of the results on their test images; NaN where it is not defined."""
+        """(splits,): the measure on the test images of each split; NaN if it is not defined."""
         return np.array([result.value for result in self.results])
 
     @property
     def validated(self) -> float:
-        """Mean over the splits of what it reached on validation images, by which the reference is chosen."""
+        """Mean over the splits of the measure on the validation images: ranks and the reference depend on it alone."""
         return float(np.mean([result.validated for result in self.results]))
 
+    def overview(self) -> Overview:
+        """The candidate's rank and measures, and its difference from the reference."""
+        measure = self.results[0].measure.replace("_", " ")
+        against = "is the best single backbone" if self.reference else ""
+        if self.comparison:
+            p = self.comparison.p_holm
+            chance = "p unknown" if p is None else f"p {p:.3f}"
+            against = f"{self.comparison.difference:+.3f} against the best single backbone, {chance}"
+        facts = (
+            (measure, f"{self.values.mean():.3f} on test images, {self.validated:.3f} on validation images"),
+            ("difference", against),
+        )
+        return Overview(f"RankedCandidate: {self.name}, rank {self.rank} on {self.splits}", facts)
+
     def to_dict(self) -> dict[str, Any]:
-        """The standing as plain JSON values, without its results."""
-        own = {key: getattr(self, key) for key in ("name", "head", "fusion", "backbones", "splits", "reference")}
-        return own | {
-            "mean": _json(self.values.mean()),
-            "values": [_json(value) for value in self.values],
+        """The ranked candidate as plain JSON values, without its results."""
+        own = ("name", "head", "fusion", "backbones", "splits", "rank", "reference")
+        return {key: getattr(self, key) for key in own} | {
+            "mean": _finite(self.values.mean()),
+            "values": [_finite(value) for value in self.values],
             "validated": self.validated,
             "measure": self.results[0].measure,
             "comparison": asdict(self.comparison) if self.comparison else None,
             "mcnemar": asdict(self.mcnemar) if self.mcnemar else None,
         }
 
+    def to_record(self) -> dict[str, Any]:
+        """The ranked candidate as one flat row: texts, numbers and None."""
+        tested = self.comparison
+        low, high = tested.interval if tested and tested.interval else (None, None)
+        return {
+            "name": self.name,
+            "head": self.head,
+            "fusion": self.fusion,
+            "backbones": " + ".join(self.backbones),
+            "splits": self.splits,
+            "rank": self.rank,
+            "reference": self.reference,
+            "measure": self.results[0].measure,
+            "mean": _finite(self.values.mean()),
+            "deviation": _finite(self.values.std(ddof=1)) if len(self.results) > 1 else None,
+            "validated": self.validated,
+            "difference": tested.difference if tested else None,
+            "difference_low": low,
+            "difference_high": high,
+            "p": tested.p if tested else None,
+            "p_holm": tested.p_holm if tested else None,
+            "test": tested.test if tested else None,
+        }
 
-def stand(contests: Sequence[Contest], results: Sequence[Result]) -> list[Standing]:
-    """Where every head stands, kind of split by kind, in the order of the contests; those with a result on every split.
 
-    The best head of a single backbone is chosen by validation images, not by those it is compared on. Holm's correction
-    is over all fusions of one kind of split, and over all other heads of a single backbone.
+class Ranking(Shown, tuple[RankedCandidate, ...]):
+    """The ranked candidates of a comparison, one kind of split after another, in the order of the candidates.
+
+    >>> import featx
+    >>> table = featx.read_features("photos.h5")
+    >>> candidates = featx.list_candidates([table], heads=["ridge", "class-mean"], splits=featx.make_splits)
+    >>> ranking = featx.rank_candidates(candidates, featx.compare_backbones(candidates, jobs=1).results)
+    >>> [(row["head"], row["measure"]) for row in ranking.to_records()]
+    [('ridge', 'accuracy'), ('class-mean', 'accuracy')]
     """
-    made = {result.key: result for result in results}
-    standings = []
-    for kind in dict.fromkeys(contest.split.kind for contest in contests):
-        pairs = [(contest, made.get(contest.key)) for contest in contests if contest.split.kind == kind]
-        standings += _stand(kind, pairs)
-    return standings
+
+    __slots__ = ()
+
+    def overview(self) -> Overview:
+        """The candidate with rank 1 for each kind of split."""
+        facts = []
+        for splits, kind in groupby(self, key=lambda ranked: ranked.splits):
+            best = min(kind, key=lambda ranked: ranked.rank)
+            facts.append((splits, f"{best.name}, {best.values.mean():.3f} on test images"))
+        return Overview(f"Ranking: {len(self)} candidates; the first of each kind of split:", tuple(facts))
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One flat row for each ranked candidate, as `pandas.DataFrame` and `polars.DataFrame` take them."""
+        return [ranked.to_record() for ranked in self]
 
 
-def _stand(kind: str, pairs: Sequence[tuple[Contest, Result | None]]) -> list[Standing]:
-    entries: dict[Entry, list[Result | None]] = {}
-    for contest, result in pairs:
-        entry = (contest.table.digest, contest.head, contest.fusion, contest.backbones)
-        entries.setdefault(entry, []).append(result)
-    whole = {entry: [result for result in found if result] for entry, found in entries.items() if all(found)}
-    standings = [_standing(kind, entry, found) for entry, found in whole.items()]
-    single = [standing for standing in standings if len(standing.backbones) == 1]
-    if not single:
-        return standings
-    best = max(single, key=lambda standing: standing.validated)
-    contests = list({contest.split.key: contest for contest, _ in pairs}.values())
-    families = [one for one in standings if one not in single], [one for one in single if one is not best]
-    compared = {one.name: one for family in families for one in _compare(family, best, contests)}
-    return [compared.get(one.name, replace(one, reference=one is best)) for one in standings]
+def rank_candidates(candidates: Sequence[Candidate], results: Sequence[Result]) -> Ranking:
+    """The ranking of all candidates that have a result on every split of their kind, in the order of the candidates.
+
+    Ranks and the reference, which is the best head on a single backbone, are chosen by validation images and not by the
+    test images that the reference is compared on. Holm's correction is applied to the fusions on one kind of split
+    together, and to the other heads on single backbones together.
+
+    >>> import featx
+    >>> table = featx.read_features("photos.h5")
+    >>> candidates = featx.list_candidates([table], heads=["ridge", "class-mean"], splits=featx.make_splits)
+    >>> results = featx.compare_backbones(candidates, jobs=1).results
+    >>> sorted(ranked.rank for ranked in featx.rank_candidates(candidates, results))
+    [1, 2]
+    """
+    by_key = {result.key: result for result in results}
+    kinds = dict.fromkeys(candidate.split.kind for candidate in candidates)
+    return Ranking(
+        ranked
+        for kind in kinds
+        for ranked in _rank_kind([candidate for candidate in candidates if candidate.split.kind == kind], by_key)
+    )
 
 
-def _standing(kind: str, entry: Entry, results: Sequence[Result]) -> Standing:
-    _, head, fusion, backbones = entry
-    name = f"{head}{f' ({fusion})' if fusion else ''} on {' + '.join(backbones)}"
-    count = f"{kind} x {len(results)}" if len(results) > 1 else kind
-    return Standing(name, head, fusion, backbones, count, tuple(results))
+def _rank_kind(candidates: Sequence[Candidate], results: Mapping[str, Result]) -> list[RankedCandidate]:
+    """The ranked candidates on one kind of split."""
+    complete = _join_splits(candidates, results)
+    single = [ranked for ranked in complete if len(ranked.backbones) == 1]
+    best = max(single, key=lambda ranked: ranked.validated, default=None)
+    tested = dict[str, RankedCandidate]()
+    if best is not None:
+        fused = [ranked for ranked in complete if len(ranked.backbones) > 1]
+        others = [ranked for ranked in single if ranked is not best]
+        one_a_split = list({candidate.split.key: candidate for candidate in candidates}.values())
+        for family in (fused, others):
+            tested |= {ranked.name: ranked for ranked in _test_family(family, best, one_a_split)}
+    ranks = _ranks([ranked.validated for ranked in complete])
+    return [
+        replace(tested.get(ranked.name, ranked), rank=rank, reference=ranked is best)
+        for ranked, rank in zip(complete, ranks, strict=True)
+    ]
 
 
-def _compare(rivals: Sequence[Standing], best: Standing, contests: Sequence[Contest]) -> list[Standing]:
-    """Those rivals that can be tested against the best, with their tests: of images in one split, else of splits."""
-    rivals = [rival for rival in rivals if np.isfinite(rival.values - best.values).all()]
+def _join_splits(candidates: Sequence[Candidate], results: Mapping[str, Result]) -> list[RankedCandidate]:
+    """Candidates that differ in their split alone as one; those without a result on every split are left out."""
+    groups = dict[tuple[str, str], list[Candidate]]()
+    for candidate in candidates:
+        groups.setdefault((candidate.table.digest, candidate.variant), []).append(candidate)
+    return [
+        _as_one(group, tuple(results[candidate.key] for candidate in group))
+        for group in groups.values()
+        if all(candidate.key in results for candidate in group)
+    ]
+
+
+def _as_one(candidates: Sequence[Candidate], results: tuple[Result, ...]) -> RankedCandidate:
+    first = candidates[0]
+    kind = first.split.kind
+    splits = f"{kind} x {len(results)}" if len(results) > 1 else kind
+    return RankedCandidate(first.variant, first.head, first.fusion, first.backbones, splits, results)
+
+
+def _ranks(validated: Iterable[float]) -> list[int]:
+    """The rank of each value, 1 for the highest; equal values share one, and NaN comes last."""
+    values = np.nan_to_num(np.array(list(validated)), nan=-np.inf)
+    return [1 + int(np.count_nonzero(values > value)) for value in values]
+
+
+def _test_family(
+    family: Sequence[RankedCandidate], best: RankedCandidate, one_a_split: Sequence[Candidate]
+) -> list[RankedCandidate]:
+    """Each of the family with its tests against the best; left out if the measure is not defined on every split."""
+    rivals = [rival for rival in family if np.isfinite(rival.values - best.values).all()]
     if not rivals:
         return []
     pairs = [(rival.name, best.name) for rival in rivals]
-    if len(contests) == 1:
-        results = {standing.name: standing.results[0] for standing in (*rivals, best)}
-        tests = _over_images(results, pairs, contests[0])
+    if len(one_a_split) == 1:
+        results = {ranked.name: ranked.results[0] for ranked in (*rivals, best)}
+        tests = _test_on_images(results, pairs, one_a_split[0])
     else:
-        scores = {standing.name: standing.values.tolist() for standing in (*rivals, best)}
-        tests = {"comparison": _over_splits(scores, pairs, [contest.split for contest in contests])}
-    made = [dict(zip(tests, of_pair, strict=True)) for of_pair in zip(*tests.values(), strict=True)]
-    return [replace(rival, **tested) for rival, tested in zip(rivals, made, strict=True)]
+        values = {ranked.name: ranked.values.tolist() for ranked in (*rivals, best)}
+        tests = {"comparison": _test_on_splits(values, pairs, [candidate.split for candidate in one_a_split])}
+    by_pair = [dict(zip(tests, comparisons, strict=True)) for comparisons in zip(*tests.values(), strict=True)]
+    return [replace(rival, **comparisons) for rival, comparisons in zip(rivals, by_pair, strict=True)]
 
 
-def _over_images(results: Mapping[str, Result], pairs: Sequence[tuple[str, str]], contest: Contest) -> Tests:
-    truth = contest.table.labels_of(contest.split.test)
-    if truth.multilabel:
+def _test_on_images(results: Mapping[str, Result], pairs: Pairs, candidate: Candidate) -> Tests:
+    """Tests on the test images of a single split; any candidate on it has its labels."""
+    labels = candidate.table.labels_of(candidate.split.test)
+    if labels.multilabel:
         drawn = {name: unpack_drawn(result.drawn or "") for name, result in results.items()}
-        return {"comparison": paired_resamples(drawn, pairs, truth=truth)}
-    guesses = {name: _guesses(result, truth) for name, result in results.items()}
-    if contest.balanced:
-        return {"comparison": paired_recalls(guesses, pairs, truth=truth, seed=contest.seed)}
-    right = {name: guessed_right(guess, truth) for name, guess in guesses.items()}
-    bootstrapped = paired_bootstrap(right, pairs, truth=truth, seed=contest.seed)
-    alike = truth.given_shares is None and truth.given_weights is None and truth.groups is None
-    return {"comparison": bootstrapped} | ({"mcnemar": mcnemar(right, pairs, truth=truth)} if alike else {})
+        return {"comparison": paired_resamples(drawn, pairs, labels=labels)}
+    guesses = {name: _predicted_classes(result, labels) for name, result in results.items()}
+    if candidate.balanced:
+        return {"comparison": paired_recalls(guesses, pairs, labels=labels, seed=candidate.seed)}
+    right = {name: class_correctness(guess, labels) for name, guess in guesses.items()}
+    bootstrapped = paired_bootstrap(right, pairs, labels=labels, seed=candidate.seed)
+    if labels.given_shares is None and labels.given_weights is None and labels.groups is None:
+        return {"comparison": bootstrapped, "mcnemar": mcnemar(right, pairs, labels=labels)}
+    return {"comparison": bootstrapped}
 
 
-def _over_splits(
-    scores: Mapping[str, Sequence[float]], pairs: Sequence[tuple[str, str]], splits: Sequence[Split]
+def _test_on_splits(
+    values: Mapping[str, Sequence[float]], pairs: Pairs, splits: Sequence[Split]
 ) -> tuple[Comparison, ...]:
     if splits[0].shots:
-        return draws_t_test(scores, pairs, train=[split.fitted for split in splits])
-    train, test = [len(split.fitted) for split in splits], [len(split.test) for split in splits]
-    return corrected_t_test(scores, pairs, train=train, test=test)
+        return draws_t_test(values, pairs, train=[split.fitted for split in splits])
+    train = [len(split.fitted) for split in splits]
+    test = [len(split.test) for split in splits]
+    return corrected_t_test(values, pairs, train=train, test=test)
 
 
-def _json(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
-
-
-def _guesses(result: Result, truth: Labels) -> NDArray[np.int64]:
-    """(n,): the class that each test image is taken for, as truth has them."""
-    column = np.array([truth.classes.index(name) for name in result.classes])
+def _predicted_classes(result: Result, labels: Labels) -> NDArray[np.int64]:
+    """(n,): the predicted class of each test image, as a position in the classes of the labels."""
+    column = np.array([labels.classes.index(name) for name in result.classes])
     return column[unpack_guesses(result.guesses or "")]
+
+
+def _finite(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

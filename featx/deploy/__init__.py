@@ -1,4 +1,4 @@
-"""deploy."""
+"""Predictions for new images."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""report."""
+"""Reports for people: results, rankings, metrics, caches and models in the terminal and in Markdown."""
 
 import lazy_loader
 

@@ -1,4 +1,5 @@
 from .markdown import render_results as render_results
+from .progress import comparison_progress as comparison_progress, extraction_progress as extraction_progress
 from .terminal import (
     err as err,
     out as out,
@@ -9,8 +10,6 @@ from .terminal import (
     print_info as print_info,
     print_inspection as print_inspection,
     print_metrics as print_metrics,
+    print_ranking as print_ranking,
     print_results as print_results,
-    print_standings as print_standings,
-    progress_bar as progress_bar,
-    tally_bar as tally_bar,
 )

@@ -17,7 +17,6 @@ from featx.cache import (
 )
 from featx.compare import (
     Candidate,
-    RankedCandidate,
     compare_backbones,
     list_candidates,
     rank_candidates,
@@ -40,7 +39,7 @@ from featx.measures import (
     holm,
     paired_measures,
 )
-from featx.report.markdown import standing_row, standings_measured_how
+from featx.report.ranking import ranking_sections
 from featx.tables import Split, make_splits
 from featx.tables.joining import fuse_tables, select_rows
 from tests.support.tables import make_table
@@ -59,7 +58,9 @@ def three_splits(table: FeatureTable) -> Sequence[Split]:
     return make_splits(table, "stratified", repeats=3)
 
 
-def candidates_of(tables: Sequence[FeatureTable], heads: Sequence[str] = ("logreg",), **given: object) -> list[Candidate]:
+def candidates_of(
+    tables: Sequence[FeatureTable], heads: Sequence[str] = ("logreg",), **given: object
+) -> list[Candidate]:
     return list_candidates(tables, heads=heads, **({"splits": one_split} | given))  # type: ignore[arg-type]
 
 
@@ -287,12 +288,14 @@ def test_what_cannot_be_is_left_out_and_told(caplog: pytest.LogCaptureFixture) -
     several = [with_several_labels(table) for table in two_tables()]
     assert {one.fusion for one in candidates_of(several, fusions=("concat", STACKED))} == {"", "concat"}
     candidates_of([make_table()], ("pca-logreg",), fusions=("anova",))
-    assert [record.getMessage().removeprefix("left out, as it cannot be: ") for record in caplog.records] == [
+    assert [
+        record.getMessage().removeprefix("skipped combinations that are not possible: ") for record in caplog.records
+    ] == [
         "anova at 1 shot",
         "stacked heads of images with several labels",
-        "other fusions of pca-logreg, which bring their own",
+        "other fusions of pca-logreg, which have their own",
     ]
-    with pytest.raises(TableError, match="cannot count alike"):
+    with pytest.raises(TableError, match="class balancing does not support"):
         candidates_of(several, balanced=True)
 
 
@@ -326,7 +329,7 @@ def test_a_result_by_other_versions_is_no_result_of_this_comparison(monkeypatch:
     assert made.results == ()
     (failure,) = made.failures
     assert failure.candidate == "class-mean on made-up, stratified/0"
-    assert failure.reason.startswith("a worker made it by other versions (9.")
+    assert failure.reason.startswith("a worker with other package versions computed it (9.")
 
 
 def with_several_labels(table: FeatureTable) -> FeatureTable:
@@ -390,8 +393,9 @@ def test_mcnemars_test_stands_beside_the_bootstrap_of_one_split_with_one_label_a
     assert rival.mcnemar is not None
     assert rival.mcnemar.difference == pytest.approx(rival.comparison.difference)
     assert "McNemar" in rival.mcnemar.test
-    assert "(McNemar p " in standing_row(rival)[-1]
-    assert "; in brackets McNemar's test; Holm's correction" in standings_measured_how(ranking)[-1]
+    (section,) = ranking_sections(ranking)
+    assert "(McNemar p " in section.rows[ranking.index(rival)][-1]
+    assert "; in brackets McNemar's test; Holm's correction" in section.notes[-1]
     assert rival.to_dict()["mcnemar"]["p_holm"] == rival.mcnemar.p_holm
 
 

@@ -17,7 +17,8 @@ from featx.heads.results import (
 )
 from featx.labels import Labels
 from featx.measures import HeadMetrics, measure
-from featx.report.markdown import columns, render_results
+from featx.report.markdown import render_results
+from featx.report.results import results_section
 from featx.report.terminal import print_metrics, print_results
 from tests.measures.test_measures import KINDS, make_case
 
@@ -68,7 +69,7 @@ def printed(metrics: HeadMetrics) -> str:
 def test_a_table_has_a_cell_for_every_column(kind: str) -> None:
     metrics = measure(*make_case(kind))
     lines = render_results([make_result(metrics)]).splitlines()
-    assert [line.count("|") for line in lines[:3]] == [len(columns(make_result(metrics))) + 1] * 3
+    assert [line.count("|") for line in lines[:3]] == [len(results_section([make_result(metrics)]).columns) + 1] * 3
     assert ("mAP" in lines[0]) == ("several" in kind)
     assert f"- interval: {metrics.interval}" in lines
 
@@ -99,8 +100,8 @@ def test_what_is_not_defined_is_shown_with_the_reason() -> None:
 
 
 def test_the_groups_that_fare_worst_are_shown_first() -> None:
-    probabilities, truth = make_case()
-    metrics = measure(probabilities, replace(truth, groups=(np.arange(120) // 5).astype("S")))
+    probabilities, labels = make_case()
+    metrics = measure(probabilities, replace(labels, groups=(np.arange(120) // 5).astype("S")))
     shown = printed(metrics)
     assert metrics.per_group is not None
     worst = min(metrics.per_group, key=lambda group: group.accuracy or 0)
@@ -110,10 +111,10 @@ def test_the_groups_that_fare_worst_are_shown_first() -> None:
 
 
 def test_groups_that_are_too_many_are_told_of() -> None:
-    probabilities, truth = make_case(n=400)
-    shown = printed(measure(probabilities, replace(truth, groups=np.arange(400).astype("S"))))
+    probabilities, labels = make_case(n=400)
+    shown = printed(measure(probabilities, replace(labels, groups=np.arange(400).astype("S"))))
     assert "no table of groups: 400 groups are too many to list (more than 200)" in shown
-    assert "no table of groups" not in printed(measure(probabilities, truth))
+    assert "no table of groups" not in printed(measure(probabilities, labels))
 
 
 def test_several_results_are_one_table() -> None:

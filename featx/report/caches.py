@@ -1,0 +1,104 @@
+"""What an extraction did, and what a cache contains, each on one page."""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from featx.cache import MAKERS
+from featx.report.section import Section
+
+if TYPE_CHECKING:
+    from featx.cache import CacheInfo
+    from featx.extract import ExtractionSummary
+
+_CLASSES_SHOWN = 10
+_REASONS_SHOWN = 3
+_NAMES_SHOWN = 3
+
+
+def extraction_section(summary: "ExtractionSummary") -> Section:
+    """Counts of images, speed and work of the stages, and what limited the extraction."""
+    counts = f"{summary.done} of {summary.images} images done, {summary.failed} failed, {summary.reused} reused"
+    if summary.duplicates:
+        counts += f", {summary.duplicates} duplicates"
+    notes = _speed_notes(summary) if summary.reused < summary.images and summary.pace else ()
+    return Section(title=f"{summary.cache}: {counts}", notes=tuple(notes))
+
+
+def _speed_notes(summary: "ExtractionSummary") -> Iterator[str]:
+    stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary.stages.items())
+    batch_size = summary.pace.batch_size if summary.pace else 0
+    yield (
+        f"{summary.seconds:.1f} s on {summary.provider}, {summary.images_per_second:.0f} images/s, "
+        f"in batches of {batch_size} ({stages} of work)"
+    )
+    advice = f": {'; '.join(summary.advice)}" if summary.advice else ""
+    yield f"bound by {summary.bound_by}{advice}"
+
+
+def info_section(info: "CacheInfo") -> Section:
+    """What a cache contains, which model and software it comes from, and which images failed."""
+    if info.sealed:
+        state = "complete"
+    else:
+        state = f"{info.pending} pending: not complete, run the same `featx extract` again to continue"
+    return Section(
+        title=f"{info.cache}: {info.done} of {info.rows} images done, {info.failed} failed, {state}",
+        rows=(*_origin_facts(info), *_image_facts(info), *_failure_facts(info)),
+    )
+
+
+def _origin_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
+    made = info.provenance
+    card = info.card
+    width = 2 if info.storage == "float16" else 4
+    outputs = [
+        f"{name} {dim} x {info.storage}, {_show_bytes(info.rows * dim * width)}" for name, dim in info.outputs.items()
+    ]
+    yield "features", "; ".join(outputs)
+    yield "file", f"{_show_bytes(info.bytes)}, format {made['format_version']}"
+    pixels = f", {card['size']} x {card['size']} pixels" if "size" in card else ""
+    yield "backbone", f"{card['name']}{pixels}, model sha256 {card['sha256'][:12]}"
+    end = made["sealed"] if info.sealed else "now"
+    yield "made", f"{made['started']} to {end}, by {_show_versions(made['versions'])}"
+    how = f"{made['precision']}, batches of {made['batch_size']}, {made['decode']} decoding"
+    yield "run", f"{made['provider']} on {made['device']}, {how}"
+
+
+def _image_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
+    if info.classes:
+        yield "classes", _show_counts(info.classes)
+    if info.splits:
+        yield "splits", _show_counts(info.splits)
+    if info.groups is not None:
+        yield "groups", str(info.groups)
+
+
+def _failure_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
+    """The first reasons for which images failed, each with the names of some of the images."""
+    for reason, count in list(info.failures.items())[:_REASONS_SHOWN]:
+        names = [image.name for image in info.failed_images if image.reason == reason][:_NAMES_SHOWN]
+        more = ", …" if count > len(names) else ""
+        yield "failed", f"{count}: {reason}: {', '.join(names)}{more}"
+    if len(info.failures) > _REASONS_SHOWN:
+        yield "", f"… and for {len(info.failures) - _REASONS_SHOWN} more reasons; --json lists all"
+
+
+def _show_versions(versions: "Mapping[str, str]") -> str:
+    return ", ".join(f"{name} {versions[name]}" for name in ("featx", *MAKERS) if name in versions)
+
+
+def _show_counts(counts: "Mapping[str, int]") -> str:
+    shown = ", ".join(f"{name or 'none'} {count}" for name, count in list(counts.items())[:_CLASSES_SHOWN])
+    more = f" … and {len(counts) - _CLASSES_SHOWN} more" if len(counts) > _CLASSES_SHOWN else ""
+    return f"{len(counts)}: {shown}{more}"
+
+
+def _show_bytes(count: int) -> str:
+    size = float(count)
+    unit = "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size /= 1000
+        unit = larger
+    return f"{size:.4g} {unit}"

@@ -1,0 +1,54 @@
+"""Titles, texts and explanations of measures, as all reports have them."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from featx.heads import Result
+    from featx.measures import HeadMetrics
+
+TITLES = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced",
+    "average_precision": "mAP",
+    "auroc": "AUROC",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "log_loss": "log loss",
+    "brier": "Brier",
+    "ece": "ECE",
+    "hamming_loss": "Hamming loss",
+}
+"""Field of HeadMetrics -> title."""
+_COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss", "ece")
+_COMPARED_MULTILABEL = ("average_precision", "auroc", "macro_f1", "micro_f1", "accuracy", "log_loss")
+
+
+def compared_measures(metrics: "HeadMetrics") -> tuple[str, ...]:
+    """Names of the measures in a table of heads, the most important one first."""
+    return _COMPARED_MULTILABEL if metrics.labels == "several" else _COMPARED
+
+
+def show_number(value: float | None) -> str:
+    """The value with three digits after the point, or a dash if it is not defined."""
+    return "–" if value is None else f"{value:.3f}"
+
+
+def show_interval(ends: tuple[float, float] | None) -> str:
+    """Both ends of the interval, or a dash if it is not defined."""
+    return "–" if ends is None else f"{ends[0]:.3f} – {ends[1]:.3f}"
+
+
+def explain_metrics(metrics: "HeadMetrics") -> str:
+    """One sentence that defines the measure to look at first."""
+    weighted = "weighted" if metrics.weighted else "unweighted"
+    if metrics.labels == "several":
+        return f"mAP: mean over classes of average precision, {weighted}; accuracy: share of images without a mistake"
+    expected = ", in expectation over labels drawn from the soft ones" if metrics.labels == "soft" else ""
+    return f"accuracy: {weighted} share of test images whose most probable class is the true one{expected}"
+
+
+def explain_result(result: "Result") -> str:
+    """One sentence that defines the measure by which the head was tuned."""
+    if result.measure == "balanced_accuracy":
+        return f"balanced: mean over classes of the share of correct predictions; {explain_metrics(result.metrics)}"
+    return explain_metrics(result.metrics)

@@ -1,0 +1,132 @@
+"""Shows on standard error how far a long run is: a bar on a terminal, else a line every few seconds."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+
+from featx.report.terminal import err
+
+if TYPE_CHECKING:
+    from featx.compare import ComparisonProgress
+    from featx.extract import Progress as ExtractionProgress
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+
+@contextmanager
+def extraction_progress(*, quiet: bool) -> "Iterator[Callable[[ExtractionProgress], None]]":
+    """Gives a callback that shows how far an extraction is."""
+    if quiet:
+        yield lambda progress: None
+    elif err().is_terminal:
+        bar = _ExtractionBar()
+        try:
+            yield bar
+        finally:
+            bar.stop()
+    else:
+        yield _ExtractionLines()
+
+
+@contextmanager
+def comparison_progress(*, quiet: bool) -> "Iterator[Callable[[ComparisonProgress], None]]":
+    """Gives a callback that shows how far a comparison is."""
+    if quiet:
+        yield lambda progress: None
+    elif err().is_terminal:
+        with _bar() as bar:
+            task = bar.add_task("", total=None)
+            yield lambda progress: bar.update(
+                task, completed=progress.finished, total=progress.total, description=progress.last
+            )
+    else:
+        yield _ComparisonLines()
+
+
+def _bar(*columns: ProgressColumn) -> Progress:
+    """A bar with counts, these columns, the time left and a description."""
+    last = (TimeRemainingColumn(), TextColumn("{task.description}"))
+    return Progress(BarColumn(), MofNCompleteColumn(), *columns, *last, console=err())
+
+
+class _Rate:
+    """Images per second since the first call."""
+
+    def __init__(self) -> None:
+        self._start: tuple[float, int] | None = None
+
+    def __call__(self, finished: int) -> float:
+        now = time.monotonic()
+        if self._start is None:
+            self._start = (now, finished)
+        seconds, before = self._start
+        return (finished - before) / max(now - seconds, 1e-9)
+
+
+class _Clock:
+    """Says when the next line is due."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether enough seconds have passed since the last line; if so, they count from now on."""
+        now = time.monotonic()
+        if now - self._last < _SECONDS_BETWEEN_LINES:
+            return False
+        self._last = now
+        return True
+
+
+class _ExtractionBar:
+    """A bar that appears with the first report, so that a run with nothing to do shows none."""
+
+    def __init__(self) -> None:
+        self._bar = _bar(TextColumn("{task.fields[rate]:.0f} images/s"))
+        self._rate = _Rate()
+        self._task = self._bar.add_task("", total=None, rate=0.0)
+
+    def __call__(self, progress: "ExtractionProgress") -> None:
+        self._bar.start()
+        failed = f", {progress.failed} failed" if progress.failed else ""
+        self._bar.update(
+            self._task,
+            completed=progress.finished,
+            total=progress.total,
+            rate=self._rate(progress.finished),
+            description=f"{progress.note}{failed}",
+        )
+
+    def stop(self) -> None:
+        """Leave the bar as it is now."""
+        if self._bar.live.is_started:
+            self._bar.stop()
+
+
+class _ExtractionLines:
+    def __init__(self) -> None:
+        self._rate = _Rate()
+        self._clock = _Clock()
+
+    def __call__(self, progress: "ExtractionProgress") -> None:
+        rate = self._rate(progress.finished)
+        if not self._clock.due():
+            return
+        left = f"{(progress.total - progress.finished) / rate:.0f} s left, " if rate else ""
+        err().print(
+            f"{progress.finished} of {progress.total} images, {rate:.0f} images/s, {left}"
+            f"{progress.note}, {progress.failed} failed"
+        )
+
+
+class _ComparisonLines:
+    def __init__(self) -> None:
+        self._clock = _Clock()
+
+    def __call__(self, progress: "ComparisonProgress") -> None:
+        if self._clock.due() or progress.finished == progress.total:
+            last = progress.last or "all results exist already"
+            err().print(f"{progress.finished} of {progress.total} heads: {last}")

@@ -1,0 +1,109 @@
+"""A ranking as one table for each kind of split, with notes on how candidates were measured and tested."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from featx.report.measures import explain_result, show_interval
+from featx.report.section import Section
+
+if TYPE_CHECKING:
+    from featx.compare import RankedCandidate
+    from featx.measures import Comparison
+    from featx.tables import Duplicates
+
+_COLUMNS = ("head", "fusion", "backbones", "test", "spread", "validation", "against the best single")
+
+
+def ranking_sections(
+    ranking: "Iterable[RankedCandidate]", *, duplicates: "Mapping[str, Duplicates] | None" = None
+) -> list[Section]:
+    """One section for each kind of split.
+
+    `duplicates` has the near-duplicates in the first split of each kind, under the key of that split.
+    """
+    return [
+        _kind_section(splits, list(kind), duplicates or {})
+        for splits, kind in groupby(ranking, key=lambda ranked: ranked.splits)
+    ]
+
+
+def _kind_section(splits: str, ranking: "Sequence[RankedCandidate]", duplicates: "Mapping[str, Duplicates]") -> Section:
+    notes = [*_measurement_notes(ranking), *_test_notes(ranking), *_duplicates_notes(ranking[0], duplicates)]
+    return Section(
+        title=splits,
+        columns=_COLUMNS,
+        rows=tuple(_row(ranked) for ranked in ranking),
+        notes=tuple(notes),
+        wrapped="backbones",
+    )
+
+
+def _row(ranked: "RankedCandidate") -> tuple[str, ...]:
+    values = ranked.values
+    result = ranked.results[0]
+    if len(values) > 1:
+        spread = f"± {values.std(ddof=1):.3f}"
+    else:
+        spread = show_interval(getattr(result.metrics, f"{result.measure}_ci"))
+    return (
+        ranked.head,
+        ranked.fusion,
+        " + ".join(ranked.backbones),
+        f"{values.mean():.3f}",
+        spread,
+        f"{ranked.validated:.3f}",
+        _against_reference(ranked),
+    )
+
+
+def _against_reference(ranked: "RankedCandidate") -> str:
+    if ranked.reference:
+        return "is the best single"
+    if ranked.comparison is None:
+        return ""
+    text = f"{ranked.comparison.difference:+.3f}, {_show_p(ranked.comparison)}"
+    return f"{text} (McNemar {_show_p(ranked.mcnemar)})" if ranked.mcnemar else text
+
+
+def _show_p(comparison: "Comparison") -> str:
+    return "p unknown" if comparison.p_holm is None else f"p {comparison.p_holm:.3f}"
+
+
+def _measurement_notes(ranking: "Sequence[RankedCandidate]") -> list[str]:
+    """How all candidates of one kind of split were measured."""
+    results = ranking[0].results
+    first = results[0]
+    several = len(results) > 1
+    spread = "standard deviation over the splits" if several else first.metrics.interval
+    which = f", the first of {len(results)} such splits" if several else ""
+    return [
+        f"split: {first.split}{which}; the same images for every head",
+        f"test: {explain_result(first)}; spread: {spread}",
+        f"validation: {first.tuned}",
+        f"accuracy of always predicting the most frequent class: {first.metrics.majority_accuracy:.3f}",
+    ]
+
+
+def _test_notes(ranking: "Sequence[RankedCandidate]") -> list[str]:
+    """How candidates were tested against the reference, or why they were not."""
+    if not any(ranked.reference for ranked in ranking):
+        return ["no test: no head on a single backbone has a result on every split, so there is no reference"]
+    tests = sorted({ranked.comparison.test for ranked in ranking if ranked.comparison})
+    if tests:
+        mcnemar = "; in brackets McNemar's test" if any(ranked.mcnemar for ranked in ranking) else ""
+        return [
+            f"the best single backbone is chosen by validation; p: {'; '.join(tests)}"
+            f"{mcnemar}; Holm's correction, separately for fusions and for other heads on one backbone"
+        ]
+    if len(ranking) > 1:
+        return ["no test: the measure is not defined on every split; use more test images"]
+    return []
+
+
+def _duplicates_notes(ranked: "RankedCandidate", duplicates: "Mapping[str, Duplicates]") -> list[str]:
+    """The near-duplicates in the first split of this kind, if they were looked for."""
+    first, *others = (result.split_key for result in ranked.results)
+    if first not in duplicates:
+        return []
+    return [f"{duplicates[first].text}{', in the first of these splits' if others else ''}"]
