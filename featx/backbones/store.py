@@ -12,10 +12,11 @@ from featx.backbones.card import Card, Output
 from featx.backbones.reading import read_card
 from featx.errors import BackboneError, did_you_mean
 from featx.hashing import hash_file, hash_settings
+from featx.showing import Overview, Shown, shorten
 
 
-@dataclass(frozen=True)
-class Backbone:
+@dataclass(frozen=True, repr=False)
+class Backbone(Shown):
     """A card and the model file that it describes."""
 
     card: Card
@@ -41,6 +42,15 @@ class Backbone:
     def hash(self) -> str:
         """sha256 of the card's identity, which contains the model's own sha256."""
         return hash_settings(self.card.identity())
+
+    def overview(self) -> Overview:
+        """The name and number of features, what the model takes and computes, and its outputs."""
+        card = self.card
+        facts = (
+            ("input", f"{card.input}, computed in {card.computes_in}"),
+            ("outputs", shorten(f"{output.name} {output.dim}" for output in card.all_outputs)),
+        )
+        return Overview(f"Backbone: {card.name}, {card.width} features", facts)
 
 
 def bundled_folder() -> Path:

@@ -13,9 +13,9 @@ from featx.heads import Result, unpack_drawn, unpack_guesses
 from featx.labels import Labels
 from featx.measures import (
     Comparison,
+    class_correctness,
     corrected_t_test,
     draws_t_test,
-    class_correctness,
     mcnemar,
     paired_bootstrap,
     paired_recalls,

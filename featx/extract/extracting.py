@@ -1,111 +1,56 @@
-"""images -> batches -> session -> cache, each stage timed; only what is missing is computed."""
+"""The extraction of an image set into one cache; only rows that do not exist are computed."""
 
 import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from featx.backbones import Backbone, FeatureSession
+from featx.backbones import Backbone
 from featx.cache import (
-    DONE,
     PENDING,
     Cache,
     CacheWriter,
-    Kept,
+    KeptRows,
     Provenance,
     check_replaceable,
     copy_rows,
     create_partial,
-    locked,
+    lock_cache,
     partial_path,
     seal,
 )
 from featx.devices import provider_of
-from featx.errors import failure_text
 from featx.extract.advising import advise
-from featx.extract.batches import StageClock
-from featx.extract.pace import Pace, open_at_pace
+from featx.extract.clock import StageClock
+from featx.extract.duplicates import KnownImages, find_known_images
 from featx.extract.recording import Recorder
 from featx.extract.resuming import (
-    Earlier,
-    Twins,
+    PreviousCache,
     check_images,
-    check_makers,
-    find_earlier,
-    find_twins,
+    check_runtime,
+    find_previous,
     keep_rows,
-    shards_folder,
 )
-from featx.extract.streaming import FeatureBatch, stream_features
+from featx.extract.streaming import FeatureBatch, FeatureStream, open_stream
+from featx.extract.summary import Computation, ExtractionSummary, Progress, summarise
 from featx.inputs import ImageSet
 from featx.provenance import versions
 from featx.settings import (
     DEFAULT_STORAGE,
     DEFAULTS,
-    Decode,
     Device,
     Settings,
     Storage,
 )
 
 WRITES_AHEAD = 4
+"""Most batches that wait to be written."""
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far an extraction is."""
-
-    finished: int
-    """Images done or failed by this run."""
-    total: int
-    """Images that this run has to do."""
-    failed: int
-    note: str
-    """What else is to be told: the stage that the others wait for, or how many shards are made."""
-
-
-@dataclass(frozen=True)
-class ExtractionSummary:
-    """What an extraction did and what limited it."""
-
-    cache: str
-    backbone: str
-    provider: str
-    images: int
-    done: int
-    failed: int
-    reused: int
-    """Images whose rows were there already, done or failed, and whose bytes did not change, whatever their name."""
-    duplicates: int
-    """Images with the bytes of another one of this run: computed once."""
-    seconds: float
-    stages: dict[str, float]
-    """Seconds of work in read, decode, infer and write, summed over threads."""
-    bound_by: str
-    """The stage that the others waited for; "nothing" where all rows were there already."""
-    advice: tuple[str, ...]
-    """What the run was busy with, and what would make it faster; nothing where all rows were there already."""
-    pace: Pace | None
-    """Batch size, streams and threads that it had, and how they were found; None where all rows were there already."""
-    failures: tuple[tuple[str, str], ...]
-    """Name and reason of every image that failed."""
-
-    @property
-    def images_per_second(self) -> float:
-        """Images that this run computed, a second."""
-        return (self.images - self.reused) / self.seconds if self.seconds else 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """The summary as plain JSON values."""
-        return asdict(self) | {"images_per_second": round(self.images_per_second, 2)}
 
 
 def extract_features(
@@ -120,35 +65,61 @@ def extract_features(
     storage: Storage = DEFAULT_STORAGE,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> ExtractionSummary:
-    """Summary of an extraction whose result is the complete cache `into`.
+    """Extract the features of all images into the cache `into`, and return a summary of the run.
 
-    Rows that are there already, sealed or left by a killed run, or in one of the caches `reuse`, are kept where the
-    image's bytes did not change; images of equal bytes are computed once. Raises CacheMismatchError where a cache holds
-    something else and `overwrite` is not given, CacheError where it cannot be written, DeviceError and InferenceError
-    from the session. Whatever ends it, acknowledged rows stay.
+    Rows that exist already, in a complete cache or one that a killed run left, are kept if the image's bytes did not
+    change. Images with equal bytes are computed once. If the run is interrupted, a second call continues it.
+
+    Args:
+        images: the image set.
+        backbone: the backbone that computes the features.
+        into: path of the cache, which ends in `.h5`.
+        settings: device, batch size and how images are decoded.
+        overwrite: whether to discard an existing cache of other features or images.
+        retry_failed: whether to try images again that failed before.
+        reuse: further caches from which rows are taken.
+        storage: type in which features are stored.
+        report: called with the progress after every batch.
+
+    Raises:
+        CacheMismatchError: a cache holds features or images of another kind, and `overwrite` is false.
+        CacheError: the cache cannot be written, or is locked by another process.
+        DeviceError: the device cannot be used.
+        InferenceError: the model fails.
+
+    >>> import featx
+    >>> images = featx.list_images("new")
+    >>> summary = featx.extract_features(images, featx.load_backbone("efficientnet-lite0"), into="new.h5")
+    >>> summary.done, summary.failed
+    (5, 0)
+    >>> featx.read_features("new.h5").features.shape
+    (5, 1280)
     """
-    start, into = time.perf_counter(), Path(into).resolve() if Path(into).is_symlink() else Path(into)
-    with locked(into):
+    start = time.perf_counter()
+    into = Path(into)
+    into = into.resolve() if into.is_symlink() else into
+    with lock_cache(into):
         check_replaceable(into)
-        _tell_leftovers(into)
-        asked: dict[str, Any] = {"decode": settings.decode, "storage": storage, "retry_failed": retry_failed}
-        earlier = [] if overwrite else find_earlier(into, backbone, reuse=reuse, **asked)
-        check_images(into, earlier, images)
-        kept = keep_rows(earlier, images)
-        if complete := _find_complete(into, images, earlier=earlier, kept=kept, device=settings.device):
-            return _summarise(complete, images, start=start, reused=len(images))
-        reused = sum(len(one.new) for one in kept)
-        before = earlier[0].cache.batch_size if earlier else None
-        session, pace = open_at_pace(backbone, images, settings, count=len(images) - reused, batch_size=before)
-        provenance = _provenance(backbone, session, pace, decode=settings.decode, storage=storage)
-        for one in earlier:
-            check_makers(one.cache, provenance)
-        cache = _prepare(into, images, kept, provenance)
-        logger.info("%s on %s, %d rows kept of %d", backbone.name, session.provider, reused, len(images))
-        run = _Run(images, backbone, session, pace, settings, report)
-        made = run.fill(cache, find_twins(earlier, kept, cache))
+        _warn_of_shards(into)
+        previous = []
+        if not overwrite:
+            previous = find_previous(
+                into, backbone, reuse=reuse, decode=settings.decode, storage=storage, retry_failed=retry_failed
+            )
+        check_images(into, previous, images)
+        kept = keep_rows(previous, images)
+        complete = _choose_complete(into, images, previous=previous, kept=kept, device=settings.device)
+        if complete:
+            return summarise(complete, images, start=start, reused=len(images))
+        reused = sum(len(rows.new) for rows in kept)
+        batch_size = previous[0].cache.batch_size if previous else None
+        with open_stream(images, backbone, settings, count=len(images) - reused, batch_size=batch_size) as stream:
+            cache = _prepare(into, stream, previous=previous, kept=kept, storage=storage)
+            run = _Run(stream, report)
+            recorder = run.fill(cache, find_known_images(previous, kept, cache))
         sealed = seal(into)
-        return _summarise(sealed, images, start=start, reused=reused, made=replace(made, advice=run.advise()))
+        computation = Computation(recorder, run.clock, stream.pace, run.advise())
+        return summarise(sealed, images, start=start, reused=reused, computation=computation)
 
 
 def find_complete(
@@ -160,167 +131,148 @@ def find_complete(
     storage: Storage = DEFAULT_STORAGE,
     retry_failed: bool = False,
 ) -> ExtractionSummary | None:
-    """Summary of the cache that is there, where it is all that is asked for; else None. Raises as extract_features."""
+    """Summary of the existing cache if it has all rows that are asked for, else None. Raises as extract_features."""
     start = time.perf_counter()
-    earlier = find_earlier(into, backbone, decode=settings.decode, storage=storage, retry_failed=retry_failed)
-    check_images(into, earlier, images)
-    kept = keep_rows(earlier, images)
-    complete = _find_complete(into, images, earlier=earlier, kept=kept, device=settings.device)
-    return _summarise(complete, images, start=start, reused=len(images)) if complete else None
+    previous = find_previous(into, backbone, decode=settings.decode, storage=storage, retry_failed=retry_failed)
+    check_images(into, previous, images)
+    kept = keep_rows(previous, images)
+    complete = _choose_complete(into, images, previous=previous, kept=kept, device=settings.device)
+    return summarise(complete, images, start=start, reused=len(images)) if complete else None
 
 
-def _find_complete(
-    into: Path, images: ImageSet, *, earlier: Sequence[Earlier], kept: Sequence[Kept], device: Device
+def _choose_complete(
+    into: Path, images: ImageSet, *, previous: Sequence[PreviousCache], kept: Sequence[KeptRows], device: Device
 ) -> Cache | None:
-    """The cache that is there, where it is all that was asked for, made on the device that was asked for."""
-    for one, held in zip(earlier, kept, strict=True):
+    """The existing cache if all its rows stay as they are, and were computed on the device that is asked for."""
+    for one, rows in zip(previous, kept, strict=True):
         if (
             one.cache.path == into
             and one.cache.sealed
-            and len(held.new) == len(images)
+            and len(rows.new) == len(images)
             and provider_of(device) in (None, one.cache.provider)
-            and _same_set(one.cache, images)
+            and _has_images(one.cache, images)
         ):
             return one.cache
     return None
 
 
-def _tell_leftovers(into: Path) -> None:
-    folder = shards_folder(into)
-    if folder.is_dir():
-        logger.warning(
-            "%s: holds shards of another run, which this one does not take; go on with --shards, or delete it", folder
-        )
-
-
-def _same_set(cache: Cache, images: ImageSet) -> bool:
+def _has_images(cache: Cache, images: ImageSet) -> bool:
+    """Whether the cache is of exactly this image set."""
     return cache.image_set() == images.hash
 
 
-def _provenance(
-    backbone: Backbone, session: FeatureSession, pace: Pace, *, decode: Decode, storage: Storage
-) -> Provenance:
-    return Provenance(
-        card=backbone.card.to_dict(),
-        backbone=backbone.hash,
-        hashes={output.name: backbone.with_outputs([output]).hash for output in backbone.card.all_outputs},
-        provider=session.provider,
-        device=session.device,
-        precision=backbone.card.computes_in,
-        batch_size=pace.batch_size,
-        decode=decode,
-        storage=storage,
-        versions=versions(),
+def shards_folder(into: Path) -> Path:
+    """The folder that holds the shards of this cache until they are merged."""
+    return into.with_name(into.name + ".shards")
+
+
+def _warn_of_shards(into: Path) -> None:
+    folder = shards_folder(into)
+    if folder.is_dir():
+        logger.warning(
+            "%s: contains shards of another run, which this run does not use; continue with --shards, or delete it",
+            folder,
+        )
+
+
+def _prepare(
+    into: Path,
+    stream: FeatureStream,
+    *,
+    previous: Sequence[PreviousCache],
+    kept: Sequence[KeptRows],
+    storage: Storage,
+) -> Cache:
+    """The partial cache with the kept rows in it and all others pending: the unfinished one, or a new one."""
+    images = stream.images
+    provenance = _provenance(stream, storage)
+    for one in previous:
+        check_runtime(one.cache, provenance)
+    logger.info(
+        "%s on %s, %d rows kept of %d",
+        stream.backbone.name,
+        stream.session.provider,
+        sum(len(rows.new) for rows in kept),
+        len(images),
     )
-
-
-def _prepare(into: Path, images: ImageSet, kept: Sequence[Kept], provenance: Provenance) -> Cache:
-    """The partial cache with the kept rows in it and all others pending: the one that is there, or a new one."""
-    if not kept or (partial := kept[0].source).path != partial_path(into) or not _same_set(partial, images):
+    if not kept or kept[0].source.path != partial_path(into) or not _has_images(kept[0].source, images):
         return create_partial(into, images, provenance, kept=kept)
+    partial = kept[0].source
     with CacheWriter(partial) as writer:
         writer.forget(np.setdiff1d(np.flatnonzero(partial.status != PENDING), kept[0].new))
     copy_rows(kept[1:], partial)
     return partial
 
 
+def _provenance(stream: FeatureStream, storage: Storage) -> Provenance:
+    backbone = stream.backbone
+    return Provenance(
+        card=backbone.card.to_dict(),
+        backbone=backbone.hash,
+        hashes={output.name: backbone.with_outputs([output]).hash for output in backbone.card.all_outputs},
+        provider=stream.session.provider,
+        device=stream.session.device,
+        precision=backbone.card.computes_in,
+        batch_size=stream.pace.batch_size,
+        decode=stream.settings.decode,
+        storage=storage,
+        versions=versions(),
+    )
+
+
 @dataclass(frozen=True)
 class _Run:
-    """One extraction under way."""
+    """The computation of the rows that are missing."""
 
-    images: ImageSet
-    backbone: Backbone
-    session: FeatureSession
-    pace: Pace
-    settings: Settings
+    stream: FeatureStream
     report: Callable[[Progress], None]
     clock: StageClock = field(default_factory=StageClock)
 
-    def fill(self, cache: Cache, twins: Twins) -> "_Made":
+    def fill(self, cache: Cache, known: KnownImages) -> Recorder:
         """Compute every pending row of the cache; a thread of its own writes them."""
-        found = stream_features(
-            self.images,
-            self.backbone,
-            self.session,
-            rows=_pending(cache),
-            count=twins.pending,
-            pace=self.pace,
-            settings=self.settings,
-            clock=self.clock,
-            known=twins.known,
-            storage=cache.storage,
+        batches = self.stream.batches(
+            _pending(cache), count=known.pending, known=known.fingerprints, storage=cache.storage, clock=self.clock
         )
-        finished, total = 0, twins.pending
+        finished = 0
+        writes = deque[Future[None]]()
         writing = ThreadPoolExecutor(1, thread_name_prefix="featx-write")
-        with closing(found), CacheWriter(cache) as writer, writing as pool:
-            recorder, writes = Recorder(writer, twins), deque[Future[None]]()
-            for batch in found:
+        with CacheWriter(cache) as writer, writing as pool:
+            recorder = Recorder(writer, known)
+            for batch in batches:
                 writes.append(pool.submit(self._write, recorder, batch))
                 self._await(writes, WRITES_AHEAD)
                 finished += len(batch.rows)
-                self.report(Progress(finished, total, len(recorder.reasons), f"bound by {self.clock.bound_by}"))
+                note = f"bound by {self.clock.bound_by}"
+                self.report(Progress(finished, known.pending, len(recorder.reasons), note))
             self._await(writes, 0)
         self.clock.stop()
-        return _Made(recorder, self.clock, self.pace)
+        return recorder
 
     def advise(self) -> tuple[str, ...]:
         """What the run was busy with, and what would make it faster."""
-        card, on_cpu = self.backbone.card, self.session.on_cpu
-        return advise(self.clock, self.images, card, pace=self.pace, settings=self.settings, on_cpu=on_cpu)
+        stream = self.stream
+        return advise(
+            self.clock,
+            stream.images,
+            stream.backbone.card,
+            pace=stream.pace,
+            settings=stream.settings,
+            on_cpu=stream.session.on_cpu,
+        )
 
     def _write(self, recorder: Recorder, batch: FeatureBatch) -> None:
         with self.clock.time("write"):
             recorder.write(batch)
 
     def _await(self, writes: deque[Future[None]], most: int) -> None:
-        """Let at most so many writes be outstanding, and meet their errors."""
+        """Wait until at most `most` writes are outstanding, and raise their errors."""
         with self.clock.time("await disk"):
             while len(writes) > most:
                 writes.popleft().result()
 
 
-@dataclass(frozen=True)
-class _Made:
-    """What came of a run."""
-
-    recorder: Recorder
-    clock: StageClock
-    pace: Pace
-    advice: tuple[str, ...] = ()
-
-
 def _pending(cache: Cache) -> Iterator[int]:
-    """The rows that are pending, looked up some at a time, as they are asked for."""
+    """The pending rows, looked up some at a time as they are needed."""
     for block in cache.blocks():
         pending = np.flatnonzero(cache.read("status", block) == PENDING)
         yield from (block.start + pending).tolist()
-
-
-def _summarise(
-    cache: Cache, images: ImageSet, *, start: float, reused: int, made: _Made | None = None
-) -> ExtractionSummary:
-    status = cache.status
-    failed = np.flatnonzero(status != DONE)
-    reasons = made.recorder.reasons if made else {}
-    reused += made.recorder.recognised if made else 0
-    clock = made.clock if made else StageClock()
-    computed = made if reused < len(images) else None
-    return ExtractionSummary(
-        cache=str(cache.path),
-        backbone=cache.card["name"],
-        provider=cache.provider,
-        images=len(images),
-        done=len(images) - len(failed),
-        failed=len(failed),
-        reused=reused,
-        duplicates=made.recorder.duplicates if made else 0,
-        seconds=round(time.perf_counter() - start, 3),
-        stages=clock.stages,
-        bound_by=clock.bound_by if computed else "nothing",
-        advice=computed.advice if computed else (),
-        pace=computed.pace if computed else None,
-        failures=tuple(
-            (images.name(row), reasons[row][1] if row in reasons else failure_text(int(status[row])))
-            for row in failed.tolist()
-        ),
-    )
