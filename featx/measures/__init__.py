@@ -1,13 +1,16 @@
-"""Probabilities and what is true in; measures with their intervals, tests of pairs of heads, and temperatures out.
+"""Measures of heads with their intervals, paired tests of two heads, and calibration by temperature.
 
-images       what one image adds to a measure
-resampling   which images, or groups, are drawn how often; intervals
+per_image    the measure of each single image
+resampling   bootstrap resamples as counts; intervals
 sums         measures that are functions of sums over images
-ranking      measures of how images are ranked
-confusion    which class was taken for which
-draws        probabilities, truth -> every measure on every resample
-measuring    probabilities, truth -> HeadMetrics
-paired       heads on the same images, or the same splits -> Comparison
+curves       AUROC and average precision
+confusion    confusion matrices
+resampled    every measure on every resample
+explaining   why a measure is undefined, how an interval was computed
+measuring    probabilities and labels -> HeadMetrics
+comparison   the result of a paired test; Holm's correction
+paired       tests on the same images
+over_splits  tests on the same splits
 temperature  class scores -> probabilities
 """
 

@@ -1,12 +1,15 @@
-from .images import THRESHOLD as THRESHOLD, guessed_right as guessed_right
+from .comparison import Comparison as Comparison, holm as holm
 from .measuring import measure as measure
-from .metrics import ClassMetrics as ClassMetrics, GroupMetrics as GroupMetrics, HeadMetrics as HeadMetrics
+from .metrics import (
+    MEASURE_TITLES as MEASURE_TITLES,
+    ClassMetrics as ClassMetrics,
+    GroupMetrics as GroupMetrics,
+    HeadMetrics as HeadMetrics,
+    format_measure as format_measure,
+)
+from .over_splits import corrected_t_test as corrected_t_test, draws_t_test as draws_t_test
 from .paired import (
-    Comparison as Comparison,
     RowMeasure as RowMeasure,
-    corrected_t_test as corrected_t_test,
-    draws_t_test as draws_t_test,
-    holm as holm,
     mcnemar as mcnemar,
     paired_bootstrap as paired_bootstrap,
     paired_measures as paired_measures,
@@ -15,4 +18,5 @@ from .paired import (
     resample_measure as resample_measure,
     row_values as row_values,
 )
+from .per_image import THRESHOLD as THRESHOLD, class_correctness as class_correctness
 from .temperature import fit_temperature as fit_temperature, to_probabilities as to_probabilities

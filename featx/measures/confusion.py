@@ -1,4 +1,4 @@
-"""Probabilities and what is true in; which class was taken for which, with intervals, out."""
+"""Confusion matrices: which class was predicted for which, as counts, as weights, and with intervals."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -8,52 +8,61 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from featx.labels import Labels
-from featx.measures.images import Floats, class_share
 from featx.measures.metrics import Interval
+from featx.measures.per_image import Floats, class_share
 from featx.measures.resampling import Units, find_interval
 
 MOST_CLASSES = 100
-"""Of more classes there is no confusion, whose numbers are their square."""
+"""There is no confusion matrix of more classes, as its size is their square."""
 
-Counts: TypeAlias = tuple[tuple[int, ...], ...]
-Weights: TypeAlias = tuple[tuple[float, ...], ...]
-Intervals: TypeAlias = tuple[tuple[Interval | None, ...], ...]
-
-
-def has_confusion(truth: Labels) -> bool:
-    """Whether an image is taken for one class, of not too many."""
-    return not truth.multilabel and len(truth.classes) <= MOST_CLASSES
+ConfusionCounts: TypeAlias = tuple[tuple[int, ...], ...]
+ConfusionWeights: TypeAlias = tuple[tuple[float, ...], ...]
+ConfusionIntervals: TypeAlias = tuple[tuple[Interval | None, ...], ...]
 
 
-def count_confused(probabilities: Floats, truth: Labels) -> Counts:
-    """Images of row's class, of soft labels the largest share, that were taken for column's."""
-    classes = len(truth.classes)
-    pairs = truth.codes * classes + probabilities.argmax(axis=1)
+def has_confusion(labels: Labels) -> bool:
+    """Whether a confusion matrix is computed: not for multi-label images, nor for more than MOST_CLASSES classes."""
+    return not labels.multilabel and len(labels.classes) <= MOST_CLASSES
+
+
+def count_confusion(probabilities: Floats, labels: Labels) -> ConfusionCounts:
+    """Number of images by their class (row; for soft labels that of the largest share) and predicted class (column)."""
+    classes = len(labels.classes)
+    pairs = labels.codes * classes + probabilities.argmax(axis=1)
     return tuple(map(tuple, np.bincount(pairs, minlength=classes**2).reshape(classes, classes).tolist()))
 
 
-def weigh_confused(
-    probabilities: Floats, truth: Labels, units: Units, *, rounds: Sequence[NDArray[np.uint8]]
-) -> tuple[Weights, Intervals]:
-    """The same as sums of weight times share; and of each as a share of its row the interval.
+def weigh_confusion(
+    probabilities: Floats, labels: Labels, units: Units, *, rounds: Sequence[NDArray[np.uint8]]
+) -> tuple[ConfusionWeights, ConfusionIntervals]:
+    """Sums of weight times share by class (row) and predicted class (column), and the interval of each cell.
 
-    That is None where all resamples give the same. `rounds`: how often each unit is in each resample, as `Units.draw`
-    gives it.
+    An interval is of the cell's share of its row, None if all resamples are equal. `rounds` holds how often each unit
+    is in each resample, as `Units.draw` gives it.
     """
-    classes, guess = len(truth.classes), probabilities.argmax(axis=1)
-    found = []
-    for row in range(classes):
-        value = truth.weights * class_share(truth, row)
-        images = np.flatnonzero(value)
-        some, unit = np.unique(units.of_image[images], return_inverse=True)
-        taken = csr_array((value[images], (guess[images], unit.ravel())), shape=(classes, len(some)))
-        drawn = np.hstack([taken @ counts[some].astype(np.float64) for counts in rounds])
-        found.append((tuple(drawn[:, 0].tolist()), _bound_row(drawn)))
-    weights, intervals = zip(*found, strict=True)
-    return weights, intervals
+    predicted = probabilities.argmax(axis=1)
+    weights = []
+    intervals = []
+    for row in range(len(labels.classes)):
+        resampled = _resample_row(row, predicted, labels, units, rounds=rounds)
+        weights.append(tuple(resampled[:, 0].tolist()))
+        intervals.append(_row_intervals(resampled))
+    return tuple(weights), tuple(intervals)
 
 
-def _bound_row(drawn: Floats) -> tuple[Interval | None, ...]:
+def _resample_row(
+    row: int, predicted: NDArray[np.int64], labels: Labels, units: Units, *, rounds: Sequence[NDArray[np.uint8]]
+) -> Floats:
+    """The cells of one row of the confusion matrix on each of b resamples, (classes, b)."""
+    value = labels.weights * class_share(labels, row)
+    images = np.flatnonzero(value)
+    present, unit = np.unique(units.of_image[images], return_inverse=True)
+    cells = csr_array((value[images], (predicted[images], unit.ravel())), shape=(len(labels.classes), len(present)))
+    resampled: Floats = np.hstack([cells @ counts[present].astype(np.float64) for counts in rounds])
+    return resampled
+
+
+def _row_intervals(resampled: Floats) -> tuple[Interval | None, ...]:
     with np.errstate(invalid="ignore"):
-        shares = drawn / drawn.sum(axis=0)
+        shares = resampled / resampled.sum(axis=0)
     return tuple(find_interval(share) for share in shares)

@@ -1,80 +1,84 @@
-"""Why a measure is not defined, and how its interval was drawn, in words."""
+"""Sentences that explain why a measure is undefined and how its interval was computed."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from featx.labels import Labels
 from featx.measures.confusion import MOST_CLASSES, has_confusion
-from featx.measures.draws import MEASURES, Draws
+from featx.measures.resampled import MEASURES, ResampledMeasures
 from featx.measures.resampling import (
-    FEW,
+    FEW_RESAMPLES,
     RARE,
     Units,
 )
 
 MOST_GROUPS = 200
-"""Of more groups the measures of each are not listed."""
+"""The measures of single groups are not listed for more groups."""
 FEW_UNITS = 100
-"""Of fewer images, or groups, a bootstrap is rough."""
-NEVER = {False: ("micro_f1", "hamming_loss"), True: ("balanced_accuracy", "ece")}
-"""Measures that are of other labels, by whether images have several."""
+"""A bootstrap of fewer images, or groups, is rough."""
+INAPPLICABLE = {False: ("micro_f1", "hamming_loss"), True: ("balanced_accuracy", "ece")}
+"""The measures that do not apply, by whether images are multi-label."""
 
 
-def explain_undefined(measured: Mapping[str, Any], truth: Labels, *, units: Units) -> Iterator[tuple[str, str]]:
-    """Of every field of all images that is None, why."""
-    for name in NEVER[truth.multilabel]:
-        yield name, "defined for images with " + ("one label" if truth.multilabel else "several labels")
-    yield from explain_measures(measured, truth, units=units)
-    if truth.multilabel:
-        yield "confusion", "an image with several labels is taken for no single class"
-    elif not has_confusion(truth):
-        yield "confusion", f"{len(truth.classes)} classes are too many to list in pairs (more than {MOST_CLASSES})"
-    if truth.groups is None:
+def explain_undefined(measured: Mapping[str, Any], labels: Labels, *, units: Units) -> Iterator[tuple[str, str]]:
+    """Name and reason of every field of HeadMetrics that is None."""
+    for name in INAPPLICABLE[labels.multilabel]:
+        yield name, "only defined for images with " + ("one label" if labels.multilabel else "several labels")
+    yield from explain_measures(measured, labels, units=units)
+    if labels.multilabel:
+        yield "confusion", "images with several labels have no single predicted class"
+    elif not has_confusion(labels):
+        yield "confusion", f"{len(labels.classes)} classes are too many to list in pairs (more than {MOST_CLASSES})"
+    if labels.groups is None:
         yield "per_group", "the images have no groups"
     elif units.count > MOST_GROUPS:
         yield "per_group", f"{units.count} groups are too many to list (more than {MOST_GROUPS})"
 
 
 def explain_measures(
-    measured: Mapping[str, Any], truth: Labels, *, units: Units, whose: str = "test images"
+    measured: Mapping[str, Any], labels: Labels, *, units: Units, whose: str = "test images"
 ) -> Iterator[tuple[str, str]]:
-    """Of every measure or interval that is None, why; but of those that are of no image with such labels."""
+    """Name and reason of every measure or interval that is None, without measures that do not apply to such labels."""
     for name in MEASURES:
-        if name in NEVER[truth.multilabel]:
+        if name in INAPPLICABLE[labels.multilabel]:
             continue
         if measured[name] is None:
-            yield name, _no_value(name, truth, whose)
+            yield name, _explain_measure(name, labels, whose)
         elif measured[f"{name}_ci"] is None:
-            yield f"{name}_ci", f"the same on all resamples of {units.count} {units.noun}, which so bound nothing"
+            yield f"{name}_ci", f"equal on all resamples of {units.count} {units.noun}, so there is no interval"
 
 
-def _no_value(name: str, truth: Labels, whose: str) -> str:
-    """Why rankings, or F1 of several labels, are defined for no class."""
-    images = whose if truth.given_weights is None else f"{whose} that weigh anything"
+def _explain_measure(name: str, labels: Labels, whose: str) -> str:
+    """Why AUROC, average precision or a multi-label F1 is undefined for every class."""
+    images = whose if labels.given_weights is None else f"{whose} with a weight above 0"
     if name in ("macro_f1", "micro_f1"):
-        return f"no class is true of any of the {images}, and none is named"
-    if truth.multilabel:
-        return f"every class is true of all {images} or of none"
-    only = truth.classes[int(truth.class_totals.argmax())]
+        return f"the {images} have no class, and none is predicted"
+    if labels.multilabel:
+        return f"every class is a label of all {images} or of none"
+    only = labels.classes[int(labels.class_totals.argmax())]
     return f"all {images} are of class {only!r}, so there are no others to rank them against"
 
 
-def explain_intervals(draws: Draws, truth: Labels, *, wilson: bool) -> str:
-    """One sentence on how the intervals were drawn."""
-    units, resamples, ranked = draws.units, draws.resamples, draws.ranked
-    of = f"{units.count} {units.noun}"
-    said = [f"95 % {_kind(resamples)} bootstrap of {of}, {resamples} resamples"]
-    if ranked != resamples:
-        others = "AUROC, average precision and confusion" if has_confusion(truth) else "AUROC and average precision"
-        said.append(f"of {others} {_kind(ranked)}, {ranked} resamples")
-    if "ece" in draws.values:
-        said.append("of ECE further down, for it is biased upwards")
+def explain_intervals(resampled: ResampledMeasures, labels: Labels, *, wilson: bool) -> str:
+    """How the intervals were computed, in one line; `wilson`: whether accuracy has Wilson's interval."""
+    units = resampled.units
+    resamples = resampled.resamples
+    curve_resamples = resampled.curve_resamples
+    parts = [f"95 % {_kind(resamples)} bootstrap of {units.count} {units.noun}, {resamples} resamples"]
+    if curve_resamples != resamples:
+        costly = "AUROC, average precision and confusion" if has_confusion(labels) else "AUROC and average precision"
+        parts.append(f"for {costly}: {_kind(curve_resamples)}, {curve_resamples} resamples")
+    if "ece" in resampled.values:
+        parts.append("for ECE: lower end moved down, because ECE is biased upwards")
     if wilson:
-        said.append(f"of accuracy Wilson's score interval, for fewer than {RARE} images' worth are wrong or right")
+        parts.append(
+            f"for accuracy: Wilson's score interval, because fewer than {RARE} images (by effective size) "
+            "are wrong or correct"
+        )
     if units.count < FEW_UNITS:
-        said.append(f"rough, for {of} are few")
-    return "; ".join(said)
+        parts.append(f"rough, because there are only {units.count} {units.noun}")
+    return "; ".join(parts)
 
 
 def _kind(resamples: int) -> str:
-    return "normal" if resamples <= FEW else "percentile"
+    return "normal" if resamples <= FEW_RESAMPLES else "percentile"

@@ -1,4 +1,4 @@
-"""Probabilities and what is true in; every measure with its interval out."""
+"""All measures of a head on labelled images, each with its 95 % interval."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,15 +7,9 @@ import numpy as np
 
 from featx.labels import Labels
 from featx.measures.confusion import (
-    count_confused,
+    count_confusion,
     has_confusion,
-    weigh_confused,
-)
-from featx.measures.draws import (
-    MEASURES,
-    Draws,
-    defined,
-    draw_measures,
+    weigh_confusion,
 )
 from featx.measures.explaining import (
     MOST_GROUPS,
@@ -23,13 +17,19 @@ from featx.measures.explaining import (
     explain_measures,
     explain_undefined,
 )
-from featx.measures.images import Floats, right_share
 from featx.measures.metrics import (
     ClassMetrics,
     GroupMetrics,
     HeadMetrics,
     Interval,
     LabelKind,
+)
+from featx.measures.per_image import Floats, correctness
+from featx.measures.resampled import (
+    MEASURES,
+    ResampledMeasures,
+    resample_all,
+    value_or_none,
 )
 from featx.measures.resampling import (
     RARE,
@@ -38,118 +38,141 @@ from featx.measures.resampling import (
     wilson,
 )
 
-OF_CLASS = ("precision", "recall", "f1", "auroc", "average_precision")
+CLASS_MEASURES = ("precision", "recall", "f1", "auroc", "average_precision")
+"""The measures of a single class."""
 
 
-def measure(probabilities: Floats, truth: Labels, *, seed: int = 0) -> HeadMetrics:
-    """The measures of these probabilities (n, classes), their columns in the order of truth's classes.
+def measure(probabilities: Floats, labels: Labels, *, seed: int = 0) -> HeadMetrics:
+    """All measures of these probabilities (n, classes), whose columns are in the order of `labels.classes`.
 
-    Intervals are those of a bootstrap over the images, or over whole groups where there are some: 2,000 resamples, or
-    100 and a normal interval where images, times classes for rankings, are too many; `interval` tells. The same seed
-    draws the same resamples. Raises TableError where the shapes differ, a number is no probability, or nothing weighs
-    anything.
+    Intervals come from a bootstrap over the images, or over whole groups if there are groups: percentiles of 2,000
+    resamples, or a normal interval from 100 if there are too many images (for rankings: images times classes); the
+    field `interval` says which. Equal seeds draw equal resamples. Raises TableError if shapes differ, a probability is
+    not between 0 and 1, an image has no label, or all weights are 0.
+
+    >>> import numpy as np
+    >>> from featx.labels import Labels
+    >>> from featx.measures import measure
+    >>> labels = Labels(("cat", "dog"), codes=np.array([0, 0, 1, 1]))
+    >>> metrics = measure(np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.7, 0.3]]), labels)
+    >>> metrics.accuracy, metrics.auroc, metrics.confusion
+    (0.75, 0.75, ((2, 0), (1, 1)))
+    >>> metrics.undefined["micro_f1"]
+    'only defined for images with several labels'
     """
-    draws = draw_measures(probabilities, truth, seed=seed)
-    measured, is_wilsons = _measured(draws, right_share(probabilities, truth), truth)
+    resampled = resample_all(probabilities, labels, seed=seed)
+    measured, wilson_used = _measure_all(resampled, correctness(probabilities, labels), labels)
     return HeadMetrics(
         **measured,
-        **_confused(probabilities, truth, draws),
-        labels=_labels(truth),
-        majority_accuracy=_majority(truth),
-        per_class=_per_class(draws, truth),
-        per_group=_per_group(probabilities, truth, seed=seed, resamples=(draws.resamples, draws.ranked)),
-        weighted=truth.given_weights is not None,
-        undefined=dict(explain_undefined(measured, truth, units=draws.units)),
-        interval=explain_intervals(draws, truth, wilson=is_wilsons),
+        **_confusion(probabilities, labels, resampled),
+        labels=_label_kind(labels),
+        majority_accuracy=_majority_accuracy(labels),
+        per_class=_per_class(resampled, labels),
+        per_group=_per_group(
+            probabilities, labels, seed=seed, resamples=(resampled.resamples, resampled.curve_resamples)
+        ),
+        weighted=labels.given_weights is not None,
+        undefined=dict(explain_undefined(measured, labels, units=resampled.units)),
+        interval=explain_intervals(resampled, labels, wilson=wilson_used),
     )
 
 
-def _measured(draws: Draws, right: Floats, truth: Labels) -> tuple[dict[str, Any], bool]:
-    """The measures of all classes together with their intervals, and whether that of accuracy is Wilson's."""
-    accuracy_ci, is_wilsons = _accuracy_interval(draws, right, truth)
-    measured = {"n": len(truth), "accuracy": float(draws.values["accuracy"][0]), "accuracy_ci": accuracy_ci}
+def _measure_all(resampled: ResampledMeasures, correct: Floats, labels: Labels) -> tuple[dict[str, Any], bool]:
+    """The measures over all classes with their intervals, and whether the interval of accuracy is Wilson's."""
+    accuracy_ci, wilson_used = _accuracy_interval(resampled, correct, labels)
+    measured = {"n": len(labels), "accuracy": float(resampled.values["accuracy"][0]), "accuracy_ci": accuracy_ci}
     for name in MEASURES:
-        measured |= {name: draws.value(name), f"{name}_ci": draws.interval(name)}
-    return measured, is_wilsons
+        measured[name] = resampled.value(name)
+        measured[f"{name}_ci"] = resampled.interval(name)
+    return measured, wilson_used
 
 
-def _accuracy_interval(draws: Draws, right: Floats, truth: Labels) -> tuple[Interval, bool]:
-    """The interval of accuracy, and whether it is Wilson's, for too few are wrong, or right, to be resampled."""
-    size, share = effective_size(right, truth.weights, draws.units), float(draws.values["accuracy"][0])
-    bootstrapped = draws.interval("accuracy")
-    rarer = round(size * min(share, 1 - share), 6)  # whole images are whole, whatever scale their weights have
+def _accuracy_interval(resampled: ResampledMeasures, correct: Floats, labels: Labels) -> tuple[Interval, bool]:
+    """The interval of accuracy, and whether it is Wilson's, which is used if few images are wrong or few correct."""
+    size = effective_size(correct, labels.weights, resampled.units)
+    share = float(resampled.values["accuracy"][0])
+    bootstrapped = resampled.interval("accuracy")
+    rarer = round(size * min(share, 1 - share), 6)  # a whole number of images stays whole, whatever the weights' scale
     if bootstrapped is None or rarer < RARE:
         return wilson(share, size), True
     return bootstrapped, False
 
 
-def _confused(probabilities: Floats, truth: Labels, draws: Draws) -> dict[str, Any]:
-    if not has_confusion(truth):
+def _confusion(probabilities: Floats, labels: Labels, resampled: ResampledMeasures) -> dict[str, Any]:
+    if not has_confusion(labels):
         return dict.fromkeys(("confusion", "weighted_confusion", "confusion_ci"))
-    weights, intervals = weigh_confused(probabilities, truth, draws.units, rounds=draws.rounds)
-    alike = truth.given_shares is None and truth.given_weights is None
-    counts = count_confused(probabilities, truth)
-    return {"confusion": counts, "weighted_confusion": None if alike else weights, "confusion_ci": intervals}
+    weights, intervals = weigh_confusion(probabilities, labels, resampled.units, rounds=resampled.rounds)
+    counts_suffice = labels.given_shares is None and labels.given_weights is None
+    return {
+        "confusion": count_confusion(probabilities, labels),
+        "weighted_confusion": None if counts_suffice else weights,
+        "confusion_ci": intervals,
+    }
 
 
-def _labels(truth: Labels) -> LabelKind:
-    if truth.multilabel:
+def _label_kind(labels: Labels) -> LabelKind:
+    if labels.multilabel:
         return "several"
-    return "single" if truth.given_shares is None else "soft"
+    return "single" if labels.given_shares is None else "soft"
 
 
-def _majority(truth: Labels) -> float:
-    if truth.multilabel:
-        _, kind = np.unique(truth.shares > 0, axis=0, return_inverse=True)
-        weights = np.bincount(kind.ravel(), truth.weights).astype(np.float64)
+def _majority_accuracy(labels: Labels) -> float:
+    if labels.multilabel:
+        _, label_set = np.unique(labels.shares > 0, axis=0, return_inverse=True)
+        totals = np.bincount(label_set.ravel(), labels.weights).astype(np.float64)
     else:
-        weights = truth.class_totals
-    return float(weights.max() / truth.weights.sum())
+        totals = labels.class_totals
+    return float(totals.max() / labels.weights.sum())
 
 
-def _per_class(draws: Draws, truth: Labels) -> tuple[ClassMetrics, ...]:
-    if truth.multilabel:
-        counts = (truth.shares > 0).sum(axis=0)
+def _per_class(resampled: ResampledMeasures, labels: Labels) -> tuple[ClassMetrics, ...]:
+    if labels.multilabel:
+        counts = (labels.shares > 0).sum(axis=0)
     else:
-        counts = np.bincount(truth.codes, minlength=len(truth.classes))
+        counts = np.bincount(labels.codes, minlength=len(labels.classes))
     return tuple(
-        ClassMetrics(name=name, n=int(counts[index]), **_of_class(draws, index))
-        for index, name in enumerate(truth.classes)
+        ClassMetrics(name=name, n=int(counts[index]), **_class_measures(resampled, index))
+        for index, name in enumerate(labels.classes)
     )
 
 
-def _of_class(draws: Draws, index: int) -> dict[str, Any]:
-    drawn = {name: draws.values[f"class.{name}"][index] for name in OF_CLASS}
-    intervals = {f"{name}_ci": find_interval(values) for name, values in drawn.items()}
-    return {name: defined(values) for name, values in drawn.items()} | intervals
+def _class_measures(resampled: ResampledMeasures, index: int) -> dict[str, Any]:
+    values = {name: resampled.values[f"class.{name}"][index] for name in CLASS_MEASURES}
+    intervals = {f"{name}_ci": find_interval(resampled) for name, resampled in values.items()}
+    return {name: value_or_none(resampled) for name, resampled in values.items()} | intervals
 
 
 def _per_group(
-    probabilities: Floats, truth: Labels, *, seed: int, resamples: tuple[int, int]
+    probabilities: Floats, labels: Labels, *, seed: int, resamples: tuple[int, int]
 ) -> tuple[GroupMetrics, ...] | None:
-    """With as many resamples as the whole, which all groups together are as large as."""
-    if truth.groups is None:
+    """The measures of each group, by as many resamples as all images have: all groups together cost the same."""
+    if labels.groups is None:
         return None
-    names, of_image = np.unique(truth.groups, return_inverse=True)
+    names, of_image = np.unique(labels.groups, return_inverse=True)
     if len(names) > MOST_GROUPS:
         return None
     images = np.split(np.argsort(of_image, kind="stable"), np.cumsum(np.bincount(of_image))[:-1])
-    alone = replace(truth, groups=None)
+    ungrouped = replace(labels, groups=None)
     return tuple(
-        _measure_group(name.decode(), probabilities[rows], alone.take(rows), seed=seed, resamples=resamples)
+        _measure_group(name.decode(), probabilities[rows], ungrouped.take(rows), seed=seed, resamples=resamples)
         for name, rows in zip(names, images, strict=True)
     )
 
 
 def _measure_group(
-    name: str, probabilities: Floats, truth: Labels, *, seed: int, resamples: tuple[int, int]
+    name: str, probabilities: Floats, labels: Labels, *, seed: int, resamples: tuple[int, int]
 ) -> GroupMetrics:
-    if not truth.weights.sum() > 0:
-        measures = "accuracy", *MEASURES
-        fields = [field for measure in measures for field in (measure, f"{measure}_ci")]
-        undefined = dict.fromkeys(measures, "the images of this group weigh nothing")
-        return GroupMetrics(name=name, n=len(truth), undefined=undefined, **dict.fromkeys(fields))
-    draws = draw_measures(probabilities, truth, seed=seed, resamples=resamples)
-    measured, _ = _measured(draws, right_share(probabilities, truth), truth)
-    undefined = dict(explain_measures(measured, truth, units=draws.units, whose="images of this group"))
+    if not labels.weights.sum() > 0:
+        return _unmeasured_group(name, len(labels))
+    resampled = resample_all(probabilities, labels, seed=seed, resamples=resamples)
+    measured, _ = _measure_all(resampled, correctness(probabilities, labels), labels)
+    undefined = dict(explain_measures(measured, labels, units=resampled.units, whose="images of this group"))
     return GroupMetrics(name=name, undefined=undefined, **measured)
+
+
+def _unmeasured_group(name: str, images: int) -> GroupMetrics:
+    """A group whose images all have weight 0."""
+    measures = ("accuracy", *MEASURES)
+    fields = [field for measure in measures for field in (measure, f"{measure}_ci")]
+    undefined = dict.fromkeys(measures, "all images of this group have weight 0")
+    return GroupMetrics(name=name, n=images, undefined=undefined, **dict.fromkeys(fields))

@@ -1,100 +1,126 @@
-"""What a head's measures travel as, and how they are read back from JSON."""
+"""The measures of a head as dataclasses, which are written as JSON and read back."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+import msgspec
+
+from featx.showing import Overview, Shown
+
 Interval: TypeAlias = tuple[float, float]
-"""The lower and the upper end, 95 %."""
+"""Lower and upper end of a 95 % interval."""
 LabelKind: TypeAlias = Literal["single", "soft", "several"]
-"""What an image has: one label, shares of the classes, or any number of labels."""
+"""What an image has: one label, shares of the classes (soft labels), or any number of labels (multi-label)."""
+
+MEASURE_TITLES: Mapping[str, str] = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "auroc": "AUROC",
+    "average_precision": "mAP",
+    "log_loss": "log loss",
+    "brier": "Brier score",
+    "ece": "ECE",
+    "hamming_loss": "Hamming loss",
+}
+"""What people call the measures."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMetrics:
-    """How one class fared. An interval is None where its measure is, or where every resample gave the same."""
+    """The measures of one class. An interval is None if its measure is, or if all resamples are equal."""
 
     name: str
     n: int
-    """Images of the class, unweighted; of soft labels those with their largest share in it."""
+    """Number of images of the class, unweighted; for soft labels, of images with their largest share in it."""
     precision: float | None
-    """None where no image was taken for it."""
+    """None if no image was predicted as this class."""
     precision_ci: Interval | None
     recall: float | None
-    """None where no image that weighs anything is of it."""
+    """None if no image with a weight above 0 is of this class."""
     recall_ci: Interval | None
     f1: float | None
-    """None where no image is of it nor was taken for it."""
+    """None if no image is of this class or was predicted as it."""
     f1_ci: Interval | None
     auroc: float | None
-    """Against all other classes; None where no image is of it, or every one."""
+    """This class against all others; None if none or all of the images are of it."""
     auroc_ci: Interval | None
     average_precision: float | None
-    """Against all other classes; None where no image is of it, or every one."""
+    """This class against all others; None if none or all of the images are of it."""
     average_precision_ci: Interval | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measures:
-    """How a head fared on some images, weighted by their weights where there are any.
+    """The measures of a head on some images, weighted if the images have weights.
 
-    A measure X has its interval X_ci; where either is None, `undefined` says why. Means over classes (macro) are over
-    those for which the measure is defined.
+    The interval of a measure X is X_ci; if either is None, `undefined` says why. Means over classes (macro) are over
+    the classes for which the measure is defined.
     """
 
     n: int
+    """Number of images."""
     accuracy: float | None
-    """Share of images whose most probable class is true; of several labels: whose labels are all right."""
+    """Share of images whose most probable class is correct; multi-label: share of images with all labels correct."""
     accuracy_ci: Interval | None
     balanced_accuracy: float | None
     """Mean recall over classes."""
     balanced_accuracy_ci: Interval | None
     macro_f1: float | None
-    """Mean over classes of F1."""
+    """Mean F1 over classes."""
     macro_f1_ci: Interval | None
     micro_f1: float | None
-    """F1 of all decisions together; of several labels alone."""
+    """F1 over all decisions (image and class) together; multi-label only."""
     micro_f1_ci: Interval | None
     auroc: float | None
-    """Mean over classes of the area under the ROC curve, one class against the others (Fawcett 2006)."""
+    """Area under the ROC curve, one class against the others, mean over classes (Fawcett 2006)."""
     auroc_ci: Interval | None
     average_precision: float | None
-    """Mean over classes of average precision, sum of precision times step of recall: mAP."""
+    """Average precision (sum of precision times step of recall), mean over classes: mAP."""
     average_precision_ci: Interval | None
     log_loss: float | None
-    """Nats an image; of several labels the mean over classes of each yes or no. Probabilities are at least 2.2e-16."""
+    """Nats per image; multi-label: mean over classes of the binary log loss. Probabilities are at least 2.2e-16."""
     log_loss_ci: Interval | None
     brier: float | None
-    """Squared error of the probabilities, summed over classes (Brier 1950), 0 to 2; of several labels its mean."""
+    """Squared error of the probabilities summed over classes (Brier 1950), 0 to 2; multi-label: mean over classes."""
     brier_ci: Interval | None
     ece: float | None
     """Expected calibration error: 15 equal-width bins of the highest probability (Guo et al. 2017)."""
     ece_ci: Interval | None
-    """Its lower end is ECE less the resampled error of all bins together: ECE is biased upwards, resamples twice."""
+    """Lower end: ECE minus the resampled error of all bins together, because ECE is biased upwards."""
     hamming_loss: float | None
-    """Share of wrong decisions, over images and classes; of several labels alone."""
+    """Share of wrong decisions over images and classes; multi-label only."""
     hamming_loss_ci: Interval | None
     undefined: Mapping[str, str]
-    """Of every measure or interval that is None, why."""
+    """The reason for every measure or interval that is None."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupMetrics(Measures):
-    """How one group (module, patient, scene) fared, with intervals as for images of it drawn one by one.
+    """The measures on one group (module, patient, scene), with intervals from resamples of its single images.
 
-    That of accuracy is Wilson's where fewer than 20 are wrong, or right. A measure that is for images with other labels
-    is None, as in `HeadMetrics`, whose `undefined` tells why.
+    Accuracy has Wilson's interval if fewer than 20 images are wrong, or correct. A measure that does not apply to such
+    labels is None without an entry in `undefined`; that of `HeadMetrics` has the reason.
     """
 
     name: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class HeadMetrics(Measures):
-    """How a head fared on labelled images.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class HeadMetrics(Shown, Measures):
+    """The measures of a head on labelled images.
 
-    Soft labels: an image counts for every class, with weight times share, so that accuracy is the accuracy expected
-    of labels drawn from the shares. Several labels: a class is named where its probability is above 0.5.
+    Soft labels: an image counts for every class with weight times share, so that accuracy is the accuracy expected
+    if labels were drawn from the shares. Multi-label: a class is predicted if its probability is above 0.5.
+
+    >>> import featx
+    >>> metrics = featx.evaluate_head(featx.load_head("photos.featx"), featx.read_features("photos.h5"))
+    >>> metrics.n, len(metrics.per_class), metrics.labels
+    (60, 5, 'single')
+    >>> metrics.accuracy_ci[0] < metrics.accuracy <= metrics.accuracy_ci[1]
+    True
     """
 
     accuracy: float
@@ -103,37 +129,44 @@ class HeadMetrics(Measures):
     brier: float
     labels: LabelKind
     majority_accuracy: float
-    """The accuracy of always naming the most frequent class, or the most frequent set of labels."""
+    """Accuracy of always predicting the most frequent class; multi-label: the most frequent set of labels."""
     per_class: tuple[ClassMetrics, ...]
+    """In the order of the classes."""
     per_group: tuple[GroupMetrics, ...] | None
     """By name."""
     confusion: tuple[tuple[int, ...], ...] | None
-    """Images of row's class (of soft labels: the largest share) that were taken for column's class, unweighted; None of
-    more than a hundred classes."""
+    """Number of images by class (row; for soft labels that of the largest share) and predicted class (column),
+    unweighted; None if there are more than 100 classes."""
     weighted_confusion: tuple[tuple[float, ...], ...] | None
-    """The same as sums of weight times share; None where it would be `confusion`."""
+    """Sums of weight times share in place of numbers of images; None if they equal `confusion`."""
     confusion_ci: tuple[tuple[Interval | None, ...], ...] | None
-    """Of each cell as a share of its row, weighted; None where all resamples give the same, as of an empty cell."""
+    """Interval of each cell's share of its row, weighted; None if all resamples are equal, as for an empty cell."""
     weighted: bool
+    """Whether the images have weights."""
     interval: str
-    """How the intervals were drawn."""
+    """How the intervals were computed."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "HeadMetrics":
-        """The metrics from plain JSON values. Raises TypeError or KeyError where they are not those of metrics."""
-        per_class = tuple(ClassMetrics(**_with_tuples(row)) for row in values["per_class"])
-        groups = values["per_group"]
-        per_group = None if groups is None else tuple(GroupMetrics(**_with_tuples(row)) for row in groups)
-        tables: dict[str, Any] = {key: _rows(values[key]) for key in ("confusion", "weighted_confusion")}
-        bounds = values["confusion_ci"]
-        tables["confusion_ci"] = bounds and tuple(tuple(ends and tuple(ends) for ends in row) for row in bounds)
-        return cls(**_with_tuples(values) | tables | {"per_class": per_class, "per_group": per_group})
+        """The metrics from plain JSON values. Raises msgspec.ValidationError if they are not."""
+        return msgspec.convert(values, cls)
+
+    def overview(self) -> Overview:
+        """The number of images and classes, the main measure with its interval, and further measures."""
+        main = "average_precision" if self.labels == "several" else "accuracy"
+        others = {name: getattr(self, name) for name in MEASURE_TITLES if name != main}
+        further = [f"{MEASURE_TITLES[name]} {value:.3f}" for name, value in others.items() if value is not None]
+        return Overview(
+            f"HeadMetrics: {self.n} images, {len(self.per_class)} classes",
+            (
+                (MEASURE_TITLES[main], format_measure(getattr(self, main), getattr(self, f"{main}_ci"))),
+                ("also", ", ".join(further)),
+            ),
+        )
 
 
-def _with_tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with every interval a tuple, as JSON has none."""
-    return {key: tuple(value) if key.endswith("_ci") and value else value for key, value in values.items()}
-
-
-def _rows(table: Any) -> tuple[tuple[float, ...], ...] | None:
-    return None if table is None else tuple(map(tuple, table))
+def format_measure(value: float | None, interval: Interval | None) -> str:
+    """The measure with three digits and its interval, as people read it."""
+    if value is None:
+        return "undefined"
+    return f"{value:.3f}" + (f" (95 % interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else "")

@@ -1,6 +1,7 @@
-"""Sums over images, and the measures that are functions of such sums: all but those of rankings."""
+"""The measures that are functions of sums over images: all but AUROC and average precision."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -8,36 +9,51 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from featx.labels import Labels
-from featx.measures.images import (
+from featx.measures.per_image import (
     THRESHOLD,
     Floats,
     brier_scores,
+    correctness,
     log_losses,
-    right_share,
 )
 from featx.measures.resampling import Units
 
-BINS = 15
-"""Of the calibration error (Guo et al. 2017, section 3)."""
+CALIBRATION_BINS = 15
+"""Number of bins of the calibration error (Guo et al. 2017, section 3)."""
+MEANS = {"accuracy": "correct", "log_loss": "log_loss", "brier": "brier"}
+"""The measures that are a sum over images divided by the sum of weights, and which sum."""
 Sums: TypeAlias = Mapping[str, Floats]
-"""By name, (k, b): k sums, one or one a class or one a bin, on b resamples."""
-_Terms: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64], Floats]
-"""To which of the k sums each term belongs, of which image it is, and its value."""
+"""By name, k sums on b resamples (k, b): k is 1, the number of classes or the number of bins."""
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """The terms of k sums: one entry per term in each array."""
+
+    name: str
+    count: int
+    """k"""
+    place: NDArray[np.int64]
+    """Which of the k sums the term belongs to."""
+    image: NDArray[np.int64]
+    value: Floats
+    """Before the weight of the image is applied."""
 
 
 class SumsOverImages:
-    """The sums that the measures need, as a matrix: what they are on resamples is its product with their counts."""
+    """All sums that the measures need as one matrix (sums, units): multiplied by counts, it gives them on resamples."""
 
-    def __init__(self, probabilities: Floats, truth: Labels, units: Units) -> None:
-        self._multilabel = truth.multilabel
-        terms = dict(_terms(probabilities, truth))
-        sizes = {"actual": len(truth.classes), "named": len(truth.classes), "hit": len(truth.classes), "gap": BINS}
-        stops = np.cumsum([sizes.get(name, 1) for name in terms])
-        rows = np.concatenate([row + stop for (row, _, _), stop in zip(terms.values(), [0, *stops[:-1]], strict=True)])
-        images = np.concatenate([image for _, image, _ in terms.values()])
-        values = truth.weights[images] * np.concatenate([value for _, _, value in terms.values()])
+    def __init__(self, probabilities: Floats, labels: Labels, units: Units) -> None:
+        terms = list(_terms(probabilities, labels))
+        stops = np.cumsum([term.count for term in terms])
+        starts = [0, *stops[:-1]]
+        rows = np.concatenate([term.place + start for term, start in zip(terms, starts, strict=True)])
+        images = np.concatenate([term.image for term in terms])
+        values = labels.weights[images] * np.concatenate([term.value for term in terms])
         self._matrix = csr_array((values, (rows, units.of_image[images])), shape=(int(stops[-1]), units.count))
-        self._names, self._stops = tuple(terms), stops[:-1]
+        self._names = [term.name for term in terms]
+        self._stops = stops[:-1]
+        self._multilabel = labels.multilabel
 
     def measure(self, counts: NDArray[np.uint8]) -> dict[str, Floats]:
         """The measures on these resamples (units, b), as `measure_sums` gives them."""
@@ -45,50 +61,54 @@ class SumsOverImages:
         return measure_sums(dict(zip(self._names, summed, strict=True)), multilabel=self._multilabel)
 
 
-def _terms(probabilities: Floats, truth: Labels) -> Iterator[tuple[str, _Terms]]:
-    images, right = np.arange(len(truth)), right_share(probabilities, truth)
-    one = np.zeros(len(truth), np.int64)
-    yield "weight", (one, images, np.ones(len(truth)))
-    yield "right", (one, images, right)
-    yield "log_loss", (one, images, log_losses(probabilities, truth))
-    yield "brier", (one, images, brier_scores(probabilities, truth))
-    of, column, share = truth.entries
-    yield "actual", (column, of, share)
-    if truth.multilabel:
-        of, column = np.nonzero(probabilities > THRESHOLD)
-        yield "named", (column, of, np.ones(len(of)))
-        yield "hit", (column, of, truth.shares[of, column])
+def _terms(probabilities: Floats, labels: Labels) -> Iterator[_Terms]:
+    classes = len(labels.classes)
+    images = np.arange(len(labels))
+    single = np.zeros(len(labels), np.int64)
+    correct = correctness(probabilities, labels)
+    yield _Terms("weight", 1, single, images, np.ones(len(labels)))
+    yield _Terms("correct", 1, single, images, correct)
+    yield _Terms("log_loss", 1, single, images, log_losses(probabilities, labels))
+    yield _Terms("brier", 1, single, images, brier_scores(probabilities, labels))
+    image, column, share = labels.entries
+    yield _Terms("actual", classes, column, image, share)
+    if labels.multilabel:
+        image, column = np.nonzero(probabilities > THRESHOLD)
+        yield _Terms("predicted", classes, column, image, np.ones(len(image)))
+        yield _Terms("true_positive", classes, column, image, labels.shares[image, column])
     else:
-        guess, highest = probabilities.argmax(axis=1), probabilities.max(axis=1)
-        yield "named", (guess, images, np.ones(len(truth)))
-        yield "hit", (guess, images, right)
-        bins = np.clip(np.ceil(highest * BINS).astype(np.int64) - 1, 0, BINS - 1)
-        yield "gap", (bins, images, highest - right)
+        predicted = probabilities.argmax(axis=1)
+        highest = probabilities.max(axis=1)
+        yield _Terms("predicted", classes, predicted, images, np.ones(len(labels)))
+        yield _Terms("true_positive", classes, predicted, images, correct)
+        bins = np.clip(np.ceil(highest * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+        yield _Terms("gap", CALIBRATION_BINS, bins, images, highest - correct)
 
 
 def measure_sums(sums: Sums, *, multilabel: bool) -> dict[str, Floats]:
-    """The measures on each of b resamples, (b,), (classes, b) and (BINS, b); NaN where one is not defined."""
-    weight, actual, named, hit = sums["weight"][0], sums["actual"], sums["named"], sums["hit"]
+    """The measures on each of b resamples: (b,), of classes (classes, b), of bins (bins, b); NaN if undefined."""
+    weight = sums["weight"][0]
+    actual = sums["actual"]
+    predicted = sums["predicted"]
+    true_positive = sums["true_positive"]
     with np.errstate(divide="ignore", invalid="ignore"):
-        precision, recall, f1 = hit / named, hit / truth, 2 * hit / (truth + named)
-        found = {name: sums[key][0] / weight for name, key in _MEANS.items()}
-        found |= {"macro_f1": mean_over_classes(f1)}
+        recall = true_positive / actual
+        f1 = 2 * true_positive / (actual + predicted)
+        found = {name: sums[of][0] / weight for name, of in MEANS.items()}
+        found["macro_f1"] = mean_over_classes(f1)
         if multilabel:
-            wrong = (truth + named - 2 * hit).sum(axis=0)
-            found["hamming_loss"] = wrong / (weight * len(truth))
-            found["micro_f1"] = 2 * hit.sum(axis=0) / (truth + named).sum(axis=0)
+            wrong = (actual + predicted - 2 * true_positive).sum(axis=0)
+            found["hamming_loss"] = wrong / (weight * len(actual))
+            found["micro_f1"] = 2 * true_positive.sum(axis=0) / (actual + predicted).sum(axis=0)
         else:
             found["balanced_accuracy"] = mean_over_classes(recall)
             found["bin.gap"] = sums["gap"] / weight
             found["ece"] = np.abs(found["bin.gap"]).sum(axis=0)
-    return found | {"class.precision": precision, "class.recall": recall, "class.f1": f1}
-
-
-_MEANS = {"accuracy": "right", "log_loss": "log_loss", "brier": "brier"}
+        return found | {"class.precision": true_positive / predicted, "class.recall": recall, "class.f1": f1}
 
 
 def mean_over_classes(values: Floats) -> Floats:
-    """(b,): the mean of (classes, b) over the classes where it is defined; NaN where it is for none."""
+    """The mean of (classes, b) over the classes for which it is defined, (b,); NaN if it is defined for none."""
     defined = np.isfinite(values)
     means: Floats = np.where(defined, values, 0).sum(axis=0) / defined.sum(axis=0)
     return means

@@ -1,4 +1,4 @@
-"""Class scores -> probabilities by one number, the temperature, fitted on rows that the head was not fitted on."""
+"""Class scores become probabilities by one number, the temperature, fitted on rows that the head was not fitted on."""
 
 import numpy as np
 from scipy.optimize import brentq
@@ -6,31 +6,44 @@ from scipy.special import expit, log_expit, log_softmax, softmax
 
 from featx.errors import TableError
 from featx.labels import Labels
-from featx.measures.images import Floats
+from featx.measures.per_image import Floats
 from featx.measures.resampling import kish_size
 
 WIDEST = 1e4
-"""Scores are divided by no more, and no less, than so many times their root mean square, or that share of it."""
+"""The temperature is at most this many times the root mean square of the scores, and at least that divided by this."""
 
 
 def to_probabilities(scores: Floats, *, temperature: float = 1.0, multilabel: bool = False) -> Floats:
-    """(n, classes): the softmax of scores (n, classes) divided by the temperature; of several labels the sigmoid."""
+    """Probabilities (n, classes): the softmax of scores (n, classes) / temperature; for multi-label the sigmoid.
+
+    >>> import numpy as np
+    >>> from featx.measures import to_probabilities
+    >>> to_probabilities(np.array([[2.0, 0.0]]), temperature=2).round(2)
+    array([[0.73, 0.27]])
+    """
     scaled = scores.astype(np.float64) / temperature
-    made: Floats = expit(scaled) if multilabel else softmax(scaled, axis=1)
-    return made
+    probabilities: Floats = expit(scaled) if multilabel else softmax(scaled, axis=1)
+    return probabilities
 
 
-def fit_temperature(scores: Floats, truth: Labels) -> float:
+def fit_temperature(scores: Floats, labels: Labels) -> float:
     """The temperature whose probabilities have the least weighted negative log-likelihood (Guo et al. 2017, 4.2).
 
-    `scores`: (n, classes), of rows that the head was not fitted on; of several labels one logit a class. The likelihood
-    is convex in 1 / temperature, so the least is found exactly, by its derivative. Where every row is right without
-    doubt, more confidence is always likelier; then it goes no further than n rows bear out: a mean of log((n+2)/(n+1))
-    nats, by the rule of succession. 1 where all scores of a row are alike. Raises TableError where shapes differ, a
-    score is not finite, or nothing weighs anything.
+    `scores` (n, classes) are of rows that the head was not fitted on; for multi-label, one logit per class. The
+    likelihood is convex in 1 / temperature, so the optimum is found exactly, as a root of the derivative. If every row
+    is classified correctly, more confidence is always likelier; the mean loss then stops at log((n+2)/(n+1)) nats,
+    which n rows support by the rule of succession. 1 if all scores of each row are equal. Raises TableError if shapes
+    differ, a score is not finite, or all weights are 0.
+
+    >>> import numpy as np
+    >>> from featx.labels import Labels
+    >>> from featx.measures import fit_temperature
+    >>> scores = np.array([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0], [0.0, 9.0]])  # sure of themselves, and one of four wrong
+    >>> round(fit_temperature(scores, Labels(("cat", "dog"), codes=np.array([0, 0, 1, 1]))), 2)
+    8.19
     """
-    _check(scores, truth)
-    fit = _Fit(scores, truth)
+    _check(scores, labels)
+    fit = _Fit(scores, labels)
     if not fit.scale:
         return 1.0
     lowest, highest = -np.log(WIDEST), np.log(WIDEST)
@@ -40,46 +53,49 @@ def fit_temperature(scores: Floats, truth: Labels) -> float:
         best = highest
     else:
         best = brentq(fit.slope, lowest, highest, xtol=1e-10)
-    floor = np.log1p(1 / (kish_size(truth.weights) + 1))
+    floor = np.log1p(1 / (kish_size(labels.weights) + 1))
     if fit.loss(best) < floor < fit.loss(lowest):
         best = brentq(lambda sharpness: fit.loss(sharpness) - floor, lowest, best, xtol=1e-10)
     return float(fit.scale / np.exp(best))
 
 
 class _Fit:
-    """The negative log-likelihood, as a function of the logarithm of scale / temperature."""
+    """The negative log-likelihood as a function of the logarithm of scale / temperature, the sharpness."""
 
-    def __init__(self, scores: Floats, truth: Labels) -> None:
+    def __init__(self, scores: Floats, labels: Labels) -> None:
         scores = scores.astype(np.float64)
-        if not truth.multilabel:
+        if not labels.multilabel:
             scores -= scores.mean(axis=1, keepdims=True)
-        self._shares, self._weight, self._multilabel = (
-            truth.shares,
-            truth.weights / truth.weights.sum(),
-            truth.multilabel,
-        )
-        self.scale = float(np.sqrt(self._weight @ (scores**2).mean(axis=1)))
+        self._shares = labels.shares
+        self._weights = labels.weights / labels.weights.sum()
+        self._multilabel = labels.multilabel
+        self.scale = float(np.sqrt(self._weights @ (scores**2).mean(axis=1)))
         self._scores = scores / self.scale if self.scale else scores
 
     def slope(self, sharpness: float) -> float:
         """The derivative of `loss` by scale / temperature."""
-        made = to_probabilities(self._scores, temperature=np.exp(-sharpness), multilabel=self._multilabel)
-        return float(self._weight @ ((made - self._shares) * self._scores).sum(axis=1))
+        probabilities = to_probabilities(self._scores, temperature=np.exp(-sharpness), multilabel=self._multilabel)
+        return float(self._weights @ ((probabilities - self._shares) * self._scores).sum(axis=1))
 
     def loss(self, sharpness: float) -> float:
-        """Mean nats a row, of several labels a row and class."""
+        """The mean loss in nats per row; for multi-label per row and class."""
         scaled = self._scores * np.exp(sharpness)
         if not self._multilabel:
-            return float(-self._weight @ (self._shares * log_softmax(scaled, axis=1)).sum(axis=1))
+            return float(-self._weights @ (self._shares * log_softmax(scaled, axis=1)).sum(axis=1))
         logs = np.where(self._shares > 0, log_expit(scaled), log_expit(-scaled))
-        return float(-self._weight @ logs.mean(axis=1))
+        return float(-self._weights @ logs.mean(axis=1))
 
 
-def _check(scores: Floats, truth: Labels) -> None:
-    shape = len(truth), len(truth.classes)
-    if scores.shape != shape or not len(truth):
-        raise TableError(f"the scores are {scores.shape} but rows and classes are {shape}; align them")
+def _check(scores: Floats, labels: Labels) -> None:
+    shape = len(labels), len(labels.classes)
+    if scores.shape != shape or not len(labels):
+        raise TableError(
+            f"the scores have shape {scores.shape}, but there are {shape[0]} rows and {shape[1]} classes; "
+            "give one row per label and one column per class"
+        )
     if not np.isfinite(scores).all():
         raise TableError("a class score is NaN or infinite; check the features with `featx cache verify`")
-    if not (truth.weights >= 0).all() or not truth.weights.sum() > 0:
-        raise TableError("the weights of the rows to calibrate on are all 0, or one is below 0; give some a weight")
+    if not (labels.weights >= 0).all() or not labels.weights.sum() > 0:
+        raise TableError(
+            "the weights of the rows to calibrate on are all 0, or some are negative; give positive weights"
+        )

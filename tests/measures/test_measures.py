@@ -1,4 +1,4 @@
-"""Measures against scikit-learn's; intervals against resampling in a loop, and against the truth they are to cover."""
+"""Measures against scikit-learn's; intervals against resampling in a loop, and against the labels they are to cover."""
 
 import json
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ from featx.errors import TableError
 from featx.labels import Labels
 from featx.measures import (
     HeadMetrics,
-    draws as drawing,
     explaining,
     measure,
     measuring,
+    resampled,
     resampling,
 )
 from featx.measures.resampling import effective_size, units_of
@@ -48,15 +48,15 @@ def make_case(kind: str = "single", *, n: int = 120, seed: int = 0, rounded: boo
     return softmax(scores, axis=1), Labels(NAMES, labels, given_weights=weights)
 
 
-def expand(probabilities: Floats, truth: Labels) -> tuple[Floats, NDArray[np.int64], Floats]:
+def expand(probabilities: Floats, labels: Labels) -> tuple[Floats, NDArray[np.int64], Floats]:
     """A row for each class that an image is of, with its label and with weight times share."""
-    image, label = np.nonzero(truth.shares)
-    return probabilities[image], label, truth.weights[image] * truth.shares[image, label]
+    image, label = np.nonzero(labels.shares)
+    return probabilities[image], label, labels.weights[image] * labels.shares[image, label]
 
 
-def reference_single(probabilities: Floats, truth: Labels) -> dict[str, float]:
+def reference_single(probabilities: Floats, labels: Labels) -> dict[str, float]:
     """The measures of images with one label, or soft ones, by scikit-learn."""
-    probabilities, label, weight = expand(probabilities, truth)
+    probabilities, label, weight = expand(probabilities, labels)
     guess, one_hot = probabilities.argmax(axis=1), np.eye(4)[label]
     weighted = {"sample_weight": weight}
     return {
@@ -71,9 +71,9 @@ def reference_single(probabilities: Floats, truth: Labels) -> dict[str, float]:
     }
 
 
-def reference_several(probabilities: Floats, truth: Labels) -> dict[str, float]:
+def reference_several(probabilities: Floats, labels: Labels) -> dict[str, float]:
     """The measures of images with several labels, by scikit-learn."""
-    named, shares, weighted = probabilities > 0.5, truth.shares.astype(int), {"sample_weight": truth.weights}
+    named, shares, weighted = probabilities > 0.5, labels.shares.astype(int), {"sample_weight": labels.weights}
     columns = list(zip(shares.T, probabilities.T, strict=True))
     return {
         "accuracy": reference.accuracy_score(shares, named, **weighted),
@@ -100,34 +100,34 @@ def slow_calibration_error(probabilities: Floats, right: NDArray[np.bool_], weig
     return error
 
 
-def reference_of(probabilities: Floats, truth: Labels) -> dict[str, float]:
-    return (reference_several if truth.multilabel else reference_single)(probabilities, truth)
+def reference_of(probabilities: Floats, labels: Labels) -> dict[str, float]:
+    return (reference_several if labels.multilabel else reference_single)(probabilities, labels)
 
 
 def values_of(found: HeadMetrics) -> dict[str, float]:
     """The measures that are defined, by name."""
-    return {name: getattr(found, name) for name in ("accuracy", *drawing.MEASURES, "majority_accuracy")}
+    return {name: getattr(found, name) for name in ("accuracy", *resampled.MEASURES, "majority_accuracy")}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rounded", [True, False])
 def test_every_measure_equals_scikit_learns(kind: str, rounded: bool) -> None:
-    probabilities, truth = make_case(kind, rounded=rounded)
-    found = measure(probabilities, truth)
-    for name, expected in reference_of(probabilities, truth).items():
+    probabilities, labels = make_case(kind, rounded=rounded)
+    found = measure(probabilities, labels)
+    for name, expected in reference_of(probabilities, labels).items():
         assert getattr(found, name) == pytest.approx(expected, abs=1e-12), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_measures_of_each_class_equal_scikit_learns(kind: str) -> None:
-    probabilities, truth = make_case(kind)
-    found = measure(probabilities, truth)
+    probabilities, labels = make_case(kind)
+    found = measure(probabilities, labels)
     for column, row in enumerate(found.per_class):
-        if truth.multilabel:
-            of, weight, given = truth.shares[:, column], truth.weights, probabilities[:, column]
+        if labels.multilabel:
+            of, weight, given = labels.shares[:, column], labels.weights, probabilities[:, column]
             named = given > 0.5
         else:
-            expanded, label, weight = expand(probabilities, truth)
+            expanded, label, weight = expand(probabilities, labels)
             of, given, named = label == column, expanded[:, column], expanded.argmax(axis=1) == column
         expected = reference.precision_recall_fscore_support(of, named, sample_weight=weight, average="binary")[:3]
         assert (row.precision, row.recall, row.f1) == pytest.approx(expected)
@@ -139,10 +139,10 @@ def test_the_measures_of_each_class_equal_scikit_learns(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["single", "weighted", "soft"])
 def test_both_confusions_equal_scikit_learns(kind: str) -> None:
-    probabilities, truth = make_case(kind)
-    found, guess = measure(probabilities, truth), probabilities.argmax(axis=1)
-    assert np.array_equal(found.confusion or (), reference.confusion_matrix(truth.codes, guess))
-    expanded, label, weight = expand(probabilities, truth)
+    probabilities, labels = make_case(kind)
+    found, guess = measure(probabilities, labels), probabilities.argmax(axis=1)
+    assert np.array_equal(found.confusion or (), reference.confusion_matrix(labels.codes, guess))
+    expanded, label, weight = expand(probabilities, labels)
     expected = reference.confusion_matrix(label, expanded.argmax(axis=1), sample_weight=weight)
     if kind == "single":
         assert found.weighted_confusion is None
@@ -153,23 +153,23 @@ def test_both_confusions_equal_scikit_learns(kind: str) -> None:
 
 def test_the_baseline_is_what_naming_the_most_frequent_reaches() -> None:
     for kind in ("weighted", "soft"):
-        _, truth = make_case(kind)
-        most = np.eye(4)[np.full(len(truth), (truth.weights @ truth.shares).argmax())]
-        assert measure(most, truth).accuracy == pytest.approx(measure(most, truth).majority_accuracy)
-    _, truth = make_case("several weighted")
-    sets = {tuple(row) for row in truth.shares}
-    accuracies = [measure(np.tile(one, (len(truth), 1)), truth).accuracy for one in sets]
-    assert measure(truth.shares, truth).majority_accuracy == pytest.approx(max(accuracies))
+        _, labels = make_case(kind)
+        most = np.eye(4)[np.full(len(labels), (labels.weights @ labels.shares).argmax())]
+        assert measure(most, labels).accuracy == pytest.approx(measure(most, labels).majority_accuracy)
+    _, labels = make_case("several weighted")
+    sets = {tuple(row) for row in labels.shares}
+    accuracies = [measure(np.tile(one, (len(labels), 1)), labels).accuracy for one in sets]
+    assert measure(labels.shares, labels).majority_accuracy == pytest.approx(max(accuracies))
 
 
-def loop_draws(probabilities: Floats, truth: Labels, *, of: int, seed: int) -> dict[str, list[float]]:
+def loop_draws(probabilities: Floats, labels: Labels, *, of: int, seed: int) -> dict[str, list[float]]:
     """scikit-learn's measures of resamples made one by one, of the same random numbers."""
-    rng, units = np.random.default_rng(seed), units_of(truth)
+    rng, units = np.random.default_rng(seed), units_of(labels)
     found: dict[str, list[float]] = {}
     for _ in range(of):
         drawn = rng.integers(units.count, size=units.count)
         rows = np.concatenate([np.flatnonzero(units.of_image == unit) for unit in drawn])
-        for name, value in reference_of(probabilities[rows], truth.take(rows)).items():
+        for name, value in reference_of(probabilities[rows], labels.take(rows)).items():
             found.setdefault(name, []).append(value)
     return found
 
@@ -178,13 +178,13 @@ def loop_draws(probabilities: Floats, truth: Labels, *, of: int, seed: int) -> d
 def test_every_resample_measures_what_scikit_learn_measures_on_its_rows(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawing, "RESAMPLES", 40)
-    monkeypatch.setattr(resampling, "FEW", 3)
+    monkeypatch.setattr(resampled, "RESAMPLES", 40)
+    monkeypatch.setattr(resampling, "FEW_RESAMPLES", 3)
     monkeypatch.setattr(measuring, "RARE", 0)
-    probabilities, truth = make_case(kind)
+    probabilities, labels = make_case(kind)
     if "groups" in kind:
-        truth = replace(truth, groups=np.repeat(np.arange(30), 4).astype("S"))
-    expected, found = loop_draws(probabilities, truth, of=40, seed=5), measure(probabilities, truth, seed=5)
+        labels = replace(labels, groups=np.repeat(np.arange(30), 4).astype("S"))
+    expected, found = loop_draws(probabilities, labels, of=40, seed=5), measure(probabilities, labels, seed=5)
     for name in expected.keys() - {"ece"}:
         assert getattr(found, f"{name}_ci") == pytest.approx(np.quantile(expected[name], [0.025, 0.975])), name
     if found.ece_ci:
@@ -192,49 +192,49 @@ def test_every_resample_measures_what_scikit_learn_measures_on_its_rows(
 
 
 def test_the_resamples_do_not_depend_on_how_many_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    probabilities, truth = make_case("weighted")
-    expected = measure(probabilities, truth, seed=3)
-    monkeypatch.setattr(resampling, "ROUND", 1)
-    assert measure(probabilities, truth, seed=3) == expected
+    probabilities, labels = make_case("weighted")
+    expected = measure(probabilities, labels, seed=3)
+    monkeypatch.setattr(resampling, "COUNTS_PER_ROUND", 1)
+    assert measure(probabilities, labels, seed=3) == expected
 
 
 def test_where_resamples_cost_too_much_the_interval_is_normal_and_nearly_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    probabilities, truth = make_case("weighted", n=600)
-    many = measure(probabilities, truth)
-    monkeypatch.setattr(resampling, "AFFORDABLE", drawing.RESAMPLES * 600)
-    ranked = measure(probabilities, truth)
-    assert "of AUROC, average precision and confusion normal, 100 resamples" in ranked.interval
+    probabilities, labels = make_case("weighted", n=600)
+    many = measure(probabilities, labels)
+    monkeypatch.setattr(resampling, "AFFORDABLE", resampled.RESAMPLES * 600)
+    ranked = measure(probabilities, labels)
+    assert "for AUROC, average precision and confusion: normal, 100 resamples" in ranked.interval
     assert ranked.accuracy_ci == many.accuracy_ci
     assert ranked.auroc_ci == pytest.approx(many.auroc_ci, abs=0.01)
     monkeypatch.setattr(resampling, "AFFORDABLE", 0)
-    few = measure(probabilities, truth)
+    few = measure(probabilities, labels)
     assert few.interval.startswith("95 % normal bootstrap of 600 images, 100 resamples")
     assert few.accuracy_ci == pytest.approx(many.accuracy_ci, abs=0.015)
     assert few.log_loss_ci == pytest.approx(many.log_loss_ci, abs=0.05)
 
 
 def test_equal_seeds_give_equal_intervals_and_others_do_not() -> None:
-    probabilities, truth = make_case()
-    assert measure(probabilities, truth, seed=1) == measure(probabilities, truth, seed=1)
-    assert measure(probabilities, truth, seed=1).auroc_ci != measure(probabilities, truth, seed=2).auroc_ci
+    probabilities, labels = make_case()
+    assert measure(probabilities, labels, seed=1) == measure(probabilities, labels, seed=1)
+    assert measure(probabilities, labels, seed=1).auroc_ci != measure(probabilities, labels, seed=2).auroc_ci
 
 
 @pytest.mark.parametrize(("right", "n"), [(80, 100), (560, 656)])
 def test_the_interval_of_accuracy_is_that_of_the_binomial_distribution(right: int, n: int) -> None:
-    truth, probabilities = Labels(("a", "b"), np.zeros(n, np.int64)), np.eye(2)[(np.arange(n) >= right).astype(int)]
+    labels, probabilities = Labels(("a", "b"), np.zeros(n, np.int64)), np.eye(2)[(np.arange(n) >= right).astype(int)]
     expected = binom.ppf([0.025, 0.975], n, right / n) / n
-    assert measure(probabilities, truth).accuracy_ci == pytest.approx(expected, abs=1.01 / n)
+    assert measure(probabilities, labels).accuracy_ci == pytest.approx(expected, abs=1.01 / n)
 
 
 @pytest.mark.parametrize(("right", "n"), [(100, 100), (0, 7), (1, 1), (97, 100), (3, 12)])
 def test_where_few_are_wrong_the_interval_of_accuracy_is_wilsons(right: int, n: int) -> None:
-    truth, probabilities = Labels(("a", "b"), np.zeros(n, np.int64)), np.eye(2)[(np.arange(n) >= right).astype(int)]
-    found = measure(probabilities, truth)
+    labels, probabilities = Labels(("a", "b"), np.zeros(n, np.int64)), np.eye(2)[(np.arange(n) >= right).astype(int)]
+    found = measure(probabilities, labels)
     expected = binomtest(right, n).proportion_ci(method="wilson")
     assert found.accuracy_ci == pytest.approx((expected.low, expected.high), abs=1e-6)
-    assert "of accuracy Wilson's score interval" in found.interval
+    assert "for accuracy: Wilson's score interval" in found.interval
 
 
 def test_images_of_a_group_that_are_all_alike_count_as_one() -> None:
@@ -247,8 +247,8 @@ def test_images_of_a_group_that_are_all_alike_count_as_one() -> None:
 
 
 def test_with_unequal_weights_fewer_images_count() -> None:
-    truth = Labels(("a",), np.zeros(4, np.int64), given_weights=np.array([1.0, 1, 1, 3]))
-    assert effective_size(np.ones(4), truth.weights, units_of(truth)) == pytest.approx(36 / 12)
+    labels = Labels(("a",), np.zeros(4, np.int64), given_weights=np.array([1.0, 1, 1, 3]))
+    assert effective_size(np.ones(4), labels.weights, units_of(labels)) == pytest.approx(36 / 12)
 
 
 def share_of_right(rng: np.random.Generator, kind: str) -> tuple[Floats, Labels]:
@@ -266,11 +266,11 @@ def share_of_right(rng: np.random.Generator, kind: str) -> tuple[Floats, Labels]
 
 @pytest.mark.parametrize("kind", ["plain", "few wrong", "weighted", "groups"])
 def test_nineteen_in_twenty_intervals_of_accuracy_hold_the_true_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drawing, "RESAMPLES", 300)
+    monkeypatch.setattr(resampled, "RESAMPLES", 300)
     rng, held = np.random.default_rng(0), 0
     for seed in range(300):
-        right, truth = share_of_right(rng, kind)
-        low, high = measure(np.stack([right, 1 - right], axis=1), truth, seed=seed).accuracy_ci
+        right, labels = share_of_right(rng, kind)
+        low, high = measure(np.stack([right, 1 - right], axis=1), labels, seed=seed).accuracy_ci
         held += low <= 0.9 <= high
     assert 0.91 <= held / 300 <= 0.99
 
@@ -279,7 +279,7 @@ def test_nineteen_in_twenty_intervals_of_accuracy_hold_the_true_one(kind: str, m
 def test_nineteen_in_twenty_intervals_hold_the_true_calibration_error(
     temperature: float, true: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(drawing, "RESAMPLES", 200)
+    monkeypatch.setattr(resampled, "RESAMPLES", 200)
     rng, held = np.random.default_rng(0), 0
     for seed in range(100):
         scores = 1.5 * rng.normal(size=(300, 3))
@@ -291,8 +291,8 @@ def test_nineteen_in_twenty_intervals_hold_the_true_calibration_error(
 
 
 def test_of_one_class_there_is_no_ranking_and_it_is_said() -> None:
-    truth = Labels(("ok", "crack"), np.zeros(50, np.int64))
-    found = measure(np.tile([0.9, 0.1], (50, 1)), truth)
+    labels = Labels(("ok", "crack"), np.zeros(50, np.int64))
+    found = measure(np.tile([0.9, 0.1], (50, 1)), labels)
     assert (found.auroc, found.average_precision, found.auroc_ci) == (None, None, None)
     assert found.undefined["auroc"] == "all test images are of class 'ok', so there are no others to rank them against"
     assert [row.auroc for row in found.per_class] == [None, None]
@@ -300,42 +300,42 @@ def test_of_one_class_there_is_no_ranking_and_it_is_said() -> None:
 
 
 def test_a_class_without_images_has_no_recall_and_one_never_named_no_precision() -> None:
-    truth = Labels(("a", "b", "c"), np.array([0, 0, 1]))
-    absent, named = measure(np.eye(3)[[0, 2, 0]], truth).per_class[2], measure(np.eye(3)[[0, 0, 0]], truth).per_class
+    labels = Labels(("a", "b", "c"), np.array([0, 0, 1]))
+    absent, named = measure(np.eye(3)[[0, 2, 0]], labels).per_class[2], measure(np.eye(3)[[0, 0, 0]], labels).per_class
     assert (absent.recall, absent.precision, absent.f1) == (None, 0, 0)
     assert (named[1].recall, named[1].precision, named[1].f1) == (0, None, 0)
     assert (named[2].recall, named[2].precision, named[2].f1) == (None, None, None)
 
 
 def test_where_all_is_right_no_interval_is_made_up() -> None:
-    truth = Labels(("a", "b"), np.arange(60) % 2)
-    found = measure(truth.shares, truth)
+    labels = Labels(("a", "b"), np.arange(60) % 2)
+    found = measure(labels.shares, labels)
     assert found.accuracy_ci == pytest.approx((0.93983, 1), abs=1e-5)
     assert found.macro_f1_ci is None
-    assert found.undefined["macro_f1_ci"] == "the same on all resamples of 60 images, which so bound nothing"
+    assert found.undefined["macro_f1_ci"] == "equal on all resamples of 60 images, so there is no interval"
 
 
 def test_images_with_several_labels_have_measures_of_their_own() -> None:
     found = measure(*make_case("several"))
     assert (found.balanced_accuracy, found.ece, found.confusion) == (None, None, None)
-    assert found.undefined["ece"] == "defined for images with one label"
+    assert found.undefined["ece"] == "only defined for images with one label"
     assert found.hamming_loss is not None
-    assert measure(*make_case()).undefined["micro_f1"] == "defined for images with several labels"
+    assert measure(*make_case()).undefined["micro_f1"] == "only defined for images with several labels"
 
 
 def test_where_no_label_is_true_or_named_there_is_no_f1() -> None:
-    truth = Labels(("a", "b"), np.full(9, -1), np.zeros((9, 2)), multilabel=True)
-    found = measure(np.full((9, 2), 0.2), truth)
+    labels = Labels(("a", "b"), np.full(9, -1), np.zeros((9, 2)), multilabel=True)
+    found = measure(np.full((9, 2), 0.2), labels)
     assert (found.accuracy, found.macro_f1, found.micro_f1, found.average_precision) == (1, None, None, None)
-    assert found.undefined["micro_f1"] == "no class is true of any of the test images, and none is named"
-    assert found.undefined["auroc"] == "every class is true of all test images or of none"
+    assert found.undefined["micro_f1"] == "the test images have no class, and none is predicted"
+    assert found.undefined["auroc"] == "every class is a label of all test images or of none"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_that_is_none_says_why(kind: str) -> None:
-    probabilities, truth = make_case(kind)
-    heaviest = truth.take(np.array([truth.weights.argmax()]))
-    for case, of in ((probabilities, truth), (truth.shares, truth), (probabilities[:1], heaviest)):
+    probabilities, labels = make_case(kind)
+    heaviest = labels.take(np.array([labels.weights.argmax()]))
+    for case, of in ((probabilities, labels), (labels.shares, labels), (probabilities[:1], heaviest)):
         found = measure(case, of)
         for name, value in asdict(found).items():
             if value is None and name != "weighted_confusion":
@@ -343,7 +343,7 @@ def test_every_field_that_is_none_says_why(kind: str) -> None:
         groups = np.where(of.weights > 0, np.where(np.arange(len(of)) % 3, b"some", b"others"), b"none")
         for row in measure(case, replace(of, groups=groups)).per_group or ():
             reasons = row.undefined.keys() | {
-                name for name in found.undefined if name in explaining.NEVER[of.multilabel]
+                name for name in found.undefined if name in explaining.INAPPLICABLE[of.multilabel]
             }
             for name, value in asdict(row).items():
                 assert value is not None or {name, name.removesuffix("_ci")} & reasons, name
@@ -351,14 +351,14 @@ def test_every_field_that_is_none_says_why(kind: str) -> None:
 
 
 def test_what_a_group_leaves_undefined_is_said_of_the_group() -> None:
-    probabilities, truth = make_case("weighted")
-    groups = np.where(truth.weights == 0, "none", np.array(NAMES)[truth.codes]).astype("S")
-    found = {row.name: row for row in measure(probabilities, replace(truth, groups=groups)).per_group or ()}
-    assert found["none"].undefined["accuracy"].startswith("the images of this group weigh nothing")
+    probabilities, labels = make_case("weighted")
+    groups = np.where(labels.weights == 0, "none", np.array(NAMES)[labels.codes]).astype("S")
+    found = {row.name: row for row in measure(probabilities, replace(labels, groups=groups)).per_group or ()}
+    assert found["none"].undefined["accuracy"].startswith("all images of this group have weight 0")
     assert {value for name, value in asdict(found["none"]).items() if name not in ("name", "n", "undefined")} == {None}
     assert found["hot"].auroc is None
     assert found["hot"].undefined["auroc"] == (
-        "all images of this group that weigh anything are of class 'hot', so there are no others to rank them against"
+        "all images of this group with a weight above 0 are of class 'hot', so there are no others to rank them against"
     )
     assert found["hot"].accuracy == found["hot"].balanced_accuracy
     assert "hamming_loss" not in found["hot"].undefined
@@ -366,28 +366,28 @@ def test_what_a_group_leaves_undefined_is_said_of_the_group() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_groups_are_told_one_by_one_with_intervals_of_their_own(kind: str) -> None:
-    probabilities, truth = make_case(kind)
+    probabilities, labels = make_case(kind)
     names = np.array(["left", "right", "none"]).astype("S")
-    groups = names[np.where(truth.weights == 0, 2, np.arange(120) % 2)]
-    found = measure(probabilities, replace(truth, groups=groups))
+    groups = names[np.where(labels.weights == 0, 2, np.arange(120) % 2)]
+    found = measure(probabilities, replace(labels, groups=groups))
     assert found.per_group is not None
     for row in found.per_group:
         rows = np.flatnonzero(groups == row.name.encode())
         assert row.n == len(rows)
         if row.name != "none":
-            alone = asdict(measure(probabilities[rows], truth.take(rows)))
+            alone = asdict(measure(probabilities[rows], labels.take(rows)))
             alone["undefined"] = {key: why for key, why in alone["undefined"].items() if key in row.undefined}
             assert asdict(row) == {"name": row.name} | {key: alone[key] for key in asdict(row) if key != "name"}
     count = len(found.per_group)
     assert found.interval.startswith(f"95 % percentile bootstrap of {count} whole groups")
-    assert f"rough, for {count} whole groups are few" in found.interval
+    assert f"rough, because there are only {count} whole groups" in found.interval
 
 
 def test_groups_have_as_many_resamples_as_all_images_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    probabilities, truth = make_case(n=240)
-    grouped = replace(truth, groups=(np.arange(240) // 80).astype("S"))
+    probabilities, labels = make_case(n=240)
+    grouped = replace(labels, groups=(np.arange(240) // 80).astype("S"))
     monkeypatch.setattr(resampling, "AFFORDABLE", 2000 * 240)  # and not of rankings, of 4 classes
-    drawn = drawing.draw_measures(probabilities[:80], truth.take(np.arange(80)), seed=0, resamples=(2000, 100))
+    drawn = resampled.resample_all(probabilities[:80], labels.take(np.arange(80)), seed=0, resamples=(2000, 100))
     (first, *_) = measure(probabilities, grouped).per_group or ()
     assert first.log_loss_ci == drawn.interval("log_loss")
     assert first.auroc_ci == drawn.interval("auroc")
@@ -395,8 +395,8 @@ def test_groups_have_as_many_resamples_as_all_images_together(monkeypatch: pytes
 
 
 def test_too_many_groups_to_list_are_told_as_such() -> None:
-    probabilities, truth = make_case(n=1500)
-    found = measure(probabilities, replace(truth, groups=np.arange(1500).astype("S")))
+    probabilities, labels = make_case(n=1500)
+    found = measure(probabilities, replace(labels, groups=np.arange(1500).astype("S")))
     assert found.per_group is None
     assert found.undefined["per_group"] == "1500 groups are too many to list (more than 200)"
 
@@ -404,19 +404,19 @@ def test_too_many_groups_to_list_are_told_as_such() -> None:
 @pytest.mark.parametrize("grouped", [False, True])
 @pytest.mark.parametrize("kind", ["single", "weighted", "soft"])
 def test_confusion_has_the_intervals_of_a_loop_and_its_diagonal_those_of_recall(kind: str, grouped: bool) -> None:
-    probabilities, truth = make_case(kind)
-    truth = replace(truth, groups=(np.arange(120) // 4).astype("S")) if grouped else truth
-    found, units = measure(probabilities, truth), units_of(truth)
+    probabilities, labels = make_case(kind)
+    labels = replace(labels, groups=(np.arange(120) // 4).astype("S")) if grouped else labels
+    found, units = measure(probabilities, labels), units_of(labels)
     assert found.confusion_ci is not None
     diagonal = [found.confusion_ci[place][place] for place in range(4)]
     assert diagonal == [pytest.approx(one.recall_ci) for one in found.per_class]
-    _, label, weight = expand(probabilities, truth)
-    image, guess = np.nonzero(truth.shares)[0], probabilities.argmax(axis=1)
+    _, label, weight = expand(probabilities, labels)
+    image, guess = np.nonzero(labels.shares)[0], probabilities.argmax(axis=1)
     drawn = [
         reference.confusion_matrix(
             label, guess[image], sample_weight=weight * times[units.of_image[image]], labels=range(4)
         )
-        for counts in units.draw(drawing.RESAMPLES, seed=0)
+        for counts in units.draw(resampled.RESAMPLES, seed=0)
         for times in counts.T
     ]
     with np.errstate(invalid="ignore"):
@@ -440,11 +440,11 @@ def test_of_very_many_classes_there_is_no_confusion_which_is_told(monkeypatch: p
 @given(st.sampled_from(KINDS), st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
 @settings(deadline=None, max_examples=25)
 def test_neither_the_order_of_rows_nor_the_scale_of_weights_matters(kind: str, seed: int, scale: float) -> None:
-    probabilities, truth = make_case(kind, n=60, seed=seed)
+    probabilities, labels = make_case(kind, n=60, seed=seed)
     order = np.random.default_rng(seed).permutation(60)
     with fewer_resamples():
-        expected, shuffled = measure(probabilities, truth), measure(probabilities[order], truth.take(order))
-        scaled = measure(probabilities, replace(truth, given_weights=truth.weights * scale))
+        expected, shuffled = measure(probabilities, labels), measure(probabilities[order], labels.take(order))
+        scaled = measure(probabilities, replace(labels, given_weights=labels.weights * scale))
     assert values_of(shuffled) == pytest.approx(values_of(expected))
     assert values_of(scaled) == pytest.approx(values_of(expected))
     assert scaled.accuracy_ci == pytest.approx(expected.accuracy_ci)
@@ -453,35 +453,35 @@ def test_neither_the_order_of_rows_nor_the_scale_of_weights_matters(kind: str, s
 @given(st.sampled_from(KINDS), st.integers(0, 2**32 - 1))
 @settings(deadline=None, max_examples=25)
 def test_a_row_that_is_there_twice_counts_as_one_of_twice_the_weight(kind: str, seed: int) -> None:
-    probabilities, truth = make_case(kind, n=60, seed=seed)
+    probabilities, labels = make_case(kind, n=60, seed=seed)
     times = np.random.default_rng(seed).integers(1, 4, 60)
     rows = np.repeat(np.arange(60), times)
     with fewer_resamples():
-        repeated = measure(probabilities[rows], truth.take(rows))
-        weighted = measure(probabilities, replace(truth, given_weights=truth.weights * times))
+        repeated = measure(probabilities[rows], labels.take(rows))
+        weighted = measure(probabilities, replace(labels, given_weights=labels.weights * times))
     assert values_of(weighted) == pytest.approx(values_of(repeated))
 
 
 @contextmanager
 def fewer_resamples() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(drawing, "RESAMPLES", 3)
+        patch.setattr(resampled, "RESAMPLES", 3)
         yield
 
 
 def test_soft_labels_that_are_all_in_one_class_are_labels() -> None:
-    probabilities, truth = make_case("weighted")
-    soft = replace(truth, given_shares=truth.shares)
-    assert values_of(measure(probabilities, soft)) == pytest.approx(values_of(measure(probabilities, truth)))
+    probabilities, labels = make_case("weighted")
+    soft = replace(labels, given_shares=labels.shares)
+    assert values_of(measure(probabilities, soft)) == pytest.approx(values_of(measure(probabilities, labels)))
 
 
 @pytest.mark.parametrize(
     ("probabilities", "match"),
     [
-        (np.full((3, 2), 0.5), r"the probabilities are \(3, 2\) but images and classes are \(4, 2\)"),
+        (np.full((3, 2), 0.5), r"the probabilities have shape \(3, 2\), but there are 4 images and 2 classes"),
         (np.full((4, 2), 0.6), "the probabilities of row 0 sum to 1.2, not 1"),
-        (np.tile([1.5, -0.5], (4, 1)), "lie between -0.5 and 1.5, not 0 and 1"),
-        (np.full((4, 2), np.nan), "lie between nan and nan, not 0 and 1"),
+        (np.tile([1.5, -0.5], (4, 1)), "range from -0.5 to 1.5, not from 0 to 1"),
+        (np.full((4, 2), np.nan), "range from nan to nan, not from 0 to 1"),
     ],
 )
 def test_what_is_no_probability_is_refused(probabilities: Floats, match: str) -> None:
@@ -496,13 +496,13 @@ def test_weights_that_weigh_nothing_are_refused(weights: list[float]) -> None:
 
 
 def test_nothing_to_measure_on_is_refused() -> None:
-    with pytest.raises(TableError, match="there is no image to measure on"):
+    with pytest.raises(TableError, match="there are no images to measure on"):
         measure(np.empty((0, 2)), Labels(("a", "b"), np.empty(0, np.int64)))
 
 
 def test_rows_without_a_label_are_refused() -> None:
-    with pytest.raises(TableError, match=r"row 1 has no label to compare with \(2 in all\)"):
+    with pytest.raises(TableError, match=r"row 1 has no label to compare with \(2 rows in total\)"):
         measure(np.full((3, 2), 0.5), Labels(("a", "b"), np.array([0, -1, -1])))
     shares = np.array([[0.5, 0.5], [np.nan, np.nan]])
-    with pytest.raises(TableError, match=r"row 1 has no label to compare with \(1 in all\)"):
+    with pytest.raises(TableError, match=r"row 1 has no label to compare with \(1 rows in total\)"):
         measure(np.full((2, 2), 0.5), Labels(("a", "b"), np.zeros(2, np.int64), shares))

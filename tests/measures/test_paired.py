@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 PAIR = ("a", "b")
 
 
-def make_truth(n: int, *, weights: Floats | None = None, groups: NDArray[np.bytes_] | None = None) -> Labels:
+def make_labels(n: int, *, weights: Floats | None = None, groups: NDArray[np.bytes_] | None = None) -> Labels:
     """Images of one class: the tests of pairs look at weights and groups alone."""
     return Labels(("x", "y"), np.zeros(n, np.int64), None, weights, groups)
 
@@ -46,15 +46,15 @@ def outcomes(better: int, worse: int, both: int) -> dict[str, Floats]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_weighted_mean_of_what_rows_add_is_the_measure(kind: str) -> None:
-    probabilities, truth = make_case(kind)
-    found = measure(probabilities, truth)
+    probabilities, labels = make_case(kind)
+    found = measure(probabilities, labels)
     for name in ("accuracy", "log_loss", "brier"):
-        values = row_values(probabilities, truth, measure=name)
-        assert np.average(values, weights=truth.weights) == pytest.approx(getattr(found, name))
+        values = row_values(probabilities, labels, measure=name)
+        assert np.average(values, weights=labels.weights) == pytest.approx(getattr(found, name))
 
 
 def test_a_measure_that_is_no_mean_over_images_is_refused() -> None:
-    with pytest.raises(TableError, match="'auroc' is no mean over images; choose from accuracy, log_loss, brier"):
+    with pytest.raises(TableError, match="'auroc' is not a mean over images; choose from accuracy, log_loss, brier"):
         row_values(*make_case(), measure="auroc")  # type: ignore[arg-type]
 
 
@@ -63,15 +63,15 @@ def test_the_paired_bootstrap_is_that_of_a_loop(grouped: bool, monkeypatch: pyte
     monkeypatch.setattr(paired, "PAIRED_RESAMPLES", 300)
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(20), 4).astype("S") if grouped else None
-    truth = make_truth(80, weights=rng.random(80), groups=groups)
+    labels = make_labels(80, weights=rng.random(80), groups=groups)
     values = {"a": rng.normal(size=80) + 0.2, "b": rng.normal(size=80)}
-    (found,) = paired_bootstrap(values, [PAIR], truth=truth, seed=7)
-    units, draws, again = units_of(truth), [], np.random.default_rng(7)
+    (found,) = paired_bootstrap(values, [PAIR], labels=labels, seed=7)
+    units, draws, again = units_of(labels), [], np.random.default_rng(7)
     for _ in range(300):
         drawn = again.integers(units.count, size=units.count)
         rows = np.concatenate([np.flatnonzero(units.of_image == unit) for unit in drawn])
-        draws.append(np.average((values["a"] - values["b"])[rows], weights=truth.weights[rows]))
-    assert found.difference == pytest.approx(np.average(values["a"] - values["b"], weights=truth.weights))
+        draws.append(np.average((values["a"] - values["b"])[rows], weights=labels.weights[rows]))
+    assert found.difference == pytest.approx(np.average(values["a"] - values["b"], weights=labels.weights))
     assert found.interval == pytest.approx(np.quantile(draws, [0.025, 0.975]))
     assert found.p == pytest.approx(2 * (np.sum(np.array(draws) <= 0) + 1) / 301)
     assert found.test == f"paired bootstrap of {'20 whole groups' if grouped else '80 images'}, 300 resamples"
@@ -82,21 +82,21 @@ def test_heads_of_equal_accuracy_seldom_differ_by_test(monkeypatch: pytest.Monke
     rng, found = np.random.default_rng(0), {"bootstrap": 0, "mcnemar": 0}
     for seed in range(300):
         values = {name: (rng.random(200) < 0.8).astype(np.float64) for name in PAIR}
-        found["bootstrap"] += (paired_bootstrap(values, [PAIR], truth=make_truth(200), seed=seed)[0].p or 0) < 0.05
-        found["mcnemar"] += (mcnemar(values, [PAIR], truth=make_truth(200))[0].p or 0) < 0.05
+        found["bootstrap"] += (paired_bootstrap(values, [PAIR], labels=make_labels(200), seed=seed)[0].p or 0) < 0.05
+        found["mcnemar"] += (mcnemar(values, [PAIR], labels=make_labels(200))[0].p or 0) < 0.05
     assert 0.02 <= found["bootstrap"] / 300 <= 0.08
     assert found["mcnemar"] / 300 <= 0.06
 
 
 def test_heads_that_never_differ_have_no_interval_and_p_1() -> None:
     values = {"a": np.ones(50), "b": np.ones(50)}
-    (found,) = paired_bootstrap(values, [PAIR], truth=make_truth(50))
+    (found,) = paired_bootstrap(values, [PAIR], labels=make_labels(50))
     assert (found.difference, found.interval, found.p, found.p_holm) == (0, None, 1, 1)
 
 
 def test_a_difference_that_is_the_same_everywhere_has_no_p() -> None:
     values = {"a": np.full(50, 0.7), "b": np.full(50, 0.5)}
-    (found,) = paired_bootstrap(values, [PAIR], truth=make_truth(50))
+    (found,) = paired_bootstrap(values, [PAIR], labels=make_labels(50))
     assert (found.interval, found.p, found.p_holm) == (None, None, None)
 
 
@@ -104,8 +104,8 @@ def test_pairs_that_are_tested_together_are_corrected_together() -> None:
     rng = np.random.default_rng(0)
     values = {name: rng.normal(size=60) + shift for name, shift in (("a", 0.5), ("b", 0.0), ("c", 0.2))}
     pairs = [("a", "b"), ("a", "c"), ("c", "b")]
-    together = paired_bootstrap(values, pairs, truth=make_truth(60))
-    alone = [paired_bootstrap(values, [pair], truth=make_truth(60))[0] for pair in pairs]
+    together = paired_bootstrap(values, pairs, labels=make_labels(60))
+    alone = [paired_bootstrap(values, [pair], labels=make_labels(60))[0] for pair in pairs]
     assert [one.p for one in together] == [one.p for one in alone]
     assert [one.p_holm for one in together] == holm([one.p for one in alone if one.p is not None])
     assert [(one.a, one.b) for one in together] == pairs
@@ -113,14 +113,14 @@ def test_pairs_that_are_tested_together_are_corrected_together() -> None:
 
 @pytest.mark.parametrize(("better", "worse"), [(9, 2), (2, 9), (12, 12), (0, 0), (5, 0)])
 def test_mcnemar_of_few_images_is_the_binomial_test(better: int, worse: int) -> None:
-    (found,) = mcnemar(outcomes(better, worse, 40), [PAIR], truth=make_truth(better + worse + 40))
+    (found,) = mcnemar(outcomes(better, worse, 40), [PAIR], labels=make_labels(better + worse + 40))
     expected = stats.binomtest(better, better + worse).pvalue if better + worse else 1.0
     assert found.p == pytest.approx(expected)
     assert found.test == f"exact McNemar, {better} and {worse} of {better + worse + 40} images"
 
 
 def test_mcnemar_of_many_images_is_the_corrected_chi_squared() -> None:
-    (found,) = mcnemar(outcomes(40, 20, 100), [PAIR], truth=make_truth(160))
+    (found,) = mcnemar(outcomes(40, 20, 100), [PAIR], labels=make_labels(160))
     assert found.p == pytest.approx(stats.chi2.sf((20 - 1) ** 2 / 60, 1))
     assert found.p == pytest.approx(stats.binomtest(40, 60).pvalue, abs=0.002)
     assert found.difference == pytest.approx(20 / 160)
@@ -131,28 +131,28 @@ def test_nineteen_in_twenty_intervals_of_mcnemar_hold_the_true_difference() -> N
     for _ in range(400):
         kind = rng.choice(3, size=80, p=[0.12, 0.06, 0.82])
         values = {"a": (kind != 1).astype(np.float64), "b": (kind != 0).astype(np.float64)}
-        interval = mcnemar(values, [PAIR], truth=make_truth(80))[0].interval
+        interval = mcnemar(values, [PAIR], labels=make_labels(80))[0].interval
         assert interval is not None
         held += interval[0] <= 0.06 <= interval[1]
     assert 0.92 <= held / 400 <= 0.99
 
 
 def test_mcnemar_says_what_it_ignores() -> None:
-    truth = make_truth(51, weights=np.ones(51), groups=np.arange(51).astype("S"))
-    assert mcnemar(outcomes(9, 2, 40), [PAIR], truth=truth)[0].test.endswith("images, weights and groups ignored")
+    labels = make_labels(51, weights=np.ones(51), groups=np.arange(51).astype("S"))
+    assert mcnemar(outcomes(9, 2, 40), [PAIR], labels=labels)[0].test.endswith("images, weights and groups ignored")
 
 
 def test_mcnemar_refuses_soft_labels() -> None:
-    _, truth = make_case("soft")
-    with pytest.raises(TableError, match="which soft labels are not; use the paired bootstrap"):
-        mcnemar({"a": np.ones(120), "b": np.ones(120)}, [PAIR], truth=truth)
+    _, labels = make_case("soft")
+    with pytest.raises(TableError, match="not soft labels; use paired_bootstrap"):
+        mcnemar({"a": np.ones(120), "b": np.ones(120)}, [PAIR], labels=labels)
 
 
 @pytest.mark.parametrize("name", ["missing", "short", "nan"])
 def test_values_that_do_not_fit_are_refused(name: str) -> None:
     values = {"a": np.ones(9), "short": np.ones(8), "nan": np.full(9, np.nan)}
     with pytest.raises(TableError, match=f"'{name}'"):
-        paired_bootstrap(values, [("a", name)], truth=make_truth(9))
+        paired_bootstrap(values, [("a", name)], labels=make_labels(9))
 
 
 def test_holms_correction_equals_scipys_example_by_hand() -> None:
@@ -208,12 +208,12 @@ def test_draws_that_tell_nothing_of_others_have_a_difference_and_no_p() -> None:
     (found,) = draws_t_test({"a": [0.8, 0.7], "b": [0.7, 0.72]}, [("a", "b")], train=[np.arange(3)] * 2)
     assert found.difference == pytest.approx(0.04)
     assert (found.interval, found.p, found.p_holm) == (None, None, None)
-    assert found.test == "none, for 2 draws are all of the same training images"
+    assert found.test == "none, because all 2 draws have the same training images"
 
 
 def test_one_draw_is_none_to_test() -> None:
     rows = np.arange(3)
-    with pytest.raises(TableError, match="takes two or more"):
+    with pytest.raises(TableError, match="needs two or more"):
         draws_t_test({"a": [0.8], "b": [0.7]}, [("a", "b")], train=[rows])
 
 
@@ -232,9 +232,9 @@ def test_too_few_splits_are_refused(train: list[int], test: list[int]) -> None:
 def test_weights_of_the_paired_bootstrap_are_repeated_rows_in_its_difference() -> None:
     rng = np.random.default_rng(0)
     values, times = {"a": rng.random(40), "b": rng.random(40)}, rng.integers(1, 4, 40)
-    weighted = paired_bootstrap(values, [PAIR], truth=make_truth(40, weights=times.astype(np.float64)))
+    weighted = paired_bootstrap(values, [PAIR], labels=make_labels(40, weights=times.astype(np.float64)))
     repeated = paired_bootstrap(
-        {name: np.repeat(value, times) for name, value in values.items()}, [PAIR], truth=make_truth(int(times.sum()))
+        {name: np.repeat(value, times) for name, value in values.items()}, [PAIR], labels=make_labels(int(times.sum()))
     )
     assert weighted[0].difference == pytest.approx(repeated[0].difference)
     assert replace(weighted[0], a="c").a == "c"
@@ -247,30 +247,30 @@ def test_any_measure_is_compared_on_resamples_that_both_heads_share(
     kind: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paired, "PAIRED_RESAMPLES", 40)
-    monkeypatch.setattr(resampling, "FEW", 3)
-    better, truth = make_case(kind)
-    worse = 0.5 * better + 0.5 * better[np.random.default_rng(1).permutation(len(truth))]
-    (found,) = paired_measures({"a": better, "b": worse}, [PAIR], truth=truth, measure=name, seed=4)
-    drawn = [np.array(loop_draws(one, truth, of=40, seed=4)[name]) for one in (better, worse)]
+    monkeypatch.setattr(resampling, "FEW_RESAMPLES", 3)
+    better, labels = make_case(kind)
+    worse = 0.5 * better + 0.5 * better[np.random.default_rng(1).permutation(len(labels))]
+    (found,) = paired_measures({"a": better, "b": worse}, [PAIR], labels=labels, measure=name, seed=4)
+    drawn = [np.array(loop_draws(one, labels, of=40, seed=4)[name]) for one in (better, worse)]
     assert found.difference == pytest.approx(
-        getattr(measure(better, truth), name) - getattr(measure(worse, truth), name)
+        getattr(measure(better, labels), name) - getattr(measure(worse, labels), name)
     )
     assert found.interval == pytest.approx(np.quantile(drawn[0] - drawn[1], [0.025, 0.975]))
 
 
 def test_of_accuracy_both_paired_bootstraps_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paired, "PAIRED_RESAMPLES", 2000)
-    better, truth = make_case("weighted")
-    worse = 0.4 * better + 0.6 * better[np.random.default_rng(1).permutation(len(truth))]
+    better, labels = make_case("weighted")
+    worse = 0.4 * better + 0.6 * better[np.random.default_rng(1).permutation(len(labels))]
     heads = {"a": better, "b": worse}
-    (found,) = paired_measures(heads, [PAIR], truth=truth, measure="accuracy")
-    rows = {name: row_values(probabilities, truth) for name, probabilities in heads.items()}
-    (expected,) = paired_bootstrap(rows, [PAIR], truth=truth)
+    (found,) = paired_measures(heads, [PAIR], labels=labels, measure="accuracy")
+    rows = {name: row_values(probabilities, labels) for name, probabilities in heads.items()}
+    (expected,) = paired_bootstrap(rows, [PAIR], labels=labels)
     assert 0 < (expected.p or 0) < 0.9
     assert (found.p, found.difference) == pytest.approx((expected.p, expected.difference))
     assert found.interval == pytest.approx(expected.interval)
     monkeypatch.setattr(resampling, "AFFORDABLE", 0)
-    (few,) = paired_measures(heads, [PAIR], truth=truth, measure="accuracy")
+    (few,) = paired_measures(heads, [PAIR], labels=labels, measure="accuracy")
     assert few.p == pytest.approx(expected.p, abs=0.05)
 
 
@@ -280,62 +280,62 @@ def test_guesses_are_compared_by_balanced_accuracy_as_probabilities_are(
     kind: str, grouped: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paired, "PAIRED_RESAMPLES", 2000)
-    better, truth = make_case(kind)
+    better, labels = make_case(kind)
     if grouped:
-        truth = replace(truth, groups=(np.arange(len(truth)) // 3).astype("S"))
-    worse = 0.4 * better + 0.6 * better[np.random.default_rng(1).permutation(len(truth))]
+        labels = replace(labels, groups=(np.arange(len(labels)) // 3).astype("S"))
+    worse = 0.4 * better + 0.6 * better[np.random.default_rng(1).permutation(len(labels))]
     heads = {"a": better, "b": worse}
     guesses = {name: probabilities.argmax(axis=1) for name, probabilities in heads.items()}
-    (found,) = paired_recalls(guesses, [PAIR], truth=truth, seed=3)
-    (expected,) = paired_measures(heads, [PAIR], truth=truth, measure="balanced_accuracy", seed=3)
+    (found,) = paired_recalls(guesses, [PAIR], labels=labels, seed=3)
+    (expected,) = paired_measures(heads, [PAIR], labels=labels, measure="balanced_accuracy", seed=3)
     assert found.interval == pytest.approx(expected.interval)
     assert (found.p, found.difference) == pytest.approx((expected.p, expected.difference))
     assert found.test == expected.test
 
 
 def test_what_is_not_one_an_image_or_resample_is_refused_by_name() -> None:
-    _, truth = make_case()
+    _, labels = make_case()
     guesses = {"a": np.zeros(120, np.int64), "b": np.zeros(119, np.int64)}
-    with pytest.raises(TableError, match=r"the values of head 'b' are \(119,\), not \(120,\)"):
-        paired_recalls(guesses, [PAIR], truth=truth)
-    with pytest.raises(TableError, match="no values of head 'c' are given; there are a, b"):
-        paired_resamples({"a": np.ones(9), "b": np.ones(9)}, [("a", "c")], truth=truth)
-    with pytest.raises(TableError, match="head 'b' are"):
-        paired_resamples({"a": np.ones(9), "b": np.ones(10)}, [PAIR], truth=truth)
+    with pytest.raises(TableError, match=r"the values of head 'b' have shape \(119,\), not \(120,\)"):
+        paired_recalls(guesses, [PAIR], labels=labels)
+    with pytest.raises(TableError, match="no values are given for head 'c', only for a, b"):
+        paired_resamples({"a": np.ones(9), "b": np.ones(9)}, [("a", "c")], labels=labels)
+    with pytest.raises(TableError, match="head 'b' have shape"):
+        paired_resamples({"a": np.ones(9), "b": np.ones(10)}, [PAIR], labels=labels)
 
 
 def test_of_more_numbers_there_are_fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    probabilities, truth = make_case()
+    probabilities, labels = make_case()
     counts = []
     for room in (10_000 * 480, 10_000 * 480 - 1, 2_000 * 480 - 1):
         monkeypatch.setattr(resampling, "AFFORDABLE", room)
-        counts.append(len(resample_measure(probabilities, truth, measure="auroc")) - 1)
+        counts.append(len(resample_measure(probabilities, labels, measure="auroc")) - 1)
     assert counts == [10_000, 2_000, 100]
 
 
 @pytest.mark.parametrize("name", ["ece", "hamming_loss", "class.recall", "kappa"])
 def test_a_measure_that_is_not_defined_is_not_compared_by(name: str) -> None:
-    probabilities, truth = make_case("several" if name == "ece" else "single")
+    probabilities, labels = make_case("several" if name == "ece" else "single")
     with pytest.raises(TableError, match=f"'{name}' is not defined for these images"):
-        paired_measures({"a": probabilities, "b": probabilities}, [PAIR], truth=truth, measure=name)
+        paired_measures({"a": probabilities, "b": probabilities}, [PAIR], labels=labels, measure=name)
 
 
 def test_of_very_many_images_fewer_resamples_tell_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     values = {"a": rng.normal(size=400) + 0.12, "b": rng.normal(size=400)}
-    (many,) = paired_bootstrap(values, [PAIR], truth=make_truth(400))
+    (many,) = paired_bootstrap(values, [PAIR], labels=make_labels(400))
     monkeypatch.setattr(resampling, "AFFORDABLE", 0)
-    (few,) = paired_bootstrap(values, [PAIR], truth=make_truth(400))
+    (few,) = paired_bootstrap(values, [PAIR], labels=make_labels(400))
     assert few.test == "paired bootstrap of 400 images, 100 resamples"
     assert few.p == pytest.approx(many.p, abs=0.05)
     assert few.interval == pytest.approx(many.interval, abs=0.05)
 
 
 def test_no_pairs_are_no_comparisons() -> None:
-    assert paired_bootstrap({}, [], truth=make_truth(5)) == mcnemar({}, [], truth=make_truth(5)) == ()
+    assert paired_bootstrap({}, [], labels=make_labels(5)) == mcnemar({}, [], labels=make_labels(5)) == ()
 
 
 def test_a_head_whose_probabilities_are_not_given_is_refused_by_name() -> None:
-    probabilities, truth = make_case()
-    with pytest.raises(TableError, match="no probabilities of head 'b' are given; there are a"):
-        paired_measures({"a": probabilities}, [PAIR], truth=truth, measure="auroc")
+    probabilities, labels = make_case()
+    with pytest.raises(TableError, match="no probabilities are given for head 'b', only for a"):
+        paired_measures({"a": probabilities}, [PAIR], labels=labels, measure="auroc")

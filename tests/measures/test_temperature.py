@@ -34,17 +34,17 @@ def make_scores(
     return scores, Labels(("a", "b", "c"), labels, given_weights=rng.random(n))
 
 
-def nats(scores: Floats, truth: Labels, temperature: float) -> float:
-    probabilities = to_probabilities(scores, temperature=temperature, multilabel=truth.multilabel)
-    return float(np.average(row_values(probabilities, truth, measure="log_loss"), weights=truth.weights))
+def nats(scores: Floats, labels: Labels, temperature: float) -> float:
+    probabilities = to_probabilities(scores, temperature=temperature, multilabel=labels.multilabel)
+    return float(np.average(row_values(probabilities, labels, measure="log_loss"), weights=labels.weights))
 
 
 @pytest.mark.parametrize("temperature", [0.05, 0.5, 1.0, 3.0])
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_the_temperature_that_made_the_labels_is_found(temperature: float, several: bool, scale: float) -> None:
-    scores, truth = make_scores(temperature, several=several)
-    assert fit_temperature(scores * scale, truth) == pytest.approx(temperature * scale, rel=0.15)
+    scores, labels = make_scores(temperature, several=several)
+    assert fit_temperature(scores * scale, labels) == pytest.approx(temperature * scale, rel=0.15)
 
 
 def test_of_soft_labels_the_temperature_is_exact() -> None:
@@ -53,18 +53,18 @@ def test_of_soft_labels_the_temperature_is_exact() -> None:
 
 @pytest.mark.parametrize("several", [False, True])
 def test_it_is_the_least_that_a_general_search_finds(several: bool) -> None:
-    scores, truth = make_scores(2.0, n=200, several=several)
-    expected = minimize_scalar(lambda log: nats(scores, truth, np.exp(log)), bounds=(-5, 5), method="bounded")
-    assert nats(scores, truth, fit_temperature(scores, truth)) <= expected.fun + 1e-12
+    scores, labels = make_scores(2.0, n=200, several=several)
+    expected = minimize_scalar(lambda log: nats(scores, labels, np.exp(log)), bounds=(-5, 5), method="bounded")
+    assert nats(scores, labels, fit_temperature(scores, labels)) <= expected.fun + 1e-12
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 20), st.booleans())
 @settings(deadline=None)
 def test_it_raises_no_loss_on_its_rows_and_changes_no_label(seed: int, temperature: float, several: bool) -> None:
-    scores, truth = make_scores(temperature, n=40, several=several, seed=seed)
-    fitted = fit_temperature(scores, truth)
-    floor = np.log1p(1 / (truth.weights.sum() ** 2 / (truth.weights @ truth.weights) + 1))
-    assert nats(scores, truth, fitted) <= max(nats(scores, truth, 1.0), floor) + 1e-9
+    scores, labels = make_scores(temperature, n=40, several=several, seed=seed)
+    fitted = fit_temperature(scores, labels)
+    floor = np.log1p(1 / (labels.weights.sum() ** 2 / (labels.weights @ labels.weights) + 1))
+    assert nats(scores, labels, fitted) <= max(nats(scores, labels, 1.0), floor) + 1e-9
     probabilities = to_probabilities(scores, temperature=fitted, multilabel=several)
     if several:
         assert np.array_equal(probabilities > 0.5, scores > 0)
@@ -74,15 +74,15 @@ def test_it_raises_no_loss_on_its_rows_and_changes_no_label(seed: int, temperatu
 
 @pytest.mark.parametrize("n", [10, 1000])
 def test_rows_that_are_all_right_bear_out_no_more_confidence_than_their_number(n: int) -> None:
-    labels = np.arange(n) % 2
-    truth, scores = Labels(("a", "b"), labels), 1.0 * np.eye(2)[labels]
-    assert nats(scores, truth, fit_temperature(scores, truth)) == pytest.approx(np.log((n + 2) / (n + 1)), rel=1e-6)
+    codes = np.arange(n) % 2
+    labels, scores = Labels(("a", "b"), codes), 1.0 * np.eye(2)[codes]
+    assert nats(scores, labels, fit_temperature(scores, labels)) == pytest.approx(np.log((n + 2) / (n + 1)), rel=1e-6)
 
 
 def test_scores_that_tell_nothing_or_the_contrary_become_even_probabilities() -> None:
-    labels = np.arange(100) % 2
-    scores, truth = np.eye(2)[1 - labels], Labels(("a", "b"), labels)
-    assert np.allclose(to_probabilities(scores, temperature=fit_temperature(scores, truth)), 0.5, atol=1e-3)
+    codes = np.arange(100) % 2
+    scores, labels = np.eye(2)[1 - codes], Labels(("a", "b"), codes)
+    assert np.allclose(to_probabilities(scores, temperature=fit_temperature(scores, labels)), 0.5, atol=1e-3)
 
 
 def test_scores_that_are_all_alike_keep_temperature_1() -> None:
@@ -90,23 +90,25 @@ def test_scores_that_are_all_alike_keep_temperature_1() -> None:
 
 
 def test_a_row_that_is_there_twice_counts_as_one_of_twice_the_weight() -> None:
-    scores, truth = make_scores(1.5, n=60)
+    scores, labels = make_scores(1.5, n=60)
     twice = np.repeat(np.arange(60), np.arange(60) % 3 + 1)
-    unweighted = Labels(truth.classes, truth.codes)
-    weighted = Labels(truth.classes, truth.codes, given_weights=(np.arange(60) % 3 + 1).astype(np.float64))
+    unweighted = Labels(labels.classes, labels.codes)
+    weighted = Labels(labels.classes, labels.codes, given_weights=(np.arange(60) % 3 + 1).astype(np.float64))
     assert fit_temperature(scores[twice], unweighted.take(twice)) == pytest.approx(fit_temperature(scores, weighted))
 
 
 def test_float32_scores_give_float64_probabilities() -> None:
-    scores, truth = make_scores(1.0, n=30)
+    scores, labels = make_scores(1.0, n=30)
     assert to_probabilities(scores.astype(np.float32)).dtype == np.float64
-    assert fit_temperature(scores.astype(np.float32), truth) == pytest.approx(fit_temperature(scores, truth), rel=1e-4)
+    assert fit_temperature(scores.astype(np.float32), labels) == pytest.approx(
+        fit_temperature(scores, labels), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize(
     ("scores", "weights", "match"),
     [
-        (np.zeros((3, 2)), None, r"the scores are \(3, 2\) but rows and classes are \(2, 2\)"),
+        (np.zeros((3, 2)), None, r"the scores have shape \(3, 2\), but there are 2 rows and 2 classes"),
         (np.array([[0, np.nan], [1, 0]]), None, "a class score is NaN or infinite"),
         (np.zeros((2, 2)), np.zeros(2), "weights of the rows to calibrate on"),
     ],

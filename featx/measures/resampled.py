@@ -1,0 +1,136 @@
+"""Every measure of a head on resamples of the test images: the material of intervals and paired tests."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.errors import TableError
+from featx.labels import Labels
+from featx.measures.curves import curve_measures
+from featx.measures.metrics import Interval
+from featx.measures.per_image import Floats
+from featx.measures.resampling import (
+    ENDS,
+    Units,
+    affordable,
+    find_interval,
+    units_of,
+)
+from featx.measures.sums import SumsOverImages
+
+RESAMPLES = 2000
+MEASURES = (
+    "balanced_accuracy",
+    "macro_f1",
+    "micro_f1",
+    "auroc",
+    "average_precision",
+    "log_loss",
+    "brier",
+    "ece",
+    "hamming_loss",
+)
+"""The measures over all classes, without accuracy, which may have another kind of interval."""
+BOUNDS: Mapping[str, Interval] = {"log_loss": (0.0, np.inf), "brier": (0.0, 2.0)}
+"""The range of a measure, if it is not 0 to 1."""
+
+
+@dataclass(frozen=True)
+class ResampledMeasures:
+    """All measures on the test images (first) and on resamples of them."""
+
+    values: Mapping[str, Floats]
+    """By name (1 + b,), of classes ("class.recall") (classes, 1 + b); NaN if undefined."""
+    units: Units
+    resamples: int
+    """Number of resamples."""
+    curve_resamples: int
+    """Number of resamples for AUROC, average precision and confusion, which cost more: the first of all resamples."""
+    rounds: Sequence[NDArray[np.uint8]]
+    """How often each unit is in each of these first resamples, as `Units.draw` gives it."""
+
+    def value(self, name: str) -> float | None:
+        """The measure on the test images, or None if it is undefined."""
+        return value_or_none(self.values[name]) if name in self.values else None
+
+    def interval(self, name: str) -> Interval | None:
+        """The interval of the measure, or None if it is undefined or equal on all resamples."""
+        if name not in self.values:
+            return None
+        interval = find_interval(self.values[name], bounds=BOUNDS.get(name, (0.0, 1.0)))
+        return _widen(interval, self.values["bin.gap"]) if name == "ece" and interval else interval
+
+
+def value_or_none(resampled: Floats) -> float | None:
+    """The value on the test images (the first of `resampled`), or None if it is undefined."""
+    return float(resampled[0]) if np.isfinite(resampled[0]) else None
+
+
+def resample_all(
+    probabilities: Floats, labels: Labels, *, seed: int, resamples: tuple[int, int] | None = None
+) -> ResampledMeasures:
+    """All measures of probabilities (n, classes) on resamples of the images, or of whole groups if there are groups.
+
+    `resamples`: their number, and the number for AUROC, average precision and confusion; by default RESAMPLES, if that
+    is affordable. Raises TableError if probabilities and labels do not fit together.
+    """
+    probabilities = check_probabilities(probabilities, labels)
+    units = units_of(labels)
+    count, curve_count = resamples or (affordable(len(labels), RESAMPLES), affordable(probabilities.size, RESAMPLES))
+    sums = SumsOverImages(probabilities, labels, units)
+    measured = []
+    kept = []
+    left = curve_count + 1
+    for counts in units.draw(count, seed=seed):
+        measured.append(sums.measure(counts))
+        kept.append(counts[:, :left].copy())  # a view would keep all columns in memory
+        left -= kept[-1].shape[1]
+    values = {name: np.concatenate([part[name] for part in measured], axis=-1) for name in measured[0]}
+    rounds = [counts for counts in kept if counts.shape[1]]
+    curves = curve_measures(probabilities, labels, units, rounds=rounds)
+    return ResampledMeasures(values | curves, units, count, curve_count, rounds)
+
+
+def check_probabilities(probabilities: Floats, labels: Labels) -> Floats:
+    """The probabilities as float64. Raises TableError if they and the labels do not fit together."""
+    shape = len(labels), len(labels.classes)
+    if probabilities.shape != shape:
+        raise TableError(
+            f"the probabilities have shape {probabilities.shape}, but there are {shape[0]} images and {shape[1]} "
+            "classes; give one row per image and one column per class"
+        )
+    _check_labels(labels)
+    values: Floats = probabilities.astype(np.float64, copy=False)
+    lowest, highest = values.min(), values.max()
+    if not (lowest >= -1e-6 and highest <= 1 + 1e-6):
+        raise TableError(f"probabilities range from {lowest:g} to {highest:g}, not from 0 to 1; normalise them")
+    if not labels.multilabel and not np.allclose(total := values.sum(axis=1), 1, atol=1e-3):
+        row = int(np.abs(total - 1).argmax())
+        raise TableError(f"the probabilities of row {row} sum to {total[row]:g}, not 1; normalise them")
+    return values
+
+
+def _check_labels(labels: Labels) -> None:
+    if not len(labels):
+        raise TableError("there are no images to measure on; give some with labels")
+    weights = labels.weights
+    if not (weights >= 0).all() or not 0 < weights.sum() < np.inf:
+        raise TableError("the weights of the evaluated images are all 0, or some are negative; give positive weights")
+    unknown = labels.codes < 0 if labels.given_shares is None else ~np.isfinite(labels.given_shares).all(axis=1)
+    if unknown.any():
+        row = int(unknown.argmax())
+        raise TableError(f"row {row} has no label to compare with ({unknown.sum()} rows in total); leave them out")
+
+
+def _widen(interval: Interval, gaps: Floats) -> Interval:
+    """The interval of the calibration error (ECE), its lower end moved down as far as the noise of the error requires.
+
+    ECE is biased upwards, on resamples twice, and even a perfectly calibrated head has some in a sample. But it is off
+    by at most the sum of the errors of its bins' gaps (bins, 1 + b): the new lower end subtracts what that sum stays
+    below on 97.5 % of the resamples.
+    """
+    errors = np.abs(gaps[:, 1:] - gaps[:, :1]).sum(axis=0)
+    least = float(np.abs(gaps[:, 0]).sum() - np.quantile(errors[np.isfinite(errors)], ENDS[1]))
+    return max(0.0, min(least, interval[0])), interval[1]
