@@ -1,8 +1,8 @@
 """Predicts the label of every image, from the images themselves or from caches of their features."""
 
 import heapq
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import itemgetter
@@ -23,7 +23,7 @@ from featx.cache import (
     read_features,
 )
 from featx.errors import HeadError
-from featx.extract import FeatureBatch, StageClock, open_at_pace, stream_features
+from featx.extract import FeatureBatch, open_stream
 from featx.heads import ROWS_AT_ONCE, Head
 from featx.inputs import ImageSet
 from featx.measures import THRESHOLD
@@ -69,11 +69,8 @@ def predict_images(
     >>> [prediction.name for prediction in featx.predict_images(head, featx.list_images("new"))]
     ['circle.png', 'cross.png', 'square.png', 'star.png', 'triangle.png']
     """
-    with ExitStack() as open_streams:
-        streams = [
-            open_streams.enter_context(closing(stream))
-            for stream in _open_streams(head, images, models=models, settings=settings)
-        ]
+    with ExitStack() as opened:
+        streams = list(_open_streams(head, images, models=models, settings=settings, opened=opened))
         for batches in _join_batches(zip(*streams, strict=True)):
             rows = np.concatenate([blocks[0].rows for blocks in batches]).tolist()
             features = np.vstack([np.hstack([block.features for block in blocks]) for blocks in batches])
@@ -103,28 +100,18 @@ def predict_tables(head: Head, tables: Sequence[FeatureTable]) -> Iterator[Predi
 
 
 def _open_streams(
-    head: Head, images: ImageSet, *, models: Path | None, settings: Settings
-) -> Iterator[Generator[FeatureBatch]]:
-    """One stream of feature batches for each pass; all have batches of the same images."""
-    passes = [
-        (_find_backbone(head, sources, models), replace(settings, decode=sources[0].decode))
-        for sources in _list_passes(head.sources)
-    ]
+    head: Head, images: ImageSet, *, models: Path | None, settings: Settings, opened: ExitStack
+) -> Iterator[Iterator[FeatureBatch]]:
+    """The feature batches of each pass, which all have the same rows; `opened` closes the streams."""
+    passes = _list_passes(head.sources)
+    backbones = [_find_backbone(head, sources, models) for sources in passes]
     count = len(images) if len(passes) == 1 else 0
-    size = None
-    for backbone, own_settings in passes:
-        session, pace = open_at_pace(backbone, images, own_settings, count=len(images), batch_size=size)
-        size = pace.batch_size
-        yield stream_features(
-            images,
-            backbone,
-            session,
-            rows=range(len(images)),
-            count=count,
-            pace=pace,
-            settings=own_settings,
-            clock=StageClock(),
-        )
+    batch_size = None
+    for sources, backbone in zip(passes, backbones, strict=True):
+        own_settings = replace(settings, decode=sources[0].decode)
+        stream = opened.enter_context(open_stream(images, backbone, own_settings, batch_size=batch_size))
+        batch_size = stream.pace.batch_size
+        yield stream.batches(count=count)
 
 
 def _list_passes(sources: Sequence[Source]) -> list[list[Source]]:
