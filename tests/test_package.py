@@ -1,6 +1,7 @@
 """What is shipped: the public names, the wheel with its backbone, the README and its examples, the lower bounds."""
 
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import featx
 from tests.conftest import run_featx, write_folder
+from tests.support.tables import make_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -31,6 +33,63 @@ def test_every_public_name_can_be_had_and_is_documented() -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="extrakt"):
         _ = getattr(featx, "extrakt")  # noqa: B009 - its type is not known either
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Contest", "Candidate"),
+        ("Standing", "RankedCandidate"),
+        ("list_contests", "list_candidates"),
+        ("stand", "rank_candidates"),
+    ],
+)
+def test_an_old_name_warns_of_the_new_one_and_is_the_same_object(old: str, new: str) -> None:
+    with pytest.warns(DeprecationWarning, match=f"featx.{old} is now called featx.{new};") as caught:
+        assert getattr(featx, old) is getattr(featx, new)
+    assert caught[0].filename == __file__
+    assert old not in dir(featx)
+    assert new in dir(featx)
+
+
+def test_a_star_import_gives_every_public_name_and_no_other() -> None:
+    names: dict[str, object] = {}
+    exec("from featx import *", names)
+    assert names.keys() - {"__builtins__"} == set(dir(featx))
+
+
+def test_the_stub_lists_every_public_name() -> None:
+    stub = (ROOT / "featx" / "__init__.pyi").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"\w+ as (\w+)", stub)) == sorted(dir(featx))
+
+
+def test_all_public_names_can_be_imported_at_once() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import featx, sys; print(all(name in vars(featx) for name in dir(featx)))"],
+        env=os.environ | {"EAGER_IMPORT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "True"
+
+
+def test_public_classes_and_functions_are_pickled_by_their_names() -> None:
+    found = [getattr(featx, name) for name in dir(featx) if name != "__version__"]
+    assert all(pickle.loads(pickle.dumps(one)) is one for one in found)
+
+
+def test_public_objects_are_pickled_whole() -> None:
+    table = make_table()
+    split = featx.make_splits(table)[0]
+    candidates = featx.list_candidates([table], heads=["class-mean"], splits=lambda one: [split])
+    compared = featx.compare_backbones(candidates, jobs=1)
+    ranking = featx.rank_candidates(candidates, compared.results)
+    backbone = featx.load_backbone("efficientnet-lite0")
+    for one in (compared, ranking, backbone, *compared.results):
+        assert pickle.loads(pickle.dumps(one)) == one
+    for whole in (table, split, candidates[0]):
+        assert repr(pickle.loads(pickle.dumps(whole))) == repr(whole)
 
 
 def test_importing_featx_is_light() -> None:
@@ -70,10 +129,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(into.glob("featx-*.whl"))
 
 
-def test_the_wheel_carries_the_bundled_backbone_and_the_marker_of_types(wheel: Path) -> None:
+def test_the_wheel_carries_the_bundled_backbone_the_stubs_and_the_marker_of_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"featx/models/efficientnet-lite0.{ending}" for ending in ("onnx", "toml", "golden.npz")} <= names
     assert "featx/py.typed" in names
+    assert {str(stub.relative_to(ROOT)) for stub in (ROOT / "featx").rglob("*.pyi")} <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "models/"))]
 
 
