@@ -273,8 +273,8 @@ def a_mean_over_the_batch(graph: Graph, batch: int) -> str:
 @pytest.mark.parametrize(
     ("build", "why", "batch"),
     [
-        (places_across_the_batch, "does not run with another one", 1),
-        (places_across_the_batch, "does not run with another one", 4),
+        (places_across_the_batch, "does not run at another size", 1),
+        (places_across_the_batch, "does not run at another size", 4),
         (a_mean_over_the_batch, "features differ", 1),
     ],
 )

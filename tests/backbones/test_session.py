@@ -253,9 +253,9 @@ def test_where_memory_runs_out_half_as_many_are_run_and_every_row_comes(
         assert np.array_equal(second, 2 * first)
     assert lane.runs == [21, 10, 5, *[2] * 10, 1, *[2] * 10, 1]
     assert [record.getMessage() for record in caplog.records] == [
-        "tiny: out of memory with 21 images at once; going on with 10",
-        "tiny: out of memory with 10 images at once; going on with 5",
-        "tiny: out of memory with 5 images at once; going on with 2",
+        "tiny: out of memory with 21 images at once; continuing with 10",
+        "tiny: out of memory with 10 images at once; continuing with 5",
+        "tiny: out of memory with 5 images at once; continuing with 2",
     ]
 
 
@@ -265,7 +265,7 @@ def test_memory_that_one_image_exhausts_is_an_error_with_the_next_step() -> None
 
 
 def test_memory_that_a_fixed_batch_exhausts_is_an_error_with_the_next_step() -> None:
-    with pytest.raises(InferenceError, match="it takes 8 at once: give a smaller --batch-size"):
+    with pytest.raises(InferenceError, match="its batch size is fixed at 8: give a smaller --batch-size"):
         Lanes([Greedy(3, SAID[0])], name="tiny", fixed=8)(random_pixels(8))
 
 
@@ -282,7 +282,7 @@ def test_threads_that_run_out_together_halve_once(caplog: pytest.LogCaptureFixtu
         made = list(pool.map(run, [random_pixels(8, seed=seed) for seed in range(16)]))
     assert all(len(first) == 8 for first, _ in made)
     assert [record.getMessage() for record in caplog.records] == [
-        "tiny: out of memory with 8 images at once; going on with 4"
+        "tiny: out of memory with 8 images at once; continuing with 4"
     ]
 
 
@@ -321,7 +321,7 @@ def test_a_process_whose_memory_is_limited_goes_on_with_fewer_images(tmp_path: P
     )
     assert done.stdout == "True True\n", done.stderr
     told = [line for line in done.stderr.splitlines() if "out of memory" in line]
-    assert told[0].endswith("out of memory with 32 images at once; going on with 16")
+    assert told[0].endswith("out of memory with 32 images at once; continuing with 16")
     assert len(told) == len(set(told))
 
 
@@ -506,4 +506,4 @@ def test_a_gpu_whose_memory_runs_out_goes_on_with_fewer_images(
 ) -> None:
     session = open_session(describe(wide_graph(tmp_path / "wide.onnx")), device="cuda")
     assert len(session(random_pixels(4096))) == 4096
-    assert "out of memory with 4096 images at once; going on with 2048" in caplog.text
+    assert "out of memory with 4096 images at once; continuing with 2048" in caplog.text

@@ -1,1 +1,1 @@
-"""A backbone and a device in; a callable from pixels to features out. The only place that knows ONNX Runtime."""
+"""Opens a backbone on a device with ONNX Runtime: a session, which maps pixels to features."""

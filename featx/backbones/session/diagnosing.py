@@ -1,24 +1,12 @@
-"""Which devices there are, and what keeps a session from one."""
+"""Finds out which devices this machine has, and what keeps a session from using one."""
 
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from featx.backbones.session.nvidia import (
-    LIBRARIES,
-    cuda_problem,
-    gpus,
-)
-from featx.backbones.session.runtime import (
-    load_runtime,
-    missing_provider,
-    new_session,
-)
-from featx.devices import (
-    PROVIDERS,
-    DeviceSpec,
-    parse_device,
-)
+from featx.backbones.session.nvidia import LIBRARIES, cuda_problem, gpus
+from featx.backbones.session.runtime import load_runtime, missing_provider, new_session
+from featx.devices import PROVIDERS, DeviceSpec, parse_device
 from featx.errors import BackboneError, DeviceError
 from featx.provenance import RUNTIMES, installed_version
 
@@ -26,20 +14,20 @@ logger = logging.getLogger(__name__)
 
 
 def choose_devices(text: str) -> tuple[DeviceSpec, ...]:
-    """The devices that `--device` names, known to be there; for `auto` a GPU that CUDA can use, else the CPU.
+    """The devices that `--device` names, checked to exist; `auto` is a GPU if CUDA can use one, else the CPU.
 
-    Raises DeviceError naming what is missing, or which GPUs there are.
+    Raises DeviceError that says what is missing, or which GPUs there are.
     """
     specs = parse_device(text)
     if not specs:
         return parse_device(_best_kind())
-    if problem := _absence(specs):
+    if problem := _problem_with(specs):
         raise DeviceError(f"--device {text} was asked for, but {problem}")
     return specs
 
 
 def _best_kind() -> str:
-    """CUDA where there is a GPU that a session can get; what keeps it from one that is there is told."""
+    """CUDA if a session can use a GPU, else the CPU; warns of a GPU that cannot be used."""
     if not gpus():
         return "cpu"
     if problem := cuda_problem():
@@ -48,27 +36,27 @@ def _best_kind() -> str:
     return "cuda"
 
 
-def _absence(specs: tuple[DeviceSpec, ...]) -> str | None:
-    """What keeps sessions from these devices, or None where nothing is known to."""
+def _problem_with(specs: tuple[DeviceSpec, ...]) -> str | None:
+    """What keeps sessions from these devices, or None if nothing is known to."""
     kind = specs[0].kind
     if kind not in LIBRARIES:
         return missing_provider(kind)
     if problem := cuda_problem(kind):
         return problem
-    there = dict(enumerate(gpus()))
-    absent = next((spec for spec in specs if spec.index not in there), None)
-    named = ", ".join(f"{kind}:{index} ({gpu})" for index, gpu in there.items())
+    present = dict(enumerate(gpus()))
+    absent = next((spec for spec in specs if spec.index not in present), None)
+    named = ", ".join(f"{kind}:{index} ({gpu})" for index, gpu in present.items())
     return f"there is no {absent}; choose from {named}" if absent else None
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What featx can run on here."""
+    """What featx can run on, on this machine."""
 
     providers: tuple[str, ...]
     """Execution providers that a real session got."""
     devices: tuple[str, ...]
-    """The processor and GPUs, each beginning with what `--device` calls it."""
+    """The processor and GPUs, each beginning with its name for `--device`."""
     problems: tuple[str, ...]
     """What is missing, each with the next step."""
 
@@ -96,13 +84,14 @@ def diagnose() -> Diagnosis:
 
 
 def _clashes() -> Iterator[str]:
-    """Packages of ONNX Runtime that overwrite each other's files."""
-    if len(found := [package for package in RUNTIMES if installed_version(package)]) > 1:
+    """Yields a problem if several packages of ONNX Runtime overwrite each other's files."""
+    found = [package for package in RUNTIMES if installed_version(package)]
+    if len(found) > 1:
         yield f"{' and '.join(found)} overwrite each other's files; uninstall all of them, then install one again"
 
 
 def _problem(kind: str) -> str | None:
-    """What keeps a real session from this kind of device, or None."""
+    """What keeps a real session from this kind of device, or None if it works."""
     if kind in LIBRARIES and (problem := cuda_problem(kind)):
         return problem
     from featx.backbones.graph.surgery import smallest_model

@@ -1,4 +1,4 @@
-"""A graph in; the folder where TensorRT keeps what it makes of it, out."""
+"""Keeps the engines that TensorRT builds in a folder for each graph, so that each is built once."""
 
 import hashlib
 import logging
@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def keep_engines(backbone: Backbone, prepared: "PreparedGraph", batch: int | None) -> Iterator[Path]:
-    """The folder of the engines of this graph at this size, in these versions, on these GPUs.
+    """Yields the folder for engines of this graph at this batch size, with these versions, on these GPUs.
 
-    Where it is not there, it is made in the block under another name: nobody meets an engine that is half written.
+    A new folder gets its name when the block ends: no other process reads an engine that is half written.
     """
     key = {
         "backbone": backbone.hash,
@@ -39,7 +39,7 @@ def keep_engines(backbone: Backbone, prepared: "PreparedGraph", batch: int | Non
         yield folder
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    logger.warning("%s: TensorRT builds its engine, which takes minutes; it is kept in %s", backbone.name, folder)
+    logger.warning("%s: TensorRT builds its engine, which takes minutes; it is stored in %s", backbone.name, folder)
     building = Path(mkdtemp(dir=folder.parent))
     try:
         yield building

@@ -1,4 +1,4 @@
-"""What an opened model is: called with pixels, it returns features."""
+"""Defines what an opened backbone is: called with pixels, it returns features."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,30 +16,30 @@ Features = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class FeatureSession:
-    """An opened model: called with pixels, it returns features; of several devices, each call takes a free one."""
+    """An opened backbone: called with pixels, it returns features; with several devices, each call uses a free one."""
 
     provider: str
-    """The execution provider that the session really got."""
+    """The execution provider that runs the model, as caches record it."""
     name: str
     outputs: tuple[Output, ...]
-    """The outputs whose columns stand side by side in what is returned."""
+    """The outputs whose features are the columns of the result, side by side."""
     step: int | None
-    """The number of images that are run at once where that is not free; None where it is."""
+    """Number of images in each run if it is fixed, so that batches are cut; None if it is not."""
     batch: int | None
-    """The number of images that it takes at once where its graph is fixed at one; None where it takes any."""
+    """Number of images at which the graph itself is fixed; None if it takes any number."""
     size: int
-    """Height and width of its pixels."""
+    """Height and width of the images in pixels."""
     streams: int
-    """The number of calls at once that are worth it, each from a thread of its own."""
+    """Number of concurrent calls, each from a thread of its own, that keep the devices busy."""
     run: Callable[[Pixels], Features]
     on_cpu: bool = True
-    """Whether it runs on the cores that decode, too."""
+    """Whether it runs on the cores that also decode images."""
     device: str = ""
     """The hardware, in words."""
     zeros: Callable[[tuple[int, ...]], Pixels] = field(default=HostMemory().zeros, repr=False)
 
     def new_buffer(self, count: int) -> Pixels:
-        """Zeros (count, size, size, 3): memory from which pixels reach the device without a further copy."""
+        """Zeros (count, size, size, 3) in memory from which pixels reach the device without another copy."""
         return self.zeros((count, self.size, self.size, 3))
 
     def __call__(self, pixels: Pixels) -> Features:
@@ -48,10 +48,10 @@ class FeatureSession:
             return self.run(pixels)
         blocks = [pixels[start : start + self.step] for start in range(0, len(pixels), self.step)]
         blocks = blocks or [pixels]
-        return np.concatenate([self.run(filled(block, self.batch or self.step))[: len(block)] for block in blocks])
+        return np.concatenate([self.run(padded(block, self.batch or self.step))[: len(block)] for block in blocks])
 
 
-def filled(pixels: NDArray[Any], batch: int) -> NDArray[Any]:
-    """The pixels and as many images of zeros as the batch lacks."""
+def padded(pixels: NDArray[Any], batch: int) -> NDArray[Any]:
+    """The pixels, with images of zeros added until they are a whole batch."""
     lacking = batch - len(pixels)
     return np.concatenate([pixels, np.zeros((lacking, *pixels.shape[1:]), pixels.dtype)]) if lacking else pixels

@@ -1,4 +1,7 @@
-"""Sessions in; something that many threads may call at once, which goes on with fewer images where memory runs out."""
+"""Runs a model from many threads, each batch in a free lane; if memory runs out, batches are halved.
+
+A lane runs one batch at a time: it is a session, or a session with memory of its own on the device.
+"""
 
 import logging
 from collections.abc import Iterable
@@ -30,21 +33,22 @@ EXHAUSTED = (
     "out_of_memory",
     "outofmemory",
 )
-"""What ONNX Runtime, CUDA, cuDNN, cuBLAS and TensorRT say where memory runs out: there is no type of error for it."""
+"""Parts of messages that memory ran out, of ONNX Runtime and CUDA's libraries: there is no error type for it."""
 
 
 class Lane(Protocol):
-    """What runs one batch at a time."""
+    """Runs one batch at a time."""
 
     def run(self, pixels: NDArray[Any]) -> list[NDArray[Any]]:
         """The outputs for these pixels. Raises whatever the runtime raises."""
 
 
 class PlainLane:
-    """A session that reads pixels where they are."""
+    """A session that reads pixels from ordinary memory."""
 
     def __init__(self, session: "onnxruntime.InferenceSession") -> None:
-        self._session, self._input = session, session.get_inputs()[0].name
+        self._session = session
+        self._input = session.get_inputs()[0].name
 
     def run(self, pixels: NDArray[Any]) -> list[NDArray[Any]]:
         """The outputs for these pixels."""
@@ -52,10 +56,9 @@ class PlainLane:
 
 
 class BoundLane:
-    """A session and a place of its own on the device, bound once, into which pixels are copied.
+    """A session that reads pixels from a tensor of its own on the device, into which they are copied first.
 
-    Two lanes of one session so copy and compute at the same time. Outputs come back within the run, as ONNX Runtime
-    makes them.
+    Two lanes of one session can so copy and compute at the same time. ONNX Runtime copies outputs back within the run.
     """
 
     def __init__(
@@ -66,43 +69,48 @@ class BoundLane:
         device: str,
         index: int,
     ) -> None:
-        self._session, self._memory, self._device, self._index = session, memory, device, index
-        self._binding, self._input = session.io_binding(), session.get_inputs()[0].name
+        self._session = session
+        self._memory = memory
+        self._device = device
+        self._index = index
+        self._binding = session.io_binding()
+        self._input = session.get_inputs()[0].name
         self._outputs = [output.name for output in session.get_outputs()]
-        self._place: Any = None
+        self._tensor: Any = None
 
     def run(self, pixels: NDArray[Any]) -> list[NDArray[Any]]:
         """The outputs for these pixels."""
-        if self._place is None or tuple(self._place.shape()) != pixels.shape:
+        if self._tensor is None or tuple(self._tensor.shape()) != pixels.shape:
             self._bind(pixels)
-        self._memory.upload(pixels, self._place)
-        for name in self._outputs:  # anew each time: a tensor left bound would be written over while it is read
+        self._memory.upload(pixels, self._tensor)
+        for name in self._outputs:  # each time: a tensor that stays bound would be overwritten while it is read
             self._binding.bind_output(name, "cpu")
         self._session.run_with_iobinding(self._binding)
         return [np.array(value.numpy()) for value in self._binding.get_outputs()]
 
     def _bind(self, pixels: NDArray[Any]) -> None:
         self._binding.clear_binding_inputs()
-        self._place = None  # given back before the next is asked for
-        self._place = load_runtime().OrtValue.ortvalue_from_shape_and_type(
+        self._tensor = None  # freed before the next one is allocated
+        self._tensor = load_runtime().OrtValue.ortvalue_from_shape_and_type(
             list(pixels.shape), pixels.dtype.type, self._device, self._index
         )
-        self._binding.bind_ortvalue_input(self._input, self._place)
+        self._binding.bind_ortvalue_input(self._input, self._tensor)
 
 
 class Lanes:
-    """Callable from many threads: each call takes a lane that is free, and gives it back."""
+    """Callable from many threads: each call takes a free lane and returns it afterwards."""
 
     def __init__(self, lanes: Iterable[Lane], *, name: str, fixed: int | None) -> None:
         self._free: SimpleQueue[Lane] = SimpleQueue()
         for lane in lanes:
             self._free.put(lane)
-        self._name, self._fixed = name, fixed
-        self._most: int | None = None
+        self._name = name
+        self._fixed = fixed
+        self._most: int | None = None  # images in a run, once memory has run out
         self._halving = Lock()
 
     def __call__(self, pixels: NDArray[Any]) -> list[NDArray[Any]]:
-        """The outputs for these pixels, in so many runs as memory makes necessary. Raises InferenceError."""
+        """The outputs for these pixels, in as many runs as memory requires. Raises InferenceError."""
         runs: list[list[NDArray[Any]]] = []
         first = 0
         while not runs or first < len(pixels):
@@ -120,26 +128,26 @@ class Lanes:
             return lane.run(block)
         except Exception as error:
             # ONNX Runtime has no public base class for what a run raises
-            told = f"backbone {self._name!r} failed on {len(block)} images ({one_line(error)})"
+            message = f"backbone {self._name!r} failed on {len(block)} images ({one_line(error)})"
             if _is_exhausted(error):
-                raise _ExhaustedError(told) from error
-            raise InferenceError(f"{told}; try a smaller batch size") from error
+                raise _ExhaustedError(message) from error
+            raise InferenceError(f"{message}; try a smaller batch size") from error
         finally:
             self._free.put(lane)
 
     def _halve(self, count: int, error: "_ExhaustedError") -> None:
-        """Run half as many at once from now on. Raises InferenceError where that cannot be."""
+        """Run half as many images at once from now on. Raises InferenceError if that is impossible."""
         if count <= 1:
             raise InferenceError(f"{error}; free memory, or use another device or a smaller backbone") from error
         if self._fixed:
             raise InferenceError(
-                f"{error}; it takes {self._fixed} at once: give a smaller --batch-size, or export the model with one"
+                f"{error}; its batch size is fixed at {self._fixed}: give a smaller --batch-size, or export it so"
             ) from error
         with self._halving:
-            if self._most is None or self._most >= count:  # else another thread was here with as many
+            if self._most is None or self._most >= count:  # else another thread has halved it already
                 self._most = count // 2
                 logger.warning(
-                    "%s: out of memory with %d images at once; going on with %d", self._name, count, self._most
+                    "%s: out of memory with %d images at once; continuing with %d", self._name, count, self._most
                 )
 
 

@@ -1,4 +1,4 @@
-"""NVIDIA's GPUs and libraries: which are there, what is missing, and memory that they read without a detour."""
+"""Finds NVIDIA's GPUs and libraries, says what is missing, and allocates memory that GPUs read directly."""
 
 import ctypes
 import os
@@ -16,17 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones.session.runtime import (
-    load_runtime,
-    missing_provider,
-    one_line,
-)
+from featx.backbones.session.runtime import load_runtime, missing_provider, one_line
 
 NO_GPU = "there is no GPU with a working driver (libcuda, nvidia-smi); install the NVIDIA driver, or use --device cpu"
 DRIVER_LIBRARY = "libcuda.so"
 LIBRARIES = {"cuda": "libonnxruntime_providers_cuda.so", "tensorrt": "libonnxruntime_providers_tensorrt.so"}
 TENSORRT_PACKAGES = ("tensorrt_libs", "tensorrt_cu13_libs", "tensorrt_cu12_libs")
-"""What NVIDIA's wheels of TensorRT are imported as; importing one loads its libraries."""
+"""Modules of NVIDIA's TensorRT wheels; importing one loads its libraries."""
 PORTABLE = 1
 """cudaHostAllocPortable: page-locked for every GPU."""
 TO_DEVICE = 1
@@ -34,13 +30,13 @@ TO_DEVICE = 1
 
 
 def gpus() -> list[str]:
-    """Name, memory and driver of every NVIDIA GPU that CUDA may use, as nvidia-smi tells; empty where there is none."""
+    """Name, memory and driver of every NVIDIA GPU that CUDA may use, from nvidia-smi; empty if there is none."""
     return list(_ask(os.environ.get("CUDA_VISIBLE_DEVICES")))
 
 
 @cache
 def _ask(visible: str | None) -> tuple[str, ...]:
-    """Asked once: nvidia-smi can take a second."""
+    """The answer of nvidia-smi, which can take a second, and so is asked once."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     if visible is not None:
         query.append(f"--id={visible}")
@@ -52,7 +48,7 @@ def _ask(visible: str | None) -> tuple[str, ...]:
 
 
 def cuda_problem(kind: str = "cuda") -> str | None:
-    """What keeps a session from CUDA (or `tensorrt`) and what to do about it, or None where nothing does."""
+    """What keeps a session from CUDA (or TensorRT), with the next step; None if nothing does."""
     ort = load_runtime()
     if problem := missing_provider(kind):
         return problem
@@ -73,7 +69,7 @@ def _remedy(missing: str) -> str:
 
 
 def _preload(ort: Any, packages: Sequence[str]) -> None:
-    """Load the libraries of the nvidia packages; what it prints, `cuda_problem` tells better."""
+    """Load the libraries of NVIDIA's packages, without what that prints: `cuda_problem` says it better."""
     with redirect_stdout(None), redirect_stderr(None):
         if hasattr(ort, "preload_dlls"):  # since 1.21
             ort.preload_dlls()
@@ -83,7 +79,7 @@ def _preload(ort: Any, packages: Sequence[str]) -> None:
 
 
 def tensorrt_version() -> int:
-    """The version of TensorRT that ONNX Runtime uses, as its library tells; 0 where there is none."""
+    """The version of TensorRT that ONNX Runtime uses; 0 if there is none."""
     library = Path(load_runtime().__file__).parent / "capi" / LIBRARIES["tensorrt"]
     try:
         return int(ctypes.CDLL(str(library)).getInferLibVersion())
@@ -92,7 +88,7 @@ def tensorrt_version() -> int:
 
 
 def _unloadable(library: Path) -> str | None:
-    """Which library is missing for this one to load, or None."""
+    """A message that names the library which this one lacks, or None if it loads."""
     try:
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
     except OSError as error:
@@ -105,7 +101,7 @@ def _unloadable(library: Path) -> str | None:
 
 
 def load_cuda() -> ctypes.CDLL:
-    """CUDA's runtime: the very one that ONNX Runtime's provider is linked with."""
+    """CUDA's runtime, the same one that ONNX Runtime's provider is linked with."""
     library = ctypes.CDLL(str(Path(load_runtime().__file__).parent / "capi" / LIBRARIES["cuda"]))
     library.cudaHostAlloc.argtypes = [ctypes.POINTER(ctypes.c_void_p), ctypes.c_size_t, ctypes.c_uint]
     library.cudaFreeHost.argtypes = [ctypes.c_void_p]
@@ -114,14 +110,16 @@ def load_cuda() -> ctypes.CDLL:
 
 
 class CudaMemory:
-    """Page-locked memory of the host, and copies from it to one GPU while others compute."""
+    """Allocates page-locked host memory, and copies from it to one GPU while others compute."""
 
     def __init__(self, cuda: Any, index: int) -> None:
-        self._cuda, self._index = cuda, index
+        self._cuda = cuda
+        self._index = index
 
     def zeros(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        """Zeros, uint8, that a GPU reads itself; ordinary ones where no more memory can be locked."""
-        address, size = ctypes.c_void_p(), prod(shape)
+        """Zeros, uint8, in memory that a GPU reads directly, or in ordinary memory if no more can be locked."""
+        address = ctypes.c_void_p()
+        size = prod(shape)
         self._cuda.cudaSetDevice(self._index)
         if not size or self._cuda.cudaHostAlloc(ctypes.byref(address), size, PORTABLE) or not address.value:
             return np.zeros(shape, np.uint8)
@@ -132,7 +130,7 @@ class CudaMemory:
         return array
 
     def upload(self, pixels: NDArray[np.uint8], into: Any) -> None:
-        """Copy pixels into a tensor on the GPU, other threads going on. Raises MemoryError, RuntimeError."""
+        """Copy pixels into a tensor on the GPU, while other threads continue. Raises RuntimeError."""
         pixels = np.ascontiguousarray(pixels)
         self._cuda.cudaSetDevice(self._index)
         if code := self._cuda.cudaMemcpy(into.data_ptr(), pixels.ctypes.data, pixels.nbytes, TO_DEVICE):
@@ -140,7 +138,7 @@ class CudaMemory:
 
 
 class HostMemory:
-    """Ordinary memory, for devices that read it."""
+    """Allocates ordinary memory, for devices that read it."""
 
     def zeros(self, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         """Zeros, uint8."""

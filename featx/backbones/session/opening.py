@@ -1,4 +1,4 @@
-"""A backbone and a device in; a callable from pixels to features out."""
+"""Opens a backbone on a device, as a session that maps pixels to features."""
 
 import logging
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SAME_WITHIN = 1e-4
-"""Difference, relative to the largest feature, up to which freeing the batch axis has changed nothing."""
+"""Largest difference, relative to the largest feature, between features that count as equal."""
 
 
 def open_session(
@@ -59,12 +59,19 @@ def open_session(
     streams: int = 1,
     batch_size: int | None = None,
 ) -> FeatureSession:
-    """The backbone, ready on the device; `auto` takes CUDA where a session really gets it.
+    """Open a backbone on a device; `auto` uses CUDA if a session really gets it, else the CPU.
 
-    Of `streams` calls at once, each takes `threads` threads of the CPU. `batch_size` is the one number of images that
-    will be run at once, where it is known: compilers make one program for it. A batch axis that its exporter fixed is
-    freed where features stay the same, else the model runs at that size, with a warning. Raises DeviceError where the
-    device that was asked for is not there: nothing moves to the CPU unasked.
+    Each of `streams` concurrent calls uses `threads` CPU threads. `batch_size` is the one number of images that will
+    be run at once, if it is known: devices that compile the graph do it for that size. A batch axis that the exporter
+    fixed is made dynamic if features stay the same; else the model runs at that size, with a warning. Raises
+    DeviceError if the device is not available: there is no silent CPU fallback.
+
+    >>> import featx, numpy as np
+    >>> session = featx.open_session(featx.load_backbone("efficientnet-lite0"), device="cpu")
+    >>> session.provider
+    'CPUExecutionProvider'
+    >>> session(np.zeros((2, 224, 224, 3), np.uint8)).shape
+    (2, 1280)
     """
     from featx.backbones.graph.surgery import prepare_graph
 
@@ -72,7 +79,7 @@ def open_session(
     if prepared.freed and (problem := _batch_problem(backbone, prepared)):
         prepared = prepare_graph(backbone, keep_batch=True)
         logger.warning(
-            "%s: its graph fixes the batch at %d images (%s); it runs so many at a time",
+            "%s: its graph fixes the batch at %d images (%s); it runs that many at a time",
             backbone.path,
             prepared.batch,
             problem,
@@ -89,8 +96,9 @@ def open_graph(
     streams: int = 1,
     batch_size: int | None = None,
 ) -> FeatureSession:
-    """A graph that was prepared of this backbone, ready on the device."""
-    specs, streams = choose_devices(device), max(1, streams)
+    """Open a graph that was prepared from this backbone on the device."""
+    specs = choose_devices(device)
+    streams = max(1, streams)
     fixed = None if prepared.freed else prepared.batch
     batch = fixed or _compiled_batch(specs[0], backbone.card.batch or batch_size)
     with keep_engines(backbone, prepared, batch) if specs[0].kind == "tensorrt" else nullcontext() as engines:
@@ -116,7 +124,7 @@ def open_graph(
 
 
 def _compiled_batch(spec: DeviceSpec, batch: int | None) -> int | None:
-    """The one size for which the device compiles the graph; None where it takes any."""
+    """The one batch size for which the device compiles the graph; None if it takes any."""
     if spec.kind not in COMPILED:
         return None
     return batch or (TENSORRT_BATCH if spec.kind == "tensorrt" else None)
@@ -130,7 +138,7 @@ def _open(
     *,
     override: int | None,
 ) -> "list[onnxruntime.InferenceSession]":
-    """A session on each of the devices; what the first leaves to the CPU is told."""
+    """A session on each device; warns of nodes that the first one leaves to the CPU."""
     how: dict[str, Any] = {"name": str(backbone.path), "threads": plan.pool_threads, "folder": prepared.folder}
     if specs == (CPU,):
         return [new_session(prepared.model, CPU, **how)]
@@ -163,7 +171,7 @@ def _hardware(specs: Sequence[DeviceSpec]) -> str:
 
 
 def _joined(made: Sequence[NDArray[Any]], backbone: Backbone, count: int) -> Features:
-    """The outputs side by side, once they are what the card says."""
+    """The outputs side by side, after a check of their shapes against the card."""
     for output, features in zip(backbone.card.all_outputs, made, strict=True):
         if features.shape != (count, output.dim):
             raise InferenceError(
@@ -174,22 +182,24 @@ def _joined(made: Sequence[NDArray[Any]], backbone: Backbone, count: int) -> Fea
 
 
 def _batch_problem(backbone: Backbone, prepared: "PreparedGraph") -> str | None:
-    """What is wrong with a graph whose batch axis was freed, tried with more images than it was exported for."""
+    """What is wrong with a graph whose batch axis was made dynamic, tested with one image more; None if nothing is."""
     from featx.backbones.graph.surgery import prepare_graph
 
-    size, batch = backbone.card.input.pixels.size, prepared.batch or 1
+    size = backbone.card.input.pixels.size
+    batch = prepared.batch or 1
     pixels = np.random.default_rng(0).integers(0, 256, (batch + 1, size, size, 3), np.uint8)
     expected = open_graph(backbone, prepare_graph(backbone, keep_batch=True), device="cpu")(pixels)
     try:
         features = open_graph(backbone, prepared, device="cpu")(pixels)
     except (BackboneError, InferenceError) as error:
-        logger.debug("%s with its batch axis freed: %s", backbone.path, error)
-        return "it does not run with another one"
+        logger.debug("%s with a dynamic batch axis: %s", backbone.path, error)
+        return "it does not run at another size"
     edges = np.cumsum([output.dim for output in backbone.card.all_outputs])[:-1]
     parts = zip(np.split(features, edges, axis=1), np.split(expected, edges, axis=1), strict=True)
-    return None if all(features_agree(found, wanted) for found, wanted in parts) else "features differ with another one"
+    agree = all(features_agree(found, wanted) for found, wanted in parts)
+    return None if agree else "features differ at another size"
 
 
 def features_agree(found: Features, wanted: Features) -> bool:
-    """Whether features are equal, but for rounding on the scale of the largest one that is wanted."""
+    """Whether features are equal but for rounding, on the scale of the largest feature of `wanted`."""
     return np.allclose(found, wanted, rtol=0, atol=SAME_WITHIN * float(np.abs(wanted).max(initial=0)), equal_nan=True)

@@ -1,4 +1,4 @@
-"""A session in; how many of its nodes it left to the CPU, told once, out."""
+"""Warns once of nodes that run on the CPU although the session is on another device."""
 
 import logging
 from functools import cache
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _OPERATORS_NAMED = 5
-"""Operators that are named where many nodes run on the CPU."""
+"""Number of operators that the warning names."""
 
 
 def warn_of_nodes_on_cpu(session: "onnxruntime.InferenceSession", contents: "GraphContents", *, name: str) -> None:
-    """Warn of nodes that touch pixels and run on the CPU; those that only compute shapes belong there."""
+    """Warn of nodes that read pixels and run on the CPU; nodes that only compute shapes belong there."""
     if not hasattr(session, "get_provider_graph_assignment_info"):
-        logger.info("%s: where its nodes run is only told by onnxruntime 1.24 and later", name)
+        logger.info("%s: onnxruntime before 1.24 does not report where nodes run", name)
         return
     placed = [
         (part.ep_name, node) for part in session.get_provider_graph_assignment_info() for node in part.get_nodes()
@@ -39,5 +39,5 @@ def warn_of_nodes_on_cpu(session: "onnxruntime.InferenceSession", contents: "Gra
 
 @cache
 def _warn_once(message: str) -> None:
-    """The same model is opened again while the best share of the cores is sought, or on a second GPU."""
+    """Warn only once: a model is opened again to find the best share of the cores, or on a second GPU."""
     logger.warning("%s", message)

@@ -1,4 +1,4 @@
-"""A device in; what ONNX Runtime is told about it, out. Pure: the hardware need not be there."""
+"""Chooses the options of ONNX Runtime's execution providers for a device; the hardware need not exist."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,59 +13,59 @@ if TYPE_CHECKING:
 Options = dict[str, str]
 
 COMPILED = ("tensorrt", "openvino", "coreml", "migraphx")
-"""Kinds that compile the graph: for one size of a batch, where that is known, they do it once and better."""
+"""Kinds that compile the graph: if the batch size is known, they do it once and better."""
 ONE_AT_A_TIME = ("directml", "coreml")
-"""Kinds of which one call runs at a time."""
+"""Kinds that run one call at a time."""
 ON_CORES = ("cpu", "openvino", "dnnl", "xnnpack")
-"""Kinds that run on the processor, unless an index says otherwise."""
+"""Kinds that run on the processor, unless they have an index."""
 GPU_STREAMS = 2
-"""Calls at once that a GPU is worth: one batch is copied while another runs."""
+"""Number of concurrent calls on a GPU: one batch is copied while another one runs."""
 TENSORRT_BATCH = 64
-"""Where nobody says how many images are run at once: an engine takes minutes to build, so there is one size."""
+"""Batch size if the user gives none: an engine takes minutes to build, so there is one size."""
 
 
 @dataclass(frozen=True)
 class SessionPlan:
-    """How sessions are going to be used."""
+    """How the sessions of a backbone will be used."""
 
     threads: int
-    """Threads of the processor for each stream."""
+    """Number of CPU threads for each stream."""
     streams: int
-    """Calls at once that were asked for."""
+    """Number of concurrent calls that were asked for."""
     engines: Path | None
-    """TensorRT's folder for this graph in these versions; None for other devices."""
+    """Folder of TensorRT's engines for this graph and these versions; None for other devices."""
 
     @property
     def pool_threads(self) -> int:
-        """Threads of ONNX Runtime's one pool, so that every stream has its own: that which calls is one of them."""
+        """Size of ONNX Runtime's one thread pool; each stream also uses the thread that calls."""
         return 1 + self.streams * (self.threads - 1)
 
 
 def streams_of(spec: DeviceSpec, asked: int) -> int:
-    """How many calls at once are worth it on the device."""
+    """Number of concurrent calls that keep the device busy."""
     if on_cores(spec):
         return asked
     return 1 if spec.kind in ONE_AT_A_TIME else GPU_STREAMS
 
 
 def on_cores(spec: DeviceSpec) -> bool:
-    """Whether the device is the processor, on whose cores images are decoded, too."""
+    """Whether the device is the processor, whose cores also decode images."""
     return spec.kind in ON_CORES and spec.index is None
 
 
 def provider_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphContents") -> list[tuple[str, Options]]:
-    """Providers with their options, in the order in which they may take nodes; the CPU's stands behind all of them."""
+    """Providers with their options, in the order in which they take nodes; the CPU's always comes last."""
     own = _OPTIONS.get(spec.kind, _numbered)(spec, plan, contents)
-    behind = [(PROVIDERS["cuda"], cuda_options(spec))] if spec.kind == "tensorrt" else []
-    return [(spec.provider, own), *behind]
+    fallback = [(PROVIDERS["cuda"], cuda_options(spec))] if spec.kind == "tensorrt" else []
+    return [(spec.provider, own), *fallback]
 
 
 def cuda_options(spec: DeviceSpec) -> Options:
-    """The options of CUDA.
+    """Options of CUDA, with which features do not change from run to run.
 
-    The search for convolutions is HEURISTIC: EXHAUSTIVE times them and may choose others the next time, and then a run
-    that was killed and resumed would not equal one that was not. TF32 is off: its ten bits are not float32.
-    Copies stay in the stream that computes: ONNX Runtime warns of races else; other batches overlap anyway.
+    The search for convolutions is HEURISTIC: EXHAUSTIVE times them, so it may choose others in a run that is resumed,
+    whose features would then differ from those of a run that was never killed. TF32 is off: its ten bits are not
+    float32. Copies stay in the stream that computes: ONNX Runtime warns of races otherwise, and batches still overlap.
     """
     return {
         "device_id": str(spec.index),
@@ -78,7 +78,7 @@ def cuda_options(spec: DeviceSpec) -> Options:
 
 
 def tensorrt_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphContents") -> Options:
-    """The options of TensorRT: engines and timings are kept; precision is the graph's, never below."""
+    """Options of TensorRT: engines and timings are stored; the precision is that of the graph, never below."""
     return {
         "device_id": str(spec.index),
         "trt_engine_cache_enable": "True",
@@ -91,7 +91,7 @@ def tensorrt_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphConten
 
 
 def openvino_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphContents") -> Options:
-    """The options of OpenVINO: as many streams as calls, sharing the threads; never below float32."""
+    """Options of OpenVINO: a stream for each concurrent call, sharing all threads; never below float32."""
     where = {"device_type": "CPU" if spec.index is None else f"GPU.{spec.index}", "precision": "FP32"}
     if spec.index is not None:
         return where | {"num_streams": str(GPU_STREAMS)}
@@ -99,7 +99,7 @@ def openvino_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphConten
 
 
 def coreml_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphContents") -> Options:
-    """The options of CoreML: the newer of its formats, on whichever of Apple's units takes a node."""
+    """Options of CoreML: the newer of its formats, on any of Apple's compute units."""
     return {"ModelFormat": "MLProgram", "MLComputeUnits": "ALL"}
 
 

@@ -1,4 +1,4 @@
-"""Serialised graphs in; sessions of ONNX Runtime, on the device that was asked for or not at all, out."""
+"""Opens sessions of ONNX Runtime on the requested device, or raises an error: there is no fallback."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -23,13 +23,13 @@ BUILDS = {
     "directml": ("DirectML", "onnxruntime-directml", "pip install onnxruntime-directml"),
     "migraphx": ("MIGraphX", "onnxruntime-migraphx", "pip install onnxruntime-migraphx"),
 }
-"""Kind of device -> its name, the build of ONNX Runtime that has it, and how that is had."""
+"""Kind of device -> its name, the package of ONNX Runtime that supports it, and how to install that package."""
 BATCH_AXIS = "batch"
-"""Name of the free axis of a prepared graph."""
+"""Name of the dynamic axis of a prepared graph."""
 
 
 def load_runtime() -> Any:
-    """ONNX Runtime. Raises DeviceError where it is not installed."""
+    """The imported ONNX Runtime. Raises DeviceError if it is not installed."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -40,16 +40,16 @@ def load_runtime() -> Any:
 
 
 def missing_provider(kind: str) -> str | None:
-    """What is to be done where this ONNX Runtime was built without the kind of device; None where it has it."""
+    """What to do if this ONNX Runtime was built without this kind of device; None if it supports it."""
     if PROVIDERS[kind] in load_runtime().get_available_providers():
         return None
     if kind not in BUILDS:
-        return f"onnxruntime {runtime_version()} is a build without {PROVIDERS[kind]}; `featx doctor` tells what it has"
+        return f"onnxruntime {runtime_version()} was built without {PROVIDERS[kind]}; `featx doctor` lists what it has"
     title, build, step = BUILDS[kind]
-    there = " ".join(package for package in RUNTIMES if installed_version(package))
+    installed = " ".join(package for package in RUNTIMES if installed_version(package))
     return (
-        f"{title} needs {build} and onnxruntime {runtime_version()} is the build without it; "
-        f"pip uninstall -y {there}; {step}"
+        f"{title} needs {build}, but the installed onnxruntime {runtime_version()} was built without it; "
+        f"pip uninstall -y {installed}; {step}"
     )
 
 
@@ -63,15 +63,15 @@ def new_session(
     folder: Path | None = None,
     batch: int | None = None,
 ) -> "onnxruntime.InferenceSession":
-    """A session on the device, the batch axis fixed at `batch` where that is given.
+    """Open a session on the device, with the batch axis fixed at `batch` if that is given.
 
-    Raises BackboneError where the CPU refuses the model, DeviceError where the device is not what the session got.
+    Raises BackboneError if the CPU refuses the model, and DeviceError if the session did not get the device.
     """
     ort = load_runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # what goes wrong is told by our own errors
-    options.enable_mem_pattern = spec.kind != "directml"  # DirectML demands it
+    options.log_severity_level = 4  # featx reports what goes wrong in its own errors
+    options.enable_mem_pattern = spec.kind != "directml"  # DirectML requires it off
     # Threads that wait must not spin: the decoders need those cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if spec != CPU:
@@ -82,23 +82,23 @@ def new_session(
         options.add_free_dimension_override_by_name(BATCH_AXIS, batch)
     try:
         with _silent(ort):
-            wanted = [*(providers or [(spec.provider, {})])]
+            wanted = list(providers) or [(spec.provider, {})]
             session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
     except Exception as error:
         if spec == CPU:
             raise BackboneError(
                 f"{name}: ONNX Runtime refuses the model ({one_line(error)}); export it again"
             ) from error
-        raise DeviceError(f"no session on {spec}: {one_line(error)}; `featx doctor` tells what is missing") from error
+        raise DeviceError(f"no session on {spec}: {one_line(error)}; `featx doctor` shows what is missing") from error
     session.disable_fallback()
     if (got := session.get_providers()[0]) != spec.provider:
-        raise DeviceError(f"no session on {spec}: it got {got}; `featx doctor` tells what is missing")
+        raise DeviceError(f"no session on {spec}: it got {got}; `featx doctor` shows what is missing")
     return session
 
 
 @contextmanager
 def _silent(ort: Any) -> Iterator[None]:
-    """Nothing is printed or logged by providers that are tried: what a session got, our own errors tell."""
+    """Keep providers from printing and logging: featx reports in its own errors what a session got."""
     ort.set_default_logger_severity(4)
     try:
         with redirect_stdout(None):
@@ -108,5 +108,5 @@ def _silent(ort: Any) -> Iterator[None]:
 
 
 def one_line(error: object) -> str:
-    """What an error says, in one line."""
+    """The message of an error in one line."""
     return " ".join(str(error).split())
