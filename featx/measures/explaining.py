@@ -1,4 +1,7 @@
-"""Sentences that explain why a measure is undefined and how its interval was computed."""
+"""Sentences that explain why a measure is undefined and how its interval was computed.
+
+Results on disk hold these sentences, so that a changed word makes equal results differ.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,10 +26,10 @@ INAPPLICABLE = {False: ("micro_f1", "hamming_loss"), True: ("balanced_accuracy",
 def explain_undefined(measured: Mapping[str, Any], labels: Labels, *, units: Units) -> Iterator[tuple[str, str]]:
     """Name and reason of every field of HeadMetrics that is None."""
     for name in INAPPLICABLE[labels.multilabel]:
-        yield name, "only defined for images with " + ("one label" if labels.multilabel else "several labels")
+        yield name, "defined for images with " + ("one label" if labels.multilabel else "several labels")
     yield from explain_measures(measured, labels, units=units)
     if labels.multilabel:
-        yield "confusion", "images with several labels have no single predicted class"
+        yield "confusion", "an image with several labels is taken for no single class"
     elif not has_confusion(labels):
         yield "confusion", f"{len(labels.classes)} classes are too many to list in pairs (more than {MOST_CLASSES})"
     if labels.groups is None:
@@ -45,16 +48,16 @@ def explain_measures(
         if measured[name] is None:
             yield name, _explain_measure(name, labels, whose)
         elif measured[f"{name}_ci"] is None:
-            yield f"{name}_ci", f"equal on all resamples of {units.count} {units.noun}, so there is no interval"
+            yield f"{name}_ci", f"the same on all resamples of {units.count} {units.noun}, which so bound nothing"
 
 
 def _explain_measure(name: str, labels: Labels, whose: str) -> str:
     """Why AUROC, average precision or a multi-label F1 is undefined for every class."""
-    images = whose if labels.given_weights is None else f"{whose} with a weight above 0"
+    images = whose if labels.given_weights is None else f"{whose} that weigh anything"
     if name in ("macro_f1", "micro_f1"):
-        return f"the {images} have no class, and none is predicted"
+        return f"no class is true of any of the {images}, and none is named"
     if labels.multilabel:
-        return f"every class is a label of all {images} or of none"
+        return f"every class is true of all {images} or of none"
     only = labels.classes[int(labels.class_totals.argmax())]
     return f"all {images} are of class {only!r}, so there are no others to rank them against"
 
@@ -67,16 +70,13 @@ def explain_intervals(resampled: ResampledMeasures, labels: Labels, *, wilson: b
     parts = [f"95 % {_kind(resamples)} bootstrap of {units.count} {units.noun}, {resamples} resamples"]
     if curve_resamples != resamples:
         costly = "AUROC, average precision and confusion" if has_confusion(labels) else "AUROC and average precision"
-        parts.append(f"for {costly}: {_kind(curve_resamples)}, {curve_resamples} resamples")
+        parts.append(f"of {costly} {_kind(curve_resamples)}, {curve_resamples} resamples")
     if "ece" in resampled.values:
-        parts.append("for ECE: lower end moved down, because ECE is biased upwards")
+        parts.append("of ECE further down, for it is biased upwards")
     if wilson:
-        parts.append(
-            f"for accuracy: Wilson's score interval, because fewer than {RARE} images (by effective size) "
-            "are wrong or correct"
-        )
+        parts.append(f"of accuracy Wilson's score interval, for fewer than {RARE} images' worth are wrong or right")
     if units.count < FEW_UNITS:
-        parts.append(f"rough, because there are only {units.count} {units.noun}")
+        parts.append(f"rough, for {units.count} {units.noun} are few")
     return "; ".join(parts)
 
 

@@ -58,7 +58,7 @@ def measure(probabilities: Floats, labels: Labels, *, seed: int = 0) -> HeadMetr
     >>> metrics.accuracy, metrics.auroc, metrics.confusion
     (0.75, 0.75, ((2, 0), (1, 1)))
     >>> metrics.undefined["micro_f1"]
-    'only defined for images with several labels'
+    'defined for images with several labels'
     """
     resampled = resample_all(probabilities, labels, seed=seed)
     measured, wilson_used = _measure_all(resampled, correctness(probabilities, labels), labels)
@@ -174,5 +174,5 @@ def _unmeasured_group(name: str, images: int) -> GroupMetrics:
     """A group whose images all have weight 0."""
     measures = ("accuracy", *MEASURES)
     fields = [field for measure in measures for field in (measure, f"{measure}_ci")]
-    undefined = dict.fromkeys(measures, "all images of this group have weight 0")
+    undefined = dict.fromkeys(measures, "the images of this group weigh nothing")
     return GroupMetrics(name=name, n=images, undefined=undefined, **dict.fromkeys(fields))

@@ -71,7 +71,7 @@ def draws_t_test(
 
 
 def _without_p(scores: Mapping[str, Sequence[float]], pairs: Sequence[Pair], draws: int) -> tuple[Comparison, ...]:
-    test = f"none, because all {draws} draws have the same training images"
+    test = f"none, for {draws} draws are all of the same training images"
     arrays = _as_arrays(scores)
     means = [float(difference_of(arrays, pair, draws).mean()) for pair in pairs]
     return tuple(

@@ -205,7 +205,7 @@ def test_where_resamples_cost_too_much_the_interval_is_normal_and_nearly_the_sam
     many = measure(probabilities, labels)
     monkeypatch.setattr(resampling, "AFFORDABLE", resampled.RESAMPLES * 600)
     ranked = measure(probabilities, labels)
-    assert "for AUROC, average precision and confusion: normal, 100 resamples" in ranked.interval
+    assert "of AUROC, average precision and confusion normal, 100 resamples" in ranked.interval
     assert ranked.accuracy_ci == many.accuracy_ci
     assert ranked.auroc_ci == pytest.approx(many.auroc_ci, abs=0.01)
     monkeypatch.setattr(resampling, "AFFORDABLE", 0)
@@ -234,7 +234,7 @@ def test_where_few_are_wrong_the_interval_of_accuracy_is_wilsons(right: int, n: 
     found = measure(probabilities, labels)
     expected = binomtest(right, n).proportion_ci(method="wilson")
     assert found.accuracy_ci == pytest.approx((expected.low, expected.high), abs=1e-6)
-    assert "for accuracy: Wilson's score interval" in found.interval
+    assert "of accuracy Wilson's score interval" in found.interval
 
 
 def test_images_of_a_group_that_are_all_alike_count_as_one() -> None:
@@ -312,23 +312,23 @@ def test_where_all_is_right_no_interval_is_made_up() -> None:
     found = measure(labels.shares, labels)
     assert found.accuracy_ci == pytest.approx((0.93983, 1), abs=1e-5)
     assert found.macro_f1_ci is None
-    assert found.undefined["macro_f1_ci"] == "equal on all resamples of 60 images, so there is no interval"
+    assert found.undefined["macro_f1_ci"] == "the same on all resamples of 60 images, which so bound nothing"
 
 
 def test_images_with_several_labels_have_measures_of_their_own() -> None:
     found = measure(*make_case("several"))
     assert (found.balanced_accuracy, found.ece, found.confusion) == (None, None, None)
-    assert found.undefined["ece"] == "only defined for images with one label"
+    assert found.undefined["ece"] == "defined for images with one label"
     assert found.hamming_loss is not None
-    assert measure(*make_case()).undefined["micro_f1"] == "only defined for images with several labels"
+    assert measure(*make_case()).undefined["micro_f1"] == "defined for images with several labels"
 
 
 def test_where_no_label_is_true_or_named_there_is_no_f1() -> None:
     labels = Labels(("a", "b"), np.full(9, -1), np.zeros((9, 2)), multilabel=True)
     found = measure(np.full((9, 2), 0.2), labels)
     assert (found.accuracy, found.macro_f1, found.micro_f1, found.average_precision) == (1, None, None, None)
-    assert found.undefined["micro_f1"] == "the test images have no class, and none is predicted"
-    assert found.undefined["auroc"] == "every class is a label of all test images or of none"
+    assert found.undefined["micro_f1"] == "no class is true of any of the test images, and none is named"
+    assert found.undefined["auroc"] == "every class is true of all test images or of none"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -354,11 +354,11 @@ def test_what_a_group_leaves_undefined_is_said_of_the_group() -> None:
     probabilities, labels = make_case("weighted")
     groups = np.where(labels.weights == 0, "none", np.array(NAMES)[labels.codes]).astype("S")
     found = {row.name: row for row in measure(probabilities, replace(labels, groups=groups)).per_group or ()}
-    assert found["none"].undefined["accuracy"].startswith("all images of this group have weight 0")
+    assert found["none"].undefined["accuracy"].startswith("the images of this group weigh nothing")
     assert {value for name, value in asdict(found["none"]).items() if name not in ("name", "n", "undefined")} == {None}
     assert found["hot"].auroc is None
     assert found["hot"].undefined["auroc"] == (
-        "all images of this group with a weight above 0 are of class 'hot', so there are no others to rank them against"
+        "all images of this group that weigh anything are of class 'hot', so there are no others to rank them against"
     )
     assert found["hot"].accuracy == found["hot"].balanced_accuracy
     assert "hamming_loss" not in found["hot"].undefined
@@ -380,7 +380,7 @@ def test_groups_are_told_one_by_one_with_intervals_of_their_own(kind: str) -> No
             assert asdict(row) == {"name": row.name} | {key: alone[key] for key in asdict(row) if key != "name"}
     count = len(found.per_group)
     assert found.interval.startswith(f"95 % percentile bootstrap of {count} whole groups")
-    assert f"rough, because there are only {count} whole groups" in found.interval
+    assert f"rough, for {count} whole groups are few" in found.interval
 
 
 def test_groups_have_as_many_resamples_as_all_images_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,7 +208,7 @@ def test_draws_that_tell_nothing_of_others_have_a_difference_and_no_p() -> None:
     (found,) = draws_t_test({"a": [0.8, 0.7], "b": [0.7, 0.72]}, [("a", "b")], train=[np.arange(3)] * 2)
     assert found.difference == pytest.approx(0.04)
     assert (found.interval, found.p, found.p_holm) == (None, None, None)
-    assert found.test == "none, because all 2 draws have the same training images"
+    assert found.test == "none, for 2 draws are all of the same training images"
 
 
 def test_one_draw_is_none_to_test() -> None:
