@@ -22,9 +22,9 @@ _Precision = Literal["", "float32", "float16", "int8"]
 _Dim = Annotated[int, Meta(gt=0, description="a whole number above 0")]
 _Name = Annotated[str, Meta(pattern=r"\A[\w.-]+\Z", description="a name of letters, digits, '.', '_' and '-'")]
 _Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
-_File = Annotated[str, Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\]+\Z", description="the name of a file in the folder of the card")]
+_File = Annotated[str, Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\]+\Z", description="a file name without a folder")]
 _OptionalFile = Annotated[
-    str, Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\]*\Z", description="the name of a file in the folder of the card, or left out")
+    str, Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\]*\Z", description="a file name without a folder, or left out")
 ]
 
 DESCRIPTIVE = {
@@ -117,7 +117,7 @@ class Card:
     reference: str = ""
     """Published accuracy on the source task."""
     golden: _OptionalFile = ""
-    """A .npz in the same folder: `pixels` (n, size, size, 3) uint8 and `features` (n, dim) float32 of another runtime."""
+    """A .npz file: `pixels` (n, size, size, 3) uint8, and their `features` (n, dim) float32 by another runtime."""
 
     input: Input
     batch: Annotated[int, Meta(ge=0, description="0 or above")] = 0

@@ -1,12 +1,11 @@
-"""A model in; a backbone out: its feature found, its card written, tried on pixels, in the user's folder."""
+"""Add a backbone: find the feature of a model, write its card, check it on random images, and install both."""
 
-import fcntl
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -40,97 +39,130 @@ from featx.convert.preprocessing import (
 from featx.errors import BackboneError
 from featx.hashing import hash_file
 from featx.inputs import PixelSpec
+from featx.locking import hold_lock
 
-UNFINISHED = ".featx-"
-"""How folders begin in which a backbone is put together; a killed process leaves them."""
-UNKNOWN = "0" * 64
-"""The sha256 of a card whose model is still being tried."""
+_UNFINISHED = ".featx-"
+"""Prefix of the folders in which a backbone is put together; a killed process leaves them behind."""
+_LOCK = ".lock"
+"""The file in a folder of cards whose lock a process holds while it adds a backbone."""
+_UNKNOWN_SHA256 = "0" * 64
+"""On the card of a model that is still being checked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """What is said of a backbone that its model does not tell."""
+    """What the user says about a backbone that its model does not contain.
+
+    >>> import featx
+    >>> featx.Description(name="mine", outputs=("features",), licence="MIT").pixels.size is None
+    True
+    """
 
     name: str
     outputs: tuple[str, ...] = ()
-    """Tensors to take, the feature first; none for the penultimate feature."""
+    """Tensors to take, the feature first; if empty, the input of the model's last layer."""
     pixels: Preprocessing = field(default_factory=Preprocessing)
     exif_orientation: bool = False
+    """Whether images are turned upright as their EXIF orientation says."""
     source: str = ""
+    """Where the model comes from; if empty, its web address."""
     licence: str = ""
     reference: str = ""
+    """Published accuracy on the source task."""
 
 
 @dataclass(frozen=True)
-class Registered:
-    """A backbone that was added, and what was taken for granted."""
+class AddedBackbone:
+    """A backbone that was added, and notes about it."""
 
     backbone: Backbone
     notes: tuple[str, ...]
+    """What was found and what had to be assumed, one sentence each."""
 
 
 def add_backbone(
-    model: Path | str, said: Description, *, into: Path | None = None, sha256: str = "", overwrite: bool = False
-) -> Registered:
-    """The backbone made of this model, written into the folder of cards `into` (the user's by default).
+    model: Path | str, description: Description, *, into: Path | None = None, sha256: str = "", overwrite: bool = False
+) -> AddedBackbone:
+    """Make a backbone of this model, in the folder of cards `into` (the user's by default).
 
-    `model` is a file, or an HTTP address whose content must have this `sha256`. Raises BackboneError where the model is
+    `model` is a file, or a web address whose content must have this `sha256`. Raises BackboneError if the model is
     unusable, its feature or its preprocessing is not certain, or the name is taken.
+
+    >>> import featx
+    >>> from pathlib import Path
+    >>> model = featx.load_backbone("efficientnet-lite0").path
+    >>> added = featx.add_backbone(model, featx.Description(name="mine"), into=Path("models"))
+    >>> added.backbone.card.feature, added.backbone.card.dim
+    ('features', 1280)
+    >>> added.notes
+    ('assumed mean (123.675, 116.28, 103.53) and std ...; set them with flags if that is wrong',)
     """
     folder = user_folder() if into is None else into
-    with claimed(said.name, folder, overwrite=overwrite):
-        return _add(model, said, folder=folder, sha256=sha256, overwrite=overwrite)
+    with reserve_name(description.name, folder, overwrite=overwrite):
+        return _add(model, description, folder=folder, sha256=sha256, overwrite=overwrite)
 
 
-def _add(model: Path | str, said: Description, *, folder: Path, sha256: str, overwrite: bool) -> Registered:
-    target = folder / f"{said.name}.onnx"
+def _add(model: Path | str, description: Description, *, folder: Path, sha256: str, overwrite: bool) -> AddedBackbone:
+    target = folder / f"{description.name}.onnx"
     if target.exists() and not overwrite and not (Path(model).exists() and target.samefile(model)):
-        raise BackboneError(f"{target}: is there already, without a card; choose another --name, or --overwrite it")
+        raise BackboneError(f"{target}: already exists, without a card; choose another --name, or --overwrite it")
     with _on_disk(str(model), sha256) as path:
-        card, notes = describe_model(path, replace(said, source=said.source or public_address(str(model))))
-        backbone = install(path, card, folder)
-    return Registered(backbone, notes)
+        source = description.source or public_address(str(model))
+        card, notes = describe_model(path, replace(description, source=source))
+        return AddedBackbone(install(path, card, folder), notes)
 
 
 @contextmanager
-def claimed(name: str, folder: Path, *, overwrite: bool) -> Iterator[None]:
-    """Hold the folder for adding a backbone of this name; others wait. Raises BackboneError where the name is taken."""
+def reserve_name(name: str, folder: Path, *, overwrite: bool) -> Iterator[None]:
+    """Hold the lock of a folder of cards while a backbone with this name is added; wait for other processes.
+
+    Raises BackboneError if the name is taken or the folder cannot be written.
+    """
     _check_name(name, folder, overwrite=overwrite)
-    made = not folder.exists()
+    created = not folder.exists()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder, os.O_RDONLY)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    except OSError as error:
-        raise BackboneError(
-            f"{folder}: cannot be written ({error.strerror or error}); name another --models"
-        ) from error
-    try:
-        _check_name(name, folder, overwrite=overwrite)
-        for left in folder.glob(f"{UNFINISHED}*"):
-            shutil.rmtree(left, ignore_errors=True)
-        yield
+        with ExitStack() as stack:
+            _lock(folder, stack)
+            _check_name(name, folder, overwrite=overwrite)
+            for left in folder.glob(f"{_UNFINISHED}*"):
+                shutil.rmtree(left, ignore_errors=True)
+            yield
     finally:
-        os.close(lock)
-        if made:
+        if created:
             with suppress(OSError):
-                folder.rmdir()
+                folder.rmdir()  # only if nothing was added
+
+
+def _lock(folder: Path, stack: ExitStack) -> None:
+    """Create the folder if it is missing, and hold its lock until the stack is closed."""
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return stack.enter_context(hold_lock(folder / _LOCK, wait=True))
+        except FileNotFoundError:
+            continue  # the process that held the lock removed the folder, which it had created for nothing
+        except OSError as error:
+            raise _not_writable(folder, error) from error
+
+
+def _not_writable(folder: Path, error: OSError) -> BackboneError:
+    return BackboneError(f"{folder}: cannot be written ({error.strerror or error}); name another --models")
 
 
 def _check_name(name: str, folder: Path, *, overwrite: bool) -> None:
-    """Raise BackboneError where a backbone may not be called so, or is there already."""
+    """Raise BackboneError if a backbone cannot have this name, or one with it already exists."""
     if not re.fullmatch(r"[\w.-]{1,100}", name) or name.startswith("."):
         raise BackboneError(f"--name {name!r} should be letters, digits, '.', '_' and '-', at most 100; choose another")
     if folder.exists() and not folder.is_dir():
-        raise BackboneError(f"{folder}: is there and is no folder; name another with --models")
+        raise BackboneError(f"{folder}: is a file and not a folder; name another with --models")
     if (bundled_folder() / f"{name}.toml").exists() and bundled_folder().resolve() != folder.resolve():
-        raise BackboneError(f"--name {name!r} is that of a bundled backbone; choose another")
+        raise BackboneError(f"--name {name!r} is the name of a bundled backbone; choose another")
     own = folder / f"{name}.toml"
     if own.exists() and not overwrite:
-        raise BackboneError(f"{own}: backbone {name!r} is there already; choose another --name, or --overwrite it")
+        raise BackboneError(f"{own}: backbone {name!r} already exists; choose another --name, or --overwrite it")
     for path in folder.glob("*.toml"):
         if path != own and _name_on(path) == name:
-            raise BackboneError(f"{path}: backbone {name!r} is there already; choose another --name")
+            raise BackboneError(f"{path}: backbone {name!r} already exists; choose another --name")
 
 
 def _name_on(card: Path) -> str:
@@ -142,19 +174,19 @@ def _name_on(card: Path) -> str:
 
 @contextmanager
 def _on_disk(model: str, sha256: str) -> Iterator[Path]:
-    """The model as a file, fetched where it is an address, its hash checked where one is given."""
+    """The model as a file: downloaded if it is a web address, its hash checked if one is given."""
     if sha256 and not re.fullmatch(r"[0-9a-f]{64}", sha256):
         raise BackboneError(
-            f"--sha256 {sha256!r} should be 64 hexadecimal digits; copy it from where the model is offered"
+            f"--sha256 {sha256!r} should be 64 hexadecimal digits; copy it from the page that offers the model"
         )
     if not is_url(model):
         if sha256 and Path(model).is_file() and (actual := hash_file(Path(model))) != sha256:
-            raise BackboneError(f"{model}: its sha256 is {actual} but {sha256} was expected; fetch it again")
+            raise BackboneError(f"{model}: its sha256 is {actual} but {sha256} was expected; download it again")
         yield Path(model)
         return
     address = public_address(model)
     if not sha256:
-        raise BackboneError(f"{address}: an address needs the hash of its file; give it with --sha256")
+        raise BackboneError(f"{address}: a web address needs the hash of its file; give it with --sha256")
     with tempfile.TemporaryDirectory(prefix="featx-") as folder:
         path = fetch_model(model, sha256=sha256, into=Path(folder))
         try:
@@ -163,47 +195,43 @@ def _on_disk(model: str, sha256: str) -> Iterator[Path]:
             raise BackboneError(str(error).replace(str(path), address)) from error
 
 
-def describe_model(path: Path, said: Description) -> tuple[Card, tuple[str, ...]]:
-    """The card of the model in this file, still without its hash, once its outputs were tried; and what was assumed."""
-    inspection = inspect_model(path, size=said.pixels.size)
+def describe_model(path: Path, description: Description) -> tuple[Card, tuple[str, ...]]:
+    """The card of the model in this file, once its outputs are checked, and what was found and assumed.
+
+    The card has no hash yet.
+    """
+    inspection = inspect_model(path, size=description.pixels.size)
     found, origin = find_preprocessing(path, read_metadata(path))
-    said = _fit_channels(inspection, said)
-    size = _choose_size(inspection, said.pixels, found, origin)
-    if inspection.input.dtype == "uint8" and (said.pixels.mean or said.pixels.std):
+    given = _with_channels(inspection, description.pixels)
+    size = _choose_size(inspection, given, found=found, origin=origin)
+    dtype = inspection.input.dtype
+    if dtype == "uint8" and (given.mean or given.std):
         raise BackboneError(f"{path}: takes uint8 pixels as they are, so --mean and --std do nothing; leave them out")
-    pixels, assumed = complete(
-        said.pixels.over(found),
-        size=size,
-        dtype=inspection.input.dtype,
-        exif_orientation=said.exif_orientation,
-    )
-    outputs = resolve_outputs(path, said.outputs or (_certain_feature(inspection),), size=size)
-    card = _card(said, inspection, pixels, outputs)
+    exif_orientation = description.exif_orientation
+    spec, assumed = complete(given.over(found), size=size, dtype=dtype, exif_orientation=exif_orientation)
+    outputs = resolve_outputs(path, description.outputs or (_certain_feature(inspection),), size=size)
+    card, tried = try_outputs(Backbone(_card(description, inspection, spec, outputs), path))
     notes = [f"preprocessing from {origin}"] if origin else []
-    notes += [f"assumed {', '.join(assumed)}: say otherwise with flags"] if assumed else []
-    card, told = try_outputs(Backbone(card, path))
-    return check_card(card, source=f"{path} with these options", step="choose another"), (
-        *inspection.notes,
-        *told,
-        *notes,
-    )
+    notes += [f"assumed {', '.join(assumed)}; set them with flags if that is wrong"] if assumed else []
+    checked = check_card(card, source=f"{path} with these options", step="choose another")
+    return checked, (*inspection.notes, *tried, *notes)
 
 
-def _fit_channels(inspection: Inspection, said: Description) -> Description:
-    """The same, said of a model of one channel that it takes grey."""
-    count, channels = inspection.input.channels, said.pixels.channels
-    if count == 1 and channels is None:
-        return replace(said, pixels=replace(said.pixels, channels="L"))
-    if count not in (None, 1 if channels == "L" else 3):
+def _with_channels(inspection: Inspection, given: Preprocessing) -> Preprocessing:
+    """What the user gives, with the channel of a grey model filled in. Raises BackboneError on a mismatch."""
+    count = inspection.input.channels
+    if count == 1 and given.channels is None:
+        return replace(given, channels="L")
+    if count not in (None, 1 if given.channels == "L" else 3):
         raise BackboneError(
             f"{inspection.model}: input {inspection.input.name!r} takes {count} channels but featx gives "
-            f"{channels or 'RGB'}; correct --channels, or export it for RGB"
+            f"{given.channels or 'RGB'}; correct --channels, or export it for RGB"
         )
-    return said
+    return given
 
 
-def _choose_size(inspection: Inspection, flags: Preprocessing, found: Preprocessing, origin: str) -> int:
-    """Height and width: the model's own where it fixes them, else as said."""
+def _choose_size(inspection: Inspection, given: Preprocessing, *, found: Preprocessing, origin: str) -> int:
+    """Height and width: those of the model if it fixes them, else of the flags, else of the files of its trainers."""
     height, width = inspection.input.size
     if height != width and None not in (height, width):
         raise BackboneError(
@@ -211,19 +239,22 @@ def _choose_size(inspection: Inspection, flags: Preprocessing, found: Preprocess
             "export it for a square"
         )
     fixed = height or width
-    said, by = (flags.size, "--size") if flags.size else (found.size, origin)
-    if fixed and said and fixed != said:
+    wanted = given.size or found.size
+    if fixed and wanted and fixed != wanted:
         raise BackboneError(
-            f"{inspection.model}: takes {fixed} pixels but {by} says {said}; correct it with --size {fixed}"
+            f"{inspection.model}: takes {fixed} pixels but {'--size' if given.size else origin} says {wanted}; "
+            f"correct it with --size {fixed}"
         )
-    if not (fixed or said):
+    size = fixed or wanted
+    if not size:
         raise BackboneError(
-            f"{inspection.model}: height and width of {inspection.input.name!r} are free; say them: --size 224"
+            f"{inspection.model}: height and width of {inspection.input.name!r} are free; choose them: --size 224"
         )
-    return fixed or said or 0
+    return size
 
 
 def _certain_feature(inspection: Inspection) -> str:
+    """Name of the feature. Raises BackboneError if more than one tensor could be it."""
     if inspection.certain and inspection.feature_output:
         name, pool = inspection.feature_output, inspection.feature_pool
         return f"{name}:{pool}" if pool else name
@@ -232,16 +263,16 @@ def _certain_feature(inspection: Inspection) -> str:
     raise BackboneError(f"{inspection.model}: its feature is not certain{why}; choose with --output: {listed}")
 
 
-def _card(given: Description, inspection: Inspection, pixels: PixelSpec, outputs: Sequence[Output]) -> Card:
+def _card(description: Description, inspection: Inspection, spec: PixelSpec, outputs: Sequence[Output]) -> Card:
     image = inspection.input
     card = Card(
-        name=given.name,
-        file=f"{given.name}.onnx",
-        sha256=UNKNOWN,
-        source=given.source,
-        licence=given.licence,
-        reference=given.reference,
-        input=ImageInput(name=image.name, layout=image.layout, dtype=image.dtype, pixels=pixels),
+        name=description.name,
+        file=f"{description.name}.onnx",
+        sha256=_UNKNOWN_SHA256,
+        source=description.source,
+        licence=description.licence,
+        reference=description.reference,
+        input=ImageInput(name=image.name, layout=image.layout, dtype=image.dtype, pixels=spec),
         feature=outputs[0].name,
         dim=outputs[0].dim,
         classifier=inspection.classifier_output or "",
@@ -251,27 +282,26 @@ def _card(given: Description, inspection: Inspection, pixels: PixelSpec, outputs
 
 
 def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None) -> Backbone:
-    """The backbone of this model, card and golden vectors in the folder: the card last, so that it never lacks them."""
+    """Copy model, golden vectors and card into the folder: the card last, so that its files exist when it does."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        before = _files_of(folder / f"{card.name}.toml")
-        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as place:
-            card = _gather(path, card, Path(place), golden)
-            (Path(place) / f"{card.name}.toml").write_text(card.to_toml(), encoding="utf-8")
-            made = [name for name in (card.data, card.golden, card.file, f"{card.name}.toml") if name]
-            for name in made:
-                os.replace(Path(place) / name, folder / name)
-        for name in before - set(made):
+        before = _further_files(folder / f"{card.name}.toml")
+        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
+            place = Path(unfinished)
+            card = _gather(path, card, place, golden=golden)
+            (place / f"{card.name}.toml").write_text(card.to_toml(), encoding="utf-8")
+            names = [name for name in (card.data, card.golden, card.file, f"{card.name}.toml") if name]
+            for name in names:
+                os.replace(place / name, folder / name)
+        for name in before - set(names):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
-        raise BackboneError(
-            f"{folder}: cannot be written ({error.strerror or error}); name another --models"
-        ) from error
+        raise _not_writable(folder, error) from error
     return Backbone(card, folder / card.file)
 
 
-def _files_of(path: Path) -> set[str]:
-    """The files that an earlier card of this name brought, which a new one may not need."""
+def _further_files(path: Path) -> set[str]:
+    """Weights and golden vectors of the backbone with this card, which one that replaces it may not have."""
     try:
         card = read_card(path)
     except BackboneError:
@@ -279,7 +309,7 @@ def _files_of(path: Path) -> set[str]:
     return {name for name in (card.data, card.golden) if name}
 
 
-def _gather(path: Path, card: Card, place: Path, golden: Path | None) -> Card:
+def _gather(path: Path, card: Card, place: Path, *, golden: Path | None) -> Card:
     """The card with its hashes, once model, weights and golden vectors are copied to this place."""
     model = place / card.file
     weights = save_model(path, model)

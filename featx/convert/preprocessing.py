@@ -1,4 +1,4 @@
-"""How pixels are prepared for a model: from flags, from what its trainers left beside it, or from ImageNet's habit."""
+"""How images are prepared for a model: as flags say, as files of its trainers say, or as is usual for ImageNet."""
 
 import json
 import math
@@ -27,38 +27,51 @@ HUGGING_FACE_FILTERS: dict[int, Filter] = {
 }
 """Hugging Face numbers the filters of Pillow."""
 STRANGE_PROCESSORS = ("Levit", "PoolFormer", "Perceiver")
-"""Hugging Face's processors that resize or crop in ways of their own."""
+"""Prefixes of the Hugging Face processors that resize or crop in ways that featx does not."""
 CONVNEXT_SQUASHES_FROM = 384
-"""From this size on, Hugging Face's ConvNeXt processor squashes and does not crop."""
+"""From this size on, the ConvNeXt processor of Hugging Face squashes an image instead of cropping it."""
 PIXEL_RANGES = {
     "NominalRange_0_255": (0.0, 1.0),
     "Normalized_0_1": (0.0, 255.0),
     "Normalized_1_1": (127.5, 127.5),
 }
-"""ONNX's own metadata: Image.NominalPixelRange -> mean and std on 0..255."""
+"""Image.NominalPixelRange in the metadata of ONNX -> mean and std on the scale 0 to 255."""
 PIXEL_FORMATS: dict[str, Channels] = {"Rgb8": "RGB", "Bgr8": "BGR", "Gray8": "L"}
+"""Image.BitmapPixelFormat in the metadata of ONNX -> channels."""
 TIMM_KEYS = {"input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How pixels are prepared; None where nothing is said."""
+    """How images are prepared for a model, as far as it is known; None for what is not known.
+
+    >>> import featx
+    >>> flags = featx.Preprocessing(size=112)
+    >>> found = featx.Preprocessing(size=224, resize=256, filter="bilinear")
+    >>> both = flags.over(found)
+    >>> both.size, both.resize, both.filter
+    (112, 128, 'bilinear')
+    """
 
     size: int | None = None
-    """Height and width that the model takes."""
+    """Height and width in pixels of what the model takes."""
     resize: int | None = None
     """Pixels of the shorter side before the centre crop; of both sides if `crop_mode` is squash."""
     crop_mode: CropMode | None = None
     filter: Filter | None = None
     mean: tuple[float, ...] | None = None
-    """On the 0..255 scale, as `std`."""
+    """Mean of each channel, on the scale 0 to 255."""
     std: tuple[float, ...] | None = None
+    """Standard deviation of each channel, on the scale 0 to 255."""
     channels: Channels | None = None
 
     def over(self, other: "Preprocessing") -> "Preprocessing":
-        """What this one says, and the other where this one says nothing; a size of its own keeps the other's crop."""
-        said = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
-        both = replace(other, **said)
+        """This preprocessing, completed by another where it has None.
+
+        If this one changes the size but not `resize`, the crop keeps its share of the resized image.
+        """
+        known = {field.name: value for field in fields(self) if (value := getattr(self, field.name)) is not None}
+        both = replace(other, **known)
         if self.size and other.size and other.resize and self.resize is None:
             return replace(both, resize=round(other.resize * self.size / other.size))
         return both
@@ -102,19 +115,20 @@ def _complete_scale(given: Preprocessing, dtype: str) -> tuple[tuple[float, ...]
 
 
 def find_preprocessing(model: Path, metadata: Mapping[str, str]) -> tuple[Preprocessing, str]:
-    """What is said beside the model or in its metadata, and where; empty, and "", where nothing is.
+    """What is known about the preprocessing of this model, and from which file; nothing and "" if nothing is found.
 
-    Read are `preprocessor_config.json` of Hugging Face, then `config.json` of timm, beside the model or, where it lies
-    in a folder `onnx`, above that; then the model's metadata. Raises BackboneError naming the file and the key.
+    The first of these counts: Hugging Face's `preprocessor_config.json`, timm's `config.json`, the metadata of the
+    model. The two files are looked for in the folder of the model and, if that is called `onnx`, in the folder above.
+    Raises BackboneError naming the file and the key.
     """
     folders = [model.parent, *([model.parent.parent] if model.parent.name == "onnx" else [])]
     for folder in folders:
         for name, read in (("preprocessor_config.json", _from_hugging_face), ("config.json", _from_timm)):
             path = folder / name
-            if path.is_file() and (said := _read(path, read)) is not None:
-                return said, str(path)
-    said = _from_metadata(metadata, str(model))
-    return (said, f"{model} (its metadata)") if said != Preprocessing() else (said, "")
+            if path.is_file() and (found := _read(path, read)) is not None:
+                return found, str(path)
+    found = _from_metadata(metadata, str(model))
+    return found, f"{model} (its metadata)" if found != Preprocessing() else ""
 
 
 def _read(path: Path, read: Callable[[Mapping[str, Any], str], Preprocessing | None]) -> Preprocessing | None:
@@ -123,7 +137,7 @@ def _read(path: Path, read: Callable[[Mapping[str, Any], str], Preprocessing | N
     except (TypeError, ValueError, KeyError, AttributeError, ArithmeticError) as error:
         if isinstance(error, BackboneError):
             raise
-        raise BackboneError(f"{path}: makes no sense as preprocessing ({error}); correct it or move it away") from error
+        raise BackboneError(f"{path}: is not usable as preprocessing ({error}); correct it or move it away") from error
 
 
 def _load(path: Path) -> Mapping[str, Any]:
@@ -138,20 +152,21 @@ def _load(path: Path) -> Mapping[str, Any]:
 
 
 def _from_timm(config: Mapping[str, Any], source: str) -> Preprocessing | None:
-    """Timm's pretrained_cfg: mean and std on 0..1, the crop as a share of the resized side."""
+    """The pretrained_cfg of timm: mean and std on the scale 0 to 1, the crop as a share of the resized side."""
     values = config.get("pretrained_cfg", config)
     if not isinstance(values, dict) or not TIMM_KEYS & values.keys():
         return None
     size = _timm_size(values.get("input_size"), source)
     mode = _one_of(values.get("crop_mode") or "center", CROP_MODES, "crop_mode", source)
     share = _number(values.get("crop_pct") or CROP_SHARE, "crop_pct", source)
-    said = values.get("interpolation")
-    filter_ = _one_of("bilinear" if said == "random" else said, FILTERS, "interpolation", source) if said else None
+    filter_ = values.get("interpolation")
+    if filter_ == "random":
+        filter_ = "bilinear"
     return Preprocessing(
         size=size,
         resize=math.floor(size / share) if size else None,
         crop_mode=mode,
-        filter=filter_,
+        filter=_one_of(filter_, FILTERS, "interpolation", source) if filter_ else None,
         mean=_scaled(values.get("mean"), 255.0, "mean", source),
         std=_scaled(values.get("std"), 255.0, "std", source),
     )
@@ -170,17 +185,18 @@ def _timm_size(value: Any, source: str) -> int | None:
 
 
 def _from_hugging_face(config: Mapping[str, Any], source: str) -> Preprocessing | None:
-    """The preprocessor of a transformers model: rescaled, then normalised."""
+    """The image processor of transformers, which resizes, crops, rescales and then normalises."""
     kind = str(config.get("image_processor_type") or config.get("feature_extractor_type") or "")
     strange = [key for key in ("rescale_offset", "include_top") if config.get(key) is True]
     if strange or kind.startswith(STRANGE_PROCESSORS):
         raise BackboneError(
             f"{source}: {(strange or [kind])[0]} prepares pixels in a way that featx does not; move the file away, and "
-            "say --size, --mean and --std yourself"
+            "give --size, --mean and --std yourself"
         )
     geometry = _hugging_face_geometry(config, source)
     factor = _number(config.get("rescale_factor", 1 / 255), "rescale_factor", source)
-    factor = factor if config.get("do_rescale", True) else 1.0
+    if not config.get("do_rescale", True):
+        factor = 1.0
     normalised = config.get("do_normalize", True)
     filter_ = config.get("resample", 2)
     if filter_ not in HUGGING_FACE_FILTERS:
@@ -195,28 +211,30 @@ def _from_hugging_face(config: Mapping[str, Any], source: str) -> Preprocessing 
 
 
 def _hugging_face_geometry(config: Mapping[str, Any], source: str) -> Preprocessing:
-    size, crop = config.get("size"), config.get("crop_size")
+    """Size, resize and crop mode alone."""
+    size = config.get("size")
+    crop = config.get("crop_size")
     crops = config.get("do_center_crop", crop is not None)
     cropped = _side(crop, "crop_size", source) if crops and crop is not None else None
     if not config.get("do_resize", True) or size is None:
         return Preprocessing(size=cropped, resize=cropped)
-    squash = isinstance(size, int) and not crops
-    if isinstance(size, dict) and "shortest_edge" not in size:
-        squash = True
     side = _side(size, "size", source)
-    if (share := config.get("crop_pct")) and cropped is None:
+    share = config.get("crop_pct")
+    if share and cropped is None:
         if side >= CONVNEXT_SQUASHES_FROM:
             return Preprocessing(size=side, resize=side, crop_mode="squash")
         return Preprocessing(size=side, resize=int(side / share), crop_mode="center")
     if cropped and cropped > side:
         raise BackboneError(
-            f"{source}: crop_size {cropped} is above size {side}; featx pads nothing: say them with flags"
+            f"{source}: crop_size {cropped} is above size {side}, but featx does not pad; "
+            "give --size and --resize yourself"
         )
+    squash = not crops if isinstance(size, int) else isinstance(size, dict) and "shortest_edge" not in size
     return Preprocessing(size=cropped or side, resize=side, crop_mode="squash" if squash else "center")
 
 
 def _side(value: Any, key: str, source: str) -> int:
-    """The one number of a size that is a number, a shortest edge, or equal height and width."""
+    """The number of pixels in a size given as a number, a shortest edge, or equal height and width."""
     if isinstance(value, dict):
         sides = {value.get(name) for name in ("shortest_edge", "height", "width") if name in value}
     else:
@@ -231,18 +249,22 @@ def _side(value: Any, key: str, source: str) -> int:
 
 
 def _from_metadata(metadata: Mapping[str, str], source: str) -> Preprocessing:
-    """ONNX's own keys for images, and timm's keys as JSON or numbers between commas."""
-    said = _from_timm({key: _parsed(metadata[key]) for key in TIMM_KEYS & metadata.keys()}, f"{source} (metadata)")
-    said = said or Preprocessing()
-    if (pixels := metadata.get("Image.BitmapPixelFormat")) is not None:
-        said = replace(said, channels=PIXEL_FORMATS[_one_of(pixels, tuple(PIXEL_FORMATS), "BitmapPixelFormat", source)])
-    if (scale := metadata.get("Image.NominalPixelRange")) is not None and said.mean is None:
-        mean, std = PIXEL_RANGES[_one_of(scale, tuple(PIXEL_RANGES), "NominalPixelRange", source)]
-        said = replace(said, mean=(mean,) * 3, std=(std,) * 3)
-    return said
+    """The keys of ONNX for images, and those of timm as JSON or as numbers separated by commas."""
+    timm = {key: _parsed(metadata[key]) for key in TIMM_KEYS & metadata.keys()}
+    found = _from_timm(timm, f"{source} (metadata)") or Preprocessing()
+    pixel_format = metadata.get("Image.BitmapPixelFormat")
+    if pixel_format is not None:
+        known = _one_of(pixel_format, tuple(PIXEL_FORMATS), "BitmapPixelFormat", source)
+        found = replace(found, channels=PIXEL_FORMATS[known])
+    pixel_range = metadata.get("Image.NominalPixelRange")
+    if pixel_range is not None and found.mean is None:
+        mean, std = PIXEL_RANGES[_one_of(pixel_range, tuple(PIXEL_RANGES), "NominalPixelRange", source)]
+        found = replace(found, mean=(mean,) * 3, std=(std,) * 3)
+    return found
 
 
 def _parsed(text: str) -> Any:
+    """A value of the metadata as JSON, with or without the brackets of a list; else the text itself."""
     for form in (text, f"[{text.strip(' ()[]')}]"):
         try:
             value = json.loads(form)
@@ -256,6 +278,7 @@ def _parsed(text: str) -> Any:
 
 
 def _scaled(value: Any, factor: float, key: str, source: str) -> tuple[float, ...] | None:
+    """Three numbers, or one for all channels, times this factor."""
     if value is None:
         return None
     values = value if isinstance(value, list) else [value] * 3
@@ -266,7 +289,7 @@ def _scaled(value: Any, factor: float, key: str, source: str) -> tuple[float, ..
 
 def _number(value: Any, key: str, source: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise BackboneError(f"{source}: {key} = {value!r} should be a number; correct it, or say it with flags")
+        raise BackboneError(f"{source}: {key} = {value!r} should be a number; correct it, or set it with flags")
     return float(value)
 
 

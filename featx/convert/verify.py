@@ -1,4 +1,4 @@
-"""A backbone in; how far its features here are from those that they should be, or from those of fast decoding, out."""
+"""Compares features on this machine with what they should be, and fast decoding with exact decoding."""
 
 import logging
 from collections import defaultdict
@@ -19,70 +19,67 @@ from featx.backbones import (
     open_session,
     run_whole,
 )
-from featx.errors import (
-    BackboneError,
-    DecodeError,
-    ImageSetError,
-)
-from featx.inputs import (
-    ImageSet,
-    PixelSpec,
-    Stored,
-    decode_image,
-    encode_jpeg,
-    find_part,
-)
-from featx.settings import (
-    DECODES,
-    DEFAULTS,
-    Device,
-)
+from featx.errors import BackboneError, DecodeError, ImageSetError
+from featx.inputs import ImageSet, PixelSpec, Stored, decode_image, encode_jpeg, fast_reduction
+from featx.settings import DECODES, DEFAULTS, Device
 
 DRAWN_IMAGES = 6
-"""Pictures that are tried where the card brings none."""
+"""Number of images that are drawn if there are no others to run."""
 MOST_SAMPLED = 256
-"""Images of a set that are tried, at most."""
+"""Largest number of images of a set on which fast decoding is measured."""
 DRAWN_SIDES = (2.2, 4.4)
-"""Shorter sides of photographs that are drawn, in what the card resizes to: they are read at a half and a quarter."""
+"""Shorter sides of drawn photographs, in multiples of `resize`, which fast decoding reads at 1/2 and 1/4."""
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far features may be apart and still be called the same."""
+    """How far features may differ and still count as equal."""
 
     difference: float
-    """Of the largest difference, relative to the largest feature."""
+    """Largest difference, relative to the largest feature."""
     cosine: float
+    """Lowest cosine between the features of an image."""
 
 
 Golden = tuple[NDArray[np.uint8], NDArray[np.float32]]
 """Pixels, and the features that they should give."""
 EXACT = Tolerance(1e-4, 0.99999)
-"""The same arithmetic in another order: other batches, another runtime on a CPU."""
+"""For the same arithmetic in another order: other batches, or another runtime on a CPU."""
 REDUCED = Tolerance(2e-2, 0.999)
-"""Arithmetic of fewer bits: TF32 on a GPU, or a model in float16 or int8."""
+"""For arithmetic of fewer bits: TF32 on a GPU, or a model in float16 or int8."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison of features that should be the same."""
+    """One comparison of features that should be equal.
+
+    >>> import featx
+    >>> check, *_ = featx.verify_backbone(featx.load_backbone("efficientnet-lite0"), device="cpu")
+    >>> check.name, check.output, check.ok
+    ('golden vectors', 'features', True)
+    >>> check.lowest_cosine > check.lowest_allowed
+    True
+    """
 
     name: str
+    """What was compared."""
     output: str
+    """Name of the output of the backbone."""
     largest_difference: float
-    """Relative to the largest feature."""
+    """Largest absolute difference, relative to the largest feature."""
     largest_allowed: float
     lowest_cosine: float
+    """Lowest cosine between the features of an image."""
     lowest_allowed: float
 
     @property
     def ok(self) -> bool:
-        """Whether both are within tolerance; what is not a number is not."""
+        """Whether both figures are within tolerance; NaN is not."""
         return self.largest_difference <= self.largest_allowed and self.lowest_cosine >= self.lowest_allowed
 
     def to_dict(self) -> dict[str, Any]:
-        """The check as plain JSON values; null for what is not a number."""
+        """The check as plain JSON values, with None for NaN and infinity."""
         values = asdict(self) | {"ok": self.ok}
         return {
             key: None if isinstance(value, float) and not np.isfinite(value) else value for key, value in values.items()
@@ -90,30 +87,34 @@ class Check:
 
 
 def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> tuple[Check, ...]:
-    """Every check that can be made of this backbone here, output by output.
+    """Compare the features of a backbone on this machine with what they should be, output by output.
 
-    With golden vectors on its card: the device against them. Always: one image at a time against several, the graph as
-    featx cuts it against the model as it was exported, and, where the device is no CPU, the CPU against it. Raises
+    If the card names golden vectors, the device is compared with them. In any case one image at a time is compared
+    with several, the graph that featx cut with the model as exported, and any other device with the CPU. Raises
     BackboneError, DeviceError and InferenceError as sessions do.
+
+    >>> import featx
+    >>> for check in featx.verify_backbone(featx.load_backbone("efficientnet-lite0"), device="cpu"):
+    ...     print(check.name, check.ok)
+    golden vectors True
+    batch 1 against ... True
+    cut graph against whole True
     """
     return tuple(_checks(backbone, open_session(backbone, device=device), _read_golden(backbone)))
 
 
 def _checks(backbone: Backbone, session: FeatureSession, stored: Golden | None) -> Iterator[Check]:
-    card, reduced = backbone.card, backbone.card.computes_in != "float32"
+    card = backbone.card
     pixels, golden = stored or (draw_pixels(card.input.pixels.size, count=DRAWN_IMAGES), None)
     on_cpu = session.provider == "CPUExecutionProvider"
+    exact = EXACT if card.computes_in == "float32" else REDUCED
+    same_device = exact if on_cpu else REDUCED
     here = _columns(card, session(pixels))
-    exact = REDUCED if reduced else EXACT
     if golden is not None:
-        yield _compare(
-            "golden vectors", card.all_outputs[0], left=here[0], right=golden, tolerance=exact if on_cpu else REDUCED
-        )
+        yield _compare("golden vectors", card.all_outputs[0], left=here[0], right=golden, tolerance=same_device)
     alone = _columns(card, np.concatenate([session(pixels[place : place + 1]) for place in range(len(pixels))]))
     for output, one, many in zip(card.all_outputs, alone, here, strict=True):
-        yield _compare(
-            f"batch 1 against {len(pixels)}", output, left=one, right=many, tolerance=exact if on_cpu else REDUCED
-        )
+        yield _compare(f"batch 1 against {len(pixels)}", output, left=one, right=many, tolerance=same_device)
     cpu = here if on_cpu else _columns(card, open_session(backbone, device="cpu")(pixels))
     if not on_cpu:
         for output, of_cpu, of_device in zip(card.all_outputs, cpu, here, strict=True):
@@ -123,7 +124,7 @@ def _checks(backbone: Backbone, session: FeatureSession, stored: Golden | None) 
 
 
 def _columns(card: Card, features: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """The features of each output."""
+    """The features, split by output."""
     return np.split(features, np.cumsum([output.dim for output in card.all_outputs])[:-1], axis=1)
 
 
@@ -133,20 +134,26 @@ def _compare(
     scale = float(np.abs(right).max(initial=0)) or 1.0
     difference = float(np.abs(left.astype(np.float64) - right).max()) / scale
     return Check(
-        name, output.name, difference, tolerance.difference, float(_cosines(left, right).min()), tolerance.cosine
+        name=name,
+        output=output.name,
+        largest_difference=difference,
+        largest_allowed=tolerance.difference,
+        lowest_cosine=float(_cosines(left, right).min()),
+        lowest_allowed=tolerance.cosine,
     )
 
 
 def _cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
-    """(n,): between rows; 1 where they are equal, NaN where only one of them is zero."""
-    a, b = left.astype(np.float64), right.astype(np.float64)
+    """Cosines (n,) between rows; 1 if they are equal, NaN if only one of them is zero."""
+    a = left.astype(np.float64)
+    b = right.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     same = np.all(a == b, axis=1)
     return np.where(same, 1.0, np.sum(a * b, axis=1) / np.where(lengths == 0, np.nan, lengths))
 
 
 def _whole(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """Features by the model as exported, the arithmetic before and behind it done here by numpy."""
+    """The features of the model as exported; numpy does what featx's graph does before and after it."""
     card = backbone.card
     tensors = run_whole(backbone, model_input(card, pixels))
     axes = channel_axes(backbone)
@@ -154,13 +161,12 @@ def _whole(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.flo
 
 
 def model_input(card: Card, pixels: NDArray[np.uint8]) -> NDArray[Any]:
-    """What the model's own input takes for these pixels (n, size, size, 3), in the layout and type of the card."""
-    count = 1 if card.input.pixels.channels == "L" else 3
-    ordered = pixels[..., ::-1] if card.input.pixels.channels == "BGR" else pixels[..., :count]
-    mean, std = (
-        np.array(card.input.pixels.mean[:count], np.float32),
-        np.array(card.input.pixels.std[:count], np.float32),
-    )
+    """The model's own input for pixels (n, size, size, 3), in the layout and type of the card."""
+    spec = card.input.pixels
+    count = 1 if spec.channels == "L" else 3
+    ordered = pixels[..., ::-1] if spec.channels == "BGR" else pixels[..., :count]
+    mean = np.array(spec.mean[:count], np.float32)
+    std = np.array(spec.std[:count], np.float32)
     images: NDArray[Any] = (ordered.astype(np.float32) - mean) / std
     images = images.transpose(0, 3, 1, 2) if card.input.layout == "NCHW" else images
     return np.ascontiguousarray(images.astype(card.input.dtype))
@@ -178,31 +184,32 @@ def _vector(output: Output, tensor: NDArray[np.float32], channels: int) -> NDArr
 
 
 def _read_golden(backbone: Backbone) -> Golden | None:
-    """Pixels and features that the card brings, or None. Raises BackboneError where they do not fit the card."""
+    """The golden vectors that the card names, or None. Raises BackboneError if they do not fit the card."""
     card = backbone.card
     if not card.golden:
         return None
     path = backbone.path.with_name(card.golden)
     try:
         with np.load(path, allow_pickle=False) as stored:
-            pixels, features = stored["pixels"], stored["features"]
+            pixels = stored["pixels"]
+            features = stored["features"]
     except Exception as error:
-        # a damaged zip raises BadZipFile, zlib.error, EOFError or ValueError, as the damage has it
+        # a damaged zip raises BadZipFile, zlib.error, EOFError or ValueError
         raise BackboneError(
-            f"{path}: no golden vectors ({error}); restore the file, or take it off the card"
+            f"{path}: cannot read golden vectors ({error}); restore the file, or remove it from the card"
         ) from error
     side = card.input.pixels.size
     fits = pixels.shape[1:] == (side, side, 3) and features.shape == (len(pixels), card.dim) and len(pixels) > 0
     if not fits or pixels.dtype != np.uint8 or features.dtype.kind != "f":
         raise BackboneError(
             f"{path}: pixels {pixels.shape} and features {features.shape} do not fit the card ({side} pixels, "
-            f"{card.dim} numbers); make them again"
+            f"{card.dim} features); compute them again"
         )
     return pixels, features.astype(np.float32)
 
 
 def draw_pixels(size: int, *, count: int) -> NDArray[np.uint8]:
-    """Pictures (count, size, size, 3) with structure, the same every time: waves of several lengths, and noise."""
+    """The same images (count, size, size, 3) every time, with structure: waves of several lengths, and noise."""
     rng = np.random.default_rng(0)
     across, down, shift = rng.uniform((1, 1, 0), (8, 8, 1), (count, 3, 3)).T[..., None, None]
     y, x = np.mgrid[:size, :size] / size
@@ -213,40 +220,41 @@ def draw_pixels(size: int, *, count: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class FastEffect:
-    """What fast decoding does to images that it reads at one part of their size: information, neither good nor bad."""
+    """The effect of fast decoding on the images that it reads at one scale; this is information, not a check."""
 
     part: int
-    """One in so many, along each side; 1 for images that fast decoding leaves exact."""
+    """Images are read at 1/part of their size, along each side; 1 if fast decoding leaves them exact."""
     output: str
     images: int
+    """Number of images."""
     mean_cosine: float
-    """Between the features of one image, decoded fast and exactly."""
+    """Mean cosine between the features of an image decoded fast and decoded exactly."""
     lowest_cosine: float
     pixel_difference: float
-    """Mean, absolute, on 0..255."""
+    """Mean absolute difference of pixels, on the scale 0 to 255."""
 
 
 def measure_fast(
     backbone: Backbone, *, images: ImageSet | None = None, device: Device = DEFAULTS.device
 ) -> tuple[FastEffect, ...]:
-    """What fast decoding does to pixels and features, by the part of their size at which images are read and by output.
+    """Measure what fast decoding does to pixels and features, for each scale at which images are read and each output.
 
-    Tried are at most MOST_SAMPLED of the images, spread over the set, or else photographs that are drawn here: noise with the
-    spectrum of natural images (Field 1987). Images that fail are told. Raises ImageSetError where all do,
-    BackboneError, DeviceError and InferenceError as sessions do.
+    At most MOST_SAMPLED of the images are used, spread over the set; without images, photographs are drawn: noise with
+    the spectrum of natural images (Field 1987). Images that fail are skipped with a warning. Raises ImageSetError if
+    all of them fail, and BackboneError, DeviceError and InferenceError as sessions do.
     """
-    card, session = backbone.card, open_session(backbone, device=device)
+    card = backbone.card
+    spec = card.input.pixels
+    session = open_session(backbone, device=device)
     found = defaultdict[tuple[int, str], list[tuple[float, float]]](list)
-    for name, stored in _draw_photographs(card.input.pixels) if images is None else _sample(images):
+    for name, stored in _draw_photographs(spec) if images is None else _sample(images):
         try:
-            pixels = np.stack([decode_image(stored, card.input.pixels, decode=decode) for decode in DECODES])
+            pixels = np.stack([decode_image(stored, spec, decode=decode) for decode in DECODES])
         except DecodeError as error:
-            logger.warning("%s is left out: %s", name, error)
+            logger.warning("%s is skipped: %s", name, error)
             continue
-        part, difference = (
-            find_part(stored, card.input.pixels),
-            float(np.abs(np.diff(pixels.astype(np.int16), axis=0)).mean()),
-        )
+        part = fast_reduction(stored, spec)
+        difference = float(np.abs(np.diff(pixels.astype(np.int16), axis=0)).mean())
         for output, features in zip(card.all_outputs, _columns(card, session(pixels)), strict=True):
             found[part, output.name].append((float(_cosines(features[:1], features[1:])[0]), difference))
     if not found and images is not None:
@@ -256,8 +264,14 @@ def measure_fast(
 
 def _sum_up(part: int, output: str, values: NDArray[np.float64]) -> FastEffect:
     cosines, differences = values.T
-    means = float(cosines.mean()), float(cosines.min()), float(differences.mean())
-    return FastEffect(part, output, len(values), *means)
+    return FastEffect(
+        part=part,
+        output=output,
+        images=len(values),
+        mean_cosine=float(cosines.mean()),
+        lowest_cosine=float(cosines.min()),
+        pixel_difference=float(differences.mean()),
+    )
 
 
 def _sample(images: ImageSet) -> Iterator[tuple[str, Stored]]:
@@ -265,15 +279,15 @@ def _sample(images: ImageSet) -> Iterator[tuple[str, Stored]]:
         try:
             yield images.name(row), images.read(row)
         except OSError as error:
-            logger.warning("%s is left out: %s", images.name(row), error.strerror or error)
+            logger.warning("%s is skipped: %s", images.name(row), error.strerror or error)
 
 
 def _draw_photographs(spec: PixelSpec) -> Iterator[tuple[str, bytes]]:
-    """JPEGs of DRAWN_IMAGES pictures, the same every time: amplitudes fall with the frequency, as those of photographs."""
+    """The same JPEGs every time, whose amplitudes fall with the frequency, as those of photographs do."""
     rng = np.random.default_rng(0)
     for number in range(DRAWN_IMAGES):
         height = int(DRAWN_SIDES[number % len(DRAWN_SIDES)] * spec.resize)
-        shape = height, height * 3 // 2
+        shape = (height, height * 3 // 2)
         frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1]))
         frequency[0, 0] = np.inf
         layers = [np.fft.irfft2(np.fft.rfft2(rng.normal(size=shape)) / frequency, shape) for _ in range(4)]

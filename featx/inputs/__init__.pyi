@@ -1,4 +1,4 @@
-from .decode import decode_image as decode_image, encode_jpeg as encode_jpeg, find_part as find_part
+from .decode import decode_image as decode_image, encode_jpeg as encode_jpeg, fast_reduction as fast_reduction
 from .fingerprints import FINGERPRINT_BYTES as FINGERPRINT_BYTES, Fingerprints as Fingerprints
 from .pixels import PixelSpec as PixelSpec
 from .sets.image_set import ImageSet as ImageSet, Stored as Stored, fingerprint as fingerprint

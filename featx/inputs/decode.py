@@ -1,4 +1,4 @@
-"""One image in, the bytes of its file or its pixels; uint8 pixels as a model takes them out."""
+"""Decode, resize and crop one image, given as the bytes of its file or as pixels."""
 
 import io
 from collections.abc import Callable
@@ -11,43 +11,35 @@ from PIL import ExifTags, Image
 from featx.errors import DecodeError, Failure
 from featx.inputs.pixels import PixelSpec
 from featx.inputs.sets.image_set import Stored
-from featx.settings import (
-    DEFAULTS,
-    FILTERS,
-    Decode,
-)
+from featx.settings import DEFAULTS, FILTERS, Decode
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Raster formats only: some of Pillow's other readers start programs or follow what is written in the file."""
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Raster formats only: some of Pillow's other readers start programs, or open what the file names."""
 
-ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
-SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
-SIXTEEN_BIT_FORMATS = {"PNG", "PPM"}
+_ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+_SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
+_SIXTEEN_BIT_FORMATS = {"PNG", "PPM"}
 """Formats whose 32-bit mode `I` can only hold 16-bit values."""
 
-RESAMPLING = {name: Image.Resampling[name.upper()] for name in FILTERS}
+_RESAMPLING = {name: Image.Resampling[name.upper()] for name in FILTERS}
 
-TURNS = dict(
-    enumerate(
-        (
-            Image.Transpose.FLIP_LEFT_RIGHT,
-            Image.Transpose.ROTATE_180,
-            Image.Transpose.FLIP_TOP_BOTTOM,
-            Image.Transpose.TRANSPOSE,
-            Image.Transpose.ROTATE_270,
-            Image.Transpose.TRANSVERSE,
-            Image.Transpose.ROTATE_90,
-        ),
-        start=2,
-    )
-)
-"""EXIF orientation -> what turns the picture upright; 1 is upright."""
-SIDEWAYS = {
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> the operation that turns the image upright; 1 is upright."""
+_SIDEWAYS = {
     Image.Transpose.TRANSPOSE,
     Image.Transpose.ROTATE_270,
     Image.Transpose.TRANSVERSE,
     Image.Transpose.ROTATE_90,
 }
+"""Operations that exchange width and height."""
 
 Image.init()
 
@@ -60,13 +52,28 @@ def decode_image(
     decode: Decode = DEFAULTS.decode,
     out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
-    """Pixels (size, size, 3) of the first frame: resized, centre cropped, as torchvision and timm do.
+    """Pixels (size, size, 3) in uint8 of the first frame, resized and cropped as torchvision and timm do.
 
-    Alpha is laid over white, 16-bit grey is scaled to 8 bits. With `decode="fast"` a JPEG is read at a half, a quarter
-    or an eighth of its size where that covers what `spec` resizes to; all else is exact. The pixels lie in `out`
-    where it is given; an image that fails leaves it as it was. Pixels that are no file, (H, W) or (H, W, 3) of uint8 or
-    uint16, are taken for one that was decoded. Raises DecodeError with the reason where the bytes are no image, an
-    incomplete one, one above `max_pixels`, or one whose numbers have no standard range.
+    Transparent images are laid over white; 16-bit grey is scaled to 8 bits.
+
+    Args:
+        stored: the bytes of an image file, or its pixels: (H, W) or (H, W, 3) in uint8 or uint16.
+        spec: how the image becomes pixels.
+        max_pixels: a larger image fails.
+        decode: `fast` reads a JPEG at 1/2, 1/4 or 1/8 of its size if that still covers the size that `spec` resizes
+            it to; `exact` reads it whole.
+        out: array that gets the pixels; an image that fails leaves it unchanged.
+
+    Raises DecodeError with the reason if the bytes are not an image or only a part of one, if it has more than
+    `max_pixels`, or if its numbers have no standard range.
+
+    >>> from pathlib import Path
+    >>> from featx.inputs import PixelSpec, decode_image
+    >>> spec = PixelSpec(size=32, resize=36, mean=(127.0,) * 3, std=(128.0,) * 3)
+    >>> file = sorted(Path("photos/circle").iterdir())[0]
+    >>> pixels = decode_image(file.read_bytes(), spec)
+    >>> pixels.shape, pixels.dtype.name
+    ((32, 32, 3), 'uint8')
     """
     if not len(stored):
         raise DecodeError(Failure.EMPTY)
@@ -80,15 +87,15 @@ def decode_image(
     except MemoryError as error:
         raise DecodeError(Failure.NO_MEMORY) from error
     except Exception as error:
-        # Pillow's readers raise almost any type on damaged bytes; all of them mean the same here.
+        # Pillow's readers raise almost any type on damaged bytes, and each of them means just that.
         raise DecodeError(Failure.DAMAGED, _one_line(error)) from error
-    out = np.empty((spec.size, spec.size, 3), np.uint8) if out is None else out
+    out = np.empty(spec.shape, np.uint8) if out is None else out
     _fill(out, pixels)
     return out
 
 
 def _fill(out: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
-    """Put the pixels there. Grey is widened only now, after the resize: the same pixels at a third of the work."""
+    """Copy the pixels. Grey becomes RGB only now, after the resize: equal pixels for a third of the work."""
     if pixels.ndim == 3:
         out[:] = pixels
         return
@@ -96,22 +103,23 @@ def _fill(out: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
         out[:, :, channel] = pixels
 
 
-def find_part(stored: Stored, spec: PixelSpec) -> int:
-    """One part in how many of its size, along each side, at which `fast` reads this image: 1, 2, 4 or 8.
+def fast_reduction(stored: Stored, spec: PixelSpec) -> int:
+    """The factor by which `fast` reduces each side of this image when it reads it: 1, 2, 4 or 8.
 
-    Raises DecodeError where it cannot be opened.
+    Raises DecodeError if the image cannot be opened.
     """
-    return 1 if isinstance(stored, np.ndarray) else _reduce(_open(stored), spec)
+    return 1 if isinstance(stored, np.ndarray) else _draft(_open(stored), spec)
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], *, quality: int) -> bytes:
-    """The file of a photograph with these pixels (H, W, 3)."""
+    """The bytes of a JPEG file with these pixels (H, W, 3)."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality)
     return file.getvalue()
 
 
 def _from_pixels(pixels: NDArray[np.generic]) -> Image.Image:
+    """The image with these pixels; 16 bits are scaled to 8."""
     if pixels.dtype.kind == "u" and pixels.dtype.itemsize == 2:
         pixels = ((pixels.astype(np.uint32) * 255 + 65_535 // 2) // 65_535).astype(np.uint8)
     if pixels.dtype != np.uint8:
@@ -120,9 +128,9 @@ def _from_pixels(pixels: NDArray[np.generic]) -> Image.Image:
 
 
 def _open(data: bytes) -> Image.Image:
-    """Find the reader as Image.open does, but without its pixel check, which only warns and is the same for all."""
+    """Open an image as Image.open does, but without its limit on pixels, which is global and only warns."""
     damage: Exception | None = None
-    for factory, accept in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
+    for factory, accept in (Image.OPEN[name] for name in _FORMATS if name in Image.OPEN):
         if not _accepts(accept, data[:16]):
             continue
         try:
@@ -135,7 +143,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _accepts(accept: Callable[[bytes], bool | str] | None, prefix: bytes) -> bool:
-    """Whether the reader knows the first bytes for its own; a string says that it would, were it installed."""
+    """Whether the reader recognises the first bytes; Pillow returns a string if the reader is not installed."""
     try:
         return accept is None or accept(prefix) is True
     except IndexError:  # fewer bytes than the reader looks at
@@ -144,44 +152,44 @@ def _accepts(accept: Callable[[bytes], bool | str] | None, prefix: bytes) -> boo
 
 @dataclass(frozen=True)
 class _Picture:
-    """A grey or RGB image, and what it shows."""
+    """A grey or RGB image, perhaps read at a reduced size."""
 
     image: Image.Image
     size: tuple[int, int]
-    """Of the whole picture, as it would be at its full size."""
-    scale: int
-    """The image has one pixel for so many of the picture, along each side: 1, 2, 4 or 8."""
+    """Width and height of the image at its full size."""
+    reduction: int
+    """Factor by which each side was reduced when the image was read: 1, 2, 4 or 8."""
 
     def turned(self, turn: Image.Transpose) -> "_Picture":
-        """The same picture turned."""
-        size = self.size[::-1] if turn in SIDEWAYS else self.size
-        return _Picture(self.image.transpose(turn), size, self.scale)
+        """The picture turned by this operation."""
+        size = self.size[::-1] if turn in _SIDEWAYS else self.size
+        return _Picture(self.image.transpose(turn), size, self.reduction)
 
 
 def _load(image: Image.Image, spec: PixelSpec, *, fast: bool) -> _Picture:
     size = image.size
-    scale = _reduce(image, spec) if fast else 1
+    reduction = _draft(image, spec) if fast else 1
     image.load()
     plain = _to_grey_or_rgb(image)
     if spec.channels == "L" and plain.mode != "L":
         plain = plain.convert("L")
-    picture = _Picture(plain, size if scale > 1 else plain.size, scale)
+    picture = _Picture(plain, size if reduction > 1 else plain.size, reduction)
     turn = _find_turn(image) if spec.exif_orientation else None
     return picture if turn is None else picture.turned(turn)
 
 
-def _reduce(image: Image.Image, spec: PixelSpec) -> int:
-    """Have a JPEG read at one part in 2, 4 or 8 where that covers what `spec` resizes to; say at which, else 1."""
+def _draft(image: Image.Image, spec: PixelSpec) -> int:
+    """Have a JPEG read at a reduced size that still covers what `spec` resizes to; the factor: 1, 2, 4 or 8."""
     width = image.width
     drafted = image.draft(None, _resized(image.size, spec))
     return round(width / drafted[1][2]) if drafted else 1
 
 
 def _find_turn(image: Image.Image) -> Image.Transpose | None:
-    """What turns the image upright, as its EXIF has it; EXIF that cannot be read asks for nothing."""
+    """The operation that turns the image upright; None if it is upright or its EXIF cannot be read."""
     try:
-        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - damaged EXIF raises whatever its parser stumbled over
+        return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - the parser raises almost any type on damaged EXIF
         return None
 
 
@@ -192,9 +200,9 @@ def _check_pixels(size: tuple[int, int], max_pixels: int, *, when: str) -> None:
 
 
 def _to_grey_or_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in SIXTEEN_BIT_MODES or (image.mode == "I" and image.format in SIXTEEN_BIT_FORMATS):
+    if image.mode in _SIXTEEN_BIT_MODES or (image.mode == "I" and image.format in _SIXTEEN_BIT_FORMATS):
         return _scale_16_bit(image)
-    if image.mode in ALPHA_MODES or "transparency" in image.info:
+    if image.mode in _ALPHA_MODES or "transparency" in image.info:
         return _over_white(image.convert("RGBA"))
     if image.mode in ("I", "F"):
         raise DecodeError(Failure.NO_STANDARD_RANGE, f"mode {image.mode}")
@@ -209,39 +217,43 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _scale_16_bit(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits as 8 bits; a TIFF says how many there are, and whether its zero is white."""
+    """Grey of more than 8 bits as 8 bits; the tags of a TIFF say how many it has, and whether zero is white."""
     tags = getattr(image, "tag_v2", {})
     white = 2 ** tags.get(ExifTags.Base.BitsPerSample, (16,))[0] - 1
     values = np.asarray(image).astype(np.uint32)
     grey = ((values * 255 + white // 2) // white).astype(np.uint8)
     if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:
         grey = 255 - grey
-    if (hole := image.info.get("transparency")) is not None:
-        grey[values == hole] = 255
+    transparent = image.info.get("transparency")
+    if transparent is not None:
+        grey[values == transparent] = 255
     return Image.fromarray(grey)
 
 
 def _resized(size: tuple[int, int], spec: PixelSpec) -> tuple[int, int]:
-    """What the specification resizes a picture of this size to, before the crop."""
+    """Width and height to which an image of this size is resized before the crop."""
+    if spec.crop_mode == "squash":
+        return spec.resize, spec.resize
     width, height = size
-    shorter, target = min(width, height), spec.resize
-    squash = spec.crop_mode == "squash"
-    return (target, target) if squash else (target * width // shorter, target * height // shorter)
+    shorter = min(width, height)
+    return spec.resize * width // shorter, spec.resize * height // shorter
 
 
 def _resize_and_crop(picture: _Picture, spec: PixelSpec, max_pixels: int) -> Image.Image:
-    resized, image = _resized(picture.size, spec), picture.image
+    resized = _resized(picture.size, spec)
     _check_pixels(resized, max_pixels, when="once resized")
     left, top = (round((side - spec.size) / 2) for side in resized)
     right, bottom = left + spec.size, top + spec.size
-    if picture.scale == 1:
-        image = image if resized == image.size else image.resize(resized, RESAMPLING[spec.filter])
+    image = picture.image
+    if picture.reduction == 1:
+        if resized != image.size:
+            image = image.resize(resized, _RESAMPLING[spec.filter])
         return image.crop((left, top, right, bottom))
-    # Only what is kept is resampled. Where pixels are to be exact this will not do: Pillow takes the edges in single
-    # precision, and which direction it resamples first depends on the sizes.
-    across, down = (whole / side / picture.scale for whole, side in zip(picture.size, resized, strict=True))
+    # Resample only what the crop keeps. This would not give exact pixels: Pillow computes the edges in single
+    # precision, and the sizes decide which direction it resamples first.
+    across, down = (whole / side / picture.reduction for whole, side in zip(picture.size, resized, strict=True))
     box = (left * across, top * down, right * across, bottom * down)
-    return image.resize((spec.size, spec.size), RESAMPLING[spec.filter], box)
+    return image.resize((spec.size, spec.size), _RESAMPLING[spec.filter], box)
 
 
 def _one_line(error: Exception) -> str:

@@ -64,18 +64,18 @@ OTHER: dict[str, Any] = {
     "outputs": [{"name": "layer3:gem", "dim": 5, "pool": "gem"}, {"name": "pooled", "dim": 3, "pool": ""}],
     "classifier": "scores",
     "precision": "int8",
-    "quantized": dict(
-        source="mine",
-        source_hash="d" * 64,
-        method="MinMax",
-        images=128,
-        images_hash="c" * 64,
-        held_out=64,
-        mean_cosine=0.999,
-        lowest_cosine=0.99,
-        speed=2.0,
-        measured_on="a processor",
-    ),
+    "quantized": {
+        "source": "mine",
+        "source_hash": "d" * 64,
+        "method": "MinMax",
+        "images": 128,
+        "images_hash": "c" * 64,
+        "held_out": 64,
+        "mean_cosine": 0.999,
+        "lowest_cosine": 0.99,
+        "speed": 2.0,
+        "measured_on": "a processor",
+    },
 }
 """For every key a valid value that is not the usual one."""
 
@@ -140,12 +140,12 @@ def test_a_value_of_another_type_is_refused(key: str, value: object, wanted: str
         ("name", "a/b", "a name of letters"),
         ("name", "a b", "a name of letters"),
         ("name", "a\n", "a name of letters"),
-        ("file", "", "the name of a file in the folder of the card"),
-        ("file", ".", "the name of a file in the folder of the card"),
-        ("file", "..", "the name of a file in the folder of the card"),
-        ("file", "../mine.onnx", "the name of a file in the folder of the card"),
-        ("file", "/tmp/mine.onnx", "the name of a file in the folder of the card"),
-        ("golden", "there/mine.npz", "the name of a file in the folder of the card"),
+        ("file", "", "a file name without a folder"),
+        ("file", ".", "a file name without a folder"),
+        ("file", "..", "a file name without a folder"),
+        ("file", "../mine.onnx", "a file name without a folder"),
+        ("file", "/tmp/mine.onnx", "a file name without a folder"),
+        ("golden", "there/mine.npz", "a file name without a folder"),
         ("sha256", "0" * 63, "64 hexadecimal digits"),
         ("sha256", "F" * 64, "64 hexadecimal digits"),
         ("sha256", "", "64 hexadecimal digits"),
@@ -162,7 +162,7 @@ def test_a_value_of_another_type_is_refused(key: str, value: object, wanted: str
         ("outputs", [{"name": "other", "dim": 0}], "a list of tables .* dim above 0"),
         ("outputs", ["other"], "a list of tables"),
         ("outputs", "other", "a list of tables"),
-        ("data", "../weights", "the name of a file in the folder of the card"),
+        ("data", "../weights", "a file name without a folder"),
         ("data_sha256", "e" * 64, "the sha256 of `data`"),
         ("size", 0, "a whole number above 0"),
         ("size", -1, "a whole number above 0"),
@@ -183,6 +183,23 @@ def test_a_value_of_another_type_is_refused(key: str, value: object, wanted: str
 def test_a_value_that_makes_no_sense_is_refused(key: str, value: object, wanted: str) -> None:
     with pytest.raises(BackboneError, match=rf"(?s)mine\.toml: {key} = .* should be {wanted}.*; correct the card"):
         card(**{key: value})
+
+
+def test_a_kind_of_input_that_featx_does_not_know_is_refused() -> None:
+    with pytest.raises(BackboneError, match=r"mine\.toml: kind = 'text' should be image; correct the card"):
+        card(kind="text")
+
+
+def test_a_card_that_names_the_kind_of_its_input_is_one_that_does_not() -> None:
+    assert card(kind="image") == card()
+    assert "kind" not in card(kind="image").to_dict()
+
+
+@pytest.mark.parametrize("key", ["mean", "std"])
+def test_a_model_of_bytes_whose_pixels_would_be_scaled_is_refused(key: str) -> None:
+    values = {"mean": [0.0] * 3, "std": [1.0] * 3} | {key: [2.0] * 3}
+    with pytest.raises(BackboneError, match=rf"mine\.toml: {key} = .* should be three times . for a model .* uint8"):
+        card(dtype="uint8", **values)
 
 
 def test_whole_numbers_are_numbers_too() -> None:
@@ -355,7 +372,10 @@ def test_a_missing_model_is_refused_by_name(tiny: Tiny, models: Path) -> None:
 def test_a_model_changed_by_one_byte_is_refused_with_both_hashes(tiny: Tiny, models: Path) -> None:
     path, known = tiny.backbone.path, tiny.backbone.card.sha256[:12]
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
-    with pytest.raises(BackboneError, match=rf"tiny\.onnx: sha256 is [0-9a-f]{{12}}… but the card says {known}…; replace the file or correct"):
+    with pytest.raises(
+        BackboneError,
+        match=rf"tiny\.onnx: sha256 is [0-9a-f]{{12}}… but the card says {known}…; replace the file or correct",
+    ):
         load_backbone("tiny", folder=models)
 
 

@@ -1,4 +1,4 @@
-"""register: a model becomes a backbone that loads and gives the same features, or nothing is left behind."""
+"""adding: a model becomes a backbone that loads and gives the same features, or nothing is left behind."""
 
 import os
 import shutil
@@ -17,9 +17,10 @@ from featx.backbones import inspect_model, open_session
 from featx.backbones.outputs import select_outputs
 from featx.backbones.store import Backbone, list_backbones, load_backbone, user_folder
 from featx.convert.adding import (
+    AddedBackbone,
     Description,
-    Registered,
     add_backbone,
+    reserve_name,
 )
 from featx.convert.preprocessing import Preprocessing
 from featx.errors import BackboneError
@@ -50,7 +51,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return user_folder()
 
 
-def add(model: Path, into: Path, name: str = "mine", *, outputs: Sequence[str] = (), **options: Any) -> Registered:
+def add(model: Path, into: Path, name: str = "mine", *, outputs: Sequence[str] = (), **options: Any) -> AddedBackbone:
     """Register the model with the usual scale of pixels."""
     said = Description(name=name, outputs=tuple(outputs), pixels=PIXELS)
     return add_backbone(model, said, into=into, **options)
@@ -147,12 +148,14 @@ def test_a_name_that_is_no_file_name_everywhere_is_refused(tmp_path: Path, model
 
 
 def test_a_name_that_is_taken_is_refused_with_its_card(tmp_path: Path, models: Path, tiny: Tiny) -> None:
-    refused(classifier(tmp_path), models, r"tiny\.toml: backbone 'tiny' is there already; .*--overwrite", name="tiny")
+    refused(classifier(tmp_path), models, r"tiny\.toml: backbone 'tiny' already exists; .*--overwrite", name="tiny")
 
 
 @pytest.mark.parametrize("overwrite", [True, False])
 def test_the_name_of_the_bundled_backbone_is_refused_always(tmp_path: Path, models: Path, overwrite: bool) -> None:
-    refused(classifier(tmp_path), models, f"--name '{BUNDLED}' is that of a bundled", name=BUNDLED, overwrite=overwrite)
+    refused(
+        classifier(tmp_path), models, f"--name '{BUNDLED}' is the name of a bundled", name=BUNDLED, overwrite=overwrite
+    )
 
 
 def test_overwriting_replaces_card_and_model(tmp_path: Path, models: Path) -> None:
@@ -240,7 +243,7 @@ def test_a_missing_model_is_refused(tmp_path: Path, models: Path) -> None:
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
-    with pytest.raises(BackboneError, match=r"file: is there and is no folder; name another with --models"):
+    with pytest.raises(BackboneError, match=r"file: is a file and not a folder; name another with --models"):
         add(classifier(tmp_path), tmp_path / "file")
     assert (tmp_path / "file").read_text() == "precious"
 
@@ -401,7 +404,7 @@ def test_the_command_refuses_in_one_line(tmp_path: Path, featx: Callable[..., Ra
 def test_a_name_is_refused_before_the_model_is_looked_at(tmp_path: Path, featx: Callable[..., Ran]) -> None:
     ran = featx("backbones", "add", tmp_path / "missing.onnx", "--name", BUNDLED)
     assert ran.code == 1
-    assert ran.err == f"featx: --name '{BUNDLED}' is that of a bundled backbone; choose another\n"
+    assert ran.err == f"featx: --name '{BUNDLED}' is the name of a bundled backbone; choose another\n"
 
 
 def test_a_backbone_of_every_architecture_that_torch_exported_can_be_added(models: Path) -> None:
@@ -454,7 +457,7 @@ def test_a_model_without_a_card_of_the_same_name_is_not_overwritten_unasked(tmp_
 
 def test_a_name_on_a_card_in_another_file_is_taken_too(tmp_path: Path, models: Path, tiny: Tiny) -> None:
     (models / "tiny.toml").rename(models / "renamed.toml")
-    with pytest.raises(BackboneError, match="'tiny' is there already"):
+    with pytest.raises(BackboneError, match="'tiny' already exists"):
         add_backbone(classifier(tmp_path), Description(name="tiny", pixels=PIXELS), into=models)
     assert len(list_backbones(models)) == 2
 
@@ -526,12 +529,24 @@ def test_two_that_add_the_same_name_at_once_leave_one_backbone_and_one_refusal(t
         try:
             return add_backbone(path, Description(name="mine"), into=models).backbone.card.sha256
         except BackboneError as error:
-            assert "is there already" in str(error)
+            assert "already exists" in str(error)
             return ""
 
     with ThreadPoolExecutor(4) as pool:
         made = list(filter(None, pool.map(add, range(4))))
     assert made == [load_backbone("mine", folder=models).card.sha256]
+
+
+def test_one_that_waits_for_another_that_fails_creates_the_folder_again(tmp_path: Path, models: Path) -> None:
+    path = classifier(tmp_path)
+    with ThreadPoolExecutor(1) as pool:
+        with pytest.raises(RuntimeError), reserve_name("mine", models, overwrite=False):
+            waiting = pool.submit(add, path, models)
+            with pytest.raises(TimeoutError):
+                waiting.result(timeout=0.5)
+            raise RuntimeError
+        assert waiting.result().backbone == load_backbone("mine", folder=models)
+    assert files(models).keys() == {"mine.onnx", "mine.toml"}
 
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path, models: Path, tiny: Tiny) -> None:

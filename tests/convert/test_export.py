@@ -422,7 +422,7 @@ def test_a_refused_model_leaves_the_older_backbone_as_it_was(nets: Path) -> None
 
 def test_a_name_that_is_taken_is_refused_without_overwrite(nets: Path) -> None:
     export(f"{nets}:net")
-    refused(f"{nets}:net", "backbone 'mine' is there already")
+    refused(f"{nets}:net", "backbone 'mine' already exists")
 
 
 def test_random_weights_are_not_for_files(nets: Path) -> None:

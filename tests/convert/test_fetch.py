@@ -139,7 +139,7 @@ def test_a_redirect_to_another_file_is_refused_by_its_hash(server: Server, into:
     server.offer("/there", b"another")
     url = server.offer("/net.onnx", b"", code=302, Location="/there")
     told = refused(url, into, digest(b"another"), digest(b"the model"), sha256=digest(b"the model"))
-    assert "check address and --sha256" in told
+    assert "check the address and --sha256" in told
 
 
 def test_redirects_without_end_are_refused(server: Server, into: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_redirect_away_from_http_is_refused(server: Server, into: Path, tmp_pa
 
 def test_another_file_is_refused_with_both_hashes_and_removed(server: Server, into: Path) -> None:
     url = server.offer("/net.onnx", b"another")
-    told = refused(url, into, "check address and --sha256", sha256=digest(b"the model"))
+    told = refused(url, into, "check the address and --sha256", sha256=digest(b"the model"))
     assert f"its sha256 is {digest(b'another')} but {digest(b'the model')} was expected" in told
 
 
@@ -233,7 +233,7 @@ def test_a_name_that_is_taken_is_refused_before_anything_is_fetched(
     path = classifier(tmp_path)
     add_backbone(path, Description(name="mine"), into=models)
     url = server.offer("/net.onnx", path.read_bytes())
-    with pytest.raises(BackboneError, match="is there already"):
+    with pytest.raises(BackboneError, match="already exists"):
         add_backbone(url, Description(name="mine"), into=models, sha256=hash_file(path))
     assert not server.asked
 

@@ -316,7 +316,7 @@ def test_a_name_that_is_taken_is_refused_unless_one_overwrites(
     source: Backbone, images: ImageSet, models: Path
 ) -> None:
     quantize(source, images, models)
-    with pytest.raises(BackboneError, match=r"'made-int8' is there already; .*--overwrite"):
+    with pytest.raises(BackboneError, match=r"'made-int8' already exists; .*--overwrite"):
         quantize(source, images, models)
     quantize(source, images, models, overwrite=True)
     with pytest.raises(BackboneError, match=f"'{BUNDLED}' is that of a bundled backbone"):

@@ -237,7 +237,7 @@ def test_golden_vectors_of_another_shape_are_refused(tiny: Tiny, models: Path, c
 
 @pytest.mark.parametrize("key", ["pixels", "features"])
 def test_golden_vectors_that_lack_an_array_are_refused(tiny: Tiny, models: Path, key: str) -> None:
-    with pytest.raises(BackboneError, match=rf"tiny\.npz: no golden vectors .*{key}.*; restore the file"):
+    with pytest.raises(BackboneError, match=rf"tiny\.npz: cannot read golden vectors .*{key}.*; restore the file"):
         verify_backbone(give_golden(tiny, models, **{key: None}), device="cpu")
 
 
@@ -245,14 +245,14 @@ def test_missing_golden_vectors_are_refused_by_name(tiny: Tiny, models: Path) ->
     backbone = give_golden(tiny, models)
     (models / "tiny.npz").unlink()
     with pytest.raises(
-        BackboneError, match=r"tiny\.npz: no golden vectors .*restore the file, or take it off the card"
+        BackboneError, match=r"tiny\.npz: cannot read golden vectors .*restore the file, or remove it from the card"
     ):
         verify_backbone(backbone, device="cpu")
 
 
 def test_golden_vectors_that_would_run_code_are_refused(tiny: Tiny, models: Path) -> None:
     objects = np.array([{"a": 1}, None, 3], dtype=object)
-    with pytest.raises(BackboneError, match=r"tiny\.npz: no golden vectors"):
+    with pytest.raises(BackboneError, match=r"tiny\.npz: cannot read golden vectors"):
         verify_backbone(give_golden(tiny, models, features=objects), device="cpu")
 
 
@@ -365,7 +365,7 @@ def test_an_image_that_fails_is_left_out_and_named(
     images = photographs(tmp_path / "own", (100, 80), (90, 75))
     (tmp_path / "own" / "0.jpg").write_bytes(b"no image")
     assert [effect.images for effect in measure_fast(tiny.backbone, images=images, device="cpu")] == [1]
-    assert [record.message for record in caplog.records] == ["0.jpg is left out: not an image in a known format"]
+    assert [record.message for record in caplog.records] == ["0.jpg is skipped: not an image in a known format"]
 
 
 def test_verify_tells_of_fast_decoding_only_when_asked(

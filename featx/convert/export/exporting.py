@@ -17,7 +17,7 @@ from featx.backbones import (
 )
 from featx.convert.adding import (
     Description,
-    claimed,
+    reserve_name,
     describe_model,
     install,
 )
@@ -67,7 +67,7 @@ def export_model(recipe: Recipe, said: Description, *, into: Path | None = None,
     folder = user_folder() if into is None else into
     if said.outputs:
         raise BackboneError("an export finds the feature itself; take others by --output of `featx extract`")
-    with claimed(said.name, folder, overwrite=overwrite), quiet(), tempfile.TemporaryDirectory() as place:
+    with reserve_name(said.name, folder, overwrite=overwrite), quiet(), tempfile.TemporaryDirectory() as place:
         built = build_model(recipe, size=said.pixels.size)
         pixels = _complete(said.pixels.over(built.pixels), recipe)
         seen = run_torch(built.model, pixels, source=recipe.source)

@@ -19,7 +19,7 @@ from featx.backbones import (
     open_session,
     user_folder,
 )
-from featx.convert.adding import claimed, install
+from featx.convert.adding import reserve_name, install
 from featx.convert.quantize.integers import best_integers
 from featx.convert.quantize.ort_quantizer import (
     find_extremes,
@@ -81,7 +81,7 @@ def quantize_backbone(
     folder = user_folder() if into is None else into
     name = name or f"{backbone.name}-{precision}"
     _check_source(backbone)
-    with claimed(name, folder, overwrite=overwrite), tempfile.TemporaryDirectory(prefix="featx-") as place:
+    with reserve_name(name, folder, overwrite=overwrite), tempfile.TemporaryDirectory(prefix="featx-") as place:
         sample = draw_sample(images, backbone.card.input.pixels, count=count)
         made = _Making(backbone, sample, Path(place), name)
         tries = made.integers() if precision == "int8" else made.halves()
