@@ -2,25 +2,30 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 RUNTIME ?= $(shell nvidia-smi >/dev/null 2>&1 && echo gpu || echo cpu)
 BIN := .venv/bin
+# A process a core, each with the next test of its share; one that is done takes from the other's end.
+PARALLEL := -n auto --dist worksteal
 # The runtimes overwrite each other's files: those that are not wanted go first.
 OTHER_cpu := onnxruntime-gpu onnxruntime-openvino
 OTHER_gpu := onnxruntime onnxruntime-openvino
 OTHER_openvino := onnxruntime onnxruntime-gpu
 
-.PHONY: demo test setup models check format lint types lowest bench clean
+.PHONY: demo test test-all setup models check format lint types lowest bench clean
 
 demo: .venv/demo-$(RUNTIME)  ## the main job on real images: features, five heads, a table
 	$(BIN)/featx demo
 
-test: .venv/dev-$(RUNTIME)  ## the tests
-	$(BIN)/pytest
+test: .venv/dev-$(RUNTIME)  ## the tests, but for the exhaustive ones: minutes on 2 cores
+	$(BIN)/pytest $(PARALLEL) -m 'not exhaustive'
+
+test-all: .venv/dev-$(RUNTIME)  ## all tests
+	$(BIN)/pytest $(PARALLEL)
 
 setup: .venv/dev-$(RUNTIME)  ## .venv with featx in it, as you edit it
 
 models: .venv/models-$(RUNTIME)  ## export the three EfficientNet-Lite backbones
 	$(BIN)/python models/export_efficientnet_lite.py
 
-check: format lint types test lowest  ## what CI runs
+check: format lint types test-all lowest  ## what CI runs
 
 format: .venv/dev-$(RUNTIME)
 	$(BIN)/ruff format --check .
@@ -33,7 +38,7 @@ types: .venv/dev-$(RUNTIME)
 
 # The lower bounds of pyproject.toml, tested in an environment of their own.
 lowest: .venv-lowest/dev-cpu
-	.venv-lowest/bin/pytest -q
+	.venv-lowest/bin/pytest -q $(PARALLEL) -m 'not exhaustive'
 
 bench: .venv/bench-$(RUNTIME)  ## the benchmarks, with their results as JSON
 	$(BIN)/python benchmarks/elpv.py
