@@ -1,4 +1,4 @@
-"""The candidates of a comparison: which heads are trained on which features and splits, and what one of them gives."""
+"""The candidates of a comparison: which heads are trained on which features and splits, and how one of them is run."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence

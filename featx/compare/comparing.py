@@ -1,4 +1,4 @@
-"""Runs candidates side by side and keeps each result as soon as it is there."""
+"""Runs candidates side by side and saves each result as soon as it is computed."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -52,8 +52,8 @@ def compare_backbones(
 ) -> ComparisonResults:
     """The result of each candidate, or the reason why it has none.
 
-    Each result is appended to the file `into` as soon as it is there (or at the end, if the joblib backend hands all
-    results over at once). Candidates with a result in that file are not run again; those that failed are. `jobs`
+    Each result is appended to the file `into` as soon as it is computed (or at the end, if the joblib backend hands
+    all results over at once). Candidates with a result in that file are not run again; those that failed are. `jobs`
     processes, or the workers of the active joblib backend, share the work: by default one for each core, and one with
     all cores for candidates with large features. Raises TableError if `into` is not a file of results.
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from featx.cache import MAKERS
+from featx.cache import DECISIVE_PACKAGES
 from featx.report.section import Section
 
 if TYPE_CHECKING:
@@ -48,20 +48,20 @@ def info_section(info: "CacheInfo") -> Section:
 
 
 def _origin_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
-    made = info.provenance
+    origin = info.provenance
     card = info.card
     width = 2 if info.storage == "float16" else 4
     outputs = [
         f"{name} {dim} x {info.storage}, {_show_bytes(info.rows * dim * width)}" for name, dim in info.outputs.items()
     ]
     yield "features", "; ".join(outputs)
-    yield "file", f"{_show_bytes(info.bytes)}, format {made['format_version']}"
+    yield "file", f"{_show_bytes(info.bytes)}, format {origin['format_version']}"
     pixels = f", {card['size']} x {card['size']} pixels" if "size" in card else ""
     yield "backbone", f"{card['name']}{pixels}, model sha256 {card['sha256'][:12]}"
-    end = made["sealed"] if info.sealed else "now"
-    yield "made", f"{made['started']} to {end}, by {_show_versions(made['versions'])}"
-    how = f"{made['precision']}, batches of {made['batch_size']}, {made['decode']} decoding"
-    yield "run", f"{made['provider']} on {made['device']}, {how}"
+    end = origin["sealed"] if info.sealed else "now"
+    yield "created", f"{origin['started']} to {end}, by {_show_versions(origin['versions'])}"
+    how = f"{origin['precision']}, batches of {origin['batch_size']}, {origin['decode']} decoding"
+    yield "run", f"{origin['provider']} on {origin['device']}, {how}"
 
 
 def _image_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
@@ -84,7 +84,7 @@ def _failure_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
 
 
 def _show_versions(versions: "Mapping[str, str]") -> str:
-    return ", ".join(f"{name} {versions[name]}" for name in ("featx", *MAKERS) if name in versions)
+    return ", ".join(f"{name} {versions[name]}" for name in ("featx", *DECISIVE_PACKAGES) if name in versions)
 
 
 def _show_counts(counts: "Mapping[str, int]") -> str:

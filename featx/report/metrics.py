@@ -50,16 +50,16 @@ def _undefined_notes(metrics: "HeadMetrics") -> Iterator[str]:
 def _classes_section(classes: "Sequence[ClassMetrics]") -> Section:
     rows = tuple(
         (
-            one.name,
-            str(one.n),
-            show_number(one.precision),
-            show_number(one.recall),
-            show_interval(one.recall_ci),
-            show_number(one.f1),
-            show_number(one.auroc),
-            show_number(one.average_precision),
+            row.name,
+            str(row.n),
+            show_number(row.precision),
+            show_number(row.recall),
+            show_interval(row.recall_ci),
+            show_number(row.f1),
+            show_number(row.auroc),
+            show_number(row.average_precision),
         )
-        for one in classes
+        for row in classes
     )
     columns = ("class", "images", "precision", "recall", "of recall 95 %", "F1", "AUROC", "AP")
     return Section(columns=columns, rows=rows)

@@ -1,4 +1,4 @@
-"""Comparisons give every head the same images, go on where they stopped, and hold fusions against the best single."""
+"""Comparisons give every head the same images, continue where they stopped, and test each against the best one."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -40,8 +40,7 @@ from featx.measures import (
     paired_measures,
 )
 from featx.report.ranking import ranking_sections
-from featx.tables import Split, make_splits
-from featx.tables.joining import fuse_tables, select_rows
+from featx.tables import Split, fuse_tables, make_splits, select_rows
 from tests.support.tables import make_table
 
 
@@ -116,14 +115,14 @@ def test_the_workers_of_another_backend_give_what_one_process_gives(backend: str
     assert without_seconds(results) == without_seconds(compare_backbones(candidates, jobs=1).results)
 
 
-def test_results_tell_the_backbones_of_their_features() -> None:
+def test_results_name_the_backbones_of_their_features() -> None:
     left, right = two_tables()
     results = compare_backbones(candidates_of([left, right], ("class-mean",)), jobs=1).results
     own = [table.sources[0].backbone for table in (left, right)]
     assert [list(result.identities) for result in results] == [[own[0]], [own[1]], own]
 
 
-def test_a_comparison_goes_on_from_what_is_there(tmp_path: Path) -> None:
+def test_a_comparison_continues_from_the_results_in_its_file(tmp_path: Path) -> None:
     candidates, into = candidates_of(two_tables(), ("ridge", "class-mean")), tmp_path / "r.jsonl"
     whole = compare_backbones(candidates, into=tmp_path / "whole.jsonl", jobs=1).results
     compare_backbones(candidates[:2], into=into, jobs=1)
@@ -137,7 +136,7 @@ def test_a_comparison_goes_on_from_what_is_there(tmp_path: Path) -> None:
     assert without_seconds(read_results(into)) == without_seconds(whole)
 
 
-def test_other_data_is_never_taken_for_the_same(tmp_path: Path) -> None:
+def test_results_of_other_data_are_never_reused(tmp_path: Path) -> None:
     into = tmp_path / "r.jsonl"
     for seed in (1, 2):
         compare_backbones(candidates_of([make_table(seed=seed)], ("class-mean",)), into=into, jobs=1)
@@ -201,7 +200,7 @@ def two_outputs() -> FeatureTable:
 
 
 @pytest.mark.parametrize("splits", [one_split, three_splits])
-def test_two_outputs_of_one_backbone_stand_apart(splits: Callable[[FeatureTable], Sequence[Split]]) -> None:
+def test_two_outputs_of_one_backbone_are_two_candidates(splits: Callable[[FeatureTable], Sequence[Split]]) -> None:
     candidates = candidates_of([two_outputs()], ("ridge",), splits=splits)
     ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
     assert [one.backbones for one in ranking] == [
@@ -213,13 +212,13 @@ def test_two_outputs_of_one_backbone_stand_apart(splits: Callable[[FeatureTable]
 
 
 def with_a_hole(table: FeatureTable) -> FeatureTable:
-    """The table with a feature that is no number in a row that every split of the tests trains on."""
+    """The table with a feature that is NaN in a row that every split of the tests trains on."""
     features = table.take(np.arange(len(table))).copy()
     features[make_splits(table, "stratified")[0].train[0]] = np.nan
     return replace(table, parts=(Part(features),))
 
 
-def test_what_cannot_be_made_is_told_at_the_end_and_tried_again_and_the_rest_is_there(tmp_path: Path) -> None:
+def test_candidates_that_fail_are_listed_at_the_end_and_run_again_and_the_others_have_results(tmp_path: Path) -> None:
     left, right = two_tables()
     broken = candidates_of([left, with_a_hole(right)], ("ridge", "class-mean"))
     made = compare_backbones(broken, into=tmp_path / "r.jsonl", jobs=2)
@@ -238,7 +237,7 @@ def test_what_cannot_be_made_is_told_at_the_end_and_tried_again_and_the_rest_is_
 
 
 @pytest.mark.parametrize("package", ["numpy", "scikit-learn"])
-def test_results_of_other_versions_are_made_anew(tmp_path: Path, package: str) -> None:
+def test_results_of_other_versions_are_computed_again(tmp_path: Path, package: str) -> None:
     candidates, into = candidates_of([make_table()], ("class-mean",)), tmp_path / "r.jsonl"
     compare_backbones(candidates, into=into, jobs=1)
     number = version(package)
@@ -247,7 +246,7 @@ def test_results_of_other_versions_are_made_anew(tmp_path: Path, package: str) -
     assert [result.versions[package] for result in read_results(into)] == ["0.1", number]
 
 
-def test_results_of_another_featx_that_said_other_things_stay_and_are_made_anew(tmp_path: Path) -> None:
+def test_results_with_the_fields_of_another_featx_stay_in_the_file_and_are_computed_again(tmp_path: Path) -> None:
     candidates, into = candidates_of([make_table()], ("class-mean",)), tmp_path / "r.jsonl"
     compare_backbones(candidates, into=into, jobs=1)
     old = json.loads(into.read_text())
@@ -273,7 +272,7 @@ def test_draws_of_the_same_images_are_compared_without_a_test() -> None:
     assert compared.test == "none, for 2 draws are all of the same training images"
 
 
-def test_what_cannot_be_is_left_out_and_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_impossible_combinations_are_skipped_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     def shots(table: FeatureTable) -> Sequence[Split]:
         return make_splits(table, "few-shot", shots=(1, 2), repeats=1)
 
@@ -311,7 +310,7 @@ def test_one_output_stored_in_two_ways_is_compared_as_two() -> None:
     assert [one.reference for one in ranking] == [one.comparison is None for one in ranking]
 
 
-def test_warnings_of_other_processes_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_warnings_of_other_processes_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     def one_shot(table: FeatureTable) -> Sequence[Split]:
         return make_splits(table, "few-shot", shots=(1,), repeats=3)
 
@@ -322,7 +321,7 @@ def test_warnings_of_other_processes_are_told_once(caplog: pytest.LogCaptureFixt
     assert told[0].startswith("ridge (stacked) on left + right, few-shot-1/")
 
 
-def test_a_result_by_other_versions_is_no_result_of_this_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_with_other_versions_has_no_result_in_the_comparison(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Candidate.run
     monkeypatch.setattr(Candidate, "run", lambda one: replace(run(one), key=one.key.replace("featx ", "featx 9.")))
     made = compare_backbones(candidates_of([make_table()], ("class-mean",)), jobs=1)
@@ -333,7 +332,7 @@ def test_a_result_by_other_versions_is_no_result_of_this_comparison(monkeypatch:
 
 
 def with_several_labels(table: FeatureTable) -> FeatureTable:
-    """The table with the label of each image, or both, of every fifth."""
+    """The table with one label per image, and both labels for every fifth."""
     shares = np.eye(2, dtype=np.float32)[table.labels]
     shares[::5] = 1
     return replace(table, shares=shares, multilabel=True, labels=np.full(len(table), -1, np.int32))
@@ -385,7 +384,7 @@ def test_heads_of_one_split_are_tested_by_the_measure_that_they_are_tuned_by(cas
     assert first.values.tolist() == [getattr(first.results[0].metrics, measure)]
 
 
-def test_mcnemars_test_stands_beside_the_bootstrap_of_one_split_with_one_label_an_image() -> None:
+def test_one_split_with_one_label_per_image_has_mcnemars_test_next_to_the_bootstrap() -> None:
     candidates = candidates_of([make_table((60, 60), apart=1.0)], ("ridge", "knn"))
     ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
     (rival,) = (one for one in ranking if not one.reference)
@@ -400,7 +399,7 @@ def test_mcnemars_test_stands_beside_the_bootstrap_of_one_split_with_one_label_a
 
 
 @pytest.mark.parametrize("column", ["weights", "groups"])
-def test_images_that_do_not_count_alike_have_no_mcnemars_test(column: str) -> None:
+def test_images_with_weights_or_groups_have_no_mcnemars_test(column: str) -> None:
     table = make_table((60, 60), apart=1.0)
     given = {"weights": np.linspace(1, 2, 120, dtype=np.float32), "groups": (np.arange(120) // 2).astype("S")}
     candidates = candidates_of(
@@ -413,7 +412,7 @@ def test_images_that_do_not_count_alike_have_no_mcnemars_test(column: str) -> No
     assert sum(one.comparison is not None for one in ranking) == 1
 
 
-def test_fusions_and_other_heads_are_each_corrected_among_themselves() -> None:
+def test_holms_correction_is_separate_for_fusions_and_other_heads() -> None:
     candidates = candidates_of(two_tables(), ("ridge", "class-mean"))
     ranking = rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
     families = [[one for one in ranking if (len(one.backbones) > 1) == fused] for fused in (True, False)]
@@ -424,7 +423,7 @@ def test_fusions_and_other_heads_are_each_corrected_among_themselves() -> None:
         assert [one.p_holm for one in compared if one.p is not None] == holm(plain)
 
 
-def test_unknown_heads_and_fusions_are_told_before_anything_is_trained() -> None:
+def test_unknown_heads_and_fusions_are_errors_before_anything_is_trained() -> None:
     with pytest.raises(HeadError, match="no head is called 'logrex'"):
         candidates_of([make_table()], ("logrex",))
     with pytest.raises(HeadError, match="no fusion is called 'concatt'"):

@@ -17,9 +17,10 @@ from featx.heads.results import (
 )
 from featx.labels import Labels
 from featx.measures import HeadMetrics, measure
-from featx.report.markdown import render_results
+from featx.report.markdown import render_markdown, render_results
 from featx.report.results import results_section
-from featx.report.terminal import print_metrics, print_results
+from featx.report.section import Section
+from featx.report.terminal import print_metrics, print_results, print_sections
 from tests.measures.test_measures import KINDS, make_case
 
 
@@ -110,7 +111,7 @@ def test_the_groups_that_fare_worst_are_shown_first() -> None:
     assert "the 10 worst of 24 groups; --json lists all" in shown
 
 
-def test_groups_that_are_too_many_are_told_of() -> None:
+def test_a_note_says_why_there_is_no_table_of_too_many_groups() -> None:
     probabilities, labels = make_case(n=400)
     shown = printed(measure(probabilities, replace(labels, groups=np.arange(400).astype("S"))))
     assert "no table of groups: 400 groups are too many to list (more than 200)" in shown
@@ -122,3 +123,39 @@ def test_several_results_are_one_table() -> None:
     print_results([make_result(measure(*make_case(seed=seed))) for seed in range(2)], to=to)
     assert isinstance(to.file, StringIO)
     assert to.file.getvalue().count("logreg") == 2
+
+
+def test_the_terminal_and_markdown_show_every_cell_and_note_of_a_section() -> None:
+    section = Section(
+        title="kind",
+        columns=("head", "tuned"),
+        rows=(("logreg", "l2=1, how=a|b"), ("knn", "k=3")),
+        notes=("a note", "another note"),
+        wrapped="tuned",
+    )
+    to = Console(file=StringIO(), width=80)
+    print_sections([section], to=to)
+    assert isinstance(to.file, StringIO)
+    lines = [line.split() for line in to.file.getvalue().splitlines()]
+    assert [line for line in lines if line and "─" not in line[0]] == [
+        ["kind"],
+        ["head", "tuned"],
+        ["logreg", "l2=1"],
+        ["how=a|b"],
+        ["knn", "k=3"],
+        ["-", "a", "note"],
+        ["-", "another", "note"],
+    ]
+    assert render_markdown(section) == (
+        "## kind\n\n| head | tuned |\n| --- | --- |\n| logreg | l2=1, how=a\\|b |\n| knn | k=3 |\n\n"
+        "- a note\n- another note\n"
+    )
+
+
+def test_a_section_without_columns_is_a_list_of_facts() -> None:
+    section = Section(title="photos.h5", rows=(("file", "3 kB"), ("", "and more")), notes=("a note",))
+    to = Console(file=StringIO(), width=80)
+    print_sections([section], to=to)
+    assert isinstance(to.file, StringIO)
+    assert to.file.getvalue().splitlines() == ["photos.h5", "file      3 kB", "          and more", "a note"]
+    assert render_markdown(section) == "## photos.h5\n\n- file: 3 kB\n- and more\n\n- a note\n"
