@@ -1,37 +1,42 @@
-"""What is known of images before one is opened: names, labels, splits, groups and weights, in one fixed order."""
+"""The names, labels, splits, groups and weights of images as arrays, and the checks of the texts they are read from."""
 
+import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.errors import FeatxError
 from featx.hashing import hash_columns
 
 NO_LABEL = -1
 SPLITS = ("train", "validation", "test")
 SPLIT_ALIASES = {"val": "validation", "valid": "validation"}
 CHUNK = 4_096
-"""Rows that are Python objects at once while columns are made: ten million names never are."""
+"""Rows that are Python objects at the same time while columns are built, so that memory stays small."""
+
+ErrorAt: TypeAlias = Callable[[int, str], FeatxError]
+"""Makes the error for the value at this position of a chunk, from a message that says what is wrong with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageColumns:
-    """One entry an image in every array, or None where nothing was given."""
+    """What is known of n images before one is opened; every array has one entry per image, in one fixed order."""
 
     names: NDArray[np.bytes_]
-    """UTF-8, `/`-separated."""
+    """(n,): UTF-8, `/`-separated."""
     classes: tuple[str, ...] = ()
     labels: NDArray[np.int32] | None = None
-    """Positions in `classes`; -1 where an image has no label."""
+    """(n,): positions in `classes`; -1 for images without a label."""
     splits: NDArray[np.bytes_] | None = None
-    """`train`, `validation` or `test`."""
+    """(n,): `train`, `validation` or `test`."""
     groups: NDArray[np.bytes_] | None = None
-    """Images of one group (patient, scene, module) never stand on both sides of a split."""
+    """(n,): images of one group (a patient, a scene, a module) are never in two parts of a split."""
     weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
@@ -43,50 +48,51 @@ class ImageColumns:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over names, classes, labels, splits, groups and weights, not over the images' bytes."""
+        """sha256 over names, classes, labels, splits, groups and weights, but not over the images' bytes."""
         classes = as_texts(self.classes) if self.classes else None
         return hash_columns((self.names, classes, self.labels, self.splits, self.groups, self.weights))
 
 
 def take(values: NDArray[Any] | None, rows: slice | NDArray[np.int64]) -> NDArray[Any] | None:
-    """These rows of a column, or None of a column that was not given."""
+    """These rows of a column, or None for a column that was not given."""
     return None if values is None else values[rows]
 
 
 def as_name(path: str) -> str:
-    """The path as images are named: without `.`, doubled or trailing slashes; itself where it has none."""
+    """The path as a name: without `.`, repeated or trailing slashes; the same object if nothing has to be removed."""
     plain = path and "//" not in path and "./" not in path and not path.endswith(("/", "/."))
     return path if plain else str(PurePosixPath(path))
 
 
 def as_texts(values: Sequence[str]) -> NDArray[np.bytes_]:
-    """The texts as one array of UTF-8, as wide as the longest."""
+    """The texts as one array of UTF-8, as wide as the longest text."""
     return np.array([value.encode() for value in values], np.bytes_)
 
 
 class TextsBuilder:
-    """Takes texts one by one, of which never all are Python objects at once."""
+    """Builds an array of texts from single texts, of which at most CHUNK are Python objects at the same time."""
 
     def __init__(self) -> None:
         self._chunks: list[NDArray[Any]] = []
         self._last: list[str] = []
 
     def add(self, text: str) -> None:
-        """Add this text behind those that are there."""
+        """Append this text."""
         self._last.append(text)
         if len(self._last) == CHUNK:
             self._chunks.append(as_texts(self._last))
             self._last = []
 
     def build(self) -> NDArray[np.bytes_]:
-        """The texts as one array of UTF-8, as wide as the longest; the builder is empty then."""
-        chunks, last = self._chunks, self._last
-        self._chunks, self._last = [], []
-        return concatenate([*chunks, as_texts(last)])
+        """All texts as one array of UTF-8, as wide as the longest text; the builder is empty afterwards."""
+        chunks = [*self._chunks, as_texts(self._last)]
+        self._chunks = []
+        self._last = []
+        return concatenate(chunks)
 
 
 def concatenate(chunks: list[NDArray[Any]]) -> NDArray[Any]:
-    """The chunks one after the other; the list is emptied on the way, so that nothing is held twice."""
+    """The chunks joined; the list is emptied chunk by chunk, so that the data is not in memory twice."""
     if not chunks:
         return np.empty(0, "S1")
     whole = np.empty(sum(map(len, chunks)), max((chunk.dtype for chunk in chunks), key=lambda dtype: dtype.itemsize))
@@ -99,7 +105,49 @@ def concatenate(chunks: list[NDArray[Any]]) -> NDArray[Any]:
 
 
 def sort_classes(values: Iterable[str]) -> tuple[str, ...]:
-    """The class names in order: of their numbers where all are whole numbers, else of their letters."""
+    """The class names in numerical order if all are whole numbers, else in alphabetical order."""
     found = list(values)
     numbers = all(re.fullmatch(r"-?[0-9]+", value) for value in found)
     return tuple(sorted(found, key=lambda value: (int(value) if numbers else 0, value)))
+
+
+def find_repeated(names: NDArray[np.bytes_]) -> tuple[int, int] | None:
+    """The first two rows with the same name, or None if all names differ."""
+    order = np.argsort(names, kind="stable")
+    repeated: list[tuple[int, int]] = []
+    for start in range(0, len(names), CHUNK):  # comparing all at once would take two more copies of all names
+        rows = order[start : start + CHUNK + 1]
+        equal = np.flatnonzero(names[rows[1:]] == names[rows[:-1]])
+        if len(equal):
+            repeated.append(min((int(rows[place]), int(rows[place + 1])) for place in equal))
+    return min(repeated, default=None)
+
+
+def parse_splits(values: Sequence[str], error_at: ErrorAt) -> NDArray[np.bytes_]:
+    """The values of a column `split`, with `val` and `valid` as `validation`. Raises the error for an unknown split."""
+    splits = [SPLIT_ALIASES.get(value, value) for value in values]
+    for position, split in enumerate(splits):
+        if split not in SPLITS:
+            raise error_at(position, f"split {split!r} is not one of {', '.join(SPLITS)}; correct it")
+    return as_texts(splits)
+
+
+def parse_groups(values: Sequence[str], error_at: ErrorAt) -> NDArray[np.bytes_]:
+    """The values of a column `group`. Raises the error for a blank one."""
+    if "" in values:
+        raise error_at(list(values).index(""), "the group is blank; name a group for every image")
+    return as_texts(values)
+
+
+def parse_weights(values: Sequence[str], error_at: ErrorAt, *, column: str = "weight") -> NDArray[np.float32]:
+    """The values of a column of numbers. Raises the error for one that is not a finite number of 0 or more."""
+    weights = []
+    for position, value in enumerate(values):
+        try:
+            weight = float(value)
+        except ValueError:
+            weight = math.nan
+        if not 0 <= weight <= float(np.finfo(np.float32).max):
+            raise error_at(position, f"{column} {value!r} is not a number of 0 or more; correct it")
+        weights.append(weight)
+    return np.array(weights, np.float32)

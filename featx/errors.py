@@ -10,6 +10,7 @@ FeatxError
 │   ├── CacheLockedError    another process is writing it
 │   └── CacheMismatchError  the cache holds something other than what was asked for
 ├── TableError         the feature table: labels, classes, splits, fusion     (ValueError)
+│   └── ChoiceError         a split, class or output that cache or table lacks; also a CacheError
 ├── HeadError          an unknown head, or a head file that cannot be used    (ValueError)
 │   └── ConvergenceError    the fit of a head stopped before its optimum
 └── DemoError          something that the demo needs is not installed         (RuntimeError)
@@ -114,6 +115,10 @@ class CacheMismatchError(CacheError):
 
 class TableError(FeatxError, ValueError):
     """The feature table cannot be joined, split or trained on."""
+
+
+class ChoiceError(CacheError, TableError):
+    """The cache or table does not have the split, class or output that was asked for."""
 
 
 class HeadError(FeatxError, ValueError):

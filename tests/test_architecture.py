@@ -19,6 +19,7 @@ GROUND = (
     "devices",
     "processes",
     "columns",
+    "csv_columns",
     "labels",
     "showing",
 )

@@ -1,4 +1,4 @@
-"""Some images and outputs of a complete cache, handed out block by block, every row checked on the way."""
+"""Chosen images and outputs of a complete cache, read block by block with every checksum verified."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,23 +16,24 @@ from featx.cache.file import (
 from featx.cache.verifying import checked_rows
 from featx.columns import NO_LABEL
 
-GIVEN = ("name", "label", "split", "group", "weight")
+IMAGE_COLUMNS = ("name", "label", "split", "group", "weight")
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some rows: their features, one array (n, d) an output, and what is known of their images."""
+    """The features of n rows and what is known of their images."""
 
     features: tuple[NDArray[Any], ...]
+    """One array (n, d) for each output."""
     columns: Mapping[str, NDArray[Any]]
-    """Of GIVEN, those that the image set has: text as bytes, labels as positions in the classes."""
+    """Those of IMAGE_COLUMNS that the image set has: texts as bytes, labels as positions in the classes."""
 
     def texts(self, name: str) -> list[str]:
-        """The values of a column of text."""
+        """The values of a column of texts."""
         return [value.decode(errors="surrogateescape") for value in self.columns[name].tolist()]
 
     def classes(self, names: Sequence[str]) -> list[str | None]:
-        """The class of every image, or None where it has no label."""
+        """The class of every image, or None for an image without a label."""
         if "label" not in self.columns:
             return [None] * len(self.columns["name"])
         return [None if label == NO_LABEL else names[label] for label in self.columns["label"].tolist()]
@@ -40,25 +41,26 @@ class Block:
 
 @dataclass(frozen=True)
 class Selection:
-    """Images that are meant, of which those with a feature are handed out."""
+    """The chosen outputs and images of a cache; only images with a feature are read."""
 
     cache: Cache
     outputs: Sequence[str]
-    meant: NDArray[np.bool_]
+    chosen: NDArray[np.bool_]
+    """(N,): which images of the cache are chosen, with or without a feature."""
 
     @cached_property
     def _kept(self) -> NDArray[np.bool_]:
-        return np.asarray(self.meant & (self.cache.read("status") == DONE))
+        return np.asarray(self.chosen & (self.cache.read("status") == DONE))
 
     @cached_property
     def count(self) -> int:
-        """Rows that are handed out."""
+        """Number of chosen images with a feature."""
         return int(np.count_nonzero(self._kept))
 
     @cached_property
     def left_out(self) -> int:
-        """Images that are meant but have no feature."""
-        return int(np.count_nonzero(self.meant)) - self.count
+        """Number of chosen images without a feature."""
+        return int(np.count_nonzero(self.chosen)) - self.count
 
     @property
     def dims(self) -> dict[str, int]:
@@ -67,22 +69,21 @@ class Selection:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the features."""
+        """Type of the features."""
         return np.dtype(self.cache.storage)
 
     @property
-    def given(self) -> tuple[str, ...]:
-        """What is known of the images: always a name, the rest where the image set has it."""
-        return tuple(name for name in GIVEN if f"images/{name}" in self.cache.fields)
+    def known(self) -> tuple[str, ...]:
+        """Those of IMAGE_COLUMNS that the image set has; `name` is always among them."""
+        return tuple(name for name in IMAGE_COLUMNS if f"images/{name}" in self.cache.fields)
 
     def blocks(self) -> Iterator[Block]:
-        """The rows, in the image set's order, some at a time. Raises CacheError where one is rotten."""
+        """The rows in the image set's order, block by block. Raises CacheError if a row's checksum is wrong."""
         for rows in self.cache.blocks():
             kept = self._kept[rows]
             if not kept.any():
                 continue
             stored = checked_rows(self.cache, rows)
-            yield Block(
-                tuple(stored[feature_path(name)][kept] for name in self.outputs),
-                {name: self.cache.read(f"images/{name}", rows)[kept] for name in self.given},
-            )
+            features = tuple(stored[feature_path(name)][kept] for name in self.outputs)
+            columns = {name: self.cache.read(f"images/{name}", rows)[kept] for name in self.known}
+            yield Block(features, columns)

@@ -1,4 +1,4 @@
-"""Features of images as the heads take them: a table that copies no feature until it is asked for one."""
+"""The feature table: features and labels of images in memory maps, which are copied only when they are read."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,13 +13,13 @@ from featx.labels import Labels
 from featx.settings import Decode
 from featx.showing import Overview, Shown, shorten
 
-RowChoice: TypeAlias = slice | NDArray[np.int64]
-"""Rows of an array: a slice where they follow one another, so that taking them copies nothing."""
+RowIndex: TypeAlias = slice | NDArray[np.int64]
+"""Rows of an array: a slice if they are consecutive, so that indexing with it copies nothing."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where some columns of a table come from."""
+    """Where the columns `start` to `stop` of a table come from: one output of one backbone."""
 
     backbone: str
     """sha256 of the card's identity."""
@@ -42,9 +42,9 @@ class Source:
 
 
 def label_sources(sources: Sequence[Source]) -> tuple[str, ...]:
-    """What to call these sources, each by another name: by their backbone, and the output where it gives several.
+    """A distinct label for each source: its backbone, and its output if several outputs of that backbone are there.
 
-    What is still alike, as features of one output that are stored in two ways, is numbered.
+    Labels that are still equal, as those of one output from two caches, are numbered.
     """
     names = [source.name for source in sources]
     plain = (f"{one.name}:{one.output}" if names.count(one.name) > 1 else one.name for one in sources)
@@ -59,53 +59,68 @@ def label_sources(sources: Sequence[Source]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class FailedImage:
-    """An image that has no feature."""
+    """An image without a feature."""
 
     name: str
     reason: str
+    """Why it failed, in words."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Some columns of a table: the features of one output, and which of their rows are meant."""
+    """A block of columns of a table: the features of one output of one backbone, and which of their rows are used."""
 
     values: NDArray[np.float32] | NDArray[np.float16]
-    """(N, d), as it is stored; mapped where it comes from a file."""
-    rows: RowChoice = field(default_factory=lambda: slice(None))
+    """(N, d), as stored; a memory map if it comes from a file."""
+    rows: RowIndex = field(default_factory=lambda: slice(None))
+    """The n rows of `values` that the table has."""
 
-    def choose(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where these rows of the part lie in its values."""
+    def locate(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The positions in `values` of these rows of the table."""
         return rows + (self.rows.start or 0) if isinstance(self.rows, slice) else self.rows[rows]
 
-    def select(self, rows: NDArray[np.int64]) -> "Part":
-        """The part of these rows alone, in this order."""
-        return Part(self.values, as_choice(self.choose(rows)))
+    def take(self, rows: NDArray[np.int64]) -> "Part":
+        """The block with only these rows, in this order; no feature is copied."""
+        return Part(self.values, compact_rows(self.locate(rows)))
 
 
 @dataclass(frozen=True, repr=False)
 class FeatureTable(Shown):
-    """Features of images, one row each, with what is known of the images."""
+    """Features of n images, one row each, with the images' names, labels, splits, groups and weights.
+
+    >>> import featx
+    >>> table = featx.read_features("photos.h5")
+    >>> table.features.shape, table.classes
+    ((60, 1280), ('circle', 'cross', 'square', 'star', 'triangle'))
+    >>> table.name(0), table.labels[0]
+    ('circle/000.png', np.int32(0))
+    """
 
     parts: tuple[Part, ...]
-    """The features, column by column; all have the table's rows."""
+    """The blocks of columns, from left to right."""
     names: NDArray[np.bytes_]
+    """(n,): UTF-8, `/`-separated."""
     classes: tuple[str, ...]
     labels: NDArray[np.int32]
-    """(n,): positions in `classes`; -1 where an image has no label."""
+    """(n,): positions in `classes`; -1 for images without a label."""
     splits: NDArray[np.bytes_] | None
+    """(n,): train, validation or test, or None if the image set has no split."""
     groups: NDArray[np.bytes_] | None
+    """(n,): images of one group are never in two parts of a split."""
     weights: NDArray[np.float32] | None
+    """(n,): 0 or more; an image of weight 0 is neither trained nor tested on."""
     sources: tuple[Source, ...]
+    """One for each part."""
     positions: NDArray[np.int64]
-    """(n,): where each row's image stands in the image set."""
+    """(n,): position of each row's image in the image set."""
     failed: Mapping[int, FailedImage]
-    """By position, the images that have no feature and so no row here."""
+    """Position in the image set -> image that has no feature and so no row."""
     digest: str
-    """sha256 over the backbone, the image set, the checksums of all rows and which are chosen: what the table is."""
+    """sha256 over the backbone, the image set, the checksums of all rows and the choice of rows."""
     shares: NDArray[np.float32] | None = None
-    """(n, classes): how much of each class an image is, where one label does not say it; NaN where it is not known."""
+    """(n, classes): soft labels, or 0 and 1 for each class if images have several; NaN for images without a label."""
     multilabel: bool = False
-    """Whether `shares` are 0 or 1 for each class alone, and `labels` all -1; else they sum to 1 and are soft labels."""
+    """Whether images have several labels: then `shares` are 0 or 1 and all `labels` -1. Soft labels sum to 1."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -125,21 +140,17 @@ class FeatureTable(Shown):
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
-        """(n,): which rows are known to be something."""
+        """(n,): whether each row has a label, soft labels or several labels."""
         return np.asarray(self.labels >= 0 if self.shares is None else np.isfinite(self.shares).all(axis=1))
 
     def labels_of(self, rows: NDArray[np.int64]) -> Labels:
-        """The labels, weights and groups of these rows, all of which are labelled."""
-        given = None if self.shares is None else self.shares[rows].astype(np.float64)
-        hard = given is None or self.multilabel
-        return Labels(
-            self.classes,
-            self.labels[rows].astype(np.int64) if hard else given.argmax(axis=1),  # type: ignore[union-attr]
-            given,
-            None if self.weights is None else self.weights[rows].astype(np.float64),
-            take(self.groups, rows),
-            self.multilabel,
-        )
+        """The labels, weights and groups of these rows, all of which must be labelled."""
+        codes = self.labels[rows].astype(np.int64)
+        shares = None if self.shares is None else self.shares[rows].astype(np.float64)
+        if shares is not None and not self.multilabel:
+            codes = shares.argmax(axis=1)
+        weights = None if self.weights is None else self.weights[rows].astype(np.float64)
+        return Labels(self.classes, codes, shares, weights, take(self.groups, rows), self.multilabel)
 
     @property
     def dim(self) -> int:
@@ -148,24 +159,25 @@ class FeatureTable(Shown):
 
     @cached_property
     def features(self) -> NDArray[np.float32]:
-        """(n, d): a memory map where they lie so in one file, else a copy that is made when it is first asked for."""
+        """(n, d): all features: a memory map if one file stores them so, else a copy, made at the first access."""
         first = self.parts[0]
         if len(self.parts) > 1 or first.values.dtype != np.float32:
             return self.take(np.arange(len(self)))
         return first.values[first.rows]  # type: ignore[return-value]
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, d): the features of these rows, copied, as float32 however they are stored: what heads compute with."""
-        taken, start = np.empty((len(rows), self.dim), np.float32), 0
+        """(n, d): a copy of the features of these rows, as float32 whatever type is stored."""
+        taken = np.empty((len(rows), self.dim), np.float32)
+        start = 0
         for part in self.parts:
             stop = start + part.values.shape[1]
-            taken[:, start:stop] = part.values[as_choice(part.choose(rows))]
+            taken[:, start:stop] = part.values[compact_rows(part.locate(rows))]
             start = stop
         return taken
 
 
-def as_choice(rows: NDArray[np.int64]) -> RowChoice:
-    """The same rows, as a slice where they follow one another."""
+def compact_rows(rows: NDArray[np.int64]) -> RowIndex:
+    """These rows as a slice if they are consecutive and ascending, else unchanged."""
     if len(rows) and rows[-1] - rows[0] == len(rows) - 1 and np.all(np.diff(rows) == 1):
         return slice(int(rows[0]), int(rows[0]) + len(rows))
     return rows

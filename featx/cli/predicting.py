@@ -65,14 +65,15 @@ def _predict(
     head: "Head", images: Sequence[str], *, root: str | None, models: Path | None, settings: Settings
 ) -> "Iterator[Prediction]":
     from featx.cache import is_cache
-    from featx.deploy import predict_images, predict_tables, read_tables
+    from featx.deploy import predict_images, predict_tables
+    from featx.tables import read_tables
 
     caches = [path for path in map(Path, images) if path.suffix == ".h5" and (not path.is_file() or is_cache(path))]
     if len(caches) < len(images):
         return predict_images(head, list_given(one_source(images), root), models=models, settings=settings)
     if root or models:
         raise click.UsageError(f"--root and --models are options for images, but {images[0]} is a cache.")
-    return predict_tables(head, read_tables(head, caches))
+    return predict_tables(head, read_tables(caches, sources=head.sources))
 
 
 def _write_row(row: "Prediction", *, first: bool) -> bool:

@@ -1,7 +1,6 @@
 """The tables that the options of a command choose from caches and annotations."""
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,27 +37,10 @@ def read_chosen(caches: Sequence[Path], choice: TableChoice) -> "list[FeatureTab
 
     If a split is chosen, its images are split anew. Raises CacheError, TableError.
     """
-    from featx.tables import read_outputs
+    from featx.tables import read_annotations, read_tables
 
-    read = functools.partial(read_outputs, caches, choice.outputs)
-    tables = read_annotated(read, choice.annotations, split=choice.split, labels=choice.labels)
+    annotations = None if choice.annotations is None else read_annotations(choice.annotations)
+    tables = read_tables(
+        caches, outputs=choice.outputs, annotations=annotations, split=choice.split, labels=choice.labels
+    )
     return [replace(table, splits=None) for table in tables] if choice.split else tables
-
-
-def read_annotated(
-    read: "Callable[..., list[FeatureTable]]",
-    annotations: Path | None,
-    *,
-    split: str | None = None,
-    labels: Sequence[str] = (),
-) -> "list[FeatureTable]":
-    """The tables that `read` gives, of this split and these classes, which annotations may redefine.
-
-    Raises TableError.
-    """
-    from featx.tables import annotate, choose_rows, read_annotations
-
-    if annotations is None:
-        return read(split=split, labels=labels)
-    joined = read_annotations(annotations)
-    return [choose_rows(annotate(table, joined), split=split, labels=labels) for table in read()]

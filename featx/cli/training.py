@@ -17,7 +17,7 @@ from featx.cli.options import (
     with_tuning_folds,
 )
 from featx.cli.output import Output, logger, print_json
-from featx.cli.tables import TableChoice, read_annotated, read_chosen, with_annotations, with_choice
+from featx.cli.tables import TableChoice, read_chosen, with_annotations, with_choice
 from featx.cli.types import Name
 from featx.settings import FUSION_NAMES, HEAD_NAMES
 
@@ -117,15 +117,19 @@ def evaluate(
 
     Use images that the head was not trained on: others make it look better than it is.
     """
-    from featx.deploy import read_tables
     from featx.heads import evaluate_head, load_head
     from featx.report import out, print_metrics
-    from featx.tables import fuse_tables
+    from featx.tables import (
+        fuse_tables,
+        read_annotations,
+        read_tables,
+    )
 
     fitted = load_head(head)
-    read = partial(read_tables, fitted, caches)
-    table = fuse_tables(read_annotated(read, annotations, split=split, labels=labels))
-    whole = fuse_tables(read_annotated(read, annotations)) if split or labels else table
+    joined = None if annotations is None else read_annotations(annotations)
+    read = partial(read_tables, caches, sources=fitted.sources, annotations=joined)
+    table = fuse_tables(read(split=split, labels=labels))
+    whole = fuse_tables(read()) if split or labels else table
     if _was_trained_on(fitted, table, whole):
         logger.warning(
             "%s was trained on most of these images (or on images of the same names), so these measures are too high; "

@@ -1,6 +1,1 @@
-from .predict import (
-    Prediction as Prediction,
-    predict_images as predict_images,
-    predict_tables as predict_tables,
-    read_tables as read_tables,
-)
+from .predict import Prediction as Prediction, predict_images as predict_images, predict_tables as predict_tables

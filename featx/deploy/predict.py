@@ -19,8 +19,6 @@ from featx.backbones import (
 from featx.cache import (
     FeatureTable,
     Source,
-    list_outputs,
-    read_features,
 )
 from featx.errors import HeadError
 from featx.extract import FeatureBatch, open_stream
@@ -179,19 +177,3 @@ def _decide(head: Head, name: str, probabilities: NDArray[np.float64]) -> Predic
     probability = probabilities[chosen].min() if chosen.any() else 1 - probabilities.max()
     label = SEPARATOR.join(np.array(head.classes)[chosen])
     return Prediction(name, label, float(probability), None)
-
-
-def read_tables(
-    head: Head, caches: Sequence[Path], *, split: str | None = None, labels: Sequence[str] = ()
-) -> list[FeatureTable]:
-    """The tables of these caches, each with the outputs that the head reads; with its feature where it reads none.
-
-    `split` and `labels` keep images as read_features does. Raises CacheError as that does.
-    """
-    wanted = {(source.output, source.backbone): None for source in head.sources}
-    tables = []
-    for path in caches:
-        there = list_outputs(path)
-        chosen = [output for output, digest in wanted if there.get(output) == digest]
-        tables.append(read_features(path, outputs=chosen, split=split, labels=labels))
-    return tables

@@ -4,13 +4,9 @@ from .annotations.reading import (
     Annotations as Annotations,
     read_annotations as read_annotations,
 )
-from .joining import (
-    choose_rows as choose_rows,
-    fuse_tables as fuse_tables,
-    read_outputs as read_outputs,
-    select_rows as select_rows,
-    separate_blocks as separate_blocks,
-)
+from .joining import fuse_tables as fuse_tables, separate_blocks as separate_blocks
+from .reading import read_tables as read_tables
+from .rows import choose_rows as choose_rows, select_rows as select_rows
 from .similarity import directions as directions
 from .splits.duplicates import Duplicates as Duplicates, find_duplicates as find_duplicates
 from .splits.eligible import check_any as check_any, eligible_rows as eligible_rows

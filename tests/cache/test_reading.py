@@ -16,7 +16,7 @@ from featx.cache import (
     DONE,
     CacheWriter,
     FailedImage,
-    Kept,
+    KeptRows,
     create_partial,
     describe_cache,
     open_cache,
@@ -32,7 +32,7 @@ from featx.errors import (
     Failure,
 )
 from featx.heads import train_head
-from featx.tables.joining import fuse_tables, read_outputs
+from featx.tables import fuse_tables, read_tables
 from tests.conftest import Ran
 from tests.support.caches import DIM, features, image_set, provenance, rows_of, write_cache
 
@@ -104,7 +104,7 @@ def test_a_file_cut_short_after_it_was_opened_is_an_error_and_not_a_crash(tmp_pa
     cache = open_cache(path)
     with path.open("r+b") as file:
         file.truncate(cache.fields["status"].offset)
-    with pytest.raises(CacheError, match=rf"{path}: cut short while it was read"):
+    with pytest.raises(CacheError, match=rf"{path}: was truncated while it was read"):
         cache.intact()
 
 
@@ -163,12 +163,12 @@ def test_the_digest_tells_what_was_chosen(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"split": "tset"}, r"no split 'tset' \(did you mean test\?\); it holds test, train, validation"),
-        ({"labels": ["a", "zzz"]}, r"no class 'zzz'; it holds a, b, c"),
-        ({"outputs": ["poled"]}, r"no output 'poled' \(did you mean pooled\?\); it holds pooled"),
+        ({"split": "tset"}, r"no split 'tset' \(did you mean test\?\); choose from test, train, validation"),
+        ({"labels": ["a", "zzz"]}, r"no class 'zzz'; choose from a, b, c"),
+        ({"outputs": ["poled"]}, r"no output 'poled' \(did you mean pooled\?\); choose from pooled"),
     ],
 )
-def test_what_the_cache_does_not_hold_is_an_error_that_tells_what_it_holds(
+def test_an_unknown_split_class_or_output_is_an_error_that_lists_the_known(
     tmp_path: Path, asked: dict[str, Any], message: str
 ) -> None:
     path = with_groups(tmp_path / "c.h5")
@@ -178,13 +178,13 @@ def test_what_the_cache_does_not_hold_is_an_error_that_tells_what_it_holds(
 
 def test_a_cache_without_splits_or_classes_says_so(tmp_path: Path) -> None:
     path = write_cache(tmp_path / "c.h5", ImageColumns(names=np.array([b"a", b"b"])))
-    with pytest.raises(CacheError, match="no split 'train'; it holds no split at all"):
+    with pytest.raises(CacheError, match="no split 'train', as there are no splits; leave it out"):
         read_features(path, split="train")
-    with pytest.raises(CacheError, match="no class 'dog'; it holds no class at all"):
+    with pytest.raises(CacheError, match="no class 'dog', as there are no classes; leave it out"):
         read_features(path, labels=["dog"])
 
 
-def test_a_thousand_classes_are_not_all_told(tmp_path: Path) -> None:
+def test_a_thousand_classes_are_not_all_listed(tmp_path: Path) -> None:
     classes = tuple(f"class{index:04}" for index in range(1000))
     images = ImageColumns(names=np.array([b"a"]), classes=classes, labels=np.zeros(1, np.int32))
     with pytest.raises(CacheError, match=r"class0009 and 990 more$"):
@@ -193,7 +193,7 @@ def test_a_thousand_classes_are_not_all_told(tmp_path: Path) -> None:
 
 def test_fused_caches_choose_the_same_images(tmp_path: Path) -> None:
     caches = [with_groups(tmp_path / "a.h5"), with_groups(tmp_path / "b.h5")]
-    fused = fuse_tables(read_outputs(caches, [], split="train", labels=["a"]))
+    fused = fuse_tables(read_tables(caches, split="train", labels=["a"]))
     assert fused.positions.tolist() == [0, 9]
     assert fused.features.shape == (2, 2 * DIM)
 
@@ -322,7 +322,7 @@ def test_a_row_that_failed_for_its_range_says_so(tmp_path: Path) -> None:
 def test_rows_stored_in_another_type_are_not_taken_over(tmp_path: Path) -> None:
     earlier = open_cache(write_cache(tmp_path / "a.h5"))
     rows = np.arange(10)
-    kept = Kept(earlier, rows, rows, np.asarray(earlier.read("images/stat")))
+    kept = KeptRows(earlier, rows, rows, np.asarray(earlier.read("images/stat")))
     with pytest.raises(CacheMismatchError, match="storage is float32 in the cache but float16 was asked for"):
         create_partial(tmp_path / "c.h5", image_set(), provenance(storage="float16"), kept=[kept])
     assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
@@ -331,7 +331,7 @@ def test_rows_stored_in_another_type_are_not_taken_over(tmp_path: Path) -> None:
 def test_kept_rows_are_copied_as_they_are_stored(tmp_path: Path) -> None:
     earlier = open_cache(half(tmp_path / "a.h5"))
     old, new = np.array([9, 0, 4]), np.array([1, 5, 6])
-    kept = Kept(earlier, old, new, np.full((3, 2), 7))
+    kept = KeptRows(earlier, old, new, np.full((3, 2), 7))
     cache = create_partial(tmp_path / "c.h5", image_set(), provenance(storage="float16"), kept=[kept])
     assert np.flatnonzero(cache.status == DONE).tolist() == new.tolist()
     assert np.array_equal(cache.read("features/pooled", new), earlier.read("features/pooled", old))

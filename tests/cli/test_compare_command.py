@@ -138,7 +138,7 @@ def test_the_help_names_every_head_and_fusion() -> None:
         (("--splits", "few-shot", "--shots", "60"), 1, "class 'class0' has 24 images"),
         (("--splits", "official"), 1, "there is no split of the image set's own"),
         (("--splits", "grouped"), 1, "the images have no groups"),
-        (("--split", "test"), 1, "no split 'test'; it holds no split at all"),
+        (("--split", "test"), 1, "no split 'test', as there are no splits; leave it out"),
         (("--tuning-folds", "30"), 1, "has 18 images, too few for 30 folds"),
     ],
 )

@@ -357,7 +357,7 @@ def expected_comparison(candidates: Sequence[Candidate], *, measure: str) -> Com
     probabilities = {}
     for name, one in zip("ab", candidates, strict=True):
         head, _ = train_head(one.table, one.head, split=one.split, balanced=one.balanced, jobs=1)
-        probabilities[name] = predict_rows(head, one.table, one.split.test)
+        probabilities[name], _ = predict_rows(head, one.table, one.split.test)
     labels = candidates[0].table.labels_of(candidates[0].split.test)
     (found,) = paired_measures(probabilities, [("b", "a")], labels=labels, measure=measure)
     return found

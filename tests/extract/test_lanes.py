@@ -18,7 +18,6 @@ from featx.cache import (
 from featx.deploy.predict import (
     predict_images,
     predict_tables,
-    read_tables,
 )
 from featx.errors import CacheMismatchError
 from featx.extract import Progress, extract_features
@@ -32,7 +31,7 @@ from featx.heads.evaluate import evaluate_head
 from featx.inputs import ImageSet, list_images
 from featx.inputs.decode import decode_image
 from featx.settings import Decode, Settings
-from featx.tables.joining import fuse_tables
+from featx.tables import fuse_tables, read_tables
 from tests.conftest import Ran, Tiny, draw_image
 from tests.extract.test_extract import masked
 
@@ -197,10 +196,10 @@ def test_a_head_decodes_images_as_its_caches_were(
 ) -> None:
     cache = extract(decode)
     head = fit([cache], tmp_path)
-    on_cache = list(predict_tables(head, read_tables(head, [cache])))
+    on_cache = list(predict_tables(head, read_tables([cache], sources=head.sources)))
     other = list(predict_images(head, images, models=models, settings=lane(OTHER[decode])))
     assert other == list(predict_images(head, images, models=models, settings=lane(decode))) == on_cache
-    assert on_cache != list(predict_tables(head, read_tables(head, [extract(OTHER[decode])])))
+    assert on_cache != list(predict_tables(head, read_tables([extract(OTHER[decode])], sources=head.sources)))
 
 
 def test_a_head_of_both_lanes_decodes_twice(
@@ -211,7 +210,7 @@ def test_a_head_of_both_lanes_decodes_twice(
     assert [source.decode for source in head.sources] == ["exact", "fast"]
     assert head.training["backbones"] == ["tiny:features", "tiny:features (fast)"]
     on_images = list(predict_images(head, images, models=models, settings=lane("exact")))
-    assert on_images == list(predict_tables(head, read_tables(head, caches)))
+    assert on_images == list(predict_tables(head, read_tables(caches, sources=head.sources)))
 
 
 def test_a_result_tells_the_fast_lane(extract: Callable[..., Path], tmp_path: Path) -> None:

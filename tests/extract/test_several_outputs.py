@@ -19,7 +19,6 @@ from featx.cache import (
 from featx.deploy.predict import (
     predict_images,
     predict_tables,
-    read_tables,
 )
 from featx.errors import (
     BackboneError,
@@ -32,7 +31,7 @@ from featx.extract import extract_features
 from featx.heads import load_head, save_head, train_head
 from featx.inputs import list_images
 from featx.settings import Settings
-from featx.tables.joining import fuse_tables, read_outputs
+from featx.tables import fuse_tables, read_tables
 from tests.conftest import Ran, Tiny, draw_image
 
 CPU = Settings(device="cpu", batch_size=4)
@@ -89,7 +88,7 @@ def test_info_names_every_output_with_its_dimension(both: Path) -> None:
 
 
 def test_an_output_that_the_cache_lacks_is_refused_with_near_ones(both: Path) -> None:
-    with pytest.raises(CacheError, match=r"no output 'pool' \(did you mean pooled\?\); it holds features, pooled"):
+    with pytest.raises(CacheError, match=r"no output 'pool' \(did you mean pooled\?\); choose from features, pooled"):
         read_features(both, outputs=["pool"])
 
 
@@ -137,11 +136,11 @@ def test_a_cache_of_other_outputs_is_refused(both: Path, images: Path, tiny: Tin
 def test_a_head_reads_from_caches_and_images_the_outputs_that_it_was_trained_on(
     both: Path, images: Path, tiny: Tiny, models: Path, tmp_path: Path
 ) -> None:
-    head, result = train_head(fuse_tables(read_outputs([both], ["pooled", "features"])), "logreg", jobs=1)
+    head, result = train_head(fuse_tables(read_tables([both], outputs=["pooled", "features"])), "logreg", jobs=1)
     assert result.backbones == ("tiny:pooled", "tiny:features")
     save_head(head, tmp_path / "h.featx")
     loaded = load_head(tmp_path / "h.featx")
-    from_cache = list(predict_tables(loaded, read_tables(loaded, [both])))
+    from_cache = list(predict_tables(loaded, read_tables([both], sources=loaded.sources)))
     from_images = list(predict_images(loaded, list_images(images), models=models, settings=CPU))
     assert from_cache == from_images
 
@@ -149,7 +148,7 @@ def test_a_head_reads_from_caches_and_images_the_outputs_that_it_was_trained_on(
 def test_a_head_of_one_output_predicts_with_the_cards_other_feature_as_default(
     both: Path, images: Path, models: Path
 ) -> None:
-    head, _ = train_head(fuse_tables(read_outputs([both], ["pooled"])), "logreg", jobs=1)
+    head, _ = train_head(fuse_tables(read_tables([both], outputs=["pooled"])), "logreg", jobs=1)
     assert len(list(predict_images(head, list_images(images), models=models, settings=CPU))) == 24
 
 
@@ -159,14 +158,14 @@ def test_a_head_is_not_given_another_output_of_the_same_width(
     head, _ = train_head(fuse_tables([read_features(both)]), "logreg", jobs=1)
     other = extract_one(images, tiny, "pooled", tmp_path / "other.h5")
     with pytest.raises(HeadError, match="was trained on features of tiny"):
-        list(predict_tables(head, read_tables(head, [other])))
+        list(predict_tables(head, read_tables([other], sources=head.sources)))
 
 
 def test_outputs_of_several_caches_are_taken_where_they_are(
     both: Path, images: Path, tiny: Tiny, tmp_path: Path
 ) -> None:
     other = extract_one(images, tiny, "logits", tmp_path / "logits.h5")
-    tables = read_outputs([both, other], ["pooled", "logits"])
+    tables = read_tables([both, other], outputs=["pooled", "logits"])
     assert fuse_tables(tables).features.shape == (24, 3 + 5)
 
 
@@ -174,10 +173,10 @@ def test_an_output_in_no_cache_and_a_cache_without_any_are_refused(
     both: Path, images: Path, tiny: Tiny, tmp_path: Path
 ) -> None:
     other = extract_one(images, tiny, "logits", tmp_path / "logits.h5")
-    with pytest.raises(TableError, match=r"no cache holds output 'layer'; they hold"):
-        read_outputs([both], ["layer"])
-    with pytest.raises(TableError, match=r"logits\.h5: holds none of the outputs asked for, but logits"):
-        read_outputs([both, other], ["pooled"])
+    with pytest.raises(TableError, match=r"no cache has output 'layer'; choose from"):
+        read_tables([both], outputs=["layer"])
+    with pytest.raises(TableError, match=r"logits\.h5: has none of the outputs pooled; name one of logits too"):
+        read_tables([both, other], outputs=["pooled"])
 
 
 def test_the_digest_tells_which_outputs_were_read(both: Path) -> None:

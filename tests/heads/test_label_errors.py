@@ -13,7 +13,7 @@ from sklearn.naive_bayes import GaussianNB
 from featx.cache import FeatureTable, Part
 from featx.errors import HeadError, TableError
 from featx.heads.label_errors import LabelError, find_label_errors
-from featx.tables.joining import select_rows
+from featx.tables import select_rows
 from tests.support.tables import make_table, with_columns
 
 
@@ -62,10 +62,10 @@ def test_either_kind_of_evidence_alone_ranks_worse() -> None:
     """Classifier and neighbours err on different images, which is why the score is their mean."""
     flipped, wrong = flip(digits(), 0.05)
     ranked = find_label_errors(flipped, repeats=1)
-    truth = [found.name in wrong for found in ranked]
+    labels = [found.name in wrong for found in ranked]
     kinds = ("score", [found.score for found in ranked]), ("classifier", [-found.self_confidence for found in ranked])
     precisions = {
-        kind: average_precision_score(truth, scores)
+        kind: average_precision_score(labels, scores)
         for kind, scores in (*kinds, ("neighbours", [-found.neighbour_share for found in ranked]))
     }
     assert max(precisions, key=precisions.__getitem__) == "score"

@@ -119,7 +119,7 @@ def test_a_folder_of_manifests_is_one(table: Write, tmp_path: Path) -> None:
     ("columns", "message"),
     [
         ({"file": ["a"]}, r"neither a column 'path' nor one with bytes of images among \['file'\]; add one"),
-        ({"path": pa.array([], pa.string())}, "lists no images; add one row an image"),
+        ({"path": pa.array([], pa.string())}, "lists no images; add one row per image"),
         ({"path": ["a", None]}, "image 2: '' does not lie inside the root"),
         ({"path": ["../a"]}, r"image 1: '\.\./a' does not lie inside the root"),
         (
@@ -129,7 +129,7 @@ def test_a_folder_of_manifests_is_one(table: Write, tmp_path: Path) -> None:
         ({"path": ["a", "a"]}, "'a' is both image 1 and image 2"),
         ({"path": ["a"], "split": ["dev"]}, "image 1: split 'dev' is none of"),
         ({"path": ["a"], "split": pa.nulls(1)}, "image 1: split '' is none of"),
-        ({"path": ["a"], "group": pa.nulls(1)}, "image 1: its group is blank"),
+        ({"path": ["a"], "group": pa.nulls(1)}, "image 1: the group is blank"),
         ({"path": ["a"], "weight": [-1.0]}, "image 1: weight '-1' is not a number of 0 or more"),
         ({"path": ["a"], "weight": [float("nan")]}, "image 1: weight '' is not a number"),
         ({"path": ["a"], "label": [[1]]}, "column 'label' holds list<.*>; it must hold texts or numbers"),
@@ -146,7 +146,7 @@ def test_a_wrong_manifest_is_told_what_is_wrong_and_where(table: Write, columns:
 def test_a_column_that_stands_twice_is_refused(tmp_path: Path) -> None:
     made = pa.Table.from_arrays([pa.array(["a"]), pa.array(["x"]), pa.array(["y"])], ["path", "label", "label"])
     parquet.write_table(made, tmp_path / "list.parquet")
-    with pytest.raises(ImageSetError, match="column 'label' stands twice"):
+    with pytest.raises(ImageSetError, match="column 'label' appears twice"):
         list_images(tmp_path / "list.parquet")
 
 
@@ -227,7 +227,7 @@ def test_labels_of_several_values_an_image_are_told_and_not_used(
 ) -> None:
     images = list_images(table({"image": hugging(b"1"), "labels": [[1, 2]], "class": [3]}))
     assert images.classes == ("3",)
-    assert "column 'labels' is not used, as it holds more than one label an image" in caplog.text
+    assert "column 'labels' is not used, as it has more than one label per image" in caplog.text
 
 
 def test_split_group_and_weight_are_read_beside_images(table: Write) -> None:

@@ -13,9 +13,9 @@ from featx.tables import (
     Annotations,
     annotate,
     read_annotations,
+    select_rows,
     split_table,
 )
-from featx.tables.joining import select_rows
 from tests.support.tables import make_table, with_columns
 
 FOUR = make_table((2, 2))
@@ -121,11 +121,11 @@ def test_images_without_a_line_take_no_part_and_are_told(
     with caplog.at_level(logging.WARNING, logger="featx"):
         table = annotate(FOUR, read(tmp_path, lines(header, value, value)))
     assert table.labelled.tolist() == [True, True, False, False]
-    [told] = caplog.messages
-    assert told.endswith("mine.csv: 2 of 4 images have no line and take no part, such as image00002.png")
+    [message] = caplog.messages
+    assert message.endswith("mine.csv: 2 of 4 images have no line and are left out, such as image00002.png")
 
 
-def test_images_with_shares_but_no_line_take_no_part(tmp_path: Path) -> None:
+def test_images_with_shares_but_no_line_are_left_out(tmp_path: Path) -> None:
     soft = annotate(FOUR, read(tmp_path, lines("share:a,share:b", *["1,0"] * 4)))
     assert annotate(soft, read(tmp_path, lines("group", "g", "g"))).labelled.tolist() == [True, True, False, False]
 
@@ -136,13 +136,13 @@ def test_lines_without_an_image_are_told_but_not_those_of_images_that_failed(
     table = replace(select_rows(FOUR, np.arange(3)), failed={3: FailedImage("image00003.png", "empty")})
     with caplog.at_level(logging.WARNING, logger="featx"):
         annotate(table, read(tmp_path, lines("label", *"abcdef")))
-    [told] = caplog.messages
-    assert told.endswith("2 lines name images that the table does not have, such as image00004.png")
+    [message] = caplog.messages
+    assert message.endswith("2 lines name images that the table does not have, such as image00004.png")
 
 
 def test_annotations_of_other_images_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        TableError, match=r"none of its 1 lines names an image.* is 'x.png' there and 'image00000.png' in"
+        TableError, match=r"none of its 1 lines names an image.* is 'x.png' in the file but 'image00000.png' in"
     ):
         annotate(FOUR, read(tmp_path, "path,label\nx.png,a\n"))
 
@@ -171,30 +171,30 @@ def test_what_is_annotated_can_be_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "needs one column 'path' or 'name', and has"),
-        ("label\na\n", r"needs one column 'path' or 'name', and has \['label'\]"),
+        ("", "needs one column 'path' or 'name', but has"),
+        ("label\na\n", r"needs one column 'path' or 'name', but has \['label'\]"),
         ("path,name,label\na,a,a\n", "needs one column 'path' or 'name'"),
-        ("path;label\na;b\n", r"needs one column 'path' or 'name', and has \['path;label'\]"),
-        ("path,colour\na,red\n", "says nothing of its images; add one of the columns label, split, group, weight"),
+        ("path;label\na;b\n", r"needs one column 'path' or 'name', but has \['path;label'\]"),
+        ("path,colour\na,red\n", "says nothing about its images; add one of the columns label, split, group, weight"),
         ("path,label\n", "lists no images"),
-        ("path,label,label\na,b,c\n", "column 'label' stands twice"),
-        ("path,share:a,share: a\na,1,0\n", "column 'share:a' stands twice"),
-        ("path,label,share:a\na,b,1\n", "both 'label' and 'share:a' say what an image is"),
-        ("path,has:a,share:a\na,1,1\n", "both 'has:a' and 'share:a' say what an image is"),
+        ("path,label,label\na,b,c\n", "column 'label' appears twice"),
+        ("path,share:a,share: a\na,1,0\n", "column 'share:a' appears twice"),
+        ("path,label,share:a\na,b,1\n", "both 'label' and 'share:a' give labels"),
+        ("path,has:a,share:a\na,1,1\n", "both 'has:a' and 'share:a' give labels"),
         ("path,share:\na,1\n", "column 'share:' names no class"),
         ("path,label\na,b\nc\n", "line 3 has 1 values for 2 columns"),
-        ("path,label\n,b\n", "line 2 names no image"),
-        ("path,label\na,b\n\nc,b\na,c\n", "'a' stands on line 2 and on line 5"),
-        ("path,split\na,dev\n", "line 2: split 'dev' is none of train, validation, test"),
-        ("path,group\na,\n", "line 2: its group is blank"),
-        ("path,weight\na,\n", "line 2: 'weight' is '', not a number of 0 or more"),
-        ("path,weight\na,-1\n", "line 2: 'weight' is '-1', not a number of 0 or more"),
-        ("path,weight\na,nan\n", "line 2: 'weight' is 'nan', not a number of 0 or more"),
-        ("path,weight\na,heavy\n", "line 2: 'weight' is 'heavy', not a number"),
-        ("path,share:a,share:b\na,2,-1\n", "line 2: 'share:b' is '-1', not a number of 0 or more"),
+        ("path,label\n,b\n", "line 2: the name of the image is blank"),
+        ("path,label\na,b\n\nc,b\na,c\n", "'a' is on line 2 and on line 5"),
+        ("path,split\na,dev\n", "line 2: split 'dev' is not one of train, validation, test"),
+        ("path,group\na,\n", "line 2: the group is blank"),
+        ("path,weight\na,\n", "line 2: weight '' is not a number of 0 or more"),
+        ("path,weight\na,-1\n", "line 2: weight '-1' is not a number of 0 or more"),
+        ("path,weight\na,nan\n", "line 2: weight 'nan' is not a number of 0 or more"),
+        ("path,weight\na,heavy\n", "line 2: weight 'heavy' is not a number"),
+        ("path,share:a,share:b\na,2,-1\n", "line 2: share:b '-1' is not a number of 0 or more"),
         ("path,share:a,share:b\na,1,\n", "line 2: some of its 'share:' columns are blank"),
-        ("path,has:a\na,0.5\n", "line 2: 'has:a' is '0.5', neither 0 nor 1"),
-        ("path,has:a\na,yes\n", "line 2: 'has:a' is 'yes', neither 0 nor 1"),
+        ("path,has:a\na,0.5\n", "line 2: has:a '0.5' is neither 0 nor 1"),
+        ("path,has:a\na,yes\n", "line 2: has:a 'yes' is neither 0 nor 1"),
         ('path,label\n"a,b\n', "not a readable CSV file"),
     ],
 )
@@ -223,8 +223,8 @@ def test_what_a_spreadsheet_writes_is_read(tmp_path: Path) -> None:
 def test_a_misspelt_column_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, logger="featx"):
         read(tmp_path, lines("label,wieght", "a,1", "b,2"))
-    [told] = caplog.messages
-    assert "column 'wieght' is not used (did you mean weight" in told
+    [message] = caplog.messages
+    assert "column 'wieght' is not used (did you mean weight" in message
 
 
 def test_more_lines_than_are_read_at_once_keep_their_numbers(tmp_path: Path) -> None:

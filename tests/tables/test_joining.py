@@ -8,7 +8,7 @@ import pytest
 
 from featx.cache import FailedImage, FeatureTable
 from featx.errors import TableError
-from featx.tables.joining import fuse_tables, select_rows
+from featx.tables import fuse_tables, select_rows
 from tests.support.tables import make_table
 
 
@@ -82,7 +82,7 @@ def test_labels_are_compared_by_class_name_not_by_number() -> None:
 
 @pytest.mark.parametrize("column", ["splits", "groups", "weights"])
 def test_what_decides_the_held_out_rows_may_not_be_in_one_table_alone(column: str) -> None:
-    with pytest.raises(TableError, match=f"the cache of other has {column} and the cache of made-up has none"):
+    with pytest.raises(TableError, match=f"the cache of other has {column} but the cache of made-up has none"):
         fuse_tables([make_table(), decided(make_table(name="other"), column)])
 
 

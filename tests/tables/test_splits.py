@@ -18,10 +18,10 @@ from featx.tables import (
     Split,
     make_folds,
     make_splits,
+    select_rows,
     split_table,
     tuning_folds,
 )
-from featx.tables.joining import select_rows
 from tests.support.tables import make_table, with_columns
 
 

@@ -1,34 +1,40 @@
-"""Columns of an image set, built and checked chunk by chunk from the texts that a listing gives."""
+"""Builds the columns of an image set from chunks of texts, which are checked on the way."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featx.columns import (
-    CHUNK,
     NO_LABEL,
-    SPLIT_ALIASES,
-    SPLITS,
+    ErrorAt,
     ImageColumns,
     as_name,
     as_texts,
     concatenate,
+    find_repeated,
+    parse_groups,
+    parse_splits,
+    parse_weights,
     sort_classes,
 )
 from featx.errors import ImageSetError
 
 MANIFEST_COLUMNS = ("path", "label", "split", "group", "weight")
 LONGEST_TEXT = 4096
-"""Bytes of a name, a label or a group: a column is as wide as its longest text, and Linux has no longer paths."""
+"""Bytes of a name, label or group: a column is as wide as its longest text, and paths on Linux are not longer."""
+_PARSERS: Mapping[str, Callable[[Sequence[str], ErrorAt], NDArray[np.generic]]] = {
+    "split": parse_splits,
+    "group": parse_groups,
+    "weight": parse_weights,
+}
 
 
 class ColumnsBuilder:
-    """Takes chunks of columns of texts: `path` and maybe `label`, `split`, `group`, `weight`.
+    """Takes chunks of columns of texts: `path` and any of `label`, `split`, `group`, `weight`.
 
-    Every chunk has the same columns; an empty label means none. Raises ImageSetError naming the image, counted from 1,
-    and the next step.
+    All chunks must have the same columns. An empty label means none. Raises ImageSetError naming the image, counted
+    from 1, and the next step.
     """
 
     def __init__(self, where: str) -> None:
@@ -38,109 +44,77 @@ class ColumnsBuilder:
         self._columns: dict[str, list[NDArray[np.generic]]] = {}
 
     def add(self, chunk: Mapping[str, Sequence[str]]) -> None:
-        """Add the rows of this chunk behind those that are there."""
+        """Append the rows of this chunk."""
         for column in ("path", "label", "group"):
             self._check_lengths(column, chunk.get(column, ()))
-        made: dict[str, NDArray[np.generic]] = {"path": as_texts(self._check_names(chunk["path"]))}
+        parsed: dict[str, NDArray[np.generic]] = {"path": as_texts(self._check_names(chunk["path"]))}
         if "label" in chunk:
-            made["label"] = self._number_labels(chunk["label"])
-        if "split" in chunk:
-            made["split"] = as_texts(self._check_splits(chunk["split"]))
-        if "group" in chunk:
-            made["group"] = as_texts(self._check_groups(chunk["group"]))
-        if "weight" in chunk:
-            made["weight"] = self._check_weights(chunk["weight"])
-        for name, values in made.items():
-            self._columns.setdefault(name, []).append(values)
+            parsed["label"] = self._number_labels(chunk["label"])
+        for column, parse in _PARSERS.items():
+            if column in chunk:
+                parsed[column] = parse(chunk[column], self._error_at)
+        for column, values in parsed.items():
+            self._columns.setdefault(column, []).append(values)
         self._rows += len(chunk["path"])
 
     def build(self) -> ImageColumns:
-        """The columns of all rows. Raises ImageSetError where a name stands twice."""
-        whole = {name: concatenate(chunks) for name, chunks in self._columns.items()}
+        """The columns of all rows. Raises ImageSetError if two images have the same name."""
+        whole = {column: concatenate(chunks) for column, chunks in self._columns.items()}
         names = whole["path"]
-        self._check_twins(names)
+        self._check_unique(names)
         classes = sort_classes(value for value in self._classes if value)
-        labels = self._place_labels(whole.get("label"), classes)
         return ImageColumns(
             names=names,
             classes=classes,
-            labels=labels,
+            labels=self._renumber_labels(whole.get("label"), classes),
             splits=whole.get("split"),
             groups=whole.get("group"),
             weights=whole.get("weight"),
         )
 
     def _number_labels(self, values: Sequence[str]) -> NDArray[np.int32]:
-        """Labels by the order in which they were met, as all classes are known only at the end."""
+        """Numbers of the labels in the order of their first occurrence, as all classes are known only at the end."""
         known = self._classes
         for value in values:
             known.setdefault(value, len(known) - 1)
         return np.array([known[value] for value in values], np.int32)
 
-    def _place_labels(self, met: NDArray[np.int32] | None, classes: tuple[str, ...]) -> NDArray[np.int32] | None:
-        if met is None or not classes:
+    def _renumber_labels(self, numbers: NDArray[np.int32] | None, classes: tuple[str, ...]) -> NDArray[np.int32] | None:
+        """The labels as positions in the sorted classes."""
+        if numbers is None or not classes:
             return None
-        place = {name: index for index, name in enumerate(classes)}
-        by_meeting = [place[name] for name in self._classes if name]
-        return np.array([*by_meeting, NO_LABEL], np.int32)[met]
+        position = {name: index for index, name in enumerate(classes)}
+        by_occurrence = [position[name] for name in self._classes if name]
+        return np.array([*by_occurrence, NO_LABEL], np.int32)[numbers]
 
-    def _error(self, offset: int, what: str) -> ImageSetError:
-        return ImageSetError(f"{self._where}: image {self._rows + offset + 1}: {what}")
+    def _error_at(self, position: int, message: str) -> ImageSetError:
+        return ImageSetError(f"{self._where}: image {self._rows + position + 1}: {message}")
 
     def _check_lengths(self, column: str, values: Sequence[str]) -> None:
         longest = max(values, key=len, default="")
-        for offset, value in enumerate(values):
+        for position, value in enumerate(values):
             if value.endswith("\0"):
-                raise self._error(offset, f"a {column} that ends in a zero byte ({value!r}); remove it")
+                raise self._error_at(position, f"the {column} ends in a zero byte ({value!r}); remove it")
         if len(longest) > LONGEST_TEXT // 4 and len(longest.encode()) > LONGEST_TEXT:
-            raise self._error(values.index(longest), f"a {column} of more than {LONGEST_TEXT} bytes; shorten it")
+            position = values.index(longest)
+            raise self._error_at(position, f"the {column} is longer than {LONGEST_TEXT} bytes; shorten it")
 
     def _check_names(self, values: Sequence[str]) -> list[str]:
         names = [as_name(value) for value in values]
-        for offset, (name, value) in enumerate(zip(names, values, strict=True)):
+        for position, (name, value) in enumerate(zip(names, values, strict=True)):
             if name is not value and "://" in value:
-                raise self._error(offset, f"{value!r} is an address; give the part that all share as --root")
+                message = f"{value!r} is an address; give the part that all addresses share as --root"
+                raise self._error_at(position, message)
             if name.startswith("/") or name == "." or "\0" in name or ".." in name.split("/"):
-                raise self._error(
-                    offset,
-                    f"{value!r} does not lie inside the root; give a path that is relative to the manifest's folder, "
-                    "or to --root, without '..'",
+                raise self._error_at(
+                    position,
+                    f"{value!r} is not inside the root folder; give a path relative to the manifest's folder, or to "
+                    "--root, without '..'",
                 )
         return names
 
-    def _check_twins(self, names: NDArray[np.bytes_]) -> None:
-        order = np.argsort(names, kind="stable")
-        twins: list[tuple[int, int]] = []
-        for start in range(0, len(names), CHUNK):  # not all at once: that would be two more copies of all names
-            rows = order[start : start + CHUNK + 1]
-            same = np.flatnonzero(names[rows[1:]] == names[rows[:-1]])
-            if len(same):
-                twins.append(min((int(rows[place]), int(rows[place + 1])) for place in same))
-        if twins:
-            first, second = min(twins)
+    def _check_unique(self, names: NDArray[np.bytes_]) -> None:
+        if repeated := find_repeated(names):
+            first, second = repeated
             name = bytes(names[first]).decode()
             raise ImageSetError(f"{self._where}: {name!r} is both image {first + 1} and image {second + 1}; remove one")
-
-    def _check_splits(self, values: Sequence[str]) -> list[str]:
-        splits = [SPLIT_ALIASES.get(value, value) for value in values]
-        for offset, split in enumerate(splits):
-            if split not in SPLITS:
-                raise self._error(offset, f"split {split!r} is none of {', '.join(SPLITS)}; correct it")
-        return splits
-
-    def _check_groups(self, values: Sequence[str]) -> Sequence[str]:
-        if "" in values:
-            raise self._error(list(values).index(""), "its group is blank; name one for every image")
-        return values
-
-    def _check_weights(self, values: Sequence[str]) -> NDArray[np.float32]:
-        weights = []
-        for offset, value in enumerate(values):
-            try:
-                weight = float(value)
-            except ValueError:
-                weight = math.nan
-            if not 0 <= weight <= float(np.finfo(np.float32).max):
-                raise self._error(offset, f"weight {value!r} is not a number of 0 or more; correct it")
-            weights.append(weight)
-        return np.array(weights, np.float32)

@@ -1,1 +1,1 @@
-"""Labels, splits, groups and weights of one's own for images that have features, which need no new extraction."""
+"""Annotations: labels, splits, groups and weights from a CSV file, which replace those of a cache."""

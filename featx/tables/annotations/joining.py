@@ -1,4 +1,4 @@
-"""A table and annotations in; the table with what they say of its images out."""
+"""Joins annotations to a table by the images' names, in place of the labels and columns from the cache."""
 
 import logging
 from dataclasses import replace
@@ -17,32 +17,45 @@ logger = logging.getLogger(__name__)
 
 
 def annotate(table: FeatureTable, annotations: Annotations) -> FeatureTable:
-    """The table with what the annotations say in place of what the cache said, joined by the images' names.
+    r"""The table with the annotations' labels, splits, groups and weights in place of those of the cache.
 
-    An image without a line takes no part: it keeps no label. How many these are, and lines whose image the table lacks,
-    is logged as a warning. The digest is another one, whatever the order of the lines. Raises TableError where no line
-    names an image of the table.
+    Lines are matched by the images' names. An image without a line loses its label, and so is neither trained nor
+    tested on. A warning says how many images have no line, and how many lines name an image that the table lacks. The
+    digest changes with the annotations, but not with the order of their lines. Raises TableError if no line names an
+    image of the table.
+
+    >>> import featx
+    >>> with open("annotations.csv", "w") as file:
+    ...     print("name,label,split", "circle/000.png,round,train", "star/000.png,pointed,test", sep="\n", file=file)
+    >>> table = featx.annotate(featx.read_features("photos.h5"), featx.read_annotations("annotations.csv"))
+    >>> table.classes, int(table.labelled.sum())
+    (('pointed', 'round'), 2)
     """
     order = np.argsort(annotations.names)
     lines = order[np.searchsorted(annotations.names, table.names, sorter=order).clip(max=len(order) - 1)]
     found = annotations.names[lines] == table.names
-    _tell(table, annotations, found)
-    changed: dict[str, Any] = _labels(table, annotations, lines, found)
+    _check_matches(table, annotations, found)
+    changed: dict[str, Any] = _join_labels(table, annotations, lines, found)
     for name, fill in (("splits", b""), ("groups", b""), ("weights", 0)):
         if (column := getattr(annotations, name)) is not None:
             changed[name] = _join(column, lines, found, fill)
-    made = replace(table, **changed)
-    of_images = (made.labels, made.shares, made.splits, made.groups, made.weights)
-    said = {"classes": made.classes, "multilabel": made.multilabel, "columns": hash_columns(of_images)}
-    return replace(made, digest=hash_settings({"annotated": table.digest, **said}))
+    annotated = replace(table, **changed)
+    return replace(annotated, digest=_digest(table, annotated))
 
 
-def _labels(
+def _digest(table: FeatureTable, annotated: FeatureTable) -> str:
+    columns = (annotated.labels, annotated.shares, annotated.splits, annotated.groups, annotated.weights)
+    about = {"classes": annotated.classes, "multilabel": annotated.multilabel, "columns": hash_columns(columns)}
+    return hash_settings({"annotated": table.digest, **about})
+
+
+def _join_labels(
     table: FeatureTable, annotations: Annotations, lines: NDArray[np.int64], found: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    if not annotations.labelling:
-        unlisted = None if table.shares is None else np.where(found[:, None], table.shares, np.float32(np.nan))
-        return {"labels": np.where(found, table.labels, np.int32(NO_LABEL)), "shares": unlisted}
+    """The fields of the table about labels."""
+    if not annotations.has_labels:
+        shares = None if table.shares is None else np.where(found[:, None], table.shares, np.float32(np.nan))
+        return {"labels": np.where(found, table.labels, np.int32(NO_LABEL)), "shares": shares}
     about = {"classes": annotations.classes, "multilabel": annotations.multilabel}
     if annotations.labels is not None:
         return about | {"labels": _join(annotations.labels, lines, found, NO_LABEL), "shares": None}
@@ -56,28 +69,29 @@ def _labels(
 
 
 def _join(values: NDArray[Any], lines: NDArray[np.int64], found: NDArray[np.bool_], fill: object) -> NDArray[Any]:
+    """The value of each image's line; `fill` for images without a line."""
     joined = values[lines]
     joined[~found] = fill
     return joined
 
 
-def _tell(table: FeatureTable, annotations: Annotations, found: NDArray[np.bool_]) -> None:
-    where, failed = annotations.where, as_texts([image.name for image in table.failed.values()])
-    strange = annotations.names[~np.isin(annotations.names, np.concatenate([table.names, failed]))]
+def _check_matches(table: FeatureTable, annotations: Annotations, found: NDArray[np.bool_]) -> None:
+    """Warn of lines without an image and of images without a line. Raises TableError if no line has an image."""
     if not found.any():
         raise TableError(
-            f"{where}: none of its {len(annotations)} lines names an image of the table: the first is "
-            f"{annotations.name(0)!r} there and {table.name(0)!r} in the table; name images as the cache does"
+            f"{annotations.where}: none of its {len(annotations)} lines names an image of the table: the first is "
+            f"{annotations.name(0)!r} in the file but {table.name(0)!r} in the table; use the names of the cache"
         )
-    if len(strange):
+    failed = as_texts([image.name for image in table.failed.values()])
+    unknown = annotations.names[~np.isin(annotations.names, np.concatenate([table.names, failed]))]
+    if len(unknown):
         logger.warning(
             "%s: %d lines name images that the table does not have, such as %s",
-            where,
-            len(strange),
-            strange[0].decode(),
+            *(annotations.where, len(unknown), unknown[0].decode()),
         )
-    if unlisted := int(np.sum(~found)):
-        first = table.name(int(np.flatnonzero(~found)[0]))
+    unlisted = np.flatnonzero(~found)
+    if len(unlisted):
         logger.warning(
-            "%s: %d of %d images have no line and take no part, such as %s", where, unlisted, len(table), first
+            "%s: %d of %d images have no line and are left out, such as %s",
+            *(annotations.where, len(unlisted), len(table), table.name(int(unlisted[0]))),
         )

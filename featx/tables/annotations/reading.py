@@ -1,12 +1,8 @@
-"""A CSV file in; what it says of images, checked line by line, out."""
+"""Reads annotations: a CSV file with labels, splits, groups and weights of images, checked line by line."""
 
-import csv
-import logging
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -14,185 +10,191 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.columns import (
-    CHUNK,
     NO_LABEL,
-    SPLIT_ALIASES,
-    SPLITS,
+    ErrorAt,
     ImageColumns,
     as_name,
     as_texts,
     concatenate,
+    find_repeated,
+    parse_groups,
+    parse_splits,
+    parse_weights,
     sort_classes,
 )
-from featx.errors import TableError, did_you_mean
+from featx.csv_columns import check_header, iter_chunks, read_header, readable_csv
+from featx.errors import TableError
 
-logger = logging.getLogger(__name__)
-
-NAMES = ("path", "name")
-TEXTS = ("label", "split", "group")
-SHARE, HAS = "share:", "has:"
+NAME_COLUMNS = ("path", "name")
+SHARE = "share:"
+"""Columns of soft labels begin so."""
+HAS = "has:"
+"""Columns of several labels begin so."""
 SEPARATOR = "|"
-"""What stands between the labels that `featx predict` gives one image."""
-KNOWN = (*NAMES, *TEXTS, "weight", f"{SHARE}CLASS", f"{HAS}CLASS")
-TOLERANCE = 1e-3
-"""How far from 1 the shares of an image may sum."""
+"""Stands between the labels of one image in what `featx predict` prints."""
+KNOWN_COLUMNS = (*NAME_COLUMNS, "label", "split", "group", "weight", f"{SHARE}CLASS", f"{HAS}CLASS")
+SHARE_TOLERANCE = 1e-3
+"""How far the sum of an image's shares may be from 1."""
 FRACTION = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Annotations(ImageColumns):
-    """What is known of images, apart from their features: one entry a line of the file."""
+    """What a file says about n images, one line each; every array has one entry per line."""
 
     where: str
-    """The file."""
+    """Path of the file, for messages."""
     shares: NDArray[np.float32] | None = None
-    """(n, classes): soft labels, or 0 and 1 for each class; NaN where an image has none."""
+    """(n, classes): soft labels, or 0 and 1 for each class if images have several; NaN for lines without a label."""
     multilabel: bool = False
 
     @property
-    def labelling(self) -> bool:
-        """Whether it says what images are, and not only of their split, group or weight."""
+    def has_labels(self) -> bool:
+        """Whether the file has labels, and not only splits, groups or weights."""
         return self.labels is not None or self.shares is not None
 
 
 def read_annotations(path: Path | str) -> Annotations:
-    """What a CSV file says of images, one line an image, its columns named by the first line.
+    r"""The annotations in a CSV file with one line per image; its first line names the columns.
 
-    `path` or `name` is the image's name in the cache; beside it stand any of `label`, `split`, `group`, `weight`,
-    `share:CLASS` (soft labels: 0 or more, 1 in sum within a thousandth, then scaled to 1), `has:CLASS` (several labels:
-    0 or 1). An empty label, or a line of empty shares, is none. Raises TableError naming the line and the next step.
+    The column `path` or `name` has the image's name in the cache. Any of these follow: `label`, `split`, `group`,
+    `weight`, `share:CLASS` (soft labels of 0 or more, which sum to 1 within a thousandth and are scaled to 1) and
+    `has:CLASS` (several labels, 0 or 1 each). An image has no label if its `label` or all its `share:` or `has:`
+    columns are empty. Raises TableError naming the line and the next step.
+
+    >>> import featx
+    >>> lines = ["name,label", "circle/000.png,round", "star/000.png,pointed"]
+    >>> with open("annotations.csv", "w") as file:
+    ...     print(*lines, sep="\n", file=file)
+    >>> featx.read_annotations("annotations.csv").classes
+    ('pointed', 'round')
     """
     where = str(path)
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            columns = _read_columns(where, file)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TableError(f"{where}: not a readable CSV file ({error}); save it as UTF-8 CSV") from error
+    with readable_csv(where, TableError), Path(path).open(encoding="utf-8-sig", newline="") as file:
+        columns = _read_columns(where, file)
     lines = columns.pop("line")
-    names = next(columns.pop(name) for name in NAMES if name in columns)
-    _check_twins(where, names, lines)
+    names = next(columns.pop(name) for name in NAME_COLUMNS if name in columns)
+    _check_unique(where, names, lines)
     known: dict[str, Any] = {f"{name}s": columns.get(name) for name in ("split", "group", "weight")}
-    return Annotations(where=where, names=names, **known, **_what_images_are(where, columns, lines))
+    return Annotations(where=where, names=names, **known, **_build_labels(where, columns, lines))
 
 
 def _read_columns(where: str, file: TextIO) -> dict[str, NDArray[Any]]:
-    reader = csv.reader(file, strict=True)
-    header = [":".join(part.strip() for part in column.split(":", 1)) for column in next(reader, [])]
-    _check_header(where, header)
-    used = {column: index for index, column in enumerate(header) if _is_known(column)}
+    """The used columns, and the line number of each row as `line`."""
+    header, lines = read_header(file)
+    header = [":".join(part.strip() for part in column.split(":", 1)) for column in header]
+    used = [column for column in header if _is_used(column)]
+    check_header(where, header, known=KNOWN_COLUMNS, used=used, error_type=TableError)
+    _check_columns(where, header)
     chunks: dict[str, list[NDArray[Any]]] = {column: [] for column in ("line", *used)}
-    rows = _check_lines(where, reader, columns=len(header))
-    while chunk := list(islice(rows, CHUNK)):
-        lines = [line for line, _ in chunk]
-        chunks["line"].append(np.array(lines))
-        for column, index in used.items():
-            chunks[column].append(_parse(where, column, [row[index].strip() for _, row in chunk], lines))
-    if not chunks["line"]:
-        raise TableError(f"{where}: lists no images; add one line an image")
+    for numbers, values in iter_chunks(where, lines, header=header, used=used, error_type=TableError):
+        chunks["line"].append(np.array(numbers))
+        error_at = _errors_of_lines(where, numbers)
+        for column in used:
+            chunks[column].append(_parse(column, values[column], error_at))
     return {column: concatenate(parts) for column, parts in chunks.items()}
 
 
-def _is_known(column: str) -> bool:
-    return column in (*NAMES, *TEXTS, "weight") or column.startswith((SHARE, HAS))
+def _errors_of_lines(where: str, numbers: Sequence[int]) -> ErrorAt:
+    return lambda position, message: TableError(f"{where}: line {numbers[position]}: {message}")
 
 
-def _is_of(column: str, kind: str) -> bool:
-    """Whether it says what an image is, in this way."""
-    return column.startswith(kind) if kind.endswith(":") else column == kind
+def _is_used(column: str) -> bool:
+    return column in (*NAME_COLUMNS, "label", "split", "group", "weight") or column.startswith((SHARE, HAS))
 
 
-def _check_header(where: str, header: Sequence[str]) -> None:
+def _check_columns(where: str, header: Sequence[str]) -> None:
+    """Raise TableError unless one column names the images, others describe them, and one kind of label is used."""
+    if len([column for column in header if column in NAME_COLUMNS]) != 1:
+        raise TableError(
+            f"{where}: needs one column 'path' or 'name', but has {list(header)[:20]}; name the columns in the first "
+            "line"
+        )
+    if not any(map(_is_used, set(header) - set(NAME_COLUMNS))):
+        raise TableError(
+            f"{where}: says nothing about its images; add one of the columns {', '.join(KNOWN_COLUMNS[2:])}"
+        )
+    kinds = {_label_kind(column): column for column in header}
+    first, *others = [column for kind, column in kinds.items() if kind] or [""]
+    if others:
+        raise TableError(f"{where}: both {first!r} and {others[0]!r} give labels; keep one of them")
     for column in header:
-        if not _is_known(column) and (hint := did_you_mean(column, KNOWN)):
-            logger.warning("%s: column %r is not used%s", where, column, hint)
-    if twice := [column for column, count in Counter(header).items() if count > 1]:
-        raise TableError(f"{where}: column {min(twice)!r} stands twice; remove one")
-    if len([column for column in header if column in NAMES]) != 1:
-        raise TableError(
-            f"{where}: needs one column 'path' or 'name', and has {list(header)[:20]}; its first line names them"
-        )
-    if not any(map(_is_known, set(header) - set(NAMES))):
-        raise TableError(f"{where}: says nothing of its images; add one of the columns {', '.join(KNOWN[2:])}")
-    kinds = {kind: column for column in header for kind in ("label", SHARE, HAS) if _is_of(column, kind)}
-    if len(kinds) > 1:
-        first, second, *_ = kinds.values()
-        raise TableError(f"{where}: both {first!r} and {second!r} say what an image is; keep one of them")
-    if empty := [column for column in header if column in (SHARE, HAS)]:
-        raise TableError(f"{where}: column {empty[0]!r} names no class; write {empty[0]}CLASS")
-    if split := [column for column in header if column.startswith(HAS) and SEPARATOR in column]:
-        raise TableError(
-            f"{where}: column {split[0]!r} has a {SEPARATOR}, which stands between labels; rename the class"
-        )
+        if column in (SHARE, HAS):
+            raise TableError(f"{where}: column {column!r} names no class; write {column}CLASS")
+        if column.startswith(HAS) and SEPARATOR in column:
+            raise TableError(f"{where}: column {column!r} has a {SEPARATOR}, which separates labels; rename the class")
 
 
-def _check_lines(where: str, reader: Any, *, columns: int) -> Iterator[tuple[int, list[str]]]:
-    for row in reader:
-        if row and len(row) != columns:
-            raise TableError(f"{where}: line {reader.line_num} has {len(row)} values for {columns} columns; correct it")
-        if row:
-            yield reader.line_num, row
+def _label_kind(column: str) -> str:
+    """The way in which a column gives labels: label, share: or has:, or nothing."""
+    return next((kind for kind in (SHARE, HAS) if column.startswith(kind)), "label" if column == "label" else "")
 
 
-def _parse(where: str, column: str, values: Sequence[str], lines: Sequence[int]) -> NDArray[Any]:
-    """The column's texts as what it holds."""
-    if column in NAMES:
-        return as_texts([_check_name(where, line, value) for line, value in zip(lines, values, strict=True)])
+def _parse(column: str, values: Sequence[str], error_at: ErrorAt) -> NDArray[Any]:
+    """The texts of a column as what it holds."""
+    if column in NAME_COLUMNS:
+        return _parse_names(values, error_at)
+    if column == "label":
+        return _parse_labels(values, error_at)
     if column == "split":
-        values = [SPLIT_ALIASES.get(value, value) for value in values]
-    for line, value in zip(lines, values, strict=True):
-        if column == "split" and value not in SPLITS:
-            raise TableError(f"{where}: line {line}: split {value!r} is none of {', '.join(SPLITS)}; correct it")
-        if column == "group" and not value:
-            raise TableError(f"{where}: line {line}: its group is blank; name one for every image")
-        if column == "label" and FRACTION.fullmatch(value):
-            raise TableError(
-                f"{where}: line {line}: label {value!r} is a fraction, and labels are names; give soft labels "
-                f"in columns '{SHARE}CLASS', or a weight in a column 'weight'"
+        return parse_splits(values, error_at)
+    if column == "group":
+        return parse_groups(values, error_at)
+    if column == "weight":
+        return parse_weights(values, error_at)
+    return _parse_shares(column, values, error_at)
+
+
+def _parse_names(values: Sequence[str], error_at: ErrorAt) -> NDArray[np.bytes_]:
+    if "" in values:
+        raise error_at(list(values).index(""), "the name of the image is blank; correct it")
+    return as_texts([as_name(value) for value in values])
+
+
+def _parse_labels(values: Sequence[str], error_at: ErrorAt) -> NDArray[np.bytes_]:
+    for position, value in enumerate(values):
+        if FRACTION.fullmatch(value):
+            raise error_at(
+                position,
+                f"label {value!r} is a fraction, but labels are names; give soft labels in columns '{SHARE}CLASS', or "
+                "a weight in a column 'weight'",
             )
-    if column in TEXTS:
-        return as_texts(values)
-    return np.array(
-        [_number(where, column, value, line) for line, value in zip(lines, values, strict=True)], np.float32
-    )
+    return as_texts(values)
 
 
-def _check_name(where: str, line: int, value: str) -> str:
-    if not value:
-        raise TableError(f"{where}: line {line} names no image; correct it")
-    return as_name(value)
+def _parse_shares(column: str, values: Sequence[str], error_at: ErrorAt) -> NDArray[np.float32]:
+    """(n,): the numbers of a column of shares or of several labels; NaN for blank ones."""
+    if column.startswith(HAS):
+        for position, value in enumerate(values):
+            if value and _number(value) not in (0, 1):
+                raise error_at(position, f"{column} {value!r} is neither 0 nor 1; correct it")
+    blank = np.array([not value for value in values])
+    numbers = parse_weights([value or "0" for value in values], error_at, column=column)
+    return np.where(blank, np.float32(np.nan), numbers)
 
 
-def _number(where: str, column: str, value: str, line: int) -> float:
-    if not value and column != "weight":
-        return np.nan
+def _number(text: str) -> float:
     try:
-        number = float(value)
+        return float(text)
     except ValueError:
-        number = np.nan
-    if column.startswith(HAS) and number not in (0, 1):
-        raise TableError(f"{where}: line {line}: {column!r} is {value!r}, neither 0 nor 1; correct it")
-    if not 0 <= number <= float(np.finfo(np.float32).max):
-        raise TableError(f"{where}: line {line}: {column!r} is {value!r}, not a number of 0 or more; correct it")
-    return number
+        return np.nan
 
 
-def _check_twins(where: str, names: NDArray[np.bytes_], lines: NDArray[np.int64]) -> None:
-    order = np.argsort(names, kind="stable")
-    twins = np.flatnonzero(names[order[1:]] == names[order[:-1]])
-    if len(twins):
-        first, second = order[twins[0] : twins[0] + 2]
+def _check_unique(where: str, names: NDArray[np.bytes_], lines: NDArray[np.int64]) -> None:
+    if repeated := find_repeated(names):
+        first, second = repeated
         name = bytes(names[first]).decode()
-        raise TableError(f"{where}: {name!r} stands on line {lines[first]} and on line {lines[second]}; remove one")
+        raise TableError(f"{where}: {name!r} is on line {lines[first]} and on line {lines[second]}; remove one")
 
 
-def _what_images_are(where: str, columns: Mapping[str, NDArray[Any]], lines: NDArray[np.int64]) -> dict[str, Any]:
-    """Classes, and labels or shares, where the file gives any."""
+def _build_labels(where: str, columns: Mapping[str, NDArray[Any]], lines: NDArray[np.int64]) -> dict[str, Any]:
+    """The fields of Annotations about labels: classes, and labels or shares, if the file has any."""
     if "label" in columns:
         texts, place = np.unique(columns["label"], return_inverse=True)
         classes = sort_classes(text.decode() for text in texts.tolist() if text)
-        numbers = [classes.index(text.decode()) if text else NO_LABEL for text in texts.tolist()]
-        return {"classes": classes, "labels": np.array(numbers, np.int32)[place]}
-    prefix = next((prefix for prefix in (SHARE, HAS) for column in columns if column.startswith(prefix)), None)
+        codes = [classes.index(text.decode()) if text else NO_LABEL for text in texts.tolist()]
+        return {"classes": classes, "labels": np.array(codes, np.int32)[place]}
+    prefix = next((kind for column in columns if (kind := _label_kind(column))), None)
     if prefix is None:
         return {}
     given = {column.removeprefix(prefix): values for column, values in columns.items() if column.startswith(prefix)}
@@ -204,6 +206,7 @@ def _what_images_are(where: str, columns: Mapping[str, NDArray[Any]], lines: NDA
 def _check_shares(
     where: str, shares: NDArray[np.float32], lines: NDArray[np.int64], prefix: str
 ) -> NDArray[np.float32]:
+    """The shares, scaled to sum to 1 unless they are several labels. Raises TableError."""
     blank = np.isnan(shares)
     if len(partly := np.flatnonzero(blank.any(axis=1) & ~blank.all(axis=1))):
         raise TableError(
@@ -212,6 +215,6 @@ def _check_shares(
     if prefix == HAS:
         return shares
     sums = shares.sum(axis=1, dtype=np.float64)
-    if len(off := np.flatnonzero(np.abs(sums - 1) > TOLERANCE)):
+    if len(off := np.flatnonzero(np.abs(sums - 1) > SHARE_TOLERANCE)):
         raise TableError(f"{where}: line {lines[off[0]]}: its shares sum to {sums[off[0]]:g}, not to 1; correct them")
     return np.asarray(shares / sums[:, None], np.float32)

@@ -1,0 +1,74 @@
+"""Reads several caches as feature tables, with the same choice of outputs and images for all of them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from featx.cache import (
+    FeatureTable,
+    Source,
+    list_outputs,
+    read_features,
+)
+from featx.errors import TableError, did_you_mean
+from featx.tables.annotations.joining import annotate
+from featx.tables.annotations.reading import Annotations
+from featx.tables.rows import choose_rows
+
+
+def read_tables(
+    caches: Sequence[Path],
+    *,
+    outputs: Sequence[str] = (),
+    sources: Sequence[Source] = (),
+    annotations: Annotations | None = None,
+    split: str | None = None,
+    labels: Sequence[str] = (),
+) -> list[FeatureTable]:
+    """One table for each cache.
+
+    Its columns are the cache's share of `outputs`, or its share of the outputs that a head was trained on (`sources`),
+    or the card's feature if neither is given. Annotations replace what the cache says of its images. `split` and
+    `labels` then choose images as in read_features.
+
+    Raises CacheError as read_features does; TableError if a cache or output is named twice, no cache has the output, or
+    a cache has none of the outputs.
+    """
+    _refuse_repetition("cache", [str(path) for path in caches])
+    available = {path: list_outputs(path) for path in caches}
+    chosen = _outputs_of_sources(available, sources) if sources else _outputs_by_name(available, outputs)
+    if annotations is None:
+        return [read_features(path, outputs=names, split=split, labels=labels) for path, names in chosen.items()]
+    tables = [annotate(read_features(path, outputs=names), annotations) for path, names in chosen.items()]
+    return [choose_rows(table, split=split, labels=labels) for table in tables]
+
+
+def _refuse_repetition(what: str, names: Sequence[str]) -> None:
+    for place, name in enumerate(names):
+        if name in names[:place]:
+            raise TableError(f"{what} {name} is named twice; name each once")
+
+
+def _outputs_of_sources(
+    available: Mapping[Path, Mapping[str, str]], sources: Sequence[Source]
+) -> dict[Path, list[str]]:
+    """Cache -> its outputs among the sources; none, so that its feature is read, if it has none of them."""
+    wanted = dict.fromkeys((source.output, source.backbone) for source in sources)
+    return {
+        path: [name for name, backbone in wanted if hashes.get(name) == backbone] for path, hashes in available.items()
+    }
+
+
+def _outputs_by_name(available: Mapping[Path, Mapping[str, str]], outputs: Sequence[str]) -> dict[Path, list[str]]:
+    """Cache -> its outputs among these. Raises TableError."""
+    _refuse_repetition("output", outputs)
+    known = list(dict.fromkeys(name for hashes in available.values() for name in hashes))
+    for name in outputs:
+        if name not in known:
+            raise TableError(f"no cache has output {name!r}{did_you_mean(name, known)}; choose from {', '.join(known)}")
+    chosen = {path: [name for name in outputs if name in hashes] for path, hashes in available.items()}
+    for path, names in chosen.items():
+        if outputs and not names:
+            raise TableError(
+                f"{path}: has none of the outputs {', '.join(outputs)}; name one of {', '.join(available[path])} too"
+            )
+    return chosen

@@ -1,0 +1,50 @@
+"""Tables of some rows of a table: given by position, or chosen by split and class."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.cache import FeatureTable, choose_images, compact_rows
+from featx.columns import ImageColumns, take
+from featx.errors import TableError
+from featx.hashing import hash_settings
+
+
+def select_rows(table: FeatureTable, rows: NDArray[np.int64]) -> FeatureTable:
+    """The table with only these rows, in this order; its digest stays that of the whole table."""
+    index = compact_rows(rows)
+    return replace(
+        table,
+        parts=tuple(part.take(rows) for part in table.parts),
+        names=table.names[index],
+        labels=table.labels[index],
+        positions=table.positions[index],
+        splits=take(table.splits, index),
+        groups=take(table.groups, index),
+        weights=take(table.weights, index),
+        shares=take(table.shares, index),
+    )
+
+
+def choose_rows(table: FeatureTable, *, split: str | None = None, labels: Sequence[str] = ()) -> FeatureTable:
+    """The rows of this split and these classes, which become the table's only classes; without either, the table.
+
+    Raises ChoiceError if the table lacks the split or class, TableError if classes are chosen but images have soft
+    labels or several labels.
+    """
+    if split is None and not labels:
+        return table
+    if labels and table.shares is not None:
+        raise TableError("images with soft labels or several labels cannot be chosen by class; leave --label out")
+    images = ImageColumns(names=table.names, classes=table.classes, labels=table.labels, splits=table.splits)
+    choice = choose_images(images, describe_table(table), split=split, labels=labels)
+    chosen = select_rows(replace(table, classes=choice.classes, labels=choice.labels), np.flatnonzero(choice.rows))
+    digest = hash_settings({"of": table.digest, "split": split, "labels": sorted(set(labels))})
+    return replace(chosen, digest=digest)
+
+
+def describe_table(table: FeatureTable) -> str:
+    """What messages call this table: the cache of its backbones."""
+    return "the cache of " + " + ".join(source.name for source in table.sources)
