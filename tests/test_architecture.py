@@ -35,7 +35,7 @@ LEARNING = {"tables", "estimators", "measures", "heads", "compare"}
 
 DOORS = {
     "PIL": {"inputs"},
-    "msgspec": {"inputs", "backbones"},
+    "msgspec": {"inputs", "backbones", "measures", "heads"},
     "onnx": {"backbones", "convert"},
     "platformdirs": {"backbones"},
     "pooch": {"convert"},
@@ -57,6 +57,12 @@ DOORS = {
     "click": {"cli"},
     "rich": {"report"},
 }
+OF_IMAGES = ("PixelSpec", "ImageInput", "decode_image", ".input.pixels")
+"""What only code that is about images may use; other kinds of input will share all else."""
+SHARED_BY_ALL_INPUTS = (
+    *("inputs/sets", "inputs/fingerprints.py", "backbones/card.py", "cache", "tables", "heads", "deploy"),
+    *("extract/shards", "extract/resuming.py", "extract/recording.py", "extract/duplicates.py"),
+)
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 40
 USUAL_FUNCTION = 20
@@ -131,6 +137,14 @@ def test_extracting_knows_nothing_of_learning(room: str) -> None:
 def test_learning_knows_nothing_of_extracting(room: str) -> None:
     for path in files_of(room):
         assert not {module.partition(".")[0] for module in own_imports_in(path)} & EXTRACTING, path
+
+
+@pytest.mark.parametrize("place", SHARED_BY_ALL_INPUTS)
+def test_what_all_kinds_of_input_share_knows_nothing_of_pixels(place: str) -> None:
+    found = PACKAGE / place
+    assert found.exists()
+    for path in [found] if found.is_file() else found.rglob("*.py"):
+        assert not [name for name in OF_IMAGES if name in path.read_text()], path
 
 
 @pytest.mark.parametrize("room", FLOW)

@@ -39,7 +39,7 @@ _KEYS = (
     *("input", "layout", "dtype", "size", "channels", "batch", "resize", "crop_mode", "filter", "mean", "std"),
     *("exif_orientation", "feature", "dim", "pool", "outputs", "classifier", "precision", "quantized"),
 )
-"""The keys of a card's file, in their order."""
+"""The keys of a card in the order of its file, where those of `input` are among the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +102,7 @@ _Quantized = Annotated[
 class Card:
     """The card of a backbone: what its model takes, and which of its tensors are features.
 
-    Its file is flat: the keys of `input` stand beside the others.
+    Its file is flat: the keys that describe the input are among the others.
     """
 
     name: _Name
@@ -120,6 +120,7 @@ class Card:
     """A .npz file: `pixels` (n, size, size, 3) uint8, and their `features` (n, dim) float32 by another runtime."""
 
     input: Input
+    """What the model takes, and how an image becomes that."""
     batch: Annotated[int, Meta(ge=0, description="0 or above")] = 0
     """Number of images that are run at once: 0 for any, 1 if a feature would depend on the others of its batch."""
 
@@ -168,9 +169,8 @@ class Card:
 
     def to_dict(self) -> dict[str, Any]:
         """The card as plain JSON values under the keys of its file, in their order."""
-        own = dataclasses.asdict(self)
-        flat = json.loads(json.dumps(own | self.input.to_card()))
-        return {key: flat[key] for key in _KEYS}
+        flat = json.loads(json.dumps(dataclasses.asdict(self) | self.input.to_card()))
+        return {key: flat[key] for key in _KEYS if key in flat}
 
     def to_toml(self) -> str:
         """The card as the text of its file."""

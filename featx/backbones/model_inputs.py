@@ -54,4 +54,4 @@ class ImageInput:
 
 
 Input = ImageInput
-"""What a model takes: one of several kinds, of which there is only this one yet."""
+"""What a model takes: one of several kinds, of which images are the first."""

@@ -44,7 +44,7 @@ _TABLES = {"outputs": _keys_of(Output).keys(), "quantized": _keys_of(Quantized).
 """The keys of the tables inside a card."""
 
 
-class _Unfit(Exception):  # noqa: N818 - never seen outside this module
+class _UnfitError(Exception):
     """A key of a card has a value that it should not have."""
 
     def __init__(self, key: str, wanted: str) -> None:
@@ -81,7 +81,7 @@ def parse_card(values: Mapping[str, Any], *, source: str, step: str = "correct t
         described = {key: _convert(key, flat[key], known.type) for key, known in of_input.items() if key in flat}
         card = Card(input=parse_input(described), **own)
         _check_agreement(card)
-    except _Unfit as error:
+    except _UnfitError as error:
         raise BackboneError(
             f"{source}: {error.key} = {flat.get(error.key)!r} should be {error.wanted}; {step}"
         ) from error
@@ -102,15 +102,15 @@ def _convert(key: str, value: Any, type_: Any) -> Any:
     try:
         converted = msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError as error:
-        raise _Unfit(key, _in_words(type_)) from error
+        raise _UnfitError(key, _in_words(type_)) from error
     tables = value if isinstance(value, list) else [value]
     if key in _TABLES and any(set(table or ()) - _TABLES[key] for table in tables):
-        raise _Unfit(key, _in_words(type_))
+        raise _UnfitError(key, _in_words(type_))
     return converted
 
 
 def _in_words(type_: Any) -> str:
-    """What a value of this type is."""
+    """What a value of this type is, for an error."""
     for meta in getattr(type_, "__metadata__", ()):
         return str(meta.description)
     if choices := get_args(type_):
@@ -119,15 +119,15 @@ def _in_words(type_: Any) -> str:
 
 
 def _check_agreement(card: Card) -> None:
-    """Raise _Unfit if a value of the card contradicts another one, or an output cannot be stored in a cache."""
+    """Raise _UnfitError if a value of the card contradicts another one, or an output cannot be stored in a cache."""
     if bool(card.data) != bool(re.fullmatch(r"[0-9a-f]{64}", card.data_sha256)):
-        raise _Unfit("data_sha256", "the sha256 of `data`, 64 hexadecimal digits, and left out without it")
+        raise _UnfitError("data_sha256", "the sha256 of `data`, 64 hexadecimal digits, and left out without it")
     if not _path_in_cache(card.feature):
-        raise _Unfit("feature", "the name of a tensor that can have a place in a cache")
+        raise _UnfitError("feature", "the name of a tensor that can have a place in a cache")
     if not _are_distinct([output.name for output in card.all_outputs]):
-        raise _Unfit("outputs", "outputs of different names, none within another (a/b in a)")
+        raise _UnfitError("outputs", "outputs of different names, none within another (a/b in a)")
     for key, wanted in card.input.conflicts().items():
-        raise _Unfit(key, wanted)
+        raise _UnfitError(key, wanted)
 
 
 def _path_in_cache(output: str) -> list[str]:
