@@ -24,7 +24,7 @@ from featx.convert import (
 from featx.convert.adding import Description
 from featx.convert.export.libraries import quiet
 from featx.convert.export.models import build_model
-from featx.convert.export.reference import PICTURES
+from featx.convert.export.reference import GOLDEN_IMAGES
 from featx.convert.export.weights import read_weights
 from featx.convert.preprocessing import Preprocessing
 from featx.convert.verify import draw_pixels, verify_backbone
@@ -250,7 +250,7 @@ def test_a_source_of_another_form_is_refused_with_the_known_ones(source: str) ->
 
 @pytest.mark.usefixtures("without_torch")
 def test_a_taken_name_is_refused_before_anything_is_imported() -> None:
-    refused("timm:resnet18", f"'{BUNDLED}' is that of a bundled backbone; choose another", name=BUNDLED)
+    refused("timm:resnet18", f"'{BUNDLED}' is the name of a bundled backbone; choose another", name=BUNDLED)
 
 
 @pytest.mark.usefixtures("without_torch")
@@ -263,7 +263,7 @@ def test_outputs_cannot_be_chosen() -> None:
     ("flags", "message"),
     [
         (["--weights", "w.pth", "--random"], "--weights and --random exclude each other"),
-        (["--std", "0.229,0.224,0.225"], "0..1 scale, but 0..255 is meant"),
+        (["--std", "0.229,0.224,0.225"], "on the scale 0 to 1; featx takes 0 to 255"),
         (["--classes", "-1"], "--classes"),
         (["--crop-mode", "border"], "--crop-mode"),
     ],
@@ -276,9 +276,9 @@ def test_flags_that_make_no_sense_are_wrong_usage(featx: Callable[..., Ran], fla
 
 def test_the_golden_pictures_are_always_the_same_and_no_two_are() -> None:
     pixels = draw_pixels(SIZE, count=4)
-    assert pixels.shape == (PICTURES, SIZE, SIZE, 3)
+    assert pixels.shape == (GOLDEN_IMAGES, SIZE, SIZE, 3)
     assert np.array_equal(pixels, draw_pixels(SIZE, count=4))
-    assert len({picture.tobytes() for picture in pixels}) == PICTURES
+    assert len({picture.tobytes() for picture in pixels}) == GOLDEN_IMAGES
     assert pixels.std() > 40
 
 
@@ -289,7 +289,7 @@ def test_the_golden_pictures_are_always_the_same_and_no_two_are() -> None:
 def test_the_golden_features_are_what_torch_gives_to_the_last_layer(torch: Any, nets: Path, attribute: str) -> None:
     card = (backbone := export(source := f"{nets}:{attribute}").backbone).card
     pixels, features = golden(backbone)
-    assert pixels.shape == (PICTURES, SIZE, SIZE, 3)
+    assert pixels.shape == (GOLDEN_IMAGES, SIZE, SIZE, 3)
     assert features.dtype == np.float32
     assert_near(features, by_torch(torch, source, card, pixels))
     assert_near(open_session(backbone, device="cpu")(pixels), features)
@@ -361,7 +361,7 @@ def test_what_is_assumed_of_pixels_is_told(nets: Path) -> None:
 
 
 def test_a_size_that_nothing_tells_is_asked_for(nets: Path) -> None:
-    refused(f"{nets}:net", "takes images of a size that nothing tells; say it with --size", pixels=Preprocessing())
+    refused(f"{nets}:net", "its input size is unknown; give it with --size", pixels=Preprocessing())
 
 
 def test_a_crop_larger_than_what_it_is_cut_from_is_refused(nets: Path) -> None:
@@ -369,14 +369,14 @@ def test_a_crop_larger_than_what_it_is_cut_from_is_refused(nets: Path) -> None:
 
 
 def test_a_width_of_embeddings_is_refused_until_classes_are_told(torch: Any, nets: Path) -> None:
-    refused(f"{nets}:wide", "whether its output is class scores or the feature is not certain; say --classes")
+    refused(f"{nets}:wide", "it is not certain whether its output is class scores or the feature; give --classes")
     assert export(f"{nets}:wide", classes=512).backbone.card.dim == 12
     card = export(f"{nets}:wide", classes=0, overwrite=True).backbone.card
     assert (card.feature, card.dim, card.classifier) == ("features", 512, "")
 
 
 def test_a_map_is_the_feature_where_there_are_no_classes(torch: Any, nets: Path) -> None:
-    refused(f"{nets}:Map", "is not certain; say --classes")
+    refused(f"{nets}:Map", "it is not certain whether its output is class scores")
     card = (backbone := export(source := f"{nets}:Map", classes=0).backbone).card
     assert (card.dim, card.pool) == (8, "mean")
     pixels, features = golden(backbone)
@@ -387,14 +387,14 @@ def test_a_map_is_the_feature_where_there_are_no_classes(torch: Any, nets: Path)
     ("attribute", "message"),
     [
         ("nett", r"nets\.py: defines no 'nett' \(did you mean net.*\); correct SOURCE"),
-        ("number", r"nets\.py:number: is of type int but a torch\.nn\.Module.* is wanted"),
-        ("fails", r"nets\.py:fails: failed when called without arguments \(ValueError: it is broken\); mend it"),
+        ("number", r"nets\.py:number: is of type int but a torch\.nn\.Module.* is needed"),
+        ("fails", r"nets\.py:fails: failed when called without arguments \(ValueError: it is broken\); fix it"),
         ("leaves", r"failed when called without arguments \(SystemExit: enough\)"),
         ("wants", r"failed when called without arguments \(TypeError: .*'argument'\)"),
-        ("Pair", r"nets\.py:Pair: returns a tuple for 4 images but one tensor .* is wanted"),
+        ("Pair", r"nets\.py:Pair: returns a tuple for 4 images but one tensor .* is needed"),
         ("Dictionary", r"returns a dict for 4 images"),
         ("Sum", r"returns a tensor \(\) for 4 images"),
-        ("Baked", r"nets\.py:Baked: its ONNX model runs on 2 images alone; let its forward take the batch"),
+        ("Baked", r"nets\.py:Baked: its ONNX model only runs on 2 images; let its forward take the batch size"),
         ("Unexportable", r"nets\.py:Unexportable: torch cannot export it to opset 17 \(.*fft.*\); try another --opset"),
     ],
 )
@@ -403,20 +403,20 @@ def test_a_model_that_cannot_become_a_backbone_is_refused(nets: Path, attribute:
 
 
 def test_a_model_that_is_not_itself_twice_is_refused(nets: Path) -> None:
-    refused(f"{nets}:Random", r"nets\.py:Random.* is another one each time it is run")
+    refused(f"{nets}:Random", r"nets\.py:Random.* differs when the model is run again")
 
 
 def test_a_last_layer_that_torch_does_not_show_is_refused(nets: Path) -> None:
-    refused(f"{nets}:ByHand", r"its last layer in ONNX reads 12 numbers, but .* 'hidden' reads \(4, 8\)", classes=5)
+    refused(f"{nets}:ByHand", r"its last layer in ONNX reads 12 values, but .* 'hidden', .* reads \(4, 8\)", classes=5)
 
 
 def test_another_number_of_classes_is_refused_with_both(nets: Path) -> None:
-    refused(f"{nets}:net", "gives 5 numbers but --classes says 7; correct one", classes=7)
+    refused(f"{nets}:net", "its output has 5 values but --classes is 7; correct one", classes=7)
 
 
 def test_a_refused_model_leaves_the_older_backbone_as_it_was(nets: Path) -> None:
     export(f"{nets}:net")
-    refused(f"{nets}:Random", "is another one each time", overwrite=True)
+    refused(f"{nets}:Random", "differs when the model is run again", overwrite=True)
     assert load_backbone("mine").card.dim == 12
 
 
@@ -426,7 +426,7 @@ def test_a_name_that_is_taken_is_refused_without_overwrite(nets: Path) -> None:
 
 
 def test_random_weights_are_not_for_files(nets: Path) -> None:
-    refused(f"{nets}:net", "makes its weights itself; leave out --random", random=True)
+    refused(f"{nets}:net", "sets its weights itself; leave out --random", random=True)
 
 
 def test_a_file_that_is_not_there_or_does_not_run_is_refused_by_name(nets: Path) -> None:
@@ -470,13 +470,13 @@ def test_weights_are_those_of_the_file(torch: Any, nets: Path, state: dict[str, 
     ("change", "message"),
     [
         (lambda state, zeros: state.pop("fc.bias"), r"w\.pth: has no 'fc\.bias', which the model has \(1 such names\)"),
-        (lambda state, zeros: state.update(extra=zeros(1)), r"w\.pth: has 'extra', which the model has not"),
+        (lambda state, zeros: state.update(extra=zeros(1)), r"w\.pth: has 'extra', which the model does not have"),
         (
             lambda state, zeros: state.update({"fc.weight": zeros(7, 12)}),
             r"w\.pth: 'fc\.weight' has shape \[7, 12\] but the model's has \[5, 12\]",
         ),
-        (lambda state, zeros: state.clear(), r"w\.pth: holds no state dict; write one with torch\.save"),
-        (lambda state, zeros: state.update(epoch=3), r"w\.pth: holds no state dict"),
+        (lambda state, zeros: state.clear(), r"w\.pth: contains no state dict; write one with torch\.save"),
+        (lambda state, zeros: state.update(epoch=3), r"w\.pth: contains no state dict"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused_by_the_first_name(
@@ -491,7 +491,9 @@ def test_weights_that_do_not_fit_are_refused_by_the_first_name(
 def test_a_file_without_weights_is_refused_by_name(nets: Path, name: str) -> None:
     refused(f"{nets}:make", rf"{name}: no such file", weights=nets.with_name(name))
     nets.with_name(name).write_bytes(b"no weights")
-    refused(f"{nets}:make", rf"{name}: no state dict \(.*\); write one with torch\.save", weights=nets.with_name(name))
+    refused(
+        f"{nets}:make", rf"{name}: not a state dict \(.*\); write one with torch\.save", weights=nets.with_name(name)
+    )
 
 
 class Runs:
@@ -507,7 +509,7 @@ class Runs:
 def test_weights_run_no_code(nets: Path, tmp_path: Path) -> None:
     trap = tmp_path / "trapped"
     (path := tmp_path / "w.pth").write_bytes(pickle.dumps({"conv.weight": Runs(trap)}))
-    refused(f"{nets}:make", r"w\.pth: no state dict", weights=path)
+    refused(f"{nets}:make", r"w\.pth: not a state dict", weights=path)
     assert not trap.exists()
 
 
@@ -605,7 +607,7 @@ def test_an_unknown_timm_model_is_refused_with_near_names(timm: Any) -> None:
 def test_a_classifier_of_several_heads_is_refused_with_what_can_be_done(timm: Any) -> None:
     refused(
         "timm:levit_128s",
-        r"not certain \(the classifier joins 2 heads.*by --classes 0",
+        r"not certain \(the classifier combines 2 last layers.*with --classes 0",
         random=True,
         pixels=NOTHING_SAID,
     )
@@ -617,8 +619,8 @@ def test_without_network_the_error_names_weights_and_where_they_are(timm: Any, m
         raise OSError("no route to host")
 
     monkeypatch.setattr(timm, "create_model", _fail)
-    fetch = r"fetch them from https://huggingface\.co/timm/resnet18\.a1_in1k and name the file with --weights"
-    refused("timm:resnet18", rf"its published weights cannot be had \(OSError: no route to host\); {fetch}")
+    fetch = r"download them from https://huggingface\.co/timm/resnet18\.a1_in1k and give the file with --weights"
+    refused("timm:resnet18", rf"its published weights cannot be loaded \(OSError: no route to host\); {fetch}")
 
 
 def test_published_weights_bring_their_licence_and_a_new_last_layer_is_told(
@@ -675,8 +677,8 @@ def test_torchvision_without_network_names_weights_and_where_they_are(
         raise OSError("no route to host")
 
     monkeypatch.setattr(models, "get_model", _fail)
-    fetch = r"fetch them from https://download\.pytorch\.org/models/alexnet.*\.pth and name the file with --weights"
-    refused("torchvision:alexnet", rf"its published weights cannot be had \(OSError: no route to host\); {fetch}")
+    fetch = r"download them from https://download\.pytorch\.org/models/alexnet.*\.pth and give the file with --weights"
+    refused("torchvision:alexnet", rf"its published weights cannot be loaded \(OSError: no route to host\); {fetch}")
 
 
 def test_weights_of_a_file_run_as_torchvision_runs_the_published_ones(torch: Any, models: Any, tmp_path: Path) -> None:

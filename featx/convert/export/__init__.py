@@ -1,4 +1,4 @@
-"""A model of timm, of torchvision or of a Python file in; a backbone with golden vectors of torch, verified, out.
+"""Exports models of timm, torchvision or a Python file as backbones, verified with golden vectors of torch.
 
-The only place that knows torch, timm and torchvision.
+No other part of featx imports torch, timm or torchvision.
 """

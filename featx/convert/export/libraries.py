@@ -1,4 +1,4 @@
-"""Torch, timm, torchvision and the user's own file: imported when needed, quiet, and their errors told in one line."""
+"""Imports torch, timm and torchvision when they are needed, quietly, and reports their errors in one line."""
 
 import ctypes
 import importlib
@@ -12,35 +12,35 @@ from typing import Any
 
 from featx.errors import BackboneError, FeatxError
 
-EXTRA = "pip install 'featx[export]'"
-LONGEST = 200
-"""Characters that are told of another library's error."""
+_EXTRA = "pip install 'featx[export]'"
+_LONGEST = 200
+"""Largest number of characters that are repeated from another library's error."""
 
 
 def import_library(name: str) -> Any:
-    """The imported library. Raises BackboneError where it is missing, or, as torchvision may, does not fit torch."""
-    with errors_reported(f"exporting needs {name}, which cannot be imported", EXTRA):
+    """The imported library. Raises BackboneError if it is missing or, as torchvision may, does not fit torch."""
+    with errors_reported(f"exporting needs {name}, which cannot be imported", _EXTRA):
         return importlib.import_module(name)
 
 
 @contextmanager
 def errors_reported(what: str, step: str) -> Iterator[None]:
-    """Tell in one line whatever another library, or the user's file, raises."""
+    """Raise any error of another library or of the user's file as a BackboneError in one line."""
     try:
         yield
     except FeatxError:
         raise
     except (Exception, SystemExit) as error:
         text = " ".join(str(error).split())
-        text = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+        text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
         raise BackboneError(f"{what} ({type(error).__name__}: {text}); {step}") from error
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep standard output for results, and warnings of libraries from the user: the comparison tells what counts."""
+    """Keep standard output for results and hide warnings of libraries: the comparison shows what matters."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # the hub of timm's weights tells every retry
+    logging.disable(logging.WARNING)  # the hub of timm's weights logs every retry
     try:
         with redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -51,7 +51,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Drop what is printed, also from C++: where torch cannot export a model, it prints the whole graph so far."""
+    """Discard what is printed, also from C++: if torch cannot export a model, it prints the whole graph."""
     sys.stdout.flush()
     kept = os.dup(1)
     try:

@@ -1,4 +1,4 @@
-"""A recipe in; a model of torch with its weights, and what its library says of it, out."""
+"""Builds the torch model that a recipe names, with its weights and what its library says about it."""
 
 import importlib.util
 import sys
@@ -18,43 +18,45 @@ from featx.hashing import hash_file
 from featx.provenance import installed_version
 
 SOURCE_FORMS = "timm:NAME, torchvision:NAME or FILE.py:ATTRIBUTE"
-SCORES_OUTPUT, FEATURE_OUTPUT, UNDECIDED_OUTPUT = "logits", "features", "output"
-"""What the model's output is called: class scores, the feature, or what is yet to be found out."""
-TRANSFORM_INPUT = ("inception_v3", "googlenet")
-"""Models whose published weights torchvision runs with `transform_input`, which it leaves out where it loads none."""
+SCORES_OUTPUT = "logits"
+FEATURE_OUTPUT = "features"
+UNDECIDED_OUTPUT = "output"
+"""Names of a model's output: class scores, the feature, or one of these, which the inspection decides."""
+_TRANSFORM_INPUT = ("inception_v3", "googlenet")
+"""Models whose published weights need `transform_input`, which torchvision sets only if it loads them itself."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A model of torch, and how it is exported."""
+    """A torch model, and how to export it."""
 
     source: str
-    """`timm:NAME`, `torchvision:NAME`, or `FILE.py:ATTRIBUTE`: a torch.nn.Module, or what returns one when called."""
+    """`timm:NAME`, `torchvision:NAME`, or `FILE.py:ATTRIBUTE`: a torch.nn.Module or a function that returns one."""
     weights: Path | None = None
-    """A file with its state dict; None for the published weights, or for those with which the FILE.py makes it."""
+    """File with its state dict; None for the published weights, or those that FILE.py sets."""
     random: bool = False
-    """Random weights instead, for timm and torchvision."""
+    """Whether weights are random instead; only for timm and torchvision."""
     seed: int = 0
-    """Of torch, set before the model is made."""
+    """Seed of torch, set before the model is built."""
     classes: int | None = None
-    """Class scores that it gives; 0 where its output is the feature; None for what it was published with."""
+    """Number of its class scores; 0 if its output is the feature; None for the number that it was published with."""
     opset: int = 17
 
     @property
     def published(self) -> bool:
-        """Whether the weights are those that the library offers."""
+        """Whether the weights are those that the library publishes."""
         return not (self.weights or self.random)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltModel:
-    """A model of torch, ready for inference on the CPU, and what its library says of it."""
+    """A torch model, ready for inference on the CPU, and what its library says about it."""
 
     model: Any
     output: str
-    """What its output is called."""
+    """Name of its output."""
     source: str
-    """Where model and weights come from, as the card has it."""
+    """Where model and weights come from, for the card."""
     pixels: Preprocessing = field(default_factory=Preprocessing)
     notes: tuple[str, ...] = ()
     licence: str = ""
@@ -62,9 +64,9 @@ class BuiltModel:
 
 
 def build_model(recipe: Recipe, *, size: int | None) -> BuiltModel:
-    """The model that the recipe names, with its weights, for pixels of this size where one is given.
+    """Build the model that the recipe names, with its weights, for images of this size if one is given.
 
-    Raises BackboneError where there is none such, its weights cannot be had or do not fit, or its library is missing.
+    Raises BackboneError if the model is unknown, if its weights cannot be loaded, or if its library is missing.
     """
     kind, _, name = recipe.source.partition(":")
     file, _, attribute = recipe.source.rpartition(":")
@@ -83,11 +85,11 @@ def build_model(recipe: Recipe, *, size: int | None) -> BuiltModel:
 
 def _check_known(name: str, known: Sequence[str], of: str) -> None:
     if name not in known:
-        raise BackboneError(f"{of} has no model {name!r}{did_you_mean(name, known)}; {of}.list_models() tells all")
+        raise BackboneError(f"{of} has no model {name!r}{did_you_mean(name, known)}; {of}.list_models() lists all")
 
 
-def _sized(make: Callable[..., Any], key: str, size: int | None) -> Any:
-    """The model, made for this size where it wants to know it: transformers do, most convolutions do not."""
+def _make_sized(make: Callable[..., Any], key: str, size: int | None) -> Any:
+    """The model, built for this size if it takes one: transformers do, most convolutional networks do not."""
     if size is None:
         return make()
     try:
@@ -97,12 +99,12 @@ def _sized(make: Callable[..., Any], key: str, size: int | None) -> Any:
 
 
 def _fetching(recipe: Recipe, where: str) -> AbstractContextManager[None]:
-    step = f"fetch them from {where} and name the file with --weights, or say --random"
-    return errors_reported(f"{recipe.source}: its published weights cannot be had", step)
+    step = f"download them from {where} and give the file with --weights, or use --random"
+    return errors_reported(f"{recipe.source}: its published weights cannot be loaded", step)
 
 
 def _origin(recipe: Recipe, published: str) -> str:
-    """Where model and weights come from."""
+    """Where model and weights come from, for the card."""
     kind = recipe.source.partition(":")[0]
     if recipe.weights:
         weights = f"{recipe.weights.name} of sha256 {hash_file(recipe.weights)}"
@@ -112,9 +114,11 @@ def _origin(recipe: Recipe, published: str) -> str:
 
 
 def _noted(recipe: Recipe, origin: str, *others: str) -> tuple[str, ...]:
-    """What is to be told: random weights, and that pixels are as the library has them."""
-    random = [f"weights are random (seed {recipe.seed}): such features show nothing"] if recipe.random else []
-    return (*random, *others, f"preprocessing from {origin}")
+    """Notes for the user: random weights, others, and where the preprocessing comes from."""
+    notes = [*others, f"preprocessing from {origin}"]
+    if recipe.random:
+        notes.insert(0, f"weights are random (seed {recipe.seed}): their features are a baseline, no more")
+    return tuple(notes)
 
 
 # ---- timm
@@ -143,16 +147,18 @@ def _make_timm(create: Callable[..., Any], recipe: Recipe, size: int | None, add
     classes = {"num_classes": recipe.classes} if recipe.classes else {}
     if recipe.weights is None:
         with _fetching(recipe, address):
-            return _sized(partial(create, pretrained=not recipe.random, **classes), "img_size", size)
+            return _make_sized(partial(create, pretrained=not recipe.random, **classes), "img_size", size)
     state = read_weights(recipe.weights)
-    model = _sized(partial(create, **classes), "img_size", size)
+    model = _make_sized(partial(create, **classes), "img_size", size)
     try:
         load_weights(model, state, path=recipe.weights)
     except BackboneError as error:
-        try:  # as timm reads what others published: other names, positions for another size
+        try:  # timm itself reads weights with other names, or with positions for another size
             overlay = {"state_dict": state, **classes}
-            return _sized(partial(create, pretrained=True, pretrained_cfg_overlay=overlay, **classes), "img_size", size)
-        except Exception:  # noqa: BLE001 - its filters raise as they like; what does not fit is already known
+            return _make_sized(
+                partial(create, pretrained=True, pretrained_cfg_overlay=overlay, **classes), "img_size", size
+            )
+        except Exception:  # noqa: BLE001 - its filters raise anything; the first error already says what does not fit
             raise error from None
     return model
 
@@ -160,18 +166,19 @@ def _make_timm(create: Callable[..., Any], recipe: Recipe, size: int | None, add
 def _timm_address(published: Any) -> str:
     if published.hf_hub_id:
         return f"https://huggingface.co/{published.hf_hub_id}"
-    return str(published.url or "where it was trained, for timm offers none,")
+    return str(published.url or "where it was trained (timm offers none)")
 
 
 def _timm_pixels(config: Mapping[str, Any], recipe: Recipe) -> Preprocessing:
     channels, height, width = config["input_size"]
     if channels != 3 or height != width:
         raise BackboneError(
-            f"{recipe.source}: takes {channels} x {height} x {width} but featx gives square RGB images; choose another"
+            f"{recipe.source}: takes {channels} x {height} x {width} but featx has square RGB images; choose another"
         )
     if config["crop_mode"] not in ("center", "squash"):
         raise BackboneError(
-            f"{recipe.source}: timm crops by {config['crop_mode']!r} but featx by center or squash; say --crop-mode"
+            f"{recipe.source}: timm's crop mode is {config['crop_mode']!r} but featx has only center and squash; "
+            "give --crop-mode"
         )
     return Preprocessing(
         size=height,
@@ -194,15 +201,15 @@ def _from_torchvision(name: str, recipe: Recipe, size: int | None) -> BuiltModel
     models = import_library("torchvision").models
     _check_known(name, models.list_models(module=models), "torchvision.models")
     if recipe.classes == 0:
-        raise BackboneError(f"{recipe.source}: torchvision makes no model without classes; leave out --classes 0")
+        raise BackboneError(f"{recipe.source}: torchvision builds no model without classes; leave out --classes 0")
     published = models.get_model_weights(name).DEFAULT
     given = {"num_classes": recipe.classes} if recipe.classes else {}
-    if recipe.weights and name in TRANSFORM_INPUT:
+    if recipe.weights and name in _TRANSFORM_INPUT:
         given["transform_input"] = True
     make = partial(models.get_model, name, weights=published if recipe.published else None, **given)
     pixels = _torchvision_pixels(published.transforms())
-    with _fetching(recipe, published.url):  # published weights tell torchvision their size themselves
-        model = _sized(make, "image_size", size or (None if recipe.published else pixels.size))
+    with _fetching(recipe, published.url):  # with published weights torchvision knows the size itself
+        model = _make_sized(make, "image_size", size or (None if recipe.published else pixels.size))
     if recipe.weights:
         load_weights(model, read_weights(recipe.weights), path=recipe.weights)
     return BuiltModel(
@@ -227,7 +234,7 @@ def _torchvision_pixels(transforms: Any) -> Preprocessing:
 
 
 def _accuracy(meta: Mapping[str, Any]) -> str:
-    """The published top-1, where torchvision tells one."""
+    """The published top-1 accuracy; empty if torchvision has none."""
     measured = meta.get("_metrics", {}).get("ImageNet-1K", {})
     return f"ImageNet-1k top-1 {measured['acc@1']} %" if "acc@1" in measured else ""
 
@@ -237,19 +244,23 @@ def _accuracy(meta: Mapping[str, Any]) -> str:
 
 def _from_file(path: Path, attribute: str, recipe: Recipe) -> BuiltModel:
     if recipe.random:
-        raise BackboneError(f"{recipe.source}: makes its weights itself; leave out --random, or name --weights")
+        raise BackboneError(f"{recipe.source}: sets its weights itself; leave out --random, or give --weights")
     module = _run_file(path)
     known = [name for name in vars(module) if not name.startswith("_")]
     if attribute not in vars(module):
         raise BackboneError(f"{path}: defines no {attribute!r}{did_you_mean(attribute, known)}; correct SOURCE")
     model = getattr(module, attribute)
-    wanted = import_library("torch").nn.Module
-    if not isinstance(model, wanted) and callable(model):
-        with errors_reported(f"{recipe.source}: failed when called without arguments", "mend it"), _beside(path):
+    module_type = import_library("torch").nn.Module
+    if not isinstance(model, module_type) and callable(model):
+        with (
+            errors_reported(f"{recipe.source}: failed when called without arguments", "fix it"),
+            _importing_neighbours(path),
+        ):
             model = model()
-    if not isinstance(model, wanted):
+    if not isinstance(model, module_type):
         raise BackboneError(
-            f"{recipe.source}: is of type {type(model).__name__} but a torch.nn.Module, or what returns one, is wanted"
+            f"{recipe.source}: is of type {type(model).__name__} but a torch.nn.Module, or a function that returns "
+            "one, is needed"
         )
     if recipe.weights:
         load_weights(model, read_weights(recipe.weights), path=recipe.weights)
@@ -260,7 +271,7 @@ def _from_file(path: Path, attribute: str, recipe: Recipe) -> BuiltModel:
 
 
 def _run_file(path: Path) -> ModuleType:
-    """The user's file, run as a module."""
+    """The user's file, executed as a module."""
     if not path.is_file():
         raise BackboneError(f"{path}: no such file; SOURCE should be {SOURCE_FORMS}")
     name = f"featx_export_{path.stem}"
@@ -268,14 +279,14 @@ def _run_file(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    with errors_reported(f"{path}: failed when it was run", "mend it"), _beside(path):
+    with errors_reported(f"{path}: failed when it was run", "fix it"), _importing_neighbours(path):
         spec.loader.exec_module(module)
     return module
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[None]:
-    """Let the user's file import what lies beside it, as long as it runs."""
+def _importing_neighbours(path: Path) -> Iterator[None]:
+    """Let the user's file import files next to it while it runs."""
     place = str(path.parent.resolve())
     sys.path.insert(0, place)
     try:

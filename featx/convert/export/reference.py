@@ -1,4 +1,4 @@
-"""A model of torch and pixels in; what torch makes of them, its output and what its last layer reads, out."""
+"""Runs a torch model on golden pixels and records its output and the input of its last layer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,85 +13,91 @@ from featx.convert.verify import draw_pixels
 from featx.errors import BackboneError
 from featx.inputs import PixelSpec
 
-PICTURES = 4
-MAP = 4
-"""Axes of a map; tokens have one less."""
+GOLDEN_IMAGES = 4
+"""Number of images in the golden vectors of an exported backbone."""
+_MAP_AXES = 4
+"""Number of axes of a map; tokens have one less."""
 
 
 @dataclass(frozen=True)
 class TorchRun:
-    """What torch made of golden pixels."""
+    """What torch computed from golden pixels."""
 
     source: str
-    """The model, as messages name it."""
+    """The model, as error messages name it."""
     pixels: NDArray[np.uint8]
-    """(PICTURES, size, size, 3)"""
+    """(GOLDEN_IMAGES, size, size, 3)"""
     output: Any
     """What the model returned."""
     layer: str
-    """The last Linear or Conv2d that was run; empty where there was none."""
+    """Name of the last Linear or Conv2d that ran; empty if there was none."""
     read: Any
-    """What that layer read."""
+    """The input of that layer."""
     made: Any
-    """What that layer made of it."""
+    """The output of that layer."""
 
     @property
     def ends_in_layer(self) -> bool:
-        """Whether the output is what the last layer made, and nothing else."""
+        """Whether the output of the model is that of its last layer."""
         same = self.made is not None and self.made.numel() == self.output.numel()
         return bool(same and (self.made.flatten() == self.output.flatten()).all())
 
     def features(self, card: Card, *, own: bool) -> NDArray[np.float32]:
-        """The card's feature (PICTURES, dim): the model's own output, or what its last layer reads.
+        """The card's feature (GOLDEN_IMAGES, dim): the model's own output, or the input of its last layer.
 
-        Raises BackboneError where torch has none of that dimension.
+        Raises BackboneError if torch has no feature of that dimension.
         """
         known = self.output if own else self.read
         vectors = None if known is None else _vector(known, card)
-        if vectors is None or vectors.shape != (PICTURES, card.dim):
-            reads = f"{self.layer!r} reads {tuple(known.shape)}" if self.layer else "there is none"
+        if vectors is None or vectors.shape != (GOLDEN_IMAGES, card.dim):
+            read = (
+                f"{self.layer!r}, the last that torch ran, reads {tuple(known.shape)}"
+                if self.layer
+                else "torch ran none"
+            )
             raise BackboneError(
-                f"{self.source}: its last layer in ONNX reads {card.dim} numbers, but of the Linear and Conv2d that "
-                f"torch ran last {reads}; make the last layer a torch.nn.Linear"
+                f"{self.source}: its last layer in ONNX reads {card.dim} values, but of its Linear and Conv2d layers "
+                f"{read}; make the last layer a torch.nn.Linear"
             )
         return np.ascontiguousarray(vectors.float().numpy(), np.float32)
 
 
 def _vector(tensor: Any, card: Card) -> Any:
-    """A vector, a map or tokens as one vector an image, pooled as the card has it."""
-    if tensor.ndim == MAP - 1 and card.pool == "cls":
+    """The tensor as one vector per image; maps and tokens are pooled as the card says."""
+    if tensor.ndim == _MAP_AXES - 1 and card.pool == "cls":
         return tensor[:, 0]
-    if tensor.ndim not in (MAP - 1, MAP):
+    if tensor.ndim not in (_MAP_AXES - 1, _MAP_AXES):
         return tensor
-    channels = 1 if tensor.ndim == MAP and tensor.shape[1] == card.dim else tensor.ndim - 1
+    channels = 1 if tensor.ndim == _MAP_AXES and tensor.shape[1] == card.dim else tensor.ndim - 1
     places = [axis for axis in range(1, tensor.ndim) if axis != channels]
     return tensor.amax(places) if card.pool == "max" else tensor.mean(places)
 
 
 def run_torch(model: Any, pixels: PixelSpec, *, source: str) -> TorchRun:
-    """What torch makes of golden pixels that are prepared so.
+    """Run the model on golden pixels, normalised as `pixels` says.
 
-    Raises BackboneError where it does not run on them, or returns anything but one tensor with a row an image.
+    Raises BackboneError if it does not run on them, or does not return one tensor with a row per image.
     """
     last: dict[str, Any] = {"layer": "", "read": None, "made": None}
-    what = f"{source}: torch cannot run it on {PICTURES} images of {pixels.size} x {pixels.size} pixels"
-    with errors_reported(what, "correct --size, or mend the model"):
-        drawn = draw_pixels(pixels.size, count=PICTURES)
+    what = f"{source}: torch cannot run it on {GOLDEN_IMAGES} images of {pixels.size} x {pixels.size} pixels"
+    with errors_reported(what, "correct --size, or fix the model"):
+        drawn = draw_pixels(pixels.size, count=GOLDEN_IMAGES)
         images = import_library("torch").from_numpy(_normalised(drawn, pixels))
         output = _watched(model, images, last)
     if not (isinstance(output, import_library("torch").Tensor) and output.ndim > 1 and len(output) == len(images)):
         what = f"a tensor {tuple(output.shape)}" if hasattr(output, "shape") else f"a {type(output).__name__}"
         raise BackboneError(
-            f"{source}: returns {what} for {len(images)} images but one tensor with a row an image is wanted; wrap it"
+            f"{source}: returns {what} for {len(images)} images but one tensor with a row per image is needed; wrap it"
         )
     return TorchRun(source, drawn, output, **last)
 
 
 def _watched(model: Any, images: Any, last: dict[str, Any]) -> Any:
-    """The model's output; `last` then holds what the last layer read and made."""
+    """The model's output; the input and output of its last layer are stored in `last`."""
     torch = import_library("torch")
-    layers = {name: one for name, one in model.named_modules() if isinstance(one, (torch.nn.Linear, torch.nn.Conv2d))}
-    hooks = [layer.register_forward_hook(_noting(name, last)) for name, layer in layers.items()]
+    kinds = (torch.nn.Linear, torch.nn.Conv2d)
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
+    hooks = [layer.register_forward_hook(_recorder(name, last)) for name, layer in layers.items()]
     try:
         with torch.no_grad():
             return model(images)
@@ -100,12 +106,12 @@ def _watched(model: Any, images: Any, last: dict[str, Any]) -> Any:
             hook.remove()
 
 
-def _noting(name: str, last: dict[str, Any]) -> Callable[..., None]:
-    def _note(_: Any, given: tuple[Any, ...], made: Any) -> None:
-        if given:  # copies, for what stands behind may work in place
+def _recorder(name: str, last: dict[str, Any]) -> Callable[..., None]:
+    def _record(_: Any, given: tuple[Any, ...], made: Any) -> None:
+        if given:  # copies, because later layers may work in place
             last.update(layer=name, read=given[0].clone(), made=made.clone())
 
-    return _note
+    return _record
 
 
 def _normalised(drawn: NDArray[np.uint8], pixels: PixelSpec) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""A file of weights in; a model that has them, every one, out."""
+"""Reads a file of weights and loads all of them into a torch model."""
 
 import re
 from collections.abc import Mapping
@@ -9,35 +9,35 @@ from featx.convert.export.libraries import errors_reported, import_library
 from featx.errors import BackboneError
 
 WRAPPED = ("state_dict", "model_state_dict", "model")
-"""Keys under which training scripts keep the state dict."""
+"""Keys under which training scripts store the state dict."""
 PARALLEL = "module."
-"""What stands before every name where several GPUs were trained on."""
+"""Prefix of all names if the model was trained on several GPUs."""
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
-"""How torchvision's files of DenseNet name what its models call norm1, conv1, ..."""
+"""Names in torchvision's DenseNet files of what its models call norm1, conv1, ..."""
 MISMATCH = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)")
-"""What torch says of a weight of another shape: its name, the file's and the model's."""
+"""Torch's message about a weight of another shape: its name, its shape in the file and in the model."""
 
 
 def read_weights(path: Path) -> dict[str, Any]:
-    """The state dict in this file, as torch.save or safetensors wrote it.
+    """The state dict in a file that torch.save or safetensors wrote.
 
-    No code that a file holds is run. Raises BackboneError where it is missing, or holds something else.
+    Code in the file is not run. Raises BackboneError if the file is missing or contains anything else.
     """
     if not path.is_file():
-        raise BackboneError(f"{path}: no such file; name a state dict with --weights")
-    with errors_reported(f"{path}: no state dict", "write one with torch.save(model.state_dict(), FILE)"):
+        raise BackboneError(f"{path}: no such file; give a state dict with --weights")
+    with errors_reported(f"{path}: not a state dict", "write one with torch.save(model.state_dict(), FILE)"):
         if path.suffix == ".safetensors":
             values = import_library("safetensors.torch").load_file(path, device="cpu")
         else:
             values = import_library("torch").load(path, map_location="cpu", weights_only=True)
     values = _unwrapped(values)
     if not values:
-        raise BackboneError(f"{path}: holds no state dict; write one with torch.save(model.state_dict(), FILE)")
+        raise BackboneError(f"{path}: contains no state dict; write one with torch.save(model.state_dict(), FILE)")
     return {OLD_DENSENET.sub(r"\1\2", key): value for key, value in values.items()}
 
 
 def _unwrapped(values: Any) -> dict[str, Any]:
-    """The state dict within what a file holds; empty where there is none."""
+    """The state dict in the contents of a file; empty if there is none."""
     if not isinstance(values, Mapping):
         return {}
     for key in WRAPPED:
@@ -51,23 +51,22 @@ def _unwrapped(values: Any) -> dict[str, Any]:
 
 
 def load_weights(model: Any, state: Mapping[str, Any], *, path: Path) -> None:
-    """Give the model these weights. Raises BackboneError naming the first that does not fit."""
+    """Load these weights into the model. Raises BackboneError that names the first one that does not fit."""
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
         raise BackboneError(f"{path}: {_of_another_shape(error)}") from error
     if missing or unexpected:
-        told = [f"has no {missing[0]!r}, which the model has"] if missing else []
-        told += [f"has {unexpected[0]!r}, which the model has not"] if unexpected else []
-        raise BackboneError(
-            f"{path}: {', and '.join(told)} ({len(missing) + len(unexpected)} such names); name weights of this model"
-        )
+        differences = [f"has no {missing[0]!r}, which the model has"] if missing else []
+        differences += [f"has {unexpected[0]!r}, which the model does not have"] if unexpected else []
+        count = len(missing) + len(unexpected)
+        raise BackboneError(f"{path}: {', and '.join(differences)} ({count} such names); give weights of this model")
 
 
 def _of_another_shape(error: RuntimeError) -> str:
-    """The first weight of which torch says that its shape is another one."""
+    """A message about the first weight that torch reports to have another shape."""
     found = MISMATCH.search(" ".join(str(error).split()))
     if not found:
-        return f"does not fit the model ({' '.join(str(error).split())}); name weights of this very model"
+        return f"does not fit the model ({' '.join(str(error).split())}); give weights of this model"
     name, file, model = found.groups()
-    return f"{name!r} has shape {file} but the model's has {model}; name their model, or say --classes or --size"
+    return f"{name!r} has shape {file} but the model's has {model}; choose their model, or give --classes or --size"
