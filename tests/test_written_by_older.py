@@ -22,8 +22,10 @@ import sys
 import featx
 
 for path in sys.argv[1:]:
-    head = featx.load_head(path)
-    print(head.name, len(head.classes))
+    # forget the estimators, as in a process that has used none of them
+    for name in [name for name in sys.modules if name.startswith("featx.estimators")]:
+        del sys.modules[name]
+    print(featx.load_head(path).name)
 """
 
 CARDS: dict[str, dict[str, Any]] = json.loads((WRITTEN / "models" / "identities.json").read_text(encoding="utf-8"))
@@ -85,7 +87,7 @@ def test_a_head_of_an_older_version_gives_the_probabilities_that_it_gave(
     np.testing.assert_allclose(found, written_probabilities[name], rtol=0, atol=1e-12)
 
 
-def test_a_head_of_an_older_version_is_loaded_by_a_process_that_has_used_no_estimator_before() -> None:
+def test_a_head_of_an_older_version_is_loaded_as_the_first_thing_that_a_process_does() -> None:
     paths = [WRITTEN / "heads" / f"{name}.featx" for name in HEADS]
     done = subprocess.run(
         [sys.executable, "-c", LOAD_FIRST, *map(str, paths)], capture_output=True, text=True, check=False

@@ -1,4 +1,4 @@
-"""Estimators of our own: scikit-learn citizens that learn from class shares and try many parameters at once."""
+"""The scikit-learn estimators that heads are made of; they learn soft labels and try many parameters at once."""
 
 import lazy_loader
 

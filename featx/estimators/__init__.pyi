@@ -1,23 +1,22 @@
 from .blocks import BlockPCA as BlockPCA, BlockScaler as BlockScaler
 from .class_mean import NearestClassMean as NearestClassMean
+from .converging import converging as converging
 from .kernel import EXACT_ROWS as EXACT_ROWS, KernelMap as KernelMap, KernelSVM as KernelSVM
 from .linear import PENALTIES as PENALTIES
 from .linear_svm import LinearSVM as LinearSVM
 from .mlp import MLP as MLP
 from .multilabel import OneVsRest as OneVsRest
 from .multilabel_neighbors import MultilabelNeighbors as MultilabelNeighbors
-from .neighbors import CosineNeighbors as CosineNeighbors, nearest_rows as nearest_rows
+from .neighbors import CosineNeighbors as CosineNeighbors
 from .ridge import LooRidgeClassifier as LooRidgeClassifier
 from .scaling import FeatureScaler as FeatureScaler, How as How
 from .scores import (
-    NO_CHANCE as NO_CHANCE,
     Grid as Grid,
     class_scores as class_scores,
-    expand_shares as expand_shares,
     fit_classifier as fit_classifier,
-    spread_scores as spread_scores,
     sweep as sweep,
 )
 from .selecting import By as By, ColumnSelector as ColumnSelector
 from .softmax import SoftmaxRegression as SoftmaxRegression
 from .stacking import StackedBlocks as StackedBlocks
+from .targets import balancing_factors as balancing_factors

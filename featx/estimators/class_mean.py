@@ -1,4 +1,4 @@
-"""The class whose mean is nearest: no parameter to tune, and the least that few-shot heads have to beat."""
+"""The class whose mean is nearest: it has no parameter to tune, and few-shot heads have to beat it."""
 
 from typing import Any, Literal
 
@@ -14,10 +14,18 @@ Metric = Literal["euclidean", "cosine"]
 
 
 class NearestClassMean(MarginClassifier):
-    """Scores rows by minus the squared distance to each class mean, or by the cosine of the angle to it.
+    """Scores each row by minus its squared distance to each class mean, or by its cosine similarity to it.
 
-    Means count weights and soft labels. For "cosine" rows are brought to length 1 before the mean is taken, and the
-    mean after it. Snell et al., arXiv 1703.05175; Wang et al., arXiv 1911.04623.
+    Means count weights and soft labels. For "cosine" the rows get length 1 before the mean is taken, and the mean gets
+    length 1 after it. Snell et al., arXiv 1703.05175; Wang et al., arXiv 1911.04623.
+
+    >>> from featx.estimators import NearestClassMean
+    >>> fitted = NearestClassMean("euclidean").fit([[0.0, 0.0], [0.0, 2.0], [5.0, 5.0]], ["cat", "cat", "dog"])
+    >>> fitted.means_
+    array([[0., 1.],
+           [5., 5.]])
+    >>> fitted.predict([[1.0, 1.0]])
+    array(['cat'], dtype='<U3')
     """
 
     def __init__(self, metric: Metric = "euclidean") -> None:
@@ -34,9 +42,10 @@ class NearestClassMean(MarginClassifier):
         if self.metric == "cosine":
             cosines: NDArray[Any] = normalize(X) @ self.means_.T
             return cosines
-        # distances around the middle of the means, where little is lost to rounding
+        # distances are taken around the middle of the means, where rounding loses little
         middle = self.means_.mean(axis=0)
-        X, means = X - middle, self.means_ - middle
-        squares = np.square(X).sum(axis=1, keepdims=True) + np.square(means).sum(axis=1)
-        scores: NDArray[Any] = 2 * X @ means.T - squares
+        rows = X - middle
+        means = self.means_ - middle
+        squares = np.square(rows).sum(axis=1, keepdims=True) + np.square(means).sum(axis=1)
+        scores: NDArray[Any] = 2 * rows @ means.T - squares
         return scores

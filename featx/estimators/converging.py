@@ -1,4 +1,4 @@
-"""A fit by scikit-learn that did not converge is an error here, never a warning."""
+"""Turns scikit-learn's warning that a fit did not converge into an error."""
 
 import warnings
 from collections.abc import Iterator
@@ -10,8 +10,11 @@ from featx.errors import ConvergenceError
 
 
 @contextmanager
-def converging(what: str, *, iterations: int, step: str) -> Iterator[None]:
-    """A block in which scikit-learn's ConvergenceWarning is our ConvergenceError: what did not, and the next step."""
+def converging(what: str, *, iterations: int | None = None, step: str) -> Iterator[None]:
+    """A `with` block in which scikit-learn's ConvergenceWarning becomes ConvergenceError.
+
+    `what` names the fit, `iterations` its limit if that is known, and `step` what the user can do.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
         try:

@@ -1,14 +1,16 @@
-"""A convex function and penalties in; its minimum under one penalty after the other out, each begun near its end.
+"""The minima of a convex function under one L2 penalty after the other, each started near its end.
 
-L-BFGS (Liu & Nocedal 1989), with three things that save most of the passes over the rows:
+The method is L-BFGS (Liu & Nocedal 1989), with three changes that save most passes over the rows:
 
-- The inverse Hessian starts from curvature x Gram matrix + penalty: Böhning's bound (1992), but with the curvature that
-  the residuals show in place of its largest.
-- What was learnt of the loss's curvature stays known when the penalty changes, whose own part is exact.
-- A minimum is sought from where the line through the last two, over the logarithm of the penalty, would have it.
+- The inverse Hessian starts from (curvature x Gram matrix + penalty). This is Böhning's bound (1992), with the
+  curvature that the residuals show in place of its largest value.
+- What steps have shown about the curvature of the loss is kept when the penalty changes; the part of the penalty is
+  known exactly.
+- The search for a minimum starts where a line through the last two minima, over the logarithm of the penalty, predicts
+  it.
 
-Steps are judged by slopes alone, which a convex function allows: near a minimum its values differ by less than float32
-can tell.
+The line search uses slopes only, which a convex function allows, because near a minimum the values differ by less than
+the precision of float32.
 """
 
 from collections import deque
@@ -22,75 +24,83 @@ from featx.errors import ConvergenceError
 from featx.estimators.crossentropy import CrossEntropy
 from featx.estimators.design import Point
 
-MEMORY, LEAST_MEMORY, MEMORY_BYTES = 30, 5, 2**27
-"""Steps that curvature is learnt from: so many, or fewer where they take more bytes."""
+MEMORY = 30
+"""Number of past steps that the curvature is estimated from, if they fit into MEMORY_BYTES."""
+LEAST_MEMORY = 5
+"""Number of past steps that are kept in any case."""
+MEMORY_BYTES = 2**27
 REFRESH = 10
-"""Iterations from one look at the residuals, for the curvature, to the next."""
-SHORT, LONG = 0.9, 0.5
-"""Parts of the slope at its start that a step may leave at its end: of the same sign, and of the opposite one."""
+"""Number of iterations between two estimates of the curvature from the residuals."""
+SHORT = 0.9
+"""The part of the slope at the start of a step that may be left at its end with the same sign."""
+LONG = 0.5
+"""The part of the slope at the start of a step that may be left at its end with the opposite sign."""
 LONGER = 8.0
-"""How many times longer a step becomes that is too short."""
-TRIALS = 30
-"""Lengths of one step that are tried."""
-ROUNDING = 1e-10
-"""A bend smaller than this part of what it could be tells nothing."""
+"""How many times longer the next trial is after a step that was too short."""
+SEARCH_TRIALS = 30
+"""Number of lengths that one line search tries."""
+LEAST_BEND = 1e-10
+"""The least bend of a step, as a part of the largest one possible, that is more than rounding errors."""
 
 
 @dataclass(frozen=True)
-class Minimum:
-    """Where the function is least, as nearly as was asked."""
+class PenalisedMinimum:
+    """The minimum under one penalty, to the tolerance asked for."""
 
     point: Point
     iterations: int
     gradient_norm: float
-    """Relative: over mean residual x root mean square norm of the centred rows, the size of what cancels in it."""
+    """The norm of the gradient relative to the size of the terms that cancel in it."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """A point, and what is known there."""
+    """A point with the derivatives there."""
 
     point: Point
     slope: Point
-    """Derivative of the loss."""
+    """The derivative of the loss."""
     gradient: Point
-    """Derivative of loss and penalty."""
+    """The derivative of loss plus penalty."""
     residual: float
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A step that was made, and how the derivative changed over it."""
+    """A past step, and the change of the derivative over it."""
 
     move: Point
     change: Point
 
     @cached_property
     def bend(self) -> float:
-        """Curvature along the step, times its squared length."""
+        """The curvature along the step, times its squared length."""
         return float(np.vdot(self.move, self.change))
 
     @property
-    def tells(self) -> bool:
+    def is_reliable(self) -> bool:
         """Whether the change is more than rounding errors."""
-        return self.bend > ROUNDING * float(np.linalg.norm(self.move) * np.linalg.norm(self.change))
+        return self.bend > LEAST_BEND * float(np.linalg.norm(self.move) * np.linalg.norm(self.change))
 
 
 class Descent:
-    """Minima of mean cross-entropy + penalty / 2 x squared norm of the coefficients."""
+    """Finds the minima of mean cross-entropy + penalty / 2 x squared norm of the coefficients."""
 
     def __init__(self, problem: CrossEntropy, *, tol: float, max_iter: int) -> None:
-        self._problem, self._tol, self._max_iter = problem, tol, max_iter
+        self._problem = problem
+        self._tol = tol
+        self._max_iter = max_iter
         fitting = MEMORY_BYTES // (3 * problem.start.nbytes)
         self._memory = max(LEAST_MEMORY, min(MEMORY, fitting))
         self._of_loss: deque[_Step] = deque(maxlen=self._memory)
 
-    def follow(self, penalties: Sequence[float]) -> Iterator[Minimum]:
-        """The minimum under each penalty, in their order: let them fall.
+    def follow(self, penalties: Sequence[float]) -> Iterator[PenalisedMinimum]:
+        """The minimum under each penalty, in their order; falling penalties take the fewest iterations.
 
-        Raises ConvergenceError where the relative norm of the gradient is above `tol` after `max_iter` iterations.
+        Raises ConvergenceError if the relative norm of the gradient is above `tol` after `max_iter` iterations.
         """
-        logs, points = np.log(penalties), [self._problem.start]
+        logs = np.log(penalties)
+        points = [self._problem.start]
         for index, penalty in enumerate(penalties):
             start = points[-1]
             if index > 1:
@@ -100,14 +110,16 @@ class Descent:
             yield minimum
             points = [points[-1], minimum.point]
 
-    def _minimise(self, start: Point, penalty: float) -> Minimum:
-        here, curvature = self._look(start, penalty), 0.0
+    def _minimise(self, start: Point, penalty: float) -> PenalisedMinimum:
+        here = self._evaluate(start, penalty)
+        curvature = 0.0
         steps = [_Step(step.move, step.change + _pull(step.move, penalty)) for step in self._of_loss]
         for iteration in range(self._max_iter + 1):
-            norm, size = self._norm(here), self._problem.size(here.residual)
+            norm = self._norm(here)
+            size = self._problem.size(here.residual)
             if norm <= self._tol * size:
-                return Minimum(here.point, iteration, norm / size if size else 0.0)
-            steps = [step for step in steps[-self._memory :] if step.tells]
+                return PenalisedMinimum(here.point, iteration, norm / size if size else 0.0)
+            steps = [step for step in steps[-self._memory :] if step.is_reliable]
             if iteration % REFRESH == 0:
                 curvature = self._problem.curvature(here.residual)
             toward = self._direction(here.gradient, steps, curvature=curvature, penalty=penalty)
@@ -128,20 +140,21 @@ class Descent:
             step="standardise the features, or raise tol or max_iter",
         )
 
-    def _look(self, point: Point, penalty: float) -> _Place:
+    def _evaluate(self, point: Point, penalty: float) -> _Place:
         found = self._problem.evaluate(point)
         return _Place(point, found.slope, found.slope + _pull(point, penalty), found.residual)
 
     def _norm(self, here: _Place) -> float:
-        """Of the gradient; biases count as coefficients of a column as long as a row, whatever the features' unit."""
+        """The norm of the gradient; the bias counts as the coefficient of a column as long as a row, in any unit."""
         return float(
             np.hypot(np.linalg.norm(here.gradient[:, :-1]), self._problem.spread * np.linalg.norm(here.gradient[:, -1]))
         )
 
     def _direction(self, gradient: Point, steps: list[_Step], *, curvature: float, penalty: float) -> Point:
-        """Minus the inverse Hessian times the gradient, as the steps and the Gram matrix tell it."""
+        """Minus the inverse Hessian times the gradient, by the two-loop recursion over the steps."""
         precondition = partial(self._problem.precondition, curvature=curvature, penalty=penalty)
-        rest, parts = -gradient, []
+        rest = -gradient
+        parts = []
         for step in reversed(steps):
             parts.append(np.vdot(step.move, rest) / step.bend)
             rest = rest - parts[-1] * step.change
@@ -150,16 +163,18 @@ class Descent:
             toward *= steps[-1].bend / np.vdot(steps[-1].change, precondition(steps[-1].change))
         for step, part in zip(steps, reversed(parts), strict=True):
             toward += (part - np.vdot(step.change, toward) / step.bend) * step.move
-        # Minima sum to 0 over the classes; nothing but rounding errors leads away, and nothing but the penalty back.
+        # minima sum to 0 over the classes; only rounding errors lead away from that, and only the penalty leads back
         toward -= toward.mean(axis=0)
         return toward
 
     def _search(self, here: _Place, toward: Point, penalty: float) -> _Place | None:
-        """Where the slope along the line is near 0; None where rounding errors hide it."""
+        """A place on the line where the slope is near 0; None if rounding errors hide it."""
         fall = float(np.vdot(here.gradient, toward))
-        length, short, long = 1.0, (0.0, fall), None
-        for _ in range(TRIALS):
-            there = self._look(here.point + length * toward, penalty)
+        length = 1.0
+        short = (0.0, fall)
+        long = None
+        for _ in range(SEARCH_TRIALS):
+            there = self._evaluate(here.point + length * toward, penalty)
             slope = float(np.vdot(there.gradient, toward))
             if slope > -LONG * fall:
                 long = (length, slope)
@@ -172,13 +187,13 @@ class Descent:
 
 
 def _pull(point: Point, penalty: float) -> Point:
-    """Derivative of the penalty; biases have none."""
+    """The derivative of the penalty, which biases do not have."""
     pull = penalty * point
     pull[:, -1] = 0
     return pull
 
 
 def _between(short: tuple[float, float], long: tuple[float, float]) -> float:
-    """The length at which a straight line through two slopes is 0, not too near to either."""
+    """The length at which a straight line through two slopes is 0, kept away from both ends."""
     share = min(max(short[1] / (short[1] - long[1]), 0.1), 0.9)
     return short[0] + share * (long[0] - short[0])

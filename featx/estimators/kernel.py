@@ -1,4 +1,4 @@
-"""Curved borders between classes: the RBF kernel exp(-gamma |x - y|^2), exact or by a map of columns."""
+"""Curved borders between classes by the RBF kernel exp(-gamma |x - y|^2), exact or approximated by a map of columns."""
 
 import logging
 from collections.abc import Iterator
@@ -11,31 +11,32 @@ from sklearn.kernel_approximation import Nystroem
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.model_selection import ParameterGrid
 from sklearn.svm import SVC
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from featx.errors import HeadError
-from featx.estimators.classifier import MarginClassifier, expanded
+from featx.estimators.classifier import MarginClassifier
 from featx.estimators.linear_svm import LinearSVM, check_cost
-from featx.estimators.scaling import FLOATS, column_moments
-from featx.estimators.scores import Grid
-from featx.estimators.targets import ClassWeight, Targets
+from featx.estimators.rows import FLOATS, checked_rows
+from featx.estimators.scaling import column_moments
+from featx.estimators.scores import Grid, both_sides
+from featx.estimators.targets import ClassWeight, Targets, expand_shares
 
 logger = logging.getLogger(__name__)
 
 Gamma = Literal["scale"] | float
-CHUNK = 2**24
-"""Distances that are held at a time when rows are scored."""
+DISTANCES_AT_ONCE = 2**24
+"""Number of distances in memory at a time when rows are scored or mapped."""
 EXACT_ROWS = 10_000
-"""Of more rows a machine is approximate unless it is said to be exact."""
-TOLERANCE = 1e-4
-"""Of the optimality conditions of an exact machine: a tenth of scikit-learn's, so that equal problems agree."""
+"""Number of training rows above which a kernel machine is approximate, unless it is told to be exact."""
+LIBSVM_TOLERANCE = 1e-4
+"""The tolerance of libsvm's optimality conditions: a tenth of scikit-learn's, so that equal problems agree."""
 
 
 def resolve_gamma(gamma: Gamma, X: NDArray[Any], weights: NDArray[np.float64] | None = None) -> float:
-    """Gamma per squared distance; a number counts in units of 1 / columns, the scale of standardised rows.
+    """Gamma per squared distance; a number is in units of 1 / columns, the scale of standardised rows.
 
     "scale" divides that by the variance of all numbers of X (n, d), as scikit-learn does. Raises HeadError for another
-    word, or a number that is not above 0.
+    word, and for a number that is not above 0.
     """
     units: float
     if gamma == "scale":
@@ -49,10 +50,19 @@ def resolve_gamma(gamma: Gamma, X: NDArray[Any], weights: NDArray[np.float64] | 
 
 
 class KernelMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Rows mapped to columns whose products are near the RBF kernel, so that linear heads draw curved borders.
+    """Maps rows to columns whose products approximate the RBF kernel, so that linear heads draw curved borders.
 
-    By Nystroem's method on `n_components` training rows drawn by seed; on all of them where they are fewer. Williams
-    and Seeger, NIPS 2000. Gamma as in KernelSVM. Weights of rows are not taken.
+    This is Nystroem's method on `n_components` training rows drawn by `seed`, or on all of them if they are fewer
+    (Williams and Seeger, NIPS 2000). `gamma` is that of KernelSVM. Weights of rows are not used.
+
+    >>> import numpy as np
+    >>> from featx.estimators import KernelMap
+    >>> rows = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    >>> mapped = KernelMap(gamma=2.0).fit_transform(rows)
+    >>> (mapped @ mapped.T).round(3)
+    array([[1.   , 0.368, 0.368],
+           [0.368, 1.   , 0.135],
+           [0.368, 0.135, 1.   ]])
     """
 
     def __init__(self, gamma: Gamma = "scale", n_components: int = 1000, *, seed: int = 0) -> None:
@@ -61,7 +71,7 @@ class KernelMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         self.seed = seed
 
     def fit(self, X: NDArray[Any], y: object = None) -> Self:
-        """The map of rows like those of X (n, d). Raises HeadError for a gamma that is none."""
+        """The fitted map for rows like those of X (n, d). Raises HeadError for a gamma that is not above 0."""
         X = validate_data(self, X, dtype=FLOATS)
         count = min(self.n_components, len(X))
         gamma = resolve_gamma(self.gamma, X)
@@ -71,10 +81,9 @@ class KernelMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def transform(self, X: NDArray[Any]) -> NDArray[Any]:
         """The mapped rows (m, n_components)."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        X = checked_rows(self, X)
         mapped = np.empty((len(X), self._n_features_out), X.dtype)
-        step = max(1, CHUNK // self._n_features_out)
+        step = max(1, DISTANCES_AT_ONCE // self._n_features_out)
         for start in range(0, len(X), step):
             mapped[start : start + step] = self.map_.transform(X[start : start + step])
         return mapped
@@ -83,10 +92,21 @@ class KernelMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 class KernelSVM(MarginClassifier):
     """A support vector machine with the RBF kernel, each class against the rest; scores are its margins (m, C).
 
-    A number as `gamma` is in units of 1 / columns. Exact, it takes 12 bytes for each pair of rows (1.2 GB for 10,000).
-    Where it is to be `approximate`, by default above 10,000 rows, which is logged, rows are mapped by KernelMap with
-    `n_components` and learnt by a LinearSVM: `approximate_` says which it was. A row counts for each class that it has
-    a share of. C as in scikit-learn: the weight of a row's loss is C times its own.
+    A number as `gamma` is in units of 1 / columns. C is that of scikit-learn: the loss of a row counts C times its
+    weight. A row counts for each class that it has a share of.
+
+    The exact machine takes 12 bytes for each pair of training rows (1.2 GB for 10,000 rows). The approximate one maps
+    rows by KernelMap with `n_components` and learns them by a LinearSVM. `approximate` chooses; without it, the machine
+    is approximate above 10,000 rows, with a warning in the log. The fitted `approximate_` says which one it is.
+
+    >>> import numpy as np
+    >>> from featx.estimators import KernelSVM
+    >>> rows = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [1.0, 0.0]])
+    >>> fitted = KernelSVM(C=10.0, gamma=2.0).fit(rows, ["same", "same", "different", "different"])
+    >>> fitted.predict([[0.1, 0.0], [0.9, 0.1]])
+    array(['same', 'different'], dtype='<U9')
+    >>> fitted.approximate_
+    False
     """
 
     def __init__(
@@ -109,57 +129,61 @@ class KernelSVM(MarginClassifier):
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
         self.approximate_ = self._is_large(targets)
         if self.approximate_:
-            self.map_, self.linear_ = self._map(X), LinearSVM(self.C)
-            self.linear_._learn(self.map_.transform(X), targets)
+            self.map_ = self._map(X)
+            self.linear_ = LinearSVM(self.C).fit_targets(self.map_.transform(X), targets)
             return
-        X, labels, weights = expanded(X, targets)
+        X, labels, weights = expand_shares(X, targets.mass)
         self.gamma_ = resolve_gamma(self.gamma, X, weights)
         kernel = _kernel(_squared_distances(X, X), self.gamma_)
         dual, self.intercept_ = _solve(kernel, labels, weights, C=self.C)
         support = dual.any(axis=1)
-        self.support_vectors_, self.dual_coef_ = X[support], dual[support]
+        self.support_vectors_ = X[support]
+        self.dual_coef_ = dual[support]
 
-    def _scores(self, X: NDArray[Any]) -> NDArray[np.float64]:
+    def _scores(self, X: NDArray[Any]) -> NDArray[Any]:
         if self.approximate_:
-            return self.linear_._scores(self.map_.transform(X))
+            return self.linear_.margins(self.map_.transform(X))
         margins = np.empty((len(X), len(self.intercept_)))
-        step = max(1, CHUNK // len(self.support_vectors_))
+        step = max(1, DISTANCES_AT_ONCE // len(self.support_vectors_))
         for start in range(0, len(X), step):
             part = slice(start, start + step)
             kernel = _kernel(_squared_distances(X[part], self.support_vectors_), self.gamma_)
             margins[part] = kernel @ self.dual_coef_ + self.intercept_
-        return _class_margins(margins)
+        return both_sides(margins)
 
     def _sweep(
         self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
     ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
-        costs: dict[str, Any] = {name: grid.get(name, [getattr(self, name)]) for name in ("C", "gamma")}
-        for fixed in ParameterGrid({name: values for name, values in grid.items() if name not in costs}):
+        tuned: dict[str, Any] = {name: grid.get(name, [getattr(self, name)]) for name in ("C", "gamma")}
+        for fixed in ParameterGrid({name: values for name, values in grid.items() if name not in tuned}):
             self.set_params(**fixed)
             sweep = self._sweep_mapped if self._is_large(targets) else self._sweep_exact
-            for params, scores in sweep(X, targets, held_out, costs):
-                yield fixed | {name: params[name] for name in costs if name in grid}, scores
+            for params, scores in sweep(X, targets, held_out, tuned):
+                yield fixed | {name: params[name] for name in tuned if name in grid}, scores
 
     def _sweep_mapped(
         self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
     ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
         for gamma in grid["gamma"]:
-            mapped = self.set_params(gamma=gamma)._map(X)
-            costs = {"C": grid["C"]}
-            for params, scores in LinearSVM()._sweep(mapped.transform(X), targets, mapped.transform(held_out), costs):
-                yield {**params, "gamma": gamma}, scores
+            mapping = self.set_params(gamma=gamma)._map(X)
+            mapped_held_out = mapping.transform(held_out)
+            machine = LinearSVM()
+            for C in machine.follow(mapping.transform(X), targets, grid["C"]):
+                yield {"C": C, "gamma": gamma}, machine.margins(mapped_held_out)
 
     def _sweep_exact(
         self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
     ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
-        X, labels, weights = expanded(X, targets)
-        inside, across = _squared_distances(X, X), _squared_distances(held_out, X)
+        X, labels, weights = expand_shares(X, targets.mass)
+        inside = _squared_distances(X, X)
+        across = _squared_distances(held_out, X)
         for gamma in grid["gamma"]:
             resolved = resolve_gamma(gamma, X, weights)
-            kernel, held_kernel = _kernel(inside, resolved), _kernel(across, resolved)
+            kernel = _kernel(inside, resolved)
+            held_kernel = _kernel(across, resolved)
             for C in grid["C"]:
                 dual, intercept = _solve(kernel, labels, weights, C=C)
-                yield {"C": C, "gamma": gamma}, _class_margins(held_kernel @ dual + intercept)
+                yield {"C": C, "gamma": gamma}, both_sides(held_kernel @ dual + intercept)
 
     def _is_large(self, targets: Targets) -> bool:
         if self.approximate is not None:
@@ -196,14 +220,11 @@ def _solve(
     check_cost(C)
     classes = int(labels.max()) + 1
     positives = [1] if classes == 2 else range(classes)
-    dual, intercept = np.zeros((len(kernel), len(positives))), np.zeros(len(positives))
+    dual = np.zeros((len(kernel), len(positives)))
+    intercept = np.zeros(len(positives))
     for column, positive in enumerate(positives):
-        machine = SVC(C=C, kernel="precomputed", tol=TOLERANCE)
+        machine = SVC(C=C, kernel="precomputed", tol=LIBSVM_TOLERANCE)
         machine.fit(kernel, labels == positive, sample_weight=weights)
-        dual[machine.support_, column], intercept[column] = machine.dual_coef_[0], machine.intercept_[0]
+        dual[machine.support_, column] = machine.dual_coef_[0]
+        intercept[column] = machine.intercept_[0]
     return dual, intercept
-
-
-def _class_margins(margins: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Margins (m, C) of the classes; of two, of which one margin is known, it and minus it, halved."""
-    return np.hstack([-margins / 2, margins / 2]) if margins.shape[1] == 1 else margins

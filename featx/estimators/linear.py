@@ -1,35 +1,24 @@
-"""What linear classifiers share: labels or shares to learn from, class scores from coefficients."""
+"""Linear classifiers: their scores are coefficients x features + intercept, and their penalties are tried as a path."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from numpy.typing import DTypeLike, NDArray
 from sklearn.model_selection import ParameterGrid
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx.errors import HeadError
-from featx.estimators.scores import (
-    NO_CHANCE,
-    Grid,
-    class_scores,
-)
-from featx.estimators.targets import (
-    ClassWeight,
-    Targets,
-    label_targets,
-    share_targets,
-)
+from featx.estimators.classifier import MarginClassifier
+from featx.estimators.scores import NO_CHANCE, Grid, both_sides
+from featx.estimators.targets import Targets
 
-FLOATS = (np.float64, np.float32)
 PENALTIES = tuple(float(l2) for l2 in np.logspace(-6, 5, 45))
-"""Those over which linear probes are tuned (Kornblith, Shlens & Le 2019)."""
+"""The values of `l2` to tune a linear classifier over (Kornblith, Shlens & Le 2019)."""
 
 
 def falling(values: Iterable[float]) -> list[float]:
-    """Each value of `l2` once, the largest first. Raises HeadError where there is none, or one is not above 0."""
+    """The different values of `l2`, the largest first. Raises HeadError if there are none or one is not above 0."""
     ordered = sorted(set(values), reverse=True)
     if not ordered:
         raise HeadError("there is no value of l2 to try; give the grid one")
@@ -38,79 +27,70 @@ def falling(values: Iterable[float]) -> list[float]:
     return ordered
 
 
-class LinearClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """A classifier whose class scores are coefficients x features + intercept."""
+class LinearClassifier(MarginClassifier):
+    """A classifier whose scores are coefficients x features + intercept, with one parameter that regularises it."""
 
-    class_weight: ClassWeight
-    classes_: NDArray[Any]
     coef_: NDArray[Any]
-    """(C, D), of two classes (1, D): that of the second."""
-    intercept_: NDArray[np.float64]
-
-    def fit(self, X: NDArray[Any], y: NDArray[Any], sample_weight: ArrayLike | None = None) -> Self:
-        """The classifier, fitted to labels (n,). Raises HeadError for weights or classes that make no problem."""
-        X, y = validate_data(self, X, y, dtype=FLOATS)
-        return self._learn(X, label_targets(y, sample_weight, self.class_weight))
-
-    def fit_soft(self, X: NDArray[Any], shares: NDArray[Any], sample_weight: ArrayLike | None = None) -> Self:
-        """The classifier, fitted to shares (n, C): as to rows that stand there once a class, weighted by its share.
-
-        `classes_` are 0 .. C - 1. Raises HeadError for shares, weights or classes that make no problem.
-        """
-        X = validate_data(self, X, dtype=FLOATS)
-        return self._learn(X, share_targets(shares, sample_weight, self.class_weight, rows=len(X)))
-
-    def sweep(
-        self,
-        X: NDArray[Any],
-        y: NDArray[Any],
-        held_out: NDArray[Any],
-        *,
-        grid: Grid,
-        sample_weight: ArrayLike | None = None,
-    ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
-        """Every parameter set of the grid, `l2` falling, and the class scores (m, C) that it gives to held-out rows.
-
-        Fitted to labels (n,) or shares (n, C), on a clone. Raises HeadError as fitting does.
-        """
-        model, soft = clone(self), np.ndim(y) == 2
-        X, y = (validate_data(model, X, dtype=FLOATS), y) if soft else validate_data(model, X, y, dtype=FLOATS)
-        for others in ParameterGrid({name: values for name, values in grid.items() if name != "l2"}):
-            model.set_params(**others)
-            weights = sample_weight, model.class_weight
-            targets = share_targets(y, *weights, rows=len(X)) if soft else label_targets(y, *weights)
-            for l2 in model._follow(X, targets, grid.get("l2", [model.l2])):
-                yield others | ({"l2": l2} if "l2" in grid else {}), class_scores(model, held_out)
-
-    def _learn(self, X: NDArray[Any], targets: Targets) -> Self:
-        for _ in self._follow(X, targets, [self.l2]):
-            pass
-        return self
+    """(K, d); of two classes (1, d): that of the second."""
+    intercept_: NDArray[Any]
+    """(K,), or (1,) of two classes."""
+    path: ClassVar[str]
+    """The name of the parameter that regularises: a sweep tries its values as one path of fits."""
 
     @abstractmethod
-    def _follow(self, X: NDArray[Any], targets: Targets, values: Sequence[Any]) -> Iterator[Any]:
-        """Each of these values of `l2`, the largest first, once the classifier is fitted with it."""
+    def follow(self, X: NDArray[Any], targets: Targets, values: Sequence[Any]) -> Iterator[Any]:
+        """Each of these values of the path, the strongest penalty first; the classifier is then fitted with it."""
 
-    def _take(
+    def margins(self, X: NDArray[Any]) -> NDArray[Any]:
+        """The scores (m, K) of rows (m, d) that need no check; of two classes minus and plus one half of the margin."""
+        return both_sides(X @ self.coef_.T + self.intercept_)
+
+    def fit_targets(self, X: NDArray[Any], targets: Targets) -> Self:
+        """The classifier, fitted to rows X (n, d) that need no check and their Targets."""
+        self._learn(X, targets)
+        return self
+
+    def _learn(self, X: NDArray[Any], targets: Targets) -> None:
+        for _ in self.follow(X, targets, [getattr(self, self.path)]):
+            pass
+
+    def _scores(self, X: NDArray[Any]) -> NDArray[Any]:
+        return self.margins(X)
+
+    def _sweep(
+        self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
+    ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
+        values = grid.get(self.path, [getattr(self, self.path)])
+        for others in ParameterGrid({name: tried for name, tried in grid.items() if name != self.path}):
+            self.set_params(**others)
+            for value in self.follow(X, targets, values):
+                yield others | ({self.path: value} if self.path in grid else {}), self.margins(held_out)
+
+
+class L2Classifier(LinearClassifier):
+    """A linear classifier with the penalty l2 x squared norm, which keeps the coefficients of every class.
+
+    Rows without weight are kept, because they have leave-one-out scores too. A class without weight gets coefficients 0
+    and the intercept NO_CHANCE.
+    """
+
+    path = "l2"
+    l2: Any
+
+    def _prepare(self, X: NDArray[Any], targets: Targets) -> tuple[NDArray[Any], Targets]:
+        return X, targets
+
+    def _keep(
         self, targets: Targets, coefficients: NDArray[np.float64], intercepts: NDArray[np.float64], *, dtype: DTypeLike
     ) -> None:
-        """Keep what gives the scores of the classes seen; the others have no chance."""
+        """Keep the coefficients (K, d) and intercepts (K,) of the classes that have weight."""
         coef = np.zeros((len(targets.classes), coefficients.shape[1]))
         intercept = np.full(len(coef), NO_CHANCE)
-        coef[targets.seen], intercept[targets.seen] = coefficients, intercepts
+        coef[targets.seen] = coefficients
+        intercept[targets.seen] = intercepts
         if len(coef) == 2:
-            coef, intercept = coef[1:] - coef[:1], intercept[1:] - intercept[:1]
-        self.classes_, self.coef_, self.intercept_ = targets.classes, coef.astype(dtype), intercept
-
-    def decision_function(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Class scores (m, C); of two classes (m,), above 0 for the second."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
-        scores: NDArray[np.float64] = X @ self.coef_.T + self.intercept_
-        return scores[:, 0] if len(self.classes_) == 2 else scores
-
-    def predict(self, X: NDArray[Any]) -> NDArray[Any]:
-        """The class (m,) of the largest score."""
-        scores = self.decision_function(X)
-        best = scores > 0 if scores.ndim == 1 else scores.argmax(axis=1)
-        return np.take(self.classes_, best.astype(np.intp))
+            coef = coef[1:] - coef[:1]
+            intercept = intercept[1:] - intercept[:1]
+        self.classes_ = targets.classes
+        self.coef_ = coef.astype(dtype)
+        self.intercept_ = intercept

@@ -1,4 +1,4 @@
-"""The adaptation layer of the transfer texts: two dense layers between features and classes."""
+"""A small network of dense layers between features and classes: the adaptation layers of transfer learning."""
 
 import logging
 from collections.abc import Sequence
@@ -9,21 +9,34 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.neural_network import MLPClassifier
 
-from featx.estimators.classifier import MarginClassifier, expanded
+from featx.estimators.classifier import MarginClassifier
 from featx.estimators.converging import converging
-from featx.estimators.targets import ClassWeight, Targets
+from featx.estimators.scores import both_sides
+from featx.estimators.targets import ClassWeight, Targets, expand_shares
 
 logger = logging.getLogger(__name__)
 
 
 class MLP(MarginClassifier):
-    """Dense ReLU layers and a softmax, by Adam until a part of the training rows is no longer classified better.
+    """Dense ReLU layers and a softmax, fitted by scikit-learn's MLPClassifier with Adam and early stopping.
 
-    That part, `validation_share` of the rows, decides when to stop: after `patience` epochs without a gain in accuracy,
-    and the best epoch is kept. Where there are too few rows for it, which is logged, the training loss
-    decides instead: `early_stopping_` says which. `alpha` is the L2 penalty, in place of dropout. A fit that
-    neither has ended in `max_iter` epochs raises ConvergenceError. A row counts for each class that it has a share of.
-    By scikit-learn's MLPClassifier; the same seed gives the same network on the same machine. Oquab et al., CVPR 2014.
+    A part of the training rows, `validation_share`, decides when to stop: training ends after `patience` epochs without
+    a gain in accuracy on it, and the best epoch is kept. If there are too few rows for such a part, the training loss
+    decides instead, with a warning in the log; the fitted `early_stopping_` is then False. `alpha` is the L2 penalty,
+    in place of dropout. A fit that has not stopped after `max_iter` epochs raises ConvergenceError. A row counts for
+    each class that it has a share of. The same seed gives the same network on the same machine. (Oquab et al., CVPR
+    2014.)
+
+    >>> import numpy as np
+    >>> from featx.estimators import MLP
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.arange(60) % 2
+    >>> rows = rng.normal(size=(60, 3)) + 4 * labels[:, None]
+    >>> fitted = MLP(hidden=(8,), learning_rate=0.02).fit(rows, labels)
+    >>> fitted.predict([[0, 0, 0], [4, 4, 4]])
+    array([0, 1])
+    >>> fitted.predict_proba(rows).shape
+    (60, 2)
     """
 
     def __init__(
@@ -53,7 +66,7 @@ class MLP(MarginClassifier):
         return probabilities
 
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
-        X, labels, weights = expanded(X, targets)
+        X, labels, weights = expand_shares(X, targets.mass)
         self.early_stopping_ = self._can_stop_early(labels)
         network = MLPClassifier(
             hidden_layer_sizes=tuple(self.hidden),
@@ -67,14 +80,18 @@ class MLP(MarginClassifier):
         )
         with converging("the MLP", iterations=self.max_iter, step="raise max_iter or learning_rate"):
             network.fit(X, labels, sample_weight=weights)
-        # the optimiser, thrice the size of the network, is not kept
-        self.coefs_, self.intercepts_, self.n_iter_ = network.coefs_, network.intercepts_, network.n_iter_
+        # the optimiser, three times as large as the network, is not kept
+        self.coefs_ = network.coefs_
+        self.intercepts_ = network.intercepts_
+        self.n_iter_ = network.n_iter_
 
     def _can_stop_early(self, labels: NDArray[np.int64]) -> bool:
         counts = np.bincount(labels)
         enough = bool(counts.min() >= 2 and self.validation_share * len(labels) >= len(counts))
         if not enough:
-            logger.warning("%d rows are too few to set some apart; the training loss decides when to stop", len(labels))
+            logger.warning(
+                "%d rows are too few for a validation part; the training loss decides when to stop", len(labels)
+            )
         return enough
 
     def _scores(self, X: NDArray[Any]) -> NDArray[Any]:
@@ -82,5 +99,4 @@ class MLP(MarginClassifier):
             X = X @ coefficients
             X += intercepts
             np.maximum(X, 0, out=X)
-        logits: NDArray[Any] = X @ self.coefs_[-1] + self.intercepts_[-1]
-        return np.hstack([-logits / 2, logits / 2]) if logits.shape[1] == 1 else logits
+        return both_sides(X @ self.coefs_[-1] + self.intercepts_[-1])

@@ -1,4 +1,4 @@
-"""Images of several classes at once: a yes or no of its own for every class."""
+"""Classifiers for images with several labels: every class is a yes-or-no question of its own."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, clone
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from featx.errors import HeadError
-from featx.estimators.scaling import FLOATS
+from featx.estimators.rows import FLOATS, checked_rows
 from featx.estimators.scores import (
     Grid,
     class_scores,
@@ -24,35 +24,38 @@ from featx.estimators.targets import check_weights
 
 logger = logging.getLogger(__name__)
 
-Weights: TypeAlias = NDArray[np.float64] | None
+RowWeights: TypeAlias = NDArray[np.float64] | None
 
 
 class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """A classifier that learns an indicator (n, C) of 0 and 1, and gives one logit a class (m, C).
+    """A classifier that learns an indicator (n, C) of 0 and 1, and gives each class a logit of its own (m, C).
 
-    A class that all rows of weight have, or none, has the same logit everywhere, +-log(2 w + 1) by the weight w of all
-    rows, which is logged. Labels (n,) are taken too, as one class a row: then the class of the highest logit wins.
+    It is not a SoftLabelClassifier, because its classes do not compete for a row: each is learnt and predicted alone.
+    Only the checks of rows and weights are shared.
+
+    A class that all rows with weight have, or none, gets a constant logit with a warning in the log: log(2 w + 1) or
+    minus that, for the sum w of the weights. Labels (n,) are accepted too, as one class per row; `predict` then returns
+    the class with the highest logit.
     """
 
     constants_: NDArray[np.float64]
-    """(C,): the logit of each class that all rows have, or none; NaN for the others, which alone are learnt."""
+    """(C,): the constant logit of each class that all rows have, or none; NaN for the classes that are learnt."""
 
     def fit(self, X: NDArray[Any], y: NDArray[Any], sample_weight: ArrayLike | None = None) -> Self:
-        """Itself, fitted to an indicator (n, C) of 0 and 1, or labels (n,); rows of weight 0 are left out.
+        """The classifier, fitted to rows X (n, d) with an indicator y (n, C) of 0 and 1, or labels (n,).
 
-        Raises HeadError for weights that make no problem, or an indicator of other numbers.
+        Raises HeadError for negative weights, and for an indicator with other numbers.
         """
         self._learn(*self._checked_targets(X, y, sample_weight))
         return self
 
     def decision_function(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """The logits (m, C) of the classes; of two labels (m,), that of the second."""
-        check_is_fitted(self)
-        logits = self._with_constants(self._logits(validate_data(self, X, dtype=FLOATS, reset=False)))
+        """The logits (m, C) of the classes; of two labels (m,): that of the second."""
+        logits = self._with_constants(self._logits(checked_rows(self, X)))
         return logits if self.multilabel_ or logits.shape[1] > 1 else logits[:, 0]
 
     def predict(self, X: NDArray[Any]) -> NDArray[Any]:
-        """The indicator (m, C) of the logits above 0; of labels, the class (m,) of the highest."""
+        """The indicator (m, C) of the logits above 0; after labels, the class (m,) with the highest logit."""
         logits = self.decision_function(X)
         if self.multilabel_:
             return (logits > 0).astype(np.int64)
@@ -69,10 +72,10 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
         grid: Grid,
         sample_weight: ArrayLike | None = None,
     ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
-        """For each parameter set: it, and logits (m, C) of held-out rows (m, d) after a fit with it.
+        """Each parameter set of the grid, with the logits (m, C) of held-out rows (m, d) after a fit with it.
 
-        Nothing where all classes are constant, so that parameters make no difference. Raises HeadError as fit does, and
-        for labels (n,).
+        Yields nothing if all classes are constant, because parameters then make no difference. Raises HeadError as
+        `fit` does, and for labels (n,).
         """
         if np.ndim(y) != 2:
             raise HeadError(f"a sweep of {type(self).__name__} is over an indicator (n, C), but labels (n,) were given")
@@ -85,23 +88,26 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
             yield params, model._with_constants(logits)
 
     @abstractmethod
-    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights) -> None: ...
+    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights) -> None:
+        """Fit to the rows (n, d)."""
 
     @abstractmethod
-    def _logits(self, X: NDArray[Any]) -> NDArray[np.float64]: ...
+    def _logits(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """The logits (m, C); those of constant classes are not used."""
 
     @abstractmethod
     def _sweep(
-        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights, *, held_out: NDArray[Any], grid: Grid
-    ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]: ...
+        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights, *, held_out: NDArray[Any], grid: Grid
+    ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
+        """What `sweep` yields, before the constant logits are put in."""
 
     def _with_constants(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.where(np.isnan(self.constants_), logits, self.constants_)
 
     def _checked_targets(
         self, X: NDArray[Any], y: NDArray[Any], sample_weight: ArrayLike | None
-    ) -> tuple[NDArray[Any], NDArray[np.int64], Weights]:
-        """Rows that weigh anything, their indicator, and their weights where any are given; constants_ is set."""
+    ) -> tuple[NDArray[Any], NDArray[np.int64], RowWeights]:
+        """The rows that have weight, their indicator, and their weights if there are any; sets constants_."""
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True)
         weights = check_weights(sample_weight, len(X))
         kept = weights > 0
@@ -111,25 +117,31 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
 
     @staticmethod
     def _constant_logits(indicator: NDArray[np.int64], *, total: float) -> NDArray[np.float64]:
-        """The logit (C,) of each class that all rows have, or none; NaN for the others."""
+        """The logit (C,) of each class that all rows have, or none; NaN for the other classes."""
         share = indicator.mean(axis=0)
         for place in np.flatnonzero((share == 0) | (share == 1)):
-            logger.warning(
-                "%s training row is of class %d; its logit is constant", ("no", "every")[int(share[place])], place
-            )
+            how_many = "every" if share[place] else "no"
+            logger.warning("%s training row is of class %d; its logit is constant", how_many, place)
         extreme = np.log(2 * total + 1)
         return np.where(share == 0, -extreme, np.where(share == 1, extreme, np.nan))
 
     def _indicator(self, y: NDArray[Any]) -> NDArray[np.int64]:
+        """The indicator of y, which may be labels; sets classes_ and multilabel_."""
         is_indicator = bool(np.isin(y, (0, 1)).all())
         if y.ndim == 2 and y.shape[1] == 1 and not is_indicator:
             y = y[:, 0]
         self.multilabel_ = y.ndim == 2
         if self.multilabel_:
             if not is_indicator:
-                raise HeadError(f"an indicator of classes has 0 and 1, but there is {y[~np.isin(y, (0, 1))][0]}")
+                wrong = y[~np.isin(y, (0, 1))][0]
+                raise HeadError(
+                    f"an indicator of classes has only 0 and 1, but this one has {wrong}; give each class 0 or 1"
+                )
             self.classes_ = np.arange(y.shape[1])
             return y.astype(np.int64)
+        return self._indicator_of_labels(y)
+
+    def _indicator_of_labels(self, y: NDArray[Any]) -> NDArray[np.int64]:
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
@@ -144,12 +156,22 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
 
 
 class OneVsRest(IndicatorClassifier):
-    """A classifier of two classes for each column of an indicator: a SoftmaxRegression where none is given."""
+    """A binary classifier for each column of an indicator (n, C): clones of `classifier`, or of SoftmaxRegression.
+
+    >>> import numpy as np
+    >>> from featx.estimators import OneVsRest
+    >>> rows = np.array([[0.0, 0.0], [0.0, 4.0], [4.0, 0.0], [4.0, 4.0]])
+    >>> right_and_high = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> fitted = OneVsRest().fit(rows, right_and_high)
+    >>> fitted.predict([[3.5, 3.5], [0.5, 3.5]])
+    array([[1, 1],
+           [0, 1]])
+    """
 
     def __init__(self, classifier: BaseEstimator | None = None) -> None:
         self.classifier = classifier
 
-    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights) -> None:
+    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights) -> None:
         self.estimators_ = [
             None if constant else fit_classifier(clone(self._inner), X, column, sample_weight=weights)
             for constant, column in zip(np.isfinite(self.constants_), indicator.T, strict=True)
@@ -163,9 +185,9 @@ class OneVsRest(IndicatorClassifier):
         return logits
 
     def _sweep(
-        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights, *, held_out: NDArray[Any], grid: Grid
+        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights, *, held_out: NDArray[Any], grid: Grid
     ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
-        """By the classifier's own names of parameters; each class is swept on its own."""
+        """What `sweep` yields: every class is swept alone, over parameters of the inner classifier."""
         swept: dict[str, tuple[dict[str, Any], NDArray[np.float64]]] = {}
         for place in np.flatnonzero(np.isnan(self.constants_)):
             results = sweep(self._inner, X, indicator[:, place], held_out, grid=grid, sample_weight=weights)

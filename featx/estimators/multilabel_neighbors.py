@@ -1,4 +1,4 @@
-"""The nearest rows vote on every class apart, for images of several classes at once."""
+"""Nearest neighbours for images with several labels: they vote on every class separately."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,37 +8,48 @@ from numpy.typing import NDArray
 from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import normalize
 
-from featx.estimators.multilabel import IndicatorClassifier, Weights
+from featx.estimators.multilabel import IndicatorClassifier, RowWeights
 from featx.estimators.neighbors import (
-    SHARED,
+    UNIFORM_VOTE,
     check_voting,
     count_votes,
-    nearest_directions,
+    nearest_rows,
 )
 from featx.estimators.scores import Grid
 
 
 class MultilabelNeighbors(IndicatorClassifier):
-    """A CosineNeighbors of yes and no for each column of an indicator, which share one search and the training rows."""
+    """A CosineNeighbors of two classes, yes and no, for each column of an indicator (n, C), with one shared search.
+
+    >>> import numpy as np
+    >>> from featx.estimators import MultilabelNeighbors
+    >>> rows = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0]])
+    >>> indoors_and_sunny = np.array([[1, 0], [1, 1], [0, 1]])
+    >>> fitted = MultilabelNeighbors(n_neighbors=2).fit(rows, indoors_and_sunny)
+    >>> fitted.predict([[2.0, 0.0], [0.0, 1.0]])
+    array([[1, 0],
+           [0, 1]])
+    """
 
     def __init__(self, n_neighbors: int = 20, temperature: float = 0.07) -> None:
         self.n_neighbors = n_neighbors
         self.temperature = temperature
 
-    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights) -> None:
+    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights) -> None:
         check_voting(self.n_neighbors, self.temperature)
         mass = np.ones(len(X)) if weights is None else weights
-        self.rows_, self.votes_ = normalize(X), np.column_stack([mass[:, None] * indicator, mass])
+        self.rows_ = normalize(X)
+        self.votes_ = np.column_stack([mass[:, None] * indicator, mass])
 
     def _logits(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        return self._vote(*nearest_directions(normalize(X), self.rows_, count=self.n_neighbors))
+        return self._vote(*nearest_rows(normalize(X), self.rows_, count=self.n_neighbors))
 
     def _sweep(
-        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: Weights, *, held_out: NDArray[Any], grid: Grid
+        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights, *, held_out: NDArray[Any], grid: Grid
     ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
         self._learn(X, indicator, weights)
         most = max(grid.get("n_neighbors", [self.n_neighbors]))
-        indices, similarities = nearest_directions(normalize(held_out), self.rows_, count=most)
+        indices, similarities = nearest_rows(normalize(held_out), self.rows_, count=most)
         for params in ParameterGrid(grid):
             self.set_params(**params)
             check_voting(self.n_neighbors, self.temperature)
@@ -46,6 +57,6 @@ class MultilabelNeighbors(IndicatorClassifier):
 
     def _vote(self, indices: NDArray[np.int64], similarities: NDArray[np.float32]) -> NDArray[np.float64]:
         votes = count_votes(indices, similarities, self.votes_, temperature=self.temperature)
-        shares = (1 - SHARED) * votes[:, :-1] / votes[:, -1:] + SHARED / 2
+        shares = (1 - UNIFORM_VOTE) * votes[:, :-1] / votes[:, -1:] + UNIFORM_VOTE / 2
         logits: NDArray[np.float64] = np.log(shares) - np.log1p(-shares)
         return logits

@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featx.estimators.linear import (
     PENALTIES,
-    LinearClassifier,
+    L2Classifier,
     falling,
 )
 from featx.estimators.rows import (
@@ -23,19 +23,29 @@ from featx.estimators.scores import spread_scores
 from featx.estimators.targets import ClassWeight, Targets
 
 
-class LooRidgeClassifier(LinearClassifier):
-    """Least sum over rows of weight x squared error + l2 x squared norm of the coefficients, a class for itself.
+class LooRidgeClassifier(L2Classifier):
+    """Ridge regression of each class, with a penalty that can be chosen by exact leave-one-out scores.
 
-    A class is 1 in the rows that are its own and -1 in the others (2 x share - 1 where rows share in several), as in
-    scikit-learn's RidgeClassifier, whose alpha `l2` is; the intercept bears no penalty.
+    For each class it minimises the sum of weight x squared error + l2 x squared norm of the coefficients. The target of
+    a class is 1 in its own rows and -1 in the others (2 x share - 1 for soft labels), as in scikit-learn's
+    RidgeClassifier, whose `alpha` is `l2` here. The intercept has no penalty.
 
-    Where `l2` is None, it is the value of `grid` whose leave-one-out scores name the most weight rightly; of equals,
-    the largest. The scores are exact, and those of all values come from one eigendecomposition of the smaller of the
-    two Gram matrices (Allen 1974; Golub, Heath & Wahba 1979). Sums are made in float64 whatever the features are, some
-    rows at a time.
+    If `l2` is None, it is the value of `grid` with the highest leave-one-out accuracy by weight; of equal ones, the
+    largest. The leave-one-out scores are exact, and those of all values come from one eigendecomposition of the smaller
+    of the two Gram matrices (Allen 1974; Golub, Heath & Wahba 1979). Sums are in float64 for features of any type, over
+    blocks of rows.
 
-    Attributes: `classes_` (C,), `coef_` (C, D) or (1, D), `intercept_` (C,) or (1,), `l2_`, and with `store_loo`
-    `loo_scores_` (n, C): the class scores of each row, fitted without it.
+    Attributes: `classes_` (C,), `coef_` (C, d) or (1, d), `intercept_` (C,) or (1,), `l2_`, and with `store_loo`
+    `loo_scores_` (n, C): the class scores of each row by a fit without that row.
+
+    >>> import numpy as np
+    >>> from featx.estimators import LooRidgeClassifier
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.arange(60) % 3
+    >>> rows = rng.normal(size=(60, 5)) + labels[:, None]
+    >>> fitted = LooRidgeClassifier(grid=[0.1, 1.0, 10.0], store_loo=True).fit(rows, labels)
+    >>> fitted.l2_ in (0.1, 1.0, 10.0), fitted.loo_scores_.shape
+    (True, (60, 3))
     """
 
     def __init__(
@@ -51,58 +61,64 @@ class LooRidgeClassifier(LinearClassifier):
         self.class_weight = class_weight
         self.store_loo = store_loo
 
-    def _learn(self, X: NDArray[Any], targets: Targets) -> Self:
-        ridge = _solve(X, targets)
-        self.l2_ = ridge.best(falling(self.grid)) if self.l2 is None else falling([self.l2])[0]
-        self._take(targets, *ridge.fit(self.l2_), dtype=X.dtype)
-        if self.store_loo:
-            scores = np.concatenate([block[0] for block in ridge.left_out([self.l2_])])
-            self.loo_scores_ = spread_scores(scores, np.flatnonzero(targets.seen), len(targets.classes))
-        return self
+    def follow(self, X: NDArray[Any], targets: Targets, values: Sequence[float | None]) -> Iterator[float | None]:
+        """Each of these values of `l2`, None before the others and the largest first; the classifier is then fitted.
 
-    def _follow(self, X: NDArray[Any], targets: Targets, values: Sequence[float | None]) -> Iterator[float | None]:
+        `l2_` and `loo_scores_` are not set.
+        """
         ridge = _solve(X, targets)
         if None in values:
-            self._take(targets, *ridge.fit(ridge.best(falling(self.grid))), dtype=X.dtype)
+            self._keep(targets, *ridge.fit(ridge.best(falling(self.grid))), dtype=X.dtype)
             yield None
         if given := [value for value in values if value is not None]:
             for value in falling(given):
-                self._take(targets, *ridge.fit(value), dtype=X.dtype)
+                self._keep(targets, *ridge.fit(value), dtype=X.dtype)
                 yield value
+
+    def _learn(self, X: NDArray[Any], targets: Targets) -> None:
+        ridge = _solve(X, targets)
+        self.l2_ = ridge.best(falling(self.grid)) if self.l2 is None else falling([self.l2])[0]
+        self._keep(targets, *ridge.fit(self.l2_), dtype=X.dtype)
+        if self.store_loo:
+            scores = np.concatenate([block[0] for block in ridge.left_out([self.l2_])])
+            self.loo_scores_ = spread_scores(scores, np.flatnonzero(targets.seen), len(targets.classes))
 
 
 def _solve(X: NDArray[Any], targets: Targets) -> "_Ridge":
     rows = np.count_nonzero(targets.weights)
-    return (_OfRows if rows < X.shape[1] else _OfColumns)(X, targets)
+    return (_RidgeOfRows if rows < X.shape[1] else _RidgeOfColumns)(X, targets)
 
 
 class _Ridge(ABC):
-    """Rows and what they should be, less their weighted means, decomposed."""
+    """A ridge regression decomposed once, so that the fit and the leave-one-out scores of each penalty are cheap."""
 
     def __init__(self, X: NDArray[Any], targets: Targets) -> None:
-        self.X, self.mass, self.weights = X, targets.mass[:, targets.seen], targets.weights
+        self.X = X
+        self.mass = targets.mass[:, targets.seen]
+        self.weights = targets.weights
         self.mean = weighted_mean(X, self.weights)
         shares = self.mass / np.where(self.weights > 0, self.weights, 1)[:, None]
-        # Of two classes the scores are opposites, and their difference is what scikit-learn's one column is.
+        # the scores of two classes are opposites, and their difference is the single column of scikit-learn
         self.targets = (2 * shares - 1) / (2 if len(targets.classes) == 2 else 1)
         self.bias = np.average(self.targets, axis=0, weights=self.weights)
 
     def fit(self, l2: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Coefficients (K, D) and intercepts (K,) of the classes seen."""
+        """The coefficients (K, d) and intercepts (K,) of the classes that have weight."""
         coefficients = self.coefficients(l2)
         return coefficients, self.bias - coefficients @ self.mean
 
     @abstractmethod
     def coefficients(self, l2: float) -> NDArray[np.float64]:
-        """(K, D), of the classes seen."""
+        """The coefficients (K, d) of the classes that have weight."""
 
     @abstractmethod
     def left_out(self, values: Sequence[float]) -> Iterator[NDArray[np.float64]]:
-        """Scores (values, b, K) of rows, some at a time and in order, each fitted without it."""
+        """Leave-one-out scores (values, b, K) of blocks of rows, in their order."""
 
     def best(self, values: Sequence[float]) -> float:
-        """The value whose left-out scores name the most weight rightly; of equals, the first."""
-        right, start = np.zeros(len(values)), 0
+        """The value with the highest leave-one-out accuracy by weight; the first of several equal ones."""
+        right = np.zeros(len(values))
+        start = 0
         for scores in self.left_out(values):
             mass = self.mass[start : start + scores.shape[1]]
             right += np.take_along_axis(mass[None], scores.argmax(axis=2)[..., None], axis=2).sum(axis=(1, 2))
@@ -110,8 +126,8 @@ class _Ridge(ABC):
         return values[int(right.argmax())]
 
 
-class _OfColumns(_Ridge):
-    """By the Gram matrix of the columns (D, D)."""
+class _RidgeOfColumns(_Ridge):
+    """Ridge regression by the Gram matrix (d, d) of the columns."""
 
     def __init__(self, X: NDArray[Any], targets: Targets) -> None:
         super().__init__(X, targets)
@@ -124,11 +140,11 @@ class _OfColumns(_Ridge):
         self.moment = self.vectors.T @ moment
 
     def coefficients(self, l2: float) -> NDArray[np.float64]:
-        """(K, D), of the classes seen."""
+        """The coefficients (K, d) of the classes that have weight."""
         return (self.vectors @ (self.moment / (self.values + l2)[:, None])).T
 
     def left_out(self, values: Sequence[float]) -> Iterator[NDArray[np.float64]]:
-        """Scores (values, b, K) of some rows at a time, in order."""
+        """Leave-one-out scores (values, b, K) of blocks of rows, in their order."""
         inverses = 1 / (self.values + np.array(values)[:, None])
         for rows, block in centred_blocks(self.X, self.mean, dtype=np.float64):
             turned = block @ self.vectors
@@ -138,8 +154,8 @@ class _OfColumns(_Ridge):
             yield self.targets[rows] - (self.targets[rows] - fitted) / left
 
 
-class _OfRows(_Ridge):
-    """By the Gram matrix of the rows that weigh anything (m, m)."""
+class _RidgeOfRows(_Ridge):
+    """Ridge regression by the Gram matrix (m, m) of the rows that have weight."""
 
     def __init__(self, X: NDArray[Any], targets: Targets) -> None:
         super().__init__(X, targets)
@@ -147,30 +163,32 @@ class _OfRows(_Ridge):
         roots = np.sqrt(self.weights[self.heavy, None])
         self.rows = X if len(self.heavy) == len(X) else X[self.heavy]
         gram = row_products(self.rows, self.mean) * (roots @ roots.T)
-        # The mean is fitted without a penalty: its direction is made the largest, and left out.
+        # the mean has no penalty: its direction is made that of the largest eigenvalue, and left out
         gram += (2 * gram.trace() + 1) / (roots**2).sum() * (roots @ roots.T)
         values, vectors = np.linalg.eigh(gram)
-        self.values, self.vectors = values[:-1].clip(0), vectors[:, :-1]
+        self.values = values[:-1].clip(0)
+        self.vectors = vectors[:, :-1]
         self.moment = self.vectors.T @ (roots * (self.targets[self.heavy] - self.bias))
 
-    def _dual(self, l2: float) -> NDArray[np.float64]:
-        dual: NDArray[np.float64] = self.vectors @ (self.moment / (self.values + l2)[:, None])
-        return dual
-
     def coefficients(self, l2: float) -> NDArray[np.float64]:
-        """(K, D), of the classes seen."""
+        """The coefficients (K, d) of the classes that have weight."""
         dual = self._dual(l2) * np.sqrt(self.weights[self.heavy, None])
         return combine_rows(self.rows, self.mean, parts=dual.T)
 
     def left_out(self, values: Sequence[float]) -> Iterator[NDArray[np.float64]]:
-        """Scores (values, n, K) of all rows at once."""
-        scores, light = np.empty((len(values), *self.targets.shape)), np.flatnonzero(self.weights == 0)
+        """Leave-one-out scores (values, n, K) of all rows, as one block."""
+        scores = np.empty((len(values), *self.targets.shape))
+        light = np.flatnonzero(self.weights == 0)
         for index, l2 in enumerate(values):
             if len(light):
                 coefficients, intercepts = self.fit(l2)
                 scores[index, light] = self.X[light] @ coefficients.T + intercepts
-            # Residual and 1 - leverage are both l2 times these: it cancels, however small it is.
+            # residual and 1 - leverage both contain the factor l2, which cancels however small it is
             alone = (self.vectors**2) @ (1 / (self.values + l2))
             errors = self._dual(l2) / np.sqrt(self.weights[self.heavy])[:, None] / alone[:, None]
             scores[index, self.heavy] = self.targets[self.heavy] - errors
         yield scores
+
+    def _dual(self, l2: float) -> NDArray[np.float64]:
+        dual: NDArray[np.float64] = self.vectors @ (self.moment / (self.values + l2)[:, None])
+        return dual

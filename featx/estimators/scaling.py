@@ -1,4 +1,4 @@
-"""How columns are brought to one scale, as one step of a pipeline that can be tuned."""
+"""Scaling of columns and rows, as one step of a pipeline that can be tuned."""
 
 from typing import Any, Literal, Self, get_args
 
@@ -6,23 +6,41 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.preprocessing import normalize
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 
 from featx.errors import HeadError
-from featx.estimators.rows import centred_blocks, weighted_mean
+from featx.estimators.rows import (
+    FLOATS,
+    centred_blocks,
+    checked_rows,
+    weighted_mean,
+)
 
-FLOATS = (np.float64, np.float32)
 How = Literal["none", "standardise", "overall", "l2"]
 CENTRED = ("standardise", "overall")
 
 
 class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """Rows as they are ("none"), columns with mean 0 and variance 1 ("standardise"), or rows of length 1 ("l2").
+    """Scales features in one of four ways, which can be tuned as the parameter `how`.
 
-    "overall" gives columns mean 0 and one factor for all, by which their variance is 1 on average: what they are to
-    each other stays. A constant column becomes 0 by either, a row of zeros stays one by "l2", float32 stays float32.
-    Weights of rows are not taken: the scale of a column is that of its rows, all alike. Without `copy` rows of floats
-    are overwritten by `transform`, which then takes no memory of its own.
+    - "none": features stay as they are.
+    - "standardise": every column gets mean 0 and variance 1.
+    - "overall": every column gets mean 0, and one factor for all columns brings their mean variance to 1, so that the
+      ratios between columns stay.
+    - "l2": every row gets length 1.
+
+    A constant column becomes 0 by "standardise" and "overall"; a row of zeros stays a row of zeros by "l2". float32
+    stays float32. Weights of rows are not used. With `copy=False`, `transform` writes into the float rows it is given
+    and takes no memory of its own.
+
+    >>> import numpy as np
+    >>> from featx.estimators import FeatureScaler
+    >>> rows = np.array([[1.0, 10.0], [3.0, 30.0]])
+    >>> FeatureScaler("standardise").fit_transform(rows)
+    array([[-1., -1.],
+           [ 1.,  1.]])
+    >>> FeatureScaler("l2").fit_transform([[3.0, 4.0]])
+    array([[0.6, 0.8]])
     """
 
     def __init__(self, how: How = "standardise", *, copy: bool = True) -> None:
@@ -30,7 +48,10 @@ class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
         self.copy = copy
 
     def fit(self, X: NDArray[Any], y: object = None) -> Self:
-        """Itself, with mean_ and factor_ (d,) of the columns of X (n, d) where they are asked for."""
+        """The fitted scaler, with `mean_` and `factor_` (d,) of the columns of X (n, d) if `how` centres them.
+
+        Raises HeadError for an unknown way to scale.
+        """
         X = validate_data(self, X, dtype=FLOATS)
         if self.how not in get_args(How):
             raise HeadError(f"no scaling is called {self.how!r}; choose {', '.join(get_args(How))}")
@@ -42,9 +63,8 @@ class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
         return self
 
     def transform(self, X: NDArray[Any]) -> NDArray[Any]:
-        """The rows (m, d) scaled."""
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
+        """The scaled rows (m, d)."""
+        X = checked_rows(self, X)
         if self.how in CENTRED:
             return standardised(X, mean=self.mean_, factor=self.factor_, copy=self.copy)
         return normalize(X, copy=self.copy) if self.how == "l2" else X
@@ -53,27 +73,30 @@ class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
 def column_moments(
     X: NDArray[Any], weights: NDArray[np.float64] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and variance (d,) of the columns of X (n, d), in float64; exactly 0 for a constant column."""
+    """The mean and variance (d,) of the columns of X (n, d), in float64.
+
+    The variance of a constant column is exactly 0. Without `weights` (n,) all rows weigh 1.
+    """
     weights = np.ones(len(X)) if weights is None else weights
     mean = weighted_mean(X, weights)
     squares = np.zeros(X.shape[1])
     for rows, block in centred_blocks(X, mean, dtype=np.float64):
         squares += weights[rows] @ np.square(block, out=block)
     variance = squares / weights.sum()
-    # what rounding alone leaves of a column that is constant
+    # rounding errors alone leave this much variance to a constant column
     constant = variance <= (len(X) * np.finfo(np.float64).eps * mean) ** 2
     return mean, np.where(constant, 0.0, variance)
 
 
 def per_deviation(variance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One over the standard deviation (d,); 1 where that is 0."""
+    """The inverse (d,) of the standard deviation of each column; 1 for a column of variance 0."""
     return 1 / np.sqrt(np.where(variance > 0, variance, 1.0))
 
 
 def standardised(
     X: NDArray[Any], *, mean: NDArray[np.float64], factor: NDArray[np.float64], copy: bool = True
 ) -> NDArray[Any]:
-    """(X - mean) * factor in the type of X, in one copy, or in X itself."""
+    """(X - mean) * factor in the type of X (n, d), as one copy, or written into X without `copy`."""
     scaled: NDArray[Any] = np.subtract(X, mean.astype(X.dtype), out=None if copy else X)
     scaled *= factor.astype(X.dtype)
     return scaled

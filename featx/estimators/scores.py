@@ -1,4 +1,4 @@
-"""Class scores of any classifier, and of every parameter set of a grid; soft labels for classifiers that know none."""
+"""Class scores of any scikit-learn classifier, for one fit or for every parameter set of a grid, with soft labels."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,18 +10,26 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils.validation import has_fit_parameter
 
 from featx.errors import HeadError
+from featx.estimators.targets import expand_shares
 
 Grid = Mapping[str, Sequence[Any]]
-"""Parameter names and the values to try of each."""
+"""The values to try of each parameter, by its name."""
 
 NO_CHANCE = float(np.log(np.finfo(np.float64).tiny))
-"""The score of a class that has no chance beside one of 0: finite, so that it can be scaled."""
+"""The score of a class without any chance against one with score 0: finite, so that it can be scaled."""
 
 
 def class_scores(classifier: Any, X: ArrayLike) -> NDArray[np.float64]:
-    """Scores (m, C) of rows (m, D): their softmax, once divided by a temperature, are the probabilities.
+    """The scores (m, C) of the classes for rows (m, D); their softmax is the uncalibrated probability.
 
-    They are the decision function, of two classes halved to either side, or else the logarithms of the probabilities.
+    They are the decision function, or the logarithms of the probabilities if there is none. The one decision value of
+    two classes is split into two scores, minus and plus one half of it.
+
+    >>> from featx.estimators import NearestClassMean, class_scores
+    >>> fitted = NearestClassMean().fit([[0.0], [2.0]], ["cat", "dog"])
+    >>> class_scores(fitted, [[0.0], [2.0]])
+    array([[ 2., -2.],
+           [-2.,  2.]])
     """
     if not hasattr(classifier, "decision_function"):
         return log_probabilities(classifier.predict_proba(X))
@@ -30,18 +38,25 @@ def class_scores(classifier: Any, X: ArrayLike) -> NDArray[np.float64]:
 
 
 def log_probabilities(probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    """The logarithms (m, C) of probabilities, NO_CHANCE of those that are 0."""
+    """The logarithms (m, C) of probabilities; NO_CHANCE for a probability of 0."""
     given = np.asarray(probabilities, np.float64)
     return np.log(given, out=np.full_like(given, NO_CHANCE), where=given > 0).clip(NO_CHANCE)
 
 
-def spread_scores(scores: NDArray[np.float64], classes: NDArray[np.integer[Any]], count: int) -> NDArray[np.float64]:
-    """Scores (m, count) from those (m, C) of some of the classes 0 .. count - 1: the others have no chance."""
-    if len(classes) == count:
+def spread_scores(
+    scores: NDArray[Any], classes: NDArray[np.integer[Any]], count: int, *, missing: float = NO_CHANCE
+) -> NDArray[Any]:
+    """Scores (m, count) of the classes 0 .. count - 1 from scores (m, C) of some of them; the others get `missing`."""
+    if scores.shape[1] == count:
         return scores
-    whole = np.full((len(scores), count), NO_CHANCE)
-    whole[:, classes] = scores
-    return whole
+    spread = np.full((len(scores), count), missing, scores.dtype)
+    spread[:, classes] = scores
+    return spread
+
+
+def both_sides(margins: NDArray[Any]) -> NDArray[Any]:
+    """The scores (m, C) of margins (m, C); one margin (m, 1) of two classes becomes minus and plus one half of it."""
+    return np.hstack([-margins / 2, margins / 2]) if margins.shape[1] == 1 else margins
 
 
 def sweep(
@@ -53,10 +68,10 @@ def sweep(
     grid: Grid,
     sample_weight: ArrayLike | None = None,
 ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
-    """Every parameter set of the grid, in any order, and the class scores (m, C) that it gives to the held-out rows.
+    """Each parameter set of the grid, in any order, with the class scores (m, C) of held-out rows after a fit with it.
 
-    The classifier, which is left as it is, is fitted to `X` (n, D) and labels (n,) or shares (n, C), by a `sweep` of
-    its own where it has one. Raises HeadError where it cannot be fitted to them.
+    Each fit is on `X` (n, D) and labels (n,) or shares (n, C). A classifier with a `sweep` method of its own does the
+    work that fits share only once. The given classifier is not changed. Raises HeadError if it cannot be fitted.
     """
     if hasattr(classifier, "sweep"):
         yield from classifier.sweep(X, y, held_out, grid=grid, sample_weight=sample_weight)
@@ -76,33 +91,22 @@ def fit_classifier(
     sample_weight: ArrayLike | None = None,
     groups: ArrayLike | None = None,
 ) -> Any:
-    """The classifier, fitted to labels (n,), or to shares (n, C) by `fit_soft` or else on rows once a class.
+    """The classifier, fitted to labels (n,), or to shares (n, C) with `fit_soft` if it has that method.
 
-    Groups (n,) are for classifiers that deal the rows once more. Raises HeadError where there are weights, or more than
-    one class in a row, and it takes no weights.
+    Any other classifier learns shares from rows that appear once per class, weighted by their share. Groups (n,) are
+    passed to classifiers that split the rows themselves. Raises HeadError if the classifier cannot use the weights or
+    soft labels.
     """
     y = np.asarray(y)
     about = {"groups": groups} if groups is not None and has_fit_parameter(classifier, "groups") else {}
     if y.ndim == 2 and hasattr(classifier, "fit_soft"):
         return classifier.fit_soft(X, y, sample_weight=sample_weight, **about)
     if y.ndim == 2:
-        X, y, sample_weight = expand_shares(X, y, sample_weight)
+        weighted = sample_weight is not None or np.count_nonzero(y) != len(y)
+        X, y, weights = expand_shares(X, y, sample_weight)
+        sample_weight = weights if weighted else None
     if sample_weight is None:
         return classifier.fit(X, y, **about)
     if not has_fit_parameter(classifier, "sample_weight"):
         raise HeadError(f"{type(classifier).__name__} takes no weights, nor soft labels; choose another classifier")
     return classifier.fit(X, y, sample_weight=sample_weight, **about)
-
-
-def expand_shares(
-    X: NDArray[Any], shares: NDArray[np.float64], sample_weight: ArrayLike | None = None
-) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64] | None]:
-    """Rows, labels and weights that say the same as rows (n, D) and shares (n, C): each row once a class it shares in.
-
-    The weight is that of the row times the share; None where no row has a weight or more than one class.
-    """
-    rows, labels = np.nonzero(shares)
-    if len(rows) == len(shares):
-        return X, labels, None if sample_weight is None else np.asarray(sample_weight, np.float64)
-    weights = np.ones(len(shares)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-    return X[rows], labels, weights[rows] * shares[rows, labels]

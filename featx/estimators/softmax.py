@@ -1,4 +1,4 @@
-"""Multinomial logistic regression, exact and for many penalties at once."""
+"""Multinomial logistic regression, solved exactly and for many penalties at once."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -8,26 +8,37 @@ from numpy.typing import NDArray
 
 from featx.estimators.crossentropy import CrossEntropy
 from featx.estimators.descent import Descent
-from featx.estimators.linear import LinearClassifier, falling
+from featx.estimators.linear import L2Classifier, falling
 from featx.estimators.scores import class_scores
 from featx.estimators.targets import ClassWeight, Targets
 
 
-class SoftmaxRegression(LinearClassifier):
-    """Logistic regression: least sum over rows of weight x cross-entropy + l2 / 2 x squared norm of the coefficients.
+class SoftmaxRegression(L2Classifier):
+    """Logistic regression, which minimises the sum of weight x cross-entropy + l2 / 2 x squared norm of coefficients.
 
-    `l2` is 1 / C of scikit-learn's LogisticRegression, whose solution this is; the intercept bears no penalty; of two
-    classes there is one vector of coefficients. Over the mean cross-entropy the penalty is l2 / sum of weights.
+    `l2` is 1 / C of scikit-learn's LogisticRegression, which has the same solution. The intercept has no penalty. Two
+    classes have one vector of coefficients. For the mean cross-entropy the penalty is l2 / sum of weights.
 
-    `tol` bounds the gradient of the mean objective, relative to what cancels in it: its norm is at most tol x the mean
-    over rows of the sum over classes of |probability - share| x the root mean square norm of the rows less their mean.
-    Soft labels add what they leave open, 2 x the mean sum of share x (1 - share), to the residuals.
-    That is tighter than scikit-learn's test at an equal `tol`, and keeps its sense however small the residuals become.
+    `tol` bounds the gradient of the mean objective relative to the size of the terms that cancel in it: its norm is at
+    most tol x (mean over rows of the sum over classes of |probability - share|) x (root mean square norm of the rows
+    minus their mean). Soft labels, which cannot be fitted exactly, add 2 x the mean sum of share x (1 - share) to the
+    residuals. That is tighter than scikit-learn's test at an equal `tol`, and still meaningful for tiny residuals. A
+    fit that needs more than `max_iter` iterations raises ConvergenceError.
 
-    Features of float32 are multiplied in float32, and not copied where rows are more than four times the columns.
+    float32 features are multiplied in float32, and not copied if rows are more than four times the columns.
 
-    Attributes: `classes_` (C,), `coef_` (C, D) or (1, D), `intercept_` (C,) or (1,), `n_iter_`, and `gradient_norm_`,
-    relative as above. In `fit_soft` a class without any share gets no coefficients and no chance.
+    Attributes: `classes_` (C,), `coef_` (C, d) or (1, d), `intercept_` (C,) or (1,), `n_iter_`, and `gradient_norm_`,
+    relative as above. After `fit_soft` a class without any share has coefficients 0 and no chance.
+
+    >>> import numpy as np
+    >>> from featx.estimators import SoftmaxRegression
+    >>> rows = np.array([[0.0], [1.0], [4.0], [5.0]])
+    >>> fitted = SoftmaxRegression(l2=0.1).fit(rows, ["cat", "cat", "dog", "dog"])
+    >>> fitted.predict([[0.5], [4.5]])
+    array(['cat', 'dog'], dtype='<U3')
+    >>> soft = SoftmaxRegression().fit_soft(rows, np.array([[1, 0], [0.8, 0.2], [0.2, 0.8], [0, 1]]))
+    >>> soft.predict_proba([[2.5]]).round(3)
+    array([[0.5, 0.5]])
     """
 
     def __init__(
@@ -39,19 +50,21 @@ class SoftmaxRegression(LinearClassifier):
         self.class_weight = class_weight
 
     def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """Probabilities (m, C)."""
+        """The probabilities (m, C) of the classes."""
         scores = class_scores(self, X)
         probabilities: NDArray[np.float64] = np.exp(scores - scores.max(axis=1, keepdims=True))
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         return probabilities
 
-    def _follow(self, X: NDArray[Any], targets: Targets, values: Sequence[float]) -> Iterator[float]:
+    def follow(self, X: NDArray[Any], targets: Targets, values: Sequence[float]) -> Iterator[float]:
+        """Each of these values of `l2`, the largest first; the classifier is then fitted with it."""
         values = falling(values)
         problem = CrossEntropy(X, targets.mass[:, targets.seen])
-        # Two classes share one vector w, as -w/2 and w/2: their squared norm is half of its own.
+        # two classes share one vector w, as -w/2 and w/2, whose squared norms sum to half of its own
         unit = (2 if len(targets.classes) == 2 else 1) / problem.total
         minima = Descent(problem, tol=self.tol, max_iter=self.max_iter).follow([value * unit for value in values])
         for value, minimum in zip(values, minima, strict=True):
-            self._take(targets, *problem.design.of_columns(minimum.point), dtype=X.dtype)
-            self.n_iter_, self.gradient_norm_ = minimum.iterations, minimum.gradient_norm
+            self._keep(targets, *problem.design.of_columns(minimum.point), dtype=X.dtype)
+            self.n_iter_ = minimum.iterations
+            self.gradient_norm_ = minimum.gradient_norm
             yield value

@@ -1,4 +1,4 @@
-"""The squared hinge loss of linear margins, and where it and a penalty are least."""
+"""The squared hinge loss of linear margins with an L2 penalty, and its minimum."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ from featx.estimators.design import Point, design_of
 from featx.estimators.targets import Targets
 
 INSIDE = 0.25
-"""The part of the rows that is guessed to lie inside the margin, for the curvature that coordinates are scaled by."""
+"""The assumed part of the rows inside the margin, for the curvature that coordinates are scaled by."""
 REDUCTION = 0.05
-"""What is left of the residual when a Newton step is good enough."""
+"""The part of the residual that a Newton step may leave."""
 PRODUCTS = 300
-"""The most products with the curvature that one Newton step may take."""
+"""The largest number of products with the curvature in one Newton step."""
 FALL = 1e-4
-"""Of the fall that the slope promises, what a step has to bring."""
+"""The part of the decrease predicted by the slope that a step must reach."""
 HALVINGS = 40
+"""The largest number of times that one step is halved."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,16 @@ class State:
     """(K,)"""
     slope: Point
     inside: NDArray[Any]
-    """(K, n): twice the weight of the rows that lie inside the margin, which alone bend the loss."""
+    """(K, n): twice the weight of each row inside the margin, 0 for the others: only these rows curve the loss."""
 
 
 @dataclass(frozen=True)
-class Minimum:
-    """Where a minimisation ended."""
+class HingeMinimum:
+    """The end of a minimisation."""
 
     point: Point
     slope: float
-    """The norm of the gradient there, in scaled coordinates."""
+    """The norm of the gradient at the point, in scaled coordinates."""
     iterations: int
     converged: bool
 
@@ -47,11 +48,12 @@ class Minimum:
 class SquaredHinge:
     """|a|^2 / 2 + C sum_i w_i max(0, 1 - t_i (a x_i + b))^2 of the second of two classes, or of each against the rest.
 
-    Products are in the precision of the rows (n, D), sums over blocks of them in float64.
+    Products are in the precision of the rows (n, D), sums over blocks of rows in float64.
     """
 
     def __init__(self, X: NDArray[Any], targets: Targets) -> None:
-        weights, mass = targets.weights, targets.mass
+        weights = targets.weights
+        mass = targets.mass
         positive = mass[:, 1:] if mass.shape[1] == 2 else mass
         self.positive = np.ascontiguousarray(positive.T, X.dtype)
         self.negative = np.ascontiguousarray((weights[:, np.newaxis] - positive).T.clip(0), X.dtype)
@@ -59,14 +61,15 @@ class SquaredHinge:
         self.design = design_of(X, weights)
 
     def start(self) -> Point:
-        """The point that knows nothing: zeros."""
+        """The point to start from: zeros."""
         return np.zeros((len(self.positive), self.design.rows.shape[1] + 1))
 
-    def minimise(self, start: Point, *, C: float, tolerance: float, max_iter: int) -> Minimum:
-        """Where it is least, from this point on, by Newton's method with conjugate gradients.
+    def minimise(self, start: Point, *, C: float, tolerance: float, max_iter: int) -> HingeMinimum:
+        """The minimum, by Newton's method with conjugate gradients from this point on.
 
-        In the axes of the rows, scaled by their curvature: there it is near 1, and half the squared slope is what
-        another step can gain. Keerthi and DeCoste, JMLR 6 (2005); Lin, Weng and Keerthi, JMLR 9 (2008).
+        It works along the principal axes of the rows, scaled by their curvature. There the curvature is near 1, so that
+        another step can gain half the squared slope. Keerthi and DeCoste, JMLR 6 (2005); Lin, Weng and Keerthi, JMLR 9
+        (2008).
         """
         bend = np.append(1 + 2 * C * INSIDE * self.design.curvatures, 2 * C * INSIDE * self.total)
         scale = 1 / np.sqrt(bend)
@@ -83,16 +86,20 @@ class SquaredHinge:
             if after is None:
                 break
             state = after
-        return Minimum(state.point, norm, iteration, converged=not falling.any())
+        return HingeMinimum(state.point, norm, iteration, converged=not falling.any())
 
     def evaluate(self, point: Point, *, C: float) -> State:
         """The objective at a point."""
         score = self.design.scorer(point)
-        loss, slope, inside = np.zeros(len(point)), np.zeros_like(point), np.empty_like(self.positive)
+        loss = np.zeros(len(point))
+        slope = np.zeros_like(point)
+        inside = np.empty_like(self.positive)
         for rows, block in self.design.blocks():
             scores = score(block)
-            short, over = np.maximum(1 - scores, 0), np.maximum(1 + scores, 0)
-            positive, negative = self.positive[:, rows], self.negative[:, rows]
+            short = np.maximum(1 - scores, 0)
+            over = np.maximum(1 + scores, 0)
+            positive = self.positive[:, rows]
+            negative = self.negative[:, rows]
             loss += (positive * short**2 + negative * over**2).sum(axis=1, dtype=np.float64)
             inside[:, rows] = 2 * (positive * (short > 0) + negative * (over > 0))
             self.design.add_pull(slope, 2 * (negative * over - positive * short), block)
@@ -102,14 +109,22 @@ class SquaredHinge:
         return State(point, C * loss + 0.5 * np.square(point[:, :-1]).sum(axis=1), slope, inside)
 
     def _curvature(self, state: State, *, C: float, scale: NDArray[np.float64]) -> Callable[[Point], Point]:
-        """Products of the curvature at a state with directions, both in scaled axes, by the rows that bend it alone."""
-        design, bending = self.design, np.flatnonzero(state.inside.any(axis=0))
-        few = len(bending) < len(design.rows) / 2
-        X, inside = (design.rows[bending], state.inside[:, bending]) if few else (design.rows, state.inside)
+        """A function that multiplies a direction, in scaled axes, by the curvature at a state.
+
+        It passes over the rows inside a margin only, if they are fewer than half of all.
+        """
+        design = self.design
+        X = design.rows
+        inside = state.inside
+        bending = np.flatnonzero(inside.any(axis=0))
+        if len(bending) < len(X) / 2:
+            X = X[bending]
+            inside = inside[:, bending]
 
         def product(scaled: Point) -> Point:
             direction = design.turn_back(scaled * scale)
-            score, change = design.scorer(direction), np.zeros_like(direction)
+            score = design.scorer(direction)
+            change = np.zeros_like(direction)
             for rows, block in design.blocks(X):
                 design.add_pull(change, inside[:, rows] * score(block), block)
             design.take_offset(change)
@@ -120,7 +135,7 @@ class SquaredHinge:
         return product
 
     def _search(self, state: State, direction: Point, *, C: float) -> State | None:
-        """The state after a step of each class, halved until it falls as its slope promises; None where none is."""
+        """The state after a step of each class, halved until its objective falls as predicted; None if none does."""
         fall = (state.slope * direction).sum(axis=1)
         noise = np.finfo(self.design.rows.dtype).eps * state.value
         length = np.ones(len(direction))
@@ -134,8 +149,10 @@ class SquaredHinge:
 
 
 def conjugate_gradients(product: Callable[[Point], Point], right: Point) -> Point:
-    """Solutions (K, p) of product(x) = right, each row a system of its own, to a small part of the residual."""
-    solution, residual, direction = np.zeros_like(right), right.copy(), right.copy()
+    """Solutions (K, p) of product(x) = right, each row a separate system, up to a small part of the residual."""
+    solution = np.zeros_like(right)
+    residual = right.copy()
+    direction = right.copy()
     size = np.square(residual).sum(axis=1)
     goal = REDUCTION**2 * size
     for _ in range(PRODUCTS):
@@ -146,7 +163,8 @@ def conjugate_gradients(product: Callable[[Point], Point], right: Point) -> Poin
         length = np.divide(size, (direction * image).sum(axis=1), out=np.zeros_like(size), where=active)[:, np.newaxis]
         solution += length * direction
         residual -= length * image
-        before, size = size, np.square(residual).sum(axis=1)
+        before = size
+        size = np.square(residual).sum(axis=1)
         share = np.divide(size, before, out=np.zeros_like(size), where=active)[:, np.newaxis]
         direction = residual + share * direction
     return solution

@@ -1,4 +1,4 @@
-"""Late fusion: a classifier of its own for each block of columns, and one that learns how far to trust each."""
+"""Late fusion: a classifier for each block of columns, and a meta-classifier that weighs their predictions."""
 
 import logging
 from collections.abc import Sequence
@@ -19,20 +19,34 @@ from featx.estimators.targets import Targets
 
 logger = logging.getLogger(__name__)
 
-LEAST = float(np.log(1e-6))
-"""The log-probability below which a block's doubt of a class is not told apart."""
+LEAST_LOG_PROBABILITY = float(np.log(1e-6))
+"""The log-probability of a block below which all values count as equal."""
 
 
 class StackedBlocks(MarginClassifier):
-    """A classifier of each block, and a logistic regression over the log-probabilities that they give to rows unseen.
+    """A classifier for each block of columns, and a meta-classifier that learns how far to trust each of them.
 
-    Every block's estimator (one for all, or one a block; a SoftmaxRegression where none is given; pipelines too) is
-    fitted on each of `folds` parts of the rows less that part, which it then scores; the regression, with penalty `l2`,
-    learns from these scores, and so to calibrate; then every estimator is fitted on all rows. Parts have rows of every
-    class alike, and whole groups where groups are given. Where a class is in one part only, nobody has an opinion of it
-    unseen: then, which is logged, or where `judge` is False, there is no regression, and the mean of the
-    log-probabilities is taken (`judge_` is None). Weights and soft labels count wherever an estimator takes them.
-    Wolpert, Neural Networks 5 (1992).
+    Stacking (Wolpert, Neural Networks 5, 1992) in three steps:
+
+    1. The rows are split into `folds` parts with every class in equal shares, and whole groups if there are groups.
+    2. The estimator of each block predicts the log-probabilities of each part after a fit on the other parts. The
+       meta-classifier, a logistic regression with penalty `l2`, learns from these out-of-fold predictions, and so
+       calibrates too.
+    3. Every estimator is fitted again on all rows.
+
+    `estimators` is one estimator or pipeline for all blocks, or a list with one per block; by default it is a
+    SoftmaxRegression. If some class is in one part only, no out-of-fold prediction can know it: then, with a warning in
+    the log, and with `judge=False`, there is no meta-classifier (`judge_` is None) and the log-probabilities of the
+    blocks are averaged. Weights and soft labels count for all estimators that accept them.
+
+    >>> import numpy as np
+    >>> from featx.estimators import NearestClassMean, StackedBlocks
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.arange(60) % 3
+    >>> rows = np.hstack([rng.normal(size=(60, 2)) + 5 * labels[:, None], rng.normal(size=(60, 4))])
+    >>> fitted = StackedBlocks(widths=(2, 4), estimators=NearestClassMean()).fit(rows, labels)
+    >>> fitted.predict_proba(rows).shape, len(fitted.estimators_)
+    ((60, 3), 2)
     """
 
     def __init__(
@@ -59,11 +73,11 @@ class StackedBlocks(MarginClassifier):
         sample_weight: ArrayLike | None = None,
         groups: NDArray[Any] | None = None,
     ) -> Self:
-        """The classifier, fitted to labels (n,); rows of one of the groups (n,) are in one part.
+        """The classifier, fitted to rows X (n, d) with labels y (n,); rows of a group (n,) are in the same part.
 
-        Raises HeadError for weights or classes that make no problem.
+        Raises HeadError for negative weights, fewer than two classes with weight, and parameters that do not fit X.
         """
-        self._stack(*self._labelled(X, y, sample_weight), groups=_weighing(groups, sample_weight))
+        self._stack(*self._with_labels(X, y, sample_weight), groups=_with_weight(groups, sample_weight))
         return self
 
     def fit_soft(
@@ -73,8 +87,8 @@ class StackedBlocks(MarginClassifier):
         sample_weight: ArrayLike | None = None,
         groups: NDArray[Any] | None = None,
     ) -> Self:
-        """The classifier, fitted to shares (n, C) as fit does to labels. Raises HeadError as that does."""
-        self._stack(*self._shared(X, shares, sample_weight), groups=_weighing(groups, sample_weight))
+        """The classifier, fitted to rows X (n, d) with shares (n, C) of classes. Raises HeadError as `fit` does."""
+        self._stack(*self._with_shares(X, shares, sample_weight), groups=_with_weight(groups, sample_weight))
         return self
 
     def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float64]:
@@ -82,69 +96,75 @@ class StackedBlocks(MarginClassifier):
         probabilities: NDArray[np.float64] = softmax(self._all_scores(X), axis=1)
         return probabilities
 
+    def can_judge(self, mass: NDArray[np.float64], groups: NDArray[Any] | None = None) -> bool:
+        """Whether every class of rows with this mass (n, C) is in two parts, as a meta-classifier needs."""
+        heavy = mass.any(axis=1)
+        seen = mass[heavy][:, mass.any(axis=0)]
+        groups = None if groups is None else groups[heavy]
+        return not len(_in_one_part(seen, stratified_parts(seen, folds=self.folds, seed=self.seed, groups=groups)))
+
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
         self._stack(X, targets, groups=None)
 
     def _stack(self, X: NDArray[Any], targets: Targets, *, groups: NDArray[Any] | None) -> None:
         blocks = block_slices(self.widths, X.shape[1])
-        unfitted = list(zip(self._one_a_block(len(blocks)), blocks, strict=True))
-        parts = deal_parts(targets.mass, folds=self.folds, seed=self.seed, groups=groups)
+        unfitted = list(zip(self._one_per_block(len(blocks)), blocks, strict=True))
+        parts = stratified_parts(targets.mass, folds=self.folds, seed=self.seed, groups=groups)
         self.blocks_ = [[block.start, block.stop] for block in blocks]
-        self.judge_ = self._judge(unfitted, X, targets, parts) if self._judges(targets, parts) else None
+        self.judge_ = self._fit_judge(unfitted, X, targets, parts) if self._needs_judge(targets, parts) else None
         self.estimators_ = [_fit(one, X[:, block], targets) for one, block in unfitted]
 
-    def can_judge(self, mass: NDArray[np.float64], groups: NDArray[Any] | None = None) -> bool:
-        """Whether every class of rows of this mass (n, C) is in two parts, so that opinions of it can be judged."""
-        heavy = mass.any(axis=1)
-        seen, groups = mass[heavy][:, mass.any(axis=0)], None if groups is None else groups[heavy]
-        return not len(_in_one_part(seen, deal_parts(seen, folds=self.folds, seed=self.seed, groups=groups)))
-
-    def _judges(self, targets: Targets, parts: NDArray[np.int64]) -> bool:
+    def _needs_judge(self, targets: Targets, parts: NDArray[np.int64]) -> bool:
         if self.judge is False:
             return False
-        if len(alone := _in_one_part(targets.mass, parts)):
-            told = "class %s is in one of %d parts, where nobody can judge it unseen; log-probabilities are averaged"
-            logger.warning(told, targets.classes[alone[0]], self.folds)
+        alone = _in_one_part(targets.mass, parts)
+        if len(alone):
+            message = (
+                "class %s is in one of %d folds only, which no other fold can predict; log-probabilities are averaged"
+            )
+            logger.warning(message, targets.classes[alone[0]], self.folds)
         return not len(alone)
 
-    def _judge(
+    def _fit_judge(
         self,
         unfitted: Sequence[tuple[BaseEstimator, slice]],
         X: NDArray[Any],
         targets: Targets,
         parts: NDArray[np.int64],
     ) -> BaseEstimator:
-        """What learns from opinions of rows unseen."""
-        opinions = np.empty((len(X), len(unfitted), len(targets.classes)))
+        """The meta-classifier, fitted to out-of-fold predictions of all blocks."""
+        predictions = np.empty((len(X), len(unfitted), len(targets.classes)))
         for place, (estimator, block) in enumerate(unfitted):
             for part in np.unique(parts):
                 held_out = parts == part
                 fitted = _fit(estimator, X[~held_out, block], Targets(targets.classes, targets.mass[~held_out]))
-                opinions[held_out, place] = _log_probabilities(class_scores(fitted, X[held_out, block]))
-        return _fit(SoftmaxRegression(self.l2), opinions.reshape(len(X), -1), targets)
+                predictions[held_out, place] = _log_probabilities(class_scores(fitted, X[held_out, block]))
+        return _fit(SoftmaxRegression(self.l2), predictions.reshape(len(X), -1), targets)
 
     def _scores(self, X: NDArray[Any]) -> NDArray[np.float64]:
         fitted = zip(self.estimators_, self.blocks_, strict=True)
-        opinions = [_log_probabilities(class_scores(one, X[:, start:stop])) for one, (start, stop) in fitted]
+        predictions = [_log_probabilities(class_scores(one, X[:, start:stop])) for one, (start, stop) in fitted]
         if self.judge_ is None:
-            return np.asarray(np.mean(opinions, axis=0), np.float64)
-        return class_scores(self.judge_, np.hstack(opinions))
+            return np.asarray(np.mean(predictions, axis=0), np.float64)
+        return class_scores(self.judge_, np.hstack(predictions))
 
-    def _one_a_block(self, blocks: int) -> list[BaseEstimator]:
+    def _one_per_block(self, blocks: int) -> list[BaseEstimator]:
         given = SoftmaxRegression() if self.estimators is None else self.estimators
         each = list(given) if isinstance(given, list | tuple) else [given] * blocks
         if len(each) != blocks:
-            raise HeadError(f"{len(each)} estimators were given for {blocks} blocks; give one a block, or one for all")
+            raise HeadError(
+                f"{len(each)} estimators were given for {blocks} blocks; give one per block, or one for all"
+            )
         return each
 
 
-def deal_parts(
+def stratified_parts(
     mass: NDArray[np.float64], *, folds: int, seed: int, groups: NDArray[Any] | None = None
 ) -> NDArray[np.int64]:
-    """The part (n,) of each row, 0 .. folds - 1: rows of a class are dealt in turn, and the next class goes on.
+    """The part (n,) of each row, 0 .. folds - 1, so that every class is spread evenly over the parts.
 
-    A row, or whole group of rows, is of the class that it has most mass (n, C) of. Raises HeadError for fewer than 2
-    folds.
+    Shuffled rows are sorted by class and take the parts in turn. The class of a row, or of a whole group of rows, is
+    that with most of its mass (n, C). Raises HeadError for fewer than 2 folds.
     """
     if folds < 2:
         raise HeadError(f"{folds} folds were asked for; give 2 or more")
@@ -159,24 +179,24 @@ def deal_parts(
 
 
 def _in_one_part(mass: NDArray[np.float64], parts: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The classes of rows of this mass (n, C) that other rows than those of some part lack."""
+    """The classes that only rows of one part have; their mass is (n, C)."""
     others = np.array([(mass[parts != part] > 0).any(axis=0) for part in np.unique(parts)])
     return np.flatnonzero(~others.all(axis=0))
 
 
-def _weighing(groups: NDArray[Any] | None, sample_weight: ArrayLike | None) -> NDArray[Any] | None:
-    """The groups of rows that weigh anything, which alone are learnt."""
+def _with_weight(groups: NDArray[Any] | None, sample_weight: ArrayLike | None) -> NDArray[Any] | None:
+    """The groups of the rows that have weight, because only these are learnt."""
     if groups is None or sample_weight is None:
         return groups
     return np.asarray(groups)[np.asarray(sample_weight) > 0]
 
 
 def _log_probabilities(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(np.maximum(log_softmax(scores, axis=1), LEAST))
+    return np.asarray(np.maximum(log_softmax(scores, axis=1), LEAST_LOG_PROBABILITY))
 
 
 def _fit(estimator: BaseEstimator, X: NDArray[Any], targets: Targets) -> BaseEstimator:
-    """A copy of the estimator, or of every step of a pipeline, fitted to the targets as classes 0 .. C - 1."""
+    """A clone of the estimator or pipeline, fitted to the targets as classes 0 .. C - 1."""
     fitted = clone(estimator)
     hard = np.count_nonzero(targets.mass) == len(X)
     weights = targets.weights

@@ -1,4 +1,4 @@
-"""What rows should be, as linear classifiers learn it: labels or shares in; a weight for every row and class out."""
+"""What a classifier learns: labels or soft labels, as one table with the weight of each class in each row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,12 +15,15 @@ from featx.errors import HeadError
 ClassWeight: TypeAlias = Literal["balanced"] | Mapping[Any, float] | None
 
 SHARES_SUM = 1e-5
-"""How far from 1 the shares of a row may sum, as those of float32 do."""
+"""How far from 1 the shares of a row may sum, to allow for shares in float32."""
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What rows should be; a row of shares counts as so many rows, one a class, each with its part of the weight."""
+    """The classes to learn and how much each row weighs for each of them.
+
+    A row of soft labels counts as several rows, one per class, each with its part of the weight.
+    """
 
     classes: NDArray[Any]
     """(C,)"""
@@ -29,20 +32,20 @@ class Targets:
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """(n,): what each row weighs."""
+        """(n,): the weight of each row over all classes."""
         total: NDArray[np.float64] = self.mass.sum(axis=1)
         return total
 
     @property
     def seen(self) -> NDArray[np.bool_]:
-        """(C,): the classes that weigh anything."""
+        """(C,): whether any row has weight for the class."""
         return np.asarray(self.mass.any(axis=0))
 
 
 def label_targets(y: NDArray[Any], sample_weight: ArrayLike | None, class_weight: ClassWeight) -> Targets:
-    """Targets of labels (n,); the classes are those of the rows that weigh anything.
+    """The targets of labels (n,); the classes are those of the rows that have weight.
 
-    Raises HeadError where fewer than two classes do, and for weights that are negative or all zero.
+    Raises HeadError for fewer than two classes with weight, and for weights that are negative or all zero.
     """
     check_classification_targets(y)
     weights = check_weights(sample_weight, len(y))
@@ -50,20 +53,20 @@ def label_targets(y: NDArray[Any], sample_weight: ArrayLike | None, class_weight
     classes, columns = np.unique(y[rows], return_inverse=True)
     mass = np.zeros((len(y), len(classes)))
     mass[rows, columns] = weights[rows]
-    return _weigh(classes, mass, class_weight)
+    return _weigh_classes(classes, mass, class_weight)
 
 
 def share_targets(
     shares: ArrayLike, sample_weight: ArrayLike | None, class_weight: ClassWeight, *, rows: int
 ) -> Targets:
-    """Targets of shares (n, C), whose classes are 0 .. C - 1.
+    """The targets of shares (n, C), whose classes are 0 .. C - 1.
 
-    Raises HeadError where shares are no shares, where fewer than two classes weigh anything, and for weights that are
-    negative or all zero.
+    Raises HeadError for shares that are negative or do not sum to 1, for fewer than two classes with weight, and for
+    weights that are negative or all zero.
     """
     shares = check_shares(shares, rows)
     mass = shares * check_weights(sample_weight, rows)[:, None]
-    return _weigh(np.arange(shares.shape[1]), mass, class_weight)
+    return _weigh_classes(np.arange(shares.shape[1]), mass, class_weight)
 
 
 def check_shares(shares: ArrayLike, rows: int) -> NDArray[np.float64]:
@@ -79,7 +82,7 @@ def check_shares(shares: ArrayLike, rows: int) -> NDArray[np.float64]:
 
 
 def check_weights(sample_weight: ArrayLike | None, rows: int) -> NDArray[np.float64]:
-    """The weights (n,) as float64, ones where none are given. Raises HeadError where one is negative or all are 0."""
+    """The weights (n,) as float64; ones if there are none. Raises HeadError if one is negative or all are 0."""
     if sample_weight is None:
         return np.ones(rows)
     given = np.full(rows, sample_weight) if np.isscalar(sample_weight) else sample_weight
@@ -93,13 +96,37 @@ def check_weights(sample_weight: ArrayLike | None, rows: int) -> NDArray[np.floa
     return weights
 
 
-def _weigh(classes: NDArray[Any], mass: NDArray[np.float64], class_weight: ClassWeight) -> Targets:
-    seen = mass.sum(axis=0)
-    count = int(np.count_nonzero(seen))
+def expand_shares(
+    X: NDArray[Any], shares: NDArray[np.float64], sample_weight: ArrayLike | None = None
+) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64]]:
+    """Rows with one label each that stand for rows (n, D) with shares (n, C): X, labels and weights.
+
+    Every row appears once for each class that it has a share of, and weighs its own weight times that share. X is not
+    copied if each row has one class.
+    """
+    weights = np.ones(len(shares)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    rows, labels = np.nonzero(shares)
+    single = len(rows) == len(shares)
+    return X if single else X[rows], labels, weights[rows] * shares[rows, labels]
+
+
+def balancing_factors(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The factors (C,) that give classes of these total weights (C,) equal totals and keep the sum; 0 for an empty one.
+
+    This is scikit-learn's class_weight="balanced" for weighted rows.
+    """
+    mean = totals.sum() / np.count_nonzero(totals)
+    factors: NDArray[np.float64] = np.divide(mean, totals, out=np.zeros_like(totals), where=totals > 0)
+    return factors
+
+
+def _weigh_classes(classes: NDArray[Any], mass: NDArray[np.float64], class_weight: ClassWeight) -> Targets:
+    totals = mass.sum(axis=0)
+    count = int(np.count_nonzero(totals))
     if count < 2:
         raise HeadError(f"only {count} class has rows that weigh anything; a classifier needs two classes or more")
     if class_weight == "balanced":
-        factors = np.divide(seen.sum() / count, seen, out=np.zeros_like(seen), where=seen > 0)
+        factors = balancing_factors(totals)
     else:
         factors = compute_class_weight(class_weight, classes=classes, y=classes)
     targets = Targets(classes, mass * factors)

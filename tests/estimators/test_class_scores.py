@@ -13,13 +13,12 @@ from sklearn.svm import LinearSVC
 
 from featx.errors import HeadError
 from featx.estimators import (
-    NO_CHANCE,
     class_scores,
-    expand_shares,
     fit_classifier,
-    spread_scores,
     sweep,
 )
+from featx.estimators.scores import NO_CHANCE, spread_scores
+from featx.estimators.targets import expand_shares
 from tests.support.classes import make_rows
 
 
@@ -79,10 +78,10 @@ def test_scores_of_some_classes_are_spread_over_all() -> None:
 
 def test_rows_of_one_class_are_not_copied() -> None:
     rows = make_rows()
-    X, y, weights = expand_shares(rows.X, np.eye(3)[rows.y])
+    X, y, weights = expand_shares(rows.X, np.eye(3)[rows.y], rows.weights)
     assert X is rows.X
     assert (y == rows.y).all()
-    assert weights is None
+    assert (weights == rows.weights).all()
 
 
 def test_weights_for_a_classifier_that_takes_none_are_refused() -> None:

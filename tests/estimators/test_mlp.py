@@ -40,7 +40,7 @@ def test_where_rows_are_too_few_the_training_loss_decides_and_it_is_told(caplog:
         ours = MLP(**SMALL).fit(X, y)
     assert not ours.early_stopping_
     assert [record.getMessage() for record in caplog.records] == [
-        "12 rows are too few to set some apart; the training loss decides when to stop"
+        "12 rows are too few for a validation part; the training loss decides when to stop"
     ]
     assert np.allclose(ours.predict_proba(new), theirs(X, y, np.ones(12), early=False).predict_proba(new), atol=1e-6)
 

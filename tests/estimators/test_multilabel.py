@@ -129,7 +129,7 @@ def test_a_weight_of_2_is_a_row_given_twice_and_one_of_0_a_row_left_out() -> Non
 @pytest.mark.parametrize("wrong", [0.5, 2, -1])
 def test_an_indicator_of_other_numbers_is_an_error(wrong: float) -> None:
     X, y, _ = several()
-    with pytest.raises(HeadError, match=f"has 0 and 1, but there is {wrong}"):
+    with pytest.raises(HeadError, match=f"has only 0 and 1, but this one has {wrong}"):
         OneVsRest().fit(X, np.where(y == 0, wrong, y))
 
 

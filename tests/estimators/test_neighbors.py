@@ -35,7 +35,7 @@ def by_brute_force(
 @pytest.mark.parametrize("count", [1, 5, 90, 500])
 def test_the_nearest_rows_are_those_of_scikit_learn(count: int) -> None:
     X, _, new = blobs()
-    indices, similarities = nearest_rows(new, X, count=count)
+    indices, similarities = nearest_rows(normalize(new), normalize(X), count=count)
     distances, expected = NearestNeighbors(n_neighbors=min(count, 90), metric="cosine").fit(X).kneighbors(new)
     assert np.array_equal(indices, expected)
     assert np.allclose(similarities, 1 - distances, atol=1e-6)
@@ -43,26 +43,26 @@ def test_the_nearest_rows_are_those_of_scikit_learn(count: int) -> None:
 
 def test_of_equally_similar_rows_the_first_is_the_nearer_also_where_the_last_place_is_shared() -> None:
     rows = np.array([[0.0, 1], [1, 1], [1, 1], [1, 0], [1, 1], [0, -1], [0, 0]], np.float32)
-    indices, similarities = nearest_rows(np.array([[1.0, 1]], np.float32), rows, count=7)
+    indices, similarities = nearest_rows(normalize(np.array([[1.0, 1]], np.float32)), normalize(rows), count=7)
     assert indices.tolist() == [[1, 2, 4, 0, 3, 6, 5]]
     assert np.allclose(similarities, [[1, 1, 1, 0.5**0.5, 0.5**0.5, 0, -(0.5**0.5)]])
     for count in range(1, 7):
-        assert nearest_rows(np.ones((1, 2), np.float32), rows, count=count)[0].tolist() == [
-            [1, 2, 4, 0, 3, 6, 5][:count]
-        ]
+        indices, _ = nearest_rows(normalize(np.ones((1, 2), np.float32)), normalize(rows), count=count)
+        assert indices.tolist() == [[1, 2, 4, 0, 3, 6, 5][:count]]
 
 
 def test_no_row_is_its_own_neighbour_though_its_twin_is() -> None:
-    rows = np.array([[1.0, 0], [0, 1], [2, 0]])
-    indices, _ = nearest_rows(rows, rows, count=2, themselves=False)
+    rows = np.array([[1.0, 0], [0, 1], [1, 0]])
+    indices, _ = nearest_rows(rows, rows, count=2, skip_self=True)
     assert indices.tolist() == [[2, 1], [0, 2], [0, 1]]
 
 
 def test_how_many_rows_are_compared_at_a_time_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     X, _, new = blobs()
-    whole = [*nearest_rows(new, X, count=7), *nearest_rows(X, X, count=7, themselves=False)]
-    monkeypatch.setattr(neighbors, "CHUNK", 200)
-    parts = [*nearest_rows(new, X, count=7), *nearest_rows(X, X, count=7, themselves=False)]
+    X, new = normalize(X), normalize(new)
+    whole = [*nearest_rows(new, X, count=7), *nearest_rows(X, X, count=7, skip_self=True)]
+    monkeypatch.setattr(neighbors, "SIMILARITIES_AT_ONCE", 200)
+    parts = [*nearest_rows(new, X, count=7), *nearest_rows(X, X, count=7, skip_self=True)]
     for one, other in zip(whole, parts, strict=True):
         assert np.allclose(np.asarray(one), np.asarray(other), atol=1e-6)
 
@@ -144,7 +144,6 @@ def test_an_image_of_a_class_that_no_neighbour_is_of_does_not_ruin_all_probabili
     labels = np.arange(40) % 3
     labels[0] = (labels[0] + 1) % 3
     scores = class_scores(CosineNeighbors(5).fit(X, y), new)
-    truth = Labels(("a", "b", "c"), labels)
-    temperature = fit_temperature(scores, truth)
+    temperature = fit_temperature(scores, Labels(("a", "b", "c"), labels))
     probabilities = to_probabilities(scores, temperature=temperature)
     assert -np.log(probabilities[np.arange(40), labels]).mean() < 0.35

@@ -13,10 +13,10 @@ from featx.errors import HeadError
 from featx.estimators import (
     LooRidgeClassifier,
     class_scores,
-    expand_shares,
-    spread_scores,
     sweep,
 )
+from featx.estimators.scores import spread_scores
+from featx.estimators.targets import expand_shares
 from tests.support.classes import make_rows
 
 

@@ -11,7 +11,7 @@ from sklearn.metrics import mutual_info_score
 from featx.errors import ConvergenceError, HeadError
 from featx.estimators import selecting
 from featx.estimators.selecting import (
-    BINS,
+    QUANTILE_BINS,
     By,
     ColumnSelector,
     anova,
@@ -49,7 +49,10 @@ def test_mutual_information_is_that_of_scikit_learn_with_the_binned_column() -> 
     X, y, _ = blobs(500, 300)
     X[:, 1] = X[:, 1].clip(0)
     binned = [
-        np.searchsorted(np.unique(np.quantile(x, np.arange(1, BINS) / BINS, method="inverted_cdf")), x) for x in X.T
+        np.searchsorted(
+            np.unique(np.quantile(x, np.arange(1, QUANTILE_BINS) / QUANTILE_BINS, method="inverted_cdf")), x
+        )
+        for x in X.T
     ]
     expected = [mutual_info_score(y, column) for column in binned]
     assert np.allclose(mutual_information(X, label_targets(y, None, None)), expected)
@@ -115,7 +118,7 @@ def test_of_several_labels_an_image_a_column_has_its_highest_score_for_any_class
 
 def test_several_labels_that_all_rows_share_are_an_error() -> None:
     X, y = telling()
-    with pytest.raises(HeadError, match="no column can tell"):
+    with pytest.raises(HeadError, match="no column can predict"):
         ColumnSelector().fit_soft(X, np.ones((len(y), 2)))
 
 
@@ -133,7 +136,7 @@ def test_one_row_a_class_is_an_error_of_anova() -> None:
 
 
 def test_a_selection_that_does_not_converge_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(selecting, "ITERATIONS", 1)
+    monkeypatch.setattr(selecting, "L1_ITERATIONS", 1)
     with pytest.raises(ConvergenceError, match="selection by L1 did not converge in 1 iterations"):
         ColumnSelector("l1").fit(*telling())
 

@@ -20,11 +20,11 @@ from featx.errors import ConvergenceError, HeadError
 from featx.estimators import (
     SoftmaxRegression,
     class_scores,
-    expand_shares,
     sweep,
 )
 from featx.estimators.crossentropy import CrossEntropy
 from featx.estimators.descent import Descent
+from featx.estimators.targets import expand_shares
 from tests.support.classes import Rows, make_rows
 
 TIGHT = 1e-10

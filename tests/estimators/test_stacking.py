@@ -26,7 +26,7 @@ from featx.estimators import (
     StackedBlocks,
     class_scores,
 )
-from featx.estimators.stacking import LEAST, deal_parts
+from featx.estimators.stacking import LEAST_LOG_PROBABILITY, stratified_parts
 from tests.support.learning import blobs, soft
 
 
@@ -38,13 +38,15 @@ def test_scores_are_those_of_a_regression_over_out_of_fold_log_probabilities() -
     X, y, new = blobs(200, 9)
     widths = (4, 5)
     ours = StackedBlocks(widths, SoftmaxRegression(1.0), folds=4, l2=0.5, seed=3).fit(X, y)
-    split = PredefinedSplit(deal_parts(np.eye(3)[y], folds=4, seed=3))
+    split = PredefinedSplit(stratified_parts(np.eye(3)[y], folds=4, seed=3))
     blocks = [slice(0, 4), slice(4, 9)]
     unseen, seen = [], []
     for block in blocks:
         one = LogisticRegression(C=1.0, tol=1e-10, max_iter=5000)
-        unseen.append(cross_val_predict(one, X[:, block], y, cv=split, method="predict_log_proba").clip(LEAST))
-        seen.append(one.fit(X[:, block], y).predict_log_proba(new[:, block]).clip(LEAST))
+        unseen.append(
+            cross_val_predict(one, X[:, block], y, cv=split, method="predict_log_proba").clip(LEAST_LOG_PROBABILITY)
+        )
+        seen.append(one.fit(X[:, block], y).predict_log_proba(new[:, block]).clip(LEAST_LOG_PROBABILITY))
     judge = LogisticRegression(C=2.0, tol=1e-10, max_iter=5000).fit(np.hstack(unseen), y)
     assert np.allclose(ours.predict_proba(new), judge.predict_proba(np.hstack(seen)), atol=1e-3)
 
@@ -52,12 +54,12 @@ def test_scores_are_those_of_a_regression_over_out_of_fold_log_probabilities() -
 @pytest.mark.parametrize("folds", [2, 5])
 def test_rows_of_every_class_are_dealt_alike(folds: int) -> None:
     labels = np.repeat([0, 1, 2], [50, 7, 1])
-    parts = deal_parts(np.eye(3)[labels], folds=folds, seed=0)
+    parts = stratified_parts(np.eye(3)[labels], folds=folds, seed=0)
     counts = np.array([[((parts == part) & (labels == c)).sum() for c in range(3)] for part in range(folds)])
     assert (np.ptp(counts, axis=0) <= 1).all()
     assert np.ptp(counts.sum(axis=1)) <= 1
-    assert np.array_equal(parts, deal_parts(np.eye(3)[labels], folds=folds, seed=0))
-    assert not np.array_equal(parts, deal_parts(np.eye(3)[labels], folds=folds, seed=1))
+    assert np.array_equal(parts, stratified_parts(np.eye(3)[labels], folds=folds, seed=0))
+    assert not np.array_equal(parts, stratified_parts(np.eye(3)[labels], folds=folds, seed=1))
 
 
 def test_a_block_of_noise_takes_less_from_a_block_that_tells_than_where_they_are_joined() -> None:
@@ -98,7 +100,7 @@ def test_a_row_of_weight_0_has_no_say_however_wrong() -> None:
 
 def test_groups_are_dealt_whole() -> None:
     groups = np.array(["a", "b", "c", "d", "e", "f", "g"]).repeat(5)
-    parts = deal_parts(np.eye(2)[np.arange(35) % 2], folds=3, seed=0, groups=groups)
+    parts = stratified_parts(np.eye(2)[np.arange(35) % 2], folds=3, seed=0, groups=groups)
     assert all(len(set(parts[groups == group])) == 1 for group in set(groups))
     assert set(parts) == {0, 1, 2}
 
@@ -124,7 +126,7 @@ def test_a_class_that_nobody_can_judge_unseen_leaves_the_mean_of_all_opinions(ca
     y[7] = 3
     fitted = StackedBlocks((2, 2)).fit(X, y)
     assert fitted.judge_ is None
-    assert "class 3 is in one of 5 parts" in caplog.text
+    assert "class 3 is in one of 5 folds only" in caplog.text
     opinions = [
         SoftmaxRegression().fit(X[:, block], y).predict_proba(new[:, block]) for block in (slice(2), slice(2, 4))
     ]

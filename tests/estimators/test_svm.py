@@ -197,7 +197,7 @@ def test_the_map_is_that_of_scikit_learn_and_its_seed_draws_the_rows(monkeypatch
     theirs = Nystroem(gamma=0.5 / X.shape[1], n_components=10, random_state=3).fit(X)
     ours = KernelMap(0.5, 10, seed=3).fit(X)
     assert np.allclose(ours.transform(new), theirs.transform(new))
-    monkeypatch.setattr("featx.estimators.kernel.CHUNK", 70)
+    monkeypatch.setattr("featx.estimators.kernel.DISTANCES_AT_ONCE", 70)
     assert np.allclose(ours.transform(new), theirs.transform(new))
     assert not np.allclose(ours.transform(new), KernelMap(0.5, 10, seed=4).fit(X).transform(new))
 
@@ -206,7 +206,7 @@ def test_how_many_rows_are_scored_at_a_time_changes_nothing(monkeypatch: pytest.
     X, y, new = blobs()
     fitted = KernelSVM().fit(FeatureScaler().fit_transform(X), y)
     whole = fitted.decision_function(new)
-    monkeypatch.setattr("featx.estimators.kernel.CHUNK", 100)
+    monkeypatch.setattr("featx.estimators.kernel.DISTANCES_AT_ONCE", 100)
     assert np.allclose(fitted.decision_function(new), whole)
 
 
