@@ -27,8 +27,7 @@ from featx.convert.adding import (
     describe_model,
 )
 from featx.demo import BACKBONE, list_cells
-from featx.extract import stream_features
-from featx.extract.batches import StageClock
+from featx.extract import FeatureStream
 from featx.extract.pace import Pace
 from featx.hardware import usable_cores
 from featx.inputs import ImageSet
@@ -147,20 +146,8 @@ def pixels_inside(backbone: Backbone, images: ImageSet, repeats: int) -> dict[st
         same = float(np.abs(sessions["graph"](batch) - sessions["numpy"](batch)).max())
 
         def whole(session: FeatureSession) -> Callable[[], object]:
-            rows = range(len(images))
-            return lambda: [
-                None
-                for _ in stream_features(
-                    images,
-                    backbone,
-                    session,
-                    rows=rows,
-                    count=len(rows),
-                    pace=PACE,
-                    settings=DEFAULTS,
-                    clock=StageClock(),
-                )
-            ]
+            stream = FeatureStream(images, backbone, DEFAULTS, session, PACE)
+            return lambda: [None for _ in stream.batches()]
 
         def alone(session: FeatureSession) -> Callable[[], object]:
             return lambda: [session(batch) for _ in range(len(images) // len(batch))]

@@ -1,17 +1,17 @@
+from .choosing import choose_images as choose_images
 from .creating import Provenance as Provenance, create_partial as create_partial
 from .describing import CacheInfo as CacheInfo, describe_cache as describe_cache
 from .exporting import Export as Export, export_cache as export_cache
 from .file import (
+    DECISIVE_PACKAGES as DECISIVE_PACKAGES,
     DONE as DONE,
-    MAKERS as MAKERS,
     PENDING as PENDING,
     Cache as Cache,
-    Storage as Storage,
     feature_path as feature_path,
     new_path as new_path,
     partial_path as partial_path,
 )
-from .locking import check_replaceable as check_replaceable, locked as locked
+from .locking import check_replaceable as check_replaceable, lock_cache as lock_cache
 from .merging import merge_caches as merge_caches
 from .opening import is_cache as is_cache, open_cache as open_cache
 from .reading import list_outputs as list_outputs, read_features as read_features
@@ -20,14 +20,14 @@ from .table import (
     FeatureTable as FeatureTable,
     Part as Part,
     Source as Source,
-    as_choice as as_choice,
+    compact_rows as compact_rows,
     label_sources as label_sources,
 )
 from .verifying import verify_cache as verify_cache
 from .writing import (
     CacheWriter as CacheWriter,
-    Kept as Kept,
-    Rows as Rows,
+    ComputedRows as ComputedRows,
+    KeptRows as KeptRows,
     copy_rows as copy_rows,
     seal as seal,
     storable as storable,

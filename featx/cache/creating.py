@@ -1,7 +1,6 @@
-"""The feature file created whole: all metadata, all space, what is known of the images; rows come later, in place.
+"""Creates the feature file with all its metadata, space and image columns; rows are written later, in place.
 
-HDF5 metadata is written here and not touched again until the file is sealed, so that a killed run leaves nothing
-half-described.
+HDF5 metadata is not changed again until the file is sealed, so that a killed run leaves no half-written metadata.
 """
 
 import json
@@ -16,12 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
-from featx.cache.disk import (
-    allocate,
-    sync_folder,
-    write_error,
-    write_rows,
-)
+from featx.cache.disk import allocate, sync_folder, write_error, write_rows
 from featx.cache.file import (
     BLOCK_ROWS,
     DONE,
@@ -34,56 +28,50 @@ from featx.cache.file import (
     USER_BLOCK,
     Cache,
     Field,
-    Storage,
     blocks,
     feature_path,
     new_path,
     output_dims,
     partial_path,
 )
-from featx.cache.opening import (
-    locate,
-    metadata_crc,
-    open_cache,
-)
-from featx.cache.writing import Kept, copy_rows
+from featx.cache.opening import locate, metadata_crc, open_cache
+from featx.cache.writing import KeptRows, copy_rows
 from featx.columns import ImageColumns, as_texts
 from featx.errors import CacheError, Failure
 from featx.hashing import Column, hash_columns
 from featx.provenance import timestamp
-from featx.settings import Decode
+from featx.settings import Decode, Storage
 
 ALIGNMENT = 4096
-COLUMNS = ("images/name", "images/label", "images/split", "images/group", "images/weight", "labels/name")
-"""The order in which columns lie in the file: equal contents make equal files."""
+COLUMN_ORDER = ("images/name", "images/label", "images/split", "images/group", "images/weight", "labels/name")
+"""Order of the image columns in the file, so that equal contents make equal files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """How the features of one cache are made."""
+    """How the features of a cache are computed and stored."""
 
     card: Mapping[str, Any]
     backbone: str
-    """sha256 of the card's identity, the model's own sha256 among it."""
+    """sha256 of the card's identity, which includes the sha256 of the model."""
     hashes: Mapping[str, str]
-    """Name of every output -> the same as if it were the only one: what a head that reads it alone asks for."""
+    """Name of every output -> the same hash as if it were the only output; a head compares it."""
     provider: str
     device: str
     precision: str
-    """In which the backbone was run."""
+    """Type in which the backbone computes."""
     batch_size: int
     versions: Mapping[str, str]
     storage: Storage = "float32"
-    """In which features are stored."""
+    """Type in which features are stored."""
     decode: Decode = "exact"
     """How JPEGs were decoded."""
 
 
-def create_partial(path: Path, images: ImageColumns, provenance: Provenance, *, kept: Sequence[Kept] = ()) -> Cache:
-    """A new partial cache beside `path`: all space taken, the kept rows copied into it, all others pending.
+def create_partial(path: Path, images: ImageColumns, provenance: Provenance, *, kept: Sequence[KeptRows] = ()) -> Cache:
+    """A new partial cache next to `path`, with all its space reserved, the kept rows copied and all others pending.
 
-    It replaces one that was there only when it is complete in this sense. Raises CacheError where the disk cannot hold
-    it; then nothing has changed.
+    Only then does it replace an older partial cache. Raises CacheError, and changes nothing, if the disk is full.
     """
     with creating(path) as fresh:
         lay_out(fresh, columns_of(images), provenance)
@@ -95,7 +83,7 @@ def create_partial(path: Path, images: ImageColumns, provenance: Provenance, *, 
 
 @contextmanager
 def creating(path: Path) -> Iterator[Path]:
-    """Where to create the cache; what goes wrong leaves nothing there, and a disk that refuses is a CacheError."""
+    """Path of a new file that will replace `path`; after an error it is removed, and disk errors are CacheErrors."""
     fresh = new_path(path)
     try:
         yield fresh
@@ -107,7 +95,7 @@ def creating(path: Path) -> Iterator[Path]:
 
 
 def columns_of(images: ImageColumns) -> dict[str, Column]:
-    """What is known of the images, by dataset."""
+    """The image columns that are not None, by dataset."""
     columns = {
         "images/name": images.names,
         "images/label": images.labels,
@@ -120,7 +108,7 @@ def columns_of(images: ImageColumns) -> dict[str, Column]:
 
 
 def provenance_of(cache: Cache) -> Provenance:
-    """How the features of this cache were made."""
+    """How the features of this cache were computed and stored."""
     return Provenance(
         card=cache.card,
         backbone=cache.backbone,
@@ -136,14 +124,14 @@ def provenance_of(cache: Cache) -> Provenance:
 
 
 def lay_out(path: Path, columns: Mapping[str, Column], provenance: Provenance, *, started: str = "") -> None:
-    """Write the whole file, its columns filled, every row pending. Raises OSError or RuntimeError, as the disk does."""
-    allocate(path, _least_size(columns, provenance))  # HDF5 must not be the one to meet a full disk
+    """Write the whole file with its image columns, every row pending. Raises OSError or RuntimeError of the disk."""
+    allocate(path, _least_size(columns, provenance))  # a full disk must be noticed here, not by HDF5
     with h5py.File(
         path, "w", userblock_size=USER_BLOCK, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
     ) as file:
         _describe(file, hash_columns(map(columns.get, IMAGE_SET)), provenance, started or timestamp())
         _add_rows(file, len(columns["images/name"]), provenance)
-        for name, values in sorted(columns.items(), key=lambda item: COLUMNS.index(item[0])):
+        for name, values in sorted(columns.items(), key=lambda item: COLUMN_ORDER.index(item[0])):
             text = values.dtype.kind == "S"
             _add(file, name, values.shape, h5py.string_dtype("utf-8", values.dtype.itemsize) if text else values.dtype)
         fields = locate(file)
@@ -153,7 +141,7 @@ def lay_out(path: Path, columns: Mapping[str, Column], provenance: Provenance, *
 
 
 def _least_size(columns: Mapping[str, Column], provenance: Provenance) -> int:
-    """Bytes that the file will take at least."""
+    """A lower bound for the size of the file, in bytes."""
     known = sum(values.dtype.itemsize * len(values) for values in columns.values())
     features = np.dtype(provenance.storage).itemsize * sum(output_dims(provenance.card).values())
     return int(known + len(columns["images/name"]) * (features + 37) + 2**18)
@@ -183,7 +171,7 @@ def _describe(file: h5py.File, image_set: str, provenance: Provenance, started: 
 
 
 def _add_rows(file: h5py.File, rows: int, provenance: Provenance) -> None:
-    """The datasets that extracting fills."""
+    """Create the datasets that extraction fills."""
     for name, dim in output_dims(provenance.card).items():
         _add(file, feature_path(name), (rows, dim), np.dtype(provenance.storage))
     _add(file, "status", (rows,), np.uint8)
@@ -193,7 +181,7 @@ def _add_rows(file: h5py.File, rows: int, provenance: Provenance) -> None:
 
 
 def _add(file: h5py.File, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-    """A contiguous dataset whose place in the file is fixed now; unwritten rows read as zeros."""
+    """Create a contiguous dataset, whose place in the file is now fixed; rows that are not written read as zeros."""
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
@@ -201,7 +189,7 @@ def _add(file: h5py.File, name: str, shape: tuple[int, ...], dtype: DTypeLike) -
 
 
 def _fill(path: Path, fields: Mapping[str, Field], columns: Mapping[str, Column]) -> None:
-    """Write the columns, some rows at a time: they may be longer than memory."""
+    """Write the columns in blocks of rows, since they may be larger than memory."""
     with path.open("r+b") as file:
         for name, values in columns.items():
             for rows in blocks(len(values), BLOCK_ROWS):
@@ -209,9 +197,10 @@ def _fill(path: Path, fields: Mapping[str, Field], columns: Mapping[str, Column]
 
 
 def protect_metadata(path: Path, fields: Mapping[str, Field]) -> None:
-    """Write the crc32 of all that is not rows of datasets into the file's first bytes, and bring all to the disk."""
+    """Write the crc32 of everything but the rows of datasets into the file's first bytes, and sync the file."""
     edges = sorted((field.offset, field.offset + field.size) for field in fields.values())
-    starts, stops = [USER_BLOCK, *(stop for _, stop in edges)], [*(start for start, _ in edges), path.stat().st_size]
+    starts = [USER_BLOCK, *(stop for _, stop in edges)]
+    stops = [*(start for start, _ in edges), path.stat().st_size]
     ranges = [(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
     with path.open("r+b") as file:
         sealed = next(

@@ -1,4 +1,4 @@
-"""What is in a feature file and how it was made, summed up."""
+"""Describes a cache: its images, its features, and how they were computed."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -9,25 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.file import (
-    BLOCK_ROWS,
-    DONE,
-    PENDING,
-    Cache,
-    blocks,
-)
+from featx.cache.file import BLOCK_ROWS, DONE, PENDING, Cache, blocks
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage
 from featx.errors import failure_text
 from featx.showing import Overview, Shown, shorten
 
-MADE = ("format_version", "backbone", "image_set", "provider", "device", "precision", "batch_size", "started", "sealed")
-"""The attributes that say how a cache was made."""
+PROVENANCE_ATTRIBUTES = (
+    *("format_version", "backbone", "image_set", "provider", "device", "precision", "batch_size", "started", "sealed"),
+)
+"""The attributes that say how the features were computed."""
 
 
 @dataclass(frozen=True, repr=False)
 class CacheInfo(Shown):
-    """What is in a cache and how it was made."""
+    """What a cache contains and how its features were computed."""
 
     cache: str
     rows: int
@@ -36,21 +32,21 @@ class CacheInfo(Shown):
     pending: int
     sealed: bool
     outputs: dict[str, int]
-    """Name and dimension of every output."""
+    """Name -> dimension of every output."""
     storage: str
-    """The type in which features are stored."""
+    """Type in which features are stored."""
     bytes: int
-    """Size of the file."""
+    """Size of the file in bytes."""
     classes: dict[str, int]
-    """Images of every class."""
+    """Class -> number of its images."""
     splits: dict[str, int]
-    """Images of every split, those of none as ""; empty where the image set has no splits."""
+    """Split -> number of its images, "" for images without a split; empty if the image set has no splits."""
     groups: int | None
-    """How many groups there are; None where the image set has none."""
+    """Number of groups; None if the image set has no groups."""
     failures: dict[str, int]
-    """Images for every reason."""
+    """Reason -> number of images that failed for it."""
     failed_images: tuple[FailedImage, ...]
-    """All of them, in the image set's order."""
+    """All images that failed, in the image set's order."""
     card: dict[str, Any]
     provenance: dict[str, Any]
 
@@ -67,7 +63,15 @@ class CacheInfo(Shown):
 
 
 def describe_cache(path: Path | str) -> CacheInfo:
-    """What is in the cache, complete or partial. Raises CacheError where it cannot be opened."""
+    """Describe a cache, complete or not. Raises CacheError if it cannot be opened.
+
+    >>> import featx
+    >>> info = featx.describe_cache("photos.h5")
+    >>> info.rows, info.failed, info.outputs
+    (60, 0, {'features': 1280})
+    >>> info.classes
+    {'circle': 12, 'cross': 12, 'square': 12, 'star': 12, 'triangle': 12}
+    """
     cache = open_cache(Path(path))
     status = cache.read("status")
     failed = np.flatnonzero(status > DONE)
@@ -94,7 +98,7 @@ def describe_cache(path: Path | str) -> CacheInfo:
 
 
 def _count_labels(cache: Cache) -> list[int]:
-    """Images of every class."""
+    """Number of images of every class."""
     classes = len(cache.classes)
     counts = np.zeros(classes, np.int64)
     for rows in blocks(cache.images, BLOCK_ROWS) if "images/label" in cache.fields else ():
@@ -104,7 +108,7 @@ def _count_labels(cache: Cache) -> list[int]:
 
 
 def _count_texts(cache: Cache, name: str) -> Mapping[bytes, int]:
-    """Images of every value of this column; nothing where the image set has no such column."""
+    """Number of images with each value of this column; empty if the image set has no such column."""
     counts: Counter[bytes] = Counter()
     for rows in blocks(cache.images, BLOCK_ROWS) if name in cache.fields else ():
         counts.update(cache.read(name, rows).tolist())
@@ -122,6 +126,6 @@ def _failed_images(cache: Cache, rows: NDArray[np.int64], status: NDArray[np.uin
 
 
 def describe_provenance(cache: Cache) -> dict[str, Any]:
-    """How the cache was made, as plain values."""
-    made = {key: cache.attributes.get(key) for key in MADE}
-    return made | {"decode": cache.decode, "versions": cache.versions}
+    """How the features were computed, as plain values."""
+    known = {key: cache.attributes.get(key) for key in PROVENANCE_ATTRIBUTES}
+    return known | {"decode": cache.decode, "versions": cache.versions}

@@ -1,4 +1,4 @@
-"""What the disk is asked for: space before the work, bytes in their place; and what its refusals mean."""
+"""Reserving space on disk, writing rows in place, and the errors of a disk that refuses."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ from featx.errors import CacheError
 
 
 def allocate(path: Path, size: int) -> None:
-    """Take the space on disk now, so that a full disk is met here and not after hours of work."""
+    """Reserve `size` bytes on disk, so that a full disk is noticed now and not after hours of work."""
     with path.open("r+b" if path.exists() else "wb") as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
@@ -21,7 +21,7 @@ def allocate(path: Path, size: int) -> None:
 
 
 def write_rows(descriptor: int, field: Field, rows: slice | NDArray[np.int64], values: NDArray[np.generic]) -> None:
-    """Write these rows of the dataset straight to their places, in the dataset's own type. Raises OSError."""
+    """Write these rows of the dataset in place, converted to the dataset's type. Raises OSError."""
     values = np.ascontiguousarray(values, field.dtype)
     if isinstance(rows, slice):
         _pwrite(descriptor, values.tobytes(), field.offset + rows.start * field.stride)
@@ -33,11 +33,12 @@ def write_rows(descriptor: int, field: Field, rows: slice | NDArray[np.int64], v
 def _pwrite(descriptor: int, data: bytes, offset: int) -> None:
     while data:
         written = os.pwrite(descriptor, data, offset)
-        data, offset = data[written:], offset + written
+        data = data[written:]
+        offset += written
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names in this folder to the disk."""
+    """Bring the names of the files in this folder to the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -46,12 +47,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_error(path: Path, error: OSError | RuntimeError) -> CacheError:
-    """What is told of a disk that refuses; h5py tells one that fails in the middle as RuntimeError."""
-    if isinstance(error, RuntimeError):
-        return CacheError(f"{path}: cannot be written ({error}); mend that and run the same command again")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    """The error to raise when the disk refuses; h5py raises RuntimeError if it refuses in the middle of a write."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         free = shutil.disk_usage(path.parent).free
         return CacheError(f"{path}: no space for it ({free / 1e9:.1f} GB free); free some, or choose another --into")
-    return CacheError(
-        f"{path}: cannot be written ({error.strerror or error}); mend that and run the same command again"
-    )
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return CacheError(f"{path}: cannot be written ({reason}); fix that and run the same command again")

@@ -1,4 +1,4 @@
-"""What a feature file holds: its attributes, and its datasets, to be mapped or to be read block by block."""
+"""The feature file as it is read: its attributes, and its datasets, memory-mapped or read block by block."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from featx.errors import CacheError
 from featx.hashing import hash_columns
 from featx.provenance import RUNTIMES
-from featx.settings import Decode
+from featx.settings import Decode, Storage
 
 FORMAT = "featx features"
 FORMAT_VERSION = 1
@@ -26,24 +26,22 @@ USER_BLOCK = 4096
 MAGIC = b"featx cache\n"
 
 IMAGE_SET = ("images/name", "labels/name", "images/label", "images/split", "images/group", "images/weight")
-"""What the hash of the image set goes over, in this order."""
+"""Datasets whose hash identifies the image set, in this order."""
 
-PENDING, DONE = 0, 1
+PENDING = 0
+DONE = 1
 STAMP = "....-..-..T..:..:..Z"
-"""Placeholder of the same length as a timestamp: sealing changes no size."""
-MAKERS = (*RUNTIMES, "pillow")
-"""Packages whose version may change a feature's last bits: rows of two versions are not mixed in one cache."""
-
-Storage = Literal["float32", "float16"]
-
+"""Placeholder for the time of sealing, of the same length: sealing changes no size."""
+DECISIVE_PACKAGES = (*RUNTIMES, "pillow")
+"""Packages whose version may change the last bits of a feature: a cache has rows of one version only."""
 BLOCK_BYTES = 2**20
-"""About so much is read, checked or copied at once, however many rows a file has."""
+"""About this much is read, checked or copied at once, however many rows a file has."""
 BLOCK_ROWS = 4_096
 
 
 @dataclass(frozen=True)
 class Field:
-    """Where a dataset lies in the file."""
+    """Place of a dataset in the file."""
 
     offset: int
     dtype: np.dtype[Any]
@@ -51,20 +49,20 @@ class Field:
 
     @property
     def stride(self) -> int:
-        """Bytes of one row."""
+        """Number of bytes of one row."""
         return self.dtype.itemsize * int(np.prod(self.shape[1:]))
 
     @property
     def size(self) -> int:
-        """Bytes of all its rows."""
+        """Number of bytes of all rows."""
         return self.stride * self.shape[0]
 
 
 @dataclass(frozen=True)
 class Cache:
-    """An existing feature file: its attributes, and its datasets, to be mapped or to be read by block.
+    """An open feature file: its attributes, and its datasets, memory-mapped or read block by block.
 
-    It holds the file itself, not its name: what is put in its place later is not seen.
+    It keeps the file open: if another file takes its name later, this one is still read.
     """
 
     path: Path
@@ -77,9 +75,9 @@ class Cache:
         weakref.finalize(self, self._file.close)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        """The dataset, mapped: nothing is read until its values are, and what is written later is seen.
+        """The dataset, memory-mapped: its values are read when they are used, and later writes are visible.
 
-        Pages of a map count as memory of the process; what goes over all rows takes `read` instead.
+        Mapped pages count as memory of the process; code that visits all rows uses `read` instead.
         """
         if name not in self._maps:
             place = self.fields[name]
@@ -87,11 +85,11 @@ class Cache:
         return self._maps[name]
 
     def get(self, name: str) -> NDArray[Any] | None:
-        """The dataset, mapped, or None where the image set had no such column."""
+        """The dataset, memory-mapped, or None if the image set has no such column."""
         return self[name] if name in self.fields else None
 
     def read(self, name: str, rows: slice | NDArray[np.int64] = slice(None)) -> NDArray[Any]:
-        """These rows of the dataset, read from the file. Raises CacheError where the disk or the file ends it."""
+        """These rows of the dataset, read from the file. Raises CacheError if that fails or the file is too short."""
         place = self.fields[name]
         if isinstance(rows, slice):
             start, stop, _ = rows.indices(place.shape[0])
@@ -107,39 +105,40 @@ class Cache:
         try:
             while size and (part := os.pread(self._file.fileno(), size, offset)):
                 parts.append(part)
-                offset, size = offset + len(part), size - len(part)
+                offset += len(part)
+                size -= len(part)
         except OSError as error:
             raise CacheError(f"{self.path}: cannot be read ({error.strerror or error}); restore it") from error
         if size:
-            raise CacheError(f"{self.path}: cut short while it was read; restore it or extract again")
+            raise CacheError(f"{self.path}: was truncated while it was read; restore it or extract again")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def column(self, name: str) -> "StoredColumn | None":
-        """The dataset, read block by block as it is sliced, or None where the image set had no such column."""
+        """The dataset, read from the file as it is sliced, or None if the image set has no such column."""
         return StoredColumn(self, name) if name in self.fields else None
 
     @property
     def images(self) -> int:
-        """Number of its rows."""
+        """Number of rows."""
         return self.fields["status"].shape[0]
 
     @cached_property
     def row_datasets(self) -> tuple[str, ...]:
-        """What extracting writes, row by row: in the order of the checksum, which goes over all but the last two."""
+        """Datasets that extraction writes, in the order of the checksum, which covers all but the last two."""
         return (*map(feature_path, self.outputs), "images/fingerprint", "status", "images/stat", "checksums")
 
     @property
     def rows_at_once(self) -> int:
-        """How many rows are read or copied at once: memory is bounded whatever their number and dimension."""
+        """Number of rows that are read or copied at once, which bounds memory for any number and dimension of rows."""
         size = BLOCK_BYTES // sum(self.fields[name].stride for name in self.row_datasets)
         return min(max(size, 1), BLOCK_ROWS)
 
     def blocks(self) -> Iterator[slice]:
-        """All rows, in order, some at a time."""
+        """All rows in order, as slices."""
         return blocks(self.images, self.rows_at_once)
 
     def stored(self, rows: slice | NDArray[np.int64]) -> dict[str, NDArray[Any]]:
-        """What extracting wrote of these rows, by dataset, as it is stored."""
+        """These rows of all datasets that extraction writes, by dataset, as they are stored."""
         return {name: self.read(name, rows) for name in self.row_datasets}
 
     @property
@@ -149,7 +148,7 @@ class Cache:
 
     @property
     def decode(self) -> Decode:
-        """How JPEGs were decoded; caches from before there was a choice do not say."""
+        """How JPEGs were decoded; older caches have no such attribute and are exact."""
         decode: Decode = self.attributes.get("decode", "exact")
         return decode
 
@@ -165,22 +164,22 @@ class Cache:
 
     @property
     def backbone(self) -> str:
-        """sha256 of the card's identity."""
+        """sha256 of the identity of the backbone's card."""
         return str(self.attributes["backbone"])
 
     @property
     def batch_size(self) -> int | None:
-        """Images that were run at once; None where that is not told."""
+        """Number of images that were run at once; None if the cache does not say."""
         return int(self.attributes.get("batch_size", 0)) or None
 
     @property
     def provider(self) -> str:
-        """The execution provider that made the features."""
+        """The execution provider that computed the features."""
         return str(self.attributes["provider"])
 
     @cached_property
     def versions(self) -> dict[str, str]:
-        """Versions of the packages that made the features."""
+        """Versions of the packages that computed the features."""
         return json.loads(self.attributes["versions"])  # type: ignore[no-any-return]
 
     @cached_property
@@ -190,7 +189,7 @@ class Cache:
 
     @cached_property
     def hashes(self) -> dict[str, str]:
-        """sha256 of the card's identity for every output, as if it were the only one."""
+        """Name of every output -> sha256 of the card's identity as if it were the only output."""
         stored = self.attributes.get("outputs")
         return json.loads(stored) if stored else {self.card["feature"]: self.backbone}
 
@@ -201,16 +200,16 @@ class Cache:
         return () if names is None else tuple(bytes(name).decode(errors="replace") for name in names)
 
     def image_set(self) -> str:
-        """sha256 over names, classes, labels, splits, groups and weights as they are in the file now."""
+        """sha256 of names, classes, labels, splits, groups and weights as they are in the file now."""
         return hash_columns(map(self.column, IMAGE_SET))
 
     @property
     def status(self) -> NDArray[np.uint8]:
-        """(N,): 0 pending, 1 done, above 1 a code of errors.Failure; mapped."""
+        """(N,): 0 pending, 1 done, above 1 a code of errors.Failure; memory-mapped."""
         return self["status"]
 
     def intact(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
-        """(n,): which of these rows, of all if None, are acknowledged and carry the checksum of their contents."""
+        """(n,): which of these rows (None for all) are acknowledged and match their checksum."""
         found = np.zeros(self.images if rows is None else len(rows), bool)
         for block in blocks(len(found), self.rows_at_once):
             chosen = block if rows is None else rows[block]
@@ -221,19 +220,19 @@ class Cache:
 
 @dataclass(frozen=True)
 class StoredColumn:
-    """A dataset of a cache in the place of an array that is only sliced."""
+    """A dataset of a cache that is read from the file when it is sliced."""
 
     cache: Cache
     name: str
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of its values."""
+        """Type of the values."""
         return self.cache.fields[self.name].dtype
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Rows, and what one row is."""
+        """Number of rows, and shape of one row."""
         return self.cache.fields[self.name].shape
 
     def __len__(self) -> int:
@@ -244,24 +243,24 @@ class StoredColumn:
 
 
 def matching(stored: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """(n,): which rows, as `Cache.stored` gives them, are acknowledged and carry the checksum of their contents."""
+    """(n,): which rows, as `Cache.stored` returns them, are acknowledged and match their checksum."""
     *parts, _, expected = stored.values()
     return np.asarray((checksums(parts) == expected) & (stored["status"] != PENDING))
 
 
 def checksums(parts: Sequence[NDArray[Any]]) -> NDArray[np.uint32]:
-    """crc32 of every row: its features, output after output, its image's fingerprint, its status, in this order."""
+    """(n,): crc32 of every row over its features, output after output, its image's fingerprint and its status."""
     raw = [np.ascontiguousarray(part).view(np.uint8).reshape(len(part), -1) for part in parts]
     return np.fromiter(map(zlib.crc32, np.concatenate(raw, axis=1)), np.uint32, len(raw[0]))
 
 
 def blocks(count: int, size: int) -> Iterator[slice]:
-    """So many rows, in order, `size` at a time."""
+    """Slices of `size` rows that cover `count` rows in order."""
     return (slice(start, min(start + size, count)) for start in range(0, count, size))
 
 
 def runs(rows: NDArray[np.int64]) -> Iterator[tuple[slice, slice]]:
-    """The stretches of rows that follow one another: where they stand in `rows`, and the rows themselves."""
+    """Runs of consecutive rows: the positions of each run in `rows`, and its rows."""
     edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
     for start, stop in pairwise(edges):
         if start < stop:
@@ -275,15 +274,15 @@ def output_dims(card: Mapping[str, Any]) -> dict[str, int]:
 
 
 def feature_path(output: str) -> str:
-    """Path of an output's dataset; a tensor's name may hold slashes, also leading and doubled, which HDF5 drops."""
+    """Path of an output's dataset; HDF5 drops leading and doubled slashes of a tensor's name."""
     return "/".join(["features", *filter(None, output.split("/"))])
 
 
 def partial_path(path: Path) -> Path:
-    """Where the cache is while it is not complete."""
+    """Path of the cache until it is complete."""
     return path.with_name(path.name + ".partial")
 
 
 def new_path(path: Path) -> Path:
-    """Where the cache is while it is being created."""
+    """Path of the cache while it is being created."""
     return path.with_name(path.name + ".new")

@@ -13,7 +13,7 @@ from featx.locking import hold_lock
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def lock_cache(path: Path) -> Iterator[None]:
     """Hold the lock for writing the cache at `path`, whose folder is created if it is missing.
 
     Raises CacheLockedError if another process holds it, CacheError if something that is not a file is in the way or

@@ -1,4 +1,4 @@
-"""Complete caches in; one cache that holds their rows, one cache after the other, out."""
+"""Merges complete caches into one, which has their rows one cache after the other."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ from featx.cache.creating import (
 )
 from featx.cache.file import (
     BLOCK_ROWS,
-    MAKERS,
+    DECISIVE_PACKAGES,
     Cache,
     StoredColumn,
     blocks,
     partial_path,
 )
-from featx.cache.locking import check_overwrite, locked
+from featx.cache.locking import check_overwrite, lock_cache
 from featx.cache.opening import open_cache
 from featx.cache.reading import open_complete
 from featx.cache.verifying import checked_rows
@@ -35,24 +35,39 @@ from featx.columns import (
 from featx.errors import CacheError, CacheMismatchError
 from featx.hashing import Column
 
-AGAIN = "restore it or extract it again"
-STEP = "merge only caches that were made alike"
-GIVEN = ("split", "group", "weight")
-"""Columns that all caches have, or none: they decide what is held out."""
+ALL_OR_NONE = ("split", "group", "weight")
+"""Image columns that all caches have, or none, since they decide which images are held out."""
 
 
 def merge_caches(sources: Sequence[Path | str], *, into: Path | str, overwrite: bool = False) -> Cache:
-    """The complete cache `into` of the images of these complete caches, in this order: shards of a set, or sets apart.
+    """Merge complete caches, of shards or of different image sets, into the cache `into`, and return it.
 
-    Every row is copied as it is stored, and checked against its checksum on the way; all shards of an image set, in
-    their order, make the cache of the whole. Nothing is written where it raises: CacheMismatchError where they were not
-    made alike, CacheError where one is not complete or not whole, an image is in two of them, or `into` is there and
-    `overwrite` is not given.
+    Rows are copied in the order of the caches, and checked against their checksums. All shards of an image set, in
+    their order, give the cache of the whole set. After an error nothing is written.
+
+    Args:
+        sources: paths of the caches.
+        into: path of the merged cache.
+        overwrite: whether to replace an existing cache.
+
+    Raises:
+        CacheMismatchError: the features or image columns of two caches are not of one kind.
+        CacheError: a cache is not complete or damaged, two caches have the same image, or `into` exists.
+
+    >>> import featx
+    >>> images = featx.list_images("photos")
+    >>> backbone = featx.load_backbone("efficientnet-lite0")
+    >>> for index in range(2):
+    ...     _ = featx.extract_features(images.shard(index, 2), backbone, into=f"{index}.h5", reuse=["photos.h5"])
+    >>> _ = featx.merge_caches(["0.h5", "1.h5"], into="merged.h5")
+    >>> featx.describe_cache("merged.h5").done
+    60
     """
-    paths, into = [*map(Path, sources)], Path(into)
+    paths = [*map(Path, sources)]
+    into = Path(into)
     into = into.resolve() if into.is_symlink() else into
     _check_paths(paths, into)
-    with locked(into):
+    with lock_cache(into):
         check_overwrite(into, overwrite=overwrite)
         caches = [open_complete(path) for path in paths]
         _check_alike(caches)
@@ -61,36 +76,40 @@ def merge_caches(sources: Sequence[Path | str], *, into: Path | str, overwrite: 
             started = min(str(cache.attributes.get("started", "")) for cache in caches)
             lay_out(fresh, _join_columns(caches), _join_provenance(caches), started=started)
             _copy(caches, open_cache(fresh))
-            made = finish(fresh, into)
+            merged = finish(fresh, into)
         partial_path(into).unlink(missing_ok=True)
-        return made
+        return merged
 
 
 def _check_paths(sources: Sequence[Path], into: Path) -> None:
     if not sources:
         raise CacheError(f"{into}: nothing to merge; name at least one cache")
-    target, seen = into.resolve(), set[Path]()
+    target = into.resolve()
+    seen: set[Path] = set()
     for path in sources:
-        if (place := path.resolve()) == target:
-            raise CacheError(f"{path}: is to be merged into itself; choose another --into")
+        place = path.resolve()
+        if place == target:
+            raise CacheError(f"{path}: cannot be merged into itself; choose another --into")
         if place in seen:
             raise CacheError(f"{path}: is named twice; name each cache once")
         seen.add(place)
 
 
 def _check_alike(caches: Sequence[Cache]) -> None:
-    """Raise CacheMismatchError, naming both files and sides, where features or columns are not of one kind."""
+    """Raise CacheMismatchError, naming both files, if their features or image columns are not of one kind."""
     first = caches[0]
     expected = _kind(first)
     for other in caches[1:]:
         for what, found in _kind(other).items():
             if found != expected[what]:
                 asked = f"{expected[what]}, as in {first.path},"
-                raise CacheMismatchError(other.path, what=what, inside=found, asked=asked, step=STEP)
+                raise CacheMismatchError(
+                    other.path, what=what, inside=found, asked=asked, step="merge only caches of one kind"
+                )
 
 
 def _kind(cache: Cache) -> dict[str, object]:
-    """What the rows of one cache have in common."""
+    """What all caches must have in common."""
     return {
         "backbone": f"{cache.card['name']} ({cache.backbone[:12]})",
         "outputs": ", ".join(f"{name} ({dim})" for name, dim in cache.outputs.items()),
@@ -98,13 +117,13 @@ def _kind(cache: Cache) -> dict[str, object]:
         "provider": cache.provider,
         "precision": cache.attributes.get("precision"),
         "decode": cache.decode,
-        **{f"version of {name}": cache.versions.get(name, "none") for name in MAKERS},
-        **{f"column {name}": "there" if f"images/{name}" in cache.fields else "missing" for name in GIVEN},
+        **{f"version of {name}": cache.versions.get(name, "none") for name in DECISIVE_PACKAGES},
+        **{f"column {name}": "present" if f"images/{name}" in cache.fields else "missing" for name in ALL_OR_NONE},
     }
 
 
 def _check_disjoint(caches: Sequence[Cache]) -> None:
-    """Raise CacheError, naming image and files, where an image is in two caches; 16 bytes an image are held."""
+    """Raise CacheError, naming image and files, if two caches have the same image; takes 16 bytes per image."""
     keys = np.concatenate([_hash_names(cache, rows) for cache in caches for rows in blocks(cache.images, BLOCK_ROWS)])
     keys.sort()
     suspects = set(keys[1:][keys[1:] == keys[:-1]].tolist())
@@ -112,7 +131,8 @@ def _check_disjoint(caches: Sequence[Cache]) -> None:
     for cache, name in _names_like(caches, suspects) if suspects else ():
         if name in seen:
             raise CacheError(
-                f"{cache.path}: image {name.decode(errors='replace')} is in {seen[name]} too; merge only disjoint sets"
+                f"{cache.path}: image {name.decode(errors='replace')} is in {seen[name]} too; "
+                "merge only caches without common images"
             )
         seen[name] = cache.path
 
@@ -123,14 +143,14 @@ def _hash_names(cache: Cache, rows: slice) -> NDArray[np.int64]:
 
 
 def _names_like(caches: Sequence[Cache], suspects: set[int]) -> Iterator[tuple[Cache, bytes]]:
-    """The names whose hash is among these, with their caches."""
+    """The names with one of these hashes, and their caches."""
     for cache in caches:
         for rows in blocks(cache.images, BLOCK_ROWS):
             yield from ((cache, name) for name in cache.read("images/name", rows).tolist() if hash(name) in suspects)
 
 
 def _join_provenance(caches: Sequence[Cache]) -> Provenance:
-    """That of the first; where several devices or versions had a part in the rows, it names them all."""
+    """The provenance of the first cache, with all devices and versions that computed rows of any cache."""
     all_ = [provenance_of(cache) for cache in caches]
     packages = dict.fromkeys(package for one in all_ for package in one.versions)
     versions = {name: _distinct(one.versions[name] for one in all_ if name in one.versions) for name in packages}
@@ -142,8 +162,8 @@ def _distinct(texts: Iterable[str]) -> str:
 
 
 def _join_columns(caches: Sequence[Cache]) -> dict[str, Column]:
-    """What is known of all images, by dataset: text as wide as the widest, labels of all classes."""
-    given = ["images/name", *(f"images/{name}" for name in GIVEN if f"images/{name}" in caches[0].fields)]
+    """The columns of all images, by dataset: texts as wide as the widest, labels as positions in all classes."""
+    given = ["images/name", *(f"images/{name}" for name in ALL_OR_NONE if f"images/{name}" in caches[0].fields)]
     joined: dict[str, Column] = {name: _Joined.of([StoredColumn(cache, name) for cache in caches]) for name in given}
     classes = _join_classes(caches)
     if any("images/label" in cache.fields for cache in caches):
@@ -152,18 +172,18 @@ def _join_columns(caches: Sequence[Cache]) -> dict[str, Column]:
 
 
 def _join_classes(caches: Sequence[Cache]) -> tuple[str, ...]:
-    """The classes of all caches: as they stand where the caches agree, else in the order of any image set."""
+    """The classes of all caches: in their own order if the caches agree, else sorted as in an image set."""
     lists = {cache.classes for cache in caches if cache.classes}
     return lists.pop() if len(lists) == 1 else sort_classes({name for classes in lists for name in classes})
 
 
 @dataclass(frozen=True)
 class _Labels:
-    """The labels of one cache as positions in the classes of all; none where the cache has none."""
+    """The labels of one cache as positions in the classes of all caches; -1 if the cache has no labels."""
 
     cache: Cache
     positions: NDArray[np.int32]
-    """Of each of its own classes; behind them, where -1 finds it, that of no class."""
+    """Position of each of its own classes; and last, where the index -1 finds it, NO_LABEL."""
     dtype = np.dtype(np.int32)
 
     @classmethod
@@ -185,13 +205,16 @@ class _Labels:
             return np.full(rows.stop - rows.start, NO_LABEL, np.int32)
         labels = self.cache.read("images/label", rows)
         if labels.max() > len(self.positions) - 2 or labels.min() < NO_LABEL:
-            raise CacheError(f"{self.cache.path}: a label is none of its {len(self.positions) - 1} classes; {AGAIN}")
+            raise CacheError(
+                f"{self.cache.path}: a label is not one of its {len(self.positions) - 1} classes; "
+                "restore it or extract it again"
+            )
         return np.asarray(self.positions[labels])
 
 
 @dataclass(frozen=True)
 class _Joined:
-    """Columns one after the other, in the place of an array that is only sliced."""
+    """Columns of several caches as one column, which is read when it is sliced."""
 
     parts: Sequence[Column]
     dtype: np.dtype[Any]
@@ -211,9 +234,11 @@ class _Joined:
 
     def __getitem__(self, rows: slice) -> NDArray[Any]:
         start, stop, _ = rows.indices(len(self))
-        values, offset = np.empty(stop - start, self.dtype), 0
+        values = np.empty(stop - start, self.dtype)
+        offset = 0
         for part in self.parts:
-            low, high = max(start - offset, 0), min(stop - offset, len(part))
+            low = max(start - offset, 0)
+            high = min(stop - offset, len(part))
             if low < high:
                 values[low + offset - start : high + offset - start] = part[low:high]
             offset += len(part)

@@ -1,4 +1,4 @@
-"""A matrix in an .npy file, and beside it a .csv with a line a row."""
+"""Writes features as a matrix in an .npy file, and what is known of the images as a .csv, one line for each row."""
 
 import csv
 import os
@@ -11,7 +11,7 @@ from featx.cache.selection import Block, Selection
 
 
 def write_npy(selection: Selection, *, matrix: Path, lines: Path) -> None:
-    """Write both files and bring them to the disk. Raises OSError, and CacheError where a row is rotten."""
+    """Write both files and sync them to disk. Raises OSError, and CacheError if a row is damaged."""
     shape = (selection.count, sum(selection.dims.values()))
     allocate(matrix, shape[0] * shape[1] * selection.dtype.itemsize)
     with matrix.open("r+b") as numbers, lines.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text:
@@ -28,7 +28,7 @@ def write_npy(selection: Selection, *, matrix: Path, lines: Path) -> None:
 
 
 def _header(selection: Selection) -> list[str]:
-    return ["name", "label", *(name for name in selection.given if name not in ("name", "label"))]
+    return ["name", "label", *(name for name in selection.known if name not in ("name", "label"))]
 
 
 def _texts(block: Block, selection: Selection) -> list[list[object]]:
@@ -43,7 +43,7 @@ def _texts(block: Block, selection: Selection) -> list[list[object]]:
 
 
 def is_exported_npy(file: Path) -> bool:
-    """Whether this is a matrix of features, and no array of images or of anything else."""
+    """Whether this is a matrix of features, and not an array of images or of anything else."""
     try:
         matrix = np.load(file, mmap_mode="r")
     except (OSError, ValueError, EOFError):

@@ -1,4 +1,4 @@
-"""The feature file opened: its first bytes, attributes and the places of its datasets, checked against format 1."""
+"""Opens a feature file, and checks its first bytes, attributes and datasets against format 1."""
 
 import json
 import os
@@ -30,12 +30,12 @@ REQUIRED: Mapping[str, tuple[str | None, tuple[int, ...]]] = {
     "images/fingerprint": ("u1", (16,)),
     "images/stat": ("i8", (2,)),
 }
-"""Datasets of every cache: type and shape of a row."""
+"""Datasets of every cache -> type and shape of a row."""
 ATTRIBUTES = {"card", "backbone", "image_set", "provider", "sealed", "versions"}
 
 
 def is_cache(path: Path) -> bool:
-    """Whether the file begins as a cache does."""
+    """Whether the file begins with the first bytes of a cache."""
     try:
         with path.open("rb") as file:
             return file.read(len(MAGIC)) == MAGIC
@@ -44,23 +44,23 @@ def is_cache(path: Path) -> bool:
 
 
 def read_error(path: Path, error: OSError) -> CacheError:
-    """What is told of a file that cannot be read just now, which says nothing of what is in it."""
-    return CacheError(f"{path}: cannot be read ({error.strerror or error}); mend that and run the same command again")
+    """The error for a file that cannot be read at the moment, whose content may be sound."""
+    return CacheError(f"{path}: cannot be read ({error.strerror or error}); fix that and run the same command again")
 
 
 def open_cache(path: Path) -> Cache:
     """The feature file, complete or partial, its attributes read and its datasets located.
 
-    Raises CacheError where it is missing, not HDF5, cut short, damaged, of another format or a newer version.
+    Raises CacheError if it is missing, not HDF5, too short, damaged, of another format or of a newer version.
     """
     if not path.is_file():
-        hint = f"; an unfinished one lies at {partial_path(path)}" if partial_path(path).is_file() else ""
-        raise CacheError(f"{path}: no such cache{hint}; make it with `featx extract`")
+        hint = f"; an unfinished one is at {partial_path(path)}" if partial_path(path).is_file() else ""
+        raise CacheError(f"{path}: no such cache{hint}; create it with `featx extract`")
     try:
         cache = _open(path)
         problem = next(_faults(cache), None)
     except Exception as error:
-        # h5py raises OSError, KeyError, RuntimeError, TypeError or ValueError, as the damage has it
+        # h5py raises OSError, KeyError, RuntimeError, TypeError or ValueError, depending on the damage
         if isinstance(error, CacheError):
             raise
         if isinstance(error, OSError) and error.errno:
@@ -83,9 +83,9 @@ def _open(path: Path) -> Cache:
 
 
 def check_metadata(file: BinaryIO) -> None:
-    """Raise CacheError or ValueError unless the HDF5 metadata is as it was written: HDF5 can hang on damaged metadata.
+    """Raise CacheError or ValueError if the HDF5 metadata was changed: HDF5 can hang on damaged metadata.
 
-    The first bytes of the file, which HDF5 leaves to its users, tell where the metadata lies and what its crc32 is.
+    The first bytes of the file, which HDF5 leaves to its users, say where the metadata is and what its crc32 is.
     """
     head = read_head(file)
     if metadata_crc(file, head["metadata"], head["sealed"]) != head["crc32"]:
@@ -93,10 +93,10 @@ def check_metadata(file: BinaryIO) -> None:
 
 
 def read_head(file: BinaryIO) -> dict[str, Any]:
-    """What the first bytes of a cache tell. Raises CacheError where they are not those of a cache."""
+    """The JSON in the first bytes of a cache. Raises CacheError if they are not those of a cache."""
     block = file.read(USER_BLOCK)
     if not block.startswith(MAGIC):
-        raise CacheError(f"{file.name}: not a featx cache; name a file made by `featx extract`")
+        raise CacheError(f"{file.name}: not a featx cache; name a file that `featx extract` wrote")
     head: dict[str, Any] = json.loads(block[len(MAGIC) :].rstrip(b"\0"))
     if (version := head.get("format_version")) != FORMAT_VERSION:
         raise CacheError(
@@ -106,7 +106,7 @@ def read_head(file: BinaryIO) -> dict[str, Any]:
 
 
 def metadata_crc(file: BinaryIO, ranges: Sequence[tuple[int, int]], sealed: int) -> int:
-    """crc32 of these (start, stop) ranges of the file, the time of sealing taken as not yet written."""
+    """crc32 of these (start, stop) ranges of the file, computed as if the file were not yet sealed."""
     crc = 0
     for start, stop in ranges:
         file.seek(start)
@@ -125,7 +125,7 @@ def _plain(value: Any) -> Any:
 
 
 def locate(file: h5py.File) -> dict[str, Field]:
-    """Where every dataset lies. Raises ValueError where one is not contiguous."""
+    """Name of every dataset -> its place. Raises ValueError if one is not contiguous."""
     fields: dict[str, Field] = {}
 
     def _visit(name: str, item: object) -> None:
@@ -140,17 +140,19 @@ def locate(file: h5py.File) -> dict[str, Field]:
 
 
 def _faults(cache: Cache) -> Iterator[str]:
-    """Why this file is no cache of format 1, each with the next step; what comes later relies on what came before."""
-    attributes, fields, again = cache.attributes, cache.fields, "restore the file or extract again"
+    """Why this file is not a cache of format 1, and the next step; later checks rely on the earlier ones."""
+    attributes = cache.attributes
+    fields = cache.fields
+    again = "restore the file or extract again"
     if attributes.get("format") != FORMAT:
-        yield f"not a featx cache (no attribute format = {FORMAT!r}); name a file made by `featx extract`"
+        yield f"not a featx cache (no attribute format = {FORMAT!r}); name a file that `featx extract` wrote"
     if missing := ({*REQUIRED} - set(fields)) | (ATTRIBUTES - set(attributes)):
         yield f"{', '.join(sorted(missing))} missing; {again}"
     stored = getattr(fields.get(feature_path(cache.card["feature"])), "dtype", None)
     of_features = "f2" if stored == np.float16 else "f4"
     outputs = {feature_path(name): (of_features, (dim,)) for name, dim in cache.outputs.items()}
     for feature in outputs.keys() - fields.keys():
-        yield f"{feature} missing, an output of its card; {again}"
+        yield f"{feature}, an output of its card, is missing; {again}"
     rows = fields["status"].shape[0]
     for name, (dtype, inner) in (*REQUIRED.items(), *outputs.items()):
         found = fields[name]
@@ -160,4 +162,4 @@ def _faults(cache: Cache) -> Iterator[str]:
         yield f"its datasets have different numbers of rows; {again}"
     size = os.fstat(cache._file.fileno()).st_size
     if any(place.offset + place.size > size for place in fields.values()):
-        yield f"cut short at {size} bytes; {again}"
+        yield f"truncated to {size} bytes; {again}"

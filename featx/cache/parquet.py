@@ -1,4 +1,4 @@
-"""A Parquet file with a column of fixed-size lists an output, for DuckDB, Polars and whoever else reads Arrow."""
+"""Writes a Parquet file with a column of fixed-size lists for each output, for DuckDB, Polars and other readers."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import numpy as np
 
 from featx.cache.describing import describe_provenance
 from featx.cache.selection import (
-    GIVEN,
+    IMAGE_COLUMNS,
     Block,
     Selection,
 )
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pyarrow import parquet
 
 GROUP_BYTES = 2**25
-"""About so much of features makes a row group, which readers take as a whole."""
+"""About this many bytes of features make a row group, which readers load as a whole."""
 
 
 def check_pyarrow(path: Path) -> None:
-    """Raise CacheError where pyarrow is not installed."""
+    """Raise CacheError if pyarrow is not installed."""
     try:
         import pyarrow.parquet  # noqa: F401
     except ImportError as error:
@@ -35,10 +35,11 @@ def check_pyarrow(path: Path) -> None:
 
 
 def write_parquet(selection: Selection, path: Path) -> None:
-    """Write the file and bring it to the disk. Raises OSError, and CacheError where a row is rotten."""
+    """Write the file and sync it to disk. Raises OSError, and CacheError if a row is damaged."""
     from pyarrow import parquet
 
-    schema, features = _schema(selection), set(column_names(selection).values())
+    schema = _schema(selection)
+    features = set(column_names(selection).values())
     texts = [name for name in schema.names if name not in features]
     with path.open("wb") as file:
         with parquet.ParquetWriter(
@@ -59,32 +60,32 @@ def write_parquet(selection: Selection, path: Path) -> None:
 
 
 def column_names(selection: Selection) -> dict[str, str]:
-    """Output -> its column: `features` where there is one output, else the output's own name."""
+    """Output -> its column: `features` if there is only one output, else the output's own name."""
     if len(selection.outputs) == 1:
         return {selection.outputs[0]: "features"}
-    return {name: f"{name}_output" if name in GIVEN else name for name in selection.outputs}
+    return {name: f"{name}_output" if name in IMAGE_COLUMNS else name for name in selection.outputs}
 
 
 def _schema(selection: Selection) -> "pa.Schema":
     import pyarrow as pa
 
     types = {"weight": pa.float32()}
-    names = ("name", "label", *(name for name in selection.given if name not in ("name", "label")))
+    names = ("name", "label", *(name for name in selection.known if name not in ("name", "label")))
     number = pa.from_numpy_dtype(selection.dtype)
     fields = [pa.field(name, types.get(name, pa.string()), nullable=name != "name") for name in names]
     fields += [
         pa.field(column, pa.list_(pa.field("element", number, nullable=False), selection.dims[name]), nullable=False)
         for name, column in column_names(selection).items()
     ]
-    return pa.schema(fields, metadata={"featx": json.dumps(_made(selection))})
+    return pa.schema(fields, metadata={"featx": json.dumps(_metadata(selection))})
 
 
-def _made(selection: Selection) -> Mapping[str, Any]:
+def _metadata(selection: Selection) -> Mapping[str, Any]:
     return {"card": selection.cache.card, "provenance": describe_provenance(selection.cache)}
 
 
 def _write_group(writer: "parquet.ParquetWriter", gathered: "list[pa.RecordBatch]") -> None:
-    """Write these batches as one row group, and let go of them."""
+    """Write these batches as one row group, and empty the list."""
     import pyarrow as pa
 
     if gathered:
@@ -97,7 +98,7 @@ def _batch(block: Block, selection: Selection, schema: "pa.Schema") -> "pa.Recor
     import pyarrow as pa
 
     known: dict[str, Any] = {"name": block.texts("name"), "label": block.classes(selection.cache.classes)}
-    for name in set(selection.given) - set(known):
+    for name in set(selection.known) - set(known):
         known[name] = block.columns["weight"] if name == "weight" else [text or None for text in block.texts(name)]
     arrays = {name: pa.array(values, schema.field(name).type) for name, values in known.items()}
     for column, values in zip(column_names(selection).values(), block.features, strict=True):
@@ -107,7 +108,7 @@ def _batch(block: Block, selection: Selection, schema: "pa.Schema") -> "pa.Recor
 
 
 def is_exported_parquet(file: Path) -> bool:
-    """Whether the file says of itself that an export wrote it."""
+    """Whether the metadata of the file says that an export wrote it."""
     import pyarrow as pa
     from pyarrow import parquet
 

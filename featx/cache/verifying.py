@@ -1,4 +1,4 @@
-"""Every row of the feature file against its checksum, and what is known of the images against its hash."""
+"""Verifies a feature file: every row against its checksum, and the image columns against their hash."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,23 +7,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.file import (
-    PENDING,
-    Cache,
-    matching,
-)
+from featx.cache.file import PENDING, Cache, matching
 from featx.cache.opening import open_cache
 from featx.errors import CacheError
 
-SHOWN = 20
-"""Pending rows that are named one by one; more of them are counted."""
-OTHER_SET = "names, labels, splits, groups or weights are not those that were written"
+PENDING_NAMED = 20
+"""If more rows than this are pending, they are counted instead of named."""
+OTHER_SET = "names, labels, splits, groups or weights were changed after they were written"
 
 
 def verify_cache(path: Path | str) -> list[str]:
-    """What is wrong with the contents of a cache, row by row; empty where it is whole.
+    """The problems found in a cache, row by row; an empty list if there are none.
 
-    Raises CacheError where the file cannot be opened at all.
+    Raises CacheError if the file cannot be opened at all.
+
+    >>> import featx
+    >>> featx.verify_cache("photos.h5")
+    []
     """
     cache = open_cache(Path(path))
     problems = [] if cache.sealed else ["the extraction was not completed"]
@@ -31,18 +31,20 @@ def verify_cache(path: Path | str) -> list[str]:
 
 
 def contents_problems(cache: Cache) -> Iterator[str]:
-    """The same, one by one, whether the cache is complete or not."""
+    """The problems in the contents of a cache, which need not be complete, one by one."""
     if cache.image_set() != cache.attributes["image_set"]:
         yield OTHER_SET
-    if len(pending := np.flatnonzero(cache.read("status") == PENDING)) > SHOWN:
+    pending = np.flatnonzero(cache.read("status") == PENDING)
+    if len(pending) > PENDING_NAMED:
         yield f"{len(pending)} rows are pending, from row {pending[0]} to row {pending[-1]}"
     for rows in cache.blocks():
-        problems = row_problems(cache, rows)
-        yield from problems if len(pending) <= SHOWN else (one for one in problems if not one.endswith(": pending"))
+        for problem in row_problems(cache, rows):
+            if len(pending) <= PENDING_NAMED or not problem.endswith(": pending"):
+                yield problem
 
 
 def row_problems(cache: Cache, rows: slice) -> Iterator[str]:
-    """What is wrong with these rows, pending or rotten; each names its row and image."""
+    """The problems of these rows, which are pending or damaged; each names its row and image."""
     stored = cache.stored(rows)
     for row in np.flatnonzero(~matching(stored)):
         name = bytes(cache.read("images/name", slice(rows.start + row, rows.start + row + 1))[0])
@@ -51,7 +53,7 @@ def row_problems(cache: Cache, rows: slice) -> Iterator[str]:
 
 
 def checked_rows(cache: Cache, rows: slice) -> dict[str, NDArray[Any]]:
-    """These rows as `Cache.stored` gives them. Raises CacheError, naming the first, where one is pending or rotten."""
+    """These rows as `Cache.stored` returns them. Raises CacheError, naming the first row that is pending or damaged."""
     stored = cache.stored(rows)
     if not matching(stored).all():
         raise CacheError(f"{cache.path}: {next(row_problems(cache, rows))}; restore it or extract it again")

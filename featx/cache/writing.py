@@ -1,6 +1,6 @@
-"""Rows of the feature file written in place and acknowledged, copied from other files, and the whole sealed.
+"""Writes rows of a feature file in place and acknowledges them, copies rows of other files, and seals the file.
 
-Nothing here goes through HDF5: rows are written straight to their places.
+Rows are written straight to their places in the file, not through HDF5.
 """
 
 import os
@@ -16,11 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.disk import (
-    sync_folder,
-    write_error,
-    write_rows,
-)
+from featx.cache.disk import sync_folder, write_error, write_rows
 from featx.cache.file import (
     DONE,
     PENDING,
@@ -32,48 +28,46 @@ from featx.cache.file import (
 )
 from featx.cache.opening import open_cache, read_head
 from featx.cache.verifying import contents_problems
-from featx.errors import (
-    CacheError,
-    CacheMismatchError,
-    Failure,
-)
+from featx.errors import CacheError, CacheMismatchError, Failure
 from featx.provenance import timestamp
 
 SYNC_SECONDS = 1.0
-"""How much work a kill may cost: rows reach the disk, then are acknowledged, this often."""
-WRITTEN_AT_ONCE = 64
-"""Rows that are gathered before they are written: a write of few costs as much as one of many."""
+"""Rows are synced to disk, and then acknowledged, this often: a kill costs about this much work."""
+ROWS_BUFFERED = 64
+"""Number of rows that are buffered before they are written: a write of few rows costs as much as one of many."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What is known of some rows of one batch; every array has one entry a row."""
+class ComputedRows:
+    """Rows to write: their features, and what is known of their images."""
 
     rows: NDArray[np.int64]
+    """(n,): their rows in the cache."""
     features: NDArray[np.float32]
-    """(n, sum of dimensions): every output, side by side."""
+    """(n, sum of dimensions): all outputs next to each other."""
     status: NDArray[np.uint8]
+    """(n,)."""
     fingerprint: NDArray[np.uint8]
-    """(n, 16); zeros where the bytes could not be read."""
+    """(n, 16): zeros if the bytes could not be read."""
     stat: NDArray[np.int64]
     """(n, 2): size in bytes, time of change in nanoseconds."""
 
 
 @dataclass(frozen=True)
-class Kept:
-    """Rows of an earlier cache that stay as they are."""
+class KeptRows:
+    """Rows of a previous cache that stay as they are."""
 
     source: Cache
     old: NDArray[np.int64]
-    """Their rows in the earlier cache."""
+    """(n,): their rows in the previous cache."""
     new: NDArray[np.int64]
-    """Their rows in the image set."""
+    """(n,): their rows in the image set."""
     stat: NDArray[np.int64]
-    """(n, 2): what is known of their files now."""
+    """(n, 2): size and time of their files now."""
 
 
 def storable(features: NDArray[np.float32], storage: str) -> NDArray[np.bool_]:
-    """(n,): which rows are finite numbers in this type of storage too; float16 ends at 65504."""
+    """(n,): which rows are still finite when they are stored in this type; float16 ends at 65504."""
     return np.asarray(np.isfinite(_stored(features, storage)).all(axis=1))
 
 
@@ -83,9 +77,9 @@ def _stored(features: NDArray[np.float32], storage: str) -> NDArray[Any]:
 
 
 class CacheWriter:
-    """Writes rows of a partial cache in place, and acknowledges them once they are on disk.
+    """Writes rows of a partial cache in place, and acknowledges them when they are on disk.
 
-    As a context manager it acknowledges what it was given, whatever ends the block.
+    Used as a context manager: at the end of the block, also after an error, all rows are acknowledged.
     """
 
     def __init__(self, cache: Cache) -> None:
@@ -94,7 +88,7 @@ class CacheWriter:
             self._descriptor = os.open(cache.path, os.O_RDWR)
         except OSError as error:
             raise write_error(cache.path, error) from error
-        self._gathered: list[Rows] = []
+        self._buffered: list[ComputedRows] = []
         self._unacknowledged: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = []
         self._failure: CacheError | None = None
         self._synced = time.monotonic()
@@ -111,24 +105,25 @@ class CacheWriter:
         finally:
             os.close(self._descriptor)
 
-    def append(self, rows: Rows) -> None:
-        """Write these rows, soon: some are gathered first. They are acknowledged within about SYNC_SECONDS.
+    def append(self, rows: ComputedRows) -> None:
+        """Write these rows, after some were buffered; they are acknowledged within about SYNC_SECONDS.
 
-        Raises CacheError, also where a feature that is said to be there is beyond the range of the cache's storage.
+        Raises CacheError, also if a feature of a row that is done is beyond the range of the cache's storage.
         """
-        self._gathered.append(rows)
+        self._buffered.append(rows)
         late = time.monotonic() - self._synced > SYNC_SECONDS
-        if late or sum(len(some.rows) for some in self._gathered) >= WRITTEN_AT_ONCE:
+        if late or sum(len(some.rows) for some in self._buffered) >= ROWS_BUFFERED:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was gathered, so that it can be read; it is not acknowledged by that. Raises as append does."""
-        if self._gathered:
-            gathered, self._gathered = self._gathered, []
-            columns = {field.name: [getattr(rows, field.name) for rows in gathered] for field in fields(Rows)}
-            self._put(Rows(**{name: np.concatenate(parts) for name, parts in columns.items()}))
+        """Write the buffered rows, so that they can be read, without acknowledging them. Raises as append does."""
+        if self._buffered:
+            buffered = self._buffered
+            self._buffered = []
+            columns = {field.name: [getattr(rows, field.name) for rows in buffered] for field in fields(ComputedRows)}
+            self._put(ComputedRows(**{name: np.concatenate(parts) for name, parts in columns.items()}))
 
-    def _put(self, rows: Rows) -> None:
+    def _put(self, rows: ComputedRows) -> None:
         edges = np.cumsum([0, *self._cache.outputs.values()])
         features = _stored(rows.features, self._cache.storage)
         self._check_range(rows, features)
@@ -142,7 +137,7 @@ class CacheWriter:
         self.put(rows.rows, dict(zip(map(feature_path, self._cache.outputs), parts, strict=True)) | known)
 
     def put(self, rows: NDArray[np.int64], stored: Mapping[str, NDArray[Any]]) -> None:
-        """Write rows as `Cache.stored` gives them, of a cache with the same outputs and storage. Raises CacheError."""
+        """Write rows as `Cache.stored` of a cache with the same outputs and storage returns them. Raises CacheError."""
         for name, values in stored.items():
             if name != "status":
                 self._write(name, rows, values)
@@ -151,7 +146,7 @@ class CacheWriter:
             self.acknowledge()
 
     def acknowledge(self) -> None:
-        """Bring what was written to the disk, and only then say that it is there."""
+        """Sync all rows to disk, and only then write their status."""
         self.flush()
         if not self._unacknowledged:
             return
@@ -162,12 +157,12 @@ class CacheWriter:
         self._synced = time.monotonic()
 
     def forget(self, rows: NDArray[np.int64]) -> None:
-        """Set rows back to pending, on disk, before anything else is written to them."""
+        """Set rows back to pending on disk, before anything else is written to them."""
         if len(rows):
             self._write("status", rows, np.full(len(rows), PENDING, np.uint8))
             self.sync()
 
-    def _check_range(self, rows: Rows, features: NDArray[Any]) -> None:
+    def _check_range(self, rows: ComputedRows, features: NDArray[Any]) -> None:
         if features.dtype == np.float32:
             return
         lost = (rows.status == DONE) & ~np.isfinite(features).all(axis=1)
@@ -175,7 +170,7 @@ class CacheWriter:
             raise CacheError(f"{self._cache.path}: row {rows.rows[lost][0]}: {Failure.OUT_OF_RANGE.text}")
 
     def sync(self) -> None:
-        """Bring everything to the disk, acknowledgements too: another file may be given up for this one then."""
+        """Sync everything to disk, also the status of rows, so that this file may replace another one."""
         with self._failing_for_good():
             os.fsync(self._descriptor)
 
@@ -185,9 +180,9 @@ class CacheWriter:
 
     @contextmanager
     def _failing_for_good(self) -> Iterator[None]:
-        """After a first failure nothing more is written or acknowledged.
+        """Raise the first failure again at every later call, so that nothing more is written or acknowledged.
 
-        What comes later may rely on what is missing, and Linux says of a lost write only once that it is lost.
+        Later rows may rely on a lost write, and Linux reports a lost write only once.
         """
         if self._failure is not None:
             raise self._failure
@@ -198,15 +193,15 @@ class CacheWriter:
             raise self._failure from error
 
 
-def copy_rows(kept: Sequence[Kept], into: Cache) -> None:
-    """Copy the kept rows of earlier caches into this partial one, and acknowledge them.
+def copy_rows(kept: Sequence[KeptRows], into: Cache) -> None:
+    """Copy the kept rows of previous caches into this partial one, and acknowledge them.
 
-    Raises CacheMismatchError where features are stored in another type there, else CacheError.
+    Raises CacheMismatchError if their features are stored in another type, else CacheError.
     """
     with CacheWriter(into) as writer:
         for one in kept:
             if one.source.storage != into.storage:
-                step = f"store {one.source.storage} again, or give up what is there with --overwrite"
+                step = f"store {one.source.storage} again, or replace the cache with --overwrite"
                 raise CacheMismatchError(
                     one.source.path, what="storage", inside=one.source.storage, asked=into.storage, step=step
                 )
@@ -217,21 +212,22 @@ def copy_rows(kept: Sequence[Kept], into: Cache) -> None:
 
 
 def seal(path: Path) -> Cache:
-    """The complete cache, verified and under its own name. Raises CacheError where a row is pending or wrong."""
+    """Verify the partial cache and rename it to `path`. Raises CacheError if a row is pending or damaged."""
     return finish(partial_path(path), path)
 
 
-def finish(made: Path, path: Path) -> Cache:
-    """The same of a file that was made under another name."""
-    if problem := next(contents_problems(open_cache(made)), None):
-        raise CacheError(f"{made}: {problem}; run the same command again, it redoes what is wrong")
+def finish(written: Path, path: Path) -> Cache:
+    """Verify the cache that was written under another name, and rename it to `path`. Raises CacheError as seal does."""
+    problem = next(contents_problems(open_cache(written)), None)
+    if problem:
+        raise CacheError(f"{written}: {problem}; run the same command again, which computes these rows again")
     try:
-        with made.open("r+b") as file:
+        with written.open("r+b") as file:
             file.seek(read_head(file)["sealed"])
             file.write(timestamp().encode())
             file.flush()
             os.fsync(file.fileno())
-        os.replace(made, path)
+        os.replace(written, path)
         sync_folder(path.parent)
     except OSError as error:
         raise write_error(path, error) from error

@@ -1,4 +1,4 @@
-"""images -> batches -> session -> cache, each stage timed; only what is missing is computed."""
+"""Extraction: images are read, run through a backbone, and their features written to a cache."""
 
 import lazy_loader
 

@@ -47,7 +47,7 @@ class Batch:
     rows: NDArray[np.int64]
     """(n,): their rows in the image set."""
     pixels: NDArray[np.uint8]
-    """(size of every batch, height, width, 3): zeros for failed images and after the last image; a buffer of the ring."""
+    """(size of every batch, height, width, 3): zeros for failed images and after the last one; a buffer of the ring."""
     slots: NDArray[np.int64]
     """(n,): position of each row's pixels; NO_SLOT if the image failed or is a duplicate."""
     duplicate_of: NDArray[np.int64]

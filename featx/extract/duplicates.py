@@ -49,9 +49,7 @@ class KnownImages:
     """Number of rows that this run computes."""
 
     def locate(self, known: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """(m, 2): cache and row of known images, given their places among the fingerprints; and (m,): which of them
-        belong to this run.
-        """
+        """Cache and row (m, 2) of these places among the fingerprints, and which of them are rows of this run (m,)."""
         start = len(self.places)
         in_this_run = known >= start
         places = np.zeros((len(known), 2), np.int64)

@@ -61,7 +61,7 @@ def extract_features(
     settings: Settings = DEFAULTS,
     overwrite: bool = False,
     retry_failed: bool = False,
-    reuse: Sequence[Path] = (),
+    reuse: Sequence[Path | str] = (),
     storage: Storage = DEFAULT_STORAGE,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> ExtractionSummary:
@@ -101,25 +101,18 @@ def extract_features(
     with lock_cache(into):
         check_replaceable(into)
         _warn_of_shards(into)
-        previous = []
+        existing = _Existing()
         if not overwrite:
-            previous = find_previous(
-                into, backbone, reuse=reuse, decode=settings.decode, storage=storage, retry_failed=retry_failed
+            existing = _find_existing(
+                into, images, backbone, settings=settings, storage=storage, retry_failed=retry_failed, reuse=reuse
             )
-        check_images(into, previous, images)
-        kept = keep_rows(previous, images)
-        complete = _choose_complete(into, images, previous=previous, kept=kept, device=settings.device)
+        complete = existing.choose_complete(into, images, settings.device)
         if complete:
             return summarise(complete, images, start=start, reused=len(images))
-        reused = sum(len(rows.new) for rows in kept)
-        batch_size = previous[0].cache.batch_size if previous else None
-        with open_stream(images, backbone, settings, count=len(images) - reused, batch_size=batch_size) as stream:
-            cache = _prepare(into, stream, previous=previous, kept=kept, storage=storage)
-            run = _Run(stream, report)
-            recorder = run.fill(cache, find_known_images(previous, kept, cache))
-        sealed = seal(into)
-        computation = Computation(recorder, run.clock, stream.pace, run.advise())
-        return summarise(sealed, images, start=start, reused=reused, computation=computation)
+        sealed, computation = _compute(
+            into, images, backbone, settings=settings, storage=storage, existing=existing, report=report
+        )
+        return summarise(sealed, images, start=start, reused=existing.count, computation=computation)
 
 
 def find_complete(
@@ -133,27 +126,73 @@ def find_complete(
 ) -> ExtractionSummary | None:
     """Summary of the existing cache if it has all rows that are asked for, else None. Raises as extract_features."""
     start = time.perf_counter()
-    previous = find_previous(into, backbone, decode=settings.decode, storage=storage, retry_failed=retry_failed)
-    check_images(into, previous, images)
-    kept = keep_rows(previous, images)
-    complete = _choose_complete(into, images, previous=previous, kept=kept, device=settings.device)
+    existing = _find_existing(into, images, backbone, settings=settings, storage=storage, retry_failed=retry_failed)
+    complete = existing.choose_complete(into, images, settings.device)
     return summarise(complete, images, start=start, reused=len(images)) if complete else None
 
 
-def _choose_complete(
-    into: Path, images: ImageSet, *, previous: Sequence[PreviousCache], kept: Sequence[KeptRows], device: Device
-) -> Cache | None:
-    """The existing cache if all its rows stay as they are, and were computed on the device that is asked for."""
-    for one, rows in zip(previous, kept, strict=True):
-        if (
-            one.cache.path == into
-            and one.cache.sealed
-            and len(rows.new) == len(images)
-            and provider_of(device) in (None, one.cache.provider)
-            and _has_images(one.cache, images)
-        ):
-            return one.cache
-    return None
+@dataclass(frozen=True)
+class _Existing:
+    """Previous caches, and for each the rows that stay as they are."""
+
+    previous: Sequence[PreviousCache] = ()
+    kept: Sequence[KeptRows] = ()
+
+    @property
+    def count(self) -> int:
+        """Number of rows that stay as they are."""
+        return sum(len(rows.new) for rows in self.kept)
+
+    def choose_complete(self, into: Path, images: ImageSet, device: Device) -> Cache | None:
+        """The cache at `into` if it has all rows, and they were computed on the device that is asked for."""
+        for one, rows in zip(self.previous, self.kept, strict=True):
+            if (
+                one.cache.path == into
+                and one.cache.sealed
+                and len(rows.new) == len(images)
+                and provider_of(device) in (None, one.cache.provider)
+                and _has_images(one.cache, images)
+            ):
+                return one.cache
+        return None
+
+
+def _find_existing(
+    into: Path,
+    images: ImageSet,
+    backbone: Backbone,
+    *,
+    settings: Settings,
+    storage: Storage,
+    retry_failed: bool,
+    reuse: Sequence[Path | str] = (),
+) -> _Existing:
+    previous = find_previous(
+        into, backbone, reuse=reuse, decode=settings.decode, storage=storage, retry_failed=retry_failed
+    )
+    check_images(into, previous, images)
+    return _Existing(previous, keep_rows(previous, images))
+
+
+def _compute(
+    into: Path,
+    images: ImageSet,
+    backbone: Backbone,
+    *,
+    settings: Settings,
+    storage: Storage,
+    existing: _Existing,
+    report: Callable[[Progress], None],
+) -> tuple[Cache, Computation]:
+    """The complete cache, after all missing rows were computed, and what that took."""
+    batch_size = existing.previous[0].cache.batch_size if existing.previous else None
+    missing = len(images) - existing.count
+    with open_stream(images, backbone, settings, count=missing, batch_size=batch_size) as stream:
+        cache = _prepare(into, stream, existing, storage)
+        run = _Run(stream, report)
+        recorder = run.fill(cache, find_known_images(existing.previous, existing.kept, cache))
+    sealed = seal(into)
+    return sealed, Computation(recorder, run.clock, stream.pace, run.advise())
 
 
 def _has_images(cache: Cache, images: ImageSet) -> bool:
@@ -175,26 +214,15 @@ def _warn_of_shards(into: Path) -> None:
         )
 
 
-def _prepare(
-    into: Path,
-    stream: FeatureStream,
-    *,
-    previous: Sequence[PreviousCache],
-    kept: Sequence[KeptRows],
-    storage: Storage,
-) -> Cache:
+def _prepare(into: Path, stream: FeatureStream, existing: _Existing, storage: Storage) -> Cache:
     """The partial cache with the kept rows in it and all others pending: the unfinished one, or a new one."""
     images = stream.images
+    kept = existing.kept
     provenance = _provenance(stream, storage)
-    for one in previous:
+    for one in existing.previous:
         check_runtime(one.cache, provenance)
-    logger.info(
-        "%s on %s, %d rows kept of %d",
-        stream.backbone.name,
-        stream.session.provider,
-        sum(len(rows.new) for rows in kept),
-        len(images),
-    )
+    provider = stream.session.provider
+    logger.info("%s on %s, %d rows kept of %d", stream.backbone.name, provider, existing.count, len(images))
     if not kept or kept[0].source.path != partial_path(into) or not _has_images(kept[0].source, images):
         return create_partial(into, images, provenance, kept=kept)
     partial = kept[0].source

@@ -71,7 +71,7 @@ def find_previous(
     decode: Decode,
     storage: Storage,
     retry_failed: bool,
-    reuse: Sequence[Path] = (),
+    reuse: Sequence[Path | str] = (),
 ) -> list[PreviousCache]:
     """The caches from which rows may be taken: the unfinished one, which began with the complete one, comes first.
 
@@ -79,7 +79,7 @@ def find_previous(
     storage.
     """
     found = []
-    for path in dict.fromkeys((partial_path(into), into, *reuse)):
+    for path in dict.fromkeys((partial_path(into), into, *map(Path, reuse))):
         if not path.exists():
             continue
         cache = _open(path)

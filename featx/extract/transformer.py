@@ -1,7 +1,6 @@
-"""A scikit-learn transformer: paths or pixels of images in, features out, as a step of a Pipeline."""
+"""A scikit-learn transformer that turns paths or pixels of images into features, as a step of a Pipeline."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,9 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from featx.backbones import Backbone, load_backbone, select_outputs
 from featx.errors import ImageSetError
-from featx.extract.batches import StageClock
-from featx.extract.pace import open_at_pace
-from featx.extract.streaming import stream_features
+from featx.extract.streaming import open_stream
 from featx.inputs import ImageSet, hold_images
 from featx.settings import (
     BUNDLED,
@@ -23,16 +20,23 @@ from featx.settings import (
     Settings,
 )
 
-NAMED = 5
-"""Images that failed which an error names; it tells how many there are in all."""
+FAILURES_NAMED = 5
+"""Number of failed images that an error names; it also gives their total."""
 
 
 class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Turns images into features of a backbone, inside a scikit-learn Pipeline.
 
     Images are an array of paths, (n,) or (n, 1), or of pixels, (n, h, w) or (n, h, w, 3) of uint8 or uint16. Nothing
-    is learnt from them: `fit` checks images and parameters, and `transform` works without it. Every call makes features
-    anew: `Pipeline(memory=...)` pays in a grid search, and a cache (`extract_features`) where many heads are tried.
+    is learnt from them: `fit` checks images and parameters, and `transform` works without it. Every call computes the
+    features again: use `Pipeline(memory=...)` in a grid search, and a cache (`extract_features`) to try many heads.
+
+    >>> import featx
+    >>> extractor = featx.FeatureExtractor("efficientnet-lite0", root="new")
+    >>> extractor.fit_transform(["circle.png", "cross.png", "star.png"]).shape
+    (3, 1280)
+    >>> extractor.get_feature_names_out()[0]
+    'efficientnet-lite0/features/0'
     """
 
     def __init__(
@@ -49,12 +53,12 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         """Choose the backbone.
 
         Args:
-            backbone: its name; `featx backbones` lists them.
-            outputs: tensors to take in one pass, side by side, as `--output` has them; none for the card's own.
-            models: folder of the backbone's card, where it is not the user's own.
-            root: what relative paths are relative to: a folder or an address.
-            device: as `--device`.
-            batch_size: images that are run at once; None for what a short calibration finds fastest.
+            backbone: name of the backbone; `featx backbones` lists them.
+            outputs: tensors to compute in one pass, as for `--output`; by default those of the card.
+            models: folder of the backbone's card; by default the user's own folder.
+            root: folder or address to which relative paths are relative.
+            device: as for `--device`.
+            batch_size: number of images that are run at once; by default a short calibration finds the fastest.
             decode: `exact`, or `fast` for large JPEGs.
         """
         self.backbone = backbone
@@ -66,43 +70,34 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.decode = decode
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803
-        """Itself, once these are images and the backbone is there; neither is run.
+        """The transformer itself, after a check that these are images and that the backbone exists.
 
-        Raises ImageSetError or BackboneError otherwise.
+        Raises ImageSetError or BackboneError if not.
         """
         hold_images(X, root=self.root)
         self._load()
         return self
 
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
-        """Features (n, d) float32, row by row those of the images: every output of the backbone, side by side.
+        """Features (n, d) float32 of the images, one row each, with all outputs of the backbone next to each other.
 
-        Raises ImageSetError naming the images that failed, if only one did; BackboneError, DeviceError and
-        InferenceError as extracting does.
+        Raises ImageSetError if an image fails, naming those that do; BackboneError, DeviceError and InferenceError as
+        extract_features does.
         """
-        images, backbone = hold_images(X, root=self.root), self._load()
+        images = hold_images(X, root=self.root)
+        backbone = self._load()
         settings = Settings(device=self.device, batch_size=self.batch_size, decode=self.decode)
-        session, pace = open_at_pace(backbone, images, settings, count=len(images))
-        features, failed = np.empty((len(images), backbone.card.width), np.float32), dict[int, str]()
-        found = stream_features(
-            images,
-            backbone,
-            session,
-            rows=range(len(images)),
-            count=len(images),
-            pace=pace,
-            settings=settings,
-            clock=StageClock(),
-        )
-        with closing(found):
-            for batch in found:
+        features = np.empty((len(images), backbone.card.width), np.float32)
+        failed: dict[int, str] = {}
+        with open_stream(images, backbone, settings) as stream:
+            for batch in stream.batches():
                 features[batch.rows] = batch.features
                 failed |= batch.details
         _refuse_failures(images, failed)
         return features
 
     def get_feature_names_out(self, input_features: object = None) -> NDArray[np.object_]:
-        """Names (d,) of the features: backbone, output and column, as in `efficientnet-lite0/features/0`."""
+        """Names (d,) of the features: backbone, output and column, such as `efficientnet-lite0/features/0`."""
         outputs = self._load().card.all_outputs
         names = [f"{self.backbone}/{output.name}/{column}" for output in outputs for column in range(output.dim)]
         return np.array(names, object)
@@ -122,11 +117,11 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _refuse_failures(images: ImageSet, failed: Mapping[int, str]) -> None:
-    """Raise ImageSetError where images failed: rows that are left out would no longer be those of the labels."""
+    """Raise ImageSetError if images failed: without their rows, features would no longer belong to the labels."""
     if failed:
-        first = "; ".join(f"{images.name(row)}: {reason}" for row, reason in sorted(failed.items())[:NAMED])
-        more = f"; and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+        first = "; ".join(f"{images.name(row)}: {reason}" for row, reason in sorted(failed.items())[:FAILURES_NAMED])
+        more = f"; and {len(failed) - FAILURES_NAMED} more" if len(failed) > FAILURES_NAMED else ""
         raise ImageSetError(
-            f"{len(failed)} of {len(images)} images have no features: {first}{more}; mend or remove them, or make a "
-            "cache with extract_features, which keeps failures apart"
+            f"{len(failed)} of {len(images)} images have no features: {first}{more}; repair or remove them, or use "
+            "extract_features, whose cache keeps failed images without features"
         )

@@ -164,7 +164,7 @@ def test_what_is_there_is_given_up_only_when_told(tmp_path: Path, name: str) -> 
     for other in set(left_in(tmp_path)) - {name}:
         (tmp_path / other).unlink()
     before = (tmp_path / name).read_bytes()
-    with pytest.raises(CacheError, match=rf"{name}: is there; .*--overwrite"):
+    with pytest.raises(CacheError, match=rf"{name}: already exists; .*--overwrite"):
         export_cache(path, into=into)
     assert left_in(tmp_path) == [name]
     assert (tmp_path / name).read_bytes() == before
@@ -176,7 +176,7 @@ def test_what_is_there_is_given_up_only_when_told(tmp_path: Path, name: str) -> 
 def test_a_file_of_another_kind_is_never_given_up(tmp_path: Path, name: str, target: str) -> None:
     path = write_cache(tmp_path / "c.h5")
     (tmp_path / name).write_text("path,label\nmy,manifest\n")
-    with pytest.raises(CacheError, match=rf"{name}: is there and is no export of a cache"):
+    with pytest.raises(CacheError, match=rf"{name}: already exists and is not an export of a cache"):
         export_cache(path, into=tmp_path / target, overwrite=True)
     assert (tmp_path / name).read_text() == "path,label\nmy,manifest\n"
     assert left_in(tmp_path) == [name]
@@ -185,7 +185,7 @@ def test_a_file_of_another_kind_is_never_given_up(tmp_path: Path, name: str, tar
 def test_a_format_that_is_none_is_refused(tmp_path: Path) -> None:
     path = write_cache(tmp_path / "c.h5")
     for name in ("x", "x.csv", "c.h5", "x.npz"):
-        with pytest.raises(CacheError, match=r"its ending tells no format; end it in .npy or .parquet"):
+        with pytest.raises(CacheError, match=r"its ending is not of a known format; end it in .npy or .parquet"):
             export_cache(path, into=tmp_path / name, overwrite=True)
 
 
@@ -280,6 +280,6 @@ def test_images_are_no_export_even_in_a_file_of_the_same_kind(tmp_path: Path, na
     parquet.write_table(pa.table({"path": ["a.png"], "label": ["a"]}), tmp_path / "x.parquet")
     (tmp_path / "x.csv").write_text("name,label\n")
     before = (tmp_path / name).read_bytes()
-    with pytest.raises(CacheError, match=rf"{name}: is there and is no export of a cache"):
+    with pytest.raises(CacheError, match=rf"{name}: already exists and is not an export of a cache"):
         export_cache(path, into=tmp_path / name, overwrite=True)
     assert (tmp_path / name).read_bytes() == before

@@ -17,7 +17,7 @@ import pytest
 from featx.cache import (
     CacheWriter,
     create_partial,
-    locked,
+    lock_cache,
     merge_caches,
     new_path,
     open_cache,
@@ -172,7 +172,7 @@ def test_a_column_that_only_one_cache_has_is_refused(tmp_path: Path, column: str
     full = replace(image_set(), groups=np.array([b"g"] * 10))
     lacking = replace(image_set(start=10), **{"groups": np.array([b"g"] * 10), column: None})  # type: ignore[arg-type]
     sources = [write_cache(tmp_path / "a.h5", full), write_cache(tmp_path / "b.h5", lacking)]
-    with pytest.raises(CacheMismatchError, match=f"column {column[:-1]} is (missing|there) .* as in"):
+    with pytest.raises(CacheMismatchError, match=f"column {column[:-1]} is (missing|present) .* as in"):
         merge_caches(sources[::-1] if swapped else sources, into=tmp_path / "c.h5")
 
 
@@ -205,7 +205,7 @@ def test_a_rotten_row_is_named_and_nothing_is_written(tmp_path: Path, name: str)
 def test_rot_in_what_is_known_of_the_images_is_found(tmp_path: Path, name: str) -> None:
     sources = [write_cache(tmp_path / "a.h5"), write_cache(tmp_path / "b.h5", start=10)]
     flip(sources[0], place(sources[0], name, 1))
-    with pytest.raises(CacheError, match=rf"{sources[0]}: names, labels, .* are not those that were written"):
+    with pytest.raises(CacheError, match=rf"{sources[0]}: names, labels, .* were changed after they were written"):
         merge_caches(sources, into=tmp_path / "c.h5")
     assert sorted(tmp_path.iterdir()) == sources
 
@@ -253,7 +253,7 @@ def test_a_file_that_is_no_cache_is_never_given_up(tmp_path: Path) -> None:
 def test_a_target_that_is_being_written_is_refused(tmp_path: Path) -> None:
     source, into = write_cache(tmp_path / "a.h5"), tmp_path / "c.h5"
     command = [sys.executable, "-m", "featx", "cache", "merge", str(source), "--into", str(into)]
-    with locked(into):
+    with lock_cache(into):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "another process is writing this cache" in done.stderr

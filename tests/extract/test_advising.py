@@ -11,7 +11,7 @@ from PIL import Image
 
 from featx.backbones.store import load_backbone
 from featx.extract import ExtractionSummary, extract_features
-from featx.extract.batches import StageClock
+from featx.extract.clock import StageClock
 from featx.inputs import ImageSet, list_images
 from featx.settings import Settings
 from tests.conftest import Tiny, draw_image

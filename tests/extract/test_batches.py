@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from featx.backbones import FeatureSession, open_session
 from featx.errors import InferenceError
-from featx.extract import FeatureBatch, batches, stream_features
+from featx.extract import FeatureBatch, FeatureStream, batches
 from featx.extract.batches import (
     Loading,
     Ring,
-    StageClock,
     iter_batches,
 )
+from featx.extract.clock import StageClock
 from featx.extract.pace import Pace
 from featx.inputs import ImageSet, list_images
 from featx.inputs.decode import decode_image
@@ -37,10 +37,7 @@ def spied(tiny: Tiny, run: Callable[[Run, NDArray[np.uint8]], NDArray[np.float32
 def stream(images: ImageSet, tiny: Tiny, session: FeatureSession, *, size: int, workers: int) -> Iterator[FeatureBatch]:
     """All features of the image set."""
     pace = Pace(size, session.streams, threads=1, workers=workers)
-    rows, clock = range(len(images)), StageClock()
-    return stream_features(
-        images, tiny.backbone, session, rows=rows, count=len(rows), pace=pace, settings=DEFAULTS, clock=clock
-    )
+    return FeatureStream(images, tiny.backbone, DEFAULTS, session, pace).batches()
 
 
 def expected(images: ImageSet, tiny: Tiny) -> NDArray[np.float32]:

@@ -140,7 +140,7 @@ def test_stopped_workers_that_hold_shards_are_told_and_what_they_did_is_taken_la
 ) -> None:
     monkeypatch.setattr(distributing, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(distributing, "PAUSE_SECONDS", 0.5)
-    monkeypatch.setattr(distributing, "ROUNDS", 2)
+    monkeypatch.setattr(distributing, "FRUITLESS_ROUNDS", 2)
     stopped = list[subprocess.Popen[bytes]]()
 
     def report(progress: Progress) -> None:
@@ -235,7 +235,7 @@ def test_shards_that_are_not_seen_here_are_told(
 ) -> None:
     monkeypatch.setattr(distributing, "APPEAR_SECONDS", 0.0)
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CacheError, match="a worker made it, but it is not here"):
+    with pytest.raises(CacheError, match="a worker wrote it, but it is not visible here"):
         extract(slow, Path("/proc/self/cwd/c.h5"), cluster)
 
 

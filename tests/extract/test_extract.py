@@ -318,7 +318,7 @@ def test_images_out_of_reach_keep_the_rows_they_had(
     (tmp_path / "away").mkdir()
     summary = extract(list_images(tmp_path / "set.csv", root=tmp_path / "away"), tiny, tmp_path / "c.h5")
     assert (summary.done, summary.reused) == (2, 2)
-    assert "2 images cannot be reached now; they keep the rows that they had" in caplog.text
+    assert "2 images cannot be reached; they keep their rows" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["images/label", "labels/name", "images/name"])
@@ -330,7 +330,7 @@ def test_damage_to_what_is_known_of_the_images_is_mended(
     with (tmp_path / "c.h5").open("r+b") as file:
         file.seek(open_cache(tmp_path / "c.h5").fields[name].offset)
         file.write(b"\x07")
-    with pytest.raises(CacheError, match="not those that were written"):
+    with pytest.raises(CacheError, match="changed after they were written"):
         read_features(tmp_path / "c.h5")
     extract(images, tiny, tmp_path / "c.h5")
     assert verify_cache(tmp_path / "c.h5") == []
@@ -576,7 +576,7 @@ def test_images_that_are_gone_are_told(
     extract(list_images(root), tiny, tmp_path / "c.h5")
     shutil.rmtree(root / "class0")
     assert extract(list_images(root), tiny, tmp_path / "c.h5").done == 12
-    assert "12 of its images are not in this set now, such as class0/0000.png" in caplog.text
+    assert "12 of its images are not in this image set, such as class0/0000.png" in caplog.text
 
 
 def test_a_complete_cache_of_another_device_is_not_what_was_asked_for(
@@ -593,4 +593,4 @@ def test_shards_of_another_run_are_told(
 ) -> None:
     (tmp_path / "c.h5.shards").mkdir()
     extract(list_images(make_folder()), tiny, tmp_path / "c.h5")
-    assert "c.h5.shards: holds shards of another run" in caplog.text
+    assert "c.h5.shards: contains shards of another run" in caplog.text

@@ -27,7 +27,7 @@ from featx.backbones import FeatureSession, open_session
 from featx.backbones.store import load_backbone
 from featx.cache import (
     PENDING,
-    locked,
+    lock_cache,
     merge_caches,
     open_cache,
     partial_path,
@@ -105,7 +105,7 @@ def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for what other processes hold."""
     monkeypatch.setattr(distributing, "PAUSE_SECONDS", 0.3)
-    monkeypatch.setattr(distributing, "ROUNDS", 2)
+    monkeypatch.setattr(distributing, "FRUITLESS_ROUNDS", 2)
 
 
 @pytest.fixture(autouse=True)
@@ -392,7 +392,10 @@ def test_shards_made_by_another_runtime_are_not_merged_and_both_are_named(
 
 def test_two_runs_at_once_are_refused(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     images = list_images(make_folder())
-    with locked(tmp_path / "c.h5.shards" / "run"), pytest.raises(CacheLockedError, match="another process is writing"):
+    with (
+        lock_cache(tmp_path / "c.h5.shards" / "run"),
+        pytest.raises(CacheLockedError, match="another process is writing"),
+    ):
         sharded(images, tiny, tmp_path / "c.h5")
     assert sharded(images, tiny, tmp_path / "c.h5").done == 24
 
@@ -403,11 +406,11 @@ def test_a_shard_that_another_process_holds_is_waited_for_but_not_for_ever(
 ) -> None:
     images, shard = list_images(make_folder()), tmp_path / "c.h5.shards" / "000001-of-000004.h5"
     plain(images, tiny, tmp_path / "whole.h5")
-    holder = locked(shard)
+    holder = lock_cache(shard)
     holder.__enter__()
 
     def release(progress: Progress) -> None:
-        if released and "going on with 1 of 4 shards" in caplog.text:
+        if released and "continuing with 1 of 4 shards" in caplog.text:
             holder.__exit__(None, None, None)
 
     if released:
@@ -453,7 +456,7 @@ def test_warnings_of_workers_are_told_here(tiny: Tiny, tmp_path: Path, caplog: p
         sharded(images, tiny, tmp_path / "c.h5", count=2, report=stop_at(6))
     (tmp_path / "here").rename(tmp_path / "away")
     sharded(images, tiny, tmp_path / "c.h5", count=2)
-    told = [record for record in caplog.records if "images cannot be reached now" in record.message]
+    told = [record for record in caplog.records if "images cannot be reached" in record.message]
     assert [(record.levelno, record.message[:8]) for record in told] == [(logging.WARNING, "3 images")] * 2
 
 

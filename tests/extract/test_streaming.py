@@ -11,7 +11,7 @@ from featx.backbones import FeatureSession
 from featx.cache import open_cache, read_features
 from featx.deploy.predict import predict_images, predict_tables
 from featx.extract import extract_features
-from featx.extract.streaming import _gathered
+from featx.extract.streaming import images_in_group
 from featx.heads import train_head
 from featx.inputs import list_images
 from featx.settings import Settings
@@ -23,12 +23,12 @@ from tests.conftest import Tiny, build_tiny
     ("batch_size", "count", "size"),
     [(2, 100, 2), (2, 1_024, 4), (2, 2_048, 8), (2, 10_000_000, 8), (3, 10_000, 6), (64, 10_000_000, 64), (1, 0, 1)],
 )
-def test_small_batches_of_many_images_are_gathered(batch_size: int, count: int, size: int) -> None:
-    assert _gathered(batch_size, count=count, image_bytes=3 * 224 * 224) == size
+def test_small_batches_of_many_images_areimages_in_group(batch_size: int, count: int, size: int) -> None:
+    assert images_in_group(batch_size, count=count, image_bytes=3 * 224 * 224) == size
 
 
 def test_large_images_are_gathered_by_their_bytes() -> None:
-    sizes = [_gathered(1, count=10**6, image_bytes=3 * side * side) for side in (224, 448, 1024, 4096)]
+    sizes = [images_in_group(1, count=10**6, image_bytes=3 * side * side) for side in (224, 448, 1024, 4096)]
     assert sizes == [8, 6, 1, 1]
 
 
@@ -49,7 +49,7 @@ def test_groups_of_batches_give_the_same_bytes_by_calls_of_the_same_size(
     monkeypatch.setattr(FeatureSession, "__call__", counted)
     made = []
     for groups in (256, 1):
-        monkeypatch.setattr("featx.extract.streaming.GROUPS", groups)
+        monkeypatch.setattr("featx.extract.streaming.LEAST_GROUPS", groups)
         into = tmp_path / f"{groups}.h5"
         settings = Settings(batch_size=2, streams=2, workers=2, threads=1)
         extract_features(list_images(folder), tiny.backbone, into=into, settings=settings)
@@ -71,7 +71,7 @@ def test_features_of_several_backbones_stay_side_by_side(
         extract_features(images, one.backbone, into=into, settings=Settings(device="cpu"))
         tables.append(read_features(into))
     head, _ = train_head(fuse_tables(tables), "ridge", jobs=1)
-    monkeypatch.setattr("featx.extract.streaming.GROUPS", 1)
+    monkeypatch.setattr("featx.extract.streaming.LEAST_GROUPS", 1)
     settings = Settings(device="cpu", batch_size=2)
     found = list(predict_images(head, images, models=models, settings=settings))
     assert found == list(predict_tables(head, tables))

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from featx.cache import (
     DONE,
     CacheWriter,
+    ComputedRows,
     Provenance,
-    Rows,
     create_partial,
     open_cache,
     seal,
@@ -64,12 +64,12 @@ def features(rows: NDArray[np.int64], dim: int = DIM) -> NDArray[np.float32]:
     return (rows[:, None] * 100 + np.arange(dim)).astype(np.float32)
 
 
-def rows_of(rows: NDArray[np.int64], status: int = DONE, *, start: int = 0, dim: int = DIM) -> Rows:
+def rows_of(rows: NDArray[np.int64], status: int = DONE, *, start: int = 0, dim: int = DIM) -> ComputedRows:
     """Those rows, as a batch would bring them; their numbers tell the row counted from `start`."""
     told = rows + start
     values = features(told, dim) if status == DONE else np.full((len(rows), dim), np.nan, np.float32)
     marks = np.repeat(told[:, None].astype(np.uint8), 16, axis=1) + 1
-    return Rows(rows, values, np.full(len(rows), status, np.uint8), marks, np.stack([told, told], axis=1))
+    return ComputedRows(rows, values, np.full(len(rows), status, np.uint8), marks, np.stack([told, told], axis=1))
 
 
 def write_cache(

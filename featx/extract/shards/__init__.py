@@ -1,1 +1,1 @@
-"""The same extraction by shards: one file a shard, by several processes here or on a cluster, merged at the end."""
+"""Extraction in shards: one cache for each, by several processes here or on a cluster, merged at the end."""

@@ -1,4 +1,4 @@
-"""An extraction cut into shards, made by workers, and merged into what one run alone would make."""
+"""An extraction in shards: workers extract them, and they are merged into the cache that a single run would write."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 from featx.backbones import Backbone
 from featx.cache import (
     check_replaceable,
-    locked,
+    lock_cache,
     merge_caches,
     partial_path,
 )
@@ -23,19 +23,15 @@ from featx.errors import (
     CacheLockedError,
     ImageSetError,
 )
-from featx.extract.extracting import (
-    ExtractionSummary,
-    Progress,
-    find_complete,
-)
-from featx.extract.resuming import shards_folder
-from featx.extract.shards.shard import Extracted, Shard
+from featx.extract.extracting import find_complete, shards_folder
+from featx.extract.shards.shard import ExtractedShard, Shard
 from featx.extract.shards.workers import (
     LostError,
     Workers,
     cluster_workers,
     local_workers,
 )
+from featx.extract.summary import ExtractionSummary, Progress
 from featx.inputs import ImageSet
 from featx.settings import (
     DEFAULT_STORAGE,
@@ -46,14 +42,14 @@ from featx.settings import (
 
 logger = logging.getLogger(__name__)
 
-ROUNDS = 4
-"""How often shards are begun again without one of them being finished, before the run gives up."""
+FRUITLESS_ROUNDS = 4
+"""The run gives up after this many rounds in which no shard was completed."""
 PAUSE_SECONDS = 5.0
-"""Before each such round: a lock may be that of a process which is just ending."""
+"""Pause before such a round is repeated: a lock may belong to a process that is about to end."""
 LOOK_SECONDS = 1.0
-"""How often the shards are looked at to tell how far the whole is."""
+"""The caches of the shards are read this often to report the progress."""
 APPEAR_SECONDS = 60.0
-"""How long a shard that a worker made may take to be seen here."""
+"""The cache of a shard may take this long to become visible here after a worker has completed it."""
 
 
 def extract_shards(
@@ -70,14 +66,37 @@ def extract_shards(
     retry_failed: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> ExtractionSummary:
-    """Summary of an extraction in `count` shards, whose result is the same cache that one run alone would make.
+    """Extract the features of all images in shards into the cache `into`, and return a summary of the run.
 
-    `jobs` processes of this machine work at once, or with `scheduler` the workers of that Dask cluster; images, model
-    and `into` must have the same paths there. The shards lie in `<into>.shards` until they are merged; the same call
-    goes on from those that are there. Raises as extract_features does, DeviceError where workers are out of reach or
-    die again and again.
+    The cache is the same as that of `extract_features`. The shards are in the folder `<into>.shards` until they are
+    merged; if the run is interrupted, a second call continues it.
+
+    Args:
+        images: the image set.
+        backbone: the backbone that computes the features.
+        into: path of the cache.
+        count: number of shards.
+        jobs: number of processes of this machine that extract shards at the same time.
+        scheduler: address of a Dask scheduler whose workers extract the shards instead. Images, model and `into` need
+            the same paths there.
+        settings: as for extract_features, like all that follow.
+        storage: type in which features are stored.
+        overwrite: whether to discard an existing cache and its shards.
+        retry_failed: whether to try images again that failed before.
+        report: called with the progress about once a second.
+
+    Raises what extract_features raises, ImageSetError if a shard would be empty, and DeviceError if workers cannot be
+    reached or die again and again.
+
+    >>> import featx
+    >>> images = featx.list_images("photos")
+    >>> backbone = featx.load_backbone("efficientnet-lite0")
+    >>> summary = featx.extract_shards(images, backbone, into="photos.h5", count=4, jobs=2)
+    >>> summary.done, summary.reused  # the cache was complete
+    (60, 60)
     """
-    start, given = time.perf_counter(), Path(into)
+    start = time.perf_counter()
+    given = Path(into)
     into = given.resolve() if given.is_symlink() else Path(os.path.abspath(given))
     if not 1 <= count <= len(images):
         raise ImageSetError(f"{count} shards of {len(images)} images: none may be empty; choose fewer --shards")
@@ -87,36 +106,36 @@ def extract_shards(
         if done:
             return replace(done, cache=str(given))
     folder = shards_folder(into)
-    with _workplace(folder):
+    with _locked_folder(folder):
         if overwrite:
             _remove_shards(folder)
-        reuse = () if overwrite else tuple(_leftovers(into, folder, count))
-        backbone = replace(backbone, path=backbone.path.absolute())  # workers may have been started elsewhere
-        work = Shard(images, backbone, into, settings, storage, retry_failed, reuse)
-        shards = [work.part(index, count, folder) for index in range(count)]
+        reuse = () if overwrite else tuple(_reusable(into, folder, count))
+        backbone = replace(backbone, path=backbone.path.absolute())  # workers may run in another folder
+        whole = Shard(images, backbone, into, settings, storage, retry_failed, reuse)
+        shards = [whole.part(index, count, folder) for index in range(count)]
         hire = partial(cluster_workers, scheduler) if scheduler else partial(local_workers, min(jobs, count))
-        made = _Run(shards, report).finish(hire)
+        summaries = _Run(shards, report).finish(hire)
         merge_caches([shard.into for shard in shards], into=into, overwrite=True)
         _remove_shards(folder)
-    return _sum_up(made, cache=str(given), start=start)
+    return _sum_up(summaries, cache=str(given), start=start)
 
 
 @contextmanager
-def _workplace(folder: Path) -> Iterator[None]:
-    """The folder of the shards, held against other runs, and removed once there is nothing in it."""
+def _locked_folder(folder: Path) -> Iterator[None]:
+    """Hold the lock on the folder of the shards against other runs; it is removed at the end if it is empty."""
     try:
-        with locked(folder / "run"):
+        with lock_cache(folder / "run"):
             yield
     finally:
         with suppress(OSError):
             folder.rmdir()
 
 
-def _leftovers(into: Path, folder: Path, count: int) -> Iterator[Path]:
-    """Caches whose rows may be taken: what is at `into`, complete or not, and shards of another count."""
+def _reusable(into: Path, folder: Path, count: int) -> Iterator[Path]:
+    """Caches from which rows may be taken: the one at `into`, complete or not, and shards of another count."""
     yield from (path for path in (into, partial_path(into)) if path.exists())
-    others = (path for end in ("", ".partial") for path in folder.glob(f"*-of-*.h5{end}"))
-    yield from sorted(path for path in others if f"-of-{count:06}.h5" not in path.name)
+    shards = (path for end in ("", ".partial") for path in folder.glob(f"*-of-*.h5{end}"))
+    yield from sorted(path for path in shards if f"-of-{count:06}.h5" not in path.name)
 
 
 def _remove_shards(folder: Path) -> None:
@@ -126,39 +145,42 @@ def _remove_shards(folder: Path) -> None:
 
 @dataclass
 class _Run:
-    """Shards on their way."""
+    """Shards that workers extract."""
 
     shards: Sequence[Shard]
     report: Callable[[Progress], None]
-    made: dict[Path, ExtractionSummary] = field(default_factory=dict)
+    summaries: dict[Path, ExtractionSummary] = field(default_factory=dict)
+    """Cache of every completed shard -> its summary."""
     counts: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    """Rows of every shard that are done or failed, and those that failed, as far as is known."""
+    """Cache of every shard -> number of rows that are done or failed, and of those that failed, as far as is known."""
     finished: int = 0
-    told: set[str] = field(default_factory=set)
+    warned: set[str] = field(default_factory=set)
 
     def finish(self, hire: Callable[[], AbstractContextManager[Workers]]) -> list[ExtractionSummary]:
-        """What became of every shard, in order; what lost workers leave is made by others.
+        """The summaries of all shards, in order; shards of workers that are lost are given to others.
 
-        Raises what extracting one of them raises; LostError or CacheLockedError once trying again is of no use.
+        Raises what extracting a shard raises; LostError or CacheLockedError when trying again has not helped.
         """
         self._look(self.shards)
         fruitless = 0
-        while left := [shard for shard in self.shards if shard.into not in self.made]:
+        while left := [shard for shard in self.shards if shard.into not in self.summaries]:
             setback = self._try(left, hire)
-            missing = len(self.shards) - len(self.made)
+            missing = len(self.shards) - len(self.summaries)
             fruitless = fruitless + 1 if missing == len(left) else 0
-            if setback and fruitless == ROUNDS:
+            if setback and fruitless == FRUITLESS_ROUNDS:
                 raise setback
             if setback:
-                logger.warning("%s; going on with %d of %d shards", setback, missing, len(self.shards))
+                logger.warning("%s; continuing with %d of %d shards", setback, missing, len(self.shards))
                 time.sleep(PAUSE_SECONDS if fruitless else 0)
-        return [self.made[shard.into] for shard in self.shards]
+        return [self.summaries[shard.into] for shard in self.shards]
 
     def _try(
         self, left: Sequence[Shard], hire: Callable[[], AbstractContextManager[Workers]]
     ) -> LostError | CacheLockedError | None:
-        """Have these shards made, as far as it goes, and say what came between."""
-        waiting, running, held = deque(left), dict[Future[Extracted], Shard](), None
+        """Have these shards extracted, as many as possible; the error that kept some from it."""
+        waiting = deque(left)
+        running: dict[Future[ExtractedShard], Shard] = {}
+        locked = None
         try:
             with hire() as workers:
                 while waiting or running:
@@ -169,48 +191,49 @@ class _Run:
                         try:
                             self._accept(shard, future.result())
                         except CacheLockedError as error:
-                            held = error
+                            locked = error
                     self._look(running.values())
         except LostError as error:
             return error
-        return held
+        return locked
 
-    def _submit(self, workers: Workers, waiting: deque[Shard], running: dict[Future[Extracted], Shard]) -> None:
-        """Give each worker that has none a shard."""
-        if not (slots := workers.slots()):
-            self._tell("there are no workers just now; waiting for one")
+    def _submit(self, workers: Workers, waiting: deque[Shard], running: dict[Future[ExtractedShard], Shard]) -> None:
+        """Give a shard to each worker that has none."""
+        slots = workers.slots()
+        if not slots:
+            self._warn("there are no workers at the moment; waiting for one")
         while waiting and len(running) < max(slots, 1):
             shard = waiting.popleft()
             running[workers.submit(shard)] = shard
 
-    def _accept(self, shard: Shard, extracted: Extracted) -> None:
+    def _accept(self, shard: Shard, extracted: ExtractedShard) -> None:
         for warning in extracted.warnings:
-            self._tell(warning)
+            self._warn(warning)
         if not _appears(shard.into):
             raise CacheError(
-                f"{shard.into}: a worker made it, but it is not here; --into must be the same place for all"
+                f"{shard.into}: a worker wrote it, but it is not visible here; --into must be the same place for all"
             )
-        self.made[shard.into] = extracted.summary
+        self.summaries[shard.into] = extracted.summary
         self.counts[shard.into] = len(shard.images), extracted.summary.failed
 
-    def _tell(self, warning: str) -> None:
-        """Tell it once, however many shards have it."""
-        if warning not in self.told:
+    def _warn(self, warning: str) -> None:
+        """Log the warning once, however many shards have it."""
+        if warning not in self.warned:
             logger.warning("%s", warning)
-        self.told.add(warning)
+        self.warned.add(warning)
 
     def _look(self, unfinished: Iterable[Shard]) -> None:
-        """Report how far the whole is, as the shards' own files tell it, whoever writes them."""
+        """Report how far the whole extraction is, from the caches of the shards, whoever writes them."""
         self.counts |= {shard.into: shard.count() for shard in unfinished}
         finished, failed = (sum(numbers) for numbers in zip(*self.counts.values(), strict=True))
-        self.finished = max(self.finished, finished)  # a row that is forgotten is computed again
+        self.finished = max(self.finished, finished)  # rows may become pending again, and progress must not fall
         total = sum(len(shard.images) for shard in self.shards)
-        note = f"{len(self.made)} of {len(self.shards)} shards"
+        note = f"{len(self.summaries)} of {len(self.shards)} shards"
         self.report(Progress(self.finished, total, failed, note))
 
 
 def _appears(path: Path) -> bool:
-    """Whether the file is here, or comes: a network's file system may show it late."""
+    """Whether the file exists, or appears within a time: a network file system may show it late."""
     end = time.monotonic() + APPEAR_SECONDS
     while not path.exists():
         if time.monotonic() > end:
@@ -219,19 +242,19 @@ def _appears(path: Path) -> bool:
     return True
 
 
-def _sum_up(made: Sequence[ExtractionSummary], *, cache: str, start: float) -> ExtractionSummary:
+def _sum_up(summaries: Sequence[ExtractionSummary], *, cache: str, start: float) -> ExtractionSummary:
     """One summary of all shards."""
     keys = ("images", "done", "failed", "reused", "duplicates")
-    numbers = {key: sum(getattr(one, key) for one in made) for key in keys}
-    stages = {stage: round(sum(one.stages[stage] for one in made), 3) for stage in made[0].stages}
-    bounds = Counter(one.bound_by for one in made if one.reused < one.images)
-    bound_by = bounds.most_common(1)[0][0] if bounds else made[0].bound_by
+    numbers = {key: sum(getattr(one, key) for one in summaries) for key in keys}
+    stages = {stage: round(sum(one.stages[stage] for one in summaries), 3) for stage in summaries[0].stages}
+    bounds = Counter(one.bound_by for one in summaries if one.reused < one.images)
+    bound_by = bounds.most_common(1)[0][0] if bounds else summaries[0].bound_by
     return replace(
-        next(one for one in made if one.bound_by == bound_by),
+        next(one for one in summaries if one.bound_by == bound_by),
         **numbers,
         cache=cache,
         seconds=round(time.perf_counter() - start, 3),
         stages=stages,
-        advice=(),  # each knows but its own part of the cores
-        failures=tuple(failure for one in made for failure in one.failures),
+        advice=(),  # a shard's advice is about its own part of the cores
+        failures=tuple(failure for one in summaries for failure in one.failures),
     )

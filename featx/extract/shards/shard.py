@@ -1,4 +1,4 @@
-"""One shard of an extraction: all that a process needs to make it, wherever it runs, and what comes back."""
+"""One shard of an extraction: what a process needs to compute it, wherever it runs, and what it returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,12 +14,9 @@ from featx.cache import (
     partial_path,
 )
 from featx.errors import CacheError
-from featx.extract.extracting import (
-    ExtractionSummary,
-    Progress,
-    extract_features,
-)
+from featx.extract.extracting import extract_features
 from featx.extract.pace import reading_threads, share_cores
+from featx.extract.summary import ExtractionSummary, Progress
 from featx.hardware import usable_cores
 from featx.inputs import ImageSet
 from featx.processes import collect_warnings
@@ -28,7 +25,7 @@ from featx.settings import Settings, Storage
 
 @dataclass(frozen=True)
 class Shard:
-    """One part of the work."""
+    """A part of an image set, and how and into which cache its features are extracted."""
 
     images: ImageSet
     backbone: Backbone
@@ -39,32 +36,31 @@ class Shard:
     reuse: tuple[Path, ...]
 
     def part(self, index: int, count: int, folder: Path) -> "Shard":
-        """Part `index` of `count`, its cache in this folder."""
+        """Part `index` of `count`, with its cache in this folder."""
         return replace(self, images=self.images.shard(index, count), into=folder / f"{index:06}-of-{count:06}.h5")
 
-    def extract(self, *, sharing: int, report: Callable[[Progress], None] = lambda progress: None) -> "Extracted":
-        """The shard's own cache made or completed, with its part of the cores that so many shards share."""
-        cores, settings = max(1, usable_cores() // sharing), self.settings
-        reading = settings.workers or reading_threads(self.images, cores)
-        streams, threads = share_cores(settings, cores)
-        settings = replace(settings, workers=reading, streams=streams, threads=threads)
-        with collect_warnings() as told:
+    def extract(self, *, sharing: int, report: Callable[[Progress], None] = lambda progress: None) -> "ExtractedShard":
+        """Extract the shard, with its part of the cores if `sharing` shards are extracted at once on this machine."""
+        cores = max(1, usable_cores() // sharing)
+        streams, threads = share_cores(self.settings, cores)
+        workers = self.settings.workers or reading_threads(self.images, cores)
+        with collect_warnings() as collected:
             summary = extract_features(
                 self.images,
                 self.backbone,
                 into=self.into,
-                settings=settings,
+                settings=replace(self.settings, workers=workers, streams=streams, threads=threads),
                 storage=self.storage,
                 retry_failed=self.retry_failed,
                 reuse=self.reuse,
                 report=report,
             )
-        return Extracted(summary, tuple(told))
+        return ExtractedShard(summary, tuple(collected))
 
     def count(self) -> tuple[int, int]:
-        """Rows of the unfinished or finished cache that are done or failed, and those that failed.
+        """Number of rows that are done or failed, and of those that failed, in the shard's cache, complete or not.
 
-        None where it cannot be read just now: another process is making it.
+        Both are 0 if no cache can be read at the moment, as another process is creating it.
         """
         for path in (partial_path(self.into), self.into):
             try:
@@ -76,9 +72,9 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Extracted:
-    """What became of a shard."""
+class ExtractedShard:
+    """What a worker returns of a shard."""
 
     summary: ExtractionSummary
     warnings: tuple[str, ...]
-    """What was to be told meanwhile, for those who asked for the shard to tell it."""
+    """Warnings of the extraction, for the process that distributes the shards to report."""

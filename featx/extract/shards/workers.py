@@ -1,4 +1,4 @@
-"""Who makes shards: processes of this machine, or the workers of a Dask cluster."""
+"""The workers that extract shards: processes of this machine, or the workers of a Dask cluster."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from featx.errors import DeviceError
-from featx.extract.extracting import Progress
-from featx.extract.shards.shard import Extracted, Shard
+from featx.extract.shards.shard import ExtractedShard, Shard
+from featx.extract.summary import Progress
 from featx.processes import delay_interrupts
 from featx.provenance import __version__
 
@@ -22,55 +22,55 @@ if TYPE_CHECKING:
     from distributed import Client
 
 CONNECT_SECONDS = 10
-"""How long a scheduler may take to answer."""
+"""A scheduler may take this long to answer."""
 ORPHAN_SECONDS = 1.0
-"""How long a process may outlive the one that it works for."""
+"""A process may outlive the one that it works for by this much."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Takes shards; each is made by one of several processes."""
+    """Processes to which shards can be submitted."""
 
     slots: Callable[[], int]
-    """How many shards they can make at once, as it is now."""
-    submit: Callable[[Shard], "Future[Extracted]"]
+    """Returns how many shards they can extract at once at the moment."""
+    submit: Callable[[Shard], "Future[ExtractedShard]"]
 
 
 class LostError(DeviceError):
-    """Workers died, and their shards with them: others can make them."""
+    """Workers died; other workers can extract their shards."""
 
 
 @contextmanager
 def local_workers(jobs: int) -> Iterator[Workers]:
-    """So many processes of this machine, which end with the block, and with this process, however it ends.
+    """`jobs` processes of this machine, which end with the block, and with this process, however it ends.
 
-    The block ends with LostError where one of them dies.
+    Raises LostError at the end of the block if one of them dies.
     """
     from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 
     done = False
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "A worker stopped")  # loky replaces one whose memory grew
+        warnings.filterwarnings("ignore", "A worker stopped")  # loky replaces a process whose memory grew
         executor = ProcessPoolExecutor(jobs, initializer=_begin, initargs=(os.getpid(),))
         try:
 
-            def _submit(shard: Shard) -> "Future[Extracted]":
+            def _submit(shard: Shard) -> "Future[ExtractedShard]":
                 with delay_interrupts():
-                    extracted: Future[Extracted] = executor.submit(shard.extract, sharing=jobs)
+                    extracted: Future[ExtractedShard] = executor.submit(shard.extract, sharing=jobs)
                 return extracted
 
             yield Workers(lambda: jobs, _submit)
             done = True
         except BrokenProcessPool as error:
-            raise LostError("a worker process died: often memory, and then fewer --jobs help") from error
+            raise LostError("a worker process died, often for lack of memory; use fewer --jobs") from error
         finally:
             executor.shutdown(kill_workers=not done)
 
 
 def _begin(parent: int) -> None:
-    """Prepare a worker process: it is interrupted by its parent, not by the terminal, and ends when that is gone."""
+    """Prepare a worker process: it ignores Ctrl-C in the terminal, and ends when its parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # a failed row tells its reason itself
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # the row of a failed image has the reason
     Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
@@ -82,10 +82,9 @@ def _end_with(parent: int) -> None:
 
 @contextmanager
 def cluster_workers(scheduler: str) -> Iterator[Workers]:
-    """The workers of the Dask cluster at this address, whoever they are at a time; a lost one's shard goes to another.
+    """The workers of the Dask cluster at this address; they may come and go, and Dask repeats the shard of a lost one.
 
-    The block ends with DeviceError where the scheduler does not answer, LostError where a shard's workers died one
-    after the other.
+    Raises DeviceError if the scheduler does not answer, LostError if several workers died with the same shard.
     """
     try:
         import dask
@@ -99,41 +98,44 @@ def cluster_workers(scheduler: str) -> Iterator[Workers]:
         raise DeviceError(
             f"no Dask scheduler answers at {scheduler} ({error}); start one (`dask scheduler`), or correct the address"
         ) from error
-    # a shard's names are part of what is sent, and may be long
+    # the names of the images are sent with a shard, and may be large
     with client, dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
         executor = client.get_executor(pure=False)
         try:
-            yield Workers(_Census(client).count, lambda shard: executor.submit(_extract_there, shard))
+            yield Workers(_ClusterThreads(client).count, lambda shard: executor.submit(_extract_on_cluster, shard))
         except KilledWorker as error:
-            raise LostError(f"workers of {scheduler} died, several of one shard: often memory") from error
+            raise LostError(
+                f"workers of {scheduler} died, several with the same shard: often for lack of memory"
+            ) from error
         except (CancelledError, CommClosedError) as error:
             raise DeviceError(
                 f"the Dask scheduler at {scheduler} is lost; start it, and run the same command again"
             ) from error
 
 
-class _Census:
-    """The threads of a cluster's workers, each of which is asked for its featx when it comes, as the scheduler is.
+class _ClusterThreads:
+    """Counts the threads of a cluster's workers, after a check that every process has the same version of featx.
 
-    Without this, processes end where they receive what they cannot load.
+    Without the check, a worker or scheduler that cannot unpickle a shard ends without a message that names the cause.
     """
 
     def __init__(self, client: "Client") -> None:
         self._client = client
-        self._asked: set[str] = set()
+        self._checked: set[str] = set()
         try:
             _check("the scheduler", client.run_on_scheduler(version, "featx"))
         except PackageNotFoundError:
             _check("the scheduler", "missing")
 
     def count(self) -> int:
-        """How many there are now. Raises DeviceError where a worker has another featx."""
+        """Number of threads at the moment. Raises DeviceError if a worker has another version of featx."""
         threads: dict[str, int] = self._client.nthreads()
-        if new := [address for address in threads if address not in self._asked]:
+        new = [address for address in threads if address not in self._checked]
+        if new:
             answers = self._client.run(version, "featx", workers=new, on_error="return")
             for address, found in answers.items():
                 _check(f"the worker {address}", "missing" if isinstance(found, PackageNotFoundError) else found)
-            self._asked.update(new)
+            self._checked.update(new)
         return sum(threads.values())
 
 
@@ -142,21 +144,21 @@ def _check(who: str, found: str | Exception) -> None:
         raise DeviceError(f"featx is {found} on {who} but {__version__} here; install this one there")
 
 
-def _extract_there(shard: Shard) -> Extracted:
+def _extract_on_cluster(shard: Shard) -> ExtractedShard:
     from distributed import get_worker
 
     return shard.extract(sharing=get_worker().state.nthreads, report=_stop_if_unwanted)
 
 
 class _UnwantedError(LostError):
-    """Nobody waited for this shard any more."""
+    """The run that submitted this shard has ended."""
 
 
 def _stop_if_unwanted(progress: Progress) -> None:
-    """Dask cannot end what a thread does: who asked for the shard may have gone, or another worker be making it."""
+    """End the extraction if its run has ended or another worker has the shard: Dask cannot end the thread itself."""
     from distributed import get_worker
 
     worker = get_worker()
     task = worker.state.tasks.get(worker.get_current_task())
     if task is None or task.state == "cancelled":
-        raise _UnwantedError("nobody waits for this shard any more")
+        raise _UnwantedError("the run that submitted this shard has ended")

@@ -1,0 +1,125 @@
+"""What an extraction reports: how far it is, and at its end what it did and what limited it."""
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from featx.cache import DONE, Cache
+from featx.errors import failure_text
+from featx.extract.clock import StageClock
+from featx.extract.pace import Pace
+from featx.extract.recording import Recorder
+from featx.inputs import ImageSet
+from featx.showing import Overview, Shown, shorten
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an extraction is."""
+
+    finished: int
+    """Number of images that this run has done, or that failed in it."""
+    total: int
+    """Number of images that this run has to do."""
+    failed: int
+    note: str
+    """What limits the run, or how many shards are complete."""
+
+
+@dataclass(frozen=True, repr=False)
+class ExtractionSummary(Shown):
+    """What an extraction did and what limited it.
+
+    >>> import featx
+    >>> images = featx.list_images("photos")
+    >>> summary = featx.extract_features(images, featx.load_backbone("efficientnet-lite0"), into="photos.h5")
+    >>> summary  # all rows exist already
+    ExtractionSummary: 60 images of photos.h5, 0 failed
+      backbone: efficientnet-lite0 on CPUExecutionProvider
+      computed: 0; 60 rows existed, 0 are duplicates
+    """
+
+    cache: str
+    backbone: str
+    provider: str
+    images: int
+    done: int
+    failed: int
+    reused: int
+    """Number of images whose row existed, done or failed, and whose bytes did not change, under any name."""
+    duplicates: int
+    """Number of images with the bytes of another image of this run; their features are computed once."""
+    seconds: float
+    stages: dict[str, float]
+    """Seconds of work in read, decode, infer and write, summed over threads."""
+    bound_by: str
+    """The stage that the others waited for; "nothing" if all rows existed."""
+    advice: tuple[str, ...]
+    """What the run was busy with, and what would make it faster; empty if all rows existed."""
+    pace: Pace | None
+    """Batch size, streams and threads, and how they were found; None if all rows existed."""
+    failures: tuple[tuple[str, str], ...]
+    """Name and reason of every image that failed."""
+
+    @property
+    def images_per_second(self) -> float:
+        """Number of images per second that this run computed."""
+        return (self.images - self.reused) / self.seconds if self.seconds else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary as plain JSON values."""
+        return asdict(self) | {"images_per_second": round(self.images_per_second, 2)}
+
+    def overview(self) -> Overview:
+        """The numbers of images that were computed, reused and failed, and the speed."""
+        computed = self.images - self.reused
+        speed = f" at {self.images_per_second:.1f} images/s, bound by {self.bound_by}" if computed else ""
+        facts = (
+            ("backbone", f"{self.backbone} on {self.provider}"),
+            ("computed", f"{computed}{speed}; {self.reused} rows existed, {self.duplicates} are duplicates"),
+            ("failed", shorten((f"{name} ({reason})" for name, reason in self.failures), most=3)),
+        )
+        return Overview(f"ExtractionSummary: {self.images} images of {self.cache}, {self.failed} failed", facts)
+
+
+@dataclass(frozen=True)
+class Computation:
+    """What a run computed, and how."""
+
+    recorder: Recorder
+    clock: StageClock
+    pace: Pace
+    advice: tuple[str, ...]
+
+
+def summarise(
+    cache: Cache, images: ImageSet, *, start: float, reused: int, computation: Computation | None = None
+) -> ExtractionSummary:
+    """Summary of a run that began at `start` with `reused` rows; `computation` is None if no session was opened."""
+    status = cache.status
+    failed = np.flatnonzero(status != DONE)
+    reasons = computation.recorder.reasons if computation else {}
+    reused += computation.recorder.recognised if computation else 0
+    clock = computation.clock if computation else StageClock()
+    computed = computation if reused < len(images) else None
+    return ExtractionSummary(
+        cache=str(cache.path),
+        backbone=cache.card["name"],
+        provider=cache.provider,
+        images=len(images),
+        done=len(images) - len(failed),
+        failed=len(failed),
+        reused=reused,
+        duplicates=computation.recorder.duplicates if computation else 0,
+        seconds=round(time.perf_counter() - start, 3),
+        stages=clock.stages,
+        bound_by=clock.bound_by if computed else "nothing",
+        advice=computed.advice if computed else (),
+        pace=computed.pace if computed else None,
+        failures=tuple(
+            (images.name(row), reasons[row][1] if row in reasons else failure_text(int(status[row])))
+            for row in failed.tolist()
+        ),
+    )
