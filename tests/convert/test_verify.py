@@ -386,4 +386,4 @@ def test_images_without_fast_decoding_are_wrong_usage(
 ) -> None:
     ran = featx("backbones", "verify", "tiny", "--models", models, "--images", tmp_path)
     assert ran.code == 2
-    assert "--images are what --decode fast is tried on; give both." in ran.err
+    assert "--images is an option of --decode fast; give both." in ran.err
