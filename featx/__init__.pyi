@@ -47,7 +47,9 @@ from .heads import (
     evaluate_head as evaluate_head,
     find_label_errors as find_label_errors,
     load_head as load_head,
+    read_results as read_results,
     save_head as save_head,
+    to_records as to_records,
     train_head as train_head,
 )
 from .inputs import ImageSet as ImageSet, list_images as list_images

@@ -128,9 +128,10 @@ class HeadError(FeatxError, ValueError):
 class ConvergenceError(HeadError):
     """The fit of a head stopped before its optimum."""
 
-    def __init__(self, what: str, *, iterations: int, reached: str, step: str) -> None:
+    def __init__(self, what: str, *, iterations: int | None, reached: str, step: str) -> None:
         self.iterations = iterations
-        super().__init__(f"{what} did not converge in {iterations} iterations: {reached}; {step}")
+        within = "" if iterations is None else f" in {iterations} iterations"
+        super().__init__(f"{what} did not converge{within}: {reached}; {step}")
 
 
 class DemoError(FeatxError, RuntimeError):

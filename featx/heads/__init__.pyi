@@ -1,24 +1,16 @@
 from .evaluate import ROWS_AT_ONCE as ROWS_AT_ONCE, evaluate_head as evaluate_head
-from .fusions import FUSIONS as FUSIONS, Blocks as Blocks, find_fusion as find_fusion
+from .fusions import FUSIONS as FUSIONS, find_fusion as find_fusion
 from .head import Head as Head
 from .label_errors import LabelError as LabelError, find_label_errors as find_label_errors
-from .recipes import (
-    HEADS as HEADS,
-    HeadRecipe as HeadRecipe,
-    Plan as Plan,
-    build_head as build_head,
-    find_recipe as find_recipe,
-    plan_head as plan_head,
-)
+from .recipes import HEADS as HEADS, build_head as build_head, find_recipe as find_recipe
+from .records import to_records as to_records
 from .results import (
     Result as Result,
-    ResultsFile as ResultsFile,
     key_of as key_of,
-    read_results as read_results,
     unpack_drawn as unpack_drawn,
     unpack_guesses as unpack_guesses,
-    write_results as write_results,
 )
+from .results_file import ResultsFile as ResultsFile, read_results as read_results, write_results as write_results
 from .saving import check_target as check_target, load_head as load_head, save_head as save_head
 from .training.choosing import STACKED as STACKED, STACKED_HEADS as STACKED_HEADS
 from .training.development import is_large as is_large

@@ -1,4 +1,4 @@
-"""A fitted head and a table in; its measures with their intervals out."""
+"""Measures a fitted head on a table, with intervals."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,66 +14,84 @@ from featx.measures import HeadMetrics, measure
 from featx.tables import check_any
 
 ROWS_AT_ONCE = 4096
-"""Of a table, to be scored."""
+"""Number of rows whose features are in memory at a time."""
 
 
 def evaluate_head(
     head: Head, table: FeatureTable, *, rows: NDArray[np.int64] | None = None, seed: int = 0
 ) -> HeadMetrics:
-    """Measures of the head on these rows of the table (default: all that are labelled).
+    """The measures of the head on these rows of the table (default: all labelled rows), with 95 % intervals.
 
-    Intervals are those of a bootstrap over the rows, or over whole groups where the table has some. Raises HeadError
-    where the features are of another backbone, TableError where no row is labelled, a label is none of the head's
-    classes, or head and table have one label an image and several.
+    Intervals come from a bootstrap over the rows, or over whole groups if the table has groups. Raises HeadError if the
+    features are of another backbone; TableError if no row has a label, if a label is not one of the head's classes, or
+    if only one of head and table is multi-label.
+
+    >>> import featx
+    >>> head, table = featx.load_head("photos.featx"), featx.read_features("photos.h5")
+    >>> metrics = featx.evaluate_head(head, table)
+    >>> metrics.n, metrics.majority_accuracy, [found.name for found in metrics.per_class][:2]
+    (60, 0.2, ['circle', 'cross'])
     """
     rows = np.flatnonzero(table.labelled) if rows is None else rows
     check_any(table)
     if not len(rows):
         raise TableError("no image has a label to compare with; extract from class folders or a manifest with labels")
     if head.multilabel != table.multilabel:
-        kinds = [("one label", "several labels")[several] for several in (head.multilabel, table.multilabel)]
         raise TableError(
-            f"head {head.name!r} gives {kinds[0]} an image but these images have {kinds[1]}; annotate them"
+            f"head {head.name!r} predicts {_label_count(head.multilabel)} per image, but these images have "
+            f"{_label_count(table.multilabel)}; give other labels with --annotations"
         )
-    return measure(predict_rows(head, table, rows), order_classes(table.labels_of(rows), head.classes), seed=seed)
+    probabilities, labels = predict_rows(head, table, rows)
+    return measure(probabilities, labels, seed=seed)
 
 
-def predict_rows(head: Head, table: FeatureTable, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(n, classes): the probabilities that the head gives these rows, read some at a time.
+def _label_count(multilabel: bool) -> str:
+    return "any number of labels" if multilabel else "one label"
 
-    Raises HeadError where the features are of another backbone, NaN or infinite.
+
+def predict_rows(head: Head, table: FeatureTable, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], Labels]:
+    """The head's probabilities (n, classes) of these labelled rows, and their labels in the order of its classes.
+
+    Raises HeadError if features are of another backbone, NaN or infinite; TableError if a label is not one of the
+    head's classes.
     """
     head.check(table.sources)
     starts = range(0, len(rows), ROWS_AT_ONCE)
-    return np.vstack([head.predict_probabilities(table.take(rows[start : start + ROWS_AT_ONCE])) for start in starts])
+    parts = [head.predict_probabilities(table.take(rows[start : start + ROWS_AT_ONCE])) for start in starts]
+    return np.vstack(parts), order_classes(table.labels_of(rows), head.classes)
 
 
-def order_classes(truth: Labels, classes: Sequence[str]) -> Labels:
-    """The same truth with these classes, in this order, as a head's probabilities have them.
-
-    Raises TableError where an image is of a class that is none of them.
-    """
-    if truth.classes == tuple(classes):
-        return truth
+def order_classes(labels: Labels, classes: Sequence[str]) -> Labels:
+    """The labels with these classes in this order. Raises TableError if an image has another class."""
+    if labels.classes == tuple(classes):
+        return labels
     column = {name: index for index, name in enumerate(classes)}
-    for label in _present(truth):
-        if (name := truth.classes[label]) not in column:
-            raise TableError(f"class {name!r} is none of the head's: {', '.join(classes)}; leave it out")
-    position = np.array([column.get(name, -1) for name in truth.classes])
-    codes = np.where(truth.codes >= 0, position[truth.codes], -1)
-    return replace(truth, classes=tuple(classes), codes=codes, given_shares=_columns(truth, position, len(classes)))
+    for index in _present_classes(labels):
+        name = labels.classes[index]
+        if name not in column:
+            raise TableError(
+                f"class {name!r} is not one of the head's classes, {', '.join(classes)}; leave its images out"
+            )
+    position = np.array([column.get(name, -1) for name in labels.classes])
+    return replace(
+        labels,
+        classes=tuple(classes),
+        codes=np.where(labels.codes >= 0, position[labels.codes], -1),
+        given_shares=_order_shares(labels, position, len(classes)),
+    )
 
 
-def _present(truth: Labels) -> NDArray[np.int64]:
-    """The classes that some image is of."""
-    if truth.given_shares is None:
-        return np.unique(truth.codes)
-    return np.flatnonzero((truth.given_shares > 0).any(axis=0))
+def _present_classes(labels: Labels) -> NDArray[np.int64]:
+    """The positions of the classes that some image has."""
+    if labels.given_shares is None:
+        return np.unique(labels.codes)
+    return np.flatnonzero((labels.given_shares > 0).any(axis=0))
 
 
-def _columns(truth: Labels, position: NDArray[np.int64], classes: int) -> NDArray[np.float64] | None:
-    if truth.given_shares is None:
+def _order_shares(labels: Labels, position: NDArray[np.int64], classes: int) -> NDArray[np.float64] | None:
+    if labels.given_shares is None:
         return None
-    given, known = np.zeros((len(truth), classes)), position >= 0
-    given[:, position[known]] = truth.given_shares[:, known]
-    return given
+    shares = np.zeros((len(labels), classes))
+    known = position >= 0
+    shares[:, position[known]] = labels.given_shares[:, known]
+    return shares

@@ -1,9 +1,9 @@
-"""Fusions by name: how blocks of columns, one a backbone or output, become what a head reads; and feature selection."""
+"""Fusions by name: how the blocks of a table are joined before the classifier, also by selecting columns."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -15,51 +15,54 @@ from featx.estimators import (
     By,
     ColumnSelector,
     FeatureScaler,
+    Grid,
     KernelMap,
 )
 
 Blocks: TypeAlias = tuple[int, ...]
-"""How many columns each block has, in order."""
+"""The number of columns of each block, which is the columns of one output of one backbone."""
 Steps: TypeAlias = list[tuple[str, BaseEstimator]]
 
 VARIANCES = (0.8, 0.9, 0.95)
-SHARES = (0.05, 0.1, 0.25, 0.5)
-WEIGHTS = (0.0, 0.25, 0.5, 1.0)
+"""Shares of the variance that PCA keeps."""
+COLUMN_SHARES = (0.05, 0.1, 0.25, 0.5)
+"""Shares of the columns that a selection keeps."""
+BLOCK_WEIGHTS = (0.0, 0.25, 0.5, 1.0)
 FEW_BLOCKS = 3
-"""Up to so many blocks every combination of WEIGHTS is tried; of more, each alone is raised or left out."""
+"""Up to this many blocks, all combinations of BLOCK_WEIGHTS are tried; with more, each block is doubled or dropped."""
 
 
 @dataclass(frozen=True)
 class FusionRecipe:
-    """How blocks are joined and what is tuned."""
+    """How blocks are joined, and what is tuned."""
 
     steps: Callable[[Blocks, int], Steps]
     """Blocks, seed -> steps of a pipeline."""
-    grid: Callable[[Blocks], Mapping[str, Sequence[Any]]] = lambda blocks: {}
-    """Blocks -> parameters of the pipeline to try."""
+    grid: Callable[[Blocks], Grid] = lambda blocks: {}
+    """Blocks -> values of the pipeline's parameters to try."""
     scales: bool = True
-    """Whether what comes out is scaled as it should be."""
+    """Whether the result is scaled, so that the head tries no scalings."""
     least_shots: int = 1
-    """Images a class without which it is not defined."""
+    """Fewest training images per class with which the fusion is defined."""
 
 
 def _weights(blocks: Blocks) -> list[tuple[float, ...]]:
-    """Weights of the blocks to try, the largest being 1."""
+    """Weights of the blocks to try."""
     count = max(1, len(blocks))
     if count <= FEW_BLOCKS:
-        return [weights for weights in product(WEIGHTS, repeat=count) if max(weights) == 1]
-    raised = [np.where(np.arange(count) == one, weight, 1.0) for one in range(count) for weight in (0.0, 2.0)]
+        return [weights for weights in product(BLOCK_WEIGHTS, repeat=count) if max(weights) == 1]
+    raised = [np.where(np.arange(count) == block, weight, 1.0) for block in range(count) for weight in (0.0, 2.0)]
     return [(1.0,) * count, *(tuple(map(float, weights)) for weights in raised)]
 
 
-def _components(blocks: Blocks) -> Mapping[str, Sequence[Any]]:
+def _components(blocks: Blocks) -> Grid:
     return {"fusion__variance": VARIANCES, "fusion__whiten": (False, True)}
 
 
 def _selector(by: By) -> FusionRecipe:
     return FusionRecipe(
         lambda blocks, seed: [("standardise", FeatureScaler()), ("fusion", ColumnSelector(by))],
-        lambda blocks: {"fusion__share": SHARES},
+        lambda blocks: {"fusion__share": COLUMN_SHARES},
         least_shots=2,
     )
 

@@ -1,4 +1,4 @@
-"""A fitted classifier with all that is needed to use it rightly."""
+"""A fitted classifier with everything that is needed to use it correctly."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -9,37 +9,50 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from featx.cache import Source
+from featx.cache import Source, label_sources
 from featx.errors import HeadError
 from featx.estimators import class_scores
-from featx.measures import to_probabilities
+from featx.measures import format_measure, to_probabilities
+from featx.showing import Overview, Shown, shorten
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Head:
-    """A fitted classifier and all that is needed to use it rightly."""
+@dataclass(frozen=True, repr=False)
+class Head(Shown):
+    """A fitted classifier with everything that is needed to use it correctly.
+
+    >>> import featx
+    >>> head = featx.load_head("photos.featx")
+    >>> head
+    Head: ridge on efficientnet-lite0, 5 classes
+      classes: circle, cross, square, star, triangle
+      accuracy: ... on 15 test images
+    >>> head.predict_probabilities(featx.read_features("photos.h5").features).shape
+    (60, 5)
+    """
 
     name: str
+    """Name of its kind, such as `logreg`."""
     classes: tuple[str, ...]
     """In the order of the columns of its probabilities."""
     params: Mapping[str, Any]
-    """What was tuned."""
+    """The tuned parameters."""
     sources: tuple[Source, ...]
     """The backbones whose features it reads, in the order of its columns."""
     training: Mapping[str, Any]
-    """The result on its own test rows, as plain JSON values."""
+    """The result on its test rows, as plain JSON values."""
     pipeline: Pipeline
+    """Features -> class scores, as a fitted scikit-learn pipeline."""
     temperature: float = 1.0
-    """What class scores are divided by, so that they are log-odds; fitted on validation rows (arXiv 1706.04599)."""
+    """What class scores are divided by before the softmax; fitted on validation rows (arXiv 1706.04599)."""
     multilabel: bool = False
-    """Whether an image can be of several classes: each probability stands alone."""
+    """Whether an image can have several classes, each with an independent probability."""
 
     def predict_probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities (n, classes) of features (n, d); the label is the most probable class.
+        """The probabilities (n, classes) for features (n, d); the most probable class is the label.
 
-        Raises HeadError where a feature is NaN or infinite.
+        Raises HeadError if a feature is NaN or infinite.
         """
         if not np.isfinite(features).all():
             bad = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
@@ -48,21 +61,45 @@ class Head:
         return to_probabilities(scores, temperature=self.temperature, multilabel=self.multilabel)
 
     def check(self, sources: Sequence[Source]) -> None:
-        """Raise HeadError unless features of these sources are those that the head was trained on.
+        """Raise HeadError unless features from these sources are what the head was trained on.
 
-        Where they differ only in how JPEGs were decoded, a warning says so: that is also how its price is measured.
+        If only the decoding of JPEGs differs, a warning says so; the head can then be used, to measure what that costs.
         """
-        asked, given = ([(s.name, s.backbone) for s in side] for side in (self.sources, sources))
-        if asked != given:
-            names = [" + ".join(f"{name} ({digest[:12]})" for name, digest in side) for side in (asked, given)]
+        if [(source.name, source.backbone) for source in self.sources] != [
+            (source.name, source.backbone) for source in sources
+        ]:
             raise HeadError(
-                f"head {self.name!r} was trained on features of {names[0]} but was given {names[1]}; "
-                "name the caches of its own backbones, in that order"
+                f"head {self.name!r} was trained on features of {_identify(self.sources)} but was given "
+                f"{_identify(sources)}; give the caches of its own backbones, in that order"
             )
-        for mine, other in zip(self.sources, sources, strict=True):
-            if mine.decode != other.decode:
+        for own, other in zip(self.sources, sources, strict=True):
+            if own.decode != other.decode:
                 logger.warning(
-                    "head %r was trained on %s with %s decoding but was given it with %s decoding; "
-                    "`featx backbones verify %s --decode fast` tells how far they are apart",
-                    *(self.name, mine.name, mine.decode, other.decode, mine.name),
+                    "head %r was trained on features of %s with %s decoding but was given features with %s decoding; "
+                    "`featx backbones verify %s --decode fast` reports how far they differ",
+                    self.name,
+                    own.name,
+                    own.decode,
+                    other.decode,
+                    own.name,
                 )
+
+    def overview(self) -> Overview:
+        """The kind of head, its backbones and classes, and the measure on its test rows."""
+        backbones = " + ".join(label_sources(self.sources))
+        return Overview(
+            f"Head: {self.name} on {backbones}, {len(self.classes)} classes",
+            (("classes", shorten(self.classes)), self._measured()),
+        )
+
+    def _measured(self) -> tuple[str, str]:
+        """Name and text of the measure on its test rows; an empty text if there is no result."""
+        name, title = ("average_precision", "mAP") if self.multilabel else ("accuracy", "accuracy")
+        metrics = self.training.get("metrics")
+        if not metrics:
+            return title, ""
+        return title, f"{format_measure(metrics[name], metrics[f'{name}_ci'])} on {metrics['n']} test images"
+
+
+def _identify(sources: Sequence[Source]) -> str:
+    return " + ".join(f"{source.name} ({source.backbone[:12]})" for source in sources)

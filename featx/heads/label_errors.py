@@ -1,143 +1,154 @@
-"""A labelled table in; its images ranked by how likely their label is wrong, out."""
+"""Finds images whose label is probably wrong, by classifiers that did not see them and by their nearest images."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from featx.cache import FeatureTable
-from featx.errors import HeadError, TableError
-from featx.estimators import SoftmaxRegression
+from featx.errors import TableError
+from featx.estimators import SoftmaxRegression, converging
 from featx.tables import (
-    Rows,
+    RowIndices,
     directions,
+    eligible_rows,
     make_folds,
-    taking_part,
 )
 
-FOLDS, REPEATS = 5, 2
-NEIGHBOURS = 10
 REFERENCES = 20_000
-"""Labelled images among which neighbours are looked for, chosen by their names where there are more."""
+"""Number of labelled images among which neighbours are searched for; if there are more, they are chosen by name."""
 AT_ONCE = 1024
-"""Images that look for their neighbours at once: 80 MB of cosines."""
-L2 = 100.0
-"""Penalty of the classifier on standardised features, strong enough that wrong labels are not learnt by heart."""
+"""Number of images that search for their neighbours at a time: 80 MB of cosines."""
+STRONG_L2 = 100.0
+"""Penalty of the default classifier on standardised features, strong enough not to learn wrong labels by heart."""
 
 
 @dataclass(frozen=True)
 class LabelError:
-    """What features say of an image's label."""
+    """The evidence of the features about the label of one image.
+
+    >>> import featx
+    >>> first = featx.find_label_errors(featx.read_features("photos.h5"))[0]
+    >>> first.label in ("circle", "cross", "square", "star", "triangle"), -1 <= first.score <= 1
+    (True, True)
+    """
 
     name: str
+    """Name of the image."""
     label: str
+    """The label that it has."""
     suggested: str
-    """The class that the evidence prefers; the label itself where it does."""
+    """The class with the most evidence; the label itself if no other class has more."""
     self_confidence: float
     """Probability of the label by classifiers that did not see the image."""
     neighbour_share: float
     """Share of the nearest images that have the same label."""
     score: float
-    """Evidence for the best other class less that for the label: -1 to 1, above 0 where another class is preferred."""
+    """Evidence for the best other class minus evidence for the label: -1 to 1, above 0 if another class has more."""
 
 
 def find_label_errors(
     table: FeatureTable,
     *,
     classifier: BaseEstimator | None = None,
-    folds: int = FOLDS,
-    repeats: int = REPEATS,
-    neighbours: int = NEIGHBOURS,
+    folds: int = 5,
+    repeats: int = 2,
+    neighbours: int = 10,
     seed: int = 0,
 ) -> tuple[LabelError, ...]:
-    """All labelled images, those most likely mislabelled first; the order of the table's rows does not matter.
+    """All labelled images, with those first whose label is most probably wrong; the order of the rows does not matter.
 
-    The evidence for a class is the mean of two numbers. One is its out-of-fold probability over the mean of that among
-    images labelled so, the threshold of confident learning (Northcutt, Jiang and Chuang 2021, arXiv 1911.00068), scaled
-    to sum to 1 over the classes; the stratified folds are repeated and keep groups together. The other is its share of
-    the labels of the nearest images of other groups, by the cosine of centred features. Soft labels count as their
-    largest share.
+    The evidence for a class is the mean of two numbers. One is its out-of-fold probability divided by the mean of that
+    probability over images with this label, the threshold of confident learning (Northcutt, Jiang and Chuang 2021,
+    arXiv 1911.00068), scaled to sum to 1 over the classes; the stratified folds are repeated and keep groups together.
+    The other is its share of the labels of the nearest images of other groups, by the cosine of centred features. A
+    soft label counts as the class with the largest share.
 
-    `classifier` is an unfitted one of scikit-learn's kind with `predict_proba` (default: logistic regression on
-    standardised features). Raises TableError where images have several labels or a class cannot fill the folds,
-    HeadError where the classifier does not converge.
+    `classifier` is an unfitted scikit-learn classifier with `predict_proba` (default: logistic regression on
+    standardised features). Raises TableError if the table is multi-label or a class has too few images for the folds,
+    ConvergenceError if the classifier does not converge.
+
+    >>> import featx
+    >>> from dataclasses import replace
+    >>> table = featx.read_features("photos.h5")
+    >>> wrong = table.labels.copy()
+    >>> wrong[0] = 3  # the first circle becomes a star
+    >>> found = featx.find_label_errors(replace(table, labels=wrong))
+    >>> len(found), [error.label for error in found if error.name == table.name(0)]
+    (60, ['star'])
     """
     if table.multilabel:
         raise TableError(
-            "label errors are looked for where each image has one label, and these have several; "
-            "give one with --annotations"
+            "finding label errors needs images with one label each, but these are multi-label; "
+            "give one label with --annotations"
         )
-    pool = taking_part(table)
-    order = np.argsort(table.names[pool.rows])
-    classes, labels = np.unique(pool.members[1][order], return_inverse=True)
-    known = _Known(
-        pool.rows[order],
-        table.take(pool.rows[order]),
-        labels,
-        None if table.weights is None else table.weights[pool.rows[order]],
-        np.arange(len(order)) if pool.units is None else pool.units[order],
+    eligible = eligible_rows(table)
+    order = np.argsort(table.names[eligible.rows])
+    present, codes = np.unique(eligible.members[1][order], return_inverse=True)
+    rows = eligible.rows[order]
+    labelled = _LabelledImages(
+        rows=rows,
+        features=table.take(rows),
+        codes=codes,
+        weights=None if table.weights is None else table.weights[rows],
+        units=np.arange(len(order)) if eligible.units is None else eligible.units[order],
     )
-    draws = [make_folds(table, known.rows, folds=folds, seed=one) for one in range(seed, seed + repeats)]
-    probabilities = np.mean([_predict(classifier or _default(), known, draw) for draw in draws], axis=0)
-    votes = _vote(known, np.argsort(pool.keys[order])[:REFERENCES], neighbours=neighbours)
-    names = [table.name(int(row)) for row in known.rows]
-    return _rank(names, [table.classes[label] for label in classes], labels, probabilities=probabilities, votes=votes)
+    unfitted = classifier or make_pipeline(StandardScaler(), SoftmaxRegression(STRONG_L2))
+    draws = [make_folds(table, rows, folds=folds, seed=seed + repeat) for repeat in range(repeats)]
+    probabilities = np.mean([_predict_out_of_fold(unfitted, labelled, draw) for draw in draws], axis=0)
+    references = np.argsort(eligible.keys[order])[:REFERENCES]
+    votes = _vote(labelled, references, neighbours=neighbours)
+    names = [table.name(int(row)) for row in rows]
+    classes = [table.classes[index] for index in present]
+    return _rank(names, classes, codes, probabilities=probabilities, votes=votes)
 
 
 @dataclass(frozen=True)
-class _Known:
-    """The labelled images in the order of their names; one entry each in every array."""
+class _LabelledImages:
+    """The labelled images in the order of their names; every array has one entry per image."""
 
-    rows: Rows
+    rows: RowIndices
     features: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    codes: NDArray[np.int64]
+    """Positions of the labels among the classes that are present."""
     weights: NDArray[np.float32] | None
     units: NDArray[np.int64]
-    """Images of one unit say nothing of each other."""
+    """Images of one unit (a group, or one image) are no evidence for each other."""
 
 
-def _default() -> Pipeline:
-    """The classifier where none is named."""
-    return make_pipeline(StandardScaler(), SoftmaxRegression(L2))
-
-
-def _predict(classifier: BaseEstimator, known: _Known, folds: Sequence[tuple[Rows, Rows]]) -> NDArray[np.float64]:
-    """(n, classes): probabilities by classifiers that did not see the image."""
-    probabilities = np.empty((len(known.rows), known.labels.max() + 1))
+def _predict_out_of_fold(
+    classifier: BaseEstimator, labelled: _LabelledImages, folds: Sequence[tuple[RowIndices, RowIndices]]
+) -> NDArray[np.float64]:
+    """Probabilities (n, classes) of each image by a classifier that was fitted without it."""
+    probabilities = np.empty((len(labelled.rows), labelled.codes.max() + 1))
     for fit, held_out in folds:
         model = clone(classifier)
         weighting = f"{model.steps[-1][0]}__sample_weight" if isinstance(model, Pipeline) else "sample_weight"
-        given = {} if known.weights is None else {weighting: known.weights[fit]}
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", ConvergenceWarning)
-            try:
-                model.fit(known.features[fit], known.labels[fit], **given)
-            except ConvergenceWarning as warning:
-                raise HeadError(
-                    f"{model} does not converge on {len(fit)} images; choose another classifier"
-                ) from warning
-        probabilities[held_out] = model.predict_proba(known.features[held_out])
+        weights = {} if labelled.weights is None else {weighting: labelled.weights[fit]}
+        with converging(f"{model}, fitted to {len(fit)} images,", step="choose another classifier"):
+            model.fit(labelled.features[fit], labelled.codes[fit], **weights)
+        probabilities[held_out] = model.predict_proba(labelled.features[held_out])
     return probabilities
 
 
-def _vote(known: _Known, among: Rows, *, neighbours: int) -> NDArray[np.float64]:
-    """(n, classes): shares of the labels of the nearest images of these that are of another unit."""
-    mean = known.features.mean(axis=0, dtype=np.float64)
-    right, labels = directions(known.features[among], mean), known.labels[among]
-    votes, count = np.zeros((len(known.rows), known.labels.max() + 1)), min(neighbours, len(among))
+def _vote(labelled: _LabelledImages, references: RowIndices, *, neighbours: int) -> NDArray[np.float64]:
+    """Shares (n, classes) of the labels of each image's nearest references that are of another unit."""
+    mean = labelled.features.mean(axis=0, dtype=np.float64)
+    right = directions(labelled.features[references], mean)
+    codes = labelled.codes[references]
+    votes = np.zeros((len(labelled.rows), labelled.codes.max() + 1))
+    count = min(neighbours, len(references))
     for start in range(0, len(votes), AT_ONCE):
         rows = np.arange(start, min(start + AT_ONCE, len(votes)))
-        cosines = directions(known.features[rows], mean) @ right.T
-        cosines[known.units[rows, None] == known.units[among]] = -np.inf
+        cosines = directions(labelled.features[rows], mean) @ right.T
+        cosines[labelled.units[rows, None] == labelled.units[references]] = -np.inf
         nearest = np.argpartition(cosines, -count, axis=1)[:, -count:]
         counted = np.take_along_axis(cosines, nearest, axis=1) > -np.inf
-        np.add.at(votes, (np.broadcast_to(rows[:, None], nearest.shape), labels[nearest]), counted)
+        np.add.at(votes, (np.broadcast_to(rows[:, None], nearest.shape), codes[nearest]), counted)
     votes /= np.maximum(votes.sum(axis=1, keepdims=True), 1)
     return votes
 
@@ -145,27 +156,27 @@ def _vote(known: _Known, among: Rows, *, neighbours: int) -> NDArray[np.float64]
 def _rank(
     names: Sequence[str],
     classes: Sequence[str],
-    labels: NDArray[np.int64],
+    codes: NDArray[np.int64],
     *,
     probabilities: NDArray[np.float64],
     votes: NDArray[np.float64],
 ) -> tuple[LabelError, ...]:
-    rows = np.arange(len(labels))
-    thresholds = np.bincount(labels, probabilities[rows, labels]) / np.bincount(labels)
+    rows = np.arange(len(codes))
+    thresholds = np.bincount(codes, probabilities[rows, codes]) / np.bincount(codes)
     relative = probabilities / np.maximum(thresholds, np.finfo(np.float64).tiny)
     evidence = (relative / relative.sum(axis=1, keepdims=True) + votes) / 2
     others = evidence.copy()
-    others[rows, labels] = -np.inf
-    scores = others.max(axis=1) - evidence[rows, labels]
-    suggested = np.where(scores > 0, others.argmax(axis=1), labels)
+    others[rows, codes] = -np.inf
+    scores = others.max(axis=1) - evidence[rows, codes]
+    suggested = np.where(scores > 0, others.argmax(axis=1), codes)
     return tuple(
         LabelError(
-            names[row],
-            classes[labels[row]],
-            classes[suggested[row]],
-            float(probabilities[row, labels[row]]),
-            float(votes[row, labels[row]]),
-            float(scores[row]),
+            name=names[row],
+            label=classes[codes[row]],
+            suggested=classes[suggested[row]],
+            self_confidence=float(probabilities[row, codes[row]]),
+            neighbour_share=float(votes[row, codes[row]]),
+            score=float(scores[row]),
         )
         for row in np.argsort(-scores, kind="stable").tolist()
     )

@@ -1,94 +1,104 @@
-"""One row of a comparison: what was trained on what, how it was measured, and what came out; JSON lines in and out."""
+"""The result of one training: what was trained on what, how it was measured, and the measures."""
 
-import json
-import os
 import zlib
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.errors import CacheLockedError, TableError
-from featx.locking import hold_lock
-from featx.measures import HeadMetrics
-from featx.provenance import __version__
+from featx.measures import MEASURE_TITLES, HeadMetrics, format_measure
+from featx.showing import Overview, Shown
 
-Measure: TypeAlias = Literal["accuracy", "balanced_accuracy", "average_precision"]
-
-START = b'{"head": "'
-"""How the line of a result begins."""
+MeasureName: TypeAlias = Literal["accuracy", "balanced_accuracy", "average_precision"]
 
 
 @dataclass(frozen=True)
 class Penalty:
-    """A strength of regularisation in the three ways that people write it; images count by their weights.
+    """The strength of regularisation in the three ways in which people write it; images count by their weights.
 
-    The loss of ridge is half the squared error, so that its l2 is scikit-learn's alpha.
+    The loss of ridge regression is half the squared error, so that its l2 is scikit-learn's alpha.
     """
 
     l2: float
-    """Multiplies half the squared norm of the coefficients, beside the sum of losses."""
+    """Factor of half the squared norm of the coefficients, which is added to the sum of losses."""
     l2_mean: float
-    """The same beside the mean of losses."""
+    """Factor of the same, if it is added to the mean of losses."""
     C: float
-    """Multiplies the sum of losses, as scikit-learn has it."""
+    """Factor of the sum of losses, as in scikit-learn."""
 
 
-@dataclass(frozen=True)
-class Result:
-    """A head's measured accuracy, with everything that is needed to repeat it."""
+@dataclass(frozen=True, repr=False)
+class Result(Shown):
+    """The measures of a trained head on test images, with everything that is needed to repeat the training.
+
+    >>> import featx
+    >>> _, result = featx.train_head(featx.read_features("photos.h5"), "class-mean", jobs=1)
+    >>> result
+    Result: class-mean on efficientnet-lite0
+      accuracy: ... (95 % interval ... to ...) on 15 test images
+      split: stratified quarter held out, seed 0
+    >>> result.measure, result.metrics.n, result.shots
+    ('accuracy', 15, None)
+    """
 
     head: str
+    """Name of the head."""
     fusion: str
-    """How the blocks of columns were joined, or columns chosen; empty where nothing was asked for."""
+    """How the blocks of columns were joined, or columns selected; empty if no fusion was chosen."""
     table: str
-    """Digest of the features and labels: equal digests, equal input."""
+    """Digest of features and labels: equal digests, equal input."""
     images: str
-    """Digest of the names of all its images, those without a label too."""
+    """Digest of the names of all images, including those without a label."""
     backbones: tuple[str, ...]
+    """Names of the backbones, with their outputs if these are needed to tell them apart."""
     identities: tuple[str, ...]
-    """sha256 of the card of each of them with this output alone, as their caches have it (docs/cache.md, `outputs`)."""
+    """sha256 of the card of each backbone with only this output, as in its cache (docs/cache.md, `outputs`)."""
     params: Mapping[str, Any]
+    """The tuned parameters."""
     penalty: Penalty | None
-    """Of heads that have one."""
+    """None if the classifier is not regularised by one number."""
     edge: bool
-    """Whether the best penalty or C still lies at the end of its grid, after all extensions."""
+    """Whether the best penalty or C is still at the end of its grid after all extensions."""
     folds: int | None
-    """Of tuning; None where validation images chose."""
+    """Number of folds of cross-validation in tuning; None if validation images were used."""
     balanced: bool
-    """Whether classes counted alike in fitting and tuning, however many images they have."""
+    """Whether all classes had the same total weight in fitting and tuning."""
     tuned: str
     """How parameters were chosen."""
     validated: float
-    """What the chosen parameters reached there: by this, and not by the test images, is one head to be preferred."""
+    """Measure of the chosen parameters on validation images: choose between heads by this, not by the test images."""
     temperature: float
+    """What class scores are divided by before they become probabilities."""
     metrics: HeadMetrics
+    """The measures on the test images."""
     rows: Mapping[str, int]
-    """How many images trained, chose parameters, tested, had no label, failed."""
+    """Numbers of images: `train`, `validation`, `test`, `unlabelled`, `failed`."""
     split: str
-    """How the test rows were chosen."""
+    """How the test images were chosen."""
     split_key: str
+    """Short name of the split."""
     shots: int | None
-    """Training images a class of a few-shot split."""
+    """Training images per class of a few-shot split."""
     test: str
-    """Digest of the names of the test images: results of equal digests can be compared image by image."""
+    """Digest of the names of the test images: results with equal digests can be compared image by image."""
     guesses: str | None
-    """The most probable class of each test image: positions in `classes`, packed; None of several labels."""
+    """Predicted class of each test image, as packed positions in `classes`; None for multi-label images."""
     drawn: str | None
-    """Of several labels: `measure` on resamples of the test images, the same for every head, packed."""
+    """Multi-label: `measure` on resamples of the test images, which are equal for all heads, packed; else None."""
     classes: tuple[str, ...]
     seed: int
     seconds: float
+    """Duration of tuning, fitting and measuring."""
     versions: Mapping[str, str]
+    """Version of featx and of each library that results depend on."""
 
     @property
     def key(self) -> str:
-        """What this result is of: results of the same key are the same work."""
+        """The name of the work behind this result: results with equal keys are results of the same work."""
         return key_of(
             self.table,
             head=self.head,
@@ -101,7 +111,7 @@ class Result:
         )
 
     @property
-    def measure(self) -> Measure:
+    def measure(self) -> MeasureName:
         """Name of the measure by which heads are tuned and compared."""
         if self.metrics.labels == "several":
             return "average_precision"
@@ -109,9 +119,21 @@ class Result:
 
     @property
     def value(self) -> float:
-        """This measure of the test images; NaN where it is not defined."""
+        """This measure on the test images; NaN if it is undefined."""
         value: float | None = getattr(self.metrics, self.measure)
         return float("nan") if value is None else value
+
+    def overview(self) -> Overview:
+        """The head and its backbones, the measure with its interval, and how the test images were chosen."""
+        fusion = f" ({self.fusion})" if self.fusion else ""
+        measured = format_measure(getattr(self.metrics, self.measure), getattr(self.metrics, f"{self.measure}_ci"))
+        return Overview(
+            f"Result: {self.head}{fusion} on {' + '.join(self.backbones)}",
+            (
+                (MEASURE_TITLES[self.measure], f"{measured} on {self.metrics.n} test images"),
+                ("split", self.split),
+            ),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
@@ -119,26 +141,23 @@ class Result:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Result":
-        """The result from plain JSON values. Raises TypeError or KeyError where they are not those of a result."""
-        penalty = values["penalty"]
-        lists = {key: tuple(values[key]) for key in ("backbones", "identities", "classes")}
-        own = {"metrics": HeadMetrics.from_dict(values["metrics"]), "penalty": Penalty(**penalty) if penalty else None}
-        return cls(**dict(values) | lists | own)
+        """The result from plain JSON values. Raises msgspec.ValidationError if they are not those of a result."""
+        return msgspec.convert(values, cls)
 
 
 def pack(values: NDArray[Any]) -> str:
-    """Numbers as text: base64 of zlib of their bytes, little-endian; positions of classes as uint16, else float32."""
+    """Numbers as text: base64 of zlib of their little-endian bytes; floats as float32, class positions as uint16."""
     kind = "<f4" if values.dtype.kind == "f" else "<u2"
     return b64encode(zlib.compress(values.astype(kind).tobytes())).decode()
 
 
 def unpack_guesses(text: str) -> NDArray[np.uint16]:
-    """(n,): positions of classes that were packed, in the order of the table."""
+    """The packed positions of predicted classes (n,), in the order of the test images."""
     return np.frombuffer(zlib.decompress(b64decode(text)), "<u2")
 
 
 def unpack_drawn(text: str) -> NDArray[np.float64]:
-    """(1 + b,): a measure on resamples that was packed."""
+    """The packed values of a measure on the test images and on b resamples, (1 + b,)."""
     return np.frombuffer(zlib.decompress(b64decode(text)), "<f4").astype(np.float64)
 
 
@@ -153,103 +172,7 @@ def key_of(
     seed: int,
     versions: Mapping[str, str],
 ) -> str:
-    """What a result of these is called: equal work, by equal versions, has equal names."""
-    tuned = (f"{folds} folds" if folds else "validation") + (", balanced" if balanced else "")
-    made_by = (f"{package} {versions[package]}" for package in ("featx", "numpy", "scikit-learn"))
-    return "/".join((table[:16], head, fusion or "-", split, tuned, str(seed), *made_by))
-
-
-def write_results(results: Iterable[Result], path: Path) -> None:
-    """Write one JSON line a result."""
-    path.write_text("".join(json.dumps(result.to_dict()) + "\n" for result in results), encoding="utf-8")
-
-
-def read_results(path: Path) -> list[Result]:
-    """The results in this file of JSON lines. Raises TableError where the file or a line is not readable as such."""
-    try:
-        return _parse(path.read_bytes())
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise TableError(f"{path}: not a readable file of results ({error}); make it again") from error
-
-
-def _parse(lines: bytes) -> list[Result]:
-    return [Result.from_dict(json.loads(line)) for line in lines.decode().splitlines()]
-
-
-class ResultsFile:
-    """A file of JSON lines to which results are added one by one, by one process at a time; or none, for None.
-
-    It is held as a context manager. A last line that a killed process left unfinished is cut off; lines of other
-    versions of featx, which may hold other things, stay and are not read. Raises TableError where the file holds
-    something else or cannot be written, CacheLockedError where another process adds to it.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self._path, self._held = path, ExitStack()
-        self.results: dict[str, Result] = {}
-        """What is there, by key."""
-
-    def __enter__(self) -> Self:
-        if self._path:
-            with ExitStack() as held:
-                held.enter_context(_locked(self._path))
-                self.results = {result.key: result for result in _mend(self._path)}
-                self._held = held.pop_all()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._held.close()
-
-    def append(self, result: Result) -> None:
-        """Add the result, which is on the disk when this returns. Raises TableError."""
-        self.results[result.key] = result
-        if self._path:
-            with _writing(self._path), self._path.open("ab") as file:
-                file.write((json.dumps(result.to_dict()) + "\n").encode())
-                file.flush()
-                os.fsync(file.fileno())
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock for adding to this file, whose folder is created if it is missing."""
-    if path.exists() and not path.is_file():
-        raise TableError(f"{path}: already exists and is not a file; choose another --into")
-    lock = path.with_name(path.name + ".lock")
-    with ExitStack() as held:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(hold_lock(lock))
-        except BlockingIOError as error:
-            raise CacheLockedError(
-                f"{lock}: another process is adding to these results; wait for it or choose another --into"
-            ) from error
-        except OSError as error:
-            raise TableError(f"{path}: cannot be written ({error.strerror}); choose another --into") from error
-        yield
-
-
-def _mend(path: Path) -> list[Result]:
-    """The results in the file, which then ends with a whole line; nothing is cut off a file of anything else."""
-    if not path.exists():
-        with _writing(path):
-            path.touch()
-    whole, end, torn = path.read_bytes().rpartition(b"\n")
-    if torn and not torn.startswith(START[: len(torn)]):
-        raise TableError(f"{path}: holds something other than results; choose another --into")
-    try:
-        lines = [json.loads(line) for line in (whole + end).decode().splitlines()]
-        results = [Result.from_dict(line) for line in lines if line["versions"]["featx"] == __version__]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise TableError(f"{path}: not a readable file of results ({error}); choose another --into") from error
-    if torn:
-        os.truncate(path, len(whole + end))
-    return results
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TableError(f"{path}: cannot be written ({error.strerror}); choose another --into") from error
+    """The name of a piece of work: equal work by equal versions has equal names."""
+    tuning = (f"{folds} folds" if folds else "validation") + (", balanced" if balanced else "")
+    software = (f"{package} {versions[package]}" for package in ("featx", "numpy", "scikit-learn"))
+    return "/".join((table[:16], head, fusion or "-", split, tuning, str(seed), *software))

@@ -1,4 +1,4 @@
-"""Heads saved without pickle and loaded without running what is in the file."""
+"""Heads on disk: saved without pickle, and loaded without running anything that is in the file."""
 
 import json
 import os
@@ -16,19 +16,26 @@ from featx.errors import HeadError
 from featx.heads.head import Head
 from featx.provenance import versions
 
-FORMAT = "featx head"
-FORMAT_VERSION = 2
-OWN = "featx.estimators"
-"""Where the types of our own are that a head may be made of."""
+HEAD_FORMAT = "featx head"
+HEAD_FORMAT_VERSION = 2
+ESTIMATORS = "featx.estimators"
+"""The package with the types of ours that a head may consist of."""
 
 
 def save_head(head: Head, path: Path | str) -> None:
-    """Write the head as a zip of `head.json` and `pipeline.skops`. Raises HeadError where it cannot be written."""
+    """Write the head as a zip of `head.json` and `pipeline.skops`. Raises HeadError if it cannot be written.
+
+    >>> import featx
+    >>> head, _ = featx.train_head(featx.read_features("photos.h5"), "class-mean", jobs=1)
+    >>> featx.save_head(head, "means.featx")
+    >>> featx.load_head("means.featx").name
+    'class-mean'
+    """
     path = check_target(path)
     partial = path.with_name(path.name + ".partial")
     about = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format": HEAD_FORMAT,
+        "format_version": HEAD_FORMAT_VERSION,
         "name": head.name,
         "classes": head.classes,
         "params": head.params,
@@ -49,14 +56,14 @@ def save_head(head: Head, path: Path | str) -> None:
 
 
 def check_target(path: Path | str) -> Path:
-    """The path, once a head can be written there: its folder made, and nothing there but an earlier head.
+    """The path, after a check that a head can be written there; its folder is created.
 
-    Raises HeadError otherwise; to be asked before hours of tuning.
+    Raises HeadError if it cannot be, or if something other than a head exists there. Call it before hours of tuning.
     """
     path = Path(path)
     try:
         if path.is_dir() or (path.exists() and not _is_head(path)):
-            raise HeadError(f"{path}: is there and is no head; choose another --into")
+            raise HeadError(f"{path}: already exists and is not a featx head; choose another --into")
         path.parent.mkdir(parents=True, exist_ok=True)
         probe = path.with_name(path.name + ".partial")
         probe.touch()
@@ -75,37 +82,44 @@ def _is_head(path: Path) -> bool:
 
 
 def load_head(path: Path | str) -> Head:
-    """The head in this file; no code in it is run.
+    """The head in this file; no code in the file is run.
 
-    Raises HeadError where the file is missing, damaged, no head, or made of types that a head is not made of.
+    Raises HeadError if the file is missing, damaged, not a head, or contains types that no head consists of.
+
+    >>> import featx
+    >>> head = featx.load_head("photos.featx")
+    >>> head.name, [source.name for source in head.sources]
+    ('ridge', ['efficientnet-lite0'])
     """
     about, parts = _read_parts(path)
     try:
-        head = _build(about, parts)
+        return _build(about, parts)
     except HeadError as error:
         raise HeadError(f"{path}: {error}") from error
     except Exception as error:
         # skops has no base class for what a damaged file raises
         raise HeadError(f"{path}: cannot be loaded ({error}); train it again with `featx train`") from error
-    return head
 
 
 def _build(about: dict[str, Any], parts: dict[str, bytes]) -> Head:
-    if about.get("format") != FORMAT or about.get("format_version") != FORMAT_VERSION:
+    if about.get("format") != HEAD_FORMAT or about.get("format_version") != HEAD_FORMAT_VERSION:
         found = f"{about.get('format')!r} version {about.get('format_version')}"
-        raise HeadError(f"holds {found}, but this featx reads {FORMAT!r} version {FORMAT_VERSION}; train it again")
+        raise HeadError(
+            f"is {found}, but this featx reads {HEAD_FORMAT!r} version {HEAD_FORMAT_VERSION}; train it again"
+        )
     head = Head(
-        about["name"],
-        tuple(about["classes"]),
-        about["params"],
-        tuple(Source(**source) for source in about["sources"]),
-        dict(about["training"]),
-        _load_estimator(parts["pipeline.skops"]),
-        float(about["temperature"]),
-        bool(about["multilabel"]),
+        name=about["name"],
+        classes=tuple(about["classes"]),
+        params=about["params"],
+        sources=tuple(Source(**source) for source in about["sources"]),
+        training=dict(about["training"]),
+        pipeline=_load_estimator(parts["pipeline.skops"]),
+        temperature=float(about["temperature"]),
+        multilabel=bool(about["multilabel"]),
     )
-    if len(head.classes) != len(head.pipeline.classes_):
-        raise HeadError(f"names {len(head.classes)} classes for {len(head.pipeline.classes_)}; train it again")
+    classes = len(head.pipeline.classes_)
+    if len(head.classes) != classes:
+        raise HeadError(f"names {len(head.classes)} classes, but its pipeline has {classes}; train it again")
     return head
 
 
@@ -114,20 +128,21 @@ def _read_parts(path: Path | str) -> tuple[dict[str, Any], dict[str, bytes]]:
         with zipfile.ZipFile(path) as file:
             return json.loads(file.read("head.json")), {name: file.read(name) for name in file.namelist()}
     except FileNotFoundError as error:
-        raise HeadError(f"{path}: no such head; make it with `featx train`") from error
+        raise HeadError(f"{path}: no such head; create it with `featx train`") from error
     except Exception as error:
-        # a damaged zip raises BadZipFile, KeyError, zlib.error, EOFError or ValueError, as the damage has it
+        # depending on the damage, a zip raises BadZipFile, KeyError, zlib.error, EOFError or ValueError
         raise HeadError(f"{path}: not a readable head ({error}); train it again with `featx train`") from error
 
 
 def _load_estimator(data: bytes) -> Any:
     own = _own_types()
-    if strange := set(skops.io.get_untrusted_types(data=data)) - own:
-        raise HeadError(f"holds types that no head is made of ({', '.join(sorted(strange))}); do not use this file")
+    unknown = set(skops.io.get_untrusted_types(data=data)) - own
+    if unknown:
+        raise HeadError(f"contains types that no head consists of ({', '.join(sorted(unknown))}); do not use this file")
     return skops.io.loads(data, trusted=sorted(own))
 
 
 def _own_types() -> set[str]:
-    """The estimators of our own, by the names that skops gives them."""
-    members = getmembers(import_module(OWN), isclass)
-    return {f"{kind.__module__}.{kind.__qualname__}" for _, kind in members if kind.__module__.startswith(OWN)}
+    """The estimators of featx, by the names that skops gives them."""
+    members = getmembers(import_module(ESTIMATORS), isclass)
+    return {f"{kind.__module__}.{kind.__qualname__}" for _, kind in members if kind.__module__.startswith(ESTIMATORS)}

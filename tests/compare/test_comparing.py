@@ -26,13 +26,8 @@ from featx.errors import (
     HeadError,
     TableError,
 )
-from featx.heads import FUSIONS, STACKED, train_head
+from featx.heads import FUSIONS, STACKED, Result, read_results, train_head, unpack_guesses
 from featx.heads.evaluate import predict_rows
-from featx.heads.results import (
-    Result,
-    read_results,
-    unpack_guesses,
-)
 from featx.locking import hold_lock
 from featx.measures import (
     Comparison,
@@ -316,7 +311,7 @@ def test_warnings_of_other_processes_are_logged_once(caplog: pytest.LogCaptureFi
 
     candidates = candidates_of(two_tables(), ("ridge",), fusions=(STACKED,), splits=one_shot)
     compare_backbones(candidates, jobs=2)
-    told = [record.getMessage() for record in caplog.records if "opinions are averaged" in record.getMessage()]
+    told = [record.getMessage() for record in caplog.records if "predictions of the heads are averaged" in record.getMessage()]
     assert len(told) == 1
     assert told[0].startswith("ridge (stacked) on left + right, few-shot-1/")
 

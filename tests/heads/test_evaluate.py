@@ -31,14 +31,14 @@ def fitted_head(classes: Sequence[str] = ("class0", "class1", "class2")) -> Head
 def test_metrics_equal_scikit_learns() -> None:
     head, table = fitted_head(), make_table(COUNTS, seed=0)
     found = evaluate_head(head, table)
-    guess, truth = head.pipeline.predict(table.features), table.labels
+    guess, labels = head.pipeline.predict(table.features), table.labels
     probabilities = head.pipeline.predict_proba(table.features.astype(np.float64))
     assert found.n == 100
-    assert found.accuracy == pytest.approx(reference.accuracy_score(truth, guess))
-    assert found.balanced_accuracy == pytest.approx(reference.balanced_accuracy_score(truth, guess))
-    assert found.macro_f1 == pytest.approx(reference.f1_score(truth, guess, average="macro"))
-    assert found.log_loss == pytest.approx(reference.log_loss(truth, probabilities), abs=1e-5)
-    assert np.array_equal(found.confusion or (), reference.confusion_matrix(truth, guess))
+    assert found.accuracy == pytest.approx(reference.accuracy_score(labels, guess))
+    assert found.balanced_accuracy == pytest.approx(reference.balanced_accuracy_score(labels, guess))
+    assert found.macro_f1 == pytest.approx(reference.f1_score(labels, guess, average="macro"))
+    assert found.log_loss == pytest.approx(reference.log_loss(labels, probabilities), abs=1e-5)
+    assert np.array_equal(found.confusion or (), reference.confusion_matrix(labels, guess))
     assert found.majority_accuracy == 0.5
 
 
@@ -90,7 +90,7 @@ def test_labels_are_matched_by_class_name() -> None:
 
 def test_a_class_that_the_head_does_not_know_is_an_error() -> None:
     table = replace(make_table(COUNTS), classes=("class0", "class1", "zebra"))
-    with pytest.raises(TableError, match="class 'zebra' is none of the head's: class0, class1, class2"):
+    with pytest.raises(TableError, match="class 'zebra' is not one of the head's classes, class0, class1, class2"):
         evaluate_head(fitted_head(), table)
 
 
@@ -130,16 +130,16 @@ def test_a_class_that_only_the_table_names_is_no_error() -> None:
 def test_a_class_of_soft_labels_that_the_head_does_not_know_is_an_error() -> None:
     shares = np.full((100, 3), 1 / 3, np.float32)
     table = replace(make_table(COUNTS), classes=("class0", "class1", "zebra"), shares=shares)
-    with pytest.raises(TableError, match="class 'zebra' is none of the head's: class0, class1, class2"):
+    with pytest.raises(TableError, match="class 'zebra' is not one of the head's classes, class0, class1, class2"):
         evaluate_head(fitted_head(), table)
 
 
 def test_several_labels_stand_in_the_order_of_the_heads_classes() -> None:
     shares = np.array([[1.0, 0, 1, 0], [0, 0, 1, 0]])
-    truth = order_classes(Labels(("a", "b", "c", "none"), np.full(2, -1), shares, multilabel=True), ("c", "a"))
-    assert truth.classes == ("c", "a")
-    assert np.array_equal(truth.shares, [[1, 1], [1, 0]])
-    assert np.array_equal(truth.codes, [-1, -1])
+    labels = order_classes(Labels(("a", "b", "c", "none"), np.full(2, -1), shares, multilabel=True), ("c", "a"))
+    assert labels.classes == ("c", "a")
+    assert np.array_equal(labels.shares, [[1, 1], [1, 0]])
+    assert np.array_equal(labels.codes, [-1, -1])
 
 
 def test_rows_that_are_not_labelled_take_no_part() -> None:

@@ -146,7 +146,7 @@ def test_of_many_images_some_are_asked_as_neighbours(monkeypatch: pytest.MonkeyP
 def test_several_labels_are_refused() -> None:
     shares = np.eye(2, dtype=np.float32)[make_table().labels]
     several = replace(make_table(), labels=np.full(80, -1, np.int32), shares=shares, multilabel=True)
-    with pytest.raises(TableError, match="where each image has one label, and these have several"):
+    with pytest.raises(TableError, match="needs images with one label each, but these are multi-label"):
         find_label_errors(several)
 
 
@@ -156,5 +156,5 @@ def test_a_class_that_cannot_fill_the_folds_is_named() -> None:
 
 
 def test_a_classifier_that_does_not_converge_is_an_error() -> None:
-    with pytest.raises(HeadError, match="does not converge on 64 images"):
+    with pytest.raises(HeadError, match="fitted to 64 images, did not converge"):
         find_label_errors(make_table(apart=6.0), classifier=LogisticRegression(max_iter=1))

@@ -21,19 +21,17 @@ from featx.estimators import blocks
 from featx.heads import (
     HEADS,
     Head,
+    Result,
     build_head,
     check_target,
     load_head,
-    plan_head,
+    read_results,
     save_head,
     train_head,
-)
-from featx.heads.results import (
-    Result,
-    read_results,
     write_results,
 )
-from featx.heads.training.development import balance, make_lesson
+from featx.heads.recipes import plan_head
+from featx.heads.training.development import balance, make_development_set
 from featx.heads.training.fitting import group_setups
 from featx.heads.training.tuning import tune
 from featx.labels import Labels
@@ -74,20 +72,20 @@ def test_test_rows_change_neither_the_head_nor_its_parameters(name: str) -> None
 
 @pytest.mark.parametrize("name", ["logreg", "ridge", "pca-logreg", "rbf-svm", "knn"])
 def test_tuning_finds_what_a_plain_grid_search_over_whole_pipelines_finds(name: str) -> None:
-    """Folds, scalings and sweeps that share work choose what fitting every whole pipeline anew would choose."""
+    """Folds, scalings and sweeps that share work choose what fitting every whole pipeline again would choose."""
     table = make_table((60, 60), dim=100, apart=2.0)
-    lesson = make_lesson(table, split_table(table), folds=3)
-    plan = plan_head(name, blocks=lesson.blocks, rows=min(len(fit) for fit, _ in lesson.folds))
+    development = make_development_set(table, split_table(table), folds=3)
+    plan = plan_head(name, blocks=development.block_widths, rows=development.fewest_fitted)
     grid = {f"classifier__{key}": list(values)[::4] for key, values in plan.classifier.items()}
     plan = replace(plan, classifier={key: list(values)[::4] for key, values in plan.classifier.items()}, open_ended="")
-    rows = np.arange(len(lesson.table))
+    rows = np.arange(len(development.table))
     search = GridSearchCV(
-        build_head(name, blocks=lesson.blocks),
+        build_head(name, blocks=development.block_widths),
         {key: list(values) for key, values in plan.before.items()} | grid,
-        cv=lesson.folds,
+        cv=development.folds,
         scoring="accuracy",
-    ).fit(lesson.features(rows), lesson.target(rows))
-    tuned = tune(plan, lesson, jobs=1)
+    ).fit(development.features(rows), development.target(rows))
+    tuned = tune(plan, development, jobs=1)
     candidates = search.cv_results_["params"]
     assert tuned.measure == pytest.approx(search.best_score_)
     assert search.cv_results_["mean_test_score"][candidates.index(tuned.params)] == pytest.approx(search.best_score_)
@@ -99,21 +97,21 @@ def test_components_are_sought_once_for_all_shares_of_the_variance(
 ) -> None:
     find = Mock(wraps=blocks.principal_axes)
     monkeypatch.setattr(blocks, "principal_axes", find)
-    lesson = make_lesson(table := make_table(dim=8), split_table(table), folds=3)
-    plan = plan_head("class-mean", fusion=fusion, blocks=lesson.blocks)
-    tuned = tune(plan, lesson, jobs=1)
+    development = make_development_set(table := make_table(dim=8), split_table(table), folds=3)
+    plan = plan_head("class-mean", fusion=fusion, blocks=development.block_widths)
+    tuned = tune(plan, development, jobs=1)
     assert tuned.tried == 2 * len(plan.before["fusion__variance"]) * len(plan.classifier["metric"])
-    assert find.call_count == len(lesson.folds)
+    assert find.call_count == len(development.folds)
 
 
 def test_a_grid_whose_end_is_best_goes_on() -> None:
     table = make_table((60, 60), apart=2.0)
-    lesson = make_lesson(table, split_table(table))
-    plan = plan_head("logreg", blocks=lesson.blocks)
-    inside = tune(plan, lesson, jobs=1)
+    development = make_development_set(table, split_table(table))
+    plan = plan_head("logreg", blocks=development.block_widths)
+    inside = tune(plan, development, jobs=1)
     narrow = replace(plan, classifier={"l2": (1e5, 1e4)})
-    tuned = tune(narrow, lesson, jobs=1)
-    assert tuned.measure >= tune(replace(narrow, open_ended=""), lesson, jobs=1).measure
+    tuned = tune(narrow, development, jobs=1)
+    assert tuned.measure >= tune(replace(narrow, open_ended=""), development, jobs=1).measure
     assert tuned.params["classifier__l2"] < 1e4
     assert not inside.edge
 
@@ -121,17 +119,17 @@ def test_a_grid_whose_end_is_best_goes_on() -> None:
 def test_a_grid_whose_end_stays_best_is_told() -> None:
     """Of labels drawn at random and a grid that starts where nothing is learnt, all is equal: the end stays best."""
     table = make_table((60, 60), apart=2.0)
-    lesson = make_lesson(table, split_table(table))
-    plan = replace(plan_head("logreg", blocks=lesson.blocks), classifier={"l2": (1e12, 1e11)})
-    assert tune(plan, lesson, jobs=1).edge
+    development = make_development_set(table, split_table(table))
+    plan = replace(plan_head("logreg", blocks=development.block_widths), classifier={"l2": (1e12, 1e11)})
+    assert tune(plan, development, jobs=1).edge
 
 
 def test_what_tunes_a_head_is_given_no_test_row() -> None:
     table = make_table()
     split = split_table(table)
-    lesson = make_lesson(table, split)
-    assert not set(lesson.table.names) & set(table.names[split.test])
-    assert len(lesson.table) == len(table) - len(split.test)
+    development = make_development_set(table, split)
+    assert not set(development.table.names) & set(table.names[split.test])
+    assert len(development.table) == len(table) - len(split.test)
 
 
 def test_few_shot_heads_are_fitted_on_their_shots_alone() -> None:
@@ -284,7 +282,7 @@ def test_a_head_of_other_types_is_refused(saved: tuple[Head, Path], tmp_path: Pa
     with zipfile.ZipFile(tmp_path / "strange.featx", "w") as file:
         file.writestr("head.json", about)
         file.writestr("pipeline.skops", strange)
-    with pytest.raises(HeadError, match=r"holds types that no head is made of .*print_something"):
+    with pytest.raises(HeadError, match=r"contains types that no head consists of .*print_something"):
         load_head(tmp_path / "strange.featx")
 
 
@@ -321,7 +319,7 @@ def test_a_head_whose_description_is_another_is_refused(tmp_path: Path, about: s
 @pytest.mark.parametrize("there", ["cache.h5", "notes.txt", "empty"])
 def test_a_head_never_replaces_what_is_no_head(saved: tuple[Head, Path], tmp_path: Path, there: str) -> None:
     (tmp_path / there).write_bytes(b"" if there == "empty" else b"featx cache\n and features")
-    with pytest.raises(HeadError, match="is there and is no head"):
+    with pytest.raises(HeadError, match="already exists and is not a featx head"):
         save_head(saved[0], tmp_path / there)
 
 
@@ -338,7 +336,7 @@ def test_a_head_replaces_an_earlier_head(saved: tuple[Head, Path]) -> None:
 
 
 def test_a_missing_head_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(HeadError, match="no such head; make it with `featx train`"):
+    with pytest.raises(HeadError, match="no such head; create it with `featx train`"):
         load_head(tmp_path / "none.featx")
 
 
@@ -376,19 +374,21 @@ def test_balanced_classes_weigh_alike_in_fitting_and_in_choosing() -> None:
 
 def test_balanced_soft_labels_weigh_as_much_as_before_together_and_every_class_alike() -> None:
     shares = np.array([[0.9, 0.1], [0.8, 0.2], [1.0, 0.0], [0.0, 1.0]])
-    truth = Labels(("a", "b"), shares.argmax(axis=1), given_shares=shares, given_weights=np.array([1.0, 2.0, 1.0, 1.0]))
-    balanced = balance(truth)
+    labels = Labels(
+        ("a", "b"), shares.argmax(axis=1), given_shares=shares, given_weights=np.array([1.0, 2.0, 1.0, 1.0])
+    )
+    balanced = balance(labels)
     assert balanced.class_totals == pytest.approx([2.5, 2.5])
     assert balanced.shares.sum(axis=1) == pytest.approx(1)
     assert balanced.shares[2:].tolist() == [[1, 0], [0, 1]]
     odds, before = balanced.shares[:2, 1] / balanced.shares[:2, 0], shares[:2, 1] / shares[:2, 0]
-    assert odds / before == pytest.approx(truth.class_totals[0] / truth.class_totals[1])
+    assert odds / before == pytest.approx(labels.class_totals[0] / labels.class_totals[1])
 
 
 def test_classes_of_images_with_several_labels_cannot_count_alike() -> None:
     table = make_table()
     several = replace(table, shares=np.eye(2, dtype=np.float32)[table.labels], multilabel=True)
-    with pytest.raises(TableError, match="cannot count alike where images are of several"):
+    with pytest.raises(TableError, match="class balancing does not support multi-label images"):
         train_head(several, "logreg", split=split_table(several), balanced=True, jobs=1)
 
 

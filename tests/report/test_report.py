@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from featx.heads.results import (
-    Penalty,
-    Result,
-    pack,
-    read_results,
-    write_results,
-)
+from featx.heads import Result, read_results, write_results
+from featx.heads.results import Penalty, pack
 from featx.labels import Labels
 from featx.measures import HeadMetrics, measure
 from featx.report.markdown import render_markdown, render_results

@@ -1,8 +1,8 @@
-"""A table and the name of a head in; the head, tuned and fitted on training rows, and its result on test rows out.
+"""From a table and the name of a head to a fitted head and its result: `train_head` in training.py is the whole way.
 
-lesson      table, split -> the rows to learn from, and no other
-choosing    head, lesson -> the pipeline whose parameters do best
-tuning      plan, lesson -> these parameters, by sweeps
-fitting     pipeline, lesson -> the pipeline, fitted
-describing  head, split -> its result
+development  the rows to learn from, and none of the test rows
+choosing     name of a head -> pipeline with the parameters that do best
+tuning       trial of parameters on validation rows
+fitting      fits of pipelines, step by step
+outcome      the result on test rows
 """

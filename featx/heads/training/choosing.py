@@ -1,8 +1,7 @@
-"""The name of a head and a lesson in; the unfitted pipeline with the parameters that do best out."""
+"""Chooses the parameters of a head by its name: builds its pipeline, and tunes it on the development set."""
 
 import logging
 
-from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from featx.cache import label_sources
@@ -17,68 +16,91 @@ from featx.heads.recipes import (
     find_recipe,
     plan_head,
 )
-from featx.heads.training.development import Lesson
-from featx.heads.training.tuning import Tuned, tune
+from featx.heads.training.development import DevelopmentSet
+from featx.heads.training.fitting import held_out_scores
+from featx.heads.training.tuning import (
+    TunedPipeline,
+    measure_validation,
+    tune,
+)
 
 logger = logging.getLogger(__name__)
 
 STACKED = "stacked"
-"""The fusion of heads: each block has its own, and one more weighs what they say."""
+"""The fusion of heads: each block has a head of its own, and a meta-classifier weighs their predictions."""
 STACKED_HEADS = tuple(name for name, recipe in HEADS.items() if not recipe.fusion)
-"""Those that can be stacked."""
+"""The heads that can be stacked."""
 
 
-def choose_pipeline(name: str, fusion: str, *, lesson: Lesson, seed: int, jobs: int | None) -> tuple[Pipeline, Tuned]:
-    """The unfitted pipeline of this head, tuned, and how that went. Raises HeadError, ConvergenceError."""
+def choose_pipeline(
+    name: str, fusion: str, *, development: DevelopmentSet, seed: int, jobs: int | None
+) -> TunedPipeline:
+    """The unfitted pipeline of this head with the parameters that do best on validation rows.
+
+    Raises HeadError for an unknown head or fusion, ConvergenceError if a fit does not converge.
+    """
     if fusion == STACKED:
-        return _choose_stacked(name, lesson, seed=seed, jobs=jobs)
-    _tell_approximate(name, lesson)
+        return _choose_stacked(name, development, seed=seed, jobs=jobs)
+    _warn_if_approximate(name, development)
     plan = plan_head(
         name,
         fusion=fusion,
-        blocks=lesson.blocks,
-        rows=min(len(fit) for fit, _ in lesson.folds),
-        most=lesson.most,
-        multilabel=lesson.truth.multilabel,
+        blocks=development.block_widths,
+        rows=development.fewest_fitted,
+        most=development.most_fitted,
+        multilabel=development.labels.multilabel,
         seed=seed,
     )
-    tuned = tune(plan, lesson, jobs=jobs)
-    return clone(plan.pipeline).set_params(**tuned.params), tuned
+    return tune(plan, development, jobs=jobs)
 
 
-def _choose_stacked(name: str, lesson: Lesson, *, seed: int, jobs: int | None) -> tuple[Pipeline, Tuned]:
-    """Late fusion: a head of each block, tuned on that alone, then stacked (Wolpert 1992)."""
-    if name not in STACKED_HEADS or lesson.truth.multilabel:
-        what = "images of several classes" if lesson.truth.multilabel else f"head {name!r}"
+def _choose_stacked(name: str, development: DevelopmentSet, *, seed: int, jobs: int | None) -> TunedPipeline:
+    """Late fusion: a head for each block, tuned on that block alone, then stacked (Wolpert 1992)."""
+    if name not in STACKED_HEADS or development.labels.multilabel:
+        what = "a head for multi-label images" if development.labels.multilabel else f"head {name!r}"
         raise HeadError(f"{what} cannot be stacked; choose another fusion, or leave it out")
-    found = [
-        choose_pipeline(name, "", lesson=lesson.block(index), seed=seed, jobs=jobs)
-        for index in range(len(lesson.blocks))
+    tuned = [
+        choose_pipeline(name, "", development=development.block(index), seed=seed, jobs=jobs)
+        for index in range(len(development.block_widths))
     ]
-    alone = [pipeline for pipeline, _ in found]
-    stacked = _stack(StackedBlocks(lesson.blocks, alone, seed=seed), lesson)
+    stacked = _stack([block.pipeline for block in tuned], development, seed=seed)
     pipeline = Pipeline([("scaler", FeatureScaler("none")), ("classifier", stacked)])
-    of_blocks = dict(zip(label_sources(lesson.table.sources), (tuned for _, tuned in found), strict=True))
-    params = {f"{label}.{key}": value for label, tuned in of_blocks.items() for key, value in tuned.params.items()}
-    return pipeline, Tuned(
+    scores = held_out_scores(pipeline, development)
+    labels = development.labels_of(development.validation_rows)
+    blocks = dict(zip(label_sources(development.table.sources), tuned, strict=True))
+    params = {f"{label}.{key}": value for label, block in blocks.items() for key, value in block.params.items()}
+    return TunedPipeline(
+        pipeline,
         params | {"judge": bool(stacked.judge)},
-        max(tuned.measure for tuned in of_blocks.values()),
-        sum(tuned.tried for tuned in of_blocks.values()),
-        any(tuned.edge for tuned in of_blocks.values()),
+        measure=measure_validation(scores, labels).measure,
+        tried=sum(block.tried for block in tuned),
+        edge=any(block.edge for block in tuned),
+        scores=scores,
     )
 
 
-def _stack(stacked: StackedBlocks, lesson: Lesson) -> StackedBlocks:
-    """The same in every fit, so that what is calibrated is what is kept: with a judge where all can have one."""
-    of_rows = [(lesson.counted(rows), lesson.groups_of(rows)) for rows in lesson.fitted]
-    judge = all(stacked.can_judge(truth.shares * truth.weights[:, None], groups) for truth, groups in of_rows)
-    if not judge:
-        logger.warning("stacked: a class has too few images, or groups, to be judged unseen; opinions are averaged")
-    stacked.judge = judge
+def _stack(pipelines: list[Pipeline], development: DevelopmentSet, *, seed: int) -> StackedBlocks:
+    """The stacked heads, with a meta-classifier if every fit can have one.
+
+    Otherwise no fit has one, so that what is calibrated has the form of what is kept.
+    """
+    stacked = StackedBlocks(development.block_widths, pipelines, seed=seed)
+    fits = [(development.labels_of(rows), development.groups_of(rows)) for rows in development.all_fits]
+    stacked.judge = all(stacked.can_judge(labels.shares * labels.weights[:, None], groups) for labels, groups in fits)
+    if not stacked.judge:
+        logger.warning(
+            "stacked: a class has too few images, or groups, to fit a meta-classifier on out-of-fold predictions; "
+            "the predictions of the heads are averaged"
+        )
     return stacked
 
 
-def _tell_approximate(name: str, lesson: Lesson) -> None:
-    if "approximate" in find_recipe(name).grid and lesson.most > EXACT_ROWS:
-        told = "%s: %d images are more than %d, so that its kernel is approximate, in tuning too (by Nystroem's map)"
-        logger.warning(told, name, lesson.most, EXACT_ROWS)
+def _warn_if_approximate(name: str, development: DevelopmentSet) -> None:
+    rows = development.most_fitted
+    if "approximate" in find_recipe(name).grid and rows > EXACT_ROWS:
+        logger.warning(
+            "%s: there are %d images, more than %d, so its kernel is approximated by a Nystroem map, also in tuning",
+            name,
+            rows,
+            EXACT_ROWS,
+        )

@@ -1,8 +1,7 @@
-"""The rows that a head may learn from, and nothing of those it is tested on."""
+"""The development set: training and validation rows of a table, and nothing of the test rows."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,156 +9,169 @@ from numpy.typing import NDArray
 from featx.cache import FeatureTable
 from featx.columns import take
 from featx.errors import TableError
+from featx.estimators import balancing_factors
 from featx.labels import Labels
 from featx.tables import (
-    Rows,
+    RowIndices,
     Split,
     select_rows,
     tuning_folds,
 )
 
-Target = NDArray[np.int64] | NDArray[np.float64]
-"""Labels (n,), or shares (n, classes) where these do not say it all."""
+Target: TypeAlias = NDArray[np.int64] | NDArray[np.float64]
+"""What a classifier learns: class codes (n,), or shares (n, classes) of soft labels and multi-label images."""
 
-
-LARGE = 2**28
-"""Bytes of features, as float32."""
+LARGE_FIT = 2**28
+"""Bytes of float32 features above which a single fit keeps all cores busy."""
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """Training and validation rows, their features still on disk, and how they are dealt for tuning."""
+class DevelopmentSet:
+    """Training and validation rows, with their features still on disk, and how tuning uses them."""
 
     table: FeatureTable
-    """Of these rows alone: whoever holds a lesson cannot see a test row."""
-    truth: Labels
-    """Of the same rows; only classes that some of them have."""
+    """Only these rows: whoever has a development set cannot see a test row."""
+    labels: Labels
+    """The labels of the same rows, with only the classes that some row has."""
     groups: NDArray[Any] | None
-    """(n,): what is to stay together where rows are dealt again, if anything is."""
-    folds: tuple[tuple[Rows, Rows], ...]
-    """Rows of the table to fit on, rows to choose by."""
-    train: Rows
-    """Rows of the table that the chosen head is fitted on."""
+    """(n,): rows of equal group stay together whenever rows are split again; None if there are no groups."""
+    folds: tuple[tuple[RowIndices, RowIndices], ...]
+    """For each round of tuning, the rows to fit on and the rows to validate on."""
+    final_rows: RowIndices
+    """The rows that the head with the chosen parameters is fitted on."""
     balanced: bool = False
-    """Whether every class is to weigh alike."""
+    """Whether all classes have the same total weight in fitting and tuning."""
 
-    def features(self, rows: Rows) -> NDArray[np.float32]:
-        """(n, d): of these rows. Raises TableError where one is NaN or infinite, naming the image."""
+    def features(self, rows: RowIndices) -> NDArray[np.float32]:
+        """A copy of the features of these rows, (n, d). Raises TableError naming an image with NaN or infinity."""
         features = self.table.take(rows)
         if not np.isfinite(features).all():
             bad = rows[~np.isfinite(features).all(axis=1)][0]
             name = self.table.name(int(bad))
-            raise TableError(f"the features of {name} are NaN or infinite; run `featx cache verify`")
+            raise TableError(f"the features of {name} are NaN or infinite; check the cache with `featx cache verify`")
         return features
 
-    def target(self, rows: Rows) -> Target:
-        """What a classifier is to learn of these rows."""
-        truth = self.counted(rows)
-        return truth.codes if truth.given_shares is None else truth.given_shares
+    def labels_of(self, rows: RowIndices) -> Labels:
+        """The labels of these rows, with balanced weights if classes are balanced."""
+        labels = self.labels.take(rows)
+        return balance(labels) if self.balanced else labels
 
-    def weights(self, rows: Rows) -> NDArray[np.float64] | None:
-        """What these rows weigh in fitting, or None where all weigh alike."""
-        return self.counted(rows).given_weights
+    def target(self, rows: RowIndices) -> Target:
+        """What a classifier learns from these rows."""
+        labels = self.labels_of(rows)
+        return labels.codes if labels.given_shares is None else labels.given_shares
 
-    def counted(self, rows: Rows) -> Labels:
-        """What is true of these rows, as it counts in fitting and choosing."""
-        truth = self.truth.take(rows)
-        return balance(truth) if self.balanced else truth
+    def weights(self, rows: RowIndices) -> NDArray[np.float64] | None:
+        """The weights of these rows in fitting, or None if all are equal."""
+        return self.labels_of(rows).given_weights
 
-    def groups_of(self, rows: Rows) -> NDArray[Any] | None:
-        """The group of each of these rows, or None where there are none."""
+    def groups_of(self, rows: RowIndices) -> NDArray[Any] | None:
+        """The group of each of these rows, or None if there are no groups."""
         return None if self.groups is None else self.groups[rows]
 
-    def block(self, index: int) -> "Lesson":
-        """The same rows, of one block of columns alone."""
+    def block(self, index: int) -> "DevelopmentSet":
+        """The same rows with only one block: the columns of one output of one backbone."""
         source = self.table.sources[index]
         alone = replace(source, start=0, stop=source.stop - source.start)
         return replace(self, table=replace(self.table, parts=(self.table.parts[index],), sources=(alone,)))
 
     @property
-    def large(self) -> bool:
-        """As `is_large` has it."""
-        return is_large(len(self.table), self.table.dim)
-
-    @property
-    def fitted(self) -> list[Rows]:
-        """All rows that something is fitted on: of each fold, and in the end."""
-        return [*(fit for fit, _ in self.folds), self.train]
-
-    @property
-    def most(self) -> int:
-        """How many rows are fitted at once at most, one of soft labels counting once a class."""
-        given = self.truth.given_shares
-        return max(map(len, self.fitted)) if given is None or self.truth.multilabel else int(np.count_nonzero(given))
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """How many columns each block has."""
+    def block_widths(self) -> tuple[int, ...]:
+        """The number of columns of each block."""
         return tuple(source.stop - source.start for source in self.table.sources)
 
+    @property
+    def validation_rows(self) -> RowIndices:
+        """The rows to validate on, of all rounds one after another."""
+        return np.concatenate([held_out for _, held_out in self.folds])
 
-def make_lesson(
+    @property
+    def all_fits(self) -> list[RowIndices]:
+        """The rows of every fit: those of each round of tuning, and the final rows."""
+        return [*(fit for fit, _ in self.folds), self.final_rows]
+
+    @property
+    def fewest_fitted(self) -> int:
+        """The number of rows in the smallest fit of tuning."""
+        return min(len(fit) for fit, _ in self.folds)
+
+    @property
+    def most_fitted(self) -> int:
+        """The number of rows in the largest fit; a row with soft labels counts once for each class that it has."""
+        shares = self.labels.given_shares
+        if shares is None or self.labels.multilabel:
+            return max(map(len, self.all_fits))
+        return int(np.count_nonzero(shares))
+
+    @property
+    def large(self) -> bool:
+        """Whether a single fit keeps all cores busy."""
+        return is_large(len(self.table), self.table.dim)
+
+
+def make_development_set(
     table: FeatureTable, split: Split, *, folds: int | None = None, balanced: bool = False, seed: int = 0
-) -> Lesson:
-    """What a head may learn from: to be tuned on the validation rows, or on folds of all rows but the test rows.
+) -> DevelopmentSet:
+    """The rows of the table that a head may learn from: to tune on the validation rows of the split, or on folds.
 
-    Raises TableError where the rows cannot be dealt so, or classes that are to count alike are several an image.
+    `folds` cross-validates on all rows but the test rows. Raises TableError if the rows cannot be split like this, if a
+    test image has a class that no other image has, or if the classes of multi-label images are to be balanced.
     """
     if balanced and table.multilabel:
-        raise TableError("classes cannot count alike where images are of several; leave `balanced` out")
-    dealt = tuning_folds(table, split, folds=folds, seed=seed)
-    learnt = split.development
+        raise TableError("class balancing does not support multi-label images; leave `balanced` out")
+    rows = split.development
     place = np.full(len(table), -1)
-    place[learnt] = np.arange(len(learnt))
-    truth = keep_classes(table.labels_of(learnt))
-    _check_classes(truth, table.labels_of(split.test))
-    groups = table.groups if split.blocks is None else split.blocks
-    return Lesson(
-        table=select_rows(table, learnt),
-        truth=truth,
-        groups=take(groups, learnt),
-        folds=tuple((place[fit], place[held_out]) for fit, held_out in dealt),
-        train=place[split.fitted],
+    place[rows] = np.arange(len(rows))
+    labels = drop_absent_classes(table.labels_of(rows))
+    rounds = tuning_folds(table, split, folds=folds, seed=seed)
+    _check_classes(labels, table.labels_of(split.test))
+    return DevelopmentSet(
+        table=select_rows(table, rows),
+        labels=labels,
+        groups=take(table.groups if split.blocks is None else split.blocks, rows),
+        folds=tuple((place[fit], place[held_out]) for fit, held_out in rounds),
+        final_rows=place[split.fitted],
         balanced=balanced,
     )
 
 
 def is_large(rows: int, columns: int) -> bool:
-    """Whether one fit of so many features has work for every core, so that not several are to run side by side."""
-    return 4 * rows * columns > LARGE
+    """Whether one fit of this many features keeps all cores busy, so that fits should not run side by side."""
+    return 4 * rows * columns > LARGE_FIT
 
 
-def balance(truth: Labels) -> Labels:
-    """The same with weights, and shares of soft labels, by which all classes weigh alike, and as much together."""
-    totals = truth.class_totals
-    factor = np.divide(totals.sum() / np.count_nonzero(totals), totals, out=np.zeros_like(totals), where=totals > 0)
-    if truth.given_shares is None:
-        return replace(truth, given_weights=truth.weights * factor[truth.codes])
-    given = truth.given_shares * factor
-    sums = given.sum(axis=1)
-    given /= np.where(sums > 0, sums, 1)[:, None]
-    return replace(truth, given_weights=truth.weights * sums, given_shares=given)
+def balance(labels: Labels) -> Labels:
+    """The labels with weights, and shares of soft labels, by which all classes have the same total weight.
+
+    The sum of all weights does not change.
+    """
+    factors = balancing_factors(labels.class_totals)
+    if labels.given_shares is None:
+        return replace(labels, given_weights=labels.weights * factors[labels.codes])
+    shares = labels.given_shares * factors
+    sums = shares.sum(axis=1)
+    shares /= np.where(sums > 0, sums, 1)[:, None]
+    return replace(labels, given_weights=labels.weights * sums, given_shares=shares)
 
 
-def _check_classes(learnt: Labels, tested: Labels) -> None:
-    tests = zip(tested.classes, tested.class_totals, strict=True)
-    unknown = [name for name, total in tests if total > 0 and name not in learnt.classes]
-    if unknown:
-        raise TableError(f"class {unknown[0]!r} has a share of test images but of none to learn from; leave it out")
-
-
-def keep_classes(truth: Labels) -> Labels:
-    """The same without classes that no row has; all of them where an image can be of several."""
-    present = np.flatnonzero(truth.class_totals > 0)
-    if truth.multilabel or len(present) == len(truth.classes):
-        return truth
+def drop_absent_classes(labels: Labels) -> Labels:
+    """The labels without classes that no row has; multi-label images keep all classes."""
+    present = np.flatnonzero(labels.class_totals > 0)
+    if labels.multilabel or len(present) == len(labels.classes):
+        return labels
     return replace(
-        truth,
-        classes=_pick(truth.classes, present),
-        codes=np.searchsorted(present, truth.codes),
-        given_shares=None if truth.given_shares is None else truth.given_shares[:, present],
+        labels,
+        classes=tuple(labels.classes[index] for index in present),
+        codes=np.searchsorted(present, labels.codes),
+        given_shares=None if labels.given_shares is None else labels.given_shares[:, present],
     )
 
 
-def _pick(classes: Sequence[str], present: NDArray[np.int64]) -> tuple[str, ...]:
-    return tuple(classes[index] for index in present)
+def _check_classes(development: Labels, test: Labels) -> None:
+    totals = zip(test.classes, test.class_totals, strict=True)
+    unknown = [name for name, total in totals if total > 0 and name not in development.classes]
+    if unknown:
+        raise TableError(
+            f"class {unknown[0]!r} is in the test images but not in the training and validation images; "
+            "leave the class out, or choose another split"
+        )

@@ -1,4 +1,4 @@
-"""A plan and a lesson in; the parameters that do best on validation rows out."""
+"""Tunes a planned head: finds the parameters that do best on validation rows."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 from sklearn.metrics import average_precision_score
 from sklearn.model_selection import ParameterGrid
 from sklearn.pipeline import Pipeline
@@ -20,8 +21,8 @@ from featx.errors import (
 )
 from featx.estimators import Grid, sweep
 from featx.hardware import usable_cores
-from featx.heads.recipes import Plan
-from featx.heads.training.development import Lesson
+from featx.heads.recipes import HeadPlan
+from featx.heads.training.development import DevelopmentSet
 from featx.heads.training.fitting import (
     Setup,
     fit_setups,
@@ -30,198 +31,226 @@ from featx.heads.training.fitting import (
 )
 from featx.labels import Labels
 from featx.measures import row_values, to_probabilities
-from featx.processes import side_by_side
-from featx.tables import Rows
+from featx.processes import run_parallel
+from featx.tables import RowIndices
 
 logger = logging.getLogger(__name__)
 
 Params: TypeAlias = dict[str, Any]
-Key: TypeAlias = tuple[tuple[str, Any], ...]
+ParamsKey: TypeAlias = tuple[tuple[str, Any], ...]
 
 EXTENSIONS = 3
-"""How often a grid goes on where its end is best."""
-MORE = 4
-"""Values by which it goes on each time."""
+"""How many times a grid is extended if its end is best."""
+VALUES_PER_EXTENSION = 4
 
 
 @dataclass(frozen=True, order=True)
-class Value:
-    """How good parameters are on validation rows: the larger the better."""
+class ValidationMeasure:
+    """How good parameters are on validation rows; larger is better."""
 
     measure: float
-    """Weighted accuracy, balanced where classes are to count alike; mean average precision of several labels."""
-    likelihood: float
-    """Mean log-likelihood: decides between equals."""
+    """Weighted accuracy, or balanced accuracy if classes are balanced; mean average precision for multi-label."""
+    log_likelihood: float
+    """Mean per row; decides between parameters of equal measure."""
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """What tuning chose."""
+class TunedPipeline:
+    """A pipeline with the parameters that tuning chose."""
 
+    pipeline: Pipeline
+    """Unfitted."""
     params: Params
-    """Of the pipeline."""
+    """The chosen parameters, by their names in the pipeline."""
     measure: float
-    """What they reach on validation rows."""
+    """Their measure on validation rows."""
     tried: int
-    """How many sets of parameters were tried."""
+    """Number of parameter sets that were tried."""
     edge: bool
-    """Whether the best value still lies at the end of a grid that was extended."""
+    """Whether the best value is still at the end of its grid after all extensions."""
     scores: NDArray[np.float64] | None = None
-    """Class scores (n, classes) that they give the validation rows, fitted on the others; None of several folds."""
+    """Class scores (n, classes) of the validation rows by fits to other rows; None if they were not kept."""
 
 
-def tune(plan: Plan, lesson: Lesson, *, jobs: int | None = None) -> Tuned:
-    """The parameters that do best, on the mean over folds, on rows that were not fitted on; of equals, the first tried.
+def tune(plan: HeadPlan, development: DevelopmentSet, *, jobs: int | None = None) -> TunedPipeline:
+    """The planned pipeline with the parameters whose measure on validation rows, averaged over folds, is best.
 
-    A grid whose end is best goes on there. Raises ConvergenceError where a fit does not converge.
+    Of equals, the first tried wins. A grid is extended if its end is best. Raises ConvergenceError if a fit does not
+    converge.
     """
-    search = _Search(plan, lesson, jobs or (1 if lesson.large else usable_cores()))
-    parts = max(1, search.jobs // len(lesson.folds))
+    search = _Search(plan, development, jobs or (1 if development.large else usable_cores()))
+    parts = max(1, search.jobs // len(development.folds))
     groups = group_setups(plan.pipeline, ParameterGrid(dict(plan.before)), parts=parts)
     search.run([(setups, plan.classifier) for setups in groups])
     for _ in range(EXTENSIONS):
-        if not (more := search.beyond()) or not search.extend(more):
+        extension = search.next_extension()
+        if not extension or not search.extend(extension):
             break
     return search.outcome()
 
 
+@dataclass(frozen=True)
+class _Tried:
+    """A parameter set that was tried."""
+
+    measured: ValidationMeasure
+    setup: Params
+    params: Params
+    """Of the classifier, by its own names."""
+
+
 @dataclass
 class _Search:
-    """Every set of parameters that was tried, and its value."""
+    """All parameter sets that were tried so far."""
 
-    plan: Plan
-    lesson: Lesson
+    plan: HeadPlan
+    development: DevelopmentSet
     jobs: int
-    values: dict[Key, tuple[Value, Params, Params]] = field(default_factory=dict)
-    """By the parameters: their value, those of the setup, those of the classifier."""
-    scores: dict[Key, NDArray[np.float64]] = field(default_factory=dict)
-    """By the best parameters so far: what they give validation rows, where there is one fold."""
+    tried: dict[ParamsKey, _Tried] = field(default_factory=dict)
+    """By their parameters."""
+    scores: dict[ParamsKey, NDArray[np.float64]] = field(default_factory=dict)
+    """The class scores of the validation rows with the best parameters so far, if there is one fold."""
 
     def run(self, trials: Sequence[tuple[Sequence[Setup], Grid]]) -> None:
         """Try these groups of setups, each with these parameters of the classifier, on every fold."""
-        folds = self.lesson.folds
+        folds = self.development.folds
         calls = [
-            partial(_try, self.plan.pipeline, self.lesson, fold=fold, setups=setups, grid=grid)
+            partial(_try_on_fold, self.plan.pipeline, self.development, fold=fold, setups=setups, grid=grid)
             for setups, grid in trials
             for fold in folds
         ]
-        found = list(side_by_side(calls, jobs=self.jobs))
+        found = list(run_parallel(calls, jobs=self.jobs))
         for place, (setups, _) in enumerate(trials):
             of_folds = found[place * len(folds) : (place + 1) * len(folds)]
-            for setup, *tried in zip(setups, *of_folds, strict=True):
-                self._note(dict(setup), tried)
-        _, *best = self._best
-        self.scores = {key: kept for key, kept in self.scores.items() if key == _key(best[0] | best[1])}
+            for setup, *on_folds in zip(setups, *of_folds, strict=True):
+                self._add(dict(setup), on_folds)
+        best = _key(self._best.setup | self._best.params)
+        self.scores = {key: scores for key, scores in self.scores.items() if key == best}
 
-    def _note(self, setup: Params, of_folds: "Sequence[_Tried]") -> None:
-        values = [{_key(params): value for params, value in of_fold.values} for of_fold in of_folds]
-        for params, _ in of_folds[0].values:
-            mean = _mean([of_fold[_key(params)] for of_fold in values])
-            self.values[_key(setup | params)] = (mean, setup, params)
-        if (scores := of_folds[0].scores) is not None:
-            self.scores[_key(setup | of_folds[0].best)] = scores
+    def _add(self, setup: Params, on_folds: "Sequence[_OnFold]") -> None:
+        by_params = [{_key(params): measured for params, measured in fold.measured} for fold in on_folds]
+        for params, _ in on_folds[0].measured:
+            mean = _mean([of_fold[_key(params)] for of_fold in by_params])
+            self.tried[_key(setup | params)] = _Tried(mean, setup, params)
+        if (scores := on_folds[0].scores) is not None:
+            self.scores[_key(setup | on_folds[0].best)] = scores
 
-    def extend(self, more: Grid) -> bool:
-        """Try these with the best setup; whether they all converge."""
+    def extend(self, grid: Grid) -> bool:
+        """Try this grid with the best setup, and return whether all fits converge."""
         try:
-            self.run([([self._best[1]], more)])
+            self.run([([self._best.setup], grid)])
         except ConvergenceError as error:
-            logger.warning("the grid goes no further, though its end is best: %s", error)
+            logger.warning("the grid is not extended further, although its end is best: %s", error)
             return False
         return True
 
     @property
-    def _best(self) -> tuple[Value, Params, Params]:
-        return max(self.values.values(), key=lambda found: found[0])
+    def _best(self) -> _Tried:
+        return max(self.tried.values(), key=lambda tried: tried.measured)
 
-    def beyond(self) -> Grid:
-        """The grid that goes on beyond the best value; nothing where that lies inside."""
+    def next_extension(self) -> Grid:
+        """The grid beyond the best value if that is at an end; empty if it is inside."""
         name = self.plan.open_ended
         if not name:
             return {}
-        _, setup, params = self._best
-        tried = sorted({found[2][name] for found in self.values.values() if found[1] == setup})
-        if len(tried) < 2 or params[name] not in (tried[0], tried[-1]):
+        best = self._best
+        values = sorted({tried.params[name] for tried in self.tried.values() if tried.setup == best.setup})
+        if len(values) < 2 or best.params[name] not in (values[0], values[-1]):
             return {}
-        step = tried[1] / tried[0] if params[name] == tried[-1] else tried[0] / tried[1]
-        return {key: [value] for key, value in params.items()} | {
-            name: [float(params[name] * step**place) for place in range(1, MORE + 1)]
+        step = values[1] / values[0] if best.params[name] == values[-1] else values[0] / values[1]
+        return {key: [value] for key, value in best.params.items()} | {
+            name: [float(best.params[name] * step**place) for place in range(1, VALUES_PER_EXTENSION + 1)]
         }
 
-    def outcome(self) -> Tuned:
-        """What was chosen. Raises HeadError where nothing gave numbers."""
-        value, setup, params = self._best
-        if not np.isfinite(value.measure):
-            tried = ", ".join(self.plan.classifier)
-            raise HeadError(
-                f"whatever {tried or 'parameters'} of the head gives scores that are no numbers; choose another"
-            )
-        chosen = setup | {_of_classifier(self.plan.pipeline, name): found for name, found in params.items()}
-        scores = self.scores.get(_key(setup | params))
-        return Tuned(chosen, value.measure, len(self.values), edge=bool(self.beyond()), scores=scores)
+    def outcome(self) -> TunedPipeline:
+        """The pipeline with the best parameters. Raises HeadError if no parameters gave finite scores."""
+        best = self._best
+        if not np.isfinite(best.measured.measure):
+            tried = ", ".join(self.plan.classifier) or "parameters"
+            raise HeadError(f"the class scores are NaN or infinite for all {tried} of the head; choose another head")
+        chosen = best.setup | {_pipeline_name(self.plan.pipeline, name): value for name, value in best.params.items()}
+        return TunedPipeline(
+            clone(self.plan.pipeline).set_params(**chosen),
+            chosen,
+            measure=best.measured.measure,
+            tried=len(self.tried),
+            edge=bool(self.next_extension()),
+            scores=self.scores.get(_key(best.setup | best.params)),
+        )
 
 
-def _of_classifier(pipeline: Pipeline, name: str) -> str:
+def _pipeline_name(pipeline: Pipeline, name: str) -> str:
+    """What the pipeline calls this parameter of its classifier."""
     inner = "classifier__" if hasattr(pipeline["classifier"], "classifier") else ""
     return f"classifier__{inner}{name}"
 
 
-def _key(params: Params) -> Key:
+def _key(params: Params) -> ParamsKey:
     return tuple(sorted(params.items(), key=itemgetter(0)))
 
 
-def _mean(values: Sequence[Value]) -> Value:
-    measure, likelihood = np.mean([astuple(value) for value in values], axis=0)
-    return Value(float(measure), float(likelihood))
+def _mean(measured: Sequence[ValidationMeasure]) -> ValidationMeasure:
+    measure, log_likelihood = np.mean([astuple(one) for one in measured], axis=0)
+    return ValidationMeasure(float(measure), float(log_likelihood))
 
 
 @dataclass(frozen=True)
-class _Tried:
-    """What the parameter sets of a classifier reach after one setup, on one fold."""
+class _OnFold:
+    """The measures of the classifier's parameter sets after one setup, on one fold."""
 
-    values: list[tuple[Params, Value]]
+    measured: list[tuple[Params, ValidationMeasure]]
     best: Params
     scores: NDArray[np.float64] | None
-    """Class scores of held-out rows by the best; None of several folds, where no scores are of all rows."""
+    """Class scores of the validation rows with the best parameters; None if there are several folds."""
 
 
-def _try(
-    pipeline: Pipeline, lesson: Lesson, *, fold: tuple[Rows, Rows], setups: Sequence[Setup], grid: Grid
-) -> list[_Tried]:
-    """What each parameter set of the classifier reaches after each setup."""
+def _try_on_fold(
+    pipeline: Pipeline,
+    development: DevelopmentSet,
+    *,
+    fold: tuple[RowIndices, RowIndices],
+    setups: Sequence[Setup],
+    grid: Grid,
+) -> list[_OnFold]:
+    """The measures of each parameter set of the classifier after each setup."""
     fit, held_out = fold
-    found, truth, weights = list[_Tried](), lesson.counted(held_out), lesson.weights(fit)
-    for steps, features in fit_setups(pipeline, setups, lesson, fit):
-        others = transform_steps(steps, lesson.features(held_out))
-        given = (pipeline["classifier"], features, lesson.target(fit), others)
-        found.append(_judge_all(sweep(*given, grid=grid, sample_weight=weights), truth, keep=len(lesson.folds) == 1))
-        del steps, features, others, given  # the next are as large
+    labels = development.labels_of(held_out)
+    target = development.target(fit)
+    weights = development.weights(fit)
+    found = []
+    for steps, features in fit_setups(pipeline, setups, development, fit):
+        others = transform_steps(steps, development.features(held_out))
+        swept = sweep(pipeline["classifier"], features, target, others, grid=grid, sample_weight=weights)
+        found.append(_measure_all(swept, labels, keep=len(development.folds) == 1))
+        del steps, features, others, swept  # before the features of the next setup, which are as large
     return found
 
 
-def _judge_all(swept: Iterable[tuple[Params, NDArray[np.float64]]], truth: Labels, *, keep: bool) -> _Tried:
-    """The value of each parameter set, and the scores of the best, if these are to be kept."""
-    values, best = list[tuple[Params, Value]](), None
+def _measure_all(swept: Iterable[tuple[Params, NDArray[np.float64]]], labels: Labels, *, keep: bool) -> _OnFold:
+    """The measure of each parameter set; `keep`: also the class scores with the best one."""
+    measured = list[tuple[Params, ValidationMeasure]]()
+    best = None
     for params, scores in swept:
-        values.append((params, judge(scores, truth)))
-        if best is None or values[-1][1] > best[0]:
-            best = values[-1][1], params, scores
+        measured.append((params, measure_validation(scores, labels)))
+        if best is None or measured[-1][1] > best[0]:
+            best = (measured[-1][1], params, scores)
     if best is None:
-        raise HeadError("no class is there in some training images and not in others; give classes more images")
-    return _Tried(values, best[1], best[2] if keep else None)
+        raise HeadError("every class is a label of all training images or of none; add images with other labels")
+    return _OnFold(measured, best[1], best[2] if keep else None)
 
 
-def judge(scores: NDArray[np.float64], truth: Labels) -> Value:
-    """How well class scores (n, classes) say what is true; the worst value where they are no numbers."""
+def measure_validation(scores: NDArray[np.float64], labels: Labels) -> ValidationMeasure:
+    """How well class scores (n, classes) predict the labels; the worst possible value if a score is not finite."""
     if not np.isfinite(scores).all():
-        return Value(-np.inf, -np.inf)
-    probabilities = to_probabilities(scores, multilabel=truth.multilabel)
-    likelihood = -np.average(row_values(probabilities, truth, measure="log_loss"), weights=truth.weights)
-    if truth.multilabel:
-        seen = truth.weights @ truth.shares > 0
-        if not seen.any():
-            raise TableError("no validation image has a label of any class; give some to choose parameters by")
-        measure = average_precision_score(truth.shares[:, seen], scores[:, seen], sample_weight=truth.weights)
+        return ValidationMeasure(-np.inf, -np.inf)
+    probabilities = to_probabilities(scores, multilabel=labels.multilabel)
+    losses = row_values(probabilities, labels, measure="log_loss")
+    log_likelihood = -np.average(losses, weights=labels.weights)
+    if labels.multilabel:
+        present = labels.weights @ labels.shares > 0
+        if not present.any():
+            raise TableError("no validation image has a label of any class; label some to choose parameters by")
+        measure = average_precision_score(labels.shares[:, present], scores[:, present], sample_weight=labels.weights)
     else:
-        measure = np.average(row_values(probabilities, truth), weights=truth.weights)
-    return Value(float(measure), float(likelihood))
+        measure = np.average(row_values(probabilities, labels), weights=labels.weights)
+    return ValidationMeasure(float(measure), float(log_likelihood))

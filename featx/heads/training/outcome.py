@@ -1,0 +1,120 @@
+"""Measures a trained head on the test rows, and records what is needed to repeat the training."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.cache import FeatureTable, label_sources
+from featx.hashing import hash_columns
+from featx.heads.evaluate import predict_rows
+from featx.heads.head import Head
+from featx.heads.results import Penalty, Result, pack
+from featx.heads.training.choosing import STACKED
+from featx.heads.training.development import DevelopmentSet
+from featx.heads.training.tuning import TunedPipeline
+from featx.labels import Labels
+from featx.measures import (
+    HeadMetrics,
+    measure,
+    resample_measure,
+)
+from featx.provenance import versions
+from featx.tables import Split
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a head was trained."""
+
+    split: Split
+    development: DevelopmentSet
+    tuned: TunedPipeline
+    fusion: str
+    """Name of the fusion, or empty."""
+    folds: int | None
+    """Number of folds of cross-validation in tuning; None if validation rows were used."""
+    seed: int
+
+
+def measure_head(head: Head, table: FeatureTable, *, training: Training) -> Result:
+    """The result of the head on the test rows of the split; its `seconds` are 0 until the caller sets them."""
+    split = training.split
+    tuned = training.tuned
+    probabilities, labels = predict_rows(head, table, split.test)
+    metrics = measure(probabilities, labels, seed=training.seed)
+    if split.blocks is not None and table.groups is None:
+        metrics = replace(metrics, interval=f"{metrics.interval}; neighbours, which may be alike, count as independent")
+    return Result(
+        head=head.name,
+        fusion=training.fusion,
+        table=table.digest,
+        images=hash_columns([table.names]),
+        backbones=label_sources(table.sources),
+        identities=tuple(source.backbone for source in table.sources),
+        params=tuned.params,
+        penalty=_penalty(training),
+        edge=tuned.edge,
+        folds=training.folds,
+        balanced=training.development.balanced,
+        tuned=_describe_tuning(training),
+        validated=tuned.measure,
+        temperature=head.temperature,
+        metrics=metrics,
+        rows=_count_rows(table, split),
+        split=split.rule,
+        split_key=split.key,
+        shots=split.shots,
+        test=hash_columns([table.names[split.test]]),
+        guesses=None if head.multilabel else pack(probabilities.argmax(axis=1)),
+        drawn=_resample(probabilities, labels, metrics, seed=training.seed) if head.multilabel else None,
+        classes=head.classes,
+        seed=training.seed,
+        seconds=0.0,
+        versions=versions(),
+    )
+
+
+def _resample(probabilities: NDArray[np.float64], labels: Labels, metrics: HeadMetrics, *, seed: int) -> str | None:
+    """Average precision on resamples of the test rows, packed; None if it is undefined."""
+    if metrics.average_precision is None:
+        return None
+    return pack(resample_measure(probabilities, labels, measure="average_precision", seed=seed))
+
+
+def _penalty(training: Training) -> Penalty | None:
+    """The strength of regularisation of the classifier; None if it has none, or one for each block."""
+    if training.fusion == STACKED:
+        return None
+    params = training.tuned.params
+    of_classifier = {name.rpartition("__")[2]: value for name, value in params.items() if "classifier__" in name}
+    l2 = of_classifier.get("l2", 1 / of_classifier["C"] if "C" in of_classifier else None)
+    if l2 is None:
+        return None
+    development = training.development
+    total = float(development.labels.take(development.final_rows).weights.sum())
+    return Penalty(l2, l2 / total, 1 / l2)
+
+
+def _describe_tuning(training: Training) -> str:
+    """How parameters were chosen; results on disk hold this sentence, so that a changed word makes them differ."""
+    development = training.development
+    split = training.split
+    accuracy = "balanced accuracy" if development.balanced else "accuracy"
+    best = "mean average precision" if development.labels.multilabel else accuracy
+    if training.folds:
+        rows = f"{training.folds} folds of all but the test images"
+    else:
+        rows = f"{len(split.validation)} validation images"
+    fitted = "refitted with them" if split.refit else "not refitted with them"
+    return f"best {best} on {rows}, {fitted}; every step fitted without the images it is judged by"
+
+
+def _count_rows(table: FeatureTable, split: Split) -> dict[str, int]:
+    return {
+        "train": len(split.train),
+        "validation": len(split.validation),
+        "test": len(split.test),
+        "unlabelled": int((~table.labelled).sum()),
+        "failed": len(table.failed),
+    }
