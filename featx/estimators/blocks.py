@@ -19,10 +19,10 @@ from featx.errors import HeadError
 from featx.estimators.rows import (
     FLOATS,
     centred_blocks,
-    checked_rows,
     combine_rows,
     gram_matrix,
     row_products,
+    validated_rows,
 )
 from featx.estimators.scaling import (
     column_moments,
@@ -41,7 +41,7 @@ def block_slices(widths: Sequence[int] | None, columns: int) -> list[slice]:
     """
     widths = (columns,) if widths is None else tuple(widths)
     if min(widths, default=0) < 1 or sum(widths) != columns:
-        raise HeadError(f"blocks {widths} are {sum(widths)} columns wide but there are {columns}; give widths that fit")
+        raise HeadError(f"blocks {widths} are {sum(widths)} columns wide but there are {columns}; correct the widths")
     return [slice(start, stop) for start, stop in pairwise(accumulate(widths, initial=0))]
 
 
@@ -81,12 +81,14 @@ class BlockScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # typ
 
     def transform(self, X: NDArray[Any]) -> NDArray[Any]:
         """The scaled rows (m, d)."""
-        return standardised(checked_rows(self, X), mean=self.mean_, factor=self.factor_)
+        return standardised(validated_rows(self, X), mean=self.mean_, factor=self.factor_)
 
     def _checked_weights(self, blocks: int) -> NDArray[np.float64]:
         weights = np.ones(blocks) if self.weights is None else np.asarray(self.weights, np.float64)
         if weights.shape != (blocks,) or not np.isfinite(weights).all() or (weights < 0).any() or not weights.any():
-            raise HeadError(f"weights {self.weights} for {blocks} blocks; give each block one, 0 or more, not all 0")
+            raise HeadError(
+                f"weights are {self.weights} for {blocks} blocks; give each block one of 0 or more, not all 0"
+            )
         return weights
 
 
@@ -138,7 +140,7 @@ class BlockPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     def transform(self, X: NDArray[Any]) -> NDArray[Any]:
         """The components (m, sum of components) of the rows, block after block."""
-        X = checked_rows(self, X)
+        X = validated_rows(self, X)
         reduced = np.empty((len(X), self._n_features_out), X.dtype)
         column = 0
         for (start, stop), components in zip(self.blocks_, self.components_, strict=True):
@@ -150,7 +152,7 @@ class BlockPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
 
     def _keep(self, mean: NDArray[Any], axes: Iterable[BlockAxes]) -> Self:
         if not 0 < self.variance <= 1:
-            raise HeadError(f"a share {self.variance} of the variance was asked for; give one above 0 and up to 1")
+            raise HeadError(f"the share of the variance to keep is {self.variance}; give one above 0 and up to 1")
         self.blocks_ = [[block.start, block.stop] for block in block_slices(self.widths, len(mean))]
         self.mean_ = mean
         self.components_ = [self._loadings(*found) for found in axes]

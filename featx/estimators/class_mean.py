@@ -33,7 +33,7 @@ class NearestClassMean(MarginClassifier):
 
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
         if self.metric not in ("euclidean", "cosine"):
-            raise HeadError(f"no metric is called {self.metric!r}; choose euclidean or cosine")
+            raise HeadError(f"there is no metric {self.metric!r}; choose euclidean or cosine")
         parts = (targets.mass / targets.mass.sum(axis=0)).T.astype(X.dtype)
         means = parts @ (normalize(X) if self.metric == "cosine" else X)
         self.means_ = normalize(means) if self.metric == "cosine" else means

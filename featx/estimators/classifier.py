@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils.validation import validate_data
 
-from featx.estimators.rows import FLOATS, checked_rows
+from featx.estimators.rows import FLOATS, validated_rows
 from featx.estimators.scores import (
     NO_CHANCE,
     Grid,
@@ -104,7 +104,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[
 
     def _all_scores(self, X: NDArray[Any]) -> NDArray[Any]:
         """The scores (m, C) of all classes."""
-        return self._spread(self._scores(checked_rows(self, X)))
+        return self._spread(self._scores(validated_rows(self, X)))
 
     def _spread(self, scores: NDArray[Any]) -> NDArray[Any]:
         count = len(self.classes_)

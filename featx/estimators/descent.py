@@ -31,10 +31,10 @@ LEAST_MEMORY = 5
 MEMORY_BYTES = 2**27
 REFRESH = 10
 """Number of iterations between two estimates of the curvature from the residuals."""
-SHORT = 0.9
-"""The part of the slope at the start of a step that may be left at its end with the same sign."""
-LONG = 0.5
-"""The part of the slope at the start of a step that may be left at its end with the opposite sign."""
+TOO_SHORT = 0.9
+"""A step is too short if it leaves more than this part of the slope at its start, with the same sign."""
+TOO_LONG = 0.5
+"""A step is too long if it leaves more than this part of the slope at its start, with the opposite sign."""
 LONGER = 8.0
 """How many times longer the next trial is after a step that was too short."""
 SEARCH_TRIALS = 30
@@ -176,9 +176,9 @@ class Descent:
         for _ in range(SEARCH_TRIALS):
             there = self._evaluate(here.point + length * toward, penalty)
             slope = float(np.vdot(there.gradient, toward))
-            if slope > -LONG * fall:
+            if slope > -TOO_LONG * fall:
                 long = (length, slope)
-            elif slope < SHORT * fall:
+            elif slope < TOO_SHORT * fall:
                 short = (length, slope)
             else:
                 return there

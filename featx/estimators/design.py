@@ -118,7 +118,15 @@ def _by_columns(X: NDArray[Any], weights: NDArray[np.float64], mean: NDArray[np.
     if len(X) <= FEW_ROWS * X.shape[1]:
         return _turned(X, mean, curvatures.clip(0), axes.astype(X.dtype))
     centre = np.where(far, mean, 0).astype(X.dtype) if far.any() else None
-    return Design(X, centre, np.where(far, 0, mean), curvatures.clip(0), axes, mean, lambda coefficients: coefficients)
+    return Design(
+        rows=X,
+        centre=centre,
+        offset=np.where(far, 0, mean),
+        curvatures=curvatures.clip(0),
+        axes=axes,
+        mean=mean,
+        to_columns=lambda coefficients: coefficients,
+    )
 
 
 def _by_rows(X: NDArray[Any], weights: NDArray[np.float64], mean: NDArray[np.float64]) -> Design:
@@ -143,7 +151,7 @@ def _by_rows(X: NDArray[Any], weights: NDArray[np.float64], mean: NDArray[np.flo
         """The coefficients (K, D) from those along the axes, which are combinations of rows."""
         return combine_rows(X, mean, parts=(coefficients / lengths) @ vectors.T * roots)
 
-    return Design(rows, None, np.zeros(len(values)), values, None, mean, to_columns)
+    return _along_axes(rows, values, mean=mean, to_columns=to_columns)
 
 
 def _turned(X: NDArray[Any], mean: NDArray[np.float64], curvatures: NDArray[np.float64], axes: NDArray[Any]) -> Design:
@@ -151,5 +159,23 @@ def _turned(X: NDArray[Any], mean: NDArray[np.float64], curvatures: NDArray[np.f
     rows = np.empty((len(X), axes.shape[1]), X.dtype)
     for part, block in centred_blocks(X, mean.astype(X.dtype), dtype=X.dtype, size=GRAM_BYTES):
         np.matmul(block, axes, out=rows[part])
-    nowhere = np.zeros(axes.shape[1])
-    return Design(rows, None, nowhere, curvatures, None, mean, lambda coefficients: coefficients @ axes.T)
+    return _along_axes(rows, curvatures, mean=mean, to_columns=lambda coefficients: coefficients @ axes.T)
+
+
+def _along_axes(
+    rows: NDArray[Any],
+    curvatures: NDArray[np.float64],
+    *,
+    mean: NDArray[np.float64],
+    to_columns: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+) -> Design:
+    """The design of centred rows (n, q) that are along their principal axes already."""
+    return Design(
+        rows=rows,
+        centre=None,
+        offset=np.zeros(len(curvatures)),
+        curvatures=curvatures,
+        axes=None,
+        mean=mean,
+        to_columns=to_columns,
+    )

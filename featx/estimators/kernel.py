@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 from featx.errors import HeadError
 from featx.estimators.classifier import MarginClassifier
 from featx.estimators.linear_svm import LinearSVM, check_cost
-from featx.estimators.rows import FLOATS, checked_rows
+from featx.estimators.rows import FLOATS, validated_rows
 from featx.estimators.scaling import column_moments
 from featx.estimators.scores import Grid, both_sides
 from featx.estimators.targets import ClassWeight, Targets, expand_shares
@@ -27,7 +27,7 @@ Gamma = Literal["scale"] | float
 DISTANCES_AT_ONCE = 2**24
 """Number of distances in memory at a time when rows are scored or mapped."""
 EXACT_ROWS = 10_000
-"""Number of training rows above which a kernel machine is approximate, unless it is told to be exact."""
+"""Number of training rows above which a kernel machine is approximate, unless `approximate` is False."""
 LIBSVM_TOLERANCE = 1e-4
 """The tolerance of libsvm's optimality conditions: a tenth of scikit-learn's, so that equal problems agree."""
 
@@ -81,7 +81,7 @@ class KernelMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 
     def transform(self, X: NDArray[Any]) -> NDArray[Any]:
         """The mapped rows (m, n_components)."""
-        X = checked_rows(self, X)
+        X = validated_rows(self, X)
         mapped = np.empty((len(X), self._n_features_out), X.dtype)
         step = max(1, DISTANCES_AT_ONCE // self._n_features_out)
         for start in range(0, len(X), step):
@@ -190,7 +190,7 @@ class KernelSVM(MarginClassifier):
             return self.approximate
         rows = int(np.count_nonzero(targets.mass))
         if rows > EXACT_ROWS:
-            message = "an exact kernel for %d rows, above the limit of %d, is replaced by a map of %d columns"
+            message = "%d rows are above the limit of %d for an exact kernel; it is approximated by a map of %d columns"
             logger.warning(message, rows, EXACT_ROWS, min(self.n_components, rows))
         return rows > EXACT_ROWS
 

@@ -21,9 +21,9 @@ def falling(values: Iterable[float]) -> list[float]:
     """The different values of `l2`, the largest first. Raises HeadError if there are none or one is not above 0."""
     ordered = sorted(set(values), reverse=True)
     if not ordered:
-        raise HeadError("there is no value of l2 to try; give the grid one")
+        raise HeadError("there is no value of l2 to try; give at least one")
     if not ordered[-1] > 0:
-        raise HeadError(f"l2 is {ordered[-1]} but must be above 0; a small one is next to none")
+        raise HeadError(f"l2 is {ordered[-1]} but must be above 0; a very small value is almost no penalty")
     return ordered
 
 

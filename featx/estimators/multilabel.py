@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from featx.errors import HeadError
-from featx.estimators.rows import FLOATS, checked_rows
+from featx.estimators.rows import FLOATS, validated_rows
 from featx.estimators.scores import (
     Grid,
     class_scores,
@@ -24,7 +24,7 @@ from featx.estimators.targets import check_weights
 
 logger = logging.getLogger(__name__)
 
-RowWeights: TypeAlias = NDArray[np.float64] | None
+SampleWeights: TypeAlias = NDArray[np.float64] | None
 
 
 class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
@@ -51,7 +51,7 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
 
     def decision_function(self, X: NDArray[Any]) -> NDArray[np.float64]:
         """The logits (m, C) of the classes; of two labels (m,): that of the second."""
-        logits = self._with_constants(self._logits(checked_rows(self, X)))
+        logits = self._with_constants(self._logits(validated_rows(self, X)))
         return logits if self.multilabel_ or logits.shape[1] > 1 else logits[:, 0]
 
     def predict(self, X: NDArray[Any]) -> NDArray[Any]:
@@ -78,7 +78,7 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
         `fit` does, and for labels (n,).
         """
         if np.ndim(y) != 2:
-            raise HeadError(f"a sweep of {type(self).__name__} is over an indicator (n, C), but labels (n,) were given")
+            raise HeadError(f"a sweep of {type(self).__name__} needs an indicator (n, C), but y are labels (n,)")
         model = clone(self)
         X, indicator, weights = model._checked_targets(X, y, sample_weight)
         if np.isfinite(model.constants_).all():
@@ -88,7 +88,7 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
             yield params, model._with_constants(logits)
 
     @abstractmethod
-    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights) -> None:
+    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: SampleWeights) -> None:
         """Fit to the rows (n, d)."""
 
     @abstractmethod
@@ -97,7 +97,13 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
 
     @abstractmethod
     def _sweep(
-        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights, *, held_out: NDArray[Any], grid: Grid
+        self,
+        X: NDArray[Any],
+        indicator: NDArray[np.int64],
+        weights: SampleWeights,
+        *,
+        held_out: NDArray[Any],
+        grid: Grid,
     ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
         """What `sweep` yields, before the constant logits are put in."""
 
@@ -106,7 +112,7 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
 
     def _checked_targets(
         self, X: NDArray[Any], y: NDArray[Any], sample_weight: ArrayLike | None
-    ) -> tuple[NDArray[Any], NDArray[np.int64], RowWeights]:
+    ) -> tuple[NDArray[Any], NDArray[np.int64], SampleWeights]:
         """The rows that have weight, their indicator, and their weights if there are any; sets constants_."""
         X, y = validate_data(self, X, y, dtype=FLOATS, multi_output=True)
         weights = check_weights(sample_weight, len(X))
@@ -145,7 +151,7 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise HeadError("only 1 class has rows that weigh anything; a classifier needs two classes or more")
+            raise HeadError("only 1 class has rows with a weight above 0; a classifier needs at least two classes")
         one_hot = np.eye(len(self.classes_), dtype=np.int64)[labels]
         return one_hot[:, 1:] if len(self.classes_) == 2 else one_hot
 
@@ -171,7 +177,7 @@ class OneVsRest(IndicatorClassifier):
     def __init__(self, classifier: BaseEstimator | None = None) -> None:
         self.classifier = classifier
 
-    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights) -> None:
+    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: SampleWeights) -> None:
         self.estimators_ = [
             None if constant else fit_classifier(clone(self._inner), X, column, sample_weight=weights)
             for constant, column in zip(np.isfinite(self.constants_), indicator.T, strict=True)
@@ -185,7 +191,13 @@ class OneVsRest(IndicatorClassifier):
         return logits
 
     def _sweep(
-        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights, *, held_out: NDArray[Any], grid: Grid
+        self,
+        X: NDArray[Any],
+        indicator: NDArray[np.int64],
+        weights: SampleWeights,
+        *,
+        held_out: NDArray[Any],
+        grid: Grid,
     ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
         """What `sweep` yields: every class is swept alone, over parameters of the inner classifier."""
         swept: dict[str, tuple[dict[str, Any], NDArray[np.float64]]] = {}

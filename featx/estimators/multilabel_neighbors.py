@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import normalize
 
-from featx.estimators.multilabel import IndicatorClassifier, RowWeights
+from featx.estimators.multilabel import IndicatorClassifier, SampleWeights
 from featx.estimators.neighbors import (
     UNIFORM_VOTE,
     check_voting,
@@ -35,7 +35,7 @@ class MultilabelNeighbors(IndicatorClassifier):
         self.n_neighbors = n_neighbors
         self.temperature = temperature
 
-    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights) -> None:
+    def _learn(self, X: NDArray[Any], indicator: NDArray[np.int64], weights: SampleWeights) -> None:
         check_voting(self.n_neighbors, self.temperature)
         mass = np.ones(len(X)) if weights is None else weights
         self.rows_ = normalize(X)
@@ -45,7 +45,13 @@ class MultilabelNeighbors(IndicatorClassifier):
         return self._vote(*nearest_rows(normalize(X), self.rows_, count=self.n_neighbors))
 
     def _sweep(
-        self, X: NDArray[Any], indicator: NDArray[np.int64], weights: RowWeights, *, held_out: NDArray[Any], grid: Grid
+        self,
+        X: NDArray[Any],
+        indicator: NDArray[np.int64],
+        weights: SampleWeights,
+        *,
+        held_out: NDArray[Any],
+        grid: Grid,
     ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
         self._learn(X, indicator, weights)
         most = max(grid.get("n_neighbors", [self.n_neighbors]))

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from featx.errors import HeadError
 from featx.estimators.classifier import ProbabilityClassifier
-from featx.estimators.rows import checked_rows
+from featx.estimators.rows import validated_rows
 from featx.estimators.scores import Grid
 from featx.estimators.targets import Targets
 
@@ -94,7 +94,7 @@ class CosineNeighbors(ProbabilityClassifier):
         Without X, those of each training row among the other ones.
         """
         check_is_fitted(self)
-        queries = self.rows_ if X is None else normalize(checked_rows(self, X))
+        queries = self.rows_ if X is None else normalize(validated_rows(self, X))
         return nearest_rows(queries, self.rows_, count=self.n_neighbors, skip_self=X is None)
 
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:

@@ -163,7 +163,7 @@ class _RidgeOfRows(_Ridge):
         roots = np.sqrt(self.weights[self.heavy, None])
         self.rows = X if len(self.heavy) == len(X) else X[self.heavy]
         gram = row_products(self.rows, self.mean) * (roots @ roots.T)
-        # the mean has no penalty: its direction is made that of the largest eigenvalue, and left out
+        # the mean has no penalty: its direction is given the largest eigenvalue and left out
         gram += (2 * gram.trace() + 1) / (roots**2).sum() * (roots @ roots.T)
         values, vectors = np.linalg.eigh(gram)
         self.values = values[:-1].clip(0)

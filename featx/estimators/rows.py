@@ -16,7 +16,7 @@ GRAM_BYTES = 2**25
 """Bytes of rows in a block for products of rows with themselves, which are faster on larger blocks."""
 
 
-def checked_rows(estimator: BaseEstimator, X: NDArray[Any]) -> NDArray[Any]:
+def validated_rows(estimator: BaseEstimator, X: NDArray[Any]) -> NDArray[Any]:
     """The rows (m, d) as an array that the fitted estimator can use.
 
     Raises scikit-learn's NotFittedError if it is not fitted, and ValueError for rows of another width.

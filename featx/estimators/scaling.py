@@ -12,7 +12,7 @@ from featx.errors import HeadError
 from featx.estimators.rows import (
     FLOATS,
     centred_blocks,
-    checked_rows,
+    validated_rows,
     weighted_mean,
 )
 
@@ -54,7 +54,7 @@ class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
         """
         X = validate_data(self, X, dtype=FLOATS)
         if self.how not in get_args(How):
-            raise HeadError(f"no scaling is called {self.how!r}; choose {', '.join(get_args(How))}")
+            raise HeadError(f"there is no scaling {self.how!r}; choose {', '.join(get_args(How))}")
         if self.how in CENTRED:
             self.mean_, variance = column_moments(X)
             if self.how == "overall":
@@ -64,7 +64,7 @@ class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
 
     def transform(self, X: NDArray[Any]) -> NDArray[Any]:
         """The scaled rows (m, d)."""
-        X = checked_rows(self, X)
+        X = validated_rows(self, X)
         if self.how in CENTRED:
             return standardised(X, mean=self.mean_, factor=self.factor_, copy=self.copy)
         return normalize(X, copy=self.copy) if self.how == "l2" else X

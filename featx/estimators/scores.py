@@ -108,5 +108,7 @@ def fit_classifier(
     if sample_weight is None:
         return classifier.fit(X, y, **about)
     if not has_fit_parameter(classifier, "sample_weight"):
-        raise HeadError(f"{type(classifier).__name__} takes no weights, nor soft labels; choose another classifier")
+        raise HeadError(
+            f"{type(classifier).__name__} accepts neither weights nor soft labels; choose another classifier"
+        )
     return classifier.fit(X, y, sample_weight=sample_weight, **about)

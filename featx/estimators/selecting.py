@@ -82,9 +82,9 @@ class ColumnSelector(SelectorMixin, BaseEstimator):  # type: ignore[misc]
 
     def _rate(self, X: NDArray[Any], *targets: Targets) -> Self:
         if self.by not in COLUMN_SCORES:
-            raise HeadError(f"no score of columns is called {self.by!r}; choose {', '.join(COLUMN_SCORES)}")
+            raise HeadError(f"there is no column score {self.by!r}; choose {', '.join(COLUMN_SCORES)}")
         if not 0 < self.share <= 1:
-            raise HeadError(f"a share {self.share} of the columns was asked for; give one above 0 and up to 1")
+            raise HeadError(f"the share of columns to keep is {self.share}; give one above 0 and up to 1")
         self.scores_ = np.max([COLUMN_SCORES[self.by](X, one) for one in targets], axis=0)
         return self
 

@@ -77,7 +77,7 @@ class StackedBlocks(MarginClassifier):
 
         Raises HeadError for negative weights, fewer than two classes with weight, and parameters that do not fit X.
         """
-        self._stack(*self._with_labels(X, y, sample_weight), groups=_with_weight(groups, sample_weight))
+        self._stack(*self._with_labels(X, y, sample_weight), groups=_groups_with_weight(groups, sample_weight))
         return self
 
     def fit_soft(
@@ -88,7 +88,7 @@ class StackedBlocks(MarginClassifier):
         groups: NDArray[Any] | None = None,
     ) -> Self:
         """The classifier, fitted to rows X (n, d) with shares (n, C) of classes. Raises HeadError as `fit` does."""
-        self._stack(*self._with_shares(X, shares, sample_weight), groups=_with_weight(groups, sample_weight))
+        self._stack(*self._with_shares(X, shares, sample_weight), groups=_groups_with_weight(groups, sample_weight))
         return self
 
     def predict_proba(self, X: NDArray[Any]) -> NDArray[np.float64]:
@@ -167,7 +167,7 @@ def stratified_parts(
     that with most of its mass (n, C). Raises HeadError for fewer than 2 folds.
     """
     if folds < 2:
-        raise HeadError(f"{folds} folds were asked for; give 2 or more")
+        raise HeadError(f"folds is {folds}; give 2 or more")
     unit = np.arange(len(mass))
     if groups is not None:
         unit = np.unique(groups, return_inverse=True)[1]
@@ -184,7 +184,7 @@ def _in_one_part(mass: NDArray[np.float64], parts: NDArray[np.int64]) -> NDArray
     return np.flatnonzero(~others.all(axis=0))
 
 
-def _with_weight(groups: NDArray[Any] | None, sample_weight: ArrayLike | None) -> NDArray[Any] | None:
+def _groups_with_weight(groups: NDArray[Any] | None, sample_weight: ArrayLike | None) -> NDArray[Any] | None:
     """The groups of the rows that have weight, because only these are learnt."""
     if groups is None or sample_weight is None:
         return groups

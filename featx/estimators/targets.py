@@ -90,9 +90,9 @@ def check_weights(sample_weight: ArrayLike | None, rows: int) -> NDArray[np.floa
     if weights.shape != (rows,):
         raise HeadError(f"sample_weight has shape {weights.shape} but there are {rows} rows; give each row one weight")
     if (weights < 0).any():
-        raise HeadError(f"the weight of row {int((weights < 0).argmax())} is negative; weights start at 0")
+        raise HeadError(f"the weight of row {int((weights < 0).argmax())} is negative; weights must be 0 or more")
     if not weights.any():
-        raise HeadError("all sample weights are zero; give some row a weight")
+        raise HeadError("all sample weights are zero; give some row a weight above 0")
     return weights
 
 
@@ -124,12 +124,14 @@ def _weigh_classes(classes: NDArray[Any], mass: NDArray[np.float64], class_weigh
     totals = mass.sum(axis=0)
     count = int(np.count_nonzero(totals))
     if count < 2:
-        raise HeadError(f"only {count} class has rows that weigh anything; a classifier needs two classes or more")
+        raise HeadError(f"only {count} class has rows with a weight above 0; a classifier needs at least two classes")
     if class_weight == "balanced":
         factors = balancing_factors(totals)
     else:
         factors = compute_class_weight(class_weight, classes=classes, y=classes)
     targets = Targets(classes, mass * factors)
     if np.count_nonzero(targets.seen) < 2:
-        raise HeadError("class_weight leaves fewer than two classes any weight; give two classes or more one")
+        raise HeadError(
+            "class_weight leaves fewer than two classes with a weight; give at least two classes a weight above 0"
+        )
     return targets

@@ -87,5 +87,5 @@ def test_rows_of_one_class_are_not_copied() -> None:
 def test_weights_for_a_classifier_that_takes_none_are_refused() -> None:
     rows = make_rows()
     for y, weights in ((rows.y, rows.weights), (rows.shares, None)):
-        with pytest.raises(HeadError, match="KNeighborsClassifier takes no weights, nor soft labels"):
+        with pytest.raises(HeadError, match="KNeighborsClassifier accepts neither weights nor soft labels"):
             fit_classifier(KNeighborsClassifier(), rows.X, y, sample_weight=weights)

@@ -135,5 +135,5 @@ def test_an_indicator_of_other_numbers_is_an_error(wrong: float) -> None:
 
 def test_a_sweep_over_labels_is_an_error() -> None:
     X, y, new = several()
-    with pytest.raises(HeadError, match="over an indicator"):
+    with pytest.raises(HeadError, match="needs an indicator"):
         list(OneVsRest().sweep(X, y[:, 0], new, grid={"l2": [1.0]}))

@@ -144,7 +144,7 @@ def test_a_class_without_any_share_has_no_chance_and_changes_no_other(
 @EACH
 def test_one_class_alone_is_an_error(classifier: ClassifierMixin, grid: object) -> None:
     X, y, _ = blobs(classes=2)
-    with pytest.raises(HeadError, match="a classifier needs two classes or more"):
+    with pytest.raises(HeadError, match="a classifier needs at least two classes"):
         clone(classifier).fit(X, y, (y == 0).astype(float))
 
 

@@ -64,7 +64,7 @@ def test_weighted_moments_are_those_of_rows_given_as_often() -> None:
 
 
 def test_an_unknown_scaling_is_an_error_that_names_those_there_are() -> None:
-    with pytest.raises(HeadError, match="no scaling is called 'minmax'; choose none, standardise, overall, l2"):
+    with pytest.raises(HeadError, match="there is no scaling 'minmax'; choose none, standardise, overall, l2"):
         FeatureScaler("minmax").fit(rows())  # type: ignore[arg-type]
 
 

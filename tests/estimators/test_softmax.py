@@ -236,7 +236,7 @@ def test_a_class_without_any_share_has_no_chance() -> None:
         ({"sample_weight": np.zeros(120)}, "all sample weights are zero"),
         ({"sample_weight": np.where(np.arange(120) == 5, -1, 1)}, "the weight of row 5 is negative"),
         ({"sample_weight": np.ones(3)}, r"shape \(3,\) but there are 120 rows"),
-        ({"y": np.zeros(120)}, "only 1 class has rows that weigh anything"),
+        ({"y": np.zeros(120)}, "only 1 class has rows with a weight above 0"),
         ({"y": np.arange(120) % 2, "sample_weight": np.arange(120) % 2}, "only 1 class"),
     ],
 )

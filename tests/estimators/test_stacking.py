@@ -154,7 +154,7 @@ def test_transformers_of_scikit_learn_are_fitted_too() -> None:
     [
         ({"widths": (2, 2)}, "columns wide but there are 5"),
         ({"widths": (2, 3), "estimators": [SoftmaxRegression()]}, "1 estimators were given for 2 blocks"),
-        ({"folds": 1}, "1 folds were asked for"),
+        ({"folds": 1}, "folds is 1; give 2 or more"),
     ],
 )
 def test_parameters_that_fit_no_blocks_are_errors(params: dict[str, Any], message: str) -> None:

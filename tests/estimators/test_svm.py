@@ -180,7 +180,7 @@ def test_above_the_limit_the_kernel_is_approximated_which_is_told_once_and_kept(
     with caplog.at_level(logging.WARNING, logger="featx"):
         exact, approximate = KernelSVM(approximate=False).fit(X, y), KernelSVM(n_components=40).fit(X, y)
     assert (exact.approximate_, approximate.approximate_) == (False, True)
-    told = "an exact kernel for 90 rows, above the limit of 89, is replaced by a map of 40 columns"
+    told = "90 rows are above the limit of 89 for an exact kernel; it is approximated by a map of 40 columns"
     assert [record.getMessage() for record in caplog.records] == [told]
     assert (exact.predict(new) == approximate.predict(new)).mean() > 0.9
 
