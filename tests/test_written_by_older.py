@@ -94,3 +94,11 @@ def test_a_head_of_an_older_version_is_loaded_as_the_first_thing_that_a_process_
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(HEADS)
+
+
+def test_results_of_an_older_version_are_read_and_written_as_they_were() -> None:
+    lines = (WRITTEN / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    results = featx.read_results(WRITTEN / "results.jsonl")
+    assert [json.dumps(result.to_dict()) for result in results] == lines
+    assert {result.versions["featx"] for result in results} == {"0.1.0"}
+    assert len({tuple(record) for record in featx.to_records(results)}) == 1

@@ -1,0 +1,106 @@
+"""Results are read as strictly as they are written, and shown and tabulated for people."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+import featx
+from featx.heads import Result, train_head, write_results
+from featx.measures import MEASURE_TITLES
+from tests.support.tables import make_table
+
+
+@pytest.fixture(scope="module")
+def several_results() -> list[Result]:
+    """Results of heads with a penalty, without one, of multi-label images and of all correct images."""
+    table = make_table(apart=2.0)
+    shares = np.eye(2, dtype=np.float32)[table.labels]
+    shares[::5] = 1
+    multilabel = replace(table, shares=shares, multilabel=True, labels=np.full(len(table), -1, np.int32))
+    return [
+        train_head(table, "ridge", jobs=1)[1],
+        train_head(table, "knn", jobs=1)[1],
+        train_head(multilabel, "class-mean", jobs=1)[1],
+        train_head(make_table(apart=20.0), "class-mean", balanced=True, jobs=1)[1],
+    ]
+
+
+def test_records_are_flat_and_have_equal_keys(several_results: list[Result]) -> None:
+    records = featx.to_records(several_results)
+    assert len({tuple(record) for record in records}) == 1
+    assert {type(value) for record in records for value in record.values()} <= {str, int, float, bool, type(None)}
+    assert featx.to_records([]) == []
+
+
+def test_a_column_of_records_has_values_of_one_type(several_results: list[Result]) -> None:
+    """As a column of a data frame has: no whole number stands among fractions, no text among numbers."""
+    records = featx.to_records(several_results)
+    for name in records[0]:
+        assert len({type(record[name]) for record in records if record[name] is not None}) <= 1, name
+
+
+def test_records_hold_the_measures_of_the_results_with_their_intervals(several_results: list[Result]) -> None:
+    for result, record in zip(several_results, featx.to_records(several_results), strict=True):
+        for name in MEASURE_TITLES:
+            assert record[name] == getattr(result.metrics, name)
+            ends = getattr(result.metrics, f"{name}_ci")
+            assert (record[f"{name}_low"], record[f"{name}_high"]) == (ends or (None, None))
+        assert record["value"] == record[result.measure]
+        assert json.loads(record["params"]) == result.params
+        assert record["l2"] == (result.penalty.l2 if result.penalty else None)
+        assert [record[f"n_{kind}"] for kind in result.rows] == list(result.rows.values())
+
+
+def test_a_result_shows_what_it_is_of_and_its_measure_in_three_lines(several_results: list[Result]) -> None:
+    ridge, _, multilabel, balanced = map(repr, several_results)
+    assert ridge.splitlines()[0] == "Result: ridge on made-up"
+    assert "95 % interval" in ridge.splitlines()[1]
+    assert ridge.endswith("split: stratified quarter held out, seed 0")
+    assert "mAP: " in multilabel
+    assert "balanced accuracy: 1.000 on 20 test images" in balanced
+    assert all(len(shown.splitlines()) == 3 for shown in (ridge, multilabel, balanced))
+
+
+def test_heads_and_metrics_show_themselves_in_three_lines() -> None:
+    head, result = train_head(make_table(apart=2.0), "ridge", jobs=1)
+    shown = repr(head).splitlines()
+    assert shown[0] == "Head: ridge on made-up, 2 classes"
+    assert shown[2].startswith("  accuracy: ")
+    assert shown[2].endswith("on 20 test images")
+    assert repr(replace(head, training={})).splitlines() == shown[:2]
+    assert repr(result.metrics).splitlines()[0] == "HeadMetrics: 20 images, 2 classes"
+    assert len(repr(result.metrics).splitlines()) == 3
+    assert "<table>" in head._repr_html_()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": "0"},
+        {"classes": "ab"},
+        {"penalty": {"l2": 1.0}},
+        {"metrics": {}},
+        {"balanced": 1},
+    ],
+)
+def test_a_result_whose_values_are_of_other_types_is_refused(
+    change: dict[str, Any], several_results: list[Result], tmp_path: Path
+) -> None:
+    values = json.loads(json.dumps(several_results[0].to_dict())) | change
+    with pytest.raises(msgspec.ValidationError):
+        Result.from_dict(values)
+    (tmp_path / "r.jsonl").write_text(json.dumps(values) + "\n")
+    with pytest.raises(featx.FeatxError, match=r"r\.jsonl: not a readable file of results"):
+        featx.read_results(tmp_path / "r.jsonl")
+
+
+def test_written_results_are_read_as_they_were(several_results: list[Result], tmp_path: Path) -> None:
+    write_results(several_results, tmp_path / "r.jsonl")
+    found = featx.read_results(tmp_path / "r.jsonl")
+    assert [json.dumps(one.to_dict()) for one in found] == (tmp_path / "r.jsonl").read_text().splitlines()
+    assert [one.key for one in found] == [one.key for one in several_results]
