@@ -17,7 +17,7 @@ from featx.backbones.store import load_backbone
 from featx.cache import FeatureTable, read_features
 from featx.demo import (
     BACKBONE,
-    HEADS,
+    DEMO_HEADS,
     list_cells,
 )
 from featx.extract import extract_features
@@ -50,7 +50,7 @@ def main() -> None:
         extract_features(images, backbone, into=Path(folder) / "c.h5", settings=Settings(device="cpu"))
         table = read_features(Path(folder) / "c.h5")
         same = agreement(np.asarray(table.features), plain_features(images, backbone, batch=1))
-        rows = [accuracies(table, head) for head in HEADS]
+        rows = [accuracies(table, head) for head in DEMO_HEADS]
     keep("elpv", {"images": len(images), "agreement_with_plain_loop": same, "heads": rows})
 
 

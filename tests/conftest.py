@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -175,7 +175,7 @@ def run_featx(*arguments: object, cwd: Path | None = None, process: bool = False
     return _run_here(list(map(str, arguments)), cwd)
 
 
-def _run_process(arguments: Sequence[str], cwd: Path | None, environment: Mapping[str, str]) -> Ran:
+def _run_process(arguments: Sequence[str], cwd: Path | None, environment: dict[str, str]) -> Ran:
     command = [sys.executable, "-m", "featx", *arguments]
     env = os.environ | {"PYTHONWARNINGS": "default"} | environment
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120, check=False)

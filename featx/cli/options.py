@@ -26,7 +26,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def examples(*lines: str) -> dict[str, str]:
+def examples(*lines: str) -> dict[str, Any]:
     """The settings of a click command whose help ends with these examples."""
     return {"epilog": "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])}
 
