@@ -1,4 +1,4 @@
-"""inputs."""
+"""Image sets of every kind, and the decoding of their images to pixels."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Pictures of shapes that featx draws itself: an image set for whoever has none at hand."""
+"""Draws images of shapes: an image set for demonstrations and examples."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,20 +9,22 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 Outline: TypeAlias = NDArray[np.float64]
-"""(corners, 2): the corners of a shape whose farthest corner is 1 from its centre."""
+"""(corners, 2): the corners of a shape around the origin, the farthest at distance 1."""
 
-FINER = 4
-"""Pictures are drawn this many times larger and reduced, so that edges are smooth."""
+OVERSAMPLING = 4
+"""Images are drawn larger by this factor and reduced, so that edges are smooth."""
 
 
 def draw_shapes(folder: Path | str, *, count: int = 40, size: int = 96, noise: float = 0.0, seed: int = 0) -> Path:
-    """The folder, once it holds `count` pictures of each shape, in one sub-folder a shape.
+    """Draw `count` PNG images of each shape into one sub-folder per shape; returns the folder.
 
-    Colours, place, size and turn of a shape are random, so that only its form tells its class. `noise` is the share of
-    each pixel that is replaced by a random colour: at 0 the shapes are clear, at 1 nothing is left of them and no
-    classifier does better than chance. The same seed gives the same pictures.
+    Colours, position, size and rotation are random, so that only the form of a shape reveals its class. `noise` is the
+    weight with which random colours are mixed into the pixels: 0 leaves the shapes clear, 1 leaves nothing of them, so
+    that no classifier can be better than chance. `size` is the side of the images in pixels. Equal seeds give equal
+    images.
 
     >>> import featx
+    >>> from featx.inputs import draw_shapes
     >>> featx.list_images(draw_shapes("shapes", count=2, size=32)).classes
     ('circle', 'cross', 'square', 'star', 'triangle')
     """
@@ -31,24 +33,24 @@ def draw_shapes(folder: Path | str, *, count: int = 40, size: int = 96, noise: f
     for name, outline in sorted(SHAPES.items()):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for number in range(count):
-            picture = _draw(outline(), size=size, noise=noise, rng=rng)
-            Image.fromarray(picture).save(folder / name / f"{number:03}.png")
+            image = _draw(outline(), size=size, noise=noise, rng=rng)
+            Image.fromarray(image).save(folder / name / f"{number:03}.png")
     return folder
 
 
 def _draw(outline: Outline, *, size: int, noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """One picture (size, size, 3) of the shape, its colours, place, size and turn drawn by `rng`."""
+    """One image (size, size, 3) of the shape, with random colours, position, size and rotation."""
     ground = rng.integers(0, 256, 3)
     colour = (ground + rng.integers(64, 192, 3)) % 256
-    canvas = Image.new("RGB", (FINER * size, FINER * size), tuple(ground.tolist()))
-    ImageDraw.Draw(canvas).polygon(_place(outline, FINER * size, rng), fill=tuple(colour.tolist()))
+    canvas = Image.new("RGB", (OVERSAMPLING * size, OVERSAMPLING * size), tuple(ground.tolist()))
+    ImageDraw.Draw(canvas).polygon(_place(outline, OVERSAMPLING * size, rng), fill=tuple(colour.tolist()))
     clear = np.asarray(canvas.resize((size, size), Image.Resampling.BOX), np.float64)
     static = rng.integers(0, 256, clear.shape)
     return ((1 - noise) * clear + noise * static).round().astype(np.uint8)
 
 
 def _place(outline: Outline, side: int, rng: np.random.Generator) -> list[tuple[float, float]]:
-    """The corners on a canvas of this side: turned, scaled and moved at random, all of them inside."""
+    """The corners, randomly rotated, scaled and moved, all inside a square canvas of this side."""
     turn = rng.uniform(0, 2 * np.pi)
     radius = rng.uniform(0.2, 0.45) * side
     centre = rng.uniform(radius, side - radius, 2)

@@ -248,16 +248,16 @@ def test_fit_refuses_an_unknown_backbone_before_an_image_is_read(tiny_extractor:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("photo.png", r"X: a str, not an array with an entry an image"),
-        (csr_array(np.eye(3)), r"X: a csr_array, .* sparse matrices are none"),
+        ("photo.png", r"X: a str, not an array with one entry per image"),
+        (csr_array(np.eye(3)), r"X: a csr_array, .* pixels that are not sparse"),
         ([], r"its shape is \(0,\)"),
         (np.empty((0, 1), "U1"), r"its shape is \(0, 1\)"),
         ([["a.png", "b.png"]], r"its shape is \(1, 2\)"),
-        (["a.png", ""], "row 1 is '', which is no path"),
-        (["a.png", "b\0.png"], "row 1 is .* no path"),
-        (np.array(["a.png", None], object), "row 1 is None, a NoneType and no path"),
-        (np.array(["a.png", float("nan")], object), "row 1 is nan, a float and no path"),
-        (["s3://bucket/a.png"], "give the part that all share as root"),
+        (["a.png", ""], "row 1 is '', which is not a path"),
+        (["a.png", "b\0.png"], "row 1 is .* not a path"),
+        (np.array(["a.png", None], object), "row 1 is None, a NoneType, not a path"),
+        (np.array(["a.png", float("nan")], object), "row 1 is nan, a float, not a path"),
+        (["s3://bucket/a.png"], "give the part that all addresses share as root"),
         (np.zeros((3, 5)), r"its shape is \(3, 5\)"),
         (np.zeros((3, 8, 8)), "float64, not uint8 or uint16"),
         (np.zeros((8, 8, 3), np.uint8), "that of one image"),
@@ -276,5 +276,5 @@ def test_what_is_no_images_is_refused_by_fit_and_transform(
 
 
 def test_a_root_with_pixels_is_refused(tiny_extractor: FeatureExtractor) -> None:
-    with pytest.raises(ImageSetError, match="root='photos' goes with paths"):
+    with pytest.raises(ImageSetError, match="root='photos' is only for paths"):
         tiny_extractor.set_params(root="photos").fit(np.zeros((1, 4, 4), np.uint8))

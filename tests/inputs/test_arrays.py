@@ -106,14 +106,14 @@ def test_an_array_that_changed_since_it_was_listed_gives_no_pixels_of_another_im
         (np.ones((4, 8, 8), bool), "its numbers are bool"),
         (draw(4, 3, 8, 8), r"its shape \(4, 3, 8, 8\) has the channels first; save array.transpose"),
         (draw(4, 1, 8, 8), "has the channels first"),
-        (draw(4, 8, 8, 4), r"has 4 channels, not 1 or 3; save those that are colours"),
+        (draw(4, 8, 8, 4), r"has 4 channels, not 1 or 3; save the colour channels"),
         (draw(8, 8, 3), r"is that of one image; save array\[None\]"),
         (draw(8, 8), r"its shape is \(8, 8\), not \(N, H, W\)"),
         (draw(2, 2, 2, 2, 3), "its shape is .* not"),
         (np.array(5), r"its shape is \(\), not"),
-        (draw(0, 8, 8), "no images, or none with pixels"),
-        (draw(2, 0, 8), "no images, or none with pixels"),
-        (np.asfortranarray(draw(4, 8, 8)), "rows do not lie one after the other; save numpy.ascontiguousarray"),
+        (draw(0, 8, 8), "so that there are no pixels"),
+        (draw(2, 0, 8), "so that there are no pixels"),
+        (np.asfortranarray(draw(4, 8, 8)), "rows are not stored one after the other; save numpy.ascontiguousarray"),
         (np.array([[[None, None]]]), "its numbers are object"),
         (np.zeros((2, 4, 5), [("a", "u1")]), "its numbers are"),
     ],
@@ -139,20 +139,20 @@ def test_an_array_of_another_length_than_it_says_is_refused(save: Callable[..., 
     path = save(draw(4, 5, 5))
     data = path.read_bytes()
     path.write_bytes(data[:change] if change < 0 else data + b"x" * change)
-    with pytest.raises(ImageSetError, match="it was cut short or holds more than one array: save it anew"):
+    with pytest.raises(ImageSetError, match="it was cut short or has more than one array: save it again"):
         list_images(path)
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x93NUMPY\x03\x00\x00\x00", b"\x93NUMPY\x02\x00\xff\xff\xff\xff{"])
 def test_what_is_called_npy_and_is_none_is_told_so(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "photos.npy").write_bytes(content)
-    with pytest.raises(ImageSetError, match=r"photos\.npy: not a \.npy file that holds pixels"):
+    with pytest.raises(ImageSetError, match=r"photos\.npy: not a \.npy file of pixels"):
         list_images(tmp_path / "photos.npy")
 
 
 def test_an_npz_is_told_what_to_do(tmp_path: Path) -> None:
     np.savez(tmp_path / "photos.npz", draw(2, 4, 5))
-    with pytest.raises(ImageSetError, match=r"an \.npz holds several arrays; save the one with the images as \.npy"):
+    with pytest.raises(ImageSetError, match=r"an \.npz has several arrays; save the one with the images as \.npy"):
         list_images(tmp_path / "photos.npz")
 
 
@@ -199,7 +199,7 @@ def test_rows_are_the_same_for_several_threads(h5: Callable[..., Path], options:
 def test_a_dataset_is_named_behind_its_file(h5: Callable[..., Path]) -> None:
     path = h5(datasets={"train/x": draw(3, 4, 5), "test/x": draw(2, 4, 5)})
     assert names(list_images(f"{path}/test/x")) == ["photos.h5/test/x/0", "photos.h5/test/x/1"]
-    with pytest.raises(ImageSetError, match=r"2 datasets hold images; name one of .*photos\.h5/test/x, .*/train/x"):
+    with pytest.raises(ImageSetError, match=r"2 datasets contain images; name one of .*photos\.h5/test/x, .*/train/x"):
         list_images(path)
 
 
@@ -223,8 +223,8 @@ def test_labels_beside_the_images_are_theirs(
 
 
 def test_texts_at_which_hdf5_hangs_are_not_waited_for(h5: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featx.inputs.sets.hdf5_texts.SECONDS", 0)
-    with pytest.raises(ImageSetError, match=r"the texts in /label cannot be read \(TimeoutExpired\); write it anew"):
+    monkeypatch.setattr("featx.inputs.sets.hdf5_texts.TEXTS_TIMEOUT", 0)
+    with pytest.raises(ImageSetError, match=r"texts in /label cannot be read \(TimeoutExpired\); write the file"):
         list_images(h5(datasets={"x": draw(2, 4, 5), "label": ["cat", "dog"]}))
 
 
@@ -240,17 +240,17 @@ def test_labels_of_several_values_an_image_are_told_and_not_used(
     h5: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert list_images(h5(datasets={"x": draw(2, 4, 5), "label": np.eye(2)})).labels is None
-    assert "/label is not used, as it does not hold one value an image" in caplog.text
+    assert "/label is not used, as it does not have one value per image" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("datasets", "message"),
     [
-        ({}, "no dataset holds images: there is none at all"),
-        ({"x": np.zeros((2, 4, 5))}, "no dataset holds images: x: its numbers are float64"),
-        ({"x": draw(2, 3, 8, 8)}, r"no dataset holds images: x: its shape .* has the channels first"),
+        ({}, "no dataset contains images: it has no datasets"),
+        ({"x": np.zeros((2, 4, 5))}, "no dataset contains images: x: its numbers are float64"),
+        ({"x": draw(2, 3, 8, 8)}, r"no dataset contains images: x: its shape .* has the channels first"),
         ({"x": draw(3, 4, 5), "label": [1, 2]}, "/label has 2 values for the 3 images of /x; rename or correct it"),
-        ({"x": h5py.Empty("u1")}, "no dataset holds images: x: it is empty"),
+        ({"x": h5py.Empty("u1")}, "no dataset contains images: x: it is empty"),
     ],
 )
 def test_an_hdf5_file_without_images_is_told_what_is_there(
@@ -290,19 +290,19 @@ def test_pixels_that_lie_in_other_files_are_refused(h5: Callable[..., Path], tmp
         layout = h5py.VirtualLayout((3, 4, 5), "u1")
         layout[:] = h5py.VirtualSource("inner.h5", "x", (3, 4, 5))
         file.create_virtual_dataset("x", layout)
-    with pytest.raises(ImageSetError, match="x: its values lie in other files; name those"):
+    with pytest.raises(ImageSetError, match="x: its values are in other files; name those"):
         list_images(tmp_path / "outer.h5")
 
 
 def test_chunks_that_hold_too_much_are_refused(h5: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("featx.inputs.sets.hdf5.LARGEST_CHUNK", 50)
-    with pytest.raises(ImageSetError, match="4 images of /x lie in one chunk of 80 bytes, above 50; write it anew"):
+    with pytest.raises(ImageSetError, match="chunks of /x have 4 images and 80 bytes, above 50; write it again"):
         list_images(h5(datasets={"x": draw(8, 4, 5)}, chunks=(4, 4, 5)))
 
 
 def test_a_cache_of_features_is_told_from_images(tmp_path: Path) -> None:
     (tmp_path / "photos.h5").write_bytes(b"featx cache\n{}" + bytes(5000))
-    with pytest.raises(ImageSetError, match="a cache of features, not of images; name the images it was made of"):
+    with pytest.raises(ImageSetError, match="a cache of features, not images; name the images"):
         list_images(tmp_path / "photos.h5")
 
 
@@ -320,5 +320,5 @@ def test_a_file_beside_no_dataset_is_missing(tmp_path: Path) -> None:
 
 def test_a_root_with_an_array_is_refused(save: Callable[..., Path], h5: Callable[..., Path], tmp_path: Path) -> None:
     for source in (save(draw(2, 4, 5)), h5(datasets={"x": draw(2, 4, 5)}), h5(datasets={"x": draw(2, 4, 5)}) / "x"):
-        with pytest.raises(ImageSetError, match="goes with a manifest"):
+        with pytest.raises(ImageSetError, match="is only for manifests"):
             list_images(source, root=tmp_path)

@@ -1,4 +1,4 @@
-"""decode: the bytes of one image in, the card's pixels out; for every odd file the right pixels or a reason."""
+"""Decoding: every image file gives the pixels that the specification asks for, or a reason why not."""
 
 import io
 import struct
@@ -93,7 +93,7 @@ def png(size: tuple[int, int], depth: int, colour: int, rows: Sequence[bytes] = 
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-# ---- the card's pixels
+# ---- the pixels
 
 
 @pytest.mark.parametrize("size", [(40, 30), (30, 40), (18, 18), (18, 41), (16, 16), (9, 7), (1, 1)])
@@ -282,13 +282,13 @@ def turned(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_orientation_is_left_alone_unless_the_card_asks(kind: str) -> None:
+def test_orientation_is_left_alone_unless_asked(kind: str) -> None:
     plain = reference(Image.open(io.BytesIO(turned(kind))), SPEC)
     assert np.array_equal(decode_image(turned(kind), SPEC), plain)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
-def test_orientation_is_applied_where_the_card_asks(kind: str) -> None:
+def test_orientation_is_applied_if_asked(kind: str) -> None:
     spec, image = replace(SPEC, exif_orientation=True), Image.open(io.BytesIO(turned(kind)))
     assert np.array_equal(
         decode_image(turned(kind), spec), reference(image.transpose(Image.Transpose.ROTATE_270), spec)
@@ -297,7 +297,7 @@ def test_orientation_is_applied_where_the_card_asks(kind: str) -> None:
 
 @pytest.mark.parametrize("asked", [True, False])
 def test_the_orientation_of_a_tiff_is_applied_once(asked: bool) -> None:
-    # Pillow turns a TIFF as it loads it, for torchvision too: the card has no say, but must not turn it again.
+    # Pillow turns a TIFF as it loads it, for torchvision too: the specification must not turn it again.
     spec = replace(SPEC, exif_orientation=asked)
     upright = noise().transpose(Image.Transpose.ROTATE_270)
     assert np.array_equal(decode_image(turned("TIFF"), spec), reference(upright, spec))

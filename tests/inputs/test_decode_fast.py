@@ -1,4 +1,4 @@
-"""decode, fast: JPEGs are read at a part of their size where that covers the card's; all else is exact to the bit."""
+"""Fast decoding: JPEGs are read at a reduced size if that is enough; everything else is exact to the bit."""
 
 import io
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def smooth(size: tuple[int, int], seed: int = 0) -> Image.Image:
 
 
 def target_of(size: tuple[int, int], spec: PixelSpec) -> tuple[int, int]:
-    """What the card resizes a picture of this size to."""
+    """The size to which a picture of this size is resized."""
     (width, height), short = size, min(size)
     squash = spec.crop_mode == "squash"
     return (spec.resize,) * 2 if squash else (spec.resize * width // short, spec.resize * height // short)
@@ -116,7 +116,7 @@ SIDES = st.integers(1, 200)
     more=st.integers(0, 9),
     crop_mode=st.sampled_from(["center", "squash"]),
 )
-def test_no_jpeg_is_read_at_a_size_below_that_of_the_card(
+def test_no_jpeg_is_read_at_a_size_below_the_one_asked_for(
     size: tuple[int, int], side: int, more: int, crop_mode: CropMode
 ) -> None:
     spec = replace(SPEC, size=side, resize=side + more, crop_mode=crop_mode)
@@ -172,7 +172,7 @@ def test_a_grey_jpeg_has_three_equal_channels() -> None:
     assert len(np.unique(pixels)) > 20
 
 
-def test_a_card_of_one_channel_takes_the_grey_of_the_colours() -> None:
+def test_a_model_of_one_channel_takes_the_grey_of_the_colours() -> None:
     grey, data = replace(SPEC, channels="L"), encode(smooth((160, 120)), "JPEG")
     assert difference(fast(data, grey), decode_image(data, grey)).mean() < 2
     assert np.array_equal(fast(data, grey), np.repeat(fast(data, grey)[:, :, :1], 3, axis=2))
@@ -184,7 +184,7 @@ def test_a_card_of_one_channel_takes_the_grey_of_the_colours() -> None:
 @pytest.mark.parametrize("size", [(163, 119), (121, 160)])
 @pytest.mark.parametrize("spec", [SPEC, SQUASH], ids=["crop", "squash"])
 @pytest.mark.parametrize("orientation", TURNS)
-def test_a_fast_picture_is_turned_where_the_card_asks(orientation: int, spec: PixelSpec, size: tuple[int, int]) -> None:
+def test_a_fast_picture_is_turned_if_asked(orientation: int, spec: PixelSpec, size: tuple[int, int]) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     data = encode(smooth(size), "JPEG", exif=exif.tobytes())

@@ -15,7 +15,7 @@ from featx.inputs import (
     fingerprint,
     list_images,
 )
-from featx.inputs.sets.folder import SUFFIXES
+from featx.inputs.sets.folder import IMAGE_ENDINGS
 from tests.support.image_sets import labels, names, texts
 
 Write = Callable[..., Path]
@@ -84,7 +84,7 @@ def test_a_folder_is_ordered_bytewise_by_name(fill: Write) -> None:
     assert names(list_images(fill(*given_names))) == sorted(given_names, key=str.encode)
 
 
-@pytest.mark.parametrize("suffix", sorted(SUFFIXES))
+@pytest.mark.parametrize("suffix", sorted(IMAGE_ENDINGS))
 def test_an_ending_is_known_in_upper_case_too(fill: Write, suffix: str) -> None:
     assert len(list_images(fill(f"a{suffix}", f"b{suffix.upper()}"))) == 2
 
@@ -131,12 +131,14 @@ def test_a_name_that_is_not_utf8_is_refused_by_name(fill: Write) -> None:
 
 
 def test_images_in_the_root_and_in_sub_folders_are_refused(fill: Write) -> None:
-    with pytest.raises(ImageSetError, match=r"both in it \(a\.png\) and in its sub-folder cat; move them"):
+    with pytest.raises(
+        ImageSetError, match=r"in the folder itself \(a\.png\) and some in its sub-folder cat; move them"
+    ):
         list_images(fill("a.png", "cat/1.png"))
 
 
 def test_an_empty_folder_is_refused(fill: Write) -> None:
-    with pytest.raises(ImageSetError, match=r"images: no images in it, but nothing; images end in .*\.png"):
+    with pytest.raises(ImageSetError, match=r"images: no images in it, and no other files; images end in .*\.png"):
         list_images(fill())
 
 
@@ -153,7 +155,7 @@ def test_a_missing_folder_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_link_back_to_a_folder_above_is_refused_by_name(fill: Write) -> None:
     folder = fill("cat/1.png")
     (folder / "cat" / "again").symlink_to(folder)
-    with pytest.raises(ImageSetError, match=r"again: a link back to a folder above it; remove the link"):
+    with pytest.raises(ImageSetError, match=r"again: a link to a folder that contains it; remove the link"):
         list_images(folder)
 
 
@@ -182,14 +184,14 @@ def test_a_pipe_is_an_error_and_is_not_waited_for(fill: Write) -> None:
 
 def test_a_root_with_a_folder_is_refused(fill: Write) -> None:
     with pytest.raises(
-        ImageSetError, match=r"--root elsewhere goes with a manifest, but .*images is none; leave it out"
+        ImageSetError, match=r"--root elsewhere is only for manifests, but .*images is not a manifest; leave it out"
     ):
         list_images(fill("a.png"), root="elsewhere")
 
 
 def test_a_file_of_another_kind_is_refused(manifest: Write) -> None:
     with pytest.raises(
-        ImageSetError, match=r"list\.txt: none of what holds images; name a folder of images, a manifest"
+        ImageSetError, match=r"list\.txt: not a known kind of image source; give a folder of images, a manifest"
     ):
         list_images(manifest("path\na.png\n", "list.txt"))
 

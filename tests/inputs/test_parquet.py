@@ -118,24 +118,24 @@ def test_a_folder_of_manifests_is_one(table: Write, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"file": ["a"]}, r"neither a column 'path' nor one with bytes of images among \['file'\]; add one"),
+        ({"file": ["a"]}, r"neither a column 'path' nor a column of image bytes among \['file'\]; add one"),
         ({"path": pa.array([], pa.string())}, "lists no images; add one row per image"),
-        ({"path": ["a", None]}, "image 2: '' does not lie inside the root"),
-        ({"path": ["../a"]}, r"image 1: '\.\./a' does not lie inside the root"),
+        ({"path": ["a", None]}, "image 2: '' is not inside the root"),
+        ({"path": ["../a"]}, r"image 1: '\.\./a' is not inside the root"),
         (
             {"path": ["s3://bucket/a.png"]},
-            "image 1: 's3://bucket/a.png' is an address; give the part that all share as --root",
+            "image 1: 's3://bucket/a.png' is an address; give the part that all addresses share as --root",
         ),
         ({"path": ["a", "a"]}, "'a' is both image 1 and image 2"),
-        ({"path": ["a"], "split": ["dev"]}, "image 1: split 'dev' is none of"),
-        ({"path": ["a"], "split": pa.nulls(1)}, "image 1: split '' is none of"),
+        ({"path": ["a"], "split": ["dev"]}, "image 1: split 'dev' is not one of"),
+        ({"path": ["a"], "split": pa.nulls(1)}, "image 1: split '' is not one of"),
         ({"path": ["a"], "group": pa.nulls(1)}, "image 1: the group is blank"),
         ({"path": ["a"], "weight": [-1.0]}, "image 1: weight '-1' is not a number of 0 or more"),
         ({"path": ["a"], "weight": [float("nan")]}, "image 1: weight '' is not a number"),
-        ({"path": ["a"], "label": [[1]]}, "column 'label' holds list<.*>; it must hold texts or numbers"),
+        ({"path": ["a"], "label": [[1]]}, "column 'label' has values of type list<.*>; they must be texts or numbers"),
         ({"path": pa.array([b"\xff"], pa.binary())}, "not a readable Parquet file .*utf-8"),
-        ({"path": ["x" * 5000]}, "image 1: a path of more than 4096 bytes; shorten it"),
-        ({"path": ["x"], "label": ["ä" * 3000]}, "image 1: a label of more than 4096 bytes"),
+        ({"path": ["x" * 5000]}, "image 1: the path is longer than 4096 bytes; shorten it"),
+        ({"path": ["x"], "label": ["ä" * 3000]}, "image 1: the label is longer than 4096 bytes"),
     ],
 )
 def test_a_wrong_manifest_is_told_what_is_wrong_and_where(table: Write, columns: dict[str, Any], message: str) -> None:
@@ -218,7 +218,7 @@ def test_a_column_of_texts_may_hold_the_labels(table: Write, column: str) -> Non
 def test_a_label_that_is_no_class_is_refused(table: Write) -> None:
     meta = features(label={"_type": "ClassLabel", "names": ["a", "b"]})
     for label in (2, -2):
-        with pytest.raises(ImageSetError, match=f"label '{label}' is none of its 2 classes"):
+        with pytest.raises(ImageSetError, match=f"label '{label}' is not a number of one of its 2 classes"):
             list_images(table({"image": hugging(b"1"), "label": [label]}, meta=meta))
 
 
@@ -256,7 +256,7 @@ def test_a_column_of_splits_goes_before_the_names_of_files(table: Write, tmp_pat
 
 
 def test_several_columns_of_bytes_are_told_unless_one_is_called_image(table: Write) -> None:
-    with pytest.raises(ImageSetError, match=r"may be in any of \['left', 'right'\]; rename one of them to 'image'"):
+    with pytest.raises(ImageSetError, match=r"may be in any of the columns \['left', 'right'\]; rename one"):
         list_images(table({"left": [b"1"], "right": [b"2"]}))
     assert list_images(table({"left": [b"1"], "image": [b"2"]})).read(0) == b"2"
 
@@ -272,7 +272,7 @@ def test_a_row_group_that_is_too_large_to_be_read_whole_is_refused(
     table: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("featx.inputs.sets.parquet.LARGEST_GROUP", 100)
-    with pytest.raises(ImageSetError, match=r"a row group takes .* bytes of memory, above 100, and is read whole"):
+    with pytest.raises(ImageSetError, match=r"a row group takes .* bytes of memory, above 100; write the file again"):
         list_images(table({"image": hugging(bytes(range(256)))}))
 
 
@@ -289,7 +289,7 @@ def test_a_table_that_changed_since_it_was_listed_gives_no_bytes_of_another_imag
 
 
 def test_a_root_with_images_in_a_table_is_refused(table: Write, tmp_path: Path) -> None:
-    with pytest.raises(ImageSetError, match=r"--root .* goes with a manifest, but .*list\.parquet is none"):
+    with pytest.raises(ImageSetError, match=r"--root .* is only for manifests, but .*list\.parquet is not a manifest"):
         list_images(table({"image": hugging(b"1")}), root=tmp_path)
 
 

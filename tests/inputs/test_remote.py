@@ -110,7 +110,7 @@ def web(tmp_path: Path) -> Iterator[Web]:
 @pytest.fixture
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr("featx.inputs.sets.remote.WAITS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr("featx.inputs.sets.remote.RETRY_WAITS", (0.0, 0.0, 0.0))
 
 
 @pytest.fixture
@@ -283,7 +283,7 @@ def test_a_server_without_ranges_is_told_when_images_are_listed(
 ) -> None:
     shutil.copy(next(fill.rglob(form)), tmp_path / "served" / form)
     web.ranges = False
-    with pytest.raises(ImageSetError, match="the server does not answer ranges of bytes; use another, or copy"):
+    with pytest.raises(ImageSetError, match="the server does not support ranges of bytes; use another server, or copy"):
         list_images(f"{web.address}/{form}")
 
 

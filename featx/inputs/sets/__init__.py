@@ -1,1 +1,1 @@
-"""ImageSet: whatever holds images in; names, labels, splits, groups and weights in one fixed order out."""
+"""Image sets: lists the images in folders, manifests, archives, tables and arrays, and reads them."""

@@ -1,4 +1,4 @@
-"""Tar files and WebDataset shards as an image set: never unpacked, read in archive order by ranges of bytes."""
+"""Tar files and WebDataset shards as an image set: read by ranges of bytes, in archive order, without unpacking."""
 
 import errno
 from collections.abc import Iterator
@@ -26,22 +26,22 @@ from featx.inputs.sets.tar_index import (
 )
 
 INDEXED_AT_ONCE = 8
-"""Remote tars whose headers are read side by side, as that is mostly waiting."""
+"""Number of remote tars whose headers are read in parallel, as that is mostly waiting."""
 
 
 @dataclass(frozen=True)
 class TarSource:
-    """Images that are members of tars; 20 bytes an image, besides the columns."""
+    """Images that are members of tars; takes 20 bytes per image, besides the columns."""
 
     tars: tuple[Container, ...]
     remote: bool
     tar: NDArray[np.int32]
-    """Position in `tars` of the tar that holds the image."""
+    """(n,): position in `tars` of the tar of each image."""
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
 
     def stat(self, row: int, name: str) -> tuple[int, int]:
-        """Size of the member, and the time of change of its tar."""
+        """Size of the member, and the modification time of its tar."""
         return self._size(row, name), self.tars[int(self.tar[row])].changed
 
     def read(self, row: int, name: str) -> bytes:
@@ -55,15 +55,15 @@ class TarSource:
     def _size(self, row: int, name: str) -> int:
         size = int(self.sizes[row])
         if size == NOWHERE:
-            raise FileNotFoundError(errno.ENOENT, "a link to nothing in its tar, or no regular file", name)
+            raise FileNotFoundError(errno.ENOENT, "a link to nothing in its tar, or not a regular file", name)
         return size
 
 
 def list_tars(shards: Shards) -> ImageSet:
-    """The images in these tars, tar after tar, each in its own order; a name is that of the tar, then the member's.
+    """The image set of these tars, one after the other, each in its own order; names are TAR/MEMBER.
 
-    Labels are those of .cls and .json beside the images; where no tar has any, the first folder behind those that are
-    common to all images. Raises ImageSetError.
+    Labels are those in the .cls or .json members next to the images. If no tar has such members, the label is the first
+    folder in which the members' names differ. Raises ImageSetError.
     """
     tars = tuple(open_container(shards.files, path) for path in shards.paths)
     indexes = _read_indexes(tars) if shards.files.remote else [_read_index(tar) for tar in tars]
@@ -72,7 +72,7 @@ def list_tars(shards: Shards) -> ImageSet:
     if not sum(lengths):
         raise refuse_no_images(shards.given, ignored)
     builder = ColumnsBuilder(shards.given)
-    for chunk in _chunks(shards, indexes):
+    for chunk in _iter_chunks(shards, indexes):
         builder.add(chunk)
     source = TarSource(
         tars,
@@ -85,7 +85,7 @@ def list_tars(shards: Shards) -> ImageSet:
 
 
 def _read_indexes(tars: tuple[Container, ...]) -> list[TarIndex]:
-    """The indexes of remote tars, several read side by side."""
+    """The indexes of remote tars, read in parallel."""
     with ThreadPoolExecutor(INDEXED_AT_ONCE) as pool:
         try:
             return list(pool.map(_read_index, tars))
@@ -111,9 +111,10 @@ def _join_ignored(shards: Shards, indexes: list[TarIndex]) -> NDArray[np.bytes_]
     return names.build()
 
 
-def _chunks(shards: Shards, indexes: list[TarIndex]) -> Iterator[dict[str, list[str]]]:
+def _iter_chunks(shards: Shards, indexes: list[TarIndex]) -> Iterator[dict[str, list[str]]]:
+    """The columns of all images as texts, chunk by chunk."""
     labelled = any(index.labels is not None for index in indexes)
-    behind = None if labelled else _find_class_folders(shards.given, indexes)
+    class_start = None if labelled else _find_class_folders(shards.given, indexes)
     for number, (path, index) in enumerate(zip(shards.paths, indexes, strict=True)):
         prefix = shards.name(path)
         for start in range(0, len(index.names), CHUNK):
@@ -122,31 +123,35 @@ def _chunks(shards: Shards, indexes: list[TarIndex]) -> Iterator[dict[str, list[
             if labelled:
                 labels = [] if index.labels is None else index.labels[start : start + CHUNK].tolist()
                 chunk["label"] = [label.decode() for label in labels] or [""] * len(members)
-            elif behind is not None:
-                chunk["label"] = [member[behind:].partition(b"/")[0].decode() for member in members]
+            elif class_start is not None:
+                chunk["label"] = [member[class_start:].partition(b"/")[0].decode() for member in members]
             if shards.splits is not None:
                 chunk["split"] = [shards.splits[number]] * len(members)
             yield chunk
 
 
 def _find_class_folders(where: str, indexes: list[TarIndex]) -> int | None:
-    """Where in a member's name its class begins, or None where all lie in one folder. Raises ImageSetError."""
-    edges = [name for index in indexes for name in _edges(index.names)]
-    first, last = min(edges), max(edges)
+    """Position in the members' names at which the class begins, or None if all images are in one folder.
+
+    Raises ImageSetError if some images are in class folders and others are not.
+    """
+    extremes = [name for index in indexes for name in _extremes(index.names)]
+    first = min(extremes)
+    last = max(extremes)
     same = next((place for place in range(len(first)) if first[place : place + 1] != last[place : place + 1]), None)
-    behind = first[:same].rfind(b"/") + 1
-    loose = next((name for index in indexes for name in index.names if b"/" not in name[behind:]), None)
-    deep = next((name for index in indexes for name in index.names if b"/" in name[behind:]), None)
-    if loose is not None and deep is not None:
+    start = first[:same].rfind(b"/") + 1
+    without = next((name for index in indexes for name in index.names if b"/" not in name[start:]), None)
+    within = next((name for index in indexes for name in index.names if b"/" in name[start:]), None)
+    if without is not None and within is not None:
         raise ImageSetError(
-            f"{where}: images lie both in the first folder ({loose.decode()}) and in folders below it "
-            f"({deep.decode()}); put them all into class folders, or put .cls files beside them"
+            f"{where}: some images are in class folders ({within.decode()}) and some are not ({without.decode()}); "
+            "put them all into class folders, or add .cls files"
         )
-    return None if deep is None else behind
+    return None if within is None else start
 
 
-def _edges(names: NDArray[np.bytes_]) -> Iterator[bytes]:
-    """The first and the last of each chunk of names in their order: what is common to them is common to all."""
+def _extremes(names: NDArray[np.bytes_]) -> Iterator[bytes]:
+    """The smallest and largest name of each chunk: a prefix that they share is shared by all names."""
     for start in range(0, len(names), CHUNK):
         chunk = names[start : start + CHUNK].tolist()
         yield from (min(chunk), max(chunk))

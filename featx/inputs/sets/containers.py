@@ -1,4 +1,4 @@
-"""One file that holds many images: a tar, an array, a Parquet file, as it was when its images were listed."""
+"""Files that contain many images (tars, arrays, Parquet files), guarded against changes after they were listed."""
 
 import errno
 from dataclasses import dataclass
@@ -9,39 +9,44 @@ from featx.inputs.sets.files import Files
 
 @dataclass(frozen=True)
 class Container:
-    """A file whose images are known by their places in it, which hold as long as it does not change."""
+    """A file whose images are found by their positions in it, which are valid as long as it does not change."""
 
     files: Files
     path: str
     size: int
     changed: int
-    """What Files.stat told when the images were listed; 0 where nothing tells of a change."""
+    """The second value of Files.stat when the images were listed; 0 if changes cannot be detected."""
 
     def check(self) -> None:
-        """Raises OSError where the file is another one now; not asked over a network, where asking takes as long."""
+        """Raise OSError if the file has changed; remote files are not checked, as that takes as long as reading."""
         if not self.files.remote and self.files.stat(self.path) != (self.size, self.changed):
-            raise OSError(errno.ESTALE, "the file that holds it has changed since its images were listed", self.path)
+            raise OSError(errno.ESTALE, "the file that contains it has changed since its images were listed", self.path)
 
     def read_range(self, start: int, size: int) -> bytes:
-        """So many bytes from this place on. Raises OSError where they are not all there."""
+        """`size` bytes from position `start`. Raises OSError if the file has fewer."""
         self.check()
         data = self.files.read_range(self.path, start, size)
         if len(data) != size:
-            raise OSError(errno.EIO, f"the file that holds it gave {len(data)} of {size} bytes", self.path)
+            raise OSError(errno.EIO, f"the file that contains it gave {len(data)} of {size} bytes", self.path)
         return data
 
 
 def open_container(files: Files, path: str) -> Container:
-    """The file of this path. Raises ImageSetError where there is none."""
+    """The file at this path. Raises ImageSetError if it does not exist."""
     try:
         size, changed = files.stat(path)
     except OSError as error:
         raise ImageSetError(f"{path}: cannot be read ({cause_of(error)}); check the path") from error
     if files.remote and not size:
-        raise ImageSetError(f"{path}: empty, or the server does not tell its size; copy the file to read it")
+        raise ImageSetError(f"{path}: empty, or the server does not send its size; copy the file to read it")
     return Container(files, path, size, changed)
 
 
 def cause_of(error: OSError) -> str:
-    """What went wrong, without the path, which stands before it."""
-    return (error.strerror or " ".join(str(error).split()) or type(error).__name__).lower()
+    """The reason of the error without the path, which messages have already."""
+    return (error.strerror or describe_error(error)).lower()
+
+
+def describe_error(error: BaseException) -> str:
+    """The text of the error on one line, or the name of its type if it has no text."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,4 +1,4 @@
-"""A folder of images, one sub-folder a class or flat, listed in bytewise order of the names."""
+"""A folder of images, with one sub-folder per class or flat, listed in bytewise order of the names."""
 
 import os
 
@@ -15,44 +15,48 @@ from featx.errors import ImageSetError
 from featx.inputs.sets.files import Files, FileSource
 from featx.inputs.sets.image_set import ImageSet
 
-SUFFIXES = frozenset(
+IMAGE_ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".jp2", ".avif"}
 )
-"""Endings of the files that a folder listing takes for images."""
+"""Endings of the files that count as images when a folder or a tar is listed."""
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a listing takes a file of this name for an image."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES and not is_hidden(name)
+    """Whether a file with this name counts as an image: by its ending, unless it is hidden."""
+    return os.path.splitext(name)[1].lower() in IMAGE_ENDINGS and not is_hidden(name)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether the file or a folder on the way to it has a name that begins with a dot."""
+    """Whether the name of the file, or of a folder in its path, begins with a dot."""
     return name.startswith(".") or "/." in name
 
 
 def walk_folder(files: Files, root: str) -> tuple[NDArray[np.bytes_], NDArray[np.bytes_]]:
-    """Names of the images in a folder, and of the other files in it, both in bytewise order. Raises ImageSetError."""
-    images, others = TextsBuilder(), TextsBuilder()
+    """Names of the images below a folder, and of the other files, both in bytewise order. Raises ImageSetError."""
+    images = TextsBuilder()
+    others = TextsBuilder()
     for name in files.walk(root):
         (images if is_image_name(name) else others).add(name)
-    names, ignored = images.build(), others.build()
+    names = images.build()
     names.sort()
+    ignored = others.build()
     ignored.sort()
     return names, ignored
 
 
 def refuse_no_images(where: str, others: NDArray[np.bytes_]) -> ImageSetError:
-    """What to tell of a place where nothing has an image's name."""
-    found = f"{len(others)} other files, such as {bytes(others[0]).decode()}" if len(others) else "nothing"
-    return ImageSetError(f"{where}: no images in it, but {found}; images end in {', '.join(sorted(SUFFIXES))}")
+    """The error for a place in which no file has an image's ending."""
+    found = (
+        f"but {len(others)} other files, such as {bytes(others[0]).decode()}" if len(others) else "and no other files"
+    )
+    return ImageSetError(f"{where}: no images in it, {found}; images end in {', '.join(sorted(IMAGE_ENDINGS))}")
 
 
 def list_folder(files: Files, root: str, *, names: NDArray[np.bytes_], ignored: NDArray[np.bytes_]) -> ImageSet:
-    """The images of these names in a folder; the first sub-folder on the way to an image is its class.
+    """The image set of these names; the first sub-folder in an image's path is its class.
 
-    Raises ImageSetError.
+    Raises ImageSetError if there are no names, or if some images are in sub-folders and some are not.
     """
     if not len(names):
         raise refuse_no_images(root, ignored)
@@ -60,7 +64,7 @@ def list_folder(files: Files, root: str, *, names: NDArray[np.bytes_], ignored: 
     if "" in classes and len(classes) > 1:
         loose = bytes(names[labels == classes.index("")][0]).decode()
         raise ImageSetError(
-            f"{root}: images lie both in it ({loose}) and in its sub-folder {classes[1]}; "
+            f"{root}: some images are in the folder itself ({loose}) and some in its sub-folder {classes[1]}; "
             "move them all into class folders, or list them in a manifest"
         )
     flat = classes == ("",)
@@ -69,12 +73,12 @@ def list_folder(files: Files, root: str, *, names: NDArray[np.bytes_], ignored: 
 
 
 def label_by_folder(names: NDArray[np.bytes_]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """The first folder of every name as its class; "" where there is none."""
-    met: dict[bytes, int] = {}
+    """The classes, which are the first folders of the names ("" for none), and (n,) the class of each name."""
+    numbers: dict[bytes, int] = {}
     labels = np.full(len(names), NO_LABEL, np.int32)
     for start in range(0, len(names), CHUNK):
         folders = [name.rpartition(b"/")[0].partition(b"/")[0] for name in names[start : start + CHUNK].tolist()]
-        labels[start : start + CHUNK] = [met.setdefault(folder, len(met)) for folder in folders]
-    classes = tuple(sorted(folder.decode() for folder in met))
-    place = np.array([classes.index(folder.decode()) for folder in met], np.int32)
-    return classes, place[labels] if len(labels) else labels
+        labels[start : start + CHUNK] = [numbers.setdefault(folder, len(numbers)) for folder in folders]
+    classes = tuple(sorted(folder.decode() for folder in numbers))
+    positions = np.array([classes.index(folder.decode()) for folder in numbers], np.int32)
+    return classes, positions[labels] if len(labels) else labels

@@ -1,4 +1,4 @@
-"""HDF5 files of others: the dataset that holds images, and what stands beside it."""
+"""HDF5 files of other programs: the dataset of images, and the datasets of labels next to it."""
 
 import logging
 import math
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from featx.columns import CHUNK, ImageColumns
 from featx.errors import ImageSetError, did_you_mean
-from featx.inputs.sets.arrays import ArraySource, why_no_images
+from featx.inputs.sets.arrays import ArraySource, why_not_images
 from featx.inputs.sets.building import ColumnsBuilder
-from featx.inputs.sets.containers import Container, open_container
+from featx.inputs.sets.containers import Container, describe_error, open_container
 from featx.inputs.sets.hdf5_source import Hdf5Source, open_hdf5
 from featx.inputs.sets.hdf5_texts import read_texts
 from featx.inputs.sets.image_set import ImageSet, ImageSource
@@ -21,24 +21,26 @@ from featx.inputs.sets.shards import Shards
 
 logger = logging.getLogger(__name__)
 
-COLUMNS = {"label": "label", "labels": "label", "split": "split", "group": "group", "weight": "weight"}
-"""Dataset beside the images -> what it tells of them."""
+COLUMN_OF_DATASET = {"label": "label", "labels": "label", "split": "split", "group": "group", "weight": "weight"}
+"""Name of a dataset next to the images -> the column that it is read as."""
 LARGEST_CHUNK = 1 << 30
-"""Bytes of a chunk, which is read whole."""
+"""Bytes of one chunk, which is always read whole."""
 CACHE_MARK = b"featx cache"
+"""First bytes of a cache of features."""
 _FILE = re.compile(r"(.+?\.(?:h5|hdf5|hdf|he5))/(.+)", re.IGNORECASE)
 
 
 def split_dataset(path: str) -> tuple[str, str] | None:
-    """The file and the dataset of FILE.h5/DATASET/PATH; None where the path is none."""
+    """The file and the dataset in FILE.h5/DATASET/PATH; None if the path is not of this form."""
     match = _FILE.fullmatch(path)
     return (match[1], match[2].strip("/")) if match else None
 
 
 def list_hdf5(shards: Shards, *, dataset: str | None = None) -> ImageSet:
-    """The rows of this dataset, or of the only one that holds images. Raises ImageSetError saying what is there.
+    """The image set of the rows of this dataset, or of the only dataset of images.
 
-    Labels, splits, groups and weights are those of the datasets of these names beside it.
+    Labels, splits, groups and weights are read from the datasets with these names in the same group of the file.
+    Raises ImageSetError saying what the file has instead.
     """
     (path,) = shards.paths
     container = open_container(shards.files, path)
@@ -47,14 +49,13 @@ def list_hdf5(shards: Shards, *, dataset: str | None = None) -> ImageSet:
         with open_hdf5(shards.files, path) as file:
             images = _find_images(path, file) if dataset is None else _get_images(path, file, name=dataset)
             source = _make_source(container, images)
-            values = {word: _read_column(container, found) for word, found in _find_columns(path, images).items()}
+            datasets = _find_columns(path, images)
+            values = {column: _read_column(container, dataset) for column, dataset in datasets.items()}
             columns = _build(shards, f"{shards.name(path)}{images.name}", rows=len(images), values=values)
     except ImageSetError:
         raise
-    except Exception as error:
-        # h5py raises OSError, RuntimeError, KeyError and more on damaged files
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise ImageSetError(f"{path}: not a readable HDF5 file ({cause}); write it anew") from error
+    except Exception as error:  # h5py raises OSError, RuntimeError, KeyError and others on damaged files
+        raise ImageSetError(f"{path}: not a readable HDF5 file ({describe_error(error)}); write it again") from error
     return ImageSet(**vars(columns), source=source)
 
 
@@ -62,33 +63,36 @@ def _build(shards: Shards, prefix: str, *, rows: int, values: Mapping[str, NDArr
     builder = ColumnsBuilder(shards.given)
     for start in range(0, rows, CHUNK):
         stop = min(start + CHUNK, rows)
-        texts = {word: list(map(_text, found[start:stop].tolist())) for word, found in values.items()}
+        texts = {column: list(map(_text, found[start:stop].tolist())) for column, found in values.items()}
         builder.add({"path": [f"{prefix}/{row}" for row in range(start, stop)], **texts})
     return builder.build()
 
 
 def _refuse_cache(container: Container) -> None:
     if container.files.read_range(container.path, 0, len(CACHE_MARK)) == CACHE_MARK:
-        raise ImageSetError(f"{container.path}: a cache of features, not of images; name the images it was made of")
+        raise ImageSetError(
+            f"{container.path}: a cache of features, not images; name the images that it was computed from"
+        )
 
 
 def _find_images(path: str, file: Any) -> Any:
-    """The only dataset that holds images. Raises ImageSetError where there is none, or more than one."""
-    found: dict[str, tuple[Any, str | None]] = {}
+    """The only dataset of images. Raises ImageSetError if there is none or more than one."""
+    datasets: dict[str, Any] = {}
 
-    def look(name: str, value: Any) -> None:
-        if hasattr(value, "shape"):
-            found[name] = value, _why_no_images(value)
+    def collect(name: str, item: Any) -> None:
+        if hasattr(item, "shape"):
+            datasets[name] = item
 
-    file.visititems(look)
-    images = {name: value for name, (value, reason) in found.items() if reason is None}
+    file.visititems(collect)
+    reasons = {name: _why_not_images(dataset) for name, dataset in datasets.items()}
+    images = [name for name, reason in reasons.items() if reason is None]
     if len(images) > 1:
-        names = ", ".join(f"{path}/{name}" for name in list(images)[:5])
-        raise ImageSetError(f"{path}: {len(images)} datasets hold images; name one of {names}")
+        names = ", ".join(f"{path}/{name}" for name in images[:5])
+        raise ImageSetError(f"{path}: {len(images)} datasets contain images; name one of {names}")
     if not images:
-        reasons = "; ".join(f"{name}: {reason}" for name, (_, reason) in list(found.items())[:3])
-        raise ImageSetError(f"{path}: no dataset holds images: {reasons or 'there is none at all'}")
-    return next(iter(images.values()))
+        listed = "; ".join(f"{name}: {reason}" for name, reason in list(reasons.items())[:3])
+        raise ImageSetError(f"{path}: no dataset contains images: {listed or 'it has no datasets'}")
+    return datasets[images[0]]
 
 
 def _get_images(path: str, file: Any, *, name: str) -> Any:
@@ -96,43 +100,44 @@ def _get_images(path: str, file: Any, *, name: str) -> Any:
     file.visit(known.append)
     if name not in file:
         raise ImageSetError(
-            f"{path}: no dataset {name!r}{did_you_mean(name, known)}; there are {', '.join(known[:10])}"
+            f"{path}: no dataset {name!r}{did_you_mean(name, known)}; choose from {', '.join(known[:10])}"
         )
     if not hasattr(file[name], "shape"):
-        raise ImageSetError(f"{path}: {name!r} is a group, not a dataset; name what is in it")
-    if reason := _why_no_images(file[name]):
+        raise ImageSetError(f"{path}: {name!r} is a group, not a dataset; name a dataset in it")
+    if reason := _why_not_images(file[name]):
         raise ImageSetError(f"{path}: {name}: {reason}")
     return file[name]
 
 
-def _why_no_images(dataset: Any) -> str | None:
+def _why_not_images(dataset: Any) -> str | None:
     if dataset.shape is None:
         return "it is empty"
-    if reason := why_no_images(dataset.shape, dataset.dtype):
+    if reason := why_not_images(dataset.shape, dataset.dtype):
         return reason
     return _why_not_whole(dataset)
 
 
 def _why_not_whole(dataset: Any) -> str | None:
-    """HDF5 gives zeros for what is nowhere: images would be black, and labels the first class, without a word."""
+    """Why values of the dataset are missing; HDF5 would silently give zeros: black images and the first class."""
     if dataset.is_virtual or dataset.external:
-        return "its values lie in other files; name those"
-    return "parts of it were never written; write them" if _missing_chunks(dataset) else None
+        return "its values are in other files; name those"
+    return "parts of it were never written; write them" if _has_missing_chunks(dataset) else None
 
 
-def _missing_chunks(dataset: Any) -> bool:
+def _has_missing_chunks(dataset: Any) -> bool:
     if dataset.chunks is None:
         return bool(dataset.id.get_storage_size() < dataset.nbytes)
-    bands = (math.ceil(side / chunk) for side, chunk in zip(dataset.shape, dataset.chunks, strict=True))
-    return bool(dataset.id.get_num_chunks() != math.prod(bands))
+    counts = (math.ceil(side / chunk) for side, chunk in zip(dataset.shape, dataset.chunks, strict=True))
+    return bool(dataset.id.get_num_chunks() != math.prod(counts))
 
 
 def _make_source(container: Container, images: Any) -> ImageSource:
-    """Rows that lie one after the other are read without HDF5, by as many threads as there are."""
-    shape, dtype = images.shape[1:], images.dtype
+    """The source of the images' rows; rows that are stored one after the other are read without HDF5, in parallel."""
+    shape = images.shape[1:]
+    dtype = images.dtype
     if images.chunks is None and (offset := images.id.get_offset()) is not None:
         if offset + images.nbytes > container.size:
-            raise ImageSetError(f"{container.path}: cut short in its dataset {images.name}; copy it anew")
+            raise ImageSetError(f"{container.path}: cut short in its dataset {images.name}; copy it again")
         return ArraySource(container, offset, shape, np.dtype(dtype.str))
     size = math.prod(shape) * dtype.itemsize
     if images.chunks is None:
@@ -141,30 +146,30 @@ def _make_source(container: Container, images: Any) -> ImageSource:
     band = images.chunks[0] * math.prod(across) * dtype.itemsize
     if band > LARGEST_CHUNK:
         raise ImageSetError(
-            f"{container.path}: {images.chunks[0]} images of {images.name} lie in one chunk of {band} bytes, above "
-            f"{LARGEST_CHUNK}; write it anew in chunks of a few images"
+            f"{container.path}: chunks of {images.name} have {images.chunks[0]} images and {band} bytes, above "
+            f"{LARGEST_CHUNK}; write it again in chunks of a few images"
         )
     return Hdf5Source(container, images.name, size, 2 * band)
 
 
 def _find_columns(path: str, images: Any) -> dict[str, Any]:
-    """What stands beside the images: a word of the image set -> a dataset with one value an image. Warns of others."""
+    """Column -> dataset with one value per image, in the group of the images. Warns of others with such a name."""
     found: dict[str, Any] = {}
-    for name, word in COLUMNS.items():
-        beside = images.parent.get(name)
-        if word in found or not getattr(beside, "shape", None):
+    for name, column in COLUMN_OF_DATASET.items():
+        dataset = images.parent.get(name)
+        if column in found or not getattr(dataset, "shape", None):
             continue
-        if beside.shape[0] != len(images):
+        if dataset.shape[0] != len(images):
             raise ImageSetError(
-                f"{path}: {beside.name} has {beside.shape[0]} values for the {len(images)} images of {images.name}; "
+                f"{path}: {dataset.name} has {dataset.shape[0]} values for the {len(images)} images of {images.name}; "
                 "rename or correct it"
             )
-        if beside.size == len(images) and _is_plain(beside.dtype):
-            if reason := _why_not_whole(beside):
-                raise ImageSetError(f"{path}: {beside.name}: {reason}")
-            found[word] = beside
-        else:
-            logger.warning("%s: %s is not used, as it does not hold one value an image", path, beside.name)
+        if dataset.size != len(images) or not _is_plain(dataset.dtype):
+            logger.warning("%s: %s is not used, as it does not have one value per image", path, dataset.name)
+            continue
+        if reason := _why_not_whole(dataset):
+            raise ImageSetError(f"{path}: {dataset.name}: {reason}")
+        found[column] = dataset
     return found
 
 
@@ -183,8 +188,11 @@ def _read_column(container: Container, dataset: Any) -> NDArray[np.generic]:
 
 
 def _text(value: object) -> str:
+    """The value as a text: 3.0 as "3", NaN as "" (no label)."""
     if isinstance(value, bytes):
         return value.decode()
-    if isinstance(value, float):
-        return "" if math.isnan(value) else str(int(value)) if value.is_integer() else str(value)
+    if isinstance(value, float) and math.isnan(value):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return str(value)

@@ -1,4 +1,4 @@
-"""Images that are rows of an HDF5 dataset whose bytes only HDF5 can find: in chunks, maybe compressed."""
+"""Images that are rows of a chunked, perhaps compressed, HDF5 dataset, which only HDF5 itself can read."""
 
 import errno
 from dataclasses import dataclass, field, replace
@@ -7,44 +7,44 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.inputs.sets.arrays import as_picture
-from featx.inputs.sets.containers import Container
+from featx.inputs.sets.arrays import squeeze_channel
+from featx.inputs.sets.containers import Container, describe_error
 from featx.inputs.sets.files import Files, LocalFiles
-from featx.inputs.sets.memo import Recent
+from featx.inputs.sets.memo import Memo
 
-SLOTS = 10_007
-"""Places in HDF5's table of chunks: a prime well above the number of chunks that are kept."""
+CHUNK_SLOTS = 10_007
+"""Slots of HDF5's hash table of chunks: a prime far above the number of chunks that are kept."""
 
 
 def open_hdf5(files: Files, path: str, *, chunk_bytes: int = 1 << 20) -> Any:
-    """The file as h5py has it, which keeps this many bytes of a dataset's chunks. Raises OSError."""
+    """The file opened by h5py, which keeps up to `chunk_bytes` of each dataset's chunks in memory. Raises OSError."""
     import h5py
 
     target = files.absolute(path) if isinstance(files, LocalFiles) else files.open(path)
-    return h5py.File(target, "r", rdcc_nbytes=chunk_bytes, rdcc_nslots=SLOTS)
+    return h5py.File(target, "r", rdcc_nbytes=chunk_bytes, rdcc_nslots=CHUNK_SLOTS)
 
 
 @dataclass(frozen=True)
 class Hdf5Source:
-    """Rows of a dataset, read by HDF5, which serves one thread at a time and keeps the chunks of the last few rows."""
+    """Rows of a dataset; HDF5 reads for one thread at a time and keeps the chunks of the last few rows."""
 
     file: Container
     dataset: str
     size: int
-    """Bytes of one image's pixels."""
+    """Bytes of the pixels of one image."""
     chunk_bytes: int
-    """Bytes of chunks to keep."""
+    """Bytes of chunks to keep in memory."""
     first: int = 0
-    """Row of the dataset that is row 0 here."""
-    _opened: Recent[str, Any] = field(default_factory=lambda: Recent(1), repr=False, compare=False)
+    """Row of the dataset that is row 0 of this source."""
+    _opened: Memo[str, Any] = field(default_factory=lambda: Memo(1), repr=False, compare=False)
 
     @property
     def remote(self) -> bool:
-        """Whether the file lies on another machine."""
+        """Whether the file is on another machine."""
         return self.file.files.remote
 
     def stat(self, row: int, name: str) -> tuple[int, int]:
-        """Size of the image's pixels, and the time of change of the file."""
+        """Size of the image's pixels, and the modification time of the file."""
         return self.size, self.file.changed
 
     def read(self, row: int, name: str) -> NDArray[np.generic]:
@@ -54,10 +54,9 @@ class Hdf5Source:
             pixels: NDArray[np.generic] = self._opened.get(self.dataset, self._open)[self.first + row]
         except (OSError, MemoryError):
             raise
-        except Exception as error:
-            # h5py raises RuntimeError, KeyError and more on damaged files
-            raise OSError(errno.EIO, " ".join(str(error).split()) or type(error).__name__, self.file.path) from error
-        return as_picture(pixels)
+        except Exception as error:  # h5py raises RuntimeError, KeyError and others on damaged files
+            raise OSError(errno.EIO, describe_error(error), self.file.path) from error
+        return squeeze_channel(pixels)
 
     def part(self, rows: slice) -> "Hdf5Source":
         """The source of these rows."""

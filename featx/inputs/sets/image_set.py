@@ -1,4 +1,4 @@
-"""ImageSet: which images, in one fixed order, and the source that their bytes come from."""
+"""The image set: names and labels of images in one fixed order, and the source from which their bytes are read."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,38 +14,48 @@ from featx.inputs.fingerprints import FINGERPRINT_BYTES
 from featx.showing import Overview, Shown, shorten
 
 Stored = bytes | NDArray[np.generic]
-"""One image as its source holds it: the bytes of an image file, or the pixels (H, W) or (H, W, 3) themselves."""
+"""One image as stored: the bytes of an image file, or an array of pixels (H, W) or (H, W, 3)."""
 
 
 class ImageSource(Protocol):
-    """Where images come from. A source of files goes by the name, one of an archive or an array by the row."""
+    """Reads the images of an image set: files by their name, members of archives and rows of arrays by their row."""
 
     @property
     def remote(self) -> bool:
-        """Whether reading means waiting for a network, so that more threads than cores are worth having."""
+        """Whether images are read over a network, so that more threads than cores are useful."""
 
     def stat(self, row: int, name: str) -> tuple[int, int]:
-        """Size in bytes and a number that changes with the image: its time of change in nanoseconds where there is one.
+        """Size in bytes, and a number that changes with the image: its modification time in nanoseconds if it has one.
 
-        0 where nothing tells of a change: such an image is known by its bytes alone. Raises OSError.
+        The number is 0 if changes cannot be detected without reading the bytes. Raises OSError.
         """
 
     def read(self, row: int, name: str) -> Stored:
         """The image in this row. Raises OSError."""
 
     def part(self, rows: slice) -> "ImageSource":
-        """The source of these rows alone, the first of them as row 0; it can be sent to another process."""
+        """The source of only these rows, the first of them as row 0; it can be pickled for another process."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ImageSet(Shown, ImageColumns):
-    """Which images, in one fixed order; every array has one entry an image, or is None where nothing was given."""
+    """The names, labels, splits, groups and weights of images in one fixed order, and where to read the images.
+
+    Every array has one entry per image, or is None if nothing was given. list_images makes image sets.
+
+    >>> import featx
+    >>> images = featx.list_images("photos")
+    >>> len(images), images.name(0), images.classes[:2]
+    (60, 'circle/000.png', ('circle', 'cross'))
+    >>> len(images.shard(0, 4))
+    15
+    """
 
     source: ImageSource
     ignored: NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, "S1"))
-    """What lay beside the images and is none: listed, so that nothing is dropped unseen."""
+    """Names of files next to the images that are not images, so that nothing is left out unnoticed."""
     part_of: int | None = None
-    """Of a shard, the number of images of the whole set."""
+    """In a shard, the number of images of the whole set; else None."""
 
     def overview(self) -> Overview:
         """The numbers of images and classes, the images of each class, and which other columns there are."""
@@ -59,22 +69,23 @@ class ImageSet(Shown, ImageColumns):
         return Overview(f"ImageSet: {len(self)} images{part}, {labels}", facts)
 
     def stat(self, row: int) -> tuple[int, int]:
-        """Size in bytes of the image, and a number that changes with it, 0 where there is none. Raises OSError."""
+        """Size in bytes of the image, and a number that changes with it; 0 if there is none. Raises OSError."""
         return self.source.stat(row, self.name(row))
 
     def read(self, row: int) -> Stored:
-        """The image in this row, as its source holds it. Raises OSError."""
+        """The image in this row, as stored. Raises OSError."""
         return self.source.read(row, self.name(row))
 
     def shard(self, index: int, count: int) -> "ImageSet":
-        """Part `index` of `count`, counted from 0: contiguous, and as long as the others or one image longer.
+        """Shard `index` of `count`, counted from 0: contiguous images; shards differ by at most one image in size.
 
-        It keeps all classes, so that shards can be merged. Raises ImageSetError where there is no such part.
+        Every shard keeps all classes, so that shards can be merged. Raises ImageSetError if there is no such shard, or
+        if there are fewer images than shards.
         """
         if not 0 <= index < count <= len(self):
             raise ImageSetError(
-                f"shard {index} of {count} of {len(self)} images: there are shards 0 to count - 1, "
-                "and none may be empty; choose others"
+                f"shard {index} of {count} shards of {len(self)} images does not exist; give an index from 0 to "
+                "count - 1, and at most as many shards as images"
             )
         rows = slice(index * len(self) // count, (index + 1) * len(self) // count)
         columns = {key: take(getattr(self, key), rows) for key in ("names", "labels", "splits", "groups", "weights")}
@@ -94,7 +105,7 @@ def _describe_columns(images: ImageSet) -> Iterator[str]:
 
 
 def fingerprint(image: Stored) -> bytes:
-    """16 bytes that tell whether an image is the same: BLAKE2b of its bytes, of pixels with their type and shape."""
+    """16 bytes that identify the image: BLAKE2b of its bytes, or of its type, shape and pixels."""
     digest = hashlib.blake2b(digest_size=FINGERPRINT_BYTES)
     if isinstance(image, np.ndarray):
         digest.update(f"{image.dtype.str}{image.shape}".encode())

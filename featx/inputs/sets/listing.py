@@ -1,4 +1,4 @@
-"""Whatever holds images in; the image set out."""
+"""Makes an image set of a folder, manifest, archive, table or array, whichever the source is."""
 
 import re
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ from featx.inputs.sets.shards import (
 )
 from featx.inputs.sets.tar import refuse_compressed
 
-KINDS = {
+KIND_OF_ENDING = {
     ".csv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
@@ -48,25 +48,32 @@ KINDS = {
     ".he5": "hdf5",
 }
 COMPRESSED_TAR = re.compile(r"\.(tgz|tbz2?|txz|tzst|tar\.\w+)$", re.IGNORECASE)
-TAKEN = (
+ACCEPTED = (
     "a folder of images, a manifest (.csv, .parquet), .tar, .parquet with images, .npy, .h5, FILE.h5/DATASET, "
     "or a pattern of .tar or .parquet"
 )
 
 
 def list_images(source: Path | str, *, root: Path | str | None = None) -> ImageSet:
-    """The image set of whatever holds images: files, archives, tables or arrays, here or at an address.
+    """The image set of a folder, manifest, archive, table or array. Only names and labels are read, not the images.
 
-    - a folder of images, one sub-folder a class or flat, in bytewise order of the names;
-    - a manifest, `.csv` or `.parquet`, with the columns path and maybe label, split, group, weight, in its own order;
-      paths are relative to `root` (default: the manifest's folder);
-    - a `.tar`, a folder of them or a pattern (`shards-{000..127}.tar`, `*.tar`), in archive order; labels are those of
-      WebDataset's .cls or .json beside the images, else the first folder;
-    - a `.parquet` with the images' bytes, as Hugging Face has it, a folder of them or a pattern;
-    - a `.npy` or `.h5` array, or FILE.h5/DATASET, (N, H, W) or (N, H, W, 3) of uint8 or uint16;
-    - any of them at an address that fsspec knows, such as `s3://bucket/photos` or `https://host/photos.csv`.
+    `source` is one of:
 
-    Raises ImageSetError naming what is wrong, where it stands and the next step.
+    - a folder of images, with one sub-folder per class or flat, in bytewise order of the names;
+    - a manifest, `.csv` or `.parquet`, with a column `path` and any of `label`, `split`, `group`, `weight`, in its own
+      order; paths are relative to `root` (default: the manifest's folder);
+    - a `.tar`, a folder of tars or a pattern (`shards-{000..127}.tar`, `*.tar`), in archive order; labels are those of
+      WebDataset's .cls or .json members, else the first folder;
+    - a `.parquet` with the bytes of images, as Hugging Face writes it, a folder of such files or a pattern;
+    - a `.npy` or `.h5` array, or FILE.h5/DATASET, of shape (N, H, W) or (N, H, W, 3) and type uint8 or uint16;
+    - any of these at an address that fsspec supports, such as `s3://bucket/photos` or `https://host/photos.csv`.
+
+    Raises ImageSetError saying what is wrong, where, and the next step.
+
+    >>> import featx
+    >>> images = featx.list_images("photos")
+    >>> len(images), images.classes
+    (60, ('circle', 'cross', 'square', 'star', 'triangle'))
     """
     given = _Given(*_locate(str(source)), root)
     files, path = given.files, given.path
@@ -86,53 +93,56 @@ def list_images(source: Path | str, *, root: Path | str | None = None) -> ImageS
 
 @dataclass(frozen=True)
 class _Given:
-    """What the user named, and what its paths are relative to if it turns out to be a manifest."""
+    """What the user gave: a path in a file system, and the root for the paths in it if it is a manifest."""
 
     files: Files
     path: str
     root: Path | str | None
 
     def refuse_root(self) -> None:
-        """Raises ImageSetError where a root was given to what is no manifest."""
+        """Raise ImageSetError if a root was given: only manifests have one."""
         if self.root is not None:
-            raise ImageSetError(f"--root {self.root} goes with a manifest, but {self.path} is none; leave it out")
+            raise ImageSetError(
+                f"--root {self.root} is only for manifests, but {self.path} is not a manifest; leave it out"
+            )
 
     def find_root(self, base: str) -> FileSource:
-        """The files that a manifest lists. Raises ImageSetError where the root is no folder."""
+        """The source of the files that a manifest lists. Raises ImageSetError if the root is not a folder."""
         if self.root is None:
             return FileSource(self.files, base or ".")
         files, folder = _locate(str(self.root))
         if not files.remote and not files.is_folder(folder):
             raise ImageSetError(
-                f"{folder}: no such folder, to which the paths of {self.path} are relative; correct --root"
+                f"{folder}: no such folder, but the paths in {self.path} are relative to it; correct --root"
             )
         return FileSource(files, folder)
 
 
 def _locate(text: str) -> tuple[Files, str]:
-    """The file system, and the path in it."""
+    """The file system of a path or address, and the path in it."""
     if is_address(text):
         return open_address(text)
     return LocalFiles(), text.rstrip("/") or text
 
 
 def _kind_of(path: str) -> str | None:
+    """The kind of file by its ending, or None if it is unknown."""
     if COMPRESSED_TAR.search(path):
         return "compressed"
     match = re.search(r"\.\w+$", path)
-    return KINDS.get(match[0].lower()) if match else None
+    return KIND_OF_ENDING.get(match[0].lower()) if match else None
 
 
 def _list_folder(given: _Given) -> ImageSet:
-    """The images in a folder, or in the tars or tables in it. Raises ImageSetError where it holds several kinds."""
+    """The image set of a folder of images, tars or tables. Raises ImageSetError if it has several kinds of them."""
     names, others = walk_folder(given.files, given.path)
     tars = _of_kind(others, "tar")
     tables = [] if len(names) else _of_kind(others, "parquet")
     found = [*(bytes(name).decode() for name in names[:1]), *tars[:1], *tables[:1]]
     if len(found) > 1:
         raise ImageSetError(
-            f"{given.path}: holds images in more than one way, such as {' and '.join(found)}; "
-            "name those of one kind by a pattern, or move the others away"
+            f"{given.path}: has images of more than one kind, such as {' and '.join(found)}; "
+            "name those of one kind with a pattern, or move the others away"
         )
     if tars or tables:
         return _list_shards(given, _shards_of(given, tars or tables, others=others), kind="tar" if tars else "parquet")
@@ -143,9 +153,14 @@ def _list_folder(given: _Given) -> ImageSet:
 
 
 def _of_kind(names: NDArray[np.bytes_], kind: str) -> list[str]:
-    """Those of the names that end as this kind does and are not hidden."""
+    """The names with an ending of this kind that are not hidden."""
     lower = np.strings.lower(names)
-    endings = [ending.encode() for ending, known in KINDS.items() if known == kind] or [b"z", b"z2", b"st", b"lz4"]
+    endings = [ending.encode() for ending, known in KIND_OF_ENDING.items() if known == kind] or [
+        b"z",
+        b"z2",
+        b"st",
+        b"lz4",
+    ]
     likely = names[np.any([np.strings.endswith(lower, ending) for ending in endings], axis=0)]
     return [name for name in map(bytes.decode, likely.tolist()) if _kind_of(name) == kind and not is_hidden(name)]
 
@@ -157,15 +172,17 @@ def _shards_of(given: _Given, names: list[str], *, others: NDArray[np.bytes_]) -
 
 
 def _only_kind(shards: Shards) -> str | None:
-    """The kind of all of these files. Raises ImageSetError where there are several, or files that stand alone."""
+    """The kind of all these files. Raises ImageSetError if kinds differ, or if the kind allows one file only."""
     kinds = {_kind_of(path): path for path in shards.paths}
     if len(kinds) > 1:
-        raise ImageSetError(f"{shards.given}: matches files of several kinds, such as {' and '.join(kinds.values())}")
+        raise ImageSetError(
+            f"{shards.given}: matches files of several kinds, such as {' and '.join(kinds.values())}; name one kind"
+        )
     kind = next(iter(kinds))
     if kind not in ("tar", "parquet", "compressed") and len(shards.paths) > 1:
         raise ImageSetError(
-            f"{shards.given}: matches {len(shards.paths)} files such as {shards.paths[0]}, but only .tar and .parquet "
-            "make one image set together; name their folder, or one of them"
+            f"{shards.given}: matches {len(shards.paths)} files such as {shards.paths[0]}, but only several .tar or "
+            ".parquet files can be one image set; name their folder, or one of them"
         )
     return kind
 
@@ -180,11 +197,11 @@ def _list_shards(given: _Given, shards: Shards, *, kind: str | None) -> ImageSet
     if kind == "compressed":
         raise refuse_compressed(path)
     if kind == "npz":
-        raise ImageSetError(f"{path}: an .npz holds several arrays; save the one with the images as .npy")
+        raise ImageSetError(f"{path}: an .npz has several arrays; save the one with the images as .npy")
     if kind is None:
-        raise ImageSetError(f"{path}: none of what holds images; name {TAKEN}")
-    return ALONE[kind](shards)
+        raise ImageSetError(f"{path}: not a known kind of image source; give {ACCEPTED}")
+    return LISTERS[kind](shards)
 
 
-ALONE = {"tar": list_tars, "npy": list_npy, "hdf5": list_hdf5}
-"""What takes files of a kind without further questions."""
+LISTERS = {"tar": list_tars, "npy": list_npy, "hdf5": list_hdf5}
+"""Kind -> the function that lists its images; manifests and tables need a root too."""

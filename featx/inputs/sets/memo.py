@@ -1,4 +1,4 @@
-"""What was made for the last few keys, kept in memory, so that neighbours need not make it again."""
+"""A memo: the last few computed values, kept in memory and safe to use from several threads."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,38 +10,42 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
-    """Values by key, of which the last `most` that were asked for are kept; safe to use from several threads.
+class Memo(Generic[K, V]):
+    """Values by key; only the `size` most recently used are kept.
 
-    Sent to another process it arrives empty.
+    Pickled, for another process, it becomes empty.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held: OrderedDict[K, Future[V]] = OrderedDict()
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[K, Future[V]] = OrderedDict()
         self._lock = Lock()
 
-    def __reduce__(self) -> tuple[type["Recent[K, V]"], tuple[int]]:
-        return type(self), (self._most,)
+    def __reduce__(self) -> tuple[type["Memo[K, V]"], tuple[int]]:
+        return type(self), (self._size,)
 
-    def get(self, key: K, make: Callable[[], V]) -> V:
-        """The value of this key, made unless it is kept; who asks while it is made waits, and others do not."""
+    def get(self, key: K, compute: Callable[[], V]) -> V:
+        """The value of this key, computed if it is not kept.
+
+        While one thread computes a value, others that ask for it wait; those that ask for other keys do not.
+        """
         with self._lock:
-            value = self._held.get(key)
-            mine = value is None
+            value = self._values.get(key)
+            missing = value is None
             if value is None:
-                value = self._held[key] = Future()
-            self._held.move_to_end(key)
-            while len(self._held) > self._most:
-                self._held.popitem(last=False)
-        if mine:
-            self._make(key, value, make)
+                value = Future()
+                self._values[key] = value
+            self._values.move_to_end(key)
+            while len(self._values) > self._size:
+                self._values.popitem(last=False)
+        if missing:
+            self._compute(key, value, compute)
         return value.result()
 
-    def _make(self, key: K, value: "Future[V]", make: Callable[[], V]) -> None:
+    def _compute(self, key: K, value: "Future[V]", compute: Callable[[], V]) -> None:
         try:
-            value.set_result(make())
-        except BaseException as error:  # noqa: BLE001 - whatever it is, those who wait get it too
+            value.set_result(compute())
+        except BaseException as error:  # noqa: BLE001 - the threads that wait get it too
             with self._lock:
-                self._held.pop(key, None)
+                self._values.pop(key, None)
             value.set_exception(error)

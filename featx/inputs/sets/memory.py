@@ -1,4 +1,4 @@
-"""Images that a program holds: an array of paths, or of pixels."""
+"""Image sets of arrays in memory: arrays of paths, or of pixels."""
 
 import os
 from collections.abc import Sequence
@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from featx.columns import as_texts
 from featx.errors import ImageSetError
 from featx.inputs.sets.arrays import (
-    as_picture,
     name_rows,
-    why_no_images,
+    squeeze_channel,
+    why_not_images,
 )
 from featx.inputs.sets.files import (
     Files,
@@ -26,17 +26,17 @@ from featx.inputs.sets.remote import is_address, open_address
 
 @dataclass(frozen=True)
 class PathSource:
-    """Images that are files of their own, each named by its whole path."""
+    """Images that are single files, each named by its whole path."""
 
     files: Files
 
     @property
     def remote(self) -> bool:
-        """Whether they lie on another machine."""
+        """Whether the files are on another machine."""
         return self.files.remote
 
     def stat(self, row: int, name: str) -> tuple[int, int]:
-        """Size and time of change of the image's file."""
+        """Size and modification time of the image's file."""
         return self.files.stat(name)
 
     def read(self, row: int, name: str) -> Stored:
@@ -44,7 +44,7 @@ class PathSource:
         return self.files.read(name)
 
     def part(self, rows: slice) -> "PathSource":
-        """Itself: names tell all there is to know."""
+        """This source, as it finds images by name alone."""
         return self
 
 
@@ -56,12 +56,12 @@ class PixelSource:
     remote: bool = False
 
     def stat(self, row: int, name: str) -> tuple[int, int]:
-        """Size of the image's pixels; nothing tells of a change."""
+        """Size of the image's pixels, and 0, as changes cannot be detected."""
         return self.pixels[row].nbytes, 0
 
     def read(self, row: int, name: str) -> NDArray[np.generic]:
         """The pixels, (H, W) or (H, W, 3)."""
-        return as_picture(self.pixels[row])
+        return squeeze_channel(self.pixels[row])
 
     def part(self, rows: slice) -> "PixelSource":
         """The source of these rows."""
@@ -69,25 +69,25 @@ class PixelSource:
 
 
 def hold_images(array: ArrayLike, *, root: Path | str | None = None) -> ImageSet:
-    """The images of an array, in its order: paths, (n,) or (n, 1), or pixels, (n, h, w) or (n, h, w, 3).
+    """The image set of an array, in its order: paths (n,) or (n, 1), or pixels (n, h, w) or (n, h, w, 3).
 
-    Relative paths are relative to `root`, a folder (by default the current one) or an address; a path may stand there
-    more than once. Pixels are uint8 or uint16. Raises ImageSetError naming what is there instead.
+    Relative paths are relative to `root`, a folder (by default the current one) or an address; a path may occur more
+    than once. Pixels are uint8 or uint16. Raises ImageSetError saying what the array has instead.
     """
     try:
         values = np.asarray(array)
     except ValueError as error:
-        raise ImageSetError(f"X: no array ({error}); give images of one size, or their paths") from error
+        raise ImageSetError(f"X: not an array ({error}); give images of one size, or their paths") from error
     if not values.ndim:
         found = type(array).__name__
         raise ImageSetError(
-            f"X: a {found}, not an array with an entry an image; single paths and sparse matrices are none"
+            f"X: a {found}, not an array with one entry per image; give a list of paths, or pixels that are not sparse"
         )
     if values.dtype.kind in "OSUT":
         return _list_paths(values, root)
     if root is not None:
-        raise ImageSetError(f"root={str(root)!r} goes with paths, but X holds {values.dtype}; leave it out")
-    if reason := why_no_images(values.shape, values.dtype):
+        raise ImageSetError(f"root={str(root)!r} is only for paths, but X has {values.dtype}; leave it out")
+    if reason := why_not_images(values.shape, values.dtype):
         raise ImageSetError(f"X: {reason}")
     return ImageSet(names=name_rows("X", len(values)), source=PixelSource(values))
 
@@ -108,9 +108,9 @@ def _named(paths: Sequence[str], files: Files) -> ImageSet:
 
 def _as_path(value: object, row: int) -> str:
     if not isinstance(value, str | bytes | os.PathLike):
-        raise ImageSetError(f"X: row {row} is {value!r}, a {type(value).__name__} and no path; correct it")
+        raise ImageSetError(f"X: row {row} is {value!r}, a {type(value).__name__}, not a path; correct it")
     path = os.fsdecode(value)
     if not path or "\0" in path or is_address(path):
-        step = "give the part that all share as root" if is_address(path) else "correct it"
-        raise ImageSetError(f"X: row {row} is {path!r}, which is no path of a file here; {step}")
+        step = "give the part that all addresses share as root" if is_address(path) else "correct it"
+        raise ImageSetError(f"X: row {row} is {path!r}, which is not a path on this machine; {step}")
     return path

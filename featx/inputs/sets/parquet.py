@@ -1,4 +1,4 @@
-"""Parquet files: manifests, and tables that hold the bytes of images as Hugging Face's do."""
+"""Parquet files: manifests, and tables with the bytes of images as Hugging Face writes them."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -24,38 +24,41 @@ from featx.inputs.sets.shards import Shards
 
 logger = logging.getLogger(__name__)
 
-LABELS = ("label", "labels", "class")
-"""Columns that may hold the labels of images in a table: the first that is there does."""
+LABEL_COLUMNS = ("label", "labels", "class")
+"""Columns that may have the labels of images in a table; the first that exists is used."""
 
 
 def list_parquet(shards: Shards, *, root: Callable[[], FileSource], refuse_root: Callable[[], None]) -> ImageSet:
-    """The images whose bytes these tables hold, or else those whose paths they list. Raises ImageSetError.
+    """The image set of tables: of the images' bytes in them if there are any, else of the paths that they list.
 
-    `root` says what paths are relative to; `refuse_root` is called where there are none.
+    `root` gives the source that paths are relative to; `refuse_root` is called if there are no paths. Raises
+    ImageSetError.
     """
     tables = tuple(open_table(shards.files, path) for path in shards.paths)
     for table in tables:
         if table.columns != tables[0].columns:
             raise ImageSetError(
                 f"{table.path}: has the columns {table.columns[:20]}, but {tables[0].path} has "
-                f"{tables[0].columns[:20]}; list them apart"
+                f"{tables[0].columns[:20]}; list them separately"
             )
     if (image := _find_image_column(tables[0])) is not None:
         refuse_root()
         return _list_tables(shards, tables, image=image)
     if "path" not in tables[0].columns:
         raise ImageSetError(
-            f"{tables[0].path}: neither a column 'path' nor one with bytes of images among "
+            f"{tables[0].path}: neither a column 'path' nor a column of image bytes among "
             f"{tables[0].columns[:20]}; add one"
         )
     return _read_manifest(shards, tables, source=root())
 
 
 def _find_image_column(table: Table) -> str | None:
-    """The column with bytes of images, or None where there is none. Raises ImageSetError where there are several."""
+    """The column of image bytes, or None if there is none. Raises ImageSetError if there are several."""
     found = [field.name for field in table.schema if field.name not in MANIFEST_COLUMNS and is_bytes(field.type)]
     if len(found) > 1 and "image" not in found:
-        raise ImageSetError(f"{table.path}: bytes of images may be in any of {found}; rename one of them to 'image'")
+        raise ImageSetError(
+            f"{table.path}: the image bytes may be in any of the columns {found}; rename one of them to 'image'"
+        )
     return "image" if "image" in found else next(iter(found), None)
 
 
@@ -67,15 +70,15 @@ def _read_manifest(shards: Shards, tables: tuple[Table, ...], *, source: FileSou
         for _, chunk in iter_texts(table, wanted, names=None):
             builder.add(chunk)
     if not sum(table.metadata.num_rows for table in tables):
-        raise ImageSetError(f"{shards.given}: lists no images; add one row an image")
+        raise ImageSetError(f"{shards.given}: lists no images; add one row per image")
     return ImageSet(**vars(builder.build()), source=source, ignored=shards.ignored)
 
 
 def _list_tables(shards: Shards, tables: tuple[Table, ...], *, image: str) -> ImageSet:
-    """A row of the tables an image, named by its file and its number there."""
+    """The image set with one image per row of the tables, named FILE/ROW."""
     source = _place_groups(shards, tables, image=image)
     if not source.starts[-1]:
-        raise ImageSetError(f"{shards.given}: no images in it, as it has no rows; check it")
+        raise ImageSetError(f"{shards.given}: no images in it, as it has no rows; check the file")
     wanted = _find_columns(tables[0])
     builder = ColumnsBuilder(shards.given)
     for number, table in enumerate(tables):
@@ -86,6 +89,7 @@ def _list_tables(shards: Shards, tables: tuple[Table, ...], *, image: str) -> Im
 
 
 def _iter_named(table: Table, wanted: Mapping[str, str], *, prefix: str) -> Iterator[dict[str, list[str]]]:
+    """Chunks of the wanted columns, and the names of the rows as `path`."""
     classes = find_class_names(table, wanted["label"]) if "label" in wanted else None
     first = 0
     for rows, chunk in iter_texts(table, wanted, names=classes):
@@ -94,26 +98,29 @@ def _iter_named(table: Table, wanted: Mapping[str, str], *, prefix: str) -> Iter
 
 
 def _find_columns(table: Table) -> dict[str, str]:
-    """An image set's word -> the column that tells it, besides the images; warns of what cannot."""
-    found: dict[str, str] = {word: word for word in ("split", "group", "weight") if word in table.columns}
-    for column in reversed(LABELS):
+    """Column of the image set -> column of the table; warns of label columns that cannot be used."""
+    found: dict[str, str] = {name: name for name in ("split", "group", "weight") if name in table.columns}
+    for column in reversed(LABEL_COLUMNS):
         if column in table.columns and not is_one_value(table.schema.field(column).type):
-            logger.warning("%s: column %r is not used, as it holds more than one label an image", table.path, column)
+            logger.warning("%s: column %r is not used, as it has more than one label per image", table.path, column)
         elif column in table.columns:
             found["label"] = column
     return found
 
 
 def _place_groups(shards: Shards, tables: tuple[Table, ...], *, image: str) -> ParquetSource:
-    """Where the row groups of all tables lie. Raises ImageSetError where one is too large to be read whole."""
+    """The source of the images, by row groups. Raises ImageSetError if a row group is too large to be read whole."""
     kind = tables[0].schema.field(image).type
     column = f"{image}.bytes" if kind.num_fields else image
-    rows, places = [0], []
+    rows = [0]
+    places = []
     for position, table in enumerate(tables):
         with readable(table.path):
             for number in range(table.metadata.num_row_groups):
                 group = table.metadata.row_group(number)
-                _check_size(table, group.total_byte_size)  # pyarrow can crash when asked for one column's
+                _check_size(
+                    table, group.total_byte_size
+                )  # of all columns, as pyarrow can crash when asked for the size of one
                 rows.append(group.num_rows)
                 places.append((position, number))
     return ParquetSource(
@@ -128,6 +135,6 @@ def _place_groups(shards: Shards, tables: tuple[Table, ...], *, image: str) -> P
 def _check_size(table: Table, size: int) -> None:
     if size > LARGEST_GROUP:
         raise ImageSetError(
-            f"{table.path}: a row group takes {size} bytes of memory, above {LARGEST_GROUP}, and is read whole; write "
-            "it anew with smaller ones (row_group_size=1000)"
+            f"{table.path}: a row group takes {size} bytes of memory, above {LARGEST_GROUP}; write the file again with "
+            "smaller row groups (row_group_size=1000)"
         )

@@ -1,4 +1,4 @@
-"""Columns of Parquet files as the texts that an image set is built from."""
+"""Reads columns of Parquet files as texts, from which the columns of an image set are built."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,12 +8,12 @@ from typing import Any
 
 from featx.columns import CHUNK
 from featx.errors import ImageSetError
-from featx.inputs.sets.containers import Container, open_container
+from featx.inputs.sets.containers import Container, describe_error, open_container
 from featx.inputs.sets.files import Files
 
 
 def import_parquet(path: str) -> Any:
-    """The module pyarrow.parquet. Raises ImageSetError where it is not installed."""
+    """The module pyarrow.parquet. Raises ImageSetError if it is not installed."""
     try:
         from pyarrow import parquet
     except ImportError as error:
@@ -23,7 +23,7 @@ def import_parquet(path: str) -> Any:
 
 @dataclass(frozen=True)
 class Table:
-    """What is known of one Parquet file before its rows are read."""
+    """The metadata of one Parquet file."""
 
     container: Container
     metadata: Any
@@ -33,30 +33,28 @@ class Table:
 
     @property
     def path(self) -> str:
-        """Where the file lies."""
+        """Path of the file."""
         return self.container.path
 
     @property
     def columns(self) -> list[str]:
-        """Names of its columns."""
+        """Names of the columns."""
         return list(self.schema.names)
 
 
 @contextmanager
 def readable(path: str) -> Iterator[None]:
-    """Turns whatever the block raises into ImageSetError naming the file."""
+    """Turns any exception inside the block into ImageSetError naming the file."""
     try:
         yield
     except ImageSetError:
         raise
-    except Exception as error:
-        # pyarrow raises a tree of its own, OSError, ValueError, TypeError and MemoryError on damaged files
-        cause = " ".join(str(error).split()) or type(error).__name__
-        raise ImageSetError(f"{path}: not a readable Parquet file ({cause}); write it anew") from error
+    except Exception as error:  # pyarrow raises its own types, OSError, ValueError, TypeError, MemoryError on damage
+        raise ImageSetError(f"{path}: not a readable Parquet file ({describe_error(error)}); write it again") from error
 
 
 def open_table(files: Files, path: str) -> Table:
-    """The metadata of the file. Raises ImageSetError where it is no Parquet file."""
+    """The metadata of the file. Raises ImageSetError if it is not a Parquet file."""
     parquet = import_parquet(path)
     container = open_container(files, path)
     with readable(path), files.open(path) as file:
@@ -67,16 +65,18 @@ def open_table(files: Files, path: str) -> Table:
 
 
 def _check_rows(table: Table) -> None:
-    """Every place in the metadata that tells of a number of rows tells the same: damage seldom changes them alike."""
+    """Raise ImageSetError unless the row groups have as many rows as the file: damage seldom changes both equally."""
     metadata = table.metadata
-    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    told = [group.num_rows for group in groups]
-    if min(told, default=0) < 0 or sum(told) != metadata.num_rows:
-        raise ImageSetError(f"{table.path}: damaged: its row groups have {sum(told)} rows, but it {metadata.num_rows}")
+    counts = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    if min(counts, default=0) < 0 or sum(counts) != metadata.num_rows:
+        raise ImageSetError(
+            f"{table.path}: damaged: its row groups have {sum(counts)} rows, but the file has {metadata.num_rows}; "
+            "write it again"
+        )
 
 
 def find_class_names(table: Table, column: str) -> tuple[str, ...] | None:
-    """Names of the classes that the column numbers, as Hugging Face keeps them beside the schema; None without."""
+    """Names of the classes of a column of class numbers, from Hugging Face's metadata; None if there are none."""
     kept = (table.schema.metadata or {}).get(b"huggingface")
     try:
         feature = json.loads(kept)["info"]["features"][column] if kept else {}
@@ -89,19 +89,22 @@ def find_class_names(table: Table, column: str) -> tuple[str, ...] | None:
 def iter_texts(
     table: Table, wanted: Mapping[str, str], *, names: Sequence[str] | None
 ) -> Iterator[tuple[int, dict[str, list[str]]]]:
-    """Chunks of rows: how many, and these columns as texts, an image set's word -> the table's column; nulls are empty.
+    """Chunks of rows: the number of rows, and their columns as texts; nulls are empty texts.
 
-    Labels that are numbers of classes with these names become the names, -1 none. Raises ImageSetError.
+    `wanted` maps columns of the image set to columns of the table. If `names` of classes are given, labels are class
+    numbers, which become names; -1 is no label. Raises ImageSetError.
     """
     rows = 0
     for batch in _iter_batches(table, list(wanted.values())):
-        texts = {word: _texts(table.path, batch.column(column), column=column) for word, column in wanted.items()}
+        texts = {key: _texts(table.path, batch.column(column), column=column) for key, column in wanted.items()}
         if names is not None:
             texts["label"] = [_name_class(table.path, text, names=names) for text in texts["label"]]
         rows += batch.num_rows
         yield batch.num_rows, texts
     if rows != table.metadata.num_rows:
-        raise ImageSetError(f"{table.path}: damaged: {rows} of its {table.metadata.num_rows} rows are there")
+        raise ImageSetError(
+            f"{table.path}: damaged: has only {rows} of its {table.metadata.num_rows} rows; write it again"
+        )
 
 
 def _iter_batches(table: Table, columns: list[str]) -> Iterator[Any]:
@@ -111,19 +114,19 @@ def _iter_batches(table: Table, columns: list[str]) -> Iterator[Any]:
 
 
 def is_one_value(kind: Any) -> bool:
-    """Whether values of this type are a text or a number."""
+    """Whether a value of this type is one text or one number."""
     from pyarrow import types
 
     if types.is_dictionary(kind):
         return is_one_value(kind.value_type)
     return _is_text(kind) or any(
-        judge(kind)
-        for judge in (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_null)
+        is_kind(kind)
+        for is_kind in (types.is_integer, types.is_floating, types.is_decimal, types.is_boolean, types.is_null)
     )
 
 
 def is_bytes(kind: Any) -> bool:
-    """Whether values of this type are bytes, or a struct with a field of bytes called `bytes`."""
+    """Whether a value of this type is bytes, or a struct whose field `bytes` is bytes."""
     from pyarrow import types
 
     if types.is_struct(kind):
@@ -132,10 +135,11 @@ def is_bytes(kind: Any) -> bool:
 
 
 def _is_text(kind: Any) -> bool:
-    """Texts, also those that an older writer did not mark as more than bytes."""
+    """Whether a value of this type is a text, or bytes as which older writers stored texts."""
     from pyarrow import types
 
-    return any(judge(kind) for judge in (types.is_string, types.is_large_string, types.is_string_view, types.is_binary))
+    checks = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary)
+    return any(is_kind(kind) for is_kind in checks)
 
 
 def _texts(path: str, values: Any, *, column: str) -> list[str]:
@@ -144,13 +148,15 @@ def _texts(path: str, values: Any, *, column: str) -> list[str]:
     if types.is_dictionary(values.type):
         values = values.dictionary_decode()
     if not is_one_value(values.type):
-        raise ImageSetError(f"{path}: column {column!r} holds {values.type}; it must hold texts or numbers")
+        raise ImageSetError(
+            f"{path}: column {column!r} has values of type {values.type}; they must be texts or numbers"
+        )
     with readable(path):
         return list(map(_text, values.to_pylist()))
 
 
 def _text(value: Any) -> str:
-    if value is None or value != value:  # noqa: PLR0124 - NaN, by which pandas says that there is none
+    if value is None or value != value:  # noqa: PLR0124 - NaN, which pandas writes for none
         return ""
     if isinstance(value, bytes):
         return value.decode()
@@ -160,5 +166,5 @@ def _text(value: Any) -> str:
 def _name_class(path: str, text: str, *, names: Sequence[str]) -> str:
     number = int(text or -1) if text.removeprefix("-").isdecimal() or not text else len(names)
     if not -1 <= number < len(names):
-        raise ImageSetError(f"{path}: label {text!r} is none of its {len(names)} classes; write the table anew")
+        raise ImageSetError(f"{path}: label {text!r} is not a number of one of its {len(names)} classes; correct it")
     return names[number] if number >= 0 else ""

@@ -1,4 +1,4 @@
-"""Images whose bytes are values in a column of Parquet files, read one row group at a time."""
+"""Images whose bytes are in a column of Parquet files, read one row group at a time."""
 
 import errno
 from collections.abc import Callable
@@ -8,42 +8,42 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.inputs.sets.containers import Container
-from featx.inputs.sets.memo import Recent
+from featx.inputs.sets.containers import Container, describe_error
+from featx.inputs.sets.memo import Memo
 from featx.inputs.sets.parquet_columns import import_parquet
 
 LARGEST_GROUP = 1 << 30
-"""Bytes of one row group, whose images are read whole."""
+"""Bytes of one row group, which is read whole."""
 GROUPS_KEPT = 2
 TABLES_KEPT = 4
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """Images in a column of bytes; two row groups are kept in memory, and each thread may be reading one more.
+    """Images in a column of bytes. Two row groups are kept in memory, and each thread may be reading another one.
 
-    A row group of more than 1 GiB is refused when it is listed.
+    Row groups of more than 1 GiB are refused when the images are listed.
     """
 
     tables: tuple[Container, ...]
     remote: bool
     column: str
-    """Path of the column of bytes in the file, with a dot before the field of a struct."""
+    """Path of the column of bytes in the file; the field of a struct follows after a dot."""
     starts: NDArray[np.int64]
-    """Row in which each row group begins, over all tables, and behind the last one their number of rows."""
+    """First row of each row group, counted over all tables, and at the end the number of all rows."""
     table: NDArray[np.int32]
     """Position in `tables` of each row group."""
     group: NDArray[np.int32]
     """Position of each row group in its table."""
     first: int = 0
-    """Row of the tables that is row 0 here."""
-    _groups: Recent[int, Any] = field(default_factory=lambda: Recent(GROUPS_KEPT), repr=False, compare=False)
-    _metadata: Recent[int, Any] = field(default_factory=lambda: Recent(TABLES_KEPT), repr=False, compare=False)
+    """Row of the tables that is row 0 of this source."""
+    _groups: Memo[int, Any] = field(default_factory=lambda: Memo(GROUPS_KEPT), repr=False, compare=False)
+    _metadata: Memo[int, Any] = field(default_factory=lambda: Memo(TABLES_KEPT), repr=False, compare=False)
 
     def stat(self, row: int, name: str) -> tuple[int, int]:
-        """Size and time of change of the file that holds the image: its own size is known only once it is read."""
+        """Size and modification time of the file with the image: the image's own size is known only once it is read."""
         container = self.tables[self.table[self._find_group(row)]]
         return container.size, container.changed
 
@@ -74,22 +74,22 @@ class ParquetSource:
             opened = parquet.ParquetFile(file, metadata=metadata, page_checksum_verification=True)
             table = opened.read_row_group(int(self.group[number]), columns=[self.column])
         if len(table) != self.starts[number + 1] - self.starts[number]:
-            raise OSError(errno.EIO, "the row group has other rows than its table says", container.path)
+            raise OSError(errno.EIO, "the row group has another number of rows than its metadata says", container.path)
         return _bytes_of(table.column(0))
 
 
 def _bytes_of(column: Any) -> Any:
-    """The values of a column of bytes, or of the field `bytes` of a column of structs: null where either is."""
+    """The values of a column of bytes, or of the field `bytes` of a column of structs; null if either is null."""
     from pyarrow import compute, types
 
     return compute.struct_field(column, "bytes") if types.is_struct(column.type) else column
 
 
-def _or_os_error(read: Callable[[], T]) -> T:
+def _or_os_error(read: Callable[[], _T]) -> _T:
+    """What `read` returns; its errors become OSError."""
     try:
         return read()
     except (OSError, MemoryError):
         raise
-    except Exception as error:
-        # pyarrow raises a tree of its own, and ValueError and TypeError, on damaged bytes
-        raise OSError(errno.EIO, " ".join(str(error).split()) or type(error).__name__) from error
+    except Exception as error:  # pyarrow raises its own types, ValueError and TypeError on damaged bytes
+        raise OSError(errno.EIO, describe_error(error)) from error

@@ -1,4 +1,4 @@
-"""Files on other machines, or inside other files, by an address that fsspec knows: s3://bucket/photos, zip://::a.zip."""
+"""Files on other machines or inside other files, by an address for fsspec: s3://bucket/photos, zip://::a.zip."""
 
 import errno
 import hashlib
@@ -14,36 +14,37 @@ from urllib.parse import quote, unquote, urlsplit
 from featx.errors import ImageSetError
 from featx.inputs.sets.files import is_inside, join
 
-WAITS = (0.25, 1.0, 4.0)
-"""Seconds before each further try of what a busy server or network refused; fsspec's own tries end before."""
-MOST_FOLDERS = 100
-"""Folders below each other: a server whose folders lead in a circle has no end."""
+RETRY_WAITS = (0.25, 1.0, 4.0)
+"""Seconds to wait before each retry if a server or network is busy; fsspec's own retries come first."""
+DEEPEST = 100
+"""Number of nested folders: if a server's folders link in a circle, there is no end of them."""
 CHANGE_TAGS = frozenset(
     {"etag", "md5", "md5hash", "content-md5", "digest", "checksum", "crc", "last-modified", "lastmodified"}
     | {"last_modified", "mtime", "updated", "modified", "modify", "created", "date_time"}
 )
-"""Under which keys, in lower case, file systems tell what changes with a file."""
+"""Keys, in lower case, under which file systems give values that change with a file."""
 
 PARTIAL_CONTENT = 206
 MISSING = (404, 410)
 DENIED = (401, 403)
 BUSY = (408, 425, 429)
-"""Answers of a web server."""
+"""HTTP status codes."""
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 _ADDRESS = re.compile(r"(?:[a-z][\w+.-]*::)*([a-z][\w+.-]*)://", re.IGNORECASE)
 _SECRETS = re.compile(r"(?<=://)[^/@\s]+@|\?[^\s'\")]+")
 
 
 def is_address(text: str) -> bool:
-    """Whether this is an address and no path: a protocol and ://, maybe behind others and ::."""
+    """Whether the text is an address, not a path: it begins with a protocol and ://, or several chained by ::."""
     return _ADDRESS.match(text) is not None
 
 
 def open_address(address: str) -> tuple["RemoteFiles", str]:
-    """The file system of the address, and the path in it: the address, without secrets.
+    """The file system of the address, and the path in it, which is the address without secrets.
 
-    Raises ImageSetError where fsspec, or what it needs for the protocol, is not installed or does not answer.
+    Raises ImageSetError if fsspec, or the package that it needs for the protocol, is not installed, or if the server
+    does not answer.
     """
     shown = hide_secrets(address)
     try:
@@ -54,7 +55,7 @@ def open_address(address: str) -> tuple["RemoteFiles", str]:
         system, inside = url_to_fs(address)
     except (ImportError, ValueError) as error:
         raise ImageSetError(f"{shown}: {hide_secrets(str(error))}; check the protocol") from None
-    except Exception as error:  # noqa: BLE001 - backends raise a tree of their own each
+    except Exception as error:  # noqa: BLE001 - each backend raises its own types
         raise ImageSetError(f"{shown}: cannot be reached ({_cause(error)}); check the address") from None
     if re.match(r"https?://", inside):
         return _open_web(system, inside)
@@ -68,7 +69,7 @@ def open_address(address: str) -> tuple["RemoteFiles", str]:
 
 
 def _open_web(system: Any, url: str) -> tuple["RemoteFiles", str]:
-    """A web server: user, password and query are kept out of paths, which are not quoted."""
+    """The file system of a web server, and the path: the URL without user, password, query and quoting."""
     parts = urlsplit(url)
     server = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
     query = f"?{parts.query}" if parts.query else ""
@@ -77,41 +78,43 @@ def _open_web(system: Any, url: str) -> tuple["RemoteFiles", str]:
 
 
 def hide_secrets(text: str) -> str:
-    """The text on one line, its addresses without user, password and query."""
+    """The text on one line, with user, password and query removed from its addresses."""
     return _SECRETS.sub("", " ".join(text.split()))
 
 
 @dataclass(frozen=True)
 class RemoteFiles:
-    """A file system of fsspec. Paths are public: they begin with `base`, which the file system calls `inner`."""
+    """A file system of fsspec. Our paths have no secrets: they begin with `base`, fsspec's own with `inner`."""
 
     system: Any = field(repr=False)
     base: str
     inner: str = field(repr=False)
     query: str = field(default="", repr=False)
     web: bool = False
-    """Whether paths are web addresses, which are quoted; a folder is what has links to what lies below it."""
+    """Whether it is a web server: its paths are quoted, and its folders are pages with links to their files."""
     remote: bool = True
 
     def is_folder(self, path: str) -> bool:
-        """Whether there is a folder of this path. Raises ImageSetError where nothing answers."""
+        """Whether the path is an existing folder. Raises ImageSetError if the server does not answer."""
         return self._ask(path, lambda: self._is_folder(path))
 
     def is_file(self, path: str) -> bool:
-        """Whether there is a file of this path. Raises ImageSetError where nothing answers."""
+        """Whether the path is an existing file. Raises ImageSetError if the server does not answer."""
         return self._ask(path, lambda: self.system.info(self._inner(path))["type"] != "directory")
 
     def walk(self, root: str) -> Iterator[str]:
-        """Paths of all files below the root, one folder after the other."""
+        """Paths of all files below the root, folder by folder. Raises ImageSetError."""
         folders = [""]
         while folders:
             folder = folders.pop()
-            if folder.count("/") > MOST_FOLDERS:
-                raise ImageSetError(f"{root}: has more than {MOST_FOLDERS} folders below each other; name one of them")
+            if folder.count("/") > DEEPEST:
+                raise ImageSetError(f"{root}: has more than {DEEPEST} nested folders; name one of them")
             try:
                 found = self._list(join(root, folder.rstrip("/")) if folder else root)
             except OSError as error:
-                raise ImageSetError(f"{join(root, folder)}: cannot be listed ({error.strerror}); check it") from error
+                raise ImageSetError(
+                    f"{join(root, folder)}: cannot be listed ({error.strerror}); check the address"
+                ) from error
             for name, is_folder in found:
                 if is_folder:
                     folders.append(f"{folder}{name}/")
@@ -119,21 +122,21 @@ class RemoteFiles:
                     yield folder + name
 
     def glob(self, pattern: str) -> list[str]:
-        """Paths of what matches the pattern. Raises ImageSetError where nothing answers."""
+        """Paths that match the pattern. Raises ImageSetError if the server does not answer."""
         try:
             return [self._public(name) for name in self._call(pattern, lambda: self.system.glob(self._quote(pattern)))]
         except OSError as error:
             raise ImageSetError(f"{pattern}: cannot be listed ({error.strerror}); check the address") from error
 
     def stat(self, path: str) -> tuple[int, int]:
-        """Size in bytes, 0 where it is not told, and a hash of what the file system tells to change with the file."""
+        """Size in bytes, 0 if unknown, and a hash of the values that change with the file, 0 if there are none."""
         info = self._call(path, lambda: self.system.info(self._inner(path)))
         tags = sorted((key, str(value)) for key, value in info.items() if key.lower() in CHANGE_TAGS and value)
         digest = hashlib.blake2b(repr(tags).encode(errors="replace"), digest_size=8).digest()
         return info["size"] or 0, int.from_bytes(digest) >> 1 if tags else 0
 
     def open(self, path: str, *, seek: bool = True) -> BinaryIO:
-        """The file, opened for reading: anywhere in it, or from its start to its end, which any server can."""
+        """The file, opened for reading; without `seek` only from start to end, which every server supports."""
         if self.web and seek and "http" in self.system.protocol:
             self._call(path, lambda: self._check_ranges(path))
         options = {"block_size": 0} if self.web and not seek else {}
@@ -145,11 +148,11 @@ class RemoteFiles:
         return bytes(self._call(path, lambda: self.system.cat_file(self._inner(path))))
 
     def read_range(self, path: str, start: int, size: int) -> bytes:
-        """These bytes of the file; more where a server does not answer ranges."""
+        """Up to `size` bytes from position `start`; more if a server does not support ranges."""
         return bytes(self._call(path, lambda: self.system.cat_file(self._inner(path), start, start + size)))
 
     def _inner(self, path: str) -> str:
-        """What the file system calls this path."""
+        """The path in fsspec of this path of ours."""
         return self._quote(path) + self.query
 
     def _quote(self, path: str) -> str:
@@ -157,38 +160,40 @@ class RemoteFiles:
         return self.inner + quote(rest, safe="/*[]") if self.web else (self.inner + rest) or "/"
 
     def _public(self, name: str) -> str:
-        """The path of what the file system calls by this name."""
+        """Our path for this path of fsspec."""
         if self.web:
             return self.base + unquote(name[len(self.inner) :])
         slash = "/" if self.base.endswith(":/") else ""
         return self.base + slash + name.lstrip("/")[len(self.inner.lstrip("/")) :]
 
     def _is_folder(self, path: str) -> bool:
+        """Whether the path is a folder; on a web server, a page with links to files below it."""
         if not self.web:
             return bool(self.system.info(self._inner(path))["type"] == "directory")
         kind = self.system.info(self._inner(f"{path}/")).get("mimetype")
         return kind in (None, "text/html") and bool(self._list(path))
 
     def _list(self, path: str) -> Iterable[tuple[str, bool]]:
-        """Names of what lies in the folder, and whether each is a folder. Raises OSError."""
+        """Names of the files and folders in the folder, and whether each is a folder. Raises OSError."""
         inner = self._quote(path)
         start = f"{inner.rstrip('/')}/" if self.web else f"{inner.strip('/')}/".lstrip("/")
         self.system.invalidate_cache()
         entries = self._call(path, lambda: self.system.ls(start if self.web else inner, detail=True))
-        self.system.invalidate_cache()  # fsspec keeps what it listed, but ten million entries take room
+        self.system.invalidate_cache()  # fsspec caches listings, and ten million entries take much memory
         read = _read_link if self.web else _read_entry
         found = (item for item in (read(entry, start) for entry in entries) if item[0] and is_inside(item[0]))
-        return set(found) if self.web else found  # a page may link twice to the same
+        return set(found) if self.web else found  # a page may link to the same file twice
 
     def _check_ranges(self, path: str) -> None:
-        """Raises OSError where the server gives whole files only: each image would take as long as all of them."""
+        """Raise OSError if the server sends only whole files: reading one image would take as long as reading all."""
         with self.system.open(self._inner(path), "rb", block_size=0, headers={"Range": "bytes=0-0"}) as file:
             if file.r.status != PARTIAL_CONTENT:
                 raise OSError(
-                    errno.ENOTSUP, "the server does not answer ranges of bytes; use another, or copy the file"
+                    errno.ENOTSUP, "the server does not support ranges of bytes; use another server, or copy the file"
                 )
 
     def _ask(self, path: str, question: Callable[[], bool]) -> bool:
+        """The answer, False if the path does not exist. Raises ImageSetError if the server does not answer."""
         try:
             return self._call(path, question)
         except FileNotFoundError:
@@ -196,21 +201,21 @@ class RemoteFiles:
         except OSError as error:
             raise ImageSetError(f"{path}: cannot be reached ({error.strerror}); check the address") from error
 
-    def _call(self, path: str, function: Callable[[], T], *, again: bool = True) -> T:
-        """What the function gives, tried again where that may help. Raises OSError, whatever the backend raised."""
-        for wait in (*WAITS, None) if again else (None,):
+    def _call(self, path: str, function: Callable[[], _T], *, again: bool = True) -> _T:
+        """What the function returns, after retries if these may help. Raises OSError for all errors of the backend."""
+        for wait in (*RETRY_WAITS, None) if again else (None,):
             try:
                 return function()
-            except Exception as error:  # noqa: BLE001 - backends raise a tree of their own each
+            except Exception as error:  # noqa: BLE001 - each backend raises its own types
                 cause = _cause_of_missing(error)
                 if wait is None or not _may_pass(cause):
-                    raise _as_os_error(cause, path) from None  # what it says may hold secrets
+                    raise _as_os_error(cause, path) from None  # its text may have secrets
             time.sleep(wait)
-        raise AssertionError("the last try returns or raises")
+        raise AssertionError("the last attempt returns or raises")
 
 
 class _Reader(io.RawIOBase):
-    """A file of fsspec as Python's own files are, all of whose errors are OSError."""
+    """A file of fsspec with the interface of Python's raw files; all errors become OSError."""
 
     def __init__(self, files: RemoteFiles, path: str, *, file: Any, again: bool) -> None:
         self._files = files
@@ -219,55 +224,55 @@ class _Reader(io.RawIOBase):
         self._again = again
 
     def readable(self) -> bool:
-        """Always."""
+        """True."""
         return True
 
     def seekable(self) -> bool:
-        """Whether the backend can go to any place in it."""
+        """Whether the backend can move to any position."""
         return bool(self._file.seekable())
 
     def readinto(self, buffer: Any) -> int:
-        """Number of bytes that were read into the buffer. Raises OSError."""
+        """Read into the buffer; the number of bytes. Raises OSError."""
         data = self._files._call(self._path, lambda: self._file.read(len(buffer)), again=self._again)
         buffer[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """The new place in the file. Raises OSError."""
+        """Move in the file; the new position. Raises OSError."""
         return int(self._files._call(self._path, lambda: self._file.seek(offset, whence)))
 
     def tell(self) -> int:
-        """The place in the file."""
+        """The position in the file."""
         return int(self._file.tell())
 
     def close(self) -> None:
-        """Let go of the file; a second time does nothing."""
+        """Close the file; a second call does nothing."""
         if not self.closed:
             self._file.close()
         super().close()
 
 
 def _read_link(entry: Any, start: str) -> tuple[str, bool]:
-    """Name of what a page links to below itself, unquoted, and whether it is a folder."""
+    """Unquoted name of a link to something below the page (else empty), and whether it is a folder."""
     name = html.unescape(entry["name"])
     rest = name[len(start) :].removeprefix("./") if name.startswith(start) else ""
     return ("" if "?" in rest or "#" in rest else unquote(rest.rstrip("/"))), rest.endswith("/")
 
 
 def _read_entry(entry: Any, start: str) -> tuple[str, bool]:
-    """Name of what a folder lists, and whether it is a folder."""
+    """Name of an entry of a folder, and whether it is a folder."""
     return entry["name"].strip("/")[len(start) :].lstrip("/"), entry["type"] == "directory"
 
 
 def _cause_of_missing(error: Exception) -> BaseException:
-    """What went wrong: fsspec says of web addresses that they are missing, whatever the server answered."""
+    """The error behind FileNotFoundError, which fsspec raises for web addresses whatever the server answered."""
     cause = error.__cause__
     busy = cause is not None and (getattr(cause, "status", 404) not in MISSING or _may_pass(cause))
     return cause if isinstance(error, FileNotFoundError) and cause is not None and busy else error
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether the same may go well a little later."""
+    """Whether a retry may succeed."""
     status = getattr(error, "status", None)
     if isinstance(status, int):
         return status in BUSY or status >= 500
@@ -275,6 +280,7 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _as_os_error(error: BaseException, path: str) -> OSError:
+    """The OSError that matches the backend's error."""
     status = getattr(error, "status", None)
     if isinstance(error, FileNotFoundError) or status in MISSING:
         return FileNotFoundError(errno.ENOENT, "no such file", path)

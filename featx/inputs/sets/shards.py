@@ -1,4 +1,4 @@
-"""Several files that hold images, given as a file, a folder or a pattern: which ones, and what their names tell."""
+"""The files of an image set that is one file, a folder of files or a pattern, and the splits in their names."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from featx.errors import ImageSetError
 from featx.inputs.sets.files import Files, parent
 
 MOST_SHARDS = 1_000_000
-"""Names that braces may make: {0..9999999999} is a slip."""
+"""Number of names that braces may expand to: {0..9999999999} is a mistake."""
 
 _BRACES = re.compile(r"\{([^{}]*(?:,|\.\.)[^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -21,45 +21,45 @@ _SPLIT = re.compile(r"(train|validation|valid|val|test)[-_.]")
 
 @dataclass(frozen=True)
 class Shards:
-    """Files that hold the images of one image set, in bytewise order of their paths."""
+    """The files with the images of one image set, in bytewise order of their paths."""
 
     files: Files
     given: str
-    """What was asked for: a file, a folder or a pattern."""
+    """What the user gave: a file, a folder or a pattern."""
     base: str
-    """What their paths begin with and their names leave out: a folder with its slash, or nothing."""
+    """The start of their paths that names leave out: a folder with its slash, or an empty text."""
     paths: tuple[str, ...]
     ignored: NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, "S1"))
-    """Names of what lay beside them."""
+    """Names of the other files in their folder."""
 
     def name(self, path: str) -> str:
-        """Path of the file relative to the base: what the names of its images begin with."""
+        """Path of the file relative to the base; the names of its images begin with it."""
         return path[len(self.base) :].lstrip("/")
 
     @cached_property
     def splits(self) -> tuple[str, ...] | None:
-        """The splits that the files' names begin with; None unless all have one, and not all the same."""
+        """The splits with which the files' names begin; None unless all names do, and not all with the same split."""
         matches = [_SPLIT.match(path.rpartition("/")[2]) for path in self.paths]
         found = tuple(match[1] for match in matches if match)
         return found if len(found) == len(matches) and len(set(found)) > 1 else None
 
 
 def one_file(files: Files, path: str) -> Shards:
-    """The file alone, named relative to its folder."""
+    """One file, named relative to its folder."""
     return Shards(files, path, parent(path), (path,))
 
 
 def is_pattern(path: str) -> bool:
-    """Whether the path stands for several: with braces of numbers or words, or wildcards."""
+    """Whether the path has wildcards, or braces with numbers or words."""
     return _first_magic(path) < len(path)
 
 
 def match_pattern(files: Files, pattern: str) -> Shards:
-    """What the pattern stands for; each name that braces make must be there. Raises ImageSetError."""
+    """The files that match the pattern; every name that braces expand to must exist. Raises ImageSetError."""
     found: set[str] = set()
     for count, path in enumerate(_expand(pattern)):
         if count == MOST_SHARDS:
-            raise ImageSetError(f"{pattern}: stands for more than {MOST_SHARDS} files; correct the braces")
+            raise ImageSetError(f"{pattern}: expands to more than {MOST_SHARDS} files; correct the braces")
         matched = files.glob(path) if _first_magic(path) < len(path) else [path]
         if not matched:
             raise ImageSetError(f"{path}: no file matches this pattern; check it")
@@ -68,14 +68,14 @@ def match_pattern(files: Files, pattern: str) -> Shards:
 
 
 def _first_magic(path: str) -> int:
-    """Where the first wildcard or brace stands; in a web address ? begins a query, and is none."""
+    """Position of the first wildcard or brace, or the length of the path; in web addresses ? begins a query."""
     wildcards = re.search(r"[*\[]" if path.startswith("http") else r"[*?\[]", path)
     places = [match.start() for match in (wildcards, _BRACES.search(path)) if match]
     return min(places, default=len(path))
 
 
 def _expand(pattern: str) -> Iterator[str]:
-    """Every text that the braces stand for: {a,b} for either, {000..127} for numbers as wide as the first."""
+    """Every text that the braces expand to: {a,b} to a and b, {000..127} to numbers padded as the first."""
     match = _BRACES.search(pattern)
     if match is None:
         yield pattern

@@ -1,4 +1,4 @@
-"""What is in a tar, found in one pass over its headers: its images, where their bytes lie, and what labels them."""
+"""Indexes a tar in one pass over its headers: its images, the positions of their bytes, and their labels."""
 
 import json
 import tarfile
@@ -22,30 +22,30 @@ from featx.inputs.sets.tar import (
 
 LARGEST_JSON = 1 << 24
 LABEL_ENDINGS = ("cls", "json")
-"""What a sample's file with its label is called behind the first dot; the first goes before the other."""
+"""Endings, after the first dot, of members with the label of a sample; the first is preferred."""
 LABEL_KEYS = ("label", "class", "cls")
 NOWHERE = -1
-"""Size of what has no bytes: a link that leads to nothing in its tar, a pipe."""
+"""Size of members without bytes: links to nothing in the tar, pipes."""
 MOST_LINKS = 40
-"""Links that may lead to each other, as Linux has it."""
+"""Number of links that may be followed, as on Linux."""
 
 
 @dataclass(frozen=True)
 class TarIndex:
-    """The images of a tar in its order; one entry an image in every array."""
+    """The n images of a tar in its order; every array has one entry per image."""
 
     names: NDArray[np.bytes_]
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    """In bytes; -1 of what has none: a link that leads to nothing in the tar, a pipe."""
+    """In bytes; NOWHERE (-1) for members without bytes."""
     labels: NDArray[np.bytes_] | None
-    """What .cls and .json beside the images say, b"" where they say nothing; None where there is none in the tar."""
+    """Labels from .cls or .json members, b"" for images without one; None if the tar has no such members."""
     ignored: NDArray[np.bytes_]
     """Names of members that are neither images nor their labels."""
 
 
 def read_tar_index(path: str, file: BinaryIO, *, size: int) -> TarIndex:
-    """The images of the tar of this many bytes. Raises ImageSetError where it is none, damaged, cut or compressed."""
+    """The index of a tar of `size` bytes. Raises ImageSetError if it is not an intact, uncompressed tar."""
     members = _Members(path, file)
     for member in iter_members(path, file, size=size):
         members.add(member)
@@ -53,26 +53,26 @@ def read_tar_index(path: str, file: BinaryIO, *, size: int) -> TarIndex:
 
 
 class _Members:
-    """Keeps of every member what is needed: texts and numbers, no objects."""
+    """Collects the members of a tar in compact arrays of texts and numbers."""
 
     def __init__(self, path: str, file: BinaryIO) -> None:
         self._path = path
         self._file = file
         self._names = TextsBuilder()
         self._places = array("q")
-        """Offset and size of each member."""
+        """Offset and size of each member, alternating."""
         self._links = array("q")
-        """Which members are links."""
+        """Numbers of the members that are links."""
         self._targets = TextsBuilder()
         self._labels = {ending: (TextsBuilder(), TextsBuilder()) for ending in LABEL_ENDINGS}
-        """Keys of samples, and the labels that they have."""
+        """Ending -> keys of samples, and their labels."""
 
     def add(self, member: tarfile.TarInfo) -> None:
-        """Add this member behind those that are there. Raises ImageSetError where it cannot be used."""
+        """Append this member. Raises ImageSetError if it cannot be used."""
         name = clean_name(self._path, member.name)
         if member.issparse():
             raise ImageSetError(
-                f"{self._path}: member {name!r} is stored as a sparse file; make the tar without --sparse"
+                f"{self._path}: member {name!r} is stored as a sparse file; create the tar without --sparse"
             )
         if member.islnk() or member.issym():
             self._links.append(len(self._places) // 2)
@@ -86,21 +86,21 @@ class _Members:
                 texts.add(text)
 
     def build(self) -> TarIndex:
-        """The images among the members. Raises ImageSetError where two labels are those of one sample."""
+        """The images among the members. Raises ImageSetError if a sample has two labels of one kind."""
         names = self._names.build()
         places = np.array(self._places, np.int64).reshape(-1, 2)
         if self._links:
             _follow_links(names, places, links=np.array(self._links, np.int64), targets=self._targets.build())
-        is_image = _judge(names, is_image_name)
+        is_image = _map_names(names, is_image_name)
         labels = self._join_labels(names[is_image])
         ignored = names[~is_image]
         if labels is not None:
-            ignored = ignored[~_judge(ignored, lambda name: _split_key(name)[1] in LABEL_ENDINGS)]
+            ignored = ignored[~_map_names(ignored, lambda name: _split_key(name)[1] in LABEL_ENDINGS)]
         offsets, sizes = places[is_image].T.copy()
         return TarIndex(names[is_image], offsets, sizes, labels, ignored)
 
     def _read_label(self, member: tarfile.TarInfo, ending: str) -> str:
-        """The label in a .cls or .json, "" where there is none."""
+        """The label in a .cls or .json member, "" if it has none."""
         where = f"{self._path}: member {member.name!r}"
         if member.size > (LARGEST_JSON if ending == "json" else LONGEST_TEXT):
             raise ImageSetError(f"{where} has {member.size} bytes, too many for a label; leave it out of the tar")
@@ -109,13 +109,13 @@ class _Members:
             text = self._file.read(member.size).decode()
             label = _json_label(text) if ending == "json" else _plain_label(text.strip())
         except (ValueError, RecursionError) as error:
-            raise ImageSetError(f"{where} holds no label ({error}); give one number or text") from error
+            raise ImageSetError(f"{where} has no label ({error}); write one number or text into it") from error
         if len(label.encode()) > LONGEST_TEXT:
-            raise ImageSetError(f"{where} holds a label above {LONGEST_TEXT} bytes; shorten it")
+            raise ImageSetError(f"{where} has a label above {LONGEST_TEXT} bytes; shorten it")
         return label
 
     def _join_labels(self, images: NDArray[np.bytes_]) -> NDArray[np.bytes_] | None:
-        """The label of every image; None where no member has one."""
+        """(n,): the label of every image; None if no member has one."""
         tables = [(keys.build(), texts.build()) for keys, texts in self._labels.values()]
         if not any(np.any(texts != b"") for _, texts in tables):
             return None
@@ -129,54 +129,57 @@ class _Members:
     def _look_up(
         self, wanted: NDArray[np.bytes_], table: tuple[NDArray[np.bytes_], NDArray[np.bytes_]]
     ) -> NDArray[np.bytes_]:
-        """The text of each wanted key, b"" where the table has none."""
+        """The text of each wanted key; b"" if the table does not have the key."""
         keys, texts = table
         if not len(keys):
             return np.zeros(len(wanted), "S1")
         order = np.argsort(keys, kind="stable")
         keys, texts = keys[order], texts[order]
-        if len(twins := np.flatnonzero(keys[1:] == keys[:-1])):
-            name = bytes(keys[twins[0]]).decode()
+        if len(repeated := np.flatnonzero(keys[1:] == keys[:-1])):
+            name = bytes(keys[repeated[0]]).decode()
             raise ImageSetError(f"{self._path}: {name!r} has two labels of one kind; remove one")
         place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         return np.where(keys[place] == wanted, texts[place], np.zeros((), texts.dtype))
 
 
 def _split_key(name: str) -> tuple[str, str]:
-    """What the files of a WebDataset sample share, up to the first dot of the base name, and what this one is."""
+    """Key and ending of a file of a WebDataset sample: the path up to the first dot of its base name, and the rest."""
     folder, slash, base = name.rpartition("/")
     key, _, ending = base.partition(".")
     return f"{folder}{slash}{key}", ending.lower()
 
 
 def _plain_label(text: str) -> str:
+    """The label in the text of a .cls: 007 is 7."""
     return str(int(text)) if text.isascii() and text.isdigit() else text
 
 
 def _json_label(text: str) -> str:
+    """The label in the text of a .json, "" if it has none. Raises ValueError if it is neither a number nor a text."""
     values = json.loads(text)
     if not isinstance(values, dict):
         return ""
     label = next((values[key] for key in LABEL_KEYS if values.get(key) is not None), "")
     if isinstance(label, str):
-        label.encode()  # a lone surrogate, which JSON can write, is no text
+        label.encode()  # raises for a lone surrogate, which JSON can have
         return label.strip()
     if isinstance(label, int) or (isinstance(label, float) and label.is_integer()):
         return str(int(label))
     raise ValueError(f"not a number or text but {type(label).__name__}")
 
 
-def _judge(names: NDArray[np.bytes_], judge: Callable[[str], bool]) -> NDArray[np.bool_]:
-    told = np.zeros(len(names), np.bool_)
+def _map_names(names: NDArray[np.bytes_], check: Callable[[str], bool]) -> NDArray[np.bool_]:
+    """(n,): the result of the check for each name."""
+    results = np.zeros(len(names), np.bool_)
     for start in range(0, len(names), CHUNK):
-        told[start : start + CHUNK] = [judge(name.decode()) for name in names[start : start + CHUNK].tolist()]
-    return told
+        results[start : start + CHUNK] = [check(name.decode()) for name in names[start : start + CHUNK].tolist()]
+    return results
 
 
 def _follow_links(
     names: NDArray[np.bytes_], places: NDArray[np.int64], *, links: NDArray[np.int64], targets: NDArray[np.bytes_]
 ) -> None:
-    """Give links the place of the bytes that they lead to, maybe through other links."""
+    """Set the offset and size of each link, in place, to those of its target, which may be another link."""
     number = np.full(len(names), -1)
     number[links] = np.arange(len(links))
     order = np.argsort(names, kind="stable")
