@@ -1,4 +1,4 @@
-"""backbones: cards in, checked backbones out; a wrong card is told its file, its key and what to put there."""
+"""Cards and folders of backbones: a wrong card is refused with its file, its key and what to put there."""
 
 import shutil
 import tomllib
