@@ -27,7 +27,7 @@ from featx.convert.quantize.layers import correct_biases, find_layers
 from featx.convert.quantize.ort_quantizer import (
     find_extremes,
     fold,
-    run,
+    run_model,
     to_integers,
 )
 from featx.convert.quantize.sample import draw_sample
@@ -221,7 +221,7 @@ def test_biases_are_corrected_until_every_channel_has_its_mean(tmp_path: Path) -
     layers = find_layers(model, SIDES)
     rough = to_integers(model, ranges, without=[], layers_alone=False)
     corrected = to_integers(correct_biases(model, rough, layers, images), ranges, without=[], layers_alone=False)
-    wanted, before, after = (run(one, images)[0] for one in (model, rough, corrected))
+    wanted, before, after = (run_model(one, images)[0] for one in (model, rough, corrected))
 
     def error(found: NDArray[np.float32]) -> float:
         return float(np.abs(found.mean(axis=(0, 2, 3)) - wanted.mean(axis=(0, 2, 3))).mean())
@@ -286,7 +286,9 @@ def test_what_has_fewer_bits_already_is_refused(
     source: Backbone, images: ImageSet, models: Path, precision: str
 ) -> None:
     made = quantize(source, images, models, precision=precision).backbone
-    with pytest.raises(BackboneError, match=f"made-{precision}: computes in {precision} already; quantise the model"):
+    with pytest.raises(
+        BackboneError, match=f"made-{precision}: already computes in {precision}; quantise the float32 model"
+    ):
         quantize(made, images, models)
 
 
@@ -294,7 +296,7 @@ def test_a_quantized_model_of_another_maker_is_told_from_its_graph(tmp_path: Pat
     made = quantize(describe(classifier(tmp_path / "source", made=32)), images, tmp_path / "models").backbone
     found = describe(made.path, "pooled")
     assert found.card.computes_in == "int8"
-    with pytest.raises(BackboneError, match="computes in int8 already"):
+    with pytest.raises(BackboneError, match="already computes in int8"):
         quantize(found, images, tmp_path / "models", name="again")
 
 
@@ -327,7 +329,7 @@ def test_a_name_that_is_taken_is_refused_unless_one_overwrites(
 
 
 def test_fewer_images_than_asked_for_are_told(source: Backbone, images: ImageSet, models: Path) -> None:
-    told = "24 different images, held-out ones among them, of the 192 that were asked for"
+    told = "24 different images, held-out ones included, instead of the 192 asked for"
     assert told not in quantize(source, images, models).notes
     assert told in quantize(source, images, models, count=128, overwrite=True).notes
 
@@ -336,7 +338,7 @@ def test_images_that_cannot_be_read_are_told_and_left_out(source: Backbone, tmp_
     folder = write_folder(tmp_path / "images", (12,))
     (folder / "class0" / "0001.png").write_bytes(b"no picture")
     made = quantize(source, list_images(folder), tmp_path / "models", count=8)
-    assert made.notes[0] == "1 images left out, the first: class0/0001.png: not an image in a known format"
+    assert made.notes[0] == "1 images skipped, the first: class0/0001.png: not an image in a known format"
     assert made.backbone.card.quantized is not None
     assert made.backbone.card.quantized.images + made.backbone.card.quantized.held_out == 11
 
@@ -383,7 +385,7 @@ def test_the_command_tells_speed_and_agreement_in_a_line(
     assert ran.code == 0
     assert "fast.toml: backbone fast, " in ran.out
     assert " times as fast as tiny on " in ran.out
-    assert ran.err.startswith("featx: 24 different images, held-out ones among them, of the 192 that were asked for\n")
+    assert ran.err.startswith("featx: 24 different images, held-out ones included, instead of the 192 asked for\n")
 
 
 def test_a_library_that_lacks_something_is_told(

@@ -1,4 +1,4 @@
-"""A folded float32 model and images in; int8 models that were tried, the best of them by measured agreement, out."""
+"""Tries several ways to quantise a model to int8 and chooses the one that agrees best with float32."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -28,21 +28,21 @@ from featx.errors import BackboneError
 
 logger = logging.getLogger(__name__)
 
-CORRECTING = 32
-"""Images over which biases are corrected, all at once; more changed nothing in the fourth digit."""
-FLOAT_LAYERS = 3
-"""First layers that may stay in float32: few channels, but whatever they lose is lost to all that follows."""
-FLOAT_WORK = 1 / 16
-"""Share of all multiplications up to which they may: int8 stays fast, and the choice does not depend on a clock."""
-TRANSFORMING = "Softmax"
-"""Models with attention have residual sums that eight bits do not hold: there only layers are quantised, too."""
+_CORRECTING = 32
+"""Number of images over which biases are corrected, in one batch; more changed nothing in the fourth digit."""
+_FLOAT_LAYERS = 3
+"""Largest number of first layers to keep in float32: they are small, but their errors reach all later layers."""
+_FLOAT_WORK = 1 / 16
+"""Largest share of these layers in all multiplications: int8 stays fast, and no choice depends on a clock."""
+_ATTENTION = "Softmax"
+"""Operator of attention: eight bits are too few for residual sums of such models, so layers alone are tried too."""
 
 
 @dataclass(frozen=True)
 class _Candidate:
     model: ModelProto
     ranges: Ranges
-    told: Try
+    outcome: Try
 
 
 def best_integers(
@@ -53,34 +53,34 @@ def best_integers(
     place: Path,
     measure: Callable[[ModelProto], Agreement],
 ) -> tuple[ModelProto, tuple[Try, ...]]:
-    """The int8 model that agrees best, and all that were tried. Raises BackboneError where nothing can be quantised."""
+    """The int8 model that agrees best, and all tries. Raises BackboneError if the model has no layers."""
     folded = fold(model, place / "folded.onnx")
     layers = find_layers(folded, images.shape[1:])
     if not layers:
-        raise BackboneError(f"{card.file}: has no convolution or dense layer to quantise; take another model")
-    search = _Search(folded, layers, spread(images, CORRECTING), measure)
+        raise BackboneError(f"{card.file}: has no convolution or dense layer to quantise; use another model")
+    search = _Search(folded, layers, spread(images, _CORRECTING), measure)
     found = list[_Candidate]()
     for method, ranges in measure_ranges(place / "folded.onnx", images):
         found.append(search.attempt(method, {**ranges, card.input.name: _range_of_pixels(card)}))
     best = max(found, key=_agreement)
     found += search.vary(best)
     best = max(found, key=_agreement)
-    return best.model, tuple(replace(one.told, chosen=one is best) for one in found)
+    return best.model, tuple(replace(one.outcome, chosen=one is best) for one in found)
 
 
 def _agreement(candidate: _Candidate) -> float:
-    return candidate.told.mean_cosine
+    return candidate.outcome.mean_cosine
 
 
 def _range_of_pixels(card: Card) -> tuple[float, float]:
-    """From black to white: a byte then stands for a pixel, exactly where all channels have one mean and deviation."""
+    """The range of the input, black to white; int8 is exact there if all channels have one mean and deviation."""
     ends = (np.array([[0.0], [255.0]]) - np.array(card.input.pixels.mean)) / np.array(card.input.pixels.std)
     return float(ends.min()), float(ends.max())
 
 
 @dataclass(frozen=True)
 class _Search:
-    """One way to quantise after another."""
+    """Quantises one model in different ways."""
 
     model: ModelProto
     layers: list[Layer]
@@ -88,7 +88,7 @@ class _Search:
     measure: Callable[[ModelProto], Agreement]
 
     def attempt(self, method: str, ranges: Ranges, *, floats: int = 0, layers_alone: bool = False) -> _Candidate:
-        """Quantise, correct the biases, quantise again, measure."""
+        """Quantise, correct the biases, quantise again, and measure the agreement."""
         without = float_nodes(self.model, self.layers, first=floats)
         raw = to_integers(self.model, ranges, without=without, layers_alone=layers_alone)
         inside = [layer for layer in self.layers if layer.node not in without]
@@ -97,15 +97,16 @@ class _Search:
         method += f", first layers ({floats}) in float32" if floats else ""
         method += ", layers alone" if layers_alone else ""
         agreement = self.measure(made)
-        told = Try(method, agreement.mean, agreement.lowest)
-        logger.info("%s: mean cosine %.5f, lowest %.5f", told.method, told.mean_cosine, told.lowest_cosine)
-        return _Candidate(made, ranges, told)
+        outcome = Try(method, agreement.mean, agreement.lowest)
+        logger.info("%s: mean cosine %.5f, lowest %.5f", outcome.method, outcome.mean_cosine, outcome.lowest_cosine)
+        return _Candidate(made, ranges, outcome)
 
     def vary(self, best: _Candidate) -> Iterator[_Candidate]:
-        """The best way again, but with fewer nodes in int8."""
-        method, total = best.told.method, sum(layer.work for layer in self.layers)
-        for count in range(1, min(FLOAT_LAYERS, len(self.layers) - 1) + 1):
-            if sum(layer.work for layer in self.layers[:count]) <= FLOAT_WORK * total:
+        """Yields variations of the best way with fewer nodes in int8."""
+        method = best.outcome.method
+        total = sum(layer.work for layer in self.layers)
+        for count in range(1, min(_FLOAT_LAYERS, len(self.layers) - 1) + 1):
+            if sum(layer.work for layer in self.layers[:count]) <= _FLOAT_WORK * total:
                 yield self.attempt(method, best.ranges, floats=count)
-        if any(node.op_type == TRANSFORMING for node in self.model.graph.node):
+        if any(node.op_type == _ATTENTION for node in self.model.graph.node):
             yield self.attempt(method, best.ranges, layers_alone=True)

@@ -1,4 +1,4 @@
-"""The layers of a graph, and the mean error that quantising leaves in each, taken back by its bias."""
+"""Finds the layers of a graph, and corrects their biases for the mean error of quantisation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from featx.backbones import (
     opset,
     view_model,
 )
-from featx.convert.quantize.ort_quantizer import LAYERS, run
+from featx.convert.quantize.ort_quantizer import LAYER_OPERATORS, run_model
 
-ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "Sigmoid")
+_ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "Sigmoid")
 
 
 @dataclass(frozen=True)
@@ -25,24 +25,26 @@ class Layer:
     """A node with weights."""
 
     place: int
-    """Among the nodes of the graph."""
+    """Index among the nodes of the graph."""
     work: int
-    """Multiplications for one image."""
+    """Number of multiplications for one image."""
     bias: str
-    """Stored tensor that is added to each channel, and to nothing else; empty where there is none."""
+    """Name of a stored tensor that is added to the channels, and used nowhere else; empty if there is none."""
     node: str
-    """Name of the node behind which the bias is in."""
+    """Name of the node whose output includes the bias."""
     axes: tuple[int, ...]
-    """Of that node's output, all but the channels."""
+    """All axes of that node's output but the channels."""
 
 
 def find_layers(model: ModelProto, sides: Sequence[int]) -> list[Layer]:
-    """The layers in their order; `sides` are those of the input behind the batch."""
+    """The layers in the order of the graph; `sides` are those of the input after the batch."""
     image = model.graph.input[0].name
     view = view_model(model, image, shape=(1, *sides))
     nodes = enumerate(model.graph.node)
     return [
-        _layer(view, node, place) for place, node in nodes if node.op_type in LAYERS and node.input[1] in view.weights
+        _layer(view, node, place)
+        for place, node in nodes
+        if node.op_type in LAYER_OPERATORS and node.input[1] in view.weights
     ]
 
 
@@ -64,43 +66,44 @@ def _layer(view: View, node: NodeProto, place: int) -> Layer:
 
 
 def _bias(view: View, node: NodeProto) -> tuple[NodeProto, str]:
-    """The node that adds a bias, and what it is called."""
+    """The node that adds a bias, and the name of the bias; empty if there is none."""
     if node.op_type != "MatMul":
         return node, (node.input[2] if len(node.input) > 2 else "")
-    behind = view.consumers.get(node.output[0], [])
-    if len(behind) != 1 or behind[0].op_type != "Add":
+    consumers = view.consumers.get(node.output[0], [])
+    if len(consumers) != 1 or consumers[0].op_type != "Add":
         return node, ""
-    return behind[0], next((name for name in behind[0].input if name != node.output[0]), "")
+    return consumers[0], next((name for name in consumers[0].input if name != node.output[0]), "")
 
 
 def float_nodes(model: ModelProto, layers: Sequence[Layer], *, first: int) -> list[str]:
     """Names of the nodes that stay in float32.
 
-    Those up to the `first` layers, those behind the last one but for its activation, and what works out shapes: there
-    a rounding error is another shape.
+    These are the nodes before the layer with index `first`, those after the last layer except its activation, and
+    those that compute shapes, which a rounding error would change.
     """
-    nodes, last = model.graph.node, layers[-1].place
+    nodes = model.graph.node
+    last = layers[-1].place
     image_dependent = View(model.graph, {}, model.graph.input[0].name).image_dependent
     stop = layers[first].place if first else 0
-    end = {node.name for node in nodes if node.op_type in ACTIVATIONS and node.input[0] in nodes[last].output}
-    behind = [node for node in nodes[last + 1 :] if node.name not in end]
+    end = {node.name for node in nodes if node.op_type in _ACTIVATIONS and node.input[0] in nodes[last].output}
+    after = [node for node in nodes[last + 1 :] if node.name not in end]
     shapes = [node for node in nodes if not image_dependent & set(node.output)]
-    return [node.name for node in (*nodes[:stop], *behind, *shapes)]
+    return [node.name for node in (*nodes[:stop], *after, *shapes)]
 
 
 def correct_biases(
     model: ModelProto, quantised: ModelProto, layers: Sequence[Layer], images: NDArray[np.float32]
 ) -> ModelProto:
-    """The float model with biases under which its quantised form has the right mean in every channel of each layer.
+    """The float model with biases for which its quantised form has the right mean in every channel of each layer.
 
-    Layer by layer, each after those before it were set right, though in one pass: the graph itself takes off each mean
-    error where it arises (empirical bias correction, Nagel et al. 2019, section 4.2).
+    Each layer is corrected after those before it, but in a single pass: the graph itself subtracts each mean error
+    where it arises (empirical bias correction, Nagel et al. 2019, section 4.2).
     """
     corrected = [layer for layer in layers if layer.bias]
     if not corrected:
         return model
-    wanted = run(_with_means(model, corrected), images)
-    errors = run(_with_errors(quantised, corrected, wanted), images)
+    wanted = run_model(_with_means(model, corrected), images)
+    errors = run_model(_with_errors(quantised, corrected, wanted), images)
     made = _copy(model)
     biases = {tensor.name: tensor for tensor in made.graph.initializer}
     for layer, error in zip(corrected, errors, strict=True):
@@ -116,7 +119,7 @@ def _copy(model: ModelProto) -> ModelProto:
 
 
 def _with_means(model: ModelProto, layers: Sequence[Layer]) -> ModelProto:
-    """The model whose outputs are the means of the layers' channels."""
+    """A copy of the model whose outputs are the means of the layers' channels."""
     copy = _copy(model)
     made = {node.name: node.output[0] for node in copy.graph.node}
     means = [_mean(copy, made[layer.node], axes=layer.axes, name=f"mean_{layer.node}") for layer in layers]
@@ -126,7 +129,7 @@ def _with_means(model: ModelProto, layers: Sequence[Layer]) -> ModelProto:
 
 
 def _with_errors(model: ModelProto, layers: Sequence[Layer], wanted: Sequence[NDArray[np.float32]]) -> ModelProto:
-    """The model with these means in the layers' channels, whose outputs are what each lacked."""
+    """A copy of the model that has these means in the layers' channels, and whose outputs are what was added."""
     copy = _copy(model)
     by_name = {layer.node: (layer, mean) for layer, mean in zip(layers, wanted, strict=True)}
     nodes = list[NodeProto]()
@@ -134,12 +137,16 @@ def _with_errors(model: ModelProto, layers: Sequence[Layer], wanted: Sequence[ND
         nodes.append(node)
         if node.name in by_name:
             layer, mean = by_name[node.name]
-            raw, right, error, end = (f"{what}_{node.name}" for what in ("raw", "right", "error", "got"))
+            raw = f"raw_{node.name}"
+            right = f"right_{node.name}"
+            error = f"error_{node.name}"
+            got = f"got_{node.name}"
             copy.graph.initializer.append(numpy_helper.from_array(mean, right))
-            corrected, node.output[0] = node.output[0], raw
+            corrected = node.output[0]
+            node.output[0] = raw
             nodes += [
-                _mean(copy, raw, axes=layer.axes, name=end),
-                helper.make_node("Sub", [right, end], [error]),
+                _mean(copy, raw, axes=layer.axes, name=got),
+                helper.make_node("Sub", [right, got], [error]),
                 helper.make_node("Add", [raw, error], [corrected]),
             ]
     assign(copy.graph.node, nodes)

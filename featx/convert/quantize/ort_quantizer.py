@@ -1,4 +1,4 @@
-"""What ONNX Runtime's own quantiser is asked for: a folded graph, the ranges of its tensors, graphs of fewer bits."""
+"""Calls ONNX Runtime's quantiser: folds graphs, measures the ranges of tensors, and converts to int8 and float16."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,26 +23,28 @@ from featx.errors import (
 )
 
 Ranges = Mapping[str, tuple[float, float]]
-"""Tensor -> its lowest and highest number."""
-LEAST_OPSET = 13
-"""From which on weights have a scale for each channel."""
-BINS, HISTOGRAM_IMAGES = 2048, 32
-"""Of histograms, and over how many images they are made: they are slow."""
-IMAGES_IN_MEMORY = 4
-"""Images whose every tensor is held at once while histograms are made."""
-PERCENTILES = (99.999, 99.99)
-LAYERS = ("Conv", "Gemm", "MatMul")
-"""Operators with weights: where the work is."""
-KEPT_IN_FLOAT32 = {"Softmax", "LayerNormalization", "InstanceNormalization"}
-"""Of what could be quantised: small work, large harm."""
+"""Tensor -> its lowest and highest value."""
+_LEAST_OPSET = 13
+"""The first opset in which weights can have a scale for each channel."""
+_BINS = 2048
+"""Number of bins in a histogram."""
+_HISTOGRAM_IMAGES = 32
+"""Largest number of images for histograms, which are slow."""
+_IMAGES_IN_MEMORY = 4
+"""Number of images whose tensors are all in memory at once while histograms are computed."""
+_PERCENTILES = (99.999, 99.99)
+LAYER_OPERATORS = ("Conv", "Gemm", "MatMul")
+"""Operators with weights, which do most of the work."""
+_KEPT_IN_FLOAT32 = {"Softmax", "LayerNormalization", "InstanceNormalization"}
+"""Operators that could be quantised, but that do little work and lose much accuracy."""
 
 
 @contextmanager
 def quantiser_errors_reported(what: str) -> Iterator[None]:
-    """Tell what the library raises as a BackboneError of `what`, and keep what it prints and logs to itself."""
+    """Raise errors of the quantiser as a BackboneError about `what`, and hide what it prints and logs."""
     silencer = logging.NullHandler()
     logging.root.addHandler(silencer)  # without any handler, its logging.warning() would install one for good
-    logging.root.addFilter(_of_others)
+    logging.root.addFilter(_reject)
     try:
         with redirect_stdout(None):
             yield
@@ -53,25 +55,25 @@ def quantiser_errors_reported(what: str) -> Iterator[None]:
     except FeatxError:
         raise
     except Exception as error:
-        # whatever it stumbles over in a graph: it has no exceptions of its own
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise BackboneError(f"{what}: ONNX Runtime cannot quantise it ({told[:200]}); export it again") from error
+        # the quantiser has no exceptions of its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BackboneError(f"{what}: ONNX Runtime cannot quantise it ({reason[:200]}); export it again") from error
     finally:
-        logging.root.removeFilter(_of_others)
+        logging.root.removeFilter(_reject)
         logging.root.removeHandler(silencer)
 
 
-def _of_others(record: logging.LogRecord) -> bool:
-    """Nothing of what is logged without a logger's name, as the library does."""
+def _reject(record: logging.LogRecord) -> bool:
+    """Reject every record of the root logger, to which the quantiser logs."""
     return False
 
 
 def fold(model: ModelProto, into: Path) -> ModelProto:
-    """The model with what is constant computed and normalisations in its convolutions; every node has a name."""
+    """The model with constants computed and normalisations folded into convolutions; every node has a name."""
     import onnxruntime
 
-    if opset(model) < LEAST_OPSET:
-        model = version_converter.convert_version(model, LEAST_OPSET)
+    if opset(model) < _LEAST_OPSET:
+        model = version_converter.convert_version(model, _LEAST_OPSET)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -93,12 +95,12 @@ def fold(model: ModelProto, into: Path) -> ModelProto:
 
 
 def _own_name(tensor: str) -> str:
-    """What featx has put into the graph belongs to the model from now on."""
+    """The name without the prefix of featx: the nodes that it added belong to the model from now on."""
     return f"of_{tensor}" if tensor.startswith(RESERVED) else tensor
 
 
-def run(model: ModelProto, images: NDArray[Any]) -> list[NDArray[Any]]:
-    """All outputs of the model for the images, as its nodes have them."""
+def run_model(model: ModelProto, images: NDArray[Any]) -> list[NDArray[Any]]:
+    """All outputs of the model for the images."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -108,24 +110,24 @@ def run(model: ModelProto, images: NDArray[Any]) -> list[NDArray[Any]]:
 
 
 def spread(images: NDArray[Any], count: int) -> NDArray[Any]:
-    """At most so many of the images, evenly spaced: neighbours may be of one class."""
+    """At most `count` of the images, evenly spaced, because neighbours may be of one class."""
     return np.asarray(images[np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))])
 
 
 def measure_ranges(path: Path, images: NDArray[Any]) -> Iterator[tuple[str, Ranges]]:
-    """By one method after the other, the ranges of all tensors of the model in this file over the images."""
+    """Yields each method with the ranges that it gives all tensors of the model in this file."""
     yield "MinMax", find_extremes(path, images)
-    calibrator = _calibrator(path, "Percentile", num_bins=BINS, symmetric=False, percentile=PERCENTILES[0])
-    few = spread(images, HISTOGRAM_IMAGES)
-    for start in range(0, len(few), IMAGES_IN_MEMORY):
-        calibrator.collect_data(_Reader(path, few[start : start + IMAGES_IN_MEMORY]))
-    for percentile in PERCENTILES:
+    calibrator = _calibrator(path, "Percentile", num_bins=_BINS, symmetric=False, percentile=_PERCENTILES[0])
+    few = spread(images, _HISTOGRAM_IMAGES)
+    for start in range(0, len(few), _IMAGES_IN_MEMORY):
+        calibrator.collect_data(_Reader(path, few[start : start + _IMAGES_IN_MEMORY]))
+    for percentile in _PERCENTILES:
         calibrator.collector.percentile = percentile  # the histograms are the same
         yield f"Percentile {percentile}", _plain(calibrator.compute_data())
 
 
 def find_extremes(path: Path, images: NDArray[Any]) -> Ranges:
-    """The lowest and highest number of all tensors of the model in this file over the images."""
+    """The lowest and highest value of every tensor of the model in this file over the images."""
     calibrator = _calibrator(path, "MinMax")
     calibrator.collect_data(_Reader(path, images))
     return _plain(calibrator.compute_data())
@@ -149,26 +151,27 @@ def _plain(found: Any) -> Ranges:
 
 
 class _Reader:
-    """Images one by one, as calibrators ask for them."""
+    """Hands images to a calibrator one by one."""
 
     def __init__(self, path: Path, images: NDArray[Any]) -> None:
         model = onnx.load(str(path), load_external_data=False)
-        self.name, self.images = model.graph.input[0].name, iter(images)
+        self.name = model.graph.input[0].name
+        self.images = iter(images)
 
     def get_next(self) -> dict[str, NDArray[Any]] | None:
-        """The next image as a batch of one; None behind the last."""
+        """The next image as a batch of one; None after the last."""
         image = next(self.images, None)
         return None if image is None else {self.name: image[None]}
 
 
 def to_integers(model: ModelProto, ranges: Ranges, *, without: Sequence[str], layers_alone: bool) -> ModelProto:
-    """The model with quantised tensors and weights but for the nodes `without`: U8, and S8 a channel."""
+    """The model with uint8 tensors, and int8 weights with a scale per channel, except in the nodes `without`."""
     from onnxruntime.quantization import CalibrationMethod, QDQQuantizer, QuantType
     from onnxruntime.quantization.calibrate import TensorsData
     from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
 
     copy = onnx.shape_inference.infer_shapes(model)
-    operators = LAYERS if layers_alone else sorted({*QDQRegistry, *QLinearOpsRegistry} - KEPT_IN_FLOAT32)
+    operators = LAYER_OPERATORS if layers_alone else sorted({*QDQRegistry, *QLinearOpsRegistry} - _KEPT_IN_FLOAT32)
     arrays = {name: tuple(np.array([end], np.float32) for end in ends) for name, ends in ranges.items()}
     data = TensorsData(CalibrationMethod.MinMax, arrays)
     settings = {"MatMulConstBOnly": True}
@@ -183,7 +186,7 @@ def to_integers(model: ModelProto, ranges: Ranges, *, without: Sequence[str], la
 
 
 def to_halves(model: ModelProto) -> ModelProto:
-    """The model in float16 from behind its input to before its outputs, which stay float32."""
+    """The model in float16, but for its input and outputs, which stay float32."""
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 

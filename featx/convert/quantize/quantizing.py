@@ -1,4 +1,4 @@
-"""A backbone in float32 and an image set in; a backbone of int8 or float16, its card and its agreement, out."""
+"""Quantises a backbone and installs the result, with a card that states its agreement with float32."""
 
 import tempfile
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from featx.backbones import (
     open_session,
     user_folder,
 )
-from featx.convert.adding import reserve_name, install
+from featx.convert.adding import install, reserve_name
 from featx.convert.quantize.integers import best_integers
 from featx.convert.quantize.ort_quantizer import (
     find_extremes,
@@ -46,15 +46,25 @@ from featx.inputs import ImageSet
 from featx.settings import CALIBRATING, LowerPrecision
 
 LEAST_AGREEMENT = 0.99
-"""Mean cosine: features of solar cells lost 0.5 points of accuracy at 0.978, and nothing measurable at 0.997."""
-LARGEST_HALF = 65504.0
-WORTH_WHILE = 1.1
-"""Times as fast as float32, below which int8 is told to gain nothing."""
+"""Lowest mean cosine that is accepted: features of solar cells lost 0.5 points of accuracy at 0.978, none at 0.997."""
+_LARGEST_FLOAT16 = 65504.0
+_WORTHWHILE = 1.1
+"""Speed relative to float32 below which a note says that int8 gains nothing."""
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """A backbone that was made of another, the ways that were tried, and what there is to say of the images."""
+    """A backbone that was quantised, the ways that were tried, and notes about images and speed.
+
+    >>> import featx
+    >>> from pathlib import Path
+    >>> backbone = featx.load_backbone("efficientnet-lite0")
+    >>> early = featx.select_outputs(backbone, ["/_blocks.1/_swish/Clip_output_0"])  # few layers, for a fast example
+    >>> images = featx.list_images("photos")
+    >>> made = featx.quantize_backbone(early, images, precision="float16", count=2, into=Path("models"))
+    >>> made.backbone.name, made.tries[0].mean_cosine > 0.999
+    ('efficientnet-lite0-float16', True)
+    """
 
     backbone: Backbone
     tries: tuple[Try, ...]
@@ -72,11 +82,19 @@ def quantize_backbone(
     force: bool = False,
     overwrite: bool = False,
 ) -> Quantization:
-    """The backbone in fewer bits, written into the folder of cards `into` (the user's by default).
+    """Quantise a backbone to int8 or float16, into the folder of cards `into` (the user's by default).
 
-    Ranges are measured on `count` of the images, agreement with float32 on half as many others. Raises BackboneError
-    where the model cannot be quantised, the name is taken, or the agreement is below LEAST_AGREEMENT without `force`;
-    ImageSetError where no image can be read.
+    Ranges are measured on `count` of the images, agreement with float32 on half as many others. Of several ways to
+    int8, the one that agrees best is kept. Raises BackboneError if the model cannot be quantised, if the name is taken,
+    or if the agreement is below LEAST_AGREEMENT without `force`; ImageSetError if too few images can be read.
+
+    >>> import featx
+    >>> from pathlib import Path
+    >>> backbone = featx.load_backbone("efficientnet-lite0")
+    >>> early = featx.select_outputs(backbone, ["/_blocks.1/_swish/Clip_output_0"])  # few layers, for a fast example
+    >>> made = featx.quantize_backbone(early, featx.list_images("photos"), count=2, into=Path("models"))
+    >>> made.backbone.name, made.backbone.card.computes_in
+    ('efficientnet-lite0-int8', 'int8')
     """
     folder = user_folder() if into is None else into
     name = name or f"{backbone.name}-{precision}"
@@ -88,39 +106,38 @@ def quantize_backbone(
         chosen = next(one for one in tries if one.chosen)
         if chosen.mean_cosine < LEAST_AGREEMENT and not force:
             raise BackboneError(
-                f"{backbone.name}: nothing was written, for {precision} agrees with float32 by a mean cosine of "
+                f"{backbone.name}: nothing was written, because {precision} and float32 agree with a mean cosine of "
                 f"{chosen.mean_cosine:.4f} on {len(sample.held_out)} held-out images, below {LEAST_AGREEMENT}; try "
-                "more images, or write it all the same with --force"
+                "more images, or write it anyway with --force"
             )
         backbone = made.install(chosen, precision, folder)
         return Quantization(backbone, tries, (*sample.notes, *_slow(backbone.card)))
 
 
 def _slow(card: Card) -> tuple[str, ...]:
-    """That int8 gains nothing, where it does not: on processors, and for operators, that it was not made for."""
+    """A note if int8 gains nothing, as on processors or with operators that it does not suit."""
     about = card.quantized
-    if about is None or card.precision != "int8" or about.speed >= WORTH_WHILE:
+    if about is None or card.precision != "int8" or about.speed >= _WORTHWHILE:
         return ()
     return (f"int8 is {about.speed:.2f} times as fast as float32 on this processor ({about.measured_on})",)
 
 
 def _check_source(backbone: Backbone) -> None:
-    """Refuse what is not a model in float32 of images that do not depend on each other."""
-    card, found = backbone.card, find_precision(backbone.path)
-    if found != "float32" or card.input.dtype != "float32":
+    """Refuse backbones that are not float32, or whose features depend on other images of the batch."""
+    precisions = {find_precision(backbone.path), backbone.card.input.dtype} - {"float32"}
+    if precisions:
         raise BackboneError(
-            f"{backbone.name}: computes in {found if found != 'float32' else card.input.dtype} already; quantise the model "
-            "that it was made of"
+            f"{backbone.name}: already computes in {' and '.join(sorted(precisions))}; quantise the float32 model"
         )
-    if card.batch:
+    if backbone.card.batch:
         raise BackboneError(
-            f"{backbone.name}: its features depend on the other images of a batch; it cannot be quantised"
+            f"{backbone.name}: its features depend on the other images of a batch; quantise another backbone"
         )
 
 
 @dataclass(frozen=True)
 class _Making:
-    """A backbone that is being made, in a folder of its own."""
+    """A backbone that is being quantised in a temporary folder."""
 
     source: Backbone
     sample: Sample
@@ -129,13 +146,13 @@ class _Making:
 
     @property
     def made(self) -> Backbone:
-        """The new model, with the card as it will be but for what is not known yet."""
+        """The new backbone, with its card except for what is not known yet."""
         path = self.place / f"{self.name}.onnx"
         changes: dict[str, Any] = dict.fromkeys(("data", "data_sha256", "golden", "reference", "classifier"), "")
         return Backbone(replace(self.source.card, name=self.name, file=path.name, **changes), path)
 
     def integers(self) -> tuple[Try, ...]:
-        """Write the int8 model that agrees best."""
+        """Write the int8 model that agrees best; returns all tries."""
         images = model_input(self.source.card, self.sample.calibration)
         with quantiser_errors_reported(str(self.source.path)):
             model, tries = best_integers(
@@ -145,7 +162,7 @@ class _Making:
         return tries
 
     def halves(self) -> tuple[Try, ...]:
-        """Write the float16 model."""
+        """Write the float16 model; returns the only try."""
         with quantiser_errors_reported(str(self.source.path)):
             folded = fold(feature_model(self.source), self.place / "folded.onnx")
             self._check_halves(folded)
@@ -153,7 +170,7 @@ class _Making:
         return (Try("float16", found.mean, found.lowest, chosen=True),)
 
     def _check_halves(self, folded: ModelProto) -> None:
-        """Refuse numbers that float16 does not hold; on a CPU they may pass, as it computes in float32 between."""
+        """Refuse values beyond float16, which may pass unnoticed on a CPU: it computes in float32 in between."""
         images = model_input(self.source.card, self.sample.calibration)
         ranges = find_extremes(self.place / "folded.onnx", images)
         reached = {name: max(map(abs, ends)) for name, ends in ranges.items()} | {
@@ -162,17 +179,17 @@ class _Making:
             if tensor.data_type == onnx.TensorProto.FLOAT
         }
         for name, largest in reached.items():
-            if not largest <= LARGEST_HALF:
+            if not largest <= _LARGEST_FLOAT16:
                 raise BackboneError(
                     f"{self.source.name}: tensor {name!r} reaches {largest:.3g} but float16 ends at "
-                    f"{LARGEST_HALF:.0f}: features would be infinite; take --precision int8"
+                    f"{_LARGEST_FLOAT16:.0f}: features would be infinite; use --precision int8"
                 )
 
     def _measure(self) -> Callable[[ModelProto], Agreement]:
         session = open_session(self.source, device="cpu")
         if session.batch is not None:
             raise BackboneError(
-                f"{self.source.path}: its graph fixes the batch at {session.batch}; export it for a free batch"
+                f"{self.source.path}: its graph fixes the batch at {session.batch}; export it with a dynamic batch axis"
             )
         wanted = features_on_cpu(self.source, self.sample.held_out)
 
@@ -183,8 +200,9 @@ class _Making:
         return _agreement
 
     def install(self, chosen: Try, precision: LowerPrecision, folder: Path) -> Backbone:
-        """The new backbone in its folder, with golden vectors of its own, by which another machine is told."""
-        pixels, golden = draw_pixels(self.source.card.input.pixels.size, count=DRAWN_IMAGES), self.place / "golden.npz"
+        """Install the new backbone with golden vectors of its own, with which other machines can be compared."""
+        pixels = draw_pixels(self.source.card.input.pixels.size, count=DRAWN_IMAGES)
+        golden = self.place / "golden.npz"
         of_feature = features_on_cpu(self.made, pixels)[:, : self.source.card.dim]
         np.savez_compressed(golden, pixels=pixels, features=of_feature)
         about = Quantized(

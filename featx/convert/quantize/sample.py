@@ -1,4 +1,4 @@
-"""An image set in; decoded images of it to calibrate with, and others on which agreement is measured, out."""
+"""Draws images of a set for quantisation: some to measure ranges with, others to measure agreement on."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,53 +10,55 @@ from numpy.typing import NDArray
 from featx.errors import DecodeError, ImageSetError
 from featx.inputs import ImageSet, PixelSpec, decode_image, fingerprint
 
-HELD_OUT_EVERY = 3
+_HELD_OUT_EVERY = 3
 """Every third image is held out."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Pixels of different images, those to calibrate with and those that are held out."""
+    """Pixels of different images: some to calibrate with, others that are held out."""
 
     calibration: NDArray[np.uint8]
     """(n, size, size, 3)."""
     held_out: NDArray[np.uint8]
     """(m, size, size, 3)."""
     hash: str
-    """sha256 over the fingerprints of all of them."""
+    """The sha256 over the fingerprints of all these images."""
     notes: tuple[str, ...]
-    """Where there are fewer than were asked for, and which could not be read."""
+    """What to tell the user: images that were skipped, or that there are fewer than asked for."""
 
 
 def draw_sample(images: ImageSet, spec: PixelSpec, *, count: int) -> Sample:
-    """So many images to calibrate with and half as many held out, evenly spaced and decoded as `spec` says.
+    """Draw `count` images to calibrate with and half as many held-out ones, evenly spaced, decoded as `spec` says.
 
-    Images of equal bytes are taken once. Raises ImageSetError where not even one of each can be read.
+    Images with equal bytes are taken once. Raises ImageSetError if fewer than three can be read.
     """
-    wanted = count + count // (HELD_OUT_EVERY - 1)
-    pixels, digest, failed = [], hashlib.sha256(), list[str]()
+    wanted = count + count // (_HELD_OUT_EVERY - 1)
+    pixels = []
+    digest = hashlib.sha256()
+    failed = list[str]()
     for mark, decoded in _decode(images, spec, wanted):
         if isinstance(decoded, str):
             failed.append(decoded)
         else:
             digest.update(mark)
             pixels.append(decoded)
-    if len(pixels) < HELD_OUT_EVERY:
+    if len(pixels) < _HELD_OUT_EVERY:
         why = f"; {failed[0]}" if failed else ""
         raise ImageSetError(
-            f"{len(pixels)} different images can be read but quantising needs at least {HELD_OUT_EVERY}{why}; "
-            "name more with --images"
+            f"{len(pixels)} different images can be read but quantising needs at least {_HELD_OUT_EVERY}{why}; "
+            "give more with --images"
         )
-    held_out = np.arange(len(pixels)) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
+    held_out = np.arange(len(pixels)) % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
     everything = np.stack(pixels)
-    notes = [f"{len(failed)} images left out, the first: {failed[0]}"] if failed else []
+    notes = [f"{len(failed)} images skipped, the first: {failed[0]}"] if failed else []
     if len(pixels) < wanted:
-        notes.append(f"{len(pixels)} different images, held-out ones among them, of the {wanted} that were asked for")
+        notes.append(f"{len(pixels)} different images, held-out ones included, instead of the {wanted} asked for")
     return Sample(everything[~held_out], everything[held_out], digest.hexdigest(), tuple(notes))
 
 
 def _decode(images: ImageSet, spec: PixelSpec, count: int) -> Iterator[tuple[bytes, NDArray[np.uint8] | str]]:
-    """Fingerprint and pixels of evenly spaced images, or what is wrong with one."""
+    """Yields fingerprint and pixels of evenly spaced images, or a message about one that fails."""
     seen = set[bytes]()
     for row in np.unique(np.linspace(0, len(images) - 1, count).round().astype(int)).tolist():
         try:

@@ -1,4 +1,4 @@
-"""Features of a try and of the float32 original in; how far they agree, and how much faster it is, out."""
+"""Measures how far features agree with those in float32, and how much faster a backbone is."""
 
 import time
 from collections.abc import Callable
@@ -10,16 +10,18 @@ from numpy.typing import NDArray
 
 from featx.backbones import Backbone, FeatureSession, open_session
 
-BATCH, ROUNDS = 4, 12
-"""Speed is that of so many images at once on one core, the best of so many rounds."""
+_BATCH = 4
+"""Number of images in a batch."""
+_ROUNDS = 12
+"""Number of times that each speed is measured; the best counts."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How near features are to those in float32."""
+    """How far features agree with those in float32."""
 
     mean: float
-    """Cosine; 0 where features are no numbers."""
+    """Mean cosine; 0 if features are NaN or infinite."""
     lowest: float
 
 
@@ -38,17 +40,18 @@ class Try:
 
 
 def features_on_cpu(backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Features (n, width) on the CPU, where they are the same everywhere but for the order of sums."""
+    """Features (n, width) on the CPU, which differ between machines only in the order of sums."""
     return _run(open_session(backbone, device="cpu"), pixels)
 
 
 def _run(session: FeatureSession, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.concatenate([session(pixels[start : start + BATCH]) for start in range(0, len(pixels), BATCH)])
+    return np.concatenate([session(pixels[start : start + _BATCH]) for start in range(0, len(pixels), _BATCH)])
 
 
 def agreement(features: NDArray[np.float32], wanted: NDArray[np.float32]) -> Agreement:
-    """Mean and lowest cosine of rows; a row of zeros agrees with such a row alone."""
-    a, b = features.astype(np.float64), wanted.astype(np.float64)
+    """Mean and lowest cosine between rows; a row of zeros agrees only with another row of zeros."""
+    a = features.astype(np.float64)
+    b = wanted.astype(np.float64)
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return Agreement(0.0, 0.0)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
@@ -57,9 +60,9 @@ def agreement(features: NDArray[np.float32], wanted: NDArray[np.float32]) -> Agr
 
 
 def measure_speed(backbone: Backbone, original: Backbone, pixels: NDArray[np.uint8]) -> float:
-    """How many times faster the backbone is than the original, by the CPU time of one thread, one beside the other."""
-    runs = [_timed(open_session(one, device="cpu", threads=1), pixels[:BATCH]) for one in (backbone, original)]
-    seconds = np.array([[run() for run in runs] for _ in range(ROUNDS)]).min(axis=0)
+    """How many times as fast as the original the backbone is, by CPU time of one thread, measured in turn."""
+    runs = [_timed(open_session(one, device="cpu", threads=1), pixels[:_BATCH]) for one in (backbone, original)]
+    seconds = np.array([[run() for run in runs] for _ in range(_ROUNDS)]).min(axis=0)
     return round(float(seconds[1] / seconds[0]), 3)
 
 
