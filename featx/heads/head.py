@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from featx.cache import Source, label_sources
 from featx.errors import HeadError
 from featx.estimators import class_scores
-from featx.measures import format_measure, to_probabilities
+from featx.measures import MEASURE_TITLES, format_measure, to_probabilities
 from featx.showing import Overview, Shown, shorten
 
 logger = logging.getLogger(__name__)
@@ -94,11 +94,12 @@ class Head(Shown):
 
     def _measured(self) -> tuple[str, str]:
         """Name and text of the measure on its test rows; an empty text if there is no result."""
-        name, title = ("average_precision", "mAP") if self.multilabel else ("accuracy", "accuracy")
+        name = "average_precision" if self.multilabel else "accuracy"
         metrics = self.training.get("metrics")
         if not metrics:
-            return title, ""
-        return title, f"{format_measure(metrics[name], metrics[f'{name}_ci'])} on {metrics['n']} test images"
+            return MEASURE_TITLES[name], ""
+        measured = format_measure(metrics[name], metrics[f"{name}_ci"])
+        return MEASURE_TITLES[name], f"{measured} on {metrics['n']} test images"
 
 
 def _identify(sources: Sequence[Source]) -> str:

@@ -112,7 +112,7 @@ def plan_head(
 ) -> HeadPlan:
     """The head of this name as an unfitted pipeline, and what tuning tries. Raises HeadError for an unknown name.
 
-    `blocks` holds the number of columns of each block, which is the columns of one output of one backbone; `fusion`
+    `blocks` lists the number of columns of each block, which is the columns of one output of one backbone; `fusion`
     says how blocks are joined. `rows` is the number of rows in the smallest fit: no more neighbours are tried. `most`
     is the number in the largest fit: above EXACT_ROWS, kernels are approximate in all fits, so that tuning tries what
     is kept.
@@ -146,7 +146,7 @@ def _possible(parameter: str, values: Sequence[Any], rows: int | None, most: int
 def build_head(name: str, *, fusion: str = "", blocks: Blocks = (), seed: int = 0) -> Pipeline:
     """The unfitted scikit-learn pipeline of this head; its last step is called `classifier`.
 
-    `blocks` holds the number of columns of each block, which is the columns of one output of one backbone; `fusion`
+    `blocks` lists the number of columns of each block, which is the columns of one output of one backbone; `fusion`
     says how blocks are joined. Raises HeadError for an unknown name.
 
     >>> import featx

@@ -27,7 +27,7 @@ class Comparison:
     p: float | None
     """Two-sided p-value; None if the images, or splits, say nothing about it."""
     p_holm: float | None
-    """p corrected for all comparisons made together (Holm 1979)."""
+    """p corrected for all comparisons of one call (Holm 1979)."""
     test: str
     """The name of the test, with what it counts and ignores."""
     n: int

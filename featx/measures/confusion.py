@@ -37,8 +37,8 @@ def weigh_confusion(
 ) -> tuple[ConfusionWeights, ConfusionIntervals]:
     """Sums of weight times share by class (row) and predicted class (column), and the interval of each cell.
 
-    An interval is of the cell's share of its row, None if all resamples are equal. `rounds` holds how often each unit
-    is in each resample, as `Units.draw` gives it.
+    An interval is of the cell's share of its row, None if all resamples are equal. `rounds` says how often each unit
+    is in each resample, as `Units.draw` does.
     """
     predicted = probabilities.argmax(axis=1)
     weights = []

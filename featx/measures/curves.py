@@ -17,7 +17,7 @@ def curve_measures(
 ) -> dict[str, Floats]:
     """AUROC and average precision on each of b resamples: means over classes (b,), and of each class (classes, b).
 
-    `rounds` holds how often each unit is in each resample, as `Units.draw` gives it. A class with none or all of a
+    `rounds` says how often each unit is in each resample, as `Units.draw` does. A class with none or all of a
     resample's images is undefined there (NaN) and is left out of the mean.
     """
     resamples = sum(counts.shape[1] for counts in rounds)
@@ -35,7 +35,7 @@ def curve_measures(
 class _RankedImages:
     """The images by falling score, gathered into steps: images of equal score, or a run of images without the class.
 
-    Between two steps that hold images of the class, the order of the other images does not matter.
+    Between two steps with images of the class, the order of the other images does not matter.
     """
 
     def __init__(self, scores: Floats, share: Floats, labels: Labels, units: Units) -> None:

@@ -47,7 +47,7 @@ def draws_t_test(
 ) -> tuple[Comparison, ...]:
     """A comparison of each pair of heads by a score that each has on the same J few-shot draws, with Holm's correction.
 
-    `train` holds the training rows of each draw; two draws share a part r of them on average. The test is that of
+    `train` lists the training rows of each draw; two draws share a part r of them on average. The test is that of
     resampled splits with r as the correlation of scores, which Nadeau & Bengio (2003, section 3.2) take to be the share
     of rows: the variance of the mean is (1/J + r/(1 - r)) s^2. If all draws have the same rows there is no p-value,
     since they say nothing about other draws. Raises TableError for fewer than 2 draws, or if a head does not have one

@@ -102,7 +102,7 @@ def paired_measures(
 ) -> tuple[Comparison, ...]:
     """A comparison of each pair of heads by any measure of `HeadMetrics`, such as mAP, with Holm's correction.
 
-    `probabilities` holds the probabilities (n, classes) of each head. All heads are measured on the resamples of
+    `probabilities` maps each head to its probabilities (n, classes). All heads are measured on the resamples of
     `resample_measure`; if these are few, p is that of a normal distribution. Raises TableError if the measure is not
     defined, and as `measure` does.
 
@@ -128,7 +128,7 @@ def paired_measures(
 def resample_measure(probabilities: Floats, labels: Labels, *, measure: str, seed: int = 0) -> Floats:
     """Any measure of `HeadMetrics` on the test images and on b resamples of them, (1 + b,).
 
-    b is 10,000, or as many as `measure` uses if that costs too much; equal seeds draw equal resamples. Raises
+    b is 10,000, or the number that `measure` uses if that costs too much; equal seeds draw equal resamples. Raises
     TableError if the measure is not defined, and as `measure` does.
     """
     choices = (PAIRED_RESAMPLES, resampled.RESAMPLES)
@@ -154,7 +154,7 @@ def paired_recalls(
 ) -> tuple[Comparison, ...]:
     """A comparison of each pair of heads by balanced accuracy (mean recall over classes), as `paired_bootstrap` does.
 
-    `predicted` holds the predicted class of each image (n,) by each head. Raises TableError if an image has none.
+    `predicted` maps each head to the predicted class of each image (n,). Raises TableError if an image has none.
     """
     check_values(predicted, pairs, len(labels))
     units = units_of(labels)

@@ -78,7 +78,9 @@ def resample_all(
     """
     probabilities = check_probabilities(probabilities, labels)
     units = units_of(labels)
-    count, curve_count = resamples or (affordable(len(labels), RESAMPLES), affordable(probabilities.size, RESAMPLES))
+    if resamples is None:
+        resamples = (affordable(len(labels), RESAMPLES), affordable(probabilities.size, RESAMPLES))
+    count, curve_count = resamples
     sums = SumsOverImages(probabilities, labels, units)
     measured = []
     kept = []
@@ -103,7 +105,8 @@ def check_probabilities(probabilities: Floats, labels: Labels) -> Floats:
         )
     _check_labels(labels)
     values: Floats = probabilities.astype(np.float64, copy=False)
-    lowest, highest = values.min(), values.max()
+    lowest = values.min()
+    highest = values.max()
     if not (lowest >= -1e-6 and highest <= 1 + 1e-6):
         raise TableError(f"probabilities range from {lowest:g} to {highest:g}, not from 0 to 1; normalise them")
     if not labels.multilabel and not np.allclose(total := values.sum(axis=1), 1, atol=1e-3):

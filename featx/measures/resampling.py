@@ -89,7 +89,8 @@ def find_interval(
         return None
     if len(resampled) - 1 <= FEW_RESAMPLES:
         error = NORMAL * float(drawn.std(ddof=1))
-        low, high = value - error, value + error
+        low = value - error
+        high = value + error
     else:
         low, high = (float(end) for end in np.quantile(drawn, ENDS))
     return max(low, bounds[0]), min(high, bounds[1])

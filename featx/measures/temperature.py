@@ -46,7 +46,8 @@ def fit_temperature(scores: Floats, labels: Labels) -> float:
     fit = _Fit(scores, labels)
     if not fit.scale:
         return 1.0
-    lowest, highest = -np.log(WIDEST), np.log(WIDEST)
+    highest = np.log(WIDEST)
+    lowest = -highest
     if fit.slope(lowest) >= 0:
         best = lowest
     elif fit.slope(highest) <= 0:

@@ -16,8 +16,8 @@ from featx.tables import RowIndices
 RowWeights: TypeAlias = NDArray[np.float64] | None
 Setup: TypeAlias = Mapping[str, Any]
 """Parameters of the steps before the classifier, by their names in the pipeline."""
-Steps: TypeAlias = Sequence[Any]
-"""The steps before the classifier."""
+StepsBefore: TypeAlias = Sequence[Any]
+"""The steps before the classifier, fitted or to be fitted."""
 
 
 def fit_pipeline(pipeline: Pipeline, development: DevelopmentSet, rows: RowIndices) -> Pipeline:
@@ -42,7 +42,7 @@ def held_out_scores(pipeline: Pipeline, development: DevelopmentSet) -> NDArray[
 
 def fit_setups(
     pipeline: Pipeline, setups: Sequence[Setup], development: DevelopmentSet, rows: RowIndices
-) -> Iterator[tuple[Steps, NDArray[np.float32]]]:
+) -> Iterator[tuple[StepsBefore, NDArray[np.float32]]]:
     """For each setup of a group, the fitted steps before the classifier and the rows' features after these steps.
 
     The setups of a group differ only in a step that can be fitted for many parameters at once: see `group_setups`.
@@ -97,12 +97,14 @@ def _prefix(pipeline: Pipeline, place: int) -> str:
     return f"{pipeline.steps[place][0]}__"
 
 
-def steps_before(pipeline: Pipeline) -> Steps:
+def steps_before(pipeline: Pipeline) -> StepsBefore:
     """The steps before the classifier."""
     return [step for _, step in pipeline.steps[:-1]]
 
 
-def _fit_steps(steps: Steps, features: NDArray[np.float32], target: Target, weights: RowWeights) -> NDArray[np.float32]:
+def _fit_steps(
+    steps: StepsBefore, features: NDArray[np.float32], target: Target, weights: RowWeights
+) -> NDArray[np.float32]:
     """Fit these steps, and return the features after them."""
     for step in steps:
         with np.errstate(invalid="ignore"):  # the explained share of zero variance, if all images are equal
@@ -111,7 +113,7 @@ def _fit_steps(steps: Steps, features: NDArray[np.float32], target: Target, weig
     return features
 
 
-def transform_steps(steps: Steps, features: NDArray[np.float32]) -> NDArray[np.float32]:
+def transform_steps(steps: StepsBefore, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """The features after these fitted steps; the given array may be overwritten."""
     for step in steps:
         features = _transform(step, features)
