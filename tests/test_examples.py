@@ -19,7 +19,8 @@ WITHOUT = {"FeatxError", "__version__"}
 
 
 def documented_modules() -> Iterator[str]:
-    """The modules of featx whose source has an example."""
+    """The package itself, and its modules whose source has an example."""
+    yield featx.__name__
     for module in pkgutil.walk_packages(featx.__path__, "featx."):
         origin = getattr(module.module_finder.find_spec(module.name, None), "origin", None)
         if origin and ">>> " in Path(origin).read_text(encoding="utf-8"):

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from featx.compare.candidates import Candidate, CandidateOutcome, FailedCandidate
-from featx.heads import Result, ResultsFile
+from featx.heads import Result, ResultsFile, to_records
 from featx.processes import run_parallel
 from featx.showing import Overview, Shown, shorten
 
@@ -30,6 +31,10 @@ class ComparisonResults(Shown):
 
     results: tuple[Result, ...]
     failures: tuple[FailedCandidate, ...]
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """One flat row for each result, as `featx.to_records` gives them."""
+        return to_records(self.results)
 
     def overview(self) -> Overview:
         """How many results there are, of which heads and backbones, and which candidates failed."""

@@ -159,8 +159,9 @@ def rank_candidates(candidates: Sequence[Candidate], results: Sequence[Result]) 
     >>> table = featx.read_features("photos.h5")
     >>> candidates = featx.list_candidates([table], heads=["ridge", "class-mean"], splits=featx.make_splits)
     >>> results = featx.compare_backbones(candidates, jobs=1).results
-    >>> sorted(ranked.rank for ranked in featx.rank_candidates(candidates, results))
-    [1, 2]
+    >>> ranking = featx.rank_candidates(candidates, results)
+    >>> [(ranked.head, ranked.splits) for ranked in ranking]
+    [('ridge', 'stratified'), ('class-mean', 'stratified')]
     """
     by_key = {result.key: result for result in results}
     kinds = dict.fromkeys(candidate.split.kind for candidate in candidates)

@@ -40,7 +40,7 @@ class Prediction:
     >>> head = featx.load_head("photos.featx")
     >>> prediction = next(featx.predict_tables(head, [featx.read_features("photos.h5")]))
     >>> prediction.name, prediction.label, prediction.failed
-    ('circle/00.png', 'circle', None)
+    ('circle/000.png', 'circle', None)
     """
 
     name: str

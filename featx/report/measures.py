@@ -1,4 +1,4 @@
-"""Titles, texts and explanations of measures, as all reports have them."""
+"""Which measures all reports show, and their texts and explanations."""
 
 from typing import TYPE_CHECKING
 
@@ -6,19 +6,6 @@ if TYPE_CHECKING:
     from featx.heads import Result
     from featx.measures import HeadMetrics
 
-TITLES = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced",
-    "average_precision": "mAP",
-    "auroc": "AUROC",
-    "macro_f1": "macro F1",
-    "micro_f1": "micro F1",
-    "log_loss": "log loss",
-    "brier": "Brier",
-    "ece": "ECE",
-    "hamming_loss": "Hamming loss",
-}
-"""Field of HeadMetrics -> title."""
 _COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss", "ece")
 _COMPARED_MULTILABEL = ("average_precision", "auroc", "macro_f1", "micro_f1", "accuracy", "log_loss")
 
@@ -49,6 +36,7 @@ def explain_metrics(metrics: "HeadMetrics") -> str:
 
 def explain_result(result: "Result") -> str:
     """One sentence that defines the measure by which the head was tuned."""
+    plain = explain_metrics(result.metrics)
     if result.measure == "balanced_accuracy":
-        return f"balanced: mean over classes of the share of correct predictions; {explain_metrics(result.metrics)}"
-    return explain_metrics(result.metrics)
+        return f"balanced accuracy: mean over classes of the share of correct predictions; {plain}"
+    return plain

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from featx.report.measures import TITLES, compared_measures, explain_metrics, show_interval, show_number
+from featx.measures import MEASURE_TITLES
+from featx.report.measures import compared_measures, explain_metrics, show_interval, show_number
 from featx.report.section import Section
 
 if TYPE_CHECKING:
@@ -23,9 +24,10 @@ def metrics_sections(metrics: "HeadMetrics") -> list[Section]:
 
 
 def _overall_section(metrics: "HeadMetrics") -> Section:
+    names = dict.fromkeys((*compared_measures(metrics), *MEASURE_TITLES))
     rows = [
-        (title, show_number(getattr(metrics, name)), show_interval(getattr(metrics, f"{name}_ci")))
-        for name, title in TITLES.items()
+        (MEASURE_TITLES[name], show_number(getattr(metrics, name)), show_interval(getattr(metrics, f"{name}_ci")))
+        for name in names
         if getattr(metrics, name) is not None
     ]
     rows.append(("most frequent", show_number(metrics.majority_accuracy), ""))
@@ -40,7 +42,7 @@ def _undefined_notes(metrics: "HeadMetrics") -> Iterator[str]:
     """For each reason, which of the compared measures and intervals are not defined because of it."""
     by_reason: dict[str, list[str]] = {}
     for name in compared_measures(metrics):
-        for field, title in ((name, TITLES[name]), (f"{name}_ci", f"interval of {TITLES[name]}")):
+        for field, title in ((name, MEASURE_TITLES[name]), (f"{name}_ci", f"interval of {MEASURE_TITLES[name]}")):
             if field in metrics.undefined:
                 by_reason.setdefault(metrics.undefined[field], []).append(title)
     for reason, titles in by_reason.items():

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from featx.report.measures import TITLES, compared_measures, explain_result, show_interval, show_number
+from featx.measures import MEASURE_TITLES
+from featx.report.measures import compared_measures, explain_result, show_interval, show_number
 from featx.report.section import Section
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def _measures(result: "Result") -> tuple[str, ...]:
 
 
 def _columns(result: "Result") -> tuple[str, ...]:
-    first, *others = (TITLES[name] for name in _measures(result))
+    first, *others = (MEASURE_TITLES[name] for name in _measures(result))
     return "head", first, "95 % interval", *others, "tuned"
 
 

@@ -311,7 +311,11 @@ def test_warnings_of_other_processes_are_logged_once(caplog: pytest.LogCaptureFi
 
     candidates = candidates_of(two_tables(), ("ridge",), fusions=(STACKED,), splits=one_shot)
     compare_backbones(candidates, jobs=2)
-    told = [record.getMessage() for record in caplog.records if "predictions of the heads are averaged" in record.getMessage()]
+    told = [
+        record.getMessage()
+        for record in caplog.records
+        if "predictions of the heads are averaged" in record.getMessage()
+    ]
     assert len(told) == 1
     assert told[0].startswith("ridge (stacked) on left + right, few-shot-1/")
 

@@ -42,7 +42,7 @@ def test_records_are_flat_and_have_the_same_keys() -> None:
         assert record["backbones"] == "left + right"
         assert fused.comparison is not None
         assert (record["difference"], record["p_holm"]) == (fused.comparison.difference, fused.comparison.p_holm)
-        assert (record["difference_low"], record["difference_high"]) == fused.comparison.interval
+        assert (record["difference_low"], record["difference_high"]) == (fused.comparison.interval or (None, None))
 
 
 def test_a_measure_that_is_not_defined_is_none_in_records() -> None:
@@ -50,3 +50,10 @@ def test_a_measure_that_is_not_defined_is_none_in_records() -> None:
     metrics = replace(first.results[0].metrics, accuracy=float("nan"))
     undefined = replace(first, results=(replace(first.results[0], metrics=metrics),))
     assert undefined.to_record()["mean"] is None
+
+
+def test_a_comparison_gives_one_flat_row_for_each_result() -> None:
+    candidates = list_candidates([make_table()], heads=("class-mean",), splits=make_splits)
+    compared = compare_backbones(candidates, jobs=1)
+    (record,) = compared.to_records()
+    assert (record["head"], record["backbones"], record["key"]) == ("class-mean", "made-up", candidates[0].key)

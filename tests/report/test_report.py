@@ -91,7 +91,8 @@ def test_what_is_not_defined_is_shown_with_the_reason() -> None:
     shown = printed(measure(np.tile([0.9, 0.1], (50, 1)), Labels(("ok", "crack"), np.zeros(50, np.int64))))
     assert "no AUROC: all test images are of class 'ok', so there are no others to rank them against" in shown
     assert (
-        "no interval of balanced, interval of macro F1, interval of log loss, interval of ECE: the same on all" in shown
+        "no interval of balanced accuracy, interval of macro F1, interval of log loss, interval of ECE: the same on all"
+        in shown
     )
 
 
