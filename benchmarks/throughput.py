@@ -26,7 +26,7 @@ from record import keep
 from sets import PhotoSet, photographs
 from timing import Run, Seconds, interleave, ratios
 
-from featx.backbones import gpus
+from featx.backbones.session.nvidia import gpus
 from featx.errors import BackboneError
 from featx.extract import ExtractionSummary
 from featx.hardware import usable_cores

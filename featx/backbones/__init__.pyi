@@ -6,21 +6,16 @@ from .card import (
     Output as Output,
     Quantized as Quantized,
 )
-from .graph.contents import GraphContents as GraphContents, read_contents as read_contents
 from .graph.finding import (
     Inspection as Inspection,
     inspect_model as inspect_model,
     is_embedding_width as is_embedding_width,
     resolve_outputs as resolve_outputs,
 )
-from .graph.front import PIXEL_INPUT as PIXEL_INPUT
 from .graph.model import (
     REDUCE_AXES_ARE_INPUTS as REDUCE_AXES_ARE_INPUTS,
     RESERVED as RESERVED,
-    View as View,
-    assign as assign,
     find_precision as find_precision,
-    opset as opset,
     read_metadata as read_metadata,
     save_model as save_model,
 )
@@ -28,15 +23,13 @@ from .graph.shapes import view_model as view_model
 from .graph.surgery import (
     channel_axes as channel_axes,
     feature_model as feature_model,
-    prepare_graph as prepare_graph,
-    smallest_model as smallest_model,
 )
+from .graph.view import View as View, assign as assign, opset as opset
 from .model_inputs import ImageInput as ImageInput
 from .outputs import select_outputs as select_outputs
 from .reading import check_card as check_card, read_card as read_card
 from .session.diagnosing import diagnose as diagnose
 from .session.feature_session import FeatureSession as FeatureSession
-from .session.nvidia import cuda_problem as cuda_problem, gpus as gpus
 from .session.opening import open_session as open_session
 from .session.whole import run_whole as run_whole
 from .store import (

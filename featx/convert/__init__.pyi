@@ -1,9 +1,8 @@
 from .adding import Description as Description, add_backbone as add_backbone
-from .export.exporting import Exported as Exported, export_model as export_model
+from .export.exporting import export_model as export_model
 from .export.models import Recipe as Recipe
 from .preprocessing import Preprocessing as Preprocessing
 from .quantize.quantizing import (
-    LEAST_AGREEMENT as LEAST_AGREEMENT,
     Quantization as Quantization,
     quantize_backbone as quantize_backbone,
 )

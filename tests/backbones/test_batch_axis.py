@@ -9,7 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
-from featx.backbones import FeatureSession, prepare_graph
+from featx.backbones import FeatureSession
+from featx.backbones.graph.surgery import prepare_graph
 from featx.cache import read_features
 from tests.conftest import Ran
 from tests.support.graphs import (

@@ -8,8 +8,11 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from featx.backbones import GraphContents, gpus, open_session, prepare_graph
+from featx.backbones import open_session
+from featx.backbones.graph.contents import GraphContents
+from featx.backbones.graph.surgery import prepare_graph
 from featx.backbones.session.engines import keep_engines
+from featx.backbones.session.nvidia import gpus
 from featx.backbones.session.providers import (
     Options,
     SessionPlan,

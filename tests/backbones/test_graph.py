@@ -12,16 +12,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from featx.backbones import (
-    PIXEL_INPUT,
-    FeatureSession,
-    cuda_problem,
-    diagnose,
-    gpus,
-    open_session,
-    prepare_graph,
-    smallest_model,
-)
+from featx.backbones import FeatureSession, diagnose, open_session
+from featx.backbones.graph.front import PIXEL_INPUT
+from featx.backbones.graph.surgery import prepare_graph, smallest_model
+from featx.backbones.session.nvidia import cuda_problem, gpus
 from featx.backbones.store import Backbone, load_backbone
 from featx.errors import (
     BackboneError,

@@ -15,21 +15,16 @@ import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from featx.backbones import (
-    cuda_problem,
-    diagnose,
-    gpus,
-    open_session,
-    prepare_graph,
-    read_contents,
-)
+from featx.backbones import diagnose, open_session
 from featx.backbones.card import Output
+from featx.backbones.graph.contents import read_contents
+from featx.backbones.graph.surgery import prepare_graph
 from featx.backbones.session.lanes import (
     BoundLane,
     Lanes,
     PlainLane,
 )
-from featx.backbones.session.nvidia import CudaMemory, HostMemory
+from featx.backbones.session.nvidia import CudaMemory, HostMemory, cuda_problem, gpus
 from featx.backbones.session.runtime import CPU, new_session
 from featx.backbones.store import Backbone, load_backbone
 from featx.devices import PROVIDERS

@@ -16,12 +16,9 @@ from numpy.typing import NDArray
 from featx.backbones import open_session
 from featx.backbones.card import Card
 from featx.backbones.store import Backbone, load_backbone, user_folder
-from featx.convert import (
-    Exported,
-    Recipe,
-    export_model,
-)
+from featx.convert import Recipe, export_model
 from featx.convert.adding import Description
+from featx.convert.export.exporting import Exported
 from featx.convert.export.libraries import quiet
 from featx.convert.export.models import build_model
 from featx.convert.export.reference import GOLDEN_IMAGES

@@ -18,11 +18,7 @@ from onnx import numpy_helper
 from featx.backbones import open_session
 from featx.backbones.store import Backbone, list_backbones, load_backbone
 from featx.cache import describe_cache
-from featx.convert import (
-    LEAST_AGREEMENT,
-    Quantization,
-    quantize_backbone,
-)
+from featx.convert import Quantization, quantize_backbone
 from featx.convert.quantize.layers import correct_biases, find_layers
 from featx.convert.quantize.ort_quantizer import (
     find_extremes,
@@ -30,6 +26,7 @@ from featx.convert.quantize.ort_quantizer import (
     run_model,
     to_integers,
 )
+from featx.convert.quantize.quantizing import LEAST_AGREEMENT
 from featx.convert.quantize.sample import draw_sample
 from featx.convert.quantize.tries import agreement, features_on_cpu
 from featx.convert.verify import verify_backbone

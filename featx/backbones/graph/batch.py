@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
-from featx.backbones.graph.model import Shape, View, attributes
+from featx.backbones.graph.view import Shape, View, attributes
 
 SHRINKING = {
     "Squeeze",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from onnx import NodeProto, TensorProto
 
 from featx.backbones.graph.layers import channel_axis, is_global_pool, is_vector, same_values
-from featx.backbones.graph.model import View
+from featx.backbones.graph.view import View
 
 FEATURE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, 0}
 """Element types of tensors that can be features; 0 stands for an unknown type."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from onnx import GraphProto, ModelProto, TensorProto
 
 from featx.backbones.graph.front import PIXEL_INPUT
-from featx.backbones.graph.model import captured
+from featx.backbones.graph.view import captured
 
 _SHAPE_OPERATORS = {"Shape", "Size"}
 _QUANTISATION_OPERATORS = {"QuantizeLinear", "DequantizeLinear"}

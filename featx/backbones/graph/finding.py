@@ -24,14 +24,9 @@ from featx.backbones.graph.layers import (
     l2_normalised,
     same_values,
 )
-from featx.backbones.graph.model import (
-    Shape,
-    View,
-    check_size,
-    damage_reported,
-    load_model,
-)
+from featx.backbones.graph.model import check_size, damage_reported, load_model
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
+from featx.backbones.graph.view import Shape, View
 from featx.errors import BackboneError, did_you_mean
 
 _SCORE_NAMES = r"logit|prob|softmax|score|class(?!_?(token|emb))|pred|label|categor"

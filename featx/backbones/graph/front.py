@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
-from featx.backbones.graph.model import assign
+from featx.backbones.graph.view import assign
 from featx.backbones.model_inputs import ImageInput
 
 PIXEL_INPUT = "featx_pixels"

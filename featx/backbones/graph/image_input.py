@@ -5,8 +5,8 @@ from pathlib import Path
 
 from onnx import ModelProto, TensorProto
 
-from featx.backbones.graph.model import Shape, View, attributes, image_inputs, shape_of
 from featx.backbones.graph.shapes import view_model
+from featx.backbones.graph.view import Shape, View, attributes, image_inputs, shape_of
 from featx.backbones.model_inputs import InputType, Layout
 from featx.errors import BackboneError
 

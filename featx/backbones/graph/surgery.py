@@ -14,20 +14,9 @@ from featx.backbones.card import GEM_POWER, Card, Output
 from featx.backbones.graph.batch import free_batch
 from featx.backbones.graph.front import PIXEL_INPUT, add_pixel_input
 from featx.backbones.graph.layers import SAME_NUMBERS, channel_axis
-from featx.backbones.graph.model import (
-    REDUCE_AXES_ARE_INPUTS,
-    SMALL,
-    View,
-    assign,
-    captured,
-    damage_reported,
-    external_bytes,
-    image_inputs,
-    load_model,
-    opset,
-    shape_of,
-)
+from featx.backbones.graph.model import REDUCE_AXES_ARE_INPUTS, SMALL, damage_reported, external_bytes, load_model
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
+from featx.backbones.graph.view import View, assign, captured, image_inputs, opset, shape_of
 from featx.backbones.model_inputs import ImageInput
 from featx.backbones.store import Backbone
 from featx.errors import BackboneError, did_you_mean

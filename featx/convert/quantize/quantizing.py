@@ -57,13 +57,8 @@ class Quantization:
     """A backbone that was quantised, the ways that were tried, and notes about images and speed.
 
     >>> import featx
-    >>> from pathlib import Path
-    >>> backbone = featx.load_backbone("efficientnet-lite0")
-    >>> early = featx.select_outputs(backbone, ["/_blocks.1/_swish/Clip_output_0"])  # few layers, for a fast example
-    >>> images = featx.list_images("photos")
-    >>> made = featx.quantize_backbone(early, images, precision="float16", count=2, into=Path("models"))
-    >>> made.backbone.name, made.tries[0].mean_cosine > 0.999
-    ('efficientnet-lite0-float16', True)
+    >>> list(featx.Quantization.__dataclass_fields__)
+    ['backbone', 'tries', 'notes']
     """
 
     backbone: Backbone
