@@ -42,8 +42,16 @@ class Tolerance:
     """Lowest cosine between the features of an image."""
 
 
-Golden = tuple[NDArray[np.uint8], NDArray[np.float32]]
-"""Pixels, and the features that they should give."""
+@dataclass(frozen=True)
+class Golden:
+    """Golden vectors: images, and the features that a backbone should have for them."""
+
+    pixels: NDArray[np.uint8]
+    """(n, size, size, 3)"""
+    features: NDArray[np.float32]
+    """(n, dim)"""
+
+
 EXACT = Tolerance(1e-4, 0.99999)
 """For the same arithmetic in another order: other batches, or another runtime on a CPU."""
 REDUCED = Tolerance(2e-2, 0.999)
@@ -103,15 +111,17 @@ def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> 
     return tuple(_checks(backbone, open_session(backbone, device=device), _read_golden(backbone)))
 
 
-def _checks(backbone: Backbone, session: FeatureSession, stored: Golden | None) -> Iterator[Check]:
+def _checks(backbone: Backbone, session: FeatureSession, golden: Golden | None) -> Iterator[Check]:
     card = backbone.card
-    pixels, golden = stored or (draw_pixels(card.input.pixels.size, count=DRAWN_IMAGES), None)
+    pixels = golden.pixels if golden else draw_pixels(card.input.pixels.size, count=DRAWN_IMAGES)
     on_cpu = session.provider == "CPUExecutionProvider"
     exact = EXACT if card.computes_in == "float32" else REDUCED
     same_device = exact if on_cpu else REDUCED
     here = _columns(card, session(pixels))
-    if golden is not None:
-        yield _compare("golden vectors", card.all_outputs[0], left=here[0], right=golden, tolerance=same_device)
+    if golden:
+        yield _compare(
+            "golden vectors", card.all_outputs[0], left=here[0], right=golden.features, tolerance=same_device
+        )
     alone = _columns(card, np.concatenate([session(pixels[place : place + 1]) for place in range(len(pixels))]))
     for output, one, many in zip(card.all_outputs, alone, here, strict=True):
         yield _compare(f"batch 1 against {len(pixels)}", output, left=one, right=many, tolerance=same_device)
@@ -205,7 +215,7 @@ def _read_golden(backbone: Backbone) -> Golden | None:
             f"{path}: pixels {pixels.shape} and features {features.shape} do not fit the card ({side} pixels, "
             f"{card.dim} features); compute them again"
         )
-    return pixels, features.astype(np.float32)
+    return Golden(pixels, features.astype(np.float32))
 
 
 def draw_pixels(size: int, *, count: int) -> NDArray[np.uint8]:
