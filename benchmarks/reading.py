@@ -19,7 +19,7 @@ from featx.cache import (
     DONE,
     CacheWriter,
     Provenance,
-    Rows,
+    ComputedRows,
     create_partial,
     read_features,
     seal,
@@ -65,10 +65,10 @@ def write_both(folder: Path, count: int) -> tuple[Path, Path]:
     return cache, matrix
 
 
-def rows_of(rows: NDArray[np.int64], features: NDArray[np.float32]) -> Rows:
+def rows_of(rows: NDArray[np.int64], features: NDArray[np.float32]) -> ComputedRows:
     """These rows as an extraction would write them."""
     count = len(rows)
-    return Rows(
+    return ComputedRows(
         rows, features, np.full(count, DONE, np.uint8), np.zeros((count, 16), np.uint8), np.zeros((count, 2), np.int64)
     )
 

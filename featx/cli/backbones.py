@@ -29,7 +29,7 @@ with_name = click.argument("name", type=BackboneName())
 with_overwrite = click.option("--overwrite", is_flag=True, help="Replace a backbone of yours that has this name.")
 
 
-@click.command(**examples("featx inspect resnet.onnx", "featx inspect detector.onnx --size 640 --json"))
+@click.command(epilog=examples("featx inspect resnet.onnx", "featx inspect detector.onnx --size 640 --json"))
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--size", type=click.IntRange(1), metavar="N", help="Height and width, if the model leaves them free.")
 @as_json
@@ -44,7 +44,7 @@ def inspect(*, model: Path, size: int | None, json_: bool) -> None:
 
 @click.group(
     invoke_without_command=True,
-    **examples("featx backbones", "featx backbones add resnet.onnx --name resnet"),
+    epilog=examples("featx backbones", "featx backbones add resnet.onnx --name resnet"),
 )
 @with_models
 @as_json
@@ -61,7 +61,7 @@ def _of_group(context: click.Context, models: Path | None, json_: bool) -> tuple
     return models or context.obj["models"], json_ or context.obj["json_"]
 
 
-@backbones.command("list", **examples("featx backbones list", "featx backbones list --models my-models --json"))
+@backbones.command("list", epilog=examples("featx backbones list", "featx backbones list --models my-models --json"))
 @with_models
 @as_json
 @click.pass_context
@@ -79,7 +79,7 @@ def list_(context: click.Context, /, *, models: Path | None, json_: bool) -> Non
 
 
 @backbones.command(
-    **examples("featx backbones show efficientnet-lite0", "featx backbones show efficientnet-lite0 --json")
+    epilog=examples("featx backbones show efficientnet-lite0", "featx backbones show efficientnet-lite0 --json")
 )
 @with_name
 @with_models
@@ -95,7 +95,7 @@ def show(context: click.Context, /, *, name: str, models: Path | None, json_: bo
 
 
 @backbones.command(
-    **examples(
+    epilog=examples(
         "featx backbones add resnet.onnx --name resnet",
         "featx backbones add vit.onnx --name vit --output tokens:cls --size 224",
     )
@@ -145,7 +145,7 @@ def add(
 
 
 @backbones.command(
-    **examples(
+    epilog=examples(
         "featx backbones quantize efficientnet-lite0 --images photos",
         "featx backbones quantize resnet --images photos --precision float16",
     )
@@ -203,7 +203,7 @@ def _warn(notes: Sequence[str]) -> None:
 
 @backbones.command(
     "verify",
-    **examples(
+    epilog=examples(
         "featx backbones verify efficientnet-lite0",
         "featx backbones verify efficientnet-lite0 --decode fast --images photos",
     ),

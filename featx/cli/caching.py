@@ -9,12 +9,12 @@ from featx.cli.options import as_json, examples, with_chosen_rows
 from featx.cli.output import Output, print_json
 
 
-@click.group(**examples("featx cache info photos.h5", "featx cache export photos.h5 --into features.npy"))
+@click.group(epilog=examples("featx cache info photos.h5", "featx cache export photos.h5 --into features.npy"))
 def cache() -> None:
     """Show, check, merge or export caches."""
 
 
-@cache.command(**examples("featx cache info photos.h5", "featx cache info photos.h5 --json"))
+@cache.command(epilog=examples("featx cache info photos.h5", "featx cache info photos.h5 --json"))
 @click.argument("path", type=click.Path(path_type=Path))
 @as_json
 def info(*, path: Path, json_: bool) -> None:
@@ -26,7 +26,7 @@ def info(*, path: Path, json_: bool) -> None:
     return print_json(asdict(about)) if json_ else print_info(about, to=out())
 
 
-@cache.command("verify", **examples("featx cache verify photos.h5", "featx cache verify photos.h5 --json"))
+@cache.command("verify", epilog=examples("featx cache verify photos.h5", "featx cache verify photos.h5 --json"))
 @click.argument("path", type=click.Path(path_type=Path))
 @as_json
 def verify_rows(*, path: Path, json_: bool) -> int:
@@ -47,7 +47,7 @@ def verify_rows(*, path: Path, json_: bool) -> int:
 
 
 @cache.command(
-    **examples(
+    epilog=examples(
         "featx cache merge shard-0.h5 shard-1.h5 --into whole.h5",
         "featx cache merge day1.h5 day2.h5 --into days.h5 --overwrite",
     )
@@ -75,7 +75,7 @@ def merge(output: Output, *, sources: tuple[Path, ...], into: Path, overwrite: b
 
 @cache.command(
     "export",
-    **examples(
+    epilog=examples(
         "featx cache export photos.h5 --into features.npy",
         "featx cache export photos.h5 --into stars.parquet --label star",
     ),

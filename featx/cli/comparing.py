@@ -96,7 +96,7 @@ with_plan = together(
 
 
 @click.command(
-    **examples(
+    epilog=examples(
         "featx compare photos.h5 --heads logreg,ridge,knn --into results.jsonl",
         "featx compare a.h5 b.h5 --fusions all --splits stratified --repeats 5",
     )

@@ -19,7 +19,7 @@ The same on a folder of your own, with one sub-folder per class:
 """
 
 
-@click.command(**examples("featx demo", "featx demo --noise 0.8 --into noisy"))
+@click.command(epilog=examples("featx demo", "featx demo --noise 0.8 --into noisy"))
 @click.option(
     "--into",
     type=click.Path(path_type=Path),

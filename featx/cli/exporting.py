@@ -13,7 +13,7 @@ RECIPE = ("weights", "random", "seed", "classes", "opset")
 
 @click.command(
     "export",
-    **examples(
+    epilog=examples(
         "featx export timm:resnet50.a1_in1k --name resnet50",
         "featx export model.py:build --weights best.safetensors --name mine",
     ),

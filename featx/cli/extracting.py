@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FAILURES_SHOWN = 20
 
 
-@click.command(**examples("featx doctor", "featx doctor --json"))
+@click.command(epilog=examples("featx doctor", "featx doctor --json"))
 @as_json
 def doctor(*, json_: bool) -> None:
     """Show versions, devices and providers, and what is missing."""
@@ -51,7 +51,7 @@ def doctor(*, json_: bool) -> None:
 
 
 @click.command(
-    **examples(
+    epilog=examples(
         "featx extract photos --backbone efficientnet-lite0 --into photos.h5",
         "featx extract 'shards-*.tar' --backbone efficientnet-lite0 --into big.h5",
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "label-errors",
-    **examples("featx label-errors photos.h5 --top 20", "featx label-errors photos.h5 > suspicious.csv"),
+    epilog=examples("featx label-errors photos.h5 --top 20", "featx label-errors photos.h5 > suspicious.csv"),
 )
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
 @with_choice

@@ -26,9 +26,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def examples(*lines: str) -> dict[str, Any]:
-    """The settings of a click command whose help ends with these examples."""
-    return {"epilog": "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])}
+def examples(*lines: str) -> str:
+    """The end of the help of a command, with these examples; click does not wrap it."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def option(*names: str, **settings: Any) -> Callable[[Command], Command]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    **examples(
+    epilog=examples(
         "featx predict photos.featx new > predictions.csv",
         "featx predict photos.featx photos.h5 --json",
     )

@@ -29,7 +29,7 @@ HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
 
 
 @click.command(
-    **examples(
+    epilog=examples(
         "featx train photos.h5 --head logreg --into photos.featx",
         "featx train photos.h5 --head pca-svm --tuning-folds 5 --into svm.featx",
     )
@@ -92,7 +92,7 @@ def train(
 
 
 @click.command(
-    **examples(
+    epilog=examples(
         "featx evaluate photos.featx other-photos.h5",
         "featx evaluate photos.featx photos.h5 --split test --json",
     )
