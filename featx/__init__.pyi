@@ -16,6 +16,7 @@ from .cache import (
 )
 from .compare import (
     Candidate as Candidate,
+    ComparisonResults as ComparisonResults,
     RankedCandidate as RankedCandidate,
     Ranking as Ranking,
     compare_backbones as compare_backbones,

@@ -27,7 +27,17 @@ class ComparisonProgress:
 
 @dataclass(frozen=True, repr=False)
 class ComparisonResults(Shown):
-    """The results of a comparison, and the candidates without a result, in the order of the candidates."""
+    """The results of a comparison, and the candidates without a result, in the order of the candidates.
+
+    >>> import featx
+    >>> table = featx.read_features("photos.h5")
+    >>> candidates = featx.list_candidates([table], heads=["class-mean"], splits=featx.make_splits)
+    >>> compared = featx.compare_backbones(candidates, jobs=1)
+    >>> [(record["head"], record["split"]) for record in compared.to_records()]
+    [('class-mean', 'stratified/0')]
+    >>> compared.failures
+    ()
+    """
 
     results: tuple[Result, ...]
     failures: tuple[FailedCandidate, ...]
