@@ -33,7 +33,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[
     """
 
     class_weight: ClassWeight = None
-    """Weights of the classes, for classifiers with this scikit-learn parameter; featx itself balances by row weights."""
+    """Weights of the classes, for classifiers with this scikit-learn parameter; heads balance by row weights."""
     classes_: NDArray[Any]
     seen_: NDArray[np.int64]
     """The positions in `classes_` of the classes that have weight in training."""
