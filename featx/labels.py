@@ -1,4 +1,4 @@
-"""The labels of images, for heads and measures: one class, soft labels or several classes an image, and weights."""
+"""The labels of images, for heads and measures: a class, soft labels or several classes per image, and weights."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property

@@ -47,10 +47,10 @@ def label_sources(sources: Sequence[Source]) -> tuple[str, ...]:
     Labels that are still equal, as those of one output from two caches, are numbered.
     """
     names = [source.name for source in sources]
-    plain = (f"{one.name}:{one.output}" if names.count(one.name) > 1 else one.name for one in sources)
-    labels = [
-        label if one.decode == "exact" else f"{label} ({one.decode})" for label, one in zip(plain, sources, strict=True)
-    ]
+    labels = []
+    for source in sources:
+        label = f"{source.name}:{source.output}" if names.count(source.name) > 1 else source.name
+        labels.append(label if source.decode == "exact" else f"{label} ({source.decode})")
     return tuple(
         f"{label} #{labels[:place].count(label) + 1}" if labels.count(label) > 1 else label
         for place, label in enumerate(labels)
@@ -92,8 +92,8 @@ class FeatureTable(Shown):
     >>> table = featx.read_features("photos.h5")
     >>> table.features.shape, table.classes
     ((60, 1280), ('circle', 'cross', 'square', 'star', 'triangle'))
-    >>> table.name(0), table.labels[0]
-    ('circle/000.png', np.int32(0))
+    >>> table.name(0), int(table.labels[0])
+    ('circle/000.png', 0)
     """
 
     parts: tuple[Part, ...]

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from featx.backbones import Backbone, load_backbone, select_outputs
 from featx.errors import ImageSetError
 from featx.extract.streaming import open_stream
-from featx.inputs import ImageSet, hold_images
+from featx.inputs import ImageSet, images_of_array
 from featx.settings import (
     BUNDLED,
     DEFAULTS,
@@ -74,7 +74,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises ImageSetError or BackboneError if not.
         """
-        hold_images(X, root=self.root)
+        images_of_array(X, root=self.root)
         self._load()
         return self
 
@@ -84,7 +84,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         Raises ImageSetError if an image fails, naming those that do; BackboneError, DeviceError and InferenceError as
         extract_features does.
         """
-        images = hold_images(X, root=self.root)
+        images = images_of_array(X, root=self.root)
         backbone = self._load()
         settings = Settings(device=self.device, batch_size=self.batch_size, decode=self.decode)
         features = np.empty((len(images), backbone.card.width), np.float32)

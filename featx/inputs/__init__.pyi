@@ -3,5 +3,5 @@ from .fingerprints import FINGERPRINT_BYTES as FINGERPRINT_BYTES, Fingerprints a
 from .pixels import PixelSpec as PixelSpec
 from .sets.image_set import ImageSet as ImageSet, Stored as Stored, fingerprint as fingerprint
 from .sets.listing import list_images as list_images
-from .sets.memory import hold_images as hold_images
+from .sets.memory import images_of_array as images_of_array
 from .shapes import draw_shapes as draw_shapes

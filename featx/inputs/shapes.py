@@ -70,7 +70,8 @@ def _star() -> Outline:
 
 
 def _cross() -> Outline:
-    long, short = np.cos(np.pi / 8), np.sin(np.pi / 8)
+    long = np.cos(np.pi / 8)
+    short = np.sin(np.pi / 8)
     arm = np.array([[long, -short], [long, short], [short, short]])
     quarter = np.array([[0.0, -1.0], [1.0, 0.0]])
     return np.vstack([arm @ np.linalg.matrix_power(quarter, turns).T for turns in range(4)])

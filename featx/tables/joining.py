@@ -105,23 +105,26 @@ def _check_columns(
 ) -> None:
     """Raise TableError if splits, groups or weights differ: they decide which rows are held out."""
     for column in ("splits", "groups", "weights"):
-        mine = getattr(left, column)
-        other = getattr(right, column)
-        if mine is None and other is None:
+        _check_both_have(left, right, column)
+        if getattr(left, column) is None:
             continue
-        if mine is None or other is None:
-            without, with_ = (left, right) if mine is None else (right, left)
-            raise TableError(
-                f"{describe_table(with_)} has {column} but {describe_table(without)} has none; extract both from the "
-                "same manifest"
-            )
-        if len(different := np.flatnonzero(mine[kept] != other[matches])):
+        mine = getattr(left, column)[kept]
+        other = getattr(right, column)[matches]
+        if len(different := np.flatnonzero(mine != other)):
             row = different[0]
-            values = [_as_text(mine[kept][row]), _as_text(other[matches][row])]
             raise TableError(
-                f"image {left.name(int(kept[row]))} differs in its {column}: {values[0]} in {describe_table(left)}, "
-                f"{values[1]} in {describe_table(right)}; extract both from the same manifest, or set them with "
-                "--annotations"
+                f"image {left.name(int(kept[row]))} differs in its {column}: {_as_text(mine[row])} in "
+                f"{describe_table(left)}, {_as_text(other[row])} in {describe_table(right)}; "
+                "extract both from the same manifest, or set them with --annotations"
+            )
+
+
+def _check_both_have(left: FeatureTable, right: FeatureTable, column: str) -> None:
+    for table, other in ((left, right), (right, left)):
+        if getattr(table, column) is not None and getattr(other, column) is None:
+            raise TableError(
+                f"{describe_table(table)} has {column} but {describe_table(other)} has none; extract both from the "
+                "same manifest"
             )
 
 

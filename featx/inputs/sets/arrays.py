@@ -87,7 +87,7 @@ def _why_not_image_shape(shape: tuple[int, ...]) -> str | None:
     if len(shape) == 3 and shape[2] in (1, 3, 4):
         return f"its shape {shape} is that of one image; save array[None]"
     if len(shape) not in (3, 4):
-        return f"its shape is {shape}, not (N, H, W) or (N, H, W, 3); check what it holds"
+        return f"its shape is {shape}, not (N, H, W) or (N, H, W, 3); check its contents"
     if len(shape) == 3 or shape[3] in (1, 3):
         return None
     if shape[1] in (1, 3):

@@ -118,7 +118,7 @@ def _why_not_images(dataset: Any) -> str | None:
 
 
 def _why_not_whole(dataset: Any) -> str | None:
-    """Why values of the dataset are missing; HDF5 would silently give zeros: black images and the first class."""
+    """Why values of the dataset are missing; HDF5 would silently read zeros: black images and the first class."""
     if dataset.is_virtual or dataset.external:
         return "its values are in other files; name those"
     return "parts of it were never written; write them" if _has_missing_chunks(dataset) else None

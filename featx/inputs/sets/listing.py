@@ -75,24 +75,25 @@ def list_images(source: Path | str, *, root: Path | str | None = None) -> ImageS
     >>> len(images), images.classes
     (60, ('circle', 'cross', 'square', 'star', 'triangle'))
     """
-    given = _Given(*_locate(str(source)), root)
-    files, path = given.files, given.path
+    request = _Request(*_locate(str(source)), root)
+    files = request.files
+    path = request.path
     kind = _kind_of(path)
     if not (files.remote and kind) and files.is_folder(path):
-        return _list_folder(given)
+        return _list_folder(request)
     if files.is_file(path):
-        return _list_shards(given, one_file(files, path), kind=kind)
+        return _list_shards(request, one_file(files, path), kind=kind)
     if (inside := split_dataset(path)) and files.is_file(inside[0]):
-        given.refuse_root()
+        request.refuse_root()
         return list_hdf5(one_file(files, inside[0]), dataset=inside[1])
     if is_pattern(path):
         shards = match_pattern(files, path)
-        return _list_shards(given, shards, kind=_only_kind(shards))
+        return _list_shards(request, shards, kind=_only_kind(shards))
     raise ImageSetError(f"{path}: no such file or folder; check the path")
 
 
 @dataclass(frozen=True)
-class _Given:
+class _Request:
     """What the user gave: a path in a file system, and the root for the paths in it if it is a manifest."""
 
     files: Files
@@ -133,23 +134,25 @@ def _kind_of(path: str) -> str | None:
     return KIND_OF_ENDING.get(match[0].lower()) if match else None
 
 
-def _list_folder(given: _Given) -> ImageSet:
+def _list_folder(request: _Request) -> ImageSet:
     """The image set of a folder of images, tars or tables. Raises ImageSetError if it has several kinds of them."""
-    names, others = walk_folder(given.files, given.path)
+    names, others = walk_folder(request.files, request.path)
     tars = _of_kind(others, "tar")
     tables = [] if len(names) else _of_kind(others, "parquet")
     found = [*(bytes(name).decode() for name in names[:1]), *tars[:1], *tables[:1]]
     if len(found) > 1:
         raise ImageSetError(
-            f"{given.path}: has images of more than one kind, such as {' and '.join(found)}; "
+            f"{request.path}: has images of more than one kind, such as {' and '.join(found)}; "
             "name those of one kind with a pattern, or move the others away"
         )
     if tars or tables:
-        return _list_shards(given, _shards_of(given, tars or tables, others=others), kind="tar" if tars else "parquet")
+        return _list_shards(
+            request, _shards_of(request, tars or tables, others=others), kind="tar" if tars else "parquet"
+        )
     if not len(names) and (compressed := _of_kind(others, "compressed")):
-        raise refuse_compressed(join(given.path, compressed[0]))
-    given.refuse_root()
-    return list_folder(given.files, given.path, names=names, ignored=others)
+        raise refuse_compressed(join(request.path, compressed[0]))
+    request.refuse_root()
+    return list_folder(request.files, request.path, names=names, ignored=others)
 
 
 def _of_kind(names: NDArray[np.bytes_], kind: str) -> list[str]:
@@ -165,10 +168,10 @@ def _of_kind(names: NDArray[np.bytes_], kind: str) -> list[str]:
     return [name for name in map(bytes.decode, likely.tolist()) if _kind_of(name) == kind and not is_hidden(name)]
 
 
-def _shards_of(given: _Given, names: list[str], *, others: NDArray[np.bytes_]) -> Shards:
-    base = join(given.path, "")
+def _shards_of(request: _Request, names: list[str], *, others: NDArray[np.bytes_]) -> Shards:
+    base = join(request.path, "")
     rest = others[~np.isin(others, [name.encode() for name in names])]
-    return Shards(given.files, given.path, base, tuple(base + name for name in names), rest)
+    return Shards(request.files, request.path, base, tuple(base + name for name in names), rest)
 
 
 def _only_kind(shards: Shards) -> str | None:
@@ -187,13 +190,13 @@ def _only_kind(shards: Shards) -> str | None:
     return kind
 
 
-def _list_shards(given: _Given, shards: Shards, *, kind: str | None) -> ImageSet:
+def _list_shards(request: _Request, shards: Shards, *, kind: str | None) -> ImageSet:
     path = shards.paths[0]
     if kind == "csv":
-        return read_csv_manifest(given.files, path, source=given.find_root(parent(path)))
+        return read_csv_manifest(request.files, path, source=request.find_root(parent(path)))
     if kind == "parquet":
-        return list_parquet(shards, root=lambda: given.find_root(shards.base), refuse_root=given.refuse_root)
-    given.refuse_root()
+        return list_parquet(shards, root=lambda: request.find_root(shards.base), refuse_root=request.refuse_root)
+    request.refuse_root()
     if kind == "compressed":
         raise refuse_compressed(path)
     if kind == "npz":

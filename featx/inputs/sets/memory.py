@@ -68,7 +68,7 @@ class PixelSource:
         return replace(self, pixels=self.pixels[rows])
 
 
-def hold_images(array: ArrayLike, *, root: Path | str | None = None) -> ImageSet:
+def images_of_array(array: ArrayLike, *, root: Path | str | None = None) -> ImageSet:
     """The image set of an array, in its order: paths (n,) or (n, 1), or pixels (n, h, w) or (n, h, w, 3).
 
     Relative paths are relative to `root`, a folder (by default the current one) or an address; a path may occur more

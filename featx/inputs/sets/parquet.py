@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -118,9 +119,7 @@ def _place_groups(shards: Shards, tables: tuple[Table, ...], *, image: str) -> P
         with readable(table.path):
             for number in range(table.metadata.num_row_groups):
                 group = table.metadata.row_group(number)
-                _check_size(
-                    table, group.total_byte_size
-                )  # of all columns, as pyarrow can crash when asked for the size of one
+                _check_size(table, group)
                 rows.append(group.num_rows)
                 places.append((position, number))
     return ParquetSource(
@@ -132,7 +131,8 @@ def _place_groups(shards: Shards, tables: tuple[Table, ...], *, image: str) -> P
     )
 
 
-def _check_size(table: Table, size: int) -> None:
+def _check_size(table: Table, group: Any) -> None:
+    size = group.total_byte_size  # of all columns, as pyarrow can crash when asked for the size of one
     if size > LARGEST_GROUP:
         raise ImageSetError(
             f"{table.path}: a row group takes {size} bytes of memory, above {LARGEST_GROUP}; write the file again with "

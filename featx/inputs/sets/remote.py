@@ -47,6 +47,20 @@ def open_address(address: str) -> tuple["RemoteFiles", str]:
     does not answer.
     """
     shown = hide_secrets(address)
+    system, inside = _find_system(address, shown)
+    if re.match(r"https?://", inside):
+        return _open_web(system, inside)
+    path = next(hop for hop in shown.split("::") if "://" in hop)
+    path = path if path.endswith("://") else path.rstrip("/")
+    inside = inside.rstrip("/")
+    shared = 0
+    while shared < min(len(path), len(inside)) and path[-1 - shared] == inside[-1 - shared]:
+        shared += 1
+    return RemoteFiles(system, path[: len(path) - shared], inside[: len(inside) - shared]), path
+
+
+def _find_system(address: str, shown: str) -> tuple[Any, str]:
+    """The file system of fsspec for the address, and the path in it. Raises ImageSetError."""
     try:
         from fsspec.core import url_to_fs
     except ImportError as error:
@@ -57,15 +71,7 @@ def open_address(address: str) -> tuple["RemoteFiles", str]:
         raise ImageSetError(f"{shown}: {hide_secrets(str(error))}; check the protocol") from None
     except Exception as error:  # noqa: BLE001 - each backend raises its own types
         raise ImageSetError(f"{shown}: cannot be reached ({_cause(error)}); check the address") from None
-    if re.match(r"https?://", inside):
-        return _open_web(system, inside)
-    path = next(hop for hop in shown.split("::") if "://" in hop)
-    path = path if path.endswith("://") else path.rstrip("/")
-    inside = inside.rstrip("/")
-    base, inner = path, inside
-    while base and base[-1:] == inner[-1:]:
-        base, inner = base[:-1], inner[:-1]
-    return RemoteFiles(system, base, inner), path
+    return system, inside
 
 
 def _open_web(system: Any, url: str) -> tuple["RemoteFiles", str]:

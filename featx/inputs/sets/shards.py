@@ -86,7 +86,8 @@ def _expand(pattern: str) -> Iterator[str]:
 
 def _choices(inner: str) -> Iterator[str]:
     if match := _RANGE.fullmatch(inner):
-        first, last = int(match[1]), int(match[2])
+        first = int(match[1])
+        last = int(match[2])
         step = 1 if last >= first else -1
         return (f"{number:0{len(match[1])}}" for number in range(first, last + step, step))
     return iter(inner.split(","))

@@ -134,7 +134,8 @@ class _Members:
         if not len(keys):
             return np.zeros(len(wanted), "S1")
         order = np.argsort(keys, kind="stable")
-        keys, texts = keys[order], texts[order]
+        keys = keys[order]
+        texts = texts[order]
         if len(repeated := np.flatnonzero(keys[1:] == keys[:-1])):
             name = bytes(keys[repeated[0]]).decode()
             raise ImageSetError(f"{self._path}: {name!r} has two labels of one kind; remove one")

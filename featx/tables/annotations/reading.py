@@ -31,7 +31,7 @@ SHARE = "share:"
 HAS = "has:"
 """Columns of several labels begin so."""
 SEPARATOR = "|"
-"""Stands between the labels of one image in what `featx predict` prints."""
+"""Separates the labels of one image in the output of `featx predict`."""
 KNOWN_COLUMNS = (*NAME_COLUMNS, "label", "split", "group", "weight", f"{SHARE}CLASS", f"{HAS}CLASS")
 SHARE_TOLERANCE = 1e-3
 """How far the sum of an image's shares may be from 1."""
@@ -131,7 +131,7 @@ def _label_kind(column: str) -> str:
 
 
 def _parse(column: str, values: Sequence[str], error_at: ErrorAt) -> NDArray[Any]:
-    """The texts of a column as what it holds."""
+    """The values of a column, parsed from its texts."""
     if column in NAME_COLUMNS:
         return _parse_names(values, error_at)
     if column == "label":
