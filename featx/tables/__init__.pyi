@@ -6,11 +6,11 @@ from .annotations.reading import (
 )
 from .joining import fuse_tables as fuse_tables, separate_blocks as separate_blocks
 from .reading import read_tables as read_tables
-from .rows import choose_rows as choose_rows, select_rows as select_rows
+from .rows import select_rows as select_rows
 from .similarity import directions as directions
 from .splits.duplicates import Duplicates as Duplicates, find_duplicates as find_duplicates
 from .splits.eligible import check_any as check_any, eligible_rows as eligible_rows
 from .splits.few_shot import SHOTS as SHOTS
 from .splits.folds import make_folds as make_folds, tuning_folds as tuning_folds
-from .splits.rules import FOLDS as FOLDS, RULES as RULES, make_splits as make_splits, split_table as split_table
+from .splits.rules import FOLDS as FOLDS, make_splits as make_splits, split_table as split_table
 from .splits.split import RowIndices as RowIndices, Split as Split

@@ -13,7 +13,6 @@ from sklearn.model_selection import StratifiedGroupKFold
 from featx.cache import FailedImage, FeatureTable
 from featx.errors import TableError
 from featx.tables import (
-    RULES,
     SHOTS,
     Split,
     make_folds,
@@ -22,6 +21,7 @@ from featx.tables import (
     split_table,
     tuning_folds,
 )
+from featx.tables.splits.rules import RULES
 from tests.support.tables import make_table, with_columns
 
 
