@@ -116,7 +116,7 @@ def test_a_grid_whose_end_is_best_goes_on() -> None:
     assert not inside.edge
 
 
-def test_a_grid_whose_end_stays_best_is_told() -> None:
+def test_a_grid_whose_end_stays_best_is_reported() -> None:
     """Of labels drawn at random and a grid that starts where nothing is learnt, all is equal: the end stays best."""
     table = make_table((60, 60), apart=2.0)
     development = make_development_set(table, split_table(table))
@@ -147,7 +147,7 @@ def test_few_shot_heads_are_fitted_on_their_shots_alone() -> None:
     assert not np.allclose(head.pipeline["classifier"].means_, wrong, atol=1e-2)
 
 
-def test_the_penalty_is_told_in_all_three_ways() -> None:
+def test_the_penalty_is_reported_in_all_three_ways() -> None:
     _, result = train_head(make_table(), "logreg", jobs=1)
     assert result.penalty is not None
     assert result.penalty.l2 == result.params["classifier__l2"]
@@ -253,7 +253,7 @@ def saved(tmp_path: Path) -> tuple[Head, Path]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_loaded_head_says_exactly_what_the_saved_one_said(name: str, tmp_path: Path) -> None:
+def test_a_loaded_head_predicts_exactly_what_the_saved_one_predicted(name: str, tmp_path: Path) -> None:
     table = make_table((30, 30, 30), apart=4.0)
     head, _ = train_head(table, name, jobs=1)
     save_head(head, tmp_path / "h.featx")
@@ -324,7 +324,7 @@ def test_a_head_never_replaces_what_is_no_head(saved: tuple[Head, Path], tmp_pat
 
 
 @pytest.mark.parametrize("place", [".", "file.txt/h.featx", "/proc/h.featx"])
-def test_a_place_that_cannot_hold_a_head_is_told_before_training(tmp_path: Path, place: str) -> None:
+def test_a_place_where_no_head_can_be_written_is_refused_before_training(tmp_path: Path, place: str) -> None:
     (tmp_path / "file.txt").write_text("")
     with pytest.raises(HeadError, match="choose another --into"):
         check_target(tmp_path / place)
@@ -352,7 +352,7 @@ def test_a_damaged_results_file_is_named(tmp_path: Path) -> None:
         read_results(tmp_path / "r.jsonl")
 
 
-def test_balanced_classes_weigh_alike_in_fitting_and_in_choosing() -> None:
+def test_balanced_classes_have_equal_weight_in_fitting_and_in_tuning() -> None:
     table = make_table((300, 30), apart=1.5)
     (_, plain), (head, balanced) = (train_head(table, "logreg", balanced=given, jobs=1) for given in (False, True))
     (rare,) = (one.recall for one in balanced.metrics.per_class if one.name == "class1")
@@ -372,7 +372,7 @@ def test_balanced_classes_weigh_alike_in_fitting_and_in_choosing() -> None:
     assert np.allclose(margins, fitted.decision_function(table.features), atol=0.02 * np.abs(margins).max())
 
 
-def test_balanced_soft_labels_weigh_as_much_as_before_together_and_every_class_alike() -> None:
+def test_balanced_soft_labels_keep_their_total_weight_and_give_classes_equal_weight() -> None:
     shares = np.array([[0.9, 0.1], [0.8, 0.2], [1.0, 0.0], [0.0, 1.0]])
     labels = Labels(
         ("a", "b"), shares.argmax(axis=1), given_shares=shares, given_weights=np.array([1.0, 2.0, 1.0, 1.0])
@@ -385,14 +385,14 @@ def test_balanced_soft_labels_weigh_as_much_as_before_together_and_every_class_a
     assert odds / before == pytest.approx(labels.class_totals[0] / labels.class_totals[1])
 
 
-def test_classes_of_images_with_several_labels_cannot_count_alike() -> None:
+def test_classes_of_multi_label_images_cannot_be_balanced() -> None:
     table = make_table()
     several = replace(table, shares=np.eye(2, dtype=np.float32)[table.labels], multilabel=True)
     with pytest.raises(TableError, match="class balancing does not support multi-label images"):
         train_head(several, "logreg", split=split_table(several), balanced=True, jobs=1)
 
 
-def test_a_kernel_is_approximate_in_tuning_where_it_is_in_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_kernel_is_approximate_in_tuning_if_it_is_in_the_head(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between 48 training rows and 60 with those for validation: the head is what was tuned, and says what it is."""
     for limit, approximate in ((47, True), (55, True), (60, False)):
         monkeypatch.setattr("featx.heads.recipes.EXACT_ROWS", limit)

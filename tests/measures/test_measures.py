@@ -198,7 +198,7 @@ def test_the_resamples_do_not_depend_on_how_many_are_made_at_once(monkeypatch: p
     assert measure(probabilities, labels, seed=3) == expected
 
 
-def test_where_resamples_cost_too_much_the_interval_is_normal_and_nearly_the_same(
+def test_if_resamples_cost_too_much_the_interval_is_normal_and_nearly_equal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     probabilities, labels = make_case("weighted", n=600)
@@ -229,7 +229,7 @@ def test_the_interval_of_accuracy_is_that_of_the_binomial_distribution(right: in
 
 
 @pytest.mark.parametrize(("right", "n"), [(100, 100), (0, 7), (1, 1), (97, 100), (3, 12)])
-def test_where_few_are_wrong_the_interval_of_accuracy_is_wilsons(right: int, n: int) -> None:
+def test_if_few_are_wrong_the_interval_of_accuracy_is_wilsons(right: int, n: int) -> None:
     labels, probabilities = Labels(("a", "b"), np.zeros(n, np.int64)), np.eye(2)[(np.arange(n) >= right).astype(int)]
     found = measure(probabilities, labels)
     expected = binomtest(right, n).proportion_ci(method="wilson")
@@ -237,7 +237,7 @@ def test_where_few_are_wrong_the_interval_of_accuracy_is_wilsons(right: int, n: 
     assert "of accuracy Wilson's score interval" in found.interval
 
 
-def test_images_of_a_group_that_are_all_alike_count_as_one() -> None:
+def test_equal_images_of_a_group_count_as_one() -> None:
     right = np.array([1, 1, 1, 0, 1, 1, 0, 1, 1, 1.0])
     alone = Labels(("a",), np.zeros(10, np.int64))
     grouped = Labels(("a",), np.zeros(100, np.int64), groups=np.repeat(np.arange(10), 10).astype("S"))
@@ -290,7 +290,7 @@ def test_nineteen_in_twenty_intervals_hold_the_true_calibration_error(
     assert held >= 91
 
 
-def test_of_one_class_there_is_no_ranking_and_it_is_said() -> None:
+def test_one_class_alone_has_no_ranking_and_a_reason_for_it() -> None:
     labels = Labels(("ok", "crack"), np.zeros(50, np.int64))
     found = measure(np.tile([0.9, 0.1], (50, 1)), labels)
     assert (found.auroc, found.average_precision, found.auroc_ci) == (None, None, None)
@@ -299,7 +299,7 @@ def test_of_one_class_there_is_no_ranking_and_it_is_said() -> None:
     assert found.accuracy == found.balanced_accuracy == 1
 
 
-def test_a_class_without_images_has_no_recall_and_one_never_named_no_precision() -> None:
+def test_a_class_without_images_has_no_recall_and_one_never_predicted_no_precision() -> None:
     labels = Labels(("a", "b", "c"), np.array([0, 0, 1]))
     absent, named = measure(np.eye(3)[[0, 2, 0]], labels).per_class[2], measure(np.eye(3)[[0, 0, 0]], labels).per_class
     assert (absent.recall, absent.precision, absent.f1) == (None, 0, 0)
@@ -307,7 +307,7 @@ def test_a_class_without_images_has_no_recall_and_one_never_named_no_precision()
     assert (named[2].recall, named[2].precision, named[2].f1) == (None, None, None)
 
 
-def test_where_all_is_right_no_interval_is_made_up() -> None:
+def test_if_all_images_are_correct_no_interval_is_made_up() -> None:
     labels = Labels(("a", "b"), np.arange(60) % 2)
     found = measure(labels.shares, labels)
     assert found.accuracy_ci == pytest.approx((0.93983, 1), abs=1e-5)
@@ -323,7 +323,7 @@ def test_images_with_several_labels_have_measures_of_their_own() -> None:
     assert measure(*make_case()).undefined["micro_f1"] == "defined for images with several labels"
 
 
-def test_where_no_label_is_true_or_named_there_is_no_f1() -> None:
+def test_without_a_label_or_a_predicted_class_there_is_no_f1() -> None:
     labels = Labels(("a", "b"), np.full(9, -1), np.zeros((9, 2)), multilabel=True)
     found = measure(np.full((9, 2), 0.2), labels)
     assert (found.accuracy, found.macro_f1, found.micro_f1, found.average_precision) == (1, None, None, None)
@@ -350,7 +350,7 @@ def test_every_field_that_is_none_says_why(kind: str) -> None:
         json.dumps(asdict(found), allow_nan=False)
 
 
-def test_what_a_group_leaves_undefined_is_said_of_the_group() -> None:
+def test_what_is_undefined_for_a_group_has_its_reason_there() -> None:
     probabilities, labels = make_case("weighted")
     groups = np.where(labels.weights == 0, "none", np.array(NAMES)[labels.codes]).astype("S")
     found = {row.name: row for row in measure(probabilities, replace(labels, groups=groups)).per_group or ()}
@@ -365,7 +365,7 @@ def test_what_a_group_leaves_undefined_is_said_of_the_group() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_groups_are_told_one_by_one_with_intervals_of_their_own(kind: str) -> None:
+def test_each_group_has_measures_and_intervals_of_its_own(kind: str) -> None:
     probabilities, labels = make_case(kind)
     names = np.array(["left", "right", "none"]).astype("S")
     groups = names[np.where(labels.weights == 0, 2, np.arange(120) % 2)]
@@ -394,7 +394,7 @@ def test_groups_have_as_many_resamples_as_all_images_together(monkeypatch: pytes
     assert len(drawn.values["auroc"]) == 101
 
 
-def test_too_many_groups_to_list_are_told_as_such() -> None:
+def test_too_many_groups_are_not_listed_and_the_reason_is_given() -> None:
     probabilities, labels = make_case(n=1500)
     found = measure(probabilities, replace(labels, groups=np.arange(1500).astype("S")))
     assert found.per_group is None
@@ -429,7 +429,7 @@ def test_confusion_has_the_intervals_of_a_loop_and_its_diagonal_those_of_recall(
             assert ends == pytest.approx((low[row, named], high[row, named]))
 
 
-def test_of_very_many_classes_there_is_no_confusion_which_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_very_many_classes_have_no_confusion_and_a_reason_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("featx.measures.confusion.MOST_CLASSES", 2)
     monkeypatch.setattr("featx.measures.explaining.MOST_CLASSES", 2)
     found = measure(*make_case("weighted"))

@@ -94,7 +94,7 @@ def test_heads_that_never_differ_have_no_interval_and_p_1() -> None:
     assert (found.difference, found.interval, found.p, found.p_holm) == (0, None, 1, 1)
 
 
-def test_a_difference_that_is_the_same_everywhere_has_no_p() -> None:
+def test_a_difference_that_is_equal_on_all_images_has_no_p() -> None:
     values = {"a": np.full(50, 0.7), "b": np.full(50, 0.5)}
     (found,) = paired_bootstrap(values, [PAIR], labels=make_labels(50))
     assert (found.interval, found.p, found.p_holm) == (None, None, None)
@@ -168,7 +168,7 @@ def test_holms_correction_keeps_the_order_and_lies_between_none_and_bonferronis(
     assert all(one <= held <= min(1, one * len(p)) + 1e-15 for one, held in zip(p, corrected, strict=True))
 
 
-def test_the_corrected_t_test_is_scipys_where_nothing_overlaps() -> None:
+def test_the_corrected_t_test_is_scipys_if_nothing_overlaps() -> None:
     a, b = [0.81, 0.83, 0.80, 0.86, 0.84], [0.80, 0.80, 0.81, 0.82, 0.80]
     (found,) = corrected_t_test({"a": a, "b": b}, [PAIR], train=[10**12] * 5, test=[1] * 5)
     expected = stats.ttest_rel(a, b)
@@ -186,7 +186,7 @@ def test_the_corrected_t_test_grows_the_variance_by_the_overlap() -> None:
     assert found.p == pytest.approx(2 * stats.t.sf(t, 4))
 
 
-def test_the_t_test_of_draws_is_scipys_where_they_share_no_image() -> None:
+def test_the_t_test_of_draws_is_scipys_if_they_share_no_image() -> None:
     a, b = [0.8, 0.7, 0.9, 0.85], [0.7, 0.72, 0.8, 0.7]
     rows = [np.arange(4 * draw, 4 * draw + 4) for draw in range(4)]
     (found,) = draws_t_test({"a": a, "b": b}, [("a", "b")], train=rows)
@@ -204,21 +204,21 @@ def test_the_t_test_of_draws_counts_what_they_share() -> None:
     assert "two of which share 50% of their training images" in found.test
 
 
-def test_draws_that_tell_nothing_of_others_have_a_difference_and_no_p() -> None:
+def test_draws_of_the_same_images_have_a_difference_and_no_p() -> None:
     (found,) = draws_t_test({"a": [0.8, 0.7], "b": [0.7, 0.72]}, [("a", "b")], train=[np.arange(3)] * 2)
     assert found.difference == pytest.approx(0.04)
     assert (found.interval, found.p, found.p_holm) == (None, None, None)
     assert found.test == "none, for 2 draws are all of the same training images"
 
 
-def test_one_draw_is_none_to_test() -> None:
+def test_a_single_draw_cannot_be_tested() -> None:
     rows = np.arange(3)
     with pytest.raises(TableError, match="needs two or more"):
         draws_t_test({"a": [0.8], "b": [0.7]}, [("a", "b")], train=[rows])
 
 
 @pytest.mark.parametrize(("a", "p"), [([0.5, 0.5, 0.5], 1.0), ([0.6, 0.6, 0.6], None)])
-def test_splits_that_all_differ_alike_tell_no_p(a: Sequence[float], p: float | None) -> None:
+def test_splits_with_equal_differences_have_no_p(a: Sequence[float], p: float | None) -> None:
     (found,) = corrected_t_test({"a": a, "b": [0.5] * 3}, [PAIR], train=[8] * 3, test=[2] * 3)
     assert (found.p, found.interval) == (p, None)
 
@@ -320,7 +320,7 @@ def test_a_measure_that_is_not_defined_is_not_compared_by(name: str) -> None:
         paired_measures({"a": probabilities, "b": probabilities}, [PAIR], labels=labels, measure=name)
 
 
-def test_of_very_many_images_fewer_resamples_tell_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_resamples_of_very_many_images_give_nearly_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     values = {"a": rng.normal(size=400) + 0.12, "b": rng.normal(size=400)}
     (many,) = paired_bootstrap(values, [PAIR], labels=make_labels(400))

@@ -73,19 +73,19 @@ def test_it_raises_no_loss_on_its_rows_and_changes_no_label(seed: int, temperatu
 
 
 @pytest.mark.parametrize("n", [10, 1000])
-def test_rows_that_are_all_right_bear_out_no_more_confidence_than_their_number(n: int) -> None:
+def test_confidence_after_correct_rows_only_is_bounded_by_their_number(n: int) -> None:
     codes = np.arange(n) % 2
     labels, scores = Labels(("a", "b"), codes), 1.0 * np.eye(2)[codes]
     assert nats(scores, labels, fit_temperature(scores, labels)) == pytest.approx(np.log((n + 2) / (n + 1)), rel=1e-6)
 
 
-def test_scores_that_tell_nothing_or_the_contrary_become_even_probabilities() -> None:
+def test_scores_without_information_or_with_the_opposite_become_even_probabilities() -> None:
     codes = np.arange(100) % 2
     scores, labels = np.eye(2)[1 - codes], Labels(("a", "b"), codes)
     assert np.allclose(to_probabilities(scores, temperature=fit_temperature(scores, labels)), 0.5, atol=1e-3)
 
 
-def test_scores_that_are_all_alike_keep_temperature_1() -> None:
+def test_equal_scores_keep_temperature_1() -> None:
     assert fit_temperature(np.full((6, 2), 3.0), Labels(("a", "b"), np.arange(6) % 2)) == 1
 
 
