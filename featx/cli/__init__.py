@@ -13,10 +13,10 @@ from featx.cli.backbones import backbones, inspect
 from featx.cli.caching import cache
 from featx.cli.comparing import compare
 from featx.cli.demo import demo
-from featx.cli.exporting import export_model
+from featx.cli.exporting import export_command
 from featx.cli.extracting import doctor, extract
 from featx.cli.labelling import label_errors
-from featx.cli.output import Output
+from featx.cli.output import Verbosity
 from featx.cli.predicting import predict
 from featx.cli.training import evaluate, train
 from featx.errors import FeatxError
@@ -47,10 +47,10 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
     level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="featx: %(message)s", stream=sys.stderr)
     logging.getLogger("featx").setLevel(level)
-    context.obj = Output(quiet)
+    context.obj = Verbosity(quiet)
 
 
-EXTRACTING = (doctor, inspect, backbones, export_model, extract, cache)
+EXTRACTING = (doctor, inspect, backbones, export_command, extract, cache)
 LEARNING = (train, compare, evaluate, predict, label_errors, demo)
 for command in (*EXTRACTING, *LEARNING):
     cli.add_command(command)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from featx.cli.options import as_json, examples, with_chosen_rows
-from featx.cli.output import Output, print_json
+from featx.cli.output import Verbosity, print_json
 
 
 @click.group(epilog=examples("featx cache info photos.h5", "featx cache export photos.h5 --into features.npy"))
@@ -57,7 +57,7 @@ def verify_rows(*, path: Path, json_: bool) -> int:
 @click.option("--overwrite", is_flag=True, help="Replace the cache if it exists.")
 @as_json
 @click.pass_obj
-def merge(output: Output, *, sources: tuple[Path, ...], into: Path, overwrite: bool, json_: bool) -> None:
+def merge(output: Verbosity, *, sources: tuple[Path, ...], into: Path, overwrite: bool, json_: bool) -> None:
     """Join the caches SOURCES into one, in this order.
 
     They are the shards of one image set, or caches of image sets that have no image in common.
@@ -88,7 +88,7 @@ def merge(output: Output, *, sources: tuple[Path, ...], into: Path, overwrite: b
 @as_json
 @click.pass_obj
 def export_features(
-    output: Output,
+    output: Verbosity,
     *,
     path: Path,
     into: Path,

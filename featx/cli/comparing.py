@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featx.cli.options import as_json, examples, option, together, with_balanced, with_seed, with_tuning_folds
-from featx.cli.output import Output, print_json
+from featx.cli.output import Verbosity, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_choice
 from featx.cli.types import Names, WholeNumbers
 from featx.settings import FUSION_NAMES, HEAD_NAMES
@@ -38,10 +38,13 @@ class Plan:
 
     def __post_init__(self) -> None:
         """Raises click's UsageError for an option of a split rule that was not asked for."""
+        given = ",".join(self.splits)
         if self.folds is not None and "k-fold" not in self.splits:
-            raise click.UsageError(f"--folds is an option of --splits k-fold, not of {','.join(self.splits)}.")
+            raise click.UsageError(
+                f"--folds is for k-fold splits, but --splits is {given}; add k-fold, or tune by --tuning-folds."
+            )
         if self.shots is not None and "few-shot" not in self.splits:
-            raise click.UsageError(f"--shots is an option of --splits few-shot, not of {','.join(self.splits)}.")
+            raise click.UsageError(f"--shots is for few-shot splits, but --splits is {given}; add few-shot.")
 
     def list_candidates(self, caches: Sequence[Path], choice: TableChoice) -> "list[Candidate]":
         """Every head, fusion and split of these caches. Raises what featx.list_candidates raises."""
@@ -113,7 +116,7 @@ with_plan = together(
 @as_json
 @click.pass_obj
 def compare(
-    output: Output,
+    output: Verbosity,
     *,
     caches: tuple[Path, ...],
     plan: Plan,

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from featx.cli.options import as_json, examples, with_settings
-from featx.cli.output import Output, print_json
+from featx.cli.output import Verbosity, print_json
 from featx.settings import Settings
 
 NEXT = """
@@ -37,7 +37,7 @@ The same on a folder of your own, with one sub-folder per class:
 @with_settings
 @as_json
 @click.pass_obj
-def demo(output: Output, /, *, into: Path, noise: float | None, settings: Settings, json_: bool) -> None:
+def demo(output: Verbosity, /, *, into: Path, noise: float | None, settings: Settings, json_: bool) -> None:
     """Run the main job from end to end.
 
     It extracts features, trains five heads and prints their accuracies. The images are shapes that featx draws, or

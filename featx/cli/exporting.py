@@ -34,7 +34,7 @@ RECIPE = ("weights", "random", "seed", "classes", "opset")
 @click.option("--overwrite", is_flag=True, help="Replace a backbone of yours that has this name.")
 @with_models
 @as_json
-def export_model(
+def export_command(
     *, source: str, name: str, models: Path | None, json_: bool, overwrite: bool, origin: str, **given: Any
 ) -> None:
     """Make a backbone from SOURCE, a PyTorch model.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from featx.cli.options import (
-    Shards,
+    ShardOptions,
     as_json,
     examples,
     option,
@@ -19,7 +19,7 @@ from featx.cli.options import (
     with_settings_and_decode,
     with_shards,
 )
-from featx.cli.output import Output, judge_failures, print_json
+from featx.cli.output import Verbosity, judge_failures, print_json
 from featx.cli.sources import list_given, one_source
 from featx.provenance import versions
 from featx.settings import DEFAULT_STORAGE, STORAGES
@@ -71,7 +71,7 @@ def doctor(*, json_: bool) -> None:
 @as_json
 @click.pass_obj
 def extract(
-    output: Output,
+    output: Verbosity,
     /,
     *,
     images: tuple[str, ...],
@@ -79,7 +79,7 @@ def extract(
     outputs: tuple[str, ...],
     root: str | None,
     models: Path | None,
-    spread: Shards,
+    spread: ShardOptions,
     max_failed: float,
     json_: bool,
     **how: Any,
@@ -108,7 +108,9 @@ def extract(
     return code
 
 
-def _extract(images: "ImageSet", backbone: "Backbone", spread: Shards, how: dict[str, Any]) -> "ExtractionSummary":
+def _extract(
+    images: "ImageSet", backbone: "Backbone", spread: ShardOptions, how: dict[str, Any]
+) -> "ExtractionSummary":
     from featx.extract import extract_features, extract_shards
 
     if spread.shards is None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from featx.cli.options import as_json, examples, option, with_seed
-from featx.cli.output import Output, print_json
+from featx.cli.output import Verbosity, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_choice
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @as_json
 @click.pass_obj
 def label_errors(
-    output: Output,
+    output: Verbosity,
     *,
     caches: tuple[Path, ...],
     choice: TableChoice,

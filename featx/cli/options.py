@@ -184,7 +184,7 @@ with_chosen_rows = chain(
 
 
 @dataclass(frozen=True)
-class Shards:
+class ShardOptions:
     """How an extraction is divided among processes."""
 
     shard: tuple[int, int] | None
@@ -203,7 +203,7 @@ class Shards:
 
 
 with_shards = together(
-    Shards,
+    ShardOptions,
     "spread",
     click.option(
         "--shards",

@@ -12,7 +12,7 @@ logger = logging.getLogger("featx")
 
 
 @dataclass(frozen=True)
-class Output:
+class Verbosity:
     """How much a command prints."""
 
     quiet: bool

@@ -16,7 +16,7 @@ from featx.cli.options import (
     with_seed,
     with_tuning_folds,
 )
-from featx.cli.output import Output, logger, print_json
+from featx.cli.output import Verbosity, logger, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_annotations, with_choice
 from featx.cli.types import Name
 from featx.settings import FUSION_NAMES, HEAD_NAMES
@@ -49,7 +49,7 @@ HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
 @as_json
 @click.pass_obj
 def train(
-    output: Output,
+    output: Verbosity,
     *,
     caches: tuple[Path, ...],
     head: str,

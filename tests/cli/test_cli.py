@@ -162,7 +162,7 @@ def test_files_that_are_no_images_are_told(
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--device", "tpu"], 2, "unknown device 'tpu'"),
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--max-failed", "nan"], 2, "nan is not in the range"),
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--batch-size", "99999999"], 2, "is not in the range"),
-        (["train", "c.h5", "--head", "logreg", "--into", "."], 1, "is there and is no head"),
+        (["train", "c.h5", "--head", "logreg", "--into", "."], 1, "already exists and is not a featx head"),
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--jobs", "2"], 2, "need --shards"),
         (
             ["extract", ".", "--backbone", "x", "--into", "c.h5", "--shards", "2", "--shard", "0/2"],
@@ -172,7 +172,7 @@ def test_files_that_are_no_images_are_told(
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--shard", "2/2"], 2, "should be INDEX/COUNT"),
         (["extract", "a.tar", "b.tar", "--backbone", "x", "--into", "c.h5"], 2, "quote a pattern"),
         (["cache", "merge", "nowhere.h5", "--into", "c.h5"], 1, "nowhere.h5: no such cache"),
-        (["cache", "export", "nowhere.h5", "--into", "c.txt"], 1, "c.txt: its ending tells no format"),
+        (["cache", "export", "nowhere.h5", "--into", "c.txt"], 1, "c.txt: its ending is not of a known format"),
         (["backbones", "--models", "nowhere"], 1, "nowhere: no such folder of cards"),
         (["cache", "info", "c.h5"], 1, "c.h5: no such cache"),
         (["cache", "verify", "c.h5"], 1, "c.h5: no such cache"),
@@ -246,7 +246,10 @@ def test_evaluate_prints_what_scripts_rely_on(featx: Featx, made: Made) -> None:
     ran = featx("evaluate", made.head, made.cache, "--json")
     keys = ["accuracy", "accuracy_ci", "balanced_accuracy", "macro_f1", "log_loss", "per_class", "confusion", "n"]
     assert set(keys) <= set(ran.json)
-    assert "was trained on most of these images, or others of their names, which flatters it" in ran.err
+    assert (
+        "was trained on most of these images (or on images of the same names), so these measures are too high"
+        in ran.err
+    )
 
 
 def test_predict_classifies_images_and_says_why_one_failed(
@@ -273,7 +276,7 @@ def test_predict_on_a_cache_says_what_it_says_on_the_images(featx: Featx, made: 
 def test_options_of_images_are_refused_where_a_cache_is_given(featx: Featx, made: Made) -> None:
     ran = featx("predict", made.head, made.cache, "--root", ".")
     assert (ran.code, ran.out) == (2, "")
-    assert "--root and --models are of images, but" in ran.err
+    assert "--root and --models are options for images, but" in ran.err
 
 
 def test_predict_on_a_cache_keeps_failed_images_in_their_place(
@@ -334,7 +337,7 @@ def test_an_interrupted_extraction_exits_with_130_and_goes_on_later(
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err.strip().endswith("the same command goes on from it")
+    assert err.strip().endswith("the same command continues from there")
     assert "Traceback" not in err
     resumed = featx(*command)
     assert resumed.code == 0

@@ -130,13 +130,17 @@ def test_the_help_names_every_head_and_fusion() -> None:
         (("--heads", "logrex"), 1, "no head is called 'logrex' (did you mean logreg"),
         (("--fusions", "sum"), 1, "no fusion is called 'sum'"),
         (("--splits", "random"), 1, "no split rule 'random'"),
-        (("--heads", "ridge,,knn"), 2, "should be names between commas"),
+        (("--heads", "ridge,,knn"), 2, "should be names separated by commas"),
         (("--shots", "0"), 2, "should be whole numbers above 0"),
-        (("--shots", "4"), 2, "--shots is of few-shot splits, but --splits is auto; add it"),
-        (("--folds", "4", "--splits", "blocks"), 2, "but --splits is blocks; add it, or --tuning-folds"),
-        (("--splits", "stratified,blocks", "--repeats", "5"), 1, "5 repeats were asked for, but there are 4 quarters"),
+        (("--shots", "4"), 2, "--shots is for few-shot splits, but --splits is auto; add few-shot"),
+        (("--folds", "4", "--splits", "blocks"), 2, "but --splits is blocks; add k-fold, or tune by --tuning-folds"),
+        (
+            ("--splits", "stratified,blocks", "--repeats", "5"),
+            1,
+            "5 repeats were asked for, but blocks have only 4 quarters",
+        ),
         (("--splits", "few-shot", "--shots", "60"), 1, "class 'class0' has 24 images"),
-        (("--splits", "official"), 1, "there is no split of the image set's own"),
+        (("--splits", "official"), 1, "the image set has no split of its own"),
         (("--splits", "grouped"), 1, "the images have no groups"),
         (("--split", "test"), 1, "no split 'test', as there are no splits; leave it out"),
         (("--tuning-folds", "30"), 1, "has 18 images, too few for 30 folds"),
@@ -243,7 +247,7 @@ def test_evaluate_warns_unless_it_measures_just_the_images_that_were_held_out(
         options = ("--head=class-mean", "--hold-out", hold_out, "--annotations", said, "--into", into)
         assert featx("train", made.left, *options).code == 0
         ran = featx("evaluate", into, made.left, "--annotations", said, "--split", "test")
-        warned[hold_out] = "which flatters it" in ran.err
+        warned[hold_out] = "so these measures are too high" in ran.err
     assert warned == {"official": False, "stratified": True}
 
 

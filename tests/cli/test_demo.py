@@ -1,18 +1,24 @@
-"""The demo, whole, on a stand-in for its images: the real ones need not be installed for the tests."""
+"""The demo, whole: on shapes that it draws, and on a stand-in for the photographs, which tests do not need."""
 
 import csv
-import os
-from collections.abc import Callable
+import json
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Ran, draw_image, run_featx
+from featx import demo
+from featx.demo import list_cells, run_demo
+from featx.errors import DemoError
+from featx.settings import Settings
+from tests.conftest import draw_image, run_featx
+
+HEADS = ("logreg", "linear-svm", "rbf-svm", "pca-logreg", "pca-svm")
+SETTINGS = Settings(device="cpu", batch_size=4, streams=1)
 
 
 @pytest.fixture
-def cells(tmp_path: Path) -> Path:
-    """A folder to import `elpv_dataset` from: 48 images and a labels.csv in its format."""
+def cells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package `elpv_dataset` of 48 images and a labels.csv in its format."""
     package = tmp_path / "site" / "elpv_dataset"
     (package / "data" / "images").mkdir(parents=True)
     (package / "__init__.py").write_text("")
@@ -23,49 +29,74 @@ def cells(tmp_path: Path) -> Path:
         draw_image(number, colour=int(float(probability) > 0.5)).convert("RGB").save(package / "data" / name)
         lines.append(f"{name}  {probability}  mono\n")
     (package / "data" / "labels.csv").write_text("".join(lines))
-    return package.parent
+    monkeypatch.syspath_prepend(package.parent)
 
 
-def test_the_demo_leaves_cache_heads_results_and_report_and_reuses_them(cells: Path, tmp_path: Path) -> None:
-    def demo(*options: str) -> Ran:
-        return run_featx("demo", *options, cwd=tmp_path, PYTHONPATH=os.pathsep.join([str(cells)]))
+@pytest.fixture
+def no_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No package `elpv_dataset`, wherever the tests run."""
+    monkeypatch.setattr(demo, "find_spec", lambda name: None)
 
-    first = demo()
+
+@pytest.mark.usefixtures("cells")
+def test_the_demo_leaves_cache_heads_results_and_report_and_reuses_them(tmp_path: Path) -> None:
+    first = run_featx("demo", cwd=tmp_path)
     assert first.code == 0, first.err
     folder = tmp_path / "featx-demo"
-    made = {path.name for path in folder.iterdir()}
-    heads = {f"{name}.featx" for name in ("logreg", "linear-svm", "rbf-svm", "pca-logreg", "pca-svm")}
-    assert made == heads | {"elpv.csv", "elpv-efficientnet-lite0.h5", "results.jsonl", "report.md"}
+    written = {path.name for path in folder.iterdir()}
+    heads = {f"{name}.featx" for name in HEADS}
+    assert written == heads | {"elpv.csv", "elpv-efficientnet-lite0.h5", "results.jsonl", "report.md"}
     assert [line for line in first.out.splitlines() if line.startswith("  featx ")] == [
         "  featx extract FOLDER --backbone efficientnet-lite0 --into my.h5",
         "  featx train my.h5 --head logreg --into my.featx",
         "  featx predict my.featx NEW_IMAGES > predictions.csv",
     ]
     assert "95 % interval" in (folder / "report.md").read_text()
-    again = demo("--json").json
+    again = run_featx("demo", "--json", cwd=tmp_path).json
     assert again["extraction"]["reused"] == 48
     assert len(again["reused_heads"]) == 5
 
 
-def test_the_label_rule_is_a_probability_above_one_half(cells: Path, tmp_path: Path) -> None:
-    from featx.demo import list_cells
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(cells)
-        images = list_cells(tmp_path / "elpv.csv")
+@pytest.mark.usefixtures("cells")
+def test_the_label_rule_is_a_probability_above_one_half(tmp_path: Path) -> None:
+    images = list_cells(tmp_path / "elpv.csv")
     labels = [images.classes[label] for label in images.labels[:4]]  # type: ignore[index]
     assert labels == ["functional", "functional", "defective", "defective"]
     with (tmp_path / "elpv.csv").open() as file:
         assert next(csv.reader(file)) == ["path", "label"]
 
 
-def test_without_its_images_the_demo_names_the_extra(featx: Callable[..., Ran], tmp_path: Path) -> None:
-    hidden = tmp_path / "hidden"
-    hidden.mkdir()
-    (hidden / "sitecustomize.py").write_text(
-        "import importlib.util as u; found = u.find_spec\n"
-        "u.find_spec = lambda name, *rest: None if name == 'elpv_dataset' else found(name, *rest)\n"
-    )
-    ran = featx("demo", PYTHONPATH=str(hidden))
-    assert ran.code == 1
-    assert "pip install 'featx[demo]'" in ran.err
+@pytest.mark.usefixtures("no_cells")
+def test_without_photographs_the_demo_draws_shapes_and_says_how_photographs_are_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "SHAPES_OF_A_CLASS", 12)
+    summary = run_demo(tmp_path / "demo", settings=SETTINGS)
+    assert summary.extraction.done == 60
+    report = (tmp_path / "demo" / "report.md").read_text()
+    assert "pip install 'featx[demo]'" in report
+    assert len((tmp_path / "demo" / "results.jsonl").read_text().splitlines()) == len(HEADS)
+
+
+@pytest.mark.usefixtures("cells")
+def test_noise_asks_for_shapes_even_where_photographs_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "SHAPES_OF_A_CLASS", 8)
+    monkeypatch.setattr(demo, "DEMO_HEADS", ("logreg",))
+    summary = run_featx("demo", "--noise", "1", "--json", cwd=tmp_path).json
+    result = json.loads((tmp_path / "featx-demo" / "results.jsonl").read_text())
+    assert summary["extraction"]["done"] == 40
+    assert result["classes"] == ["circle", "cross", "square", "star", "triangle"]
+
+
+@pytest.mark.usefixtures("no_cells")
+def test_the_list_of_cells_without_its_package_names_the_extra(tmp_path: Path) -> None:
+    with pytest.raises(DemoError, match=r"pip install 'featx\[demo\]'"):
+        list_cells(tmp_path / "elpv.csv")
+
+
+def test_a_demo_that_cannot_write_says_where(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DemoError, match="choose another --into"):
+        run_demo(tmp_path / "file" / "demo", noise=0.0)
