@@ -525,7 +525,7 @@ def test_an_interrupted_command_says_that_it_goes_on_and_leaves_its_rows_alone(
         os.kill(pid, how)  # the first may have been lost, see below
     assert code == INTERRUPTED
     assert server.told().endswith(
-        "featx: interrupted; what a cache or file of results has is kept, and the same command goes on from it\n"
+        "featx: interrupted; finished work is kept, and the same command continues from there\n"
     )
     assert job.files == {"c.h5.partial"}
     assert acknowledged(job.into)

@@ -229,8 +229,8 @@ def test_the_commands_choose_rows(tmp_path: Path, learnable: Path, featx: Callab
     assert ran.json["split"] == "stratified quarter held out, seed 0"
     unseen = featx("evaluate", head, learnable, "--split", "test", "--label", "a", "--label", "c", "--json")
     assert unseen.json["n"] == 20
-    assert "flatters" not in unseen.err
-    assert "flatters" in featx("evaluate", head, learnable, *chosen, "--json").err
+    assert "too high" not in unseen.err
+    assert "too high" in featx("evaluate", head, learnable, *chosen, "--json").err
     wrong = featx("evaluate", head, learnable, "--split", "tets")
     assert wrong.code == 1
     assert "did you mean test?" in wrong.err

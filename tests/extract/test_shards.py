@@ -57,7 +57,7 @@ from tests.conftest import Ran, Tiny, build_tiny, draw_image
 from tests.extract.test_extract import StoppedError, masked, stop_after
 
 FOUR = Settings(device="cpu", batch_size=4)
-INTERRUPTED = "featx: interrupted; what a cache or file of results has is kept, and the same command goes on from it\n"
+INTERRUPTED = "featx: interrupted; finished work is kept, and the same command continues from there\n"
 
 
 def plain(images: ImageSet, tiny: Tiny, into: Path, **options: Any) -> ExtractionSummary:
