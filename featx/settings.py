@@ -66,4 +66,5 @@ FUSION_NAMES = (
     *("concat", "standardised", "weighted", "pca", "joint-pca", "kernel"),
     *("anova", "mutual-info", "l1", "stacked"),
 )
-"""The names that `featx.heads` knows, for help and completion: importing that room takes a second."""
+SPLIT_RULES = ("official", "stratified", "grouped", "blocks", "k-fold", "few-shot")
+"""The names that `featx.heads` and `featx.tables` know, for help and completion: importing them takes a second."""

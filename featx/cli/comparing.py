@@ -12,14 +12,12 @@ from featx.cli.options import as_json, examples, option, together, with_balanced
 from featx.cli.output import Verbosity, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_choice
 from featx.cli.types import Names, WholeNumbers
-from featx.settings import FUSION_NAMES, HEAD_NAMES
+from featx.settings import FUSION_NAMES, HEAD_NAMES, SPLIT_RULES
 
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
     from featx.compare import Candidate, FailedCandidate
     from featx.tables import Duplicates, Split
-
-SPLIT_RULES = "auto, official, stratified, grouped, blocks, k-fold, few-shot"
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ with_plan = together(
     "plan",
     option("--heads", type=Names(), default="logreg", help=f"Heads: {', '.join(HEAD_NAMES)}; or all."),
     option("--fusions", type=Names(), default="concat", help=f"Fusions: {', '.join(FUSION_NAMES)}; or all."),
-    option("--splits", type=Names(), default="auto", help=f"Split rules: {SPLIT_RULES}."),
+    option("--splits", type=Names(), default="auto", help=f"Split rules: auto, {', '.join(SPLIT_RULES)}."),
     click.option(
         "--repeats", type=click.IntRange(1), metavar="N", help="Draws of each split.  [default: few-shot 5, else 1]"
     ),

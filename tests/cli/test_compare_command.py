@@ -23,7 +23,8 @@ from featx.heads import (
     STACKED,
     load_head,
 )
-from featx.settings import FUSION_NAMES, HEAD_NAMES
+from featx.settings import FUSION_NAMES, HEAD_NAMES, SPLIT_RULES
+from featx.tables.splits.rules import RULES
 from tests.conftest import Ran, Tiny, build_tiny
 from tests.extract.test_shards import INTERRUPTED, wait_until, workers_of
 
@@ -119,9 +120,10 @@ def test_few_shot_draws_are_told_by_their_shots(featx: FeatX, made: Made) -> Non
     assert len(found["standings"]) == 2
 
 
-def test_the_help_names_every_head_and_fusion() -> None:
+def test_the_help_names_every_head_fusion_and_split_rule() -> None:
     assert list(HEAD_NAMES) == list(HEADS)
     assert [*FUSION_NAMES] == [*FUSIONS, STACKED]
+    assert list(SPLIT_RULES) == list(RULES)
 
 
 @pytest.mark.parametrize(
