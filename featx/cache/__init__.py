@@ -1,4 +1,4 @@
-"""The feature file, the contract between extracting and learning; format 1 is written down in docs/cache.md."""
+"""The cache: the HDF5 file that holds the features of an image set. docs/cache.md describes format 1."""
 
 import lazy_loader
 

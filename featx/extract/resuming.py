@@ -120,20 +120,19 @@ def _check_images(previous: Cache, images: ImageSet) -> None:
     names = previous.read("images/name")
     if images.part_of or np.array_equal(names, images.names):
         return
-    gone = (previous.status == DONE) & ~np.isin(names, images.names)
-    if not gone.any():
+    done = previous.status == DONE
+    gone = names[done & ~np.isin(names, images.names)]
+    if not len(gone):
         return
-    first = bytes(names[gone][0]).decode(errors="replace")
-    if gone.sum() == np.count_nonzero(previous.status == DONE) and not _shares_bytes(previous, images):
+    first = bytes(gone[0]).decode(errors="replace")
+    if len(gone) == np.count_nonzero(done) and not _shares_bytes(previous, images):
         inside = f"{inside} such as {first}"
         asked = f"{len(images)} such as {images.name(0)}, none of them among those,"
         raise CacheMismatchError(previous.path, what="image set", inside=inside, asked=asked, step=NEXT_STEP)
     logger.warning(
         "%s: %d of its images are not in this image set, such as %s; "
         "their rows are dropped unless an image with the same bytes has another name",
-        previous.path,
-        gone.sum(),
-        first,
+        *(previous.path, len(gone), first),
     )
 
 
@@ -187,7 +186,8 @@ def keep_rows(previous: Sequence[PreviousCache], images: ImageSet) -> list[KeptR
     for one in previous:
         old, new = one.match(images)
         free = ~taken[new]
-        old, new = old[free], new[free]
+        old = old[free]
+        new = new[free]
         stats = one.cache.read("images/stat", old)
         comparable = one.cache.read("images/fingerprint", old).any(axis=1) & (stats[:, 1] != 0)
         same = np.zeros(len(new), bool)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from featx.backbones import FeatureSession, open_session
 from featx.errors import InferenceError
-from featx.extract import FeatureBatch, FeatureStream, batches
+from featx.extract import FeatureBatch, FeatureStream, batches, open_stream
 from featx.extract.batches import (
     Loading,
     Ring,
@@ -22,7 +22,7 @@ from featx.extract.clock import StageClock
 from featx.extract.pace import Pace
 from featx.inputs import ImageSet, list_images
 from featx.inputs.decode import decode_image
-from featx.settings import DEFAULTS
+from featx.settings import DEFAULTS, Settings
 from tests.conftest import Tiny
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -173,6 +173,17 @@ def test_a_stream_that_is_left_ends_its_threads(make_folder: Callable[..., Path]
     found = stream(images, tiny, open_session(tiny.backbone, device="cpu", streams=2), size=2, workers=2)
     next(found)
     found.close()  # type: ignore[attr-defined]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("featx")]
+
+
+def test_a_block_that_is_left_ends_the_threads_of_its_unfinished_streams(
+    make_folder: Callable[..., Path], tiny: Tiny
+) -> None:
+    images = list_images(make_folder((40, 40)))
+    settings = Settings("cpu", batch_size=2, streams=2, workers=2)
+    with pytest.raises(KeyboardInterrupt), open_stream(images, tiny.backbone, settings) as stream:
+        for _ in stream.batches():
+            raise KeyboardInterrupt
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("featx")]
 
 

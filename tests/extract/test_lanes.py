@@ -228,7 +228,9 @@ def test_features_of_the_other_lane_are_measured_with_a_warning(
         evaluate_head(head, read_features(caches[decode]))
         assert not caplog.records
         assert evaluate_head(head, read_features(caches[OTHER[decode]])).n == 24
-    told = f"'logreg' was trained on features of tiny with {decode} decoding but was given features with {OTHER[decode]}"
+    told = (
+        f"'logreg' was trained on features of tiny with {decode} decoding but was given features with {OTHER[decode]}"
+    )
     assert [record.message.count(told) for record in caplog.records] == [1]
 
 

@@ -112,12 +112,25 @@ def extract_shards(
         reuse = () if overwrite else tuple(_reusable(into, folder, count))
         backbone = replace(backbone, path=backbone.path.absolute())  # workers may run in another folder
         whole = Shard(images, backbone, into, settings, storage, retry_failed, reuse)
-        shards = [whole.part(index, count, folder) for index in range(count)]
         hire = partial(cluster_workers, scheduler) if scheduler else partial(local_workers, min(jobs, count))
-        summaries = _Run(shards, report).finish(hire)
-        merge_caches([shard.into for shard in shards], into=into, overwrite=True)
-        _remove_shards(folder)
+        summaries = _extract_parts(whole, folder, count=count, hire=hire, report=report)
     return _sum_up(summaries, cache=str(given), start=start)
+
+
+def _extract_parts(
+    whole: Shard,
+    folder: Path,
+    *,
+    count: int,
+    hire: Callable[[], AbstractContextManager[Workers]],
+    report: Callable[[Progress], None],
+) -> list[ExtractionSummary]:
+    """Extract all parts in this folder, merge them into the cache of the whole, and remove them; their summaries."""
+    shards = [whole.part(index, count, folder) for index in range(count)]
+    summaries = _Run(shards, report).finish(hire)
+    merge_caches([shard.into for shard in shards], into=whole.into, overwrite=True)
+    _remove_shards(folder)
+    return summaries
 
 
 @contextmanager
@@ -177,7 +190,7 @@ class _Run:
     def _try(
         self, left: Sequence[Shard], hire: Callable[[], AbstractContextManager[Workers]]
     ) -> LostError | CacheLockedError | None:
-        """Have these shards extracted, as many as possible; the error that kept some from it."""
+        """Have these shards extracted; the error, if any, after which some are still missing."""
         waiting = deque(left)
         running: dict[Future[ExtractedShard], Shard] = {}
         locked = None
