@@ -9,7 +9,7 @@ OTHER_cpu := onnxruntime-gpu onnxruntime-openvino
 OTHER_gpu := onnxruntime onnxruntime-openvino
 OTHER_openvino := onnxruntime onnxruntime-gpu
 
-.PHONY: demo test test-all setup models check format lint types lowest bench clean
+.PHONY: demo test test-all setup models check format lint types lowest docs bench clean
 
 demo: .venv/demo-$(RUNTIME)  ## the main job on real images: features, five heads, a table
 	$(BIN)/featx demo
@@ -25,7 +25,7 @@ setup: .venv/dev-$(RUNTIME)  ## .venv with featx in it, as you edit it
 models: .venv/models-$(RUNTIME)  ## export the three EfficientNet-Lite backbones
 	$(BIN)/python models/export_efficientnet_lite.py
 
-check: format lint types test-all lowest  ## what CI runs
+check: format lint types test-all lowest docs  ## what CI runs
 
 format: .venv/dev-$(RUNTIME)
 	$(BIN)/ruff format --check .
@@ -39,6 +39,9 @@ types: .venv/dev-$(RUNTIME)
 # The lower bounds of pyproject.toml, tested in an environment of their own.
 lowest: .venv-lowest/dev-cpu
 	.venv-lowest/bin/pytest -q $(PARALLEL) -m 'not exhaustive'
+
+docs: .venv/docs-$(RUNTIME)  ## the documentation as a site, in docs/_build/html; every warning is an error
+	$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going -b html docs docs/_build/html
 
 bench: .venv/bench-$(RUNTIME)  ## the benchmarks, with their results as JSON
 	$(BIN)/python benchmarks/elpv.py

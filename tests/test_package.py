@@ -1,27 +1,21 @@
-"""What is shipped: the public names, the wheel with its backbone, the README and its examples, the lower bounds."""
+"""What is shipped: the public names, the wheel with its backbone, the lower bounds."""
 
 import os
 import pickle
 import re
-import shutil
 import subprocess
 import sys
-import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 import featx
 from tests.conftest import run_featx, write_folder
 from tests.support.tables import make_table
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_public_name_can_be_had_and_is_documented() -> None:
@@ -161,74 +155,3 @@ def test_the_lower_bounds_are_those_that_are_tested() -> None:
     needs = [*project["dependencies"], *project["optional-dependencies"]["cpu"]]
     tested = (ROOT / "tests" / "lowest.txt").read_text().split()
     assert {need.replace(">=", "==") for need in needs} <= set(tested)
-
-
-def build_resnet(path: Path) -> None:
-    """Write a model with the tensors that the README's examples name."""
-    rng = np.random.default_rng(0)
-    weights = {"w3": (8, 3, 3, 3), "w4": (12, 8, 3, 3), "w": (12, 5)}
-    nodes = [
-        helper.make_node("Conv", ["image", "w3"], ["conv3"], strides=[2, 2]),
-        helper.make_node("Relu", ["conv3"], ["layer3"]),
-        helper.make_node("Conv", ["layer3", "w4"], ["conv4"], strides=[2, 2]),
-        helper.make_node("Relu", ["conv4"], ["layer4"]),
-        helper.make_node("GlobalAveragePool", ["layer4"], ["pool"]),
-        helper.make_node("Flatten", ["pool"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "w"], ["logits"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "resnet",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, 32, 32])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 5])],
-        [numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name) for name, shape in weights.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-    model.ir_version = 8
-    onnx.save(model, str(path))
-
-
-def blocks(language: str) -> list[str]:
-    """The README's code blocks in this language."""
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty directory with the folders that the README's examples speak of."""
-    folder = tmp_path_factory.mktemp("home")
-    write_folder(folder / "photos", (12, 12))
-    with tarfile.open(folder / "photos.tar", "w") as tar:
-        tar.add(folder / "photos", "photos")
-    write_folder(folder / "new", (2, 2), seed=50)
-    build_resnet(folder / "resnet.onnx")
-    (folder / "photos.csv").write_text(
-        "path,label\n" + "".join(f"class{c}/{n:04}.png,kind{c}\n" for c in (0, 1) for n in range(12))
-    )
-    return folder
-
-
-def test_the_readmes_commands_run_in_their_order(home: Path, tmp_path: Path) -> None:
-    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
-    lines = [line.split("#")[0].strip() for block in blocks("console") for line in block.splitlines()]
-    commands = [line.removeprefix("$ ") for line in lines if line.startswith("$ featx") and "demo" not in line]
-    assert len(commands) >= 8
-    for command in commands:
-        done = subprocess.run(
-            command.replace("featx ", f"{sys.executable} -m featx ", 1),
-            shell=True,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}: {done.stderr}"
-
-
-def test_the_readmes_python_runs(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(home, tmp_path, dirs_exist_ok=True)
-    monkeypatch.chdir(tmp_path)
-    found = blocks("python")
-    assert found
-    for block in found:
-        exec(compile(block, "README.md", "exec"), {})
