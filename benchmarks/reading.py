@@ -18,8 +18,8 @@ from record import keep
 from featx.cache import (
     DONE,
     CacheWriter,
-    Provenance,
     ComputedRows,
+    Provenance,
     create_partial,
     read_features,
     seal,

@@ -35,6 +35,10 @@ from featx.inputs import PixelSpec
 
 os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="featx-tests-")
 """No test sees the backbones of whoever runs it."""
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["FEATX_TESTS"] = tempfile.mkdtemp(prefix="featx-tests-")
+SHARED = Path(os.environ["FEATX_TESTS"])
+"""A folder that is the same in every process of one run, so that tests named after it have one name."""
 
 PACKAGES = ("numpy", "h5py", "onnx", "pillow", "scikit-learn", "skops", "click", "onnxruntime", "onnxruntime-gpu")
 
@@ -106,6 +110,12 @@ def build_tiny(folder: Path, *, name: str = "tiny", dim: int = 8, seed: int = 0,
     )
     (folder / f"{name}.toml").write_text(card.to_toml(), encoding="utf-8")
     return Tiny(Backbone(card, folder / f"{name}.onnx"), matrix)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Write the backbone that all processes share, before there are several."""
+    if not hasattr(config, "workerinput"):
+        build_tiny(SHARED / "models")
 
 
 @pytest.fixture

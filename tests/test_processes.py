@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from featx.processes import (
-    delay_interrupts,
     collect_warnings,
+    delay_interrupts,
     run_parallel,
 )
 from tests.extract.test_shards import wait_until, workers_of

@@ -1,6 +1,5 @@
 """extractor: images in as scikit-learn hands them on, features out, the same as a cache holds."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,9 @@ from featx.errors import (
     ImageSetError,
 )
 from featx.extract import extract_features
-from tests.conftest import Tiny, build_tiny
+from tests.conftest import SHARED, Tiny
 
-MODELS = str(build_tiny(Path(tempfile.mkdtemp(prefix="featx-extractor-"))).backbone.path.parent)
+MODELS = str(SHARED / "models")
 
 
 class Drawn(FeatureExtractor):
