@@ -54,7 +54,7 @@ class Backbone(Shown):
 
 
 def bundled_folder() -> Path:
-    """The folder of cards that comes with featx: inside the wheel, or beside the package in a checkout."""
+    """The folder of cards that comes with featx: inside the wheel, or next to the package in a checkout."""
     inside = Path(__file__).parents[1] / "models"
     return inside if inside.is_dir() else Path(__file__).parents[2] / "models"
 

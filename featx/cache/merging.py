@@ -70,7 +70,7 @@ def merge_caches(sources: Sequence[Path | str], *, into: Path | str, overwrite: 
     with lock_cache(into):
         check_overwrite(into, overwrite=overwrite)
         caches = [open_complete(path) for path in paths]
-        _check_alike(caches)
+        _check_same_kind(caches)
         _check_disjoint(caches)
         with creating(into) as fresh:
             started = min(str(cache.attributes.get("started", "")) for cache in caches)
@@ -95,7 +95,7 @@ def _check_paths(sources: Sequence[Path], into: Path) -> None:
         seen.add(place)
 
 
-def _check_alike(caches: Sequence[Cache]) -> None:
+def _check_same_kind(caches: Sequence[Cache]) -> None:
     """Raise CacheMismatchError, naming both files, if their features or image columns are not of one kind."""
     first = caches[0]
     expected = _kind(first)

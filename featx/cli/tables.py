@@ -35,7 +35,7 @@ with_choice = together(TableChoice, "choice", with_outputs, with_chosen_rows, wi
 def read_chosen(caches: Sequence[Path], choice: TableChoice) -> "list[FeatureTable]":
     """The tables of these caches, with the annotations joined to their images and only the chosen rows.
 
-    If a split is chosen, its images are split anew. Raises CacheError, TableError.
+    If a split is chosen, its images lose that split and are split again. Raises CacheError, TableError.
     """
     from featx.tables import read_annotations, read_tables
 

@@ -219,7 +219,7 @@ def _read_golden(backbone: Backbone) -> Golden | None:
 
 
 def draw_pixels(size: int, *, count: int) -> NDArray[np.uint8]:
-    """The same images (count, size, size, 3) every time, with structure: waves of several lengths, and noise."""
+    """Images (count, size, size, 3) with structure, equal in every call: waves of several lengths, and noise."""
     rng = np.random.default_rng(0)
     across, down, shift = rng.uniform((1, 1, 0), (8, 8, 1), (count, 3, 3)).T[..., None, None]
     y, x = np.mgrid[:size, :size] / size
@@ -293,7 +293,7 @@ def _sample(images: ImageSet) -> Iterator[tuple[str, Stored]]:
 
 
 def _draw_photographs(spec: PixelSpec) -> Iterator[tuple[str, bytes]]:
-    """The same JPEGs every time, whose amplitudes fall with the frequency, as those of photographs do."""
+    """Names and bytes of JPEGs, equal in every call, whose amplitudes fall with frequency as those of photographs do."""
     rng = np.random.default_rng(0)
     for number in range(DRAWN_IMAGES):
         height = int(DRAWN_SIDES[number % len(DRAWN_SIDES)] * spec.resize)

@@ -70,7 +70,7 @@ class DevelopmentSet:
         return None if self.groups is None else self.groups[rows]
 
     def block(self, index: int) -> "DevelopmentSet":
-        """The same rows with only one block: the columns of one output of one backbone."""
+        """The development set with the columns of one block: one output of one backbone."""
         source = self.table.sources[index]
         alone = replace(source, start=0, stop=source.stop - source.start)
         return replace(self, table=replace(self.table, parts=(self.table.parts[index],), sources=(alone,)))

@@ -96,7 +96,7 @@ class _Tried:
     measured: ValidationMeasure
     setup: Params
     params: Params
-    """Of the classifier, by its own names."""
+    """Parameters of the classifier, by its own names."""
 
 
 @dataclass

@@ -15,9 +15,9 @@ logger = logging.getLogger(__name__)
 TEST, VALIDATION, TRAIN, UNUSED = range(4)
 PART_NAMES = ("test", "validation", "training")
 TEST_SHARE = 1 / 4
-"""Of all rows."""
+"""Share of all rows that is tested."""
 VALIDATION_SHARE = 1 / 5
-"""Of the rows that are not tested."""
+"""Share of the other rows that validates."""
 TEST_VALIDATE_TRAIN = (TEST_SHARE, (1 - TEST_SHARE) * VALIDATION_SHARE, (1 - TEST_SHARE) * (1 - VALIDATION_SHARE))
 VALIDATE_TRAIN = (VALIDATION_SHARE, 1 - VALIDATION_SHARE)
 OFFICIAL = "the image set's own split"
