@@ -59,7 +59,7 @@ def render_graph(found: dict[str, Any]) -> str:
         f"{spread(pixels['ratio']['cpu'])}, wall {spread(pixels['ratio']['wall'])}; of inference and normalisation "
         f"alone, CPU {spread(alone['cpu'])}, wall {spread(alone['wall'])}. Largest difference of a feature: "
         f"{pixels['largest_difference']:.1e}. The most that any way of normalising could save of "
-        f"inference, against floats that lie ready: CPU {spread(pixels['bound']['cpu'])}."
+        f"inference, against floats that are ready: CPU {spread(pixels['bound']['cpu'])}."
     )
     return "\n\n".join([table(header, zoo), second, front, made_on(found)])
 
@@ -138,11 +138,11 @@ def render_scale(speed: float) -> str:
     flow = read("memory")["many"][0]
     most = read("reading")["rows"][-1]
     checks = most["rows"] / float(np.median(most["seconds"]["featx, verify"]))
-    beside = flow["file_bytes"] / flow["images"] - 4 * 64
+    overhead = flow["file_bytes"] / flow["images"] - 4 * 64
     rows = []
     for text, count in (("10⁸", 1e8), ("10¹⁰", 1e10)):
         machine_hours = count / speed / 3600
-        sizes = [f"{count * (beside + 1280 * width) / 1e12:.2f} TB" for width in (4, 2)]
+        sizes = [f"{count * (overhead + 1280 * width) / 1e12:.2f} TB" for width in (4, 2)]
         checked = count / checks / 3600
         shards = f"{count / 1e6:,.0f}"
         rows.append([text, f"{machine_hours:,.0f}", f"{machine_hours / 100:,.1f}", *sizes, f"{checked:,.1f}", shards])
@@ -155,7 +155,7 @@ def render_scale(speed: float) -> str:
         "hours to check all rows, 1 core",
         "shards of 10⁶",
     ]
-    note = f"{speed:.0f} images/s on 2 cores; {beside:.0f} bytes a row beside its features, its name among them."
+    note = f"{speed:.0f} images/s on 2 cores; {overhead:.0f} bytes in each row besides its features, its name included."
     return f"{table(header, rows)}\n\n{note}"
 
 

@@ -142,7 +142,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         into=folder / "photos.h5",
         settings=Settings(device="cpu", batch_size=4, streams=1),
     )
-    head, _ = featx.train_head(featx.read_features(folder / "photos.h5"), "ridge")
+    head, _ = featx.train_head(featx.read_features(folder / "photos.h5"), "ridge", jobs=1)
     featx.save_head(head, folder / "photos.featx")
     return folder
 
