@@ -74,7 +74,7 @@ def list_(context: click.Context, /, *, models: Path | None, json_: bool) -> Non
     if json_:
         return print_json([card.to_dict() for card in cards])
     for card in cards:
-        click.echo(f"{card.name:24} {card.dim:5} features, {card.input.name}, {card.computes_in}, {card.licence}")
+        click.echo(f"{card.name:24} {card.dim:5} features, {card.input}, {card.computes_in}, {card.licence}")
     return None
 
 

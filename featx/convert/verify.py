@@ -293,7 +293,7 @@ def _sample(images: ImageSet) -> Iterator[tuple[str, Stored]]:
 
 
 def _draw_photographs(spec: PixelSpec) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of JPEGs, equal in every call, whose amplitudes fall with frequency as those of photographs do."""
+    """Names and bytes of JPEGs, equal in every call, with amplitudes that fall with frequency, as in photographs."""
     rng = np.random.default_rng(0)
     for number in range(DRAWN_IMAGES):
         height = int(DRAWN_SIDES[number % len(DRAWN_SIDES)] * spec.resize)
