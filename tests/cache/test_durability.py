@@ -46,6 +46,7 @@ from tests.support.breaking import (
     until,
 )
 from tests.support.disks import OPENS, REMOVALS, WRITES, Call, Disk, Failing, watch
+from tests.support.sizes import shortened
 
 BATCH = 4
 
@@ -280,7 +281,7 @@ OPEN_TO_WRITE = ("os.open",)
     ],
     ids=["written", "opened to write"],
 )
-@pytest.mark.parametrize("life", ["begun", "gone on with, folder grown", "updated"])
+@pytest.mark.parametrize("life", shortened(["begun", "gone on with, folder grown", "updated"]))
 def test_whichever_write_fails_the_command_says_so_and_then_completes(
     small: Job, life: str, names: tuple[str, ...]
 ) -> None:
@@ -473,6 +474,7 @@ def test_a_limit_on_the_size_of_files_is_told_and_leaves_nothing(small: Job, ser
 # -- kills -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.exhaustive
 def test_some_twenty_kills_in_one_life_and_its_update_change_no_byte(
     make_job: Callable[[int], Job], server: Server
 ) -> None:
@@ -490,7 +492,7 @@ def test_some_twenty_kills_in_one_life_and_its_update_change_no_byte(
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("life", ["begun", "gone on with, folder grown", "sealed", "updated"])
+@pytest.mark.parametrize("life", shortened(["updated", "begun", "gone on with, folder grown", "sealed"]))
 def test_a_kill_while_the_file_is_made_or_sealed_loses_nothing(
     small: Job, server: Server, life: str, how: signal.Signals
 ) -> None:
@@ -585,6 +587,7 @@ def test_a_second_ctrl_c_while_the_first_is_told_is_no_traceback(monkeypatch: py
     assert main(["doctor"]) == INTERRUPTED
 
 
+@pytest.mark.exhaustive
 def test_a_storm_of_ctrl_c_corrupts_nothing(job: Job, server: Server) -> None:
     result = job.undisturbed()
     truth, rng = truth_of(job.into, result), np.random.default_rng(0)
@@ -682,7 +685,7 @@ def mend(job: Job) -> bool:
     return False
 
 
-@pytest.mark.parametrize("finished", [True, False], ids=["complete", "unfinished"])
+@pytest.mark.parametrize("finished", shortened([True, False]), ids=["complete", "unfinished"])
 def test_a_file_cut_short_anywhere_is_refused_with_the_step_that_mends_it(small: Job, finished: bool) -> None:
     result = small.undisturbed()
     if finished:
@@ -706,6 +709,7 @@ HARMLESS = {"images/stat", "sealed"}
 OF_A_ROW = {"features/features", "status", "checksums", "images/fingerprint"}
 
 
+@pytest.mark.exhaustive
 def test_every_flipped_byte_is_found_and_mended_but_for_two_harmless_places(job: Job) -> None:
     job.run()
     cache, whole, rng = open_cache(job.into), job.into.read_bytes(), np.random.default_rng(0)

@@ -24,6 +24,7 @@ from featx.columns import ImageColumns
 from featx.errors import CacheError
 from tests.conftest import Ran
 from tests.support.caches import DIM, features, flip, image_set, place, provenance, write_cache
+from tests.support.sizes import shortened
 
 NPY_AND_CSV = ["x.csv", "x.npy"]
 
@@ -249,7 +250,7 @@ def test_the_command_tells_what_it_left_out(tmp_path: Path, featx: Callable[...,
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
-@pytest.mark.parametrize("name", ["x.npy", "x.parquet"])
+@pytest.mark.parametrize("name", shortened(["x.npy", "x.parquet"]))
 def test_exporting_holds_no_more_memory_for_more_rows(tmp_path: Path, name: str) -> None:
     script = (
         "import sys; from featx.cache import export_cache\n"

@@ -27,6 +27,7 @@ from featx.settings import FUSION_NAMES, HEAD_NAMES, SPLIT_RULES
 from featx.tables.splits.rules import RULES
 from tests.conftest import Ran, Tiny, build_tiny
 from tests.extract.test_shards import INTERRUPTED, wait_until, workers_of
+from tests.support.sizes import shortened
 
 FeatX = Callable[..., Ran]
 
@@ -95,7 +96,7 @@ def test_a_second_run_makes_nothing_anew(featx: FeatX, made: Made, tmp_path: Pat
     assert again.json["results"] == [json.loads(line) for line in written.splitlines()]
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.2])
+@pytest.mark.parametrize("seconds", shortened([0.0, 0.2]))
 def test_an_interrupt_while_workers_start_is_told_in_one_line_and_gone_on_from(
     featx: FeatX, made: Made, tmp_path: Path, seconds: float
 ) -> None:

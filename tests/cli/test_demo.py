@@ -38,6 +38,7 @@ def no_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "find_spec", lambda name: None)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("cells")
 def test_the_demo_leaves_cache_heads_results_and_report_and_reuses_them(tmp_path: Path) -> None:
     first = run_featx("demo", cwd=tmp_path)

@@ -226,6 +226,7 @@ def test_biases_are_corrected_until_every_channel_has_its_mean(tmp_path: Path) -
     assert error(after) < error(before) / 3
 
 
+@pytest.mark.exhaustive
 def test_the_bundled_backbone_loses_almost_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -393,6 +394,7 @@ def test_a_library_that_lacks_something_is_told(
         quantize(source, images, models)
 
 
+@pytest.mark.exhaustive
 def test_the_folder_of_cards_may_be_yet_to_be_made(
     featx: Callable[..., Ran], make_folder: Callable[..., Path], models: Path
 ) -> None:

@@ -135,6 +135,7 @@ def test_a_worker_that_is_killed_in_a_shard_changes_no_byte(cluster: Cluster, sl
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.h5"]
 
 
+@pytest.mark.exhaustive
 def test_stopped_workers_that_hold_shards_are_told_and_what_they_did_is_taken_later(
     cluster: Cluster, slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +160,7 @@ def test_stopped_workers_that_hold_shards_are_told_and_what_they_did_is_taken_la
     assert masked(tmp_path / "c.h5") == masked(slow / "whole.h5")
 
 
+@pytest.mark.exhaustive
 def test_a_run_that_is_interrupted_lets_go_of_its_workers_and_goes_on_to_the_same_bytes(
     cluster: Cluster, slow: Path, tmp_path: Path
 ) -> None:
@@ -178,6 +180,7 @@ def test_a_run_that_is_interrupted_lets_go_of_its_workers_and_goes_on_to_the_sam
     assert masked(tmp_path / "c.h5") == masked(slow / "whole.h5")
 
 
+@pytest.mark.exhaustive
 def test_the_same_command_right_after_a_kill_waits_for_orphans_to_let_go(
     cluster: Cluster, slow: Path, tmp_path: Path
 ) -> None:
@@ -239,6 +242,7 @@ def test_shards_that_are_not_seen_here_are_told(
         extract(slow, Path("/proc/self/cwd/c.h5"), cluster)
 
 
+@pytest.mark.exhaustive
 def test_a_run_waits_for_workers_and_says_so(
     running: Cluster, slow: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -272,6 +276,7 @@ def test_without_dask_the_extra_is_named(slow: Path, tmp_path: Path, monkeypatch
         extract_shards(images, backbone, into=tmp_path / "c.h5", count=2, scheduler="tcp://127.0.0.1:9")
 
 
+@pytest.mark.exhaustive
 def test_a_scheduler_that_is_lost_ends_the_run_and_what_is_done_is_kept(
     slow: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -55,6 +55,7 @@ from featx.inputs import ImageSet, list_images
 from featx.settings import Settings
 from tests.conftest import Ran, Tiny, build_tiny, draw_image
 from tests.extract.test_extract import StoppedError, masked, stop_after
+from tests.support.sizes import shortened
 
 FOUR = Settings(device="cpu", batch_size=4)
 INTERRUPTED = "featx: interrupted; finished work is kept, and the same command continues from there\n"
@@ -177,6 +178,7 @@ def test_any_number_of_shards_and_jobs_makes_the_file_of_one_run(
     assert sorted(path.name for path in tmp_path.glob("c.h5*")) == ["c.h5"]
 
 
+@pytest.mark.exhaustive
 def test_shards_and_threads_change_no_bit_of_a_real_backbone(make_folder: Callable[..., Path], tmp_path: Path) -> None:
     images, backbone = list_images(make_folder((7, 6))), load_backbone("efficientnet-lite0")
     for name, threads in (("one.h5", 1), ("two.h5", 2)):
@@ -287,6 +289,7 @@ def test_a_report_that_raises_ends_the_run_and_what_is_done_is_kept(
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
+@pytest.mark.exhaustive
 def test_another_number_of_shards_takes_the_rows_of_those_before(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
@@ -357,6 +360,7 @@ def test_overwrite_gives_up_the_cache_and_the_shards(
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
+@pytest.mark.exhaustive
 def test_failed_images_are_tried_again_when_told(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     images, small = list_images(make_folder()), replace(FOUR, max_pixels=10)
     assert extract_shards(images, tiny.backbone, into=tmp_path / "c.h5", count=3, settings=small).failed == 24
@@ -364,6 +368,7 @@ def test_failed_images_are_tried_again_when_told(make_folder: Callable[..., Path
     assert sharded(images, tiny, tmp_path / "c.h5", count=3, retry_failed=True).done == 24
 
 
+@pytest.mark.exhaustive
 def test_shards_of_another_storage_are_refused(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     images = list_images(make_folder())
     with pytest.raises(StoppedError):
@@ -400,7 +405,7 @@ def test_two_runs_at_once_are_refused(make_folder: Callable[..., Path], tiny: Ti
     assert sharded(images, tiny, tmp_path / "c.h5").done == 24
 
 
-@pytest.mark.parametrize("released", [True, False])
+@pytest.mark.parametrize("released", shortened([True, False]))
 def test_a_shard_that_another_process_holds_is_waited_for_but_not_for_ever(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture, released: bool
 ) -> None:
@@ -510,6 +515,7 @@ def test_a_worker_that_is_killed_costs_a_second_and_changes_no_byte(
     assert masked(tmp_path / "c.h5") == masked(slow / "whole.h5")
 
 
+@pytest.mark.exhaustive
 def test_workers_that_die_again_and_again_end_the_run_with_an_error(slow: Path, tmp_path: Path) -> None:
     def kill_all(progress: Progress) -> None:
         for worker in workers_of(psutil.Process()):
@@ -520,6 +526,7 @@ def test_workers_that_die_again_and_again_end_the_run_with_an_error(slow: Path, 
         extract_shards(images, backbone, into=tmp_path / "c.h5", count=1, settings=FOUR, report=kill_all)
 
 
+@pytest.mark.exhaustive
 def test_a_run_ended_by_whatever_signal_leaves_no_worker_and_goes_on_to_the_same_bytes(
     slow: Path, tmp_path: Path
 ) -> None:
@@ -607,6 +614,7 @@ def test_options_that_contradict_each_other_are_wrong_usage(
     assert told in " ".join(ran.err.split())
 
 
+@pytest.mark.exhaustive
 def test_parts_may_be_cut_again(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     images = list_images(make_folder())
     plain(images, tiny, tmp_path / "whole.h5")

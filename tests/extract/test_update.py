@@ -307,6 +307,7 @@ def backbone(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     return build_tiny(tmp_path_factory.mktemp("models"))
 
 
+@pytest.mark.exhaustive
 @given(steps=st.lists(changes, min_size=1, max_size=14), storage=st.sampled_from(["float32", "float16"]))
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_whatever_happens_to_a_folder_the_same_command_gives_what_a_fresh_run_gives(

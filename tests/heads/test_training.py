@@ -37,6 +37,7 @@ from featx.heads.training.tuning import tune
 from featx.labels import Labels
 from featx.tables import make_splits, split_table
 from featx.tables.joining import fuse_tables
+from tests.support.sizes import shortened
 from tests.support.tables import make_table, with_columns
 
 NAMES = sorted(HEADS)
@@ -70,7 +71,7 @@ def test_test_rows_change_neither_the_head_nor_its_parameters(name: str) -> None
     assert np.array_equal(head.predict_probabilities(table.features), other.predict_probabilities(table.features))
 
 
-@pytest.mark.parametrize("name", ["logreg", "ridge", "pca-logreg", "rbf-svm", "knn"])
+@pytest.mark.parametrize("name", shortened(["knn", "rbf-svm", "ridge", "pca-logreg", "logreg"], most=2))
 def test_tuning_finds_what_a_plain_grid_search_over_whole_pipelines_finds(name: str) -> None:
     """Folds, scalings and sweeps that share work choose what fitting every whole pipeline again would choose."""
     table = make_table((60, 60), dim=100, apart=2.0)
@@ -164,7 +165,7 @@ def test_setups_are_cut_into_parts_whose_order_is_theirs(parts: int) -> None:
     assert len(groups) == min(parts, len(setups))
 
 
-@pytest.mark.parametrize(("name", "folds"), [("logreg", None), ("pca-logreg", None), ("pca-logreg", 3)])
+@pytest.mark.parametrize(("name", "folds"), shortened([("pca-logreg", 3), ("pca-logreg", None), ("logreg", None)]))
 def test_several_processes_choose_what_one_chooses(name: str, folds: int | None) -> None:
     one, several = (train_head(make_table(apart=1.0), name, folds=folds, jobs=jobs) for jobs in (1, 4))
     assert one[0].params == several[0].params

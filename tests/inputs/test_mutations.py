@@ -203,6 +203,7 @@ def extract_apart(server: Server, images: Path, tiny: Tiny, into: Path) -> int:
     return server.peak
 
 
+@pytest.mark.exhaustive
 def test_two_thousand_damaged_images_give_the_right_row_or_a_reason_and_touch_no_other(
     tiny: Tiny, tmp_path: Path
 ) -> None:

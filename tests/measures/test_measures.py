@@ -25,6 +25,7 @@ from featx.measures import (
     resampling,
 )
 from featx.measures.resampling import effective_size, units_of
+from tests.support.sizes import shortened
 
 Floats = NDArray[np.float64]
 NAMES = ("ok", "crack", "dark", "hot")
@@ -174,7 +175,9 @@ def loop_draws(probabilities: Floats, labels: Labels, *, of: int, seed: int) -> 
     return found
 
 
-@pytest.mark.parametrize("kind", [*KINDS, "weighted groups"])
+@pytest.mark.parametrize(
+    "kind", shortened(["weighted groups", "several weighted", "soft", "several", "single", "weighted"], most=2)
+)
 def test_every_resample_measures_what_scikit_learn_measures_on_its_rows(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,7 +267,7 @@ def share_of_right(rng: np.random.Generator, kind: str) -> tuple[Floats, Labels]
     return (rng.random(n) < chance).astype(np.float64), Labels(("a", "b"), np.zeros(n, np.int64), None, weights, groups)
 
 
-@pytest.mark.parametrize("kind", ["plain", "few wrong", "weighted", "groups"])
+@pytest.mark.parametrize("kind", shortened(["plain", "few wrong", "weighted", "groups"]))
 def test_nineteen_in_twenty_intervals_of_accuracy_hold_the_true_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resampled, "RESAMPLES", 300)
     rng, held = np.random.default_rng(0), 0
@@ -275,7 +278,7 @@ def test_nineteen_in_twenty_intervals_of_accuracy_hold_the_true_one(kind: str, m
     assert 0.91 <= held / 300 <= 0.99
 
 
-@pytest.mark.parametrize(("temperature", "true"), [(1.0, 0.0), (0.4, 0.167)])
+@pytest.mark.parametrize(("temperature", "true"), shortened([(1.0, 0.0), (0.4, 0.167)]))
 def test_nineteen_in_twenty_intervals_hold_the_true_calibration_error(
     temperature: float, true: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,8 +404,8 @@ def test_too_many_groups_are_not_listed_and_the_reason_is_given() -> None:
     assert found.undefined["per_group"] == "1500 groups are too many to list (more than 200)"
 
 
-@pytest.mark.parametrize("grouped", [False, True])
-@pytest.mark.parametrize("kind", ["single", "weighted", "soft"])
+@pytest.mark.parametrize("grouped", shortened([True, False]))
+@pytest.mark.parametrize("kind", shortened(["soft", "single", "weighted"]))
 def test_confusion_has_the_intervals_of_a_loop_and_its_diagonal_those_of_recall(kind: str, grouped: bool) -> None:
     probabilities, labels = make_case(kind)
     labels = replace(labels, groups=(np.arange(120) // 4).astype("S")) if grouped else labels
