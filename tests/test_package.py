@@ -7,11 +7,16 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, get_type_hints
 
 import pytest
 
 import featx
+from featx.convert import export_model
+from featx.demo import run_demo
+from featx.heads import ResultsFile, write_results
 from tests.conftest import run_featx, write_folder
 from tests.support.tables import make_table
 
@@ -84,6 +89,21 @@ def test_public_objects_are_pickled_whole() -> None:
         assert pickle.loads(pickle.dumps(one)) == one
     for whole in (table, split, candidates[0]):
         assert repr(pickle.loads(pickle.dumps(whole))) == repr(whole)
+
+
+def functions_with_paths() -> list[Callable[..., Any]]:
+    own = [getattr(featx, name) for name in dir(featx)]
+    functions = [one for one in own if callable(one) and not isinstance(one, type)]
+    return [*functions, featx.FeatureExtractor.__init__, ResultsFile.__init__, write_results, export_model, run_demo]
+
+
+@pytest.mark.parametrize("function", functions_with_paths(), ids=lambda function: function.__qualname__)
+def test_what_takes_a_path_takes_a_text_too(function: Callable[..., Any]) -> None:
+    hints = get_type_hints(function)
+    returned = hints.pop("return", None)
+    assert returned is not None
+    for name, hint in hints.items():
+        assert "pathlib.Path" not in str(hint) or "pathlib.Path | str" in str(hint), name
 
 
 def test_importing_featx_is_light() -> None:

@@ -356,6 +356,8 @@ def test_a_card_with_the_name_of_a_bundled_one_is_refused(models: Path, make_tin
 
 def test_the_bundled_folder_may_be_named_too() -> None:
     assert list_backbones(bundled_folder()) == list_backbones()
+    assert list_backbones(str(bundled_folder())) == list_backbones()
+    assert load_backbone(BUNDLED, folder=str(bundled_folder())) == load_backbone(BUNDLED)
 
 
 def test_a_missing_folder_of_cards_is_refused_by_name(tmp_path: Path) -> None:

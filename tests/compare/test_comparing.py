@@ -124,7 +124,8 @@ def test_a_comparison_continues_from_the_results_in_its_file(tmp_path: Path) -> 
     first = into.read_bytes()
     into.write_bytes(first + b'{"head": "ridge", "fus')  # what a kill leaves
     made: list[int] = []
-    resumed = compare_backbones(candidates, into=into, jobs=1, report=lambda tally: made.append(tally.finished)).results
+    named = str(into)
+    resumed = compare_backbones(candidates, into=named, jobs=1, report=lambda done: made.append(done.finished)).results
     assert made == list(range(2, len(candidates) + 1))
     assert into.read_bytes().startswith(first)
     assert without_seconds(resumed) == without_seconds(whole)
