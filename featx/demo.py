@@ -55,7 +55,7 @@ class DemoSummary:
 
 
 def run_demo(
-    folder: Path,
+    folder: Path | str,
     *,
     noise: float | None = None,
     settings: Settings = DEFAULTS,
@@ -68,6 +68,7 @@ def run_demo(
     for shapes, and says how much of each pixel is random: from 0 (clear) to 1 (nothing to see). A second run reuses
     what the first one computed. Raises DemoError if the folder cannot be created.
     """
+    folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

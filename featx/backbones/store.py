@@ -69,7 +69,7 @@ def cache_folder() -> Path:
     return Path(platformdirs.user_cache_path("featx"))
 
 
-def list_backbones(folder: Path | None = None) -> list[Backbone]:
+def list_backbones(folder: Path | str | None = None) -> list[Backbone]:
     """The bundled backbones and those with a card in the folder (the user's by default), sorted by name.
 
     Raises BackboneError if a card is invalid, the folder is missing, or two cards have the same name.
@@ -78,13 +78,12 @@ def list_backbones(folder: Path | None = None) -> list[Backbone]:
     >>> [backbone.name for backbone in featx.list_backbones()]
     ['efficientnet-lite0'...]
     """
-    if folder is None:
-        folder = user_folder() if user_folder().is_dir() else None
-    elif not folder.is_dir():
+    own = user_folder() if folder is None else Path(folder)
+    if folder is not None and not own.is_dir():
         raise BackboneError(f"{folder}: no such folder of cards; name one with --models")
     paths: dict[str, Path] = {}
     found: dict[str, Backbone] = {}
-    for path in [card for place in (bundled_folder(), folder) if place for card in sorted(place.glob("*.toml"))]:
+    for path in [card for place in (bundled_folder(), own) for card in sorted(place.glob("*.toml"))]:
         card = read_card(path)
         other = paths.setdefault(card.name, path)
         if other.resolve() != path.resolve():
@@ -93,7 +92,7 @@ def list_backbones(folder: Path | None = None) -> list[Backbone]:
     return [found[name] for name in sorted(found)]
 
 
-def load_backbone(name: str, *, folder: Path | None = None) -> Backbone:
+def load_backbone(name: str, *, folder: Path | str | None = None) -> Backbone:
     """The backbone with this name, once the bytes of its model are checked against its card.
 
     Raises BackboneError if the name is unknown, a card is invalid, or the model is missing or differs from its card.

@@ -61,7 +61,7 @@ class ComparisonResults(Shown):
 def compare_backbones(
     candidates: Sequence[Candidate],
     *,
-    into: Path | None = None,
+    into: Path | str | None = None,
     jobs: int | None = None,
     report: Callable[[ComparisonProgress], None] = lambda progress: None,
 ) -> ComparisonResults:

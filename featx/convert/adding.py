@@ -81,7 +81,12 @@ class AddedBackbone:
 
 
 def add_backbone(
-    model: Path | str, description: Description, *, into: Path | None = None, sha256: str = "", overwrite: bool = False
+    model: Path | str,
+    description: Description,
+    *,
+    into: Path | str | None = None,
+    sha256: str = "",
+    overwrite: bool = False,
 ) -> AddedBackbone:
     """Make a backbone of this model, in the folder of cards `into` (the user's by default).
 
@@ -89,15 +94,14 @@ def add_backbone(
     unusable, its feature or its preprocessing is not certain, or the name is taken.
 
     >>> import featx
-    >>> from pathlib import Path
     >>> model = featx.load_backbone("efficientnet-lite0").path
-    >>> added = featx.add_backbone(model, featx.Description(name="mine"), into=Path("models"))
+    >>> added = featx.add_backbone(model, featx.Description(name="mine"), into="models")
     >>> added.backbone.card.feature, added.backbone.card.dim
     ('features', 1280)
     >>> added.notes
     ('assumed mean (123.675, 116.28, 103.53) and std ...; set them with flags if that is wrong',)
     """
-    folder = user_folder() if into is None else into
+    folder = user_folder() if into is None else Path(into)
     with reserve_name(description.name, folder, overwrite=overwrite):
         return _add(model, description, folder=folder, sha256=sha256, overwrite=overwrite)
 

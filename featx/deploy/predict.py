@@ -55,7 +55,7 @@ class Prediction:
 
 
 def predict_images(
-    head: Head, images: ImageSet, *, models: Path | None = None, settings: Settings = DEFAULTS
+    head: Head, images: ImageSet, *, models: Path | str | None = None, settings: Settings = DEFAULTS
 ) -> Iterator[Prediction]:
     """A prediction for every image, in order, while the head's own backbones compute the features.
 
@@ -98,7 +98,7 @@ def predict_tables(head: Head, tables: Sequence[FeatureTable]) -> Iterator[Predi
 
 
 def _open_streams(
-    head: Head, images: ImageSet, *, models: Path | None, settings: Settings, opened: ExitStack
+    head: Head, images: ImageSet, *, models: Path | str | None, settings: Settings, opened: ExitStack
 ) -> Iterator[Iterator[FeatureBatch]]:
     """The feature batches of each pass, which all have the same rows; `opened` closes the streams."""
     passes = _list_passes(head.sources)
@@ -117,7 +117,7 @@ def _list_passes(sources: Sequence[Source]) -> list[list[Source]]:
     return [list(group) for _, group in groupby(sources, key=lambda source: (source.name, source.decode))]
 
 
-def _find_backbone(head: Head, sources: Sequence[Source], models: Path | None) -> Backbone:
+def _find_backbone(head: Head, sources: Sequence[Source], models: Path | str | None) -> Backbone:
     """The backbone of these sources, with their outputs in this order."""
     backbone = load_backbone(sources[0].name, folder=models)
     outputs = [

@@ -103,8 +103,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.array(names, object)
 
     def _load(self) -> Backbone:
-        folder = None if self.models is None else Path(self.models)
-        return select_outputs(load_backbone(self.backbone, folder=folder), tuple(self.outputs))
+        return select_outputs(load_backbone(self.backbone, folder=self.models), tuple(self.outputs))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -59,8 +59,8 @@ class ResultsFile:
     something else or cannot be written, CacheLockedError if another process is adding to it.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
+    def __init__(self, path: Path | str | None) -> None:
+        self._path = None if path is None else Path(path)
         self._lock = ExitStack()
         self.results: dict[str, Result] = {}
         """The results in the file by their keys, including those added."""

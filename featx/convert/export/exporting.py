@@ -59,7 +59,7 @@ class Exported:
 
 
 def export_model(
-    recipe: Recipe, description: Description, *, into: Path | None = None, overwrite: bool = False
+    recipe: Recipe, description: Description, *, into: Path | str | None = None, overwrite: bool = False
 ) -> Exported:
     """Export a torch model as a backbone, in the folder of cards `into` (the user's by default).
 
@@ -67,7 +67,7 @@ def export_model(
     exported, if its feature is not certain, if the name is taken, or if ONNX Runtime and torch do not agree; then
     nothing is written.
     """
-    folder = user_folder() if into is None else into
+    folder = user_folder() if into is None else Path(into)
     if description.outputs:
         raise BackboneError("an export finds the feature itself; choose other outputs with --output of `featx extract`")
     with reserve_name(description.name, folder, overwrite=overwrite), quiet(), tempfile.TemporaryDirectory() as place:

@@ -73,7 +73,7 @@ def quantize_backbone(
     name: str = "",
     precision: LowerPrecision = "int8",
     count: int = CALIBRATING,
-    into: Path | None = None,
+    into: Path | str | None = None,
     force: bool = False,
     overwrite: bool = False,
 ) -> Quantization:
@@ -84,14 +84,13 @@ def quantize_backbone(
     or if the agreement is below LEAST_AGREEMENT without `force`; ImageSetError if too few images can be read.
 
     >>> import featx
-    >>> from pathlib import Path
     >>> backbone = featx.load_backbone("efficientnet-lite0")
     >>> early = featx.select_outputs(backbone, ["/_blocks.1/_swish/Clip_output_0"])  # few layers, for a fast example
-    >>> made = featx.quantize_backbone(early, featx.list_images("photos"), count=2, into=Path("models"))
+    >>> made = featx.quantize_backbone(early, featx.list_images("photos"), count=2, into="models")
     >>> made.backbone.name, made.backbone.card.computes_in
     ('efficientnet-lite0-int8', 'int8')
     """
-    folder = user_folder() if into is None else into
+    folder = user_folder() if into is None else Path(into)
     name = name or f"{backbone.name}-{precision}"
     _check_source(backbone)
     with reserve_name(name, folder, overwrite=overwrite), tempfile.TemporaryDirectory(prefix="featx-") as place:
