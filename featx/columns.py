@@ -18,15 +18,15 @@ NO_LABEL = -1
 SPLITS = ("train", "validation", "test")
 SPLIT_ALIASES = {"val": "validation", "valid": "validation"}
 CHUNK = 4_096
-"""Rows that are Python objects at the same time while columns are built, so that memory stays small."""
+"""Number of rows that are Python objects at the same time while columns are built, so that memory stays small."""
 
 ErrorAt: TypeAlias = Callable[[int, str], FeatxError]
-"""Makes the error for the value at this position of a chunk, from a message that says what is wrong with it."""
+"""Returns the error for the value at this position of a chunk, given a message that says what is wrong with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageColumns:
-    """What is known of n images before one is opened; every array has one entry per image, in one fixed order."""
+    """What is known about n images before any is opened; every array has one entry per image, in one fixed order."""
 
     names: NDArray[np.bytes_]
     """(n,): UTF-8, `/`-separated."""
@@ -59,7 +59,7 @@ def take(values: NDArray[Any] | None, rows: slice | NDArray[np.int64]) -> NDArra
 
 
 def as_name(path: str) -> str:
-    """The path as a name: without `.`, repeated or trailing slashes; the same object if nothing has to be removed."""
+    """The path without `.`, repeated or trailing slashes; the same object if nothing has to be removed."""
     plain = path and "//" not in path and "./" not in path and not path.endswith(("/", "/."))
     return path if plain else str(PurePosixPath(path))
 

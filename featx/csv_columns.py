@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def readable_csv(where: str, error_type: type[FeatxError]) -> Iterator[None]:
-    """Turns the errors of a file that is not readable as CSV into one `error_type` that names the file."""
+    """Turns any error of reading the file as CSV into an `error_type` that names the file."""
     try:
         yield
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -50,7 +50,7 @@ def iter_chunks(
 ) -> Iterator[tuple[list[int], dict[str, list[str]]]]:
     """Chunks of rows: their line numbers, and for each used column its values without surrounding spaces.
 
-    Raises the error if a line has another number of values than the header, or if there are no rows.
+    Raises the error if a line does not have one value for each column, or if there are no rows.
     """
     rows = _iter_rows(where, lines, columns=len(header), error_type=error_type)
     places: Mapping[str, int] = {column: header.index(column) for column in used}

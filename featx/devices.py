@@ -29,7 +29,7 @@ class DeviceSpec:
 
     kind: str
     index: int | None
-    """Number within its kind; None if the kind is not numbered, and if OpenVINO runs on the processor."""
+    """Number within its kind; None if the kind is not numbered, or if OpenVINO runs on the processor."""
 
     @property
     def provider(self) -> str:

@@ -8,9 +8,9 @@ FeatxError
 ├── InferenceError     the model failed while running                         (RuntimeError)
 ├── CacheError         the cache file: unreadable, damaged, locked, disk full (OSError)
 │   ├── CacheLockedError    another process is writing it
-│   └── CacheMismatchError  the cache holds something other than what was asked for
+│   └── CacheMismatchError  the cache is of other images, another backbone or other settings
 ├── TableError         the feature table: labels, classes, splits, fusion     (ValueError)
-│   └── ChoiceError         a split, class or output that cache or table lacks; also a CacheError
+│   └── ChoiceError         the cache or table lacks a split, class or output; also a CacheError
 ├── HeadError          an unknown head, or a head file that cannot be used    (ValueError)
 │   └── ConvergenceError    the fit of a head stopped before its optimum
 └── DemoError          something that the demo needs is not installed         (RuntimeError)
@@ -64,7 +64,7 @@ class FeatxError(Exception):
     """Base class of all errors of featx: the message is one line, and the command line exits with 1."""
 
     def __reduce__(self) -> tuple[object, ...]:
-        """How to pickle the error: unpickling does not call constructors, some of which build the message."""
+        """Pickles the error so that unpickling does not call its constructor, which may take other arguments."""
         return _revive, (type(self), self.args), self.__dict__
 
 
@@ -107,7 +107,7 @@ class CacheLockedError(CacheError):
 
 
 class CacheMismatchError(CacheError):
-    """The cache holds something other than what was asked for."""
+    """The cache is of other images, another backbone or other settings than the ones asked for."""
 
     def __init__(self, path: object, *, what: str, inside: object, asked: object, step: str) -> None:
         super().__init__(f"{path}: {what} is {inside} in the cache but {asked} was asked for; {step}")
@@ -136,6 +136,11 @@ class ConvergenceError(HeadError):
 
 class DemoError(FeatxError, RuntimeError):
     """Something that the demo needs is not installed."""
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error on one line, or the name of its type if the message is empty."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ class Labels:
 
     classes: tuple[str, ...]
     codes: NDArray[np.int64]
-    """(n,): positions in `classes`; for soft labels that of the largest share; -1 for multi-label images."""
+    """(n,): positions in `classes`; for soft labels the class with the largest share; -1 for multi-label images."""
     given_shares: NDArray[np.float64] | None = None
     """(n, classes): soft labels, which sum to 1, or 0 and 1 for each class of multi-label images; None for codes."""
     given_weights: NDArray[np.float64] | None = None
@@ -46,7 +46,7 @@ class Labels:
 
     @cached_property
     def class_totals(self) -> NDArray[np.float64]:
-        """(classes,): the sum of weight times share over the images of each class."""
+        """(classes,): for each class, the sum of weight times share over all images."""
         if self.given_shares is not None:
             return np.asarray(self.weights @ self.given_shares)
         return np.asarray(np.bincount(self.codes, self.weights, len(self.classes)), np.float64)

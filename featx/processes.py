@@ -1,4 +1,4 @@
-"""Calls run by several processes, which Ctrl-C in the terminal does not reach, and the warnings that they collect."""
+"""Runs functions in several processes that Ctrl-C in the terminal does not reach, and collects featx's warnings."""
 
 import logging
 import signal
@@ -18,7 +18,7 @@ Returned = TypeVar("Returned")
 def run_parallel(
     calls: Iterable[Callable[[], Returned]], *, jobs: int | None = None, ordered: bool = True
 ) -> Iterator[Returned]:
-    """What each call returns: in the order of the calls, or with `ordered=False` as soon as it is known.
+    """Yields what each call returns: in the order of the calls, or with `ordered=False` as soon as it is known.
 
     Args:
         calls: functions without arguments, which can be pickled.
@@ -47,7 +47,7 @@ def run_parallel(
 
 
 def _end(results: Any) -> None:
-    """End the processes whose results nobody waits for any more; joblib would warn of that."""
+    """Stop the calls whose results are no longer needed, without joblib's warning about that."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         results.close()
@@ -57,14 +57,14 @@ def _end(results: Any) -> None:
 def delay_interrupts() -> Iterator[None]:
     """Delay Ctrl-C until the end of the block; processes that are started in the block never receive it.
 
-    A process that is interrupted while it imports modules prints a traceback. It is for this process to end the others.
+    A process that is interrupted while it imports modules prints a traceback. This process ends the others itself.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
     from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 
-    # both trackers start with the first process, and unblock the signal, whether it was blocked before or not
+    # Both trackers would otherwise start with the first process, and unblock the signal in the middle of the block.
     resource_tracker.ensure_running()
     loky_resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -78,7 +78,7 @@ def delay_interrupts() -> Iterator[None]:
 def collect_warnings() -> Iterator[list[str]]:
     """The warnings that featx logs in the block, for the caller to report; no other handler receives them.
 
-    They are those of this thread, and of threads that run in its context: a worker may do several tasks at once.
+    Only warnings of this thread, and of threads that run in its context, count: a worker may do several tasks at once.
     """
     collector = _WarningCollector()
     package = logging.getLogger("featx")

@@ -20,7 +20,7 @@ def installed_version(package: str) -> str | None:
 
 
 def runtime_version() -> str:
-    """Version of ONNX Runtime, whichever package installed it; "none" if there is none."""
+    """Version of ONNX Runtime, whichever package installed it; "none" if it is not installed."""
     return next((number for package in RUNTIMES if (number := installed_version(package))), "none")
 
 

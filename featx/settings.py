@@ -14,7 +14,7 @@ DECODES: tuple[Decode, ...] = get_args(Decode)
 
 @dataclass(frozen=True)
 class Settings:
-    """How to read, decode and run images; `device` and `decode` change features, all else only speed.
+    """How to read, decode and run images; only `device` and `decode` affect the values of features.
 
     >>> import featx
     >>> settings = featx.Settings(device="cpu", batch_size=32)
@@ -58,13 +58,21 @@ CHANNELS: tuple[Channels, ...] = get_args(Channels)
 LowerPrecision = Literal["int8", "float16"]
 LOWER_PRECISIONS: tuple[LowerPrecision, ...] = get_args(LowerPrecision)
 """The precisions to which a backbone can be quantised."""
-CALIBRATING = 128
+CALIBRATION_IMAGES = 128
 """Number of images on which quantisation measures the ranges of tensors."""
 
 HEAD_NAMES = ("logreg", "linear-svm", "rbf-svm", "ridge", "knn", "class-mean", "mlp", "pca-logreg", "pca-svm")
 FUSION_NAMES = (
-    *("concat", "standardised", "weighted", "pca", "joint-pca", "kernel"),
-    *("anova", "mutual-info", "l1", "stacked"),
+    "concat",
+    "standardised",
+    "weighted",
+    "pca",
+    "joint-pca",
+    "kernel",
+    "anova",
+    "mutual-info",
+    "l1",
+    "stacked",
 )
 SPLIT_RULES = ("official", "stratified", "grouped", "blocks", "k-fold", "few-shot")
-"""The names that `featx.heads` and `featx.tables` know, for help and completion: importing them takes a second."""
+"""Names of heads, fusions and split rules, for help and completion: importing the rooms that define them is slow."""

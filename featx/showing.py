@@ -1,4 +1,4 @@
-"""How objects show themselves in a console and in a notebook: a title, and below it a few named facts."""
+"""Shows objects in a console and in a notebook: a title, and below it a few named facts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Shown:
 
 
 def shorten(texts: Iterable[str], *, most: int = 6) -> str:
-    """The texts between commas; of more than `most`, the first ones and how many follow."""
+    """The texts joined by commas; if there are more than `most`, only the first ones and the number of the others."""
     every = list(texts)
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more

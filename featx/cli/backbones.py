@@ -20,7 +20,7 @@ from featx.cli.options import (
 from featx.cli.output import logger, print_json
 from featx.cli.sources import list_given
 from featx.cli.types import BackboneName
-from featx.settings import CALIBRATING, LOWER_PRECISIONS, Decode, Device
+from featx.settings import CALIBRATION_IMAGES, LOWER_PRECISIONS, Decode, Device
 
 if TYPE_CHECKING:
     from featx.convert import Check
@@ -158,7 +158,7 @@ def add(
     "--count",
     type=click.IntRange(2),
     metavar="N",
-    default=CALIBRATING,
+    default=CALIBRATION_IMAGES,
     help="Images to calibrate with; half as many test.",
 )
 @click.option("--force", is_flag=True, help="Write it even if its features agree badly with float32.")

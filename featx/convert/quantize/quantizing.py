@@ -43,7 +43,7 @@ from featx.convert.verify import (
 from featx.errors import BackboneError
 from featx.hardware import processor
 from featx.inputs import ImageSet
-from featx.settings import CALIBRATING, LowerPrecision
+from featx.settings import CALIBRATION_IMAGES, LowerPrecision
 
 LEAST_AGREEMENT = 0.99
 """Lowest mean cosine that is accepted: features of solar cells lost 0.5 points of accuracy at 0.978, none at 0.997."""
@@ -72,7 +72,7 @@ def quantize_backbone(
     *,
     name: str = "",
     precision: LowerPrecision = "int8",
-    count: int = CALIBRATING,
+    count: int = CALIBRATION_IMAGES,
     into: Path | str | None = None,
     force: bool = False,
     overwrite: bool = False,
