@@ -16,13 +16,12 @@ from record import keep
 from featx.backbones.store import load_backbone
 from featx.cache import FeatureTable, read_features
 from featx.demo import (
-    BACKBONE,
     DEMO_HEADS,
     list_cells,
 )
 from featx.extract import extract_features
 from featx.heads import train_head
-from featx.settings import Settings
+from featx.settings import BUNDLED, Settings
 
 SEEDS = range(5)
 
@@ -44,7 +43,7 @@ def accuracies(table: FeatureTable, head: str) -> dict[str, object]:
 
 def main() -> None:
     """Measure and keep."""
-    backbone = load_backbone(BACKBONE)
+    backbone = load_backbone(BUNDLED)
     with tempfile.TemporaryDirectory() as folder:
         images = list_cells(Path(folder) / "elpv.csv")
         extract_features(images, backbone, into=Path(folder) / "c.h5", settings=Settings(device="cpu"))

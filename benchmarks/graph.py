@@ -26,12 +26,12 @@ from featx.convert.adding import (
     Description,
     describe_model,
 )
-from featx.demo import BACKBONE, list_cells
+from featx.demo import list_cells
 from featx.extract import FeatureStream
 from featx.extract.pace import Pace
 from featx.hardware import usable_cores
 from featx.inputs import ImageSet
-from featx.settings import DEFAULTS
+from featx.settings import BUNDLED, DEFAULTS
 
 ZOO = Path(onnx.__file__).parent / "backend" / "test" / "data" / "light"
 SECOND_OUTPUT = "/_blocks.10/Add_output_0:gem"
@@ -175,12 +175,12 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=480)
     parser.add_argument("--repeats", type=int, default=7)
     arguments = parser.parse_args()
-    backbone = load_backbone(BACKBONE)
+    backbone = load_backbone(BUNDLED)
     with tempfile.TemporaryDirectory() as folder:
         cells = list_cells(Path(folder) / "elpv.csv")
         images = replace(cells, names=cells.names[: arguments.images], labels=None, classes=())
         measured = {
-            "backbone": BACKBONE,
+            "backbone": BUNDLED,
             "zoo": zoo_rows(),
             "two_outputs": two_outputs(backbone, arguments.repeats),
             "pixels_inside": pixels_inside(backbone, images, arguments.repeats),

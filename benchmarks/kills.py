@@ -25,7 +25,8 @@ import numpy as np
 from PIL import Image
 from record import keep
 
-from featx.demo import BACKBONE, list_cells
+from featx.demo import list_cells
+from featx.settings import BUNDLED
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.breaking import PHASES, Kill, Life, Pace, Server, done_rows, timeless, truth_of
@@ -55,7 +56,7 @@ class Bench:
 
     def arguments(self, images: Path, into: Path) -> Sequence[object]:
         """The command."""
-        return ("-q", "extract", images, "--backbone", BACKBONE, "--into", into, "--device", "cpu")
+        return ("-q", "extract", images, "--backbone", BUNDLED, "--into", into, "--device", "cpu")
 
     def complete(self, images: Path, into: Path) -> None:
         """Give the command, and let it end."""
@@ -161,7 +162,7 @@ def main() -> None:
             measure("short lives, one kill each", few, bench.short_lives(few, kills=some, in_creation=False)),
             measure("creation, one kill each", few, bench.short_lives(few, kills=some, in_creation=True)),
         ]
-    keep("kills", {"backbone": BACKBONE, "image_set": "ELPV, 300 x 300 grey, PNG and JPEG", "lives": found})
+    keep("kills", {"backbone": BUNDLED, "image_set": "ELPV, 300 x 300 grey, PNG and JPEG", "lives": found})
 
 
 if __name__ == "__main__":

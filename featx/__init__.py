@@ -1,7 +1,8 @@
 """Transfer learning by features.
 
-A source model that was exported to ONNX and cut before its last layer is a backbone: it turns an image into a feature.
-featx computes the features of all images once, stores them in a cache file, and trains heads on them in seconds.
+A backbone is a trained model in ONNX that is cut before its last layer: it turns an image into a feature, a row of
+numbers. featx computes the features of all images once, stores them in a cache file, and trains heads, which are
+scikit-learn pipelines, on them in seconds.
 
 >>> import featx
 >>> images = featx.list_images("photos")  # one folder for each class

@@ -1,4 +1,4 @@
-"""The main job from end to end, on images that need no download: features, five heads and a table of accuracies."""
+"""The demo: the main job from end to end, on images that need no download, with a report of five heads."""
 
 import csv
 from collections.abc import Callable
@@ -18,7 +18,6 @@ from featx.provenance import versions
 from featx.report import render_results
 from featx.settings import BUNDLED, DEFAULTS, Settings
 
-BACKBONE = BUNDLED
 DEMO_HEADS = ("logreg", "linear-svm", "rbf-svm", "pca-logreg", "pca-svm")
 SEED = 0
 SHAPES_OF_A_CLASS = 60
@@ -33,7 +32,7 @@ class DemoImages:
     """The images of a demo, and what its report says about them."""
 
     name: str
-    """The beginning of the file names of the demo."""
+    """Beginning of the name of the demo's cache."""
     images: ImageSet
     title: str
     what: str
@@ -41,7 +40,7 @@ class DemoImages:
     rule: str
     """How an image gets its label."""
     caution: str
-    """What must be known to read the accuracies rightly."""
+    """What a reader of the accuracies must know."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +48,12 @@ class DemoSummary:
     """What the demo did."""
 
     folder: str
+    """Folder of its files."""
     extraction: ExtractionSummary
     results: tuple[Result, ...]
+    """One for each head."""
     reused_heads: tuple[str, ...]
+    """Names of the heads that a previous demo had trained."""
 
 
 def run_demo(
@@ -62,21 +64,21 @@ def run_demo(
     report: Callable[[Progress], None] = lambda progress: None,
     announce: Callable[[str], None] = lambda text: None,
 ) -> DemoSummary:
-    """The summary of the demo, which leaves its cache, heads, results and report in the folder.
+    """Run the demo, write its cache, heads, results and report into the folder, and return a summary.
 
-    The images are those of the package `elpv-dataset` if it is installed, else shapes that featx draws. `noise` asks
-    for shapes, and says how much of each pixel is random: from 0 (clear) to 1 (nothing to see). A second run reuses
-    what the first one computed. Raises DemoError if the folder cannot be created.
+    The images are those of the package `elpv-dataset` if it is installed, else shapes that featx draws. With `noise`
+    they are shapes in any case, and this share of each pixel is random: 0 is clear, 1 leaves nothing to see. A second
+    run reuses what the first one computed. Raises DemoError if the folder cannot be created.
     """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DemoError(f"{folder}: cannot be created ({error.strerror}); choose another --into") from error
-    shown = _choose_images(folder, noise)
-    announce(f"{len(shown.images)} images: {shown.what}; classes {', '.join(shown.images.classes)}")
-    cache = folder / f"{shown.name}-{BACKBONE}.h5"
-    extraction = extract_features(shown.images, load_backbone(BACKBONE), into=cache, settings=settings, report=report)
+    demo = _choose_images(folder, noise)
+    announce(f"{len(demo.images)} images: {demo.what}; classes {', '.join(demo.images.classes)}")
+    cache = folder / f"{demo.name}-{BUNDLED}.h5"
+    extraction = extract_features(demo.images, load_backbone(BUNDLED), into=cache, settings=settings, report=report)
     table = read_features(cache)
     known = _previous_results(folder, table)
     results = []
@@ -84,7 +86,7 @@ def run_demo(
         announce(f"head {name}: " + ("reused" if name in known else "tuning and fitting"))
         results.append(known.get(name) or _train(folder, table, name))
     write_results(results, folder / "results.jsonl")
-    (folder / "report.md").write_text(_render(shown, extraction, results), encoding="utf-8")
+    (folder / "report.md").write_text(_render(demo, extraction, results), encoding="utf-8")
     return DemoSummary(str(folder), extraction, tuple(results), tuple(known))
 
 
@@ -114,7 +116,7 @@ def _draw_shapes(folder: Path, *, noise: float) -> DemoImages:
 
 
 def list_cells(manifest: Path) -> ImageSet:
-    """The solar cells of `elpv-dataset`, whose manifest is written to this file.
+    """Write a manifest of the solar cells of `elpv-dataset` to this file, and return their image set.
 
     Raises DemoError if that package is not installed.
     """
@@ -132,7 +134,7 @@ def list_cells(manifest: Path) -> ImageSet:
 
 
 def _previous_results(folder: Path, table: FeatureTable) -> dict[str, Result]:
-    """The results of a previous demo by head, if its features, versions and head files are still the same."""
+    """Head -> result of a previous demo in this folder, if its features, versions and head file are still the same."""
     found: list[Result] = []
     with suppress(FeatxError):
         found = read_results(folder / "results.jsonl")
@@ -156,19 +158,19 @@ def _train(folder: Path, table: FeatureTable, name: str) -> Result:
     return result
 
 
-def _render(shown: DemoImages, extraction: ExtractionSummary, results: list[Result]) -> str:
+def _render(demo: DemoImages, extraction: ExtractionSummary, results: list[Result]) -> str:
     machine = ", ".join(f"{key} {value}" for key, value in hardware().items())
     numbers = ", ".join(f"{package} {number}" for package, number in versions().items())
     return "\n".join(
         [
-            f"# featx demo: {shown.title}",
+            f"# featx demo: {demo.title}",
             "",
-            f"{extraction.done} images ({shown.what}); {extraction.failed} failed; "
+            f"{extraction.done} images ({demo.what}); {extraction.failed} failed; "
             f"features by {extraction.backbone} on {extraction.provider}.",
-            f"Label rule: {shown.rule}.",
+            f"Label rule: {demo.rule}.",
             "",
             render_results(results),
-            shown.caution,
+            demo.caution,
             "",
             f"Machine: {machine}. Versions: {numbers}.",
             "",

@@ -1,4 +1,8 @@
-"""Comparisons of heads on several backbones, on the same images and splits."""
+"""Comparisons of heads, fusions and backbones on the same images and splits.
+
+`list_candidates` lists what is to be compared, `compare_backbones` trains and measures every candidate, and
+`rank_candidates` ranks them and tests each against the best head on a single backbone.
+"""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Predictions for new images."""
+"""Predictions of a saved head, for images or for caches of their features."""
 
 import lazy_loader
 

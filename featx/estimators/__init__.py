@@ -1,4 +1,8 @@
-"""The scikit-learn estimators that heads are made of; they learn soft labels and try many parameters at once."""
+"""The scikit-learn estimators that heads consist of.
+
+Transformers scale, reduce, select or map columns. Classifiers learn labels, weights and soft labels, and give every
+class a score. `sweep` fits a classifier with every parameter set of a grid and does the work that fits share once.
+"""
 
 import lazy_loader
 

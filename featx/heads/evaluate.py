@@ -11,7 +11,7 @@ from featx.errors import TableError
 from featx.heads.head import Head
 from featx.labels import Labels
 from featx.measures import HeadMetrics, measure
-from featx.tables import check_any
+from featx.tables import check_not_empty
 
 ROWS_AT_ONCE = 4096
 """Number of rows whose features are in memory at a time."""
@@ -33,7 +33,7 @@ def evaluate_head(
     (60, 0.2, ['circle', 'cross'])
     """
     rows = np.flatnonzero(table.labelled) if rows is None else rows
-    check_any(table)
+    check_not_empty(table)
     if not len(rows):
         raise TableError("no image has a label to compare with; extract from class folders or a manifest with labels")
     if head.multilabel != table.multilabel:

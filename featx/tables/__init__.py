@@ -1,4 +1,8 @@
-"""tables."""
+"""Feature tables: what a head is trained on, read from caches.
+
+`reading` reads caches as tables, `annotations` replaces their labels by those of a CSV file, and `joining` puts the
+features of several backbones side by side. `splits` assigns rows to training, validation and test.
+"""
 
 import lazy_loader
 

@@ -9,7 +9,7 @@ from .reading import read_tables as read_tables
 from .rows import select_rows as select_rows
 from .similarity import directions as directions
 from .splits.duplicates import Duplicates as Duplicates, find_duplicates as find_duplicates
-from .splits.eligible import check_any as check_any, eligible_rows as eligible_rows
+from .splits.eligible import check_not_empty as check_not_empty, eligible_rows as eligible_rows
 from .splits.few_shot import SHOTS as SHOTS
 from .splits.folds import make_folds as make_folds, tuning_folds as tuning_folds
 from .splits.rules import FOLDS as FOLDS, make_splits as make_splits, split_table as split_table

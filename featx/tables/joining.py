@@ -37,18 +37,18 @@ def _fuse(left: FeatureTable, right: FeatureTable) -> FeatureTable:
     matches = _match_rows(right, left.names[kept])
     _check_labels(left, kept, right, matches)
     _check_columns(left, kept, right, matches)
-    shifted = [replace(one, start=one.start + left.dim, stop=one.stop + left.dim) for one in right.sources]
+    moved = [replace(source, start=source.start + left.dim, stop=source.stop + left.dim) for source in right.sources]
     return replace(
         select_rows(left, kept),
         parts=(*(part.take(kept) for part in left.parts), *(part.take(matches) for part in right.parts)),
-        sources=(*left.sources, *shifted),
+        sources=(*left.sources, *moved),
         failed={**left.failed, **_failures(left, right, np.flatnonzero(failed))},
         digest=hash_settings({"fused": [left.digest, right.digest]}),
     )
 
 
 def separate_blocks(tables: Sequence[FeatureTable], joined: FeatureTable) -> list[FeatureTable]:
-    """One table for each output of each table, with the images of the joined table in its order."""
+    """One table for each output of each table; all have the images of the joined table, in the same order."""
     separate = []
     for table in tables:
         same = select_rows(table, _match_rows(table, joined.names))
@@ -62,7 +62,7 @@ def separate_blocks(tables: Sequence[FeatureTable], joined: FeatureTable) -> lis
 
 
 def _match_rows(table: FeatureTable, names: NDArray[np.bytes_]) -> NDArray[np.int64]:
-    """(n,): the row of each of these names, all of which the table has."""
+    """(n,): the row of each of these names; the table must have all of them."""
     order = np.argsort(table.names)
     return order[np.searchsorted(table.names, names, sorter=order)]
 
@@ -72,7 +72,7 @@ def _failed_names(table: FeatureTable) -> NDArray[np.bytes_]:
 
 
 def _failures(left: FeatureTable, right: FeatureTable, rows: NDArray[np.int64]) -> dict[int, FailedImage]:
-    """Position in the left table's image set -> why the image failed in the right table, for these left rows."""
+    """For these rows of the left table: position in its image set -> why the image failed in the right table."""
     reasons = {image.name: image for image in right.failed.values()}
     return {int(left.positions[row]): reasons[left.name(int(row))] for row in rows}
 

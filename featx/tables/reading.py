@@ -24,11 +24,11 @@ def read_tables(
     split: str | None = None,
     labels: Sequence[str] = (),
 ) -> list[FeatureTable]:
-    """One table for each cache.
+    """One table for each cache, with its features of these outputs.
 
-    Its columns are the cache's share of `outputs`, or its share of the outputs that a head was trained on (`sources`),
-    or the card's feature if neither is given. Annotations replace what the cache says of its images. `split` and
-    `labels` then choose images as in read_features.
+    A cache gives those of the `outputs` that it has, or those that a head was trained on (`sources`), or the one that
+    its card calls the feature if neither is given. Annotations replace the labels in the caches. `split` and `labels`
+    then choose images as in read_features.
 
     Raises CacheError as read_features does; TableError if a cache or output is named twice, no cache has the output, or
     a cache has none of the outputs.
@@ -51,7 +51,7 @@ def _refuse_repetition(what: str, names: Sequence[str]) -> None:
 def _outputs_of_sources(
     available: Mapping[Path, Mapping[str, str]], sources: Sequence[Source]
 ) -> dict[Path, list[str]]:
-    """Cache -> its outputs among the sources; none, so that its feature is read, if it has none of them."""
+    """Cache -> its outputs among the sources; if it has none of them an empty list, which stands for its feature."""
     wanted = dict.fromkeys((source.output, source.backbone) for source in sources)
     return {
         path: [name for name, backbone in wanted if hashes.get(name) == backbone] for path, hashes in available.items()

@@ -29,10 +29,10 @@ def select_rows(table: FeatureTable, rows: NDArray[np.int64]) -> FeatureTable:
 
 
 def choose_rows(table: FeatureTable, *, split: str | None = None, labels: Sequence[str] = ()) -> FeatureTable:
-    """The rows of this split and these classes, which become the table's only classes; without either, the table.
+    """The table with only the rows of this split and these classes; the table as it is if neither is given.
 
-    Raises ChoiceError if the table lacks the split or class, TableError if classes are chosen but images have soft
-    labels or several labels.
+    The chosen classes become its only classes. Raises ChoiceError if the table lacks the split or class, TableError if
+    classes are chosen but images have soft labels or several labels.
     """
     if split is None and not labels:
         return table
@@ -46,5 +46,5 @@ def choose_rows(table: FeatureTable, *, split: str | None = None, labels: Sequen
 
 
 def describe_table(table: FeatureTable) -> str:
-    """What messages call this table: the cache of its backbones."""
+    """The name of this table in messages: the cache of its backbones."""
     return "the cache of " + " + ".join(source.name for source in table.sources)

@@ -19,10 +19,10 @@ logger = logging.getLogger(__name__)
 def annotate(table: FeatureTable, annotations: Annotations) -> FeatureTable:
     r"""The table with the annotations' labels, splits, groups and weights in place of those of the cache.
 
-    Lines are matched by the images' names. An image without a line loses its label, and so is neither trained nor
-    tested on. A warning says how many images have no line, and how many lines name an image that the table lacks. The
-    digest changes with the annotations, but not with the order of their lines. Raises TableError if no line names an
-    image of the table.
+    Lines are matched by the images' names. An image without a line loses its label, so that no head is trained or
+    tested on it. A warning says how many images have no line, and how many lines name an image that the table lacks.
+    The digest changes with the annotations, but not with the order of their lines. Raises TableError if no line names
+    an image of the table.
 
     >>> import featx
     >>> with open("annotations.csv", "w") as file:
@@ -52,7 +52,7 @@ def _digest(table: FeatureTable, annotated: FeatureTable) -> str:
 def _join_labels(
     table: FeatureTable, annotations: Annotations, lines: NDArray[np.int64], found: NDArray[np.bool_]
 ) -> dict[str, Any]:
-    """The fields of the table about labels."""
+    """The label fields of the annotated table, by name."""
     if not annotations.has_labels:
         shares = None if table.shares is None else np.where(found[:, None], table.shares, np.float32(np.nan))
         return {"labels": np.where(found, table.labels, np.int32(NO_LABEL)), "shares": shares}
@@ -87,11 +87,16 @@ def _check_matches(table: FeatureTable, annotations: Annotations, found: NDArray
     if len(unknown):
         logger.warning(
             "%s: %d lines name images that the table does not have, such as %s",
-            *(annotations.where, len(unknown), unknown[0].decode()),
+            annotations.where,
+            len(unknown),
+            unknown[0].decode(),
         )
     unlisted = np.flatnonzero(~found)
     if len(unlisted):
         logger.warning(
             "%s: %d of %d images have no line and are left out, such as %s",
-            *(annotations.where, len(unlisted), len(table), table.name(int(unlisted[0]))),
+            annotations.where,
+            len(unlisted),
+            len(table),
+            table.name(int(unlisted[0])),
         )

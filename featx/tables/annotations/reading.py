@@ -27,9 +27,9 @@ from featx.errors import TableError
 
 NAME_COLUMNS = ("path", "name")
 SHARE = "share:"
-"""Columns of soft labels begin so."""
+"""Beginning of the names of columns with soft labels."""
 HAS = "has:"
-"""Columns of several labels begin so."""
+"""Beginning of the names of columns with several labels per image."""
 SEPARATOR = "|"
 """Separates the labels of one image in the output of `featx predict`."""
 KNOWN_COLUMNS = (*NAME_COLUMNS, "label", "split", "group", "weight", f"{SHARE}CLASS", f"{HAS}CLASS")
@@ -40,7 +40,7 @@ FRACTION = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan", r
 
 @dataclass(frozen=True, kw_only=True)
 class Annotations(ImageColumns):
-    """What a file says about n images, one line each; every array has one entry per line."""
+    """Labels, splits, groups and weights of n images from a file; every array has one entry per line of the file."""
 
     where: str
     """Path of the file, for messages."""
@@ -115,9 +115,9 @@ def _check_columns(where: str, header: Sequence[str]) -> None:
             f"{where}: says nothing about its images; add one of the columns {', '.join(KNOWN_COLUMNS[2:])}"
         )
     kinds = {_label_kind(column): column for column in header}
-    first, *others = [column for kind, column in kinds.items() if kind] or [""]
-    if others:
-        raise TableError(f"{where}: both {first!r} and {others[0]!r} give labels; keep one of them")
+    labelling = [column for kind, column in kinds.items() if kind]
+    if len(labelling) > 1:
+        raise TableError(f"{where}: both {labelling[0]!r} and {labelling[1]!r} give labels; keep one of them")
     for column in header:
         if column in (SHARE, HAS):
             raise TableError(f"{where}: column {column!r} names no class; write {column}CLASS")
@@ -126,8 +126,10 @@ def _check_columns(where: str, header: Sequence[str]) -> None:
 
 
 def _label_kind(column: str) -> str:
-    """The way in which a column gives labels: label, share: or has:, or nothing."""
-    return next((kind for kind in (SHARE, HAS) if column.startswith(kind)), "label" if column == "label" else "")
+    """How a column gives labels: `label`, `share:` or `has:`; empty if it does not."""
+    if column == "label":
+        return column
+    return next((kind for kind in (SHARE, HAS) if column.startswith(kind)), "")
 
 
 def _parse(column: str, values: Sequence[str], error_at: ErrorAt) -> NDArray[Any]:
@@ -188,7 +190,7 @@ def _check_unique(where: str, names: NDArray[np.bytes_], lines: NDArray[np.int64
 
 
 def _build_labels(where: str, columns: Mapping[str, NDArray[Any]], lines: NDArray[np.int64]) -> dict[str, Any]:
-    """The fields of Annotations about labels: classes, and labels or shares, if the file has any."""
+    """The label fields of Annotations, by name: classes, and labels or shares; empty if the file has no labels."""
     if "label" in columns:
         texts, place = np.unique(columns["label"], return_inverse=True)
         classes = sort_classes(text.decode() for text in texts.tolist() if text)

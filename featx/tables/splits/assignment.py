@@ -1,4 +1,4 @@
-"""The assignment of eligible rows to test, validation and training, checked before it becomes a split."""
+"""Assigns eligible rows to test, validation and training, and checks an assignment before it becomes a split."""
 
 import logging
 from typing import Any
@@ -15,9 +15,9 @@ logger = logging.getLogger(__name__)
 TEST, VALIDATION, TRAIN, UNUSED = range(4)
 PART_NAMES = ("test", "validation", "training")
 TEST_SHARE = 1 / 4
-"""Share of all rows that is tested."""
+"""Share of all rows that the test set gets."""
 VALIDATION_SHARE = 1 / 5
-"""Share of the other rows that validates."""
+"""Share of the other rows that the validation set gets."""
 TEST_VALIDATE_TRAIN = (TEST_SHARE, (1 - TEST_SHARE) * VALIDATION_SHARE, (1 - TEST_SHARE) * (1 - VALIDATION_SHARE))
 VALIDATE_TRAIN = (VALIDATION_SHARE, 1 - VALIDATION_SHARE)
 OFFICIAL = "the image set's own split"
@@ -51,7 +51,7 @@ def _check_groups(eligible: EligibleRows, parts: Integers) -> None:
         if len(both := np.intersect1d(groups[first], groups[second])):
             raise TableError(
                 f"group {both[0].decode()!r} has both {PART_NAMES[first]} and {PART_NAMES[second]} images in "
-                f"{OFFICIAL}, as one of {len(both)} groups; assign each group to one part, or leave the column "
+                f"{OFFICIAL} (one of {len(both)} such groups); assign each group to one part, or leave the column "
                 "'group' out"
             )
 
@@ -104,11 +104,15 @@ def _check_everywhere(
     name = eligible.table.classes[lacking[0]]
     if required:
         raise TableError(
-            f"{rule}: class {name!r} has {counts[TRAIN][lacking[0]]} training images but no {PART_NAMES[part]} image, "
-            f"as one of {len(lacking)} classes; try another seed, or add {eligible.unit_name}s of it"
+            f"{rule}: class {name!r} has {counts[TRAIN][lacking[0]]} training images but no {PART_NAMES[part]} image "
+            f"(one of {len(lacking)} such classes); try another seed, or add {eligible.unit_name}s of it"
         )
     if warn:
         logger.warning(
             "%s: %d of %d classes, such as %r, have no %s image",
-            *(rule, len(lacking), np.sum(occurs), name, PART_NAMES[part]),
+            rule,
+            len(lacking),
+            np.sum(occurs),
+            name,
+            PART_NAMES[part],
         )

@@ -14,9 +14,11 @@ from featx.tables.splits.sampling import hash_names
 from featx.tables.splits.split import RowIndices, Split
 
 LOWEST_THRESHOLD = 0.95
-"""Pairs with a lower cosine are never duplicates. With features of EfficientNet-Lite0, 24 of the 10,000 test images of
-Fashion-MNIST are above it, each of which looks like a training image, and nine of ten ELPV cells after JPEG compression
-with quality 90."""
+"""Pairs with a lower cosine are never duplicates.
+
+With features of EfficientNet-Lite0, 24 of the 10,000 test images of Fashion-MNIST have a training image above it, and
+look like it; so do nine of ten ELPV cells, compared with themselves after JPEG compression with quality 90.
+"""
 DEVIATIONS = 4
 """Standard deviations from the similarity of different classes; a normal distribution exceeds them in 1 of 30,000."""
 MOST_REFERENCES = 500
@@ -31,7 +33,7 @@ AXES = 64
 FEW_PAIRS = 2**14
 """Up to this number of candidate pairs are compared one by one; if there are more, all pairs are."""
 SLACK = 1e-5
-"""Above the rounding error of a dot product of two float32 rows of length 1."""
+"""More than the rounding error of a dot product of two float32 rows of length 1."""
 PAIRS_LISTED = 10
 
 
@@ -53,7 +55,7 @@ class Duplicates(Shown):
     equal: int
     """Number of test images with an image of equal features."""
     compared: int
-    """Number of test images that were compared by cosine; equal features are searched for among all of them."""
+    """Number of test images that were compared by cosine; equal features are searched for among all test images."""
     tested: int
     """Number of test images."""
     threshold: float
@@ -142,8 +144,10 @@ class _View:
 
 
 def _sample(table: FeatureTable, rows: RowIndices, *, most: int) -> RowIndices:
-    """At most this number of the rows, chosen by the hashes of their names."""
-    return rows if len(rows) <= most else np.sort(rows[np.argsort(hash_names(table.names[rows]))[:most]])
+    """All rows, or if there are more than `most`, that many of them, chosen by the hashes of their names."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(rows[np.argsort(hash_names(table.names[rows]))[:most]])
 
 
 def _threshold(cosines: NDArray[np.float32]) -> float:
@@ -201,7 +205,8 @@ def _find_nearest(
             values = cosines[mine, other]
         else:
             values = np.einsum("ij,ij->i", view.directions(rows[mine]), right[other])
-        order = np.argsort(values, kind="stable")  # the last assignment to a row, its highest value, is kept
+        # a row can be in several pairs: the last assignment below, that of its highest value, counts
+        order = np.argsort(values, kind="stable")
         order = order[values[order] > highest[mine[order]]]
         highest[mine[order]] = values[order]
         nearest[mine[order]] = development[start + other[order]]
@@ -211,7 +216,9 @@ def _find_nearest(
 def _class_numbers(table: FeatureTable, rows: RowIndices) -> NDArray[np.int64]:
     """(n,): equal numbers for rows with equal sets of classes."""
     labels = table.labels_of(rows)
-    return np.unique(labels.shares, axis=0, return_inverse=True)[1].ravel() if labels.multilabel else labels.codes
+    if not labels.multilabel:
+        return labels.codes
+    return np.unique(labels.shares, axis=0, return_inverse=True)[1].ravel()
 
 
 def _chunks(rows: RowIndices) -> Iterator[RowIndices]:

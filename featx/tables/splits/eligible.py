@@ -1,4 +1,4 @@
-"""The rows that can be split: labelled, with a weight above 0, and what must stay together in one part."""
+"""The rows that can be split, which are labelled and have a weight above 0, and the groups that must stay whole."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -54,7 +54,7 @@ class EligibleRows:
 
     @cached_property
     def strata(self) -> Integers:
-        """(m,): the class of each row; the rarest of several; the number of classes if it has none."""
+        """(m,): the class of each row; of several classes the rarest; the number of classes for a row without any."""
         rows, classes = self.members
         if not self.table.multilabel:
             return classes
@@ -100,7 +100,7 @@ class EligibleRows:
 
 
 def _merge_small(strata: Integers, parts: int) -> Integers:
-    """The strata, those with fewer rows than parts merged into one: rare combinations of labels have few rows each."""
+    """(m,): the strata, with all that have fewer rows than there are parts merged into one stratum."""
     known, inverse, counts = np.unique(strata, return_inverse=True, return_counts=True)
     return np.where(counts >= parts, known, -1)[inverse]
 
@@ -111,7 +111,7 @@ def eligible_rows(table: FeatureTable) -> EligibleRows:
     Raises TableError if no image has a feature, a label or a weight, if all images of a class have weight 0, or if
     there are fewer than two classes.
     """
-    check_any(table)
+    check_not_empty(table)
     labelled = np.flatnonzero(table.labelled)
     if not len(labelled):
         raise TableError(
@@ -135,7 +135,7 @@ def group_rows(table: FeatureTable, rows: RowIndices) -> EligibleRows:
     return EligibleRows(table, rows, keys, units, "group")
 
 
-def check_any(table: FeatureTable) -> None:
+def check_not_empty(table: FeatureTable) -> None:
     """Raise TableError if no image has a feature."""
     if not len(table):
         raise TableError(f"all {len(table.failed)} images failed; `featx cache info` shows why")

@@ -46,7 +46,7 @@ def few_shot_assignment(eligible: EligibleRows, shots: int, *, seed: int) -> Int
 
 
 def _assign_sources(eligible: EligibleRows, seed: int) -> Integers:
-    """(m,): the part that each row may be drawn for; validation rows come from TRAIN if none are VALIDATION."""
+    """(m,): the part that each row may be drawn for; if none is VALIDATION, those of TRAIN may be drawn for both."""
     if eligible.table.splits is None:
         return np.full(len(eligible), TRAIN) if eligible.units is None else eligible.assign(GROUP_SHARES, seed=seed)
     parts = official_assignment(eligible)
@@ -59,7 +59,7 @@ def _assign_sources(eligible: EligibleRows, seed: int) -> Integers:
 def _draw(
     eligible: EligibleRows, keys: Keys, *, among: NDArray[np.bool_], shots: int, purpose: str
 ) -> NDArray[np.bool_]:
-    """(m,): whether each row is drawn: of each class the rows with the lowest keys, until it has `shots` of them."""
+    """(m,): whether each row is drawn, which are the `shots` rows of each class with the lowest keys."""
     source = eligible.take(among)
     _check_shots(eligible, source, shots, purpose)
     drawn = np.zeros(len(eligible), bool)

@@ -35,10 +35,10 @@ BLOCKS = 5 * QUARTERS
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How many splits a rule is to make."""
+    """The options of a split rule; a rule ignores those that it has no use for."""
 
     repeats: int | None
-    """None for the rule's default."""
+    """Number of times that a split is drawn; None for the rule's default."""
     folds: int
     shots: Sequence[int]
     seed: int
@@ -57,7 +57,7 @@ def make_splits(
     shots: Sequence[int] = SHOTS,
     seed: int = 0,
 ) -> list[Split]:
-    """Splits of the labelled images with a weight above 0, made by one of these rules.
+    """The splits of the labelled images with a weight above 0 by one of these rules.
 
     - `official`: the image set's own split; if it has no validation rows, a stratified fifth of its training rows.
     - `stratified`: a quarter of every class is tested, a fifth of the rest validates.
@@ -87,9 +87,8 @@ def make_splits(
             raise TableError(f"{name} must be {least} or more, not {number}")
     if rule not in (*RULES, "auto"):
         raise TableError(f"no split rule {rule!r}{did_you_mean(rule, RULES)}; choose auto, {', '.join(RULES)}")
-    eligible = eligible_rows(table)
-    options = SplitOptions(repeats, folds, shots, seed)
-    return RULES[_choose_rule(table) if rule == "auto" else rule](eligible, options)
+    split = RULES[_choose_rule(table) if rule == "auto" else rule]
+    return split(eligible_rows(table), SplitOptions(repeats, folds, shots, seed))
 
 
 def split_table(table: FeatureTable, *, seed: int = 0) -> Split:
@@ -151,7 +150,7 @@ def _split_blocks(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
     if repeats > QUARTERS:
         raise TableError(
             f"{repeats} repeats were asked for, but blocks have only {QUARTERS} quarters to test; "
-            f"ask for {QUARTERS} or fewer, or leave blocks out"
+            f"ask for {QUARTERS} or fewer, or choose another rule"
         )
     blocks = _cut_blocks(eligible)
     blocked = replace(eligible, units=blocks, unit_name="block")
@@ -191,7 +190,7 @@ def _split_folds(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
         shuffled = replace(eligible, keys=shuffle_keys(eligible.keys, seed))
         for fold in range(count):
             rest = eligible.take(folds != fold)
-            rest.check_enough(2, "to train and validate", where=f" outside of fold {fold}")
+            rest.check_enough(2, "to train and validate", where=f" outside of fold {fold + 1}")
             parts = hold_out_validation(shuffled, np.where(folds == fold, TEST, TRAIN), seed=fold)
             rule = f"fold {fold + 1} of {count}{of_what}, seed {seed}"
             splits.append(build_split(eligible, parts, rule, everywhere=True, key=f"{count}-fold/{seed}.{fold}"))

@@ -93,7 +93,7 @@ class _Contents:
     starts: Integers
     """(units + 1,): the first entry of each unit, and the number of entries."""
     all_rows: int
-    """One more than the last class: a class of which every row is, so that parts are balanced in size too."""
+    """Number of an extra class, after the last one, that every row has: it balances the sizes of the parts too."""
 
     def of(self, unit: int) -> tuple[Integers, NDArray[np.float64]]:
         """The classes of this unit, `all_rows` last, and their weights."""
