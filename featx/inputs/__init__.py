@@ -1,4 +1,8 @@
-"""Image sets of every kind, and the decoding of their images to pixels."""
+"""Finds, reads and decodes images.
+
+`list_images` turns a folder, manifest, archive, table or array into an ImageSet: names and labels in a fixed order, and
+a source that reads the images. `decode_image` turns one image into the pixels that a model takes.
+"""
 
 import lazy_loader
 

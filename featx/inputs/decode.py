@@ -1,4 +1,4 @@
-"""Decode, resize and crop one image, given as the bytes of its file or as pixels."""
+"""Decodes, resizes and crops one image, given as the bytes of its file or as pixels."""
 
 import io
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from featx.errors import DecodeError, Failure
+from featx.errors import DecodeError, Failure, one_line
 from featx.inputs.pixels import PixelSpec
 from featx.inputs.sets.image_set import Stored
 from featx.settings import DEFAULTS, FILTERS, Decode
@@ -86,20 +86,19 @@ def decode_image(
         raise
     except MemoryError as error:
         raise DecodeError(Failure.NO_MEMORY) from error
-    except Exception as error:
-        # Pillow's readers raise almost any type on damaged bytes, and each of them means just that.
-        raise DecodeError(Failure.DAMAGED, _one_line(error)) from error
+    except Exception as error:  # Pillow's readers raise almost any type on damaged bytes
+        raise DecodeError(Failure.DAMAGED, one_line(error)) from error
     out = np.empty(spec.shape, np.uint8) if out is None else out
     _fill(out, pixels)
     return out
 
 
 def _fill(out: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
-    """Copy the pixels. Grey becomes RGB only now, after the resize: equal pixels for a third of the work."""
+    """Copy the pixels, grey ones into all channels: resizing grey before this is a third of the work."""
     if pixels.ndim == 3:
         out[:] = pixels
         return
-    for channel in range(3):  # several times as fast as broadcasting all at once
+    for channel in range(3):  # several times as fast as broadcasting to all channels at once
         out[:, :, channel] = pixels
 
 
@@ -136,10 +135,10 @@ def _open(data: bytes) -> Image.Image:
         try:
             return factory(io.BytesIO(data), "")
         except Image.DecompressionBombError as error:
-            raise DecodeError(Failure.TOO_MANY_PIXELS, _one_line(error)) from error
-        except Exception as error:  # noqa: BLE001 - a reader raises whatever it stumbled over
+            raise DecodeError(Failure.TOO_MANY_PIXELS, one_line(error)) from error
+        except Exception as error:  # noqa: BLE001 - readers raise almost any type; the next one may accept it
             damage = error
-    raise DecodeError(Failure.DAMAGED, _one_line(damage)) if damage else DecodeError(Failure.NOT_AN_IMAGE)
+    raise DecodeError(Failure.DAMAGED, one_line(damage)) if damage else DecodeError(Failure.NOT_AN_IMAGE)
 
 
 def _accepts(accept: Callable[[bytes], bool | str] | None, prefix: bytes) -> bool:
@@ -167,6 +166,7 @@ class _Picture:
 
 
 def _load(image: Image.Image, spec: PixelSpec, *, fast: bool) -> _Picture:
+    """Read the pixels, in grey or RGB, turned upright if `spec` says so."""
     size = image.size
     reduction = _draft(image, spec) if fast else 1
     image.load()
@@ -179,7 +179,7 @@ def _load(image: Image.Image, spec: PixelSpec, *, fast: bool) -> _Picture:
 
 
 def _draft(image: Image.Image, spec: PixelSpec) -> int:
-    """Have a JPEG read at a reduced size that still covers what `spec` resizes to; the factor: 1, 2, 4 or 8."""
+    """Let Pillow read a JPEG at a reduced size that still covers what `spec` resizes to; returns the factor."""
     width = image.width
     drafted = image.draft(None, _resized(image.size, spec))
     return round(width / drafted[1][2]) if drafted else 1
@@ -217,7 +217,7 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 def _scale_16_bit(image: Image.Image) -> Image.Image:
-    """Grey of more than 8 bits as 8 bits; the tags of a TIFF say how many it has, and whether zero is white."""
+    """The grey image in 8 bits instead of more; the tags of a TIFF say how many bits it has and if zero is white."""
     tags = getattr(image, "tag_v2", {})
     white = 2 ** tags.get(ExifTags.Base.BitsPerSample, (16,))[0] - 1
     values = np.asarray(image).astype(np.uint32)
@@ -243,18 +243,15 @@ def _resize_and_crop(picture: _Picture, spec: PixelSpec, max_pixels: int) -> Ima
     resized = _resized(picture.size, spec)
     _check_pixels(resized, max_pixels, when="once resized")
     left, top = (round((side - spec.size) / 2) for side in resized)
-    right, bottom = left + spec.size, top + spec.size
+    right = left + spec.size
+    bottom = top + spec.size
     image = picture.image
     if picture.reduction == 1:
         if resized != image.size:
             image = image.resize(resized, _RESAMPLING[spec.filter])
         return image.crop((left, top, right, bottom))
-    # Resample only what the crop keeps. This would not give exact pixels: Pillow computes the edges in single
-    # precision, and the sizes decide which direction it resamples first.
+    # Resample only what the crop keeps. `exact` cannot do this, as the pixels would differ a little: Pillow computes
+    # the edges in single precision, and the sizes decide which direction it resamples first.
     across, down = (whole / side / picture.reduction for whole, side in zip(picture.size, resized, strict=True))
     box = (left * across, top * down, right * across, bottom * down)
     return image.resize((spec.size, spec.size), _RESAMPLING[spec.filter], box)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__

@@ -11,8 +11,9 @@ FINGERPRINT_BYTES = 16
 class Fingerprints:
     """Finds the first image with the same fingerprint.
 
-    Images are numbered: first the n known from the start, whose fingerprints are given as (n, 16), then the rows of an
-    image set. Takes 32 bytes of memory per known image and about 21 per image to be added.
+    Images have numbers: 0 to n - 1 for those that are `known` from the start, by their fingerprints (n, 16); n + row
+    for those of an image set of `rows` images, of which at most `to_come` are added. Takes 32 bytes of memory per known
+    image and about 21 per image to come.
     """
 
     def __init__(self, known: NDArray[np.uint8], *, rows: int, to_come: int) -> None:

@@ -1,4 +1,4 @@
-"""How an image becomes the numbers that a model takes."""
+"""Defines how an image becomes the numbers that a model takes."""
 
 import sys
 from dataclasses import dataclass
@@ -34,9 +34,9 @@ class PixelSpec:
     crop_mode: CropMode = "center"
     filter: Filter = "bicubic"
     mean: Means
-    """Mean of each channel, on the scale 0 to 255: it is subtracted."""
+    """Mean of each channel, on the scale 0 to 255, which is subtracted from the pixels."""
     std: Deviations
-    """Standard deviation of each channel, on the scale 0 to 255: what is left is divided by it."""
+    """Standard deviation of each channel, on the scale 0 to 255, by which the difference is divided."""
     exif_orientation: bool = False
     """Whether the image is turned upright as its EXIF orientation says."""
 

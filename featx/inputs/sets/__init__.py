@@ -1,1 +1,1 @@
-"""Image sets: lists the images in folders, manifests, archives, tables and arrays, and reads them."""
+"""Lists the images in folders, manifests, archives, tables and arrays as image sets, and reads them."""

@@ -1,4 +1,4 @@
-"""Tar files and WebDataset shards as an image set: read by ranges of bytes, in archive order, without unpacking."""
+"""Lists tar files and WebDataset shards as an image set, and reads their images without unpacking them."""
 
 import errno
 from collections.abc import Iterator
@@ -11,22 +11,14 @@ from numpy.typing import NDArray
 from featx.columns import CHUNK, TextsBuilder
 from featx.errors import ImageSetError
 from featx.inputs.sets.building import ColumnsBuilder
-from featx.inputs.sets.containers import (
-    Container,
-    cause_of,
-    open_container,
-)
-from featx.inputs.sets.folder import refuse_no_images
+from featx.inputs.sets.containers import Container, cause_of, open_container
+from featx.inputs.sets.folder import no_images_error
 from featx.inputs.sets.image_set import ImageSet
 from featx.inputs.sets.shards import Shards
-from featx.inputs.sets.tar_index import (
-    NOWHERE,
-    TarIndex,
-    read_tar_index,
-)
+from featx.inputs.sets.tar_index import NO_BYTES, TarIndex, read_tar_index
 
 INDEXED_AT_ONCE = 8
-"""Number of remote tars whose headers are read in parallel, as that is mostly waiting."""
+"""Number of remote tars whose headers are read in parallel, as the threads mostly wait."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,7 @@ class TarSource:
 
     def _size(self, row: int, name: str) -> int:
         size = int(self.sizes[row])
-        if size == NOWHERE:
+        if size == NO_BYTES:
             raise FileNotFoundError(errno.ENOENT, "a link to nothing in its tar, or not a regular file", name)
         return size
 
@@ -70,7 +62,7 @@ def list_tars(shards: Shards) -> ImageSet:
     ignored = _join_ignored(shards, indexes)
     lengths = [len(index.names) for index in indexes]
     if not sum(lengths):
-        raise refuse_no_images(shards.given, ignored)
+        raise no_images_error(shards.given, ignored)
     builder = ColumnsBuilder(shards.given)
     for chunk in _iter_chunks(shards, indexes):
         builder.add(chunk)

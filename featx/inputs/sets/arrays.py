@@ -1,4 +1,4 @@
-"""Arrays of pixels, (N, H, W) or (N, H, W, 3): what makes them images, and .npy files, which are read row by row."""
+"""Checks that arrays are images, (N, H, W) or (N, H, W, 3), and reads .npy files row by row."""
 
 import io
 import math
@@ -10,13 +10,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from featx.columns import ImageColumns, TextsBuilder
-from featx.errors import ImageSetError
-from featx.inputs.sets.containers import (
-    Container,
-    cause_of,
-    describe_error,
-    open_container,
-)
+from featx.errors import ImageSetError, one_line
+from featx.inputs.sets.containers import Container, cause_of, open_container
 from featx.inputs.sets.image_set import ImageSet
 from featx.inputs.sets.shards import Shards
 
@@ -126,5 +121,5 @@ def _read_header(path: str, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.d
         read = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}[version]
         return *read(head), head.tell()
     except Exception as error:  # numpy evaluates the header as a Python literal, which can raise almost anything
-        cause = describe_error(error)
+        cause = one_line(error)
         raise ImageSetError(f"{path}: not a .npy file of pixels ({cause}); save it again") from error

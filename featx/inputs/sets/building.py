@@ -1,6 +1,7 @@
 """Builds the columns of an image set from chunks of texts, which are checked on the way."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from featx.errors import ImageSetError
 
 MANIFEST_COLUMNS = ("path", "label", "split", "group", "weight")
 LONGEST_TEXT = 4096
-"""Bytes of a name, label or group: a column is as wide as its longest text, and paths on Linux are not longer."""
+"""Most bytes of a name, label or group: a column is as wide as its longest text, and paths on Linux are not longer."""
 _PARSERS: Mapping[str, Callable[[Sequence[str], ErrorAt], NDArray[np.generic]]] = {
     "split": parse_splits,
     "group": parse_groups,
@@ -30,11 +31,20 @@ _PARSERS: Mapping[str, Callable[[Sequence[str], ErrorAt], NDArray[np.generic]]] 
 }
 
 
-class ColumnsBuilder:
-    """Takes chunks of columns of texts: `path` and any of `label`, `split`, `group`, `weight`.
+def to_text(value: Any) -> str:
+    """A value of a table as a text: 3.0 as "3", None and NaN (no label) as ""."""
+    if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
+        return ""
+    if isinstance(value, bytes):
+        return value.decode()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
-    All chunks must have the same columns. An empty label means none. Raises ImageSetError naming the image, counted
-    from 1, and the next step.
+
+class ColumnsBuilder:
+    """Builds columns from chunks of texts: `path` and any of `label`, `split`, `group`, `weight`.
+
+    All chunks must have the same columns. An empty label means that the image has none. Raises ImageSetError naming the
+    image, counted from 1, and the next step.
     """
 
     def __init__(self, where: str) -> None:
@@ -73,7 +83,7 @@ class ColumnsBuilder:
         )
 
     def _number_labels(self, values: Sequence[str]) -> NDArray[np.int32]:
-        """Numbers of the labels in the order of their first occurrence, as all classes are known only at the end."""
+        """The labels as numbers in the order of their first occurrence, as all classes are known only at the end."""
         known = self._classes
         for value in values:
             known.setdefault(value, len(known) - 1)

@@ -3,7 +3,7 @@
 import errno
 from dataclasses import dataclass
 
-from featx.errors import ImageSetError
+from featx.errors import ImageSetError, one_line
 from featx.inputs.sets.files import Files
 
 
@@ -43,10 +43,5 @@ def open_container(files: Files, path: str) -> Container:
 
 
 def cause_of(error: OSError) -> str:
-    """The reason of the error without the path, which messages have already."""
-    return (error.strerror or describe_error(error)).lower()
-
-
-def describe_error(error: BaseException) -> str:
-    """The text of the error on one line, or the name of its type if it has no text."""
-    return " ".join(str(error).split()) or type(error).__name__
+    """The reason for the error without the path, which our messages already contain."""
+    return (error.strerror or one_line(error)).lower()

@@ -58,7 +58,7 @@ class LocalFiles:
         return os.path.join(self.here, path)
 
     def is_folder(self, path: str) -> bool:
-        """Whether the path is an existing folder; links to themselves and names that are too long are not."""
+        """Whether the path is an existing folder; false for links to themselves and names that are too long."""
         try:
             return Path(path).is_dir()
         except OSError:

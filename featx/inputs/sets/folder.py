@@ -1,16 +1,11 @@
-"""A folder of images, with one sub-folder per class or flat, listed in bytewise order of the names."""
+"""Lists a folder of images, with one sub-folder per class or flat, in bytewise order of the names."""
 
 import os
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.columns import (
-    CHUNK,
-    NO_LABEL,
-    ImageColumns,
-    TextsBuilder,
-)
+from featx.columns import CHUNK, NO_LABEL, ImageColumns, TextsBuilder
 from featx.errors import ImageSetError
 from featx.inputs.sets.files import Files, FileSource
 from featx.inputs.sets.image_set import ImageSet
@@ -33,7 +28,7 @@ def is_hidden(name: str) -> bool:
 
 
 def walk_folder(files: Files, root: str) -> tuple[NDArray[np.bytes_], NDArray[np.bytes_]]:
-    """Names of the images below a folder, and of the other files, both in bytewise order. Raises ImageSetError."""
+    """Names of the images and of the other files below a folder, both in bytewise order. Raises ImageSetError."""
     images = TextsBuilder()
     others = TextsBuilder()
     for name in files.walk(root):
@@ -45,11 +40,11 @@ def walk_folder(files: Files, root: str) -> tuple[NDArray[np.bytes_], NDArray[np
     return names, ignored
 
 
-def refuse_no_images(where: str, others: NDArray[np.bytes_]) -> ImageSetError:
+def no_images_error(where: str, others: NDArray[np.bytes_]) -> ImageSetError:
     """The error for a place in which no file has an image's ending."""
-    found = (
-        f"but {len(others)} other files, such as {bytes(others[0]).decode()}" if len(others) else "and no other files"
-    )
+    found = "and no other files"
+    if len(others):
+        found = f"but {len(others)} other files, such as {bytes(others[0]).decode()}"
     return ImageSetError(f"{where}: no images in it, {found}; images end in {', '.join(sorted(IMAGE_ENDINGS))}")
 
 
@@ -59,7 +54,7 @@ def list_folder(files: Files, root: str, *, names: NDArray[np.bytes_], ignored: 
     Raises ImageSetError if there are no names, or if some images are in sub-folders and some are not.
     """
     if not len(names):
-        raise refuse_no_images(root, ignored)
+        raise no_images_error(root, ignored)
     classes, labels = label_by_folder(names)
     if "" in classes and len(classes) > 1:
         loose = bytes(names[labels == classes.index("")][0]).decode()

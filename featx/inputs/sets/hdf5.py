@@ -1,4 +1,4 @@
-"""HDF5 files of other programs: the dataset of images, and the datasets of labels next to it."""
+"""Lists the images in HDF5 files of other programs: one dataset of images, and datasets of labels next to it."""
 
 import logging
 import math
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.columns import CHUNK, ImageColumns
-from featx.errors import ImageSetError, did_you_mean
+from featx.errors import ImageSetError, did_you_mean, one_line
 from featx.inputs.sets.arrays import ArraySource, why_not_images
-from featx.inputs.sets.building import ColumnsBuilder
-from featx.inputs.sets.containers import Container, describe_error, open_container
+from featx.inputs.sets.building import ColumnsBuilder, to_text
+from featx.inputs.sets.containers import Container, open_container
 from featx.inputs.sets.hdf5_source import Hdf5Source, open_hdf5
 from featx.inputs.sets.hdf5_texts import read_texts
 from featx.inputs.sets.image_set import ImageSet, ImageSource
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 COLUMN_OF_DATASET = {"label": "label", "labels": "label", "split": "split", "group": "group", "weight": "weight"}
 """Name of a dataset next to the images -> the column that it is read as."""
 LARGEST_CHUNK = 1 << 30
-"""Bytes of one chunk, which is always read whole."""
+"""Most bytes of one chunk, which is always read whole."""
 CACHE_MARK = b"featx cache"
 """First bytes of a cache of features."""
 _FILE = re.compile(r"(.+?\.(?:h5|hdf5|hdf|he5))/(.+)", re.IGNORECASE)
@@ -55,7 +55,7 @@ def list_hdf5(shards: Shards, *, dataset: str | None = None) -> ImageSet:
     except ImageSetError:
         raise
     except Exception as error:  # h5py raises OSError, RuntimeError, KeyError and others on damaged files
-        raise ImageSetError(f"{path}: not a readable HDF5 file ({describe_error(error)}); write it again") from error
+        raise ImageSetError(f"{path}: not a readable HDF5 file ({one_line(error)}); write it again") from error
     return ImageSet(**vars(columns), source=source)
 
 
@@ -63,7 +63,7 @@ def _build(shards: Shards, prefix: str, *, rows: int, values: Mapping[str, NDArr
     builder = ColumnsBuilder(shards.given)
     for start in range(0, rows, CHUNK):
         stop = min(start + CHUNK, rows)
-        texts = {column: list(map(_text, found[start:stop].tolist())) for column, found in values.items()}
+        texts = {column: list(map(to_text, found[start:stop].tolist())) for column, found in values.items()}
         builder.add({"path": [f"{prefix}/{row}" for row in range(start, stop)], **texts})
     return builder.build()
 
@@ -132,7 +132,7 @@ def _has_missing_chunks(dataset: Any) -> bool:
 
 
 def _make_source(container: Container, images: Any) -> ImageSource:
-    """The source of the images' rows; rows that are stored one after the other are read without HDF5, in parallel."""
+    """The source of the rows of images; rows that are stored one after the other are read in parallel, without HDF5."""
     shape = images.shape[1:]
     dtype = images.dtype
     if images.chunks is None and (offset := images.id.get_offset()) is not None:
@@ -142,18 +142,18 @@ def _make_source(container: Container, images: Any) -> ImageSource:
     size = math.prod(shape) * dtype.itemsize
     if images.chunks is None:
         return Hdf5Source(container, images.name, size, images.nbytes)
-    across = (math.ceil(side / chunk) * chunk for side, chunk in zip(shape, images.chunks[1:], strict=True))
-    band = images.chunks[0] * math.prod(across) * dtype.itemsize
-    if band > LARGEST_CHUNK:
+    chunked = (math.ceil(side / chunk) * chunk for side, chunk in zip(shape, images.chunks[1:], strict=True))
+    touched = images.chunks[0] * math.prod(chunked) * dtype.itemsize  # bytes of all chunks with a part of one image
+    if touched > LARGEST_CHUNK:
         raise ImageSetError(
-            f"{container.path}: chunks of {images.name} have {images.chunks[0]} images and {band} bytes, above "
+            f"{container.path}: chunks of {images.name} have {images.chunks[0]} images and {touched} bytes, above "
             f"{LARGEST_CHUNK}; write it again in chunks of a few images"
         )
-    return Hdf5Source(container, images.name, size, 2 * band)
+    return Hdf5Source(container, images.name, size, 2 * touched)
 
 
 def _find_columns(path: str, images: Any) -> dict[str, Any]:
-    """Column -> dataset with one value per image, in the group of the images. Warns of others with such a name."""
+    """Column -> dataset with one value per image, in the group of the images. Warns of datasets with other shapes."""
     found: dict[str, Any] = {}
     for name, column in COLUMN_OF_DATASET.items():
         dataset = images.parent.get(name)
@@ -185,14 +185,3 @@ def _read_column(container: Container, dataset: Any) -> NDArray[np.generic]:
     if dataset.dtype.kind == "O":
         return read_texts(container, dataset.name, rows=len(dataset))
     return np.asarray(dataset[:]).reshape(-1)
-
-
-def _text(value: object) -> str:
-    """The value as a text: 3.0 as "3", NaN as "" (no label)."""
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, float) and math.isnan(value):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)

@@ -1,4 +1,4 @@
-"""Images that are rows of a chunked, perhaps compressed, HDF5 dataset, which only HDF5 itself can read."""
+"""Reads images that are rows of a chunked, perhaps compressed, HDF5 dataset, which only HDF5 itself can read."""
 
 import errno
 from dataclasses import dataclass, field, replace
@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.errors import one_line
 from featx.inputs.sets.arrays import squeeze_channel
-from featx.inputs.sets.containers import Container, describe_error
+from featx.inputs.sets.containers import Container
 from featx.inputs.sets.files import Files, LocalFiles
 from featx.inputs.sets.memo import Memo
 
@@ -55,7 +56,7 @@ class Hdf5Source:
         except (OSError, MemoryError):
             raise
         except Exception as error:  # h5py raises RuntimeError, KeyError and others on damaged files
-            raise OSError(errno.EIO, describe_error(error), self.file.path) from error
+            raise OSError(errno.EIO, one_line(error), self.file.path) from error
         return squeeze_channel(pixels)
 
     def part(self, rows: slice) -> "Hdf5Source":

@@ -41,7 +41,7 @@ class ImageSource(Protocol):
 class ImageSet(Shown, ImageColumns):
     """The names, labels, splits, groups and weights of images in one fixed order, and where to read the images.
 
-    Every array has one entry per image, or is None if nothing was given. list_images makes image sets.
+    Every array has one entry per image, or is None if nothing was given. list_images returns image sets.
 
     >>> import featx
     >>> images = featx.list_images("photos")
@@ -58,14 +58,11 @@ class ImageSet(Shown, ImageColumns):
     """In a shard, the number of images of the whole set; else None."""
 
     def overview(self) -> Overview:
-        """The numbers of images and classes, the images of each class, and which other columns there are."""
+        """The numbers of images and classes, the images of each class, and the names of the other columns."""
         part = f" (a shard of {self.part_of})" if self.part_of else ""
         labels = f"{len(self.classes)} classes" if self.classes else "no classes"
-        others = [bytes(name).decode() for name in self.ignored[:1]]
-        facts = (
-            ("images", "; ".join(filter(None, _describe_columns(self)))),
-            ("ignored", f"{len(self.ignored)} such as {others[0]}" if others else ""),
-        )
+        ignored = f"{len(self.ignored)} such as {bytes(self.ignored[0]).decode()}" if len(self.ignored) else ""
+        facts = (("images", "; ".join(filter(None, _describe_columns(self)))), ("ignored", ignored))
         return Overview(f"ImageSet: {len(self)} images{part}, {labels}", facts)
 
     def stat(self, row: int) -> tuple[int, int]:
@@ -89,12 +86,17 @@ class ImageSet(Shown, ImageColumns):
             )
         rows = slice(index * len(self) // count, (index + 1) * len(self) // count)
         columns = {key: take(getattr(self, key), rows) for key in ("names", "labels", "splits", "groups", "weights")}
-        rest = {"source": self.source.part(rows), "ignored": self.ignored[:0], "part_of": self.part_of or len(self)}
-        return replace(self, **columns, **rest)  # type: ignore[arg-type]
+        return replace(
+            self,
+            **columns,  # type: ignore[arg-type]
+            source=self.source.part(rows),
+            ignored=self.ignored[:0],
+            part_of=self.part_of or len(self),
+        )
 
 
 def _describe_columns(images: ImageSet) -> Iterator[str]:
-    """The images of each class, how many have no label, and which other columns there are."""
+    """The images of each class, the number without a label, and the names of the other columns."""
     if images.labels is not None:
         counts = np.bincount(images.labels[images.labels >= 0], minlength=len(images.classes))
         yield shorten(f"{name} {count}" for name, count in zip(images.classes, counts, strict=True))

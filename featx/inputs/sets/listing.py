@@ -1,4 +1,4 @@
-"""Makes an image set of a folder, manifest, archive, table or array, whichever the source is."""
+"""Makes an image set from a folder, manifest, archive, table or array."""
 
 import re
 from dataclasses import dataclass
@@ -10,30 +10,15 @@ from numpy.typing import NDArray
 from featx.errors import ImageSetError
 from featx.inputs.sets.archives import list_tars
 from featx.inputs.sets.arrays import list_npy
-from featx.inputs.sets.files import (
-    Files,
-    FileSource,
-    LocalFiles,
-    join,
-    parent,
-)
-from featx.inputs.sets.folder import (
-    is_hidden,
-    list_folder,
-    walk_folder,
-)
+from featx.inputs.sets.files import Files, FileSource, LocalFiles, join, parent
+from featx.inputs.sets.folder import is_hidden, list_folder, walk_folder
 from featx.inputs.sets.hdf5 import list_hdf5, split_dataset
 from featx.inputs.sets.image_set import ImageSet
 from featx.inputs.sets.manifest import read_csv_manifest
 from featx.inputs.sets.parquet import list_parquet
 from featx.inputs.sets.remote import is_address, open_address
-from featx.inputs.sets.shards import (
-    Shards,
-    is_pattern,
-    match_pattern,
-    one_file,
-)
-from featx.inputs.sets.tar import refuse_compressed
+from featx.inputs.sets.shards import Shards, is_pattern, match_pattern, one_file
+from featx.inputs.sets.tar import compressed_tar_error
 
 KIND_OF_ENDING = {
     ".csv": "csv",
@@ -48,6 +33,8 @@ KIND_OF_ENDING = {
     ".he5": "hdf5",
 }
 COMPRESSED_TAR = re.compile(r"\.(tgz|tbz2?|txz|tzst|tar\.\w+)$", re.IGNORECASE)
+_COMPRESSED_ENDINGS = (b"z", b"z2", b"st", b"lz4")
+"""The last letters of compressed tars, which are compared first, as that is fast for many names."""
 ACCEPTED = (
     "a folder of images, a manifest (.csv, .parquet), .tar, .parquet with images, .npy, .h5, FILE.h5/DATASET, "
     "or a pattern of .tar or .parquet"
@@ -146,11 +133,10 @@ def _list_folder(request: _Request) -> ImageSet:
             "name those of one kind with a pattern, or move the others away"
         )
     if tars or tables:
-        return _list_shards(
-            request, _shards_of(request, tars or tables, others=others), kind="tar" if tars else "parquet"
-        )
+        shards = _shards_of(request, tars or tables, others=others)
+        return _list_shards(request, shards, kind="tar" if tars else "parquet")
     if not len(names) and (compressed := _of_kind(others, "compressed")):
-        raise refuse_compressed(join(request.path, compressed[0]))
+        raise compressed_tar_error(join(request.path, compressed[0]))
     request.refuse_root()
     return list_folder(request.files, request.path, names=names, ignored=others)
 
@@ -158,12 +144,7 @@ def _list_folder(request: _Request) -> ImageSet:
 def _of_kind(names: NDArray[np.bytes_], kind: str) -> list[str]:
     """The names with an ending of this kind that are not hidden."""
     lower = np.strings.lower(names)
-    endings = [ending.encode() for ending, known in KIND_OF_ENDING.items() if known == kind] or [
-        b"z",
-        b"z2",
-        b"st",
-        b"lz4",
-    ]
+    endings = [ending.encode() for ending, known in KIND_OF_ENDING.items() if known == kind] or _COMPRESSED_ENDINGS
     likely = names[np.any([np.strings.endswith(lower, ending) for ending in endings], axis=0)]
     return [name for name in map(bytes.decode, likely.tolist()) if _kind_of(name) == kind and not is_hidden(name)]
 
@@ -198,7 +179,7 @@ def _list_shards(request: _Request, shards: Shards, *, kind: str | None) -> Imag
         return list_parquet(shards, root=lambda: request.find_root(shards.base), refuse_root=request.refuse_root)
     request.refuse_root()
     if kind == "compressed":
-        raise refuse_compressed(path)
+        raise compressed_tar_error(path)
     if kind == "npz":
         raise ImageSetError(f"{path}: an .npz has several arrays; save the one with the images as .npy")
     if kind is None:

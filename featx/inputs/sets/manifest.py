@@ -1,4 +1,4 @@
-"""CSV manifests: one line per image; the first line names the columns."""
+"""Reads CSV manifests: one line per image; the first line names the columns."""
 
 import io
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""A memo: the last few computed values, kept in memory and safe to use from several threads."""
+"""Keeps the last few computed values in memory, safe to use from several threads."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -13,7 +13,7 @@ V = TypeVar("V")
 class Memo(Generic[K, V]):
     """Values by key; only the `size` most recently used are kept.
 
-    Pickled, for another process, it becomes empty.
+    A memo that is pickled, for another process, arrives empty.
     """
 
     def __init__(self, size: int) -> None:

@@ -1,7 +1,6 @@
-"""Image sets of arrays in memory: arrays of paths, or of pixels."""
+"""Makes image sets from arrays in memory: arrays of paths, or of pixels."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,16 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from featx.columns import as_texts
 from featx.errors import ImageSetError
-from featx.inputs.sets.arrays import (
-    name_rows,
-    squeeze_channel,
-    why_not_images,
-)
-from featx.inputs.sets.files import (
-    Files,
-    LocalFiles,
-    join,
-)
+from featx.inputs.sets.arrays import name_rows, squeeze_channel, why_not_images
+from featx.inputs.sets.files import Files, LocalFiles, join
 from featx.inputs.sets.image_set import ImageSet, Stored
 from featx.inputs.sets.remote import is_address, open_address
 
@@ -96,13 +87,10 @@ def _list_paths(values: NDArray[np.generic], root: Path | str | None) -> ImageSe
     if values.ndim not in (1, 2) or values.shape[1:] not in ((), (1,)) or not len(values):
         raise ImageSetError(f"X: its shape is {values.shape}; give paths as (n,) or (n, 1), at least one")
     paths = [_as_path(value, row) for row, value in enumerate(values.ravel().tolist())]
+    files: Files = LocalFiles(here=os.path.abspath(root or "."))
     if root is not None and is_address(str(root)):
         files, folder = open_address(str(root))
-        return _named([join(folder, path) for path in paths], files)
-    return _named(paths, LocalFiles(here=os.path.abspath(root or ".")))
-
-
-def _named(paths: Sequence[str], files: Files) -> ImageSet:
+        paths = [join(folder, path) for path in paths]
     return ImageSet(names=as_texts(paths), source=PathSource(files))
 
 

@@ -1,4 +1,4 @@
-"""Parquet files: manifests, and tables with the bytes of images as Hugging Face writes them."""
+"""Lists the images of Parquet files: manifests, and tables with the images' bytes, as Hugging Face writes them."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -26,14 +26,14 @@ from featx.inputs.sets.shards import Shards
 logger = logging.getLogger(__name__)
 
 LABEL_COLUMNS = ("label", "labels", "class")
-"""Columns that may have the labels of images in a table; the first that exists is used."""
+"""Columns of a table that may contain the labels of images; the first that exists is used."""
 
 
 def list_parquet(shards: Shards, *, root: Callable[[], FileSource], refuse_root: Callable[[], None]) -> ImageSet:
-    """The image set of tables: of the images' bytes in them if there are any, else of the paths that they list.
+    """The image set of these tables: the images whose bytes they contain, else those whose paths they list.
 
-    `root` gives the source that paths are relative to; `refuse_root` is called if there are no paths. Raises
-    ImageSetError.
+    `root` returns the source for the listed paths; `refuse_root` is called if the tables contain the images themselves.
+    Raises ImageSetError.
     """
     tables = tuple(open_table(shards.files, path) for path in shards.paths)
     for table in tables:
@@ -110,7 +110,7 @@ def _find_columns(table: Table) -> dict[str, str]:
 
 
 def _place_groups(shards: Shards, tables: tuple[Table, ...], *, image: str) -> ParquetSource:
-    """The source of the images, by row groups. Raises ImageSetError if a row group is too large to be read whole."""
+    """The source that reads the images by row groups. Raises ImageSetError if one is too large to be read whole."""
     kind = tables[0].schema.field(image).type
     column = f"{image}.bytes" if kind.num_fields else image
     rows = [0]

@@ -1,4 +1,4 @@
-"""Reads columns of Parquet files as texts, from which the columns of an image set are built."""
+"""Reads columns of Parquet files as texts, to build the columns of an image set from them."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from featx.columns import CHUNK
-from featx.errors import ImageSetError
-from featx.inputs.sets.containers import Container, describe_error, open_container
+from featx.errors import ImageSetError, one_line
+from featx.inputs.sets.building import to_text
+from featx.inputs.sets.containers import Container, open_container
 from featx.inputs.sets.files import Files
 
 
@@ -50,7 +51,7 @@ def readable(path: str) -> Iterator[None]:
     except ImageSetError:
         raise
     except Exception as error:  # pyarrow raises its own types, OSError, ValueError, TypeError, MemoryError on damage
-        raise ImageSetError(f"{path}: not a readable Parquet file ({describe_error(error)}); write it again") from error
+        raise ImageSetError(f"{path}: not a readable Parquet file ({one_line(error)}); write it again") from error
 
 
 def open_table(files: Files, path: str) -> Table:
@@ -135,7 +136,7 @@ def is_bytes(kind: Any) -> bool:
 
 
 def _is_text(kind: Any) -> bool:
-    """Whether a value of this type is a text, or bytes as which older writers stored texts."""
+    """Whether a value of this type is a text, or bytes, which older writers used for texts."""
     from pyarrow import types
 
     checks = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary)
@@ -152,19 +153,14 @@ def _texts(path: str, values: Any, *, column: str) -> list[str]:
             f"{path}: column {column!r} has values of type {values.type}; they must be texts or numbers"
         )
     with readable(path):
-        return list(map(_text, values.to_pylist()))
-
-
-def _text(value: Any) -> str:
-    if value is None or value != value:  # noqa: PLR0124 - NaN, which pandas writes for none
-        return ""
-    if isinstance(value, bytes):
-        return value.decode()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+        return list(map(to_text, values.to_pylist()))
 
 
 def _name_class(path: str, text: str, *, names: Sequence[str]) -> str:
-    number = int(text or -1) if text.removeprefix("-").isdecimal() or not text else len(names)
+    """The name of the class with this number; "" for no label."""
+    if not text:
+        return ""
+    number = int(text) if text.removeprefix("-").isdecimal() else len(names)
     if not -1 <= number < len(names):
         raise ImageSetError(f"{path}: label {text!r} is not a number of one of its {len(names)} classes; correct it")
     return names[number] if number >= 0 else ""

@@ -1,4 +1,4 @@
-"""Images whose bytes are in a column of Parquet files, read one row group at a time."""
+"""Reads images whose bytes are in a column of Parquet files, one row group at a time."""
 
 import errno
 from collections.abc import Callable
@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.inputs.sets.containers import Container, describe_error
+from featx.errors import one_line
+from featx.inputs.sets.containers import Container
 from featx.inputs.sets.memo import Memo
 from featx.inputs.sets.parquet_columns import import_parquet
 
 LARGEST_GROUP = 1 << 30
-"""Bytes of one row group, which is read whole."""
+"""Most bytes of one row group, which is read whole."""
 GROUPS_KEPT = 2
 TABLES_KEPT = 4
 
@@ -32,7 +33,7 @@ class ParquetSource:
     column: str
     """Path of the column of bytes in the file; the field of a struct follows after a dot."""
     starts: NDArray[np.int64]
-    """First row of each row group, counted over all tables, and at the end the number of all rows."""
+    """First row of each row group, counted over all tables, then the number of all rows."""
     table: NDArray[np.int32]
     """Position in `tables` of each row group."""
     group: NDArray[np.int32]
@@ -74,7 +75,7 @@ class ParquetSource:
             opened = parquet.ParquetFile(file, metadata=metadata, page_checksum_verification=True)
             table = opened.read_row_group(int(self.group[number]), columns=[self.column])
         if len(table) != self.starts[number + 1] - self.starts[number]:
-            raise OSError(errno.EIO, "the row group has another number of rows than its metadata says", container.path)
+            raise OSError(errno.EIO, "the row group does not have the rows that its metadata says", container.path)
         return _bytes_of(table.column(0))
 
 
@@ -92,4 +93,4 @@ def _or_os_error(read: Callable[[], _T]) -> _T:
     except (OSError, MemoryError):
         raise
     except Exception as error:  # pyarrow raises its own types, ValueError and TypeError on damaged bytes
-        raise OSError(errno.EIO, describe_error(error)) from error
+        raise OSError(errno.EIO, one_line(error)) from error

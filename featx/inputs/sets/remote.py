@@ -1,9 +1,10 @@
-"""Files on other machines or inside other files, by an address for fsspec: s3://bucket/photos, zip://::a.zip."""
+"""Reads files on other machines or inside other files, by an address for fsspec: s3://bucket/photos, zip://::a.zip."""
 
 import errno
 import hashlib
 import html
 import io
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -17,7 +18,7 @@ from featx.inputs.sets.files import is_inside, join
 RETRY_WAITS = (0.25, 1.0, 4.0)
 """Seconds to wait before each retry if a server or network is busy; fsspec's own retries come first."""
 DEEPEST = 100
-"""Number of nested folders: if a server's folders link in a circle, there is no end of them."""
+"""Most nested folders that are listed: folders of a server that link in a circle would never end."""
 CHANGE_TAGS = frozenset(
     {"etag", "md5", "md5hash", "content-md5", "digest", "checksum", "crc", "last-modified", "lastmodified"}
     | {"last_modified", "mtime", "updated", "modified", "modify", "created", "date_time"}
@@ -53,9 +54,7 @@ def open_address(address: str) -> tuple["RemoteFiles", str]:
     path = next(hop for hop in shown.split("::") if "://" in hop)
     path = path if path.endswith("://") else path.rstrip("/")
     inside = inside.rstrip("/")
-    shared = 0
-    while shared < min(len(path), len(inside)) and path[-1 - shared] == inside[-1 - shared]:
-        shared += 1
+    shared = len(os.path.commonprefix([path[::-1], inside[::-1]]))  # noqa: RUF071 - of letters, from the ends
     return RemoteFiles(system, path[: len(path) - shared], inside[: len(inside) - shared]), path
 
 
@@ -90,7 +89,7 @@ def hide_secrets(text: str) -> str:
 
 @dataclass(frozen=True)
 class RemoteFiles:
-    """A file system of fsspec. Our paths have no secrets: they begin with `base`, fsspec's own with `inner`."""
+    """A file system of fsspec. Our paths begin with `base` and have no secrets; fsspec's own begin with `inner`."""
 
     system: Any = field(repr=False)
     base: str
@@ -147,7 +146,7 @@ class RemoteFiles:
             self._call(path, lambda: self._check_ranges(path))
         options = {"block_size": 0} if self.web and not seek else {}
         file = self._call(path, lambda: self.system.open(self._inner(path), "rb", **options))
-        return io.BufferedReader(_Reader(self, path, file=file, again=seek), 1 << 16)
+        return io.BufferedReader(_Reader(self, path, file=file, retry=seek), 1 << 16)
 
     def read(self, path: str) -> bytes:
         """All bytes of the file."""
@@ -158,7 +157,7 @@ class RemoteFiles:
         return bytes(self._call(path, lambda: self.system.cat_file(self._inner(path), start, start + size)))
 
     def _inner(self, path: str) -> str:
-        """The path in fsspec of this path of ours."""
+        """Fsspec's path for this path of ours."""
         return self._quote(path) + self.query
 
     def _quote(self, path: str) -> str:
@@ -207,9 +206,9 @@ class RemoteFiles:
         except OSError as error:
             raise ImageSetError(f"{path}: cannot be reached ({error.strerror}); check the address") from error
 
-    def _call(self, path: str, function: Callable[[], _T], *, again: bool = True) -> _T:
+    def _call(self, path: str, function: Callable[[], _T], *, retry: bool = True) -> _T:
         """What the function returns, after retries if these may help. Raises OSError for all errors of the backend."""
-        for wait in (*RETRY_WAITS, None) if again else (None,):
+        for wait in (*RETRY_WAITS, None) if retry else (None,):
             try:
                 return function()
             except Exception as error:  # noqa: BLE001 - each backend raises its own types
@@ -223,11 +222,11 @@ class RemoteFiles:
 class _Reader(io.RawIOBase):
     """A file of fsspec with the interface of Python's raw files; all errors become OSError."""
 
-    def __init__(self, files: RemoteFiles, path: str, *, file: Any, again: bool) -> None:
+    def __init__(self, files: RemoteFiles, path: str, *, file: Any, retry: bool) -> None:
         self._files = files
         self._path = path
         self._file = file
-        self._again = again
+        self._retry = retry
 
     def readable(self) -> bool:
         """True."""
@@ -238,13 +237,13 @@ class _Reader(io.RawIOBase):
         return bool(self._file.seekable())
 
     def readinto(self, buffer: Any) -> int:
-        """Read into the buffer; the number of bytes. Raises OSError."""
-        data = self._files._call(self._path, lambda: self._file.read(len(buffer)), again=self._again)
+        """Read into the buffer; returns the number of bytes. Raises OSError."""
+        data = self._files._call(self._path, lambda: self._file.read(len(buffer)), retry=self._retry)
         buffer[: len(data)] = data
         return len(data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move in the file; the new position. Raises OSError."""
+        """Move in the file; returns the new position. Raises OSError."""
         return int(self._files._call(self._path, lambda: self._file.seek(offset, whence)))
 
     def tell(self) -> int:
@@ -271,10 +270,12 @@ def _read_entry(entry: Any, start: str) -> tuple[str, bool]:
 
 
 def _cause_of_missing(error: Exception) -> BaseException:
-    """The error behind FileNotFoundError, which fsspec raises for web addresses whatever the server answered."""
+    """The error, or its cause: for web addresses fsspec raises FileNotFoundError whatever the server answered."""
     cause = error.__cause__
-    busy = cause is not None and (getattr(cause, "status", 404) not in MISSING or _may_pass(cause))
-    return cause if isinstance(error, FileNotFoundError) and cause is not None and busy else error
+    if not isinstance(error, FileNotFoundError) or cause is None:
+        return error
+    is_missing = getattr(cause, "status", 404) in MISSING and not _may_pass(cause)
+    return error if is_missing else cause
 
 
 def _may_pass(error: BaseException) -> bool:
@@ -290,8 +291,9 @@ def _as_os_error(error: BaseException, path: str) -> OSError:
     status = getattr(error, "status", None)
     if isinstance(error, FileNotFoundError) or status in MISSING:
         return FileNotFoundError(errno.ENOENT, "no such file", path)
-    denied = isinstance(error, PermissionError) or status in DENIED
-    return (PermissionError if denied else OSError)(errno.EACCES if denied else errno.EIO, _cause(error), path)
+    if isinstance(error, PermissionError) or status in DENIED:
+        return PermissionError(errno.EACCES, _cause(error), path)
+    return OSError(errno.EIO, _cause(error), path)
 
 
 def _cause(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The files of an image set that is one file, a folder of files or a pattern, and the splits in their names."""
+"""Finds the files of an image set that is one file, a folder of files or a pattern, and the splits in their names."""
 
 import re
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from featx.errors import ImageSetError
 from featx.inputs.sets.files import Files, parent
 
 MOST_SHARDS = 1_000_000
-"""Number of names that braces may expand to: {0..9999999999} is a mistake."""
+"""Most names that braces may expand to: {0..9999999999} is a mistake."""
 
 _BRACES = re.compile(r"\{([^{}]*(?:,|\.\.)[^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
@@ -27,7 +27,7 @@ class Shards:
     given: str
     """What the user gave: a file, a folder or a pattern."""
     base: str
-    """The start of their paths that names leave out: a folder with its slash, or an empty text."""
+    """The start of their paths, which is not part of their names: a folder with its slash, or an empty text."""
     paths: tuple[str, ...]
     ignored: NDArray[np.bytes_] = field(default_factory=lambda: np.empty(0, "S1"))
     """Names of the other files in their folder."""
@@ -38,7 +38,7 @@ class Shards:
 
     @cached_property
     def splits(self) -> tuple[str, ...] | None:
-        """The splits with which the files' names begin; None unless all names do, and not all with the same split."""
+        """The split with which each file's name begins; None if a name has none, or if all have the same."""
         matches = [_SPLIT.match(path.rpartition("/")[2]) for path in self.paths]
         found = tuple(match[1] for match in matches if match)
         return found if len(found) == len(matches) and len(set(found)) > 1 else None
@@ -51,7 +51,7 @@ def one_file(files: Files, path: str) -> Shards:
 
 def is_pattern(path: str) -> bool:
     """Whether the path has wildcards, or braces with numbers or words."""
-    return _first_magic(path) < len(path)
+    return _pattern_start(path) < len(path)
 
 
 def match_pattern(files: Files, pattern: str) -> Shards:
@@ -60,14 +60,14 @@ def match_pattern(files: Files, pattern: str) -> Shards:
     for count, path in enumerate(_expand(pattern)):
         if count == MOST_SHARDS:
             raise ImageSetError(f"{pattern}: expands to more than {MOST_SHARDS} files; correct the braces")
-        matched = files.glob(path) if _first_magic(path) < len(path) else [path]
+        matched = files.glob(path) if _pattern_start(path) < len(path) else [path]
         if not matched:
             raise ImageSetError(f"{path}: no file matches this pattern; check it")
         found.update(matched)
-    return Shards(files, pattern, parent(pattern[: _first_magic(pattern)]), tuple(sorted(found, key=str.encode)))
+    return Shards(files, pattern, parent(pattern[: _pattern_start(pattern)]), tuple(sorted(found, key=str.encode)))
 
 
-def _first_magic(path: str) -> int:
+def _pattern_start(path: str) -> int:
     """Position of the first wildcard or brace, or the length of the path; in web addresses ? begins a query."""
     wildcards = re.search(r"[*\[]" if path.startswith("http") else r"[*?\[]", path)
     places = [match.start() for match in (wildcards, _BRACES.search(path)) if match]

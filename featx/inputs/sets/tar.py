@@ -5,11 +5,11 @@ import tarfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from featx.errors import ImageSetError
+from featx.errors import ImageSetError, one_line
 from featx.inputs.sets.building import LONGEST_TEXT
 
 LARGEST_TAR_HEADER = 1 << 20
-"""Bytes of one header: intact headers are far smaller, and a damaged one may claim any size."""
+"""Most bytes of one header: intact headers are far smaller, and a damaged one may claim any size."""
 
 _COMPRESSIONS = {
     b"\x1f\x8b": "gunzip",
@@ -21,7 +21,7 @@ _COMPRESSIONS = {
 _BLOCK = tarfile.BLOCKSIZE
 
 
-def refuse_compressed(path: str, command: str = "gunzip, bunzip2, unxz or unzstd") -> ImageSetError:
+def compressed_tar_error(path: str, command: str = "gunzip, bunzip2, unxz or unzstd") -> ImageSetError:
     """The error for a compressed tar, with the command that decompresses it."""
     return ImageSetError(
         f"{path}: compressed, so that single images cannot be read from it; decompress it first ({command})"
@@ -46,7 +46,7 @@ def iter_members(path: str, file: BinaryIO, *, size: int) -> Iterator[tarfile.Ta
     except Exception as error:  # tarfile raises almost any type on damaged headers
         what = "not a tar file" if last < 0 else f"damaged after byte {last}"
         step = "check the file" if last < 0 else "copy it or create it again"
-        raise ImageSetError(f"{path}: {what} ({' '.join(str(error).split())}); {step}") from error
+        raise ImageSetError(f"{path}: {what} ({one_line(error)}); {step}") from error
     _check_end(path, file, offset=tar.offset)
 
 
@@ -66,12 +66,12 @@ class _Headers:
 
 
 def _check_compression(path: str, file: BinaryIO) -> None:
-    """Raise ImageSetError if the file begins as a compressed one."""
+    """Raise ImageSetError if the file begins like a compressed file."""
     start = file.read(6)
     file.seek(0)
     for magic, command in _COMPRESSIONS.items():
         if start.startswith(magic):
-            raise refuse_compressed(path, command)
+            raise compressed_tar_error(path, command)
 
 
 def _check_end(path: str, file: BinaryIO, *, offset: int) -> None:
@@ -109,7 +109,7 @@ def clean_name(path: str, name: str) -> str:
 
 
 def find_target(path: str, member: tarfile.TarInfo, *, name: str) -> str:
-    """Name of the member that the link leads to, or "/" if that is outside of the tar. Raises ImageSetError."""
+    """Name of the member to which the link points, or "/" if it points out of the tar. Raises ImageSetError."""
     if member.issym():
         target = posixpath.normpath(posixpath.join(posixpath.dirname(name), member.linkname))
         return "/" if target.startswith(("/", "..")) or target == "." else clean_name(path, target)

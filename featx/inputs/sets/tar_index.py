@@ -14,20 +14,16 @@ from featx.columns import CHUNK, TextsBuilder
 from featx.errors import ImageSetError
 from featx.inputs.sets.building import LONGEST_TEXT
 from featx.inputs.sets.folder import is_hidden, is_image_name
-from featx.inputs.sets.tar import (
-    clean_name,
-    find_target,
-    iter_members,
-)
+from featx.inputs.sets.tar import clean_name, find_target, iter_members
 
 LARGEST_JSON = 1 << 24
 LABEL_ENDINGS = ("cls", "json")
 """Endings, after the first dot, of members with the label of a sample; the first is preferred."""
 LABEL_KEYS = ("label", "class", "cls")
-NOWHERE = -1
+NO_BYTES = -1
 """Size of members without bytes: links to nothing in the tar, pipes."""
 MOST_LINKS = 40
-"""Number of links that may be followed, as on Linux."""
+"""Most links that are followed one after the other, as on Linux."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,7 @@ class TarIndex:
     names: NDArray[np.bytes_]
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    """In bytes; NOWHERE (-1) for members without bytes."""
+    """In bytes; NO_BYTES (-1) for members without bytes."""
     labels: NDArray[np.bytes_] | None
     """Labels from .cls or .json members, b"" for images without one; None if the tar has no such members."""
     ignored: NDArray[np.bytes_]
@@ -78,7 +74,7 @@ class _Members:
             self._links.append(len(self._places) // 2)
             self._targets.add(find_target(self._path, member, name=name))
         self._names.add(name)
-        self._places.extend((member.offset_data, member.size if member.isreg() else NOWHERE))
+        self._places.extend((member.offset_data, member.size if member.isreg() else NO_BYTES))
         key, ending = _split_key(name)
         if member.isreg() and ending in self._labels and not is_hidden(name):
             label = self._read_label(member, ending)
@@ -151,12 +147,12 @@ def _split_key(name: str) -> tuple[str, str]:
 
 
 def _plain_label(text: str) -> str:
-    """The label in the text of a .cls: 007 is 7."""
+    """The label in the text of a .cls member; a number loses its leading zeros."""
     return str(int(text)) if text.isascii() and text.isdigit() else text
 
 
 def _json_label(text: str) -> str:
-    """The label in the text of a .json, "" if it has none. Raises ValueError if it is neither a number nor a text."""
+    """The label in the text of a .json member, "" if it has none. Raises ValueError unless it is a number or a text."""
     values = json.loads(text)
     if not isinstance(values, dict):
         return ""
@@ -191,4 +187,4 @@ def _follow_links(
         found = order[np.minimum(np.searchsorted(names, wanted, sorter=order), len(names) - 1)]
         at[moving] = np.where(names[found] == wanted, found, -1)
     lost = (at < 0) | (number[at] >= 0)
-    places[links] = np.where(lost[:, None], (0, NOWHERE), places[at])
+    places[links] = np.where(lost[:, None], (0, NO_BYTES), places[at])
