@@ -32,19 +32,20 @@ def _lock(path: Path, *, wait: bool) -> int:
     while True:
         descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | NO_LINKS, 0o644)
         try:
-            _lock_descriptor(descriptor, path, wait=wait)
+            lock_descriptor(descriptor, path, wait=wait)
             if _is_at(path, descriptor):
                 return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        os.close(descriptor)  # its last holder removed the file after it was opened here: the next one has a new file
+        os.close(descriptor)  # its last holder removed the file after it was opened here: try again with a new file
 
 
-def _lock_descriptor(descriptor: int, path: Path, *, wait: bool) -> None:
-    from filelock import lock_descriptor
+def lock_descriptor(descriptor: int, path: Path, *, wait: bool = False) -> None:
+    """Lock the open file at `path` until its descriptor is closed. Raises as hold_lock does."""
+    import filelock
 
-    if not lock_descriptor(descriptor, blocking=wait):
+    if not filelock.lock_descriptor(descriptor, blocking=wait):
         raise BlockingIOError(EWOULDBLOCK, "another process holds the lock", str(path))
 
 

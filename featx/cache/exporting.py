@@ -10,16 +10,8 @@ from featx.cache.creating import creating
 from featx.cache.disk import sync_folder
 from featx.cache.locking import lock_cache
 from featx.cache.npy import is_exported_npy, write_npy
-from featx.cache.parquet import (
-    check_pyarrow,
-    is_exported_parquet,
-    write_parquet,
-)
-from featx.cache.reading import (
-    choose_cached_images,
-    choose_outputs,
-    open_complete,
-)
+from featx.cache.parquet import check_pyarrow, is_exported_parquet, write_parquet
+from featx.cache.reading import choose_cached_images, choose_outputs, open_complete
 from featx.cache.selection import Selection
 from featx.errors import CacheError
 

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from featx.cache.disk import write_error
 from featx.cache.file import new_path, partial_path
 from featx.cache.opening import is_cache
 from featx.errors import CacheError, CacheLockedError
-from featx.locking import hold_lock
+from featx.locking import hold_lock, lock_descriptor
 
 
 @contextmanager
@@ -25,6 +25,7 @@ def lock_cache(path: Path) -> Iterator[None]:
             _check_places(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(hold_lock(lock))
+            _check_not_written(partial_path(path))
         except CacheError:
             raise
         except BlockingIOError as error:
@@ -34,6 +35,16 @@ def lock_cache(path: Path) -> Iterator[None]:
         except OSError as error:
             raise write_error(lock if os.path.lexists(lock) else path, error) from error
         yield
+
+
+def _check_not_written(partial: Path) -> None:
+    """Raise BlockingIOError if a process writes this file, although its lock file was deleted."""
+    with suppress(FileNotFoundError):
+        descriptor = os.open(partial, os.O_RDONLY)
+        try:
+            lock_descriptor(descriptor, partial)
+        finally:
+            os.close(descriptor)
 
 
 def _check_places(path: Path) -> None:

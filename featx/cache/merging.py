@@ -8,30 +8,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.creating import (
-    Provenance,
-    creating,
-    lay_out,
-    provenance_of,
-)
-from featx.cache.file import (
-    BLOCK_ROWS,
-    DECISIVE_PACKAGES,
-    Cache,
-    StoredColumn,
-    blocks,
-    partial_path,
-)
+from featx.cache.creating import Provenance, creating, lay_out, provenance_of
+from featx.cache.file import BLOCK_ROWS, DECISIVE_PACKAGES, Cache, StoredColumn, blocks, partial_path
 from featx.cache.locking import check_overwrite, lock_cache
 from featx.cache.opening import open_cache
 from featx.cache.reading import open_complete
 from featx.cache.verifying import checked_rows
 from featx.cache.writing import CacheWriter, finish
-from featx.columns import (
-    NO_LABEL,
-    as_texts,
-    sort_classes,
-)
+from featx.columns import NO_LABEL, as_texts, sort_classes
 from featx.errors import CacheError, CacheMismatchError
 from featx.hashing import Column
 

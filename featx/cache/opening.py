@@ -10,17 +10,7 @@ from typing import Any, BinaryIO
 import h5py
 import numpy as np
 
-from featx.cache.file import (
-    FORMAT,
-    FORMAT_VERSION,
-    MAGIC,
-    STAMP,
-    USER_BLOCK,
-    Cache,
-    Field,
-    feature_path,
-    partial_path,
-)
+from featx.cache.file import FORMAT, FORMAT_VERSION, MAGIC, STAMP, USER_BLOCK, Cache, Field, feature_path, partial_path
 from featx.errors import CacheError
 
 REQUIRED: Mapping[str, tuple[str | None, tuple[int, ...]]] = {

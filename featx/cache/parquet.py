@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from featx.cache.describing import describe_provenance
-from featx.cache.selection import (
-    IMAGE_COLUMNS,
-    Block,
-    Selection,
-)
+from featx.cache.selection import IMAGE_COLUMNS, Block, Selection
 from featx.errors import CacheError
 
 if TYPE_CHECKING:

@@ -8,21 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache.choosing import ImageChoice, choose_images, unknown_name
-from featx.cache.file import (
-    DONE,
-    PENDING,
-    Cache,
-    feature_path,
-)
+from featx.cache.file import DONE, PENDING, Cache, feature_path
 from featx.cache.opening import open_cache
-from featx.cache.table import (
-    FailedImage,
-    FeatureTable,
-    Part,
-    RowIndex,
-    Source,
-    compact_rows,
-)
+from featx.cache.table import FailedImage, FeatureTable, Part, RowIndex, Source, compact_rows
 from featx.cache.verifying import OTHER_SET
 from featx.columns import ImageColumns
 from featx.errors import CacheError, failure_text

@@ -8,11 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.file import (
-    DONE,
-    Cache,
-    feature_path,
-)
+from featx.cache.file import DONE, Cache, feature_path
 from featx.cache.verifying import checked_rows
 from featx.columns import NO_LABEL
 

@@ -17,18 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache.disk import sync_folder, write_error, write_rows
-from featx.cache.file import (
-    DONE,
-    PENDING,
-    Cache,
-    blocks,
-    checksums,
-    feature_path,
-    partial_path,
-)
+from featx.cache.file import DONE, PENDING, Cache, blocks, checksums, feature_path, partial_path
 from featx.cache.opening import open_cache, read_head
 from featx.cache.verifying import contents_problems
-from featx.errors import CacheError, CacheMismatchError, Failure
+from featx.errors import CacheError, CacheLockedError, CacheMismatchError, Failure
+from featx.locking import lock_descriptor
 from featx.provenance import timestamp
 
 SYNC_SECONDS = 1.0
@@ -76,6 +69,22 @@ def _stored(features: NDArray[np.float32], storage: str) -> NDArray[Any]:
         return np.ascontiguousarray(features, storage)
 
 
+def _open_locked(path: Path) -> int:
+    """A descriptor that holds the lock on the file itself, since anybody may delete the lock file next to it."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError as error:
+        raise write_error(path, error) from error
+    try:
+        lock_descriptor(descriptor, path)
+    except OSError as error:
+        os.close(descriptor)
+        raise CacheLockedError(
+            f"{path}: another process is writing this cache; wait for it or choose another --into"
+        ) from error
+    return descriptor
+
+
 class CacheWriter:
     """Writes rows of a partial cache in place, and acknowledges them when they are on disk.
 
@@ -84,10 +93,7 @@ class CacheWriter:
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
-        try:
-            self._descriptor = os.open(cache.path, os.O_RDWR)
-        except OSError as error:
-            raise write_error(cache.path, error) from error
+        self._descriptor = _open_locked(cache.path)
         self._buffered: list[ComputedRows] = []
         self._unacknowledged: list[tuple[NDArray[np.int64], NDArray[np.uint8]]] = []
         self._failure: CacheError | None = None

@@ -411,3 +411,14 @@ def test_many_pending_rows_are_one_problem(tmp_path: Path) -> None:
         writer.append(rows_of(np.arange(10)))
     problems = verify_cache(partial_path(tmp_path / "c.h5"))
     assert problems == ["the extraction was not completed", "50 rows are pending, from row 10 to row 59"]
+
+
+def test_a_cache_that_is_being_written_is_refused_even_if_somebody_deletes_its_lock_file(tmp_path: Path) -> None:
+    path = tmp_path / "c.h5"
+    cache = create_partial(path, image_set(), provenance())
+    with CacheWriter(cache), pytest.raises(CacheLockedError, match="another process is writing"), lock_cache(path):
+        raise AssertionError("two writers at once")
+    with CacheWriter(cache), pytest.raises(CacheLockedError, match="another process is writing"):
+        CacheWriter(cache)
+    with lock_cache(path), CacheWriter(cache):
+        pass
