@@ -1,4 +1,8 @@
-"""backbones."""
+"""Finds the features of ONNX models, and runs models as backbones.
+
+A backbone is a model with a card (`load_backbone`). `graph` finds the features of a model and cuts it down to them;
+`open_session` opens that graph on a device, as a function from pixels to features.
+"""
 
 import lazy_loader
 

@@ -1,7 +1,7 @@
 from .card import (
     DESCRIPTIVE as DESCRIPTIVE,
     GEM_POWER as GEM_POWER,
-    SINCE_FIRST as SINCE_FIRST,
+    LATER_KEYS as LATER_KEYS,
     Card as Card,
     Output as Output,
     Quantized as Quantized,
@@ -20,10 +20,7 @@ from .graph.model import (
     save_model as save_model,
 )
 from .graph.shapes import view_model as view_model
-from .graph.surgery import (
-    channel_axes as channel_axes,
-    feature_model as feature_model,
-)
+from .graph.surgery import channel_axes as channel_axes, feature_model as feature_model
 from .graph.view import View as View, assign as assign, opset as opset
 from .model_inputs import ImageInput as ImageInput
 from .outputs import select_outputs as select_outputs

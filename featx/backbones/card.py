@@ -11,7 +11,7 @@ from msgspec import Meta
 from featx.backbones.model_inputs import Input
 
 POOLINGS = ("mean", "max", "gem", "cls")
-"""How a map (mean, max, generalised mean) or a sequence of tokens (these, or its class token) becomes a vector."""
+"""How a map or a sequence of tokens becomes a vector: its mean, maximum or generalised mean, or the class token."""
 GEM_POWER = 3.0
 """The p of the generalised mean (mean of x^p)^(1/p) over x above 0."""
 
@@ -28,18 +28,26 @@ _OptionalFile = Annotated[
 ]
 
 DESCRIPTIVE = {
-    *("name", "file", "data", "source", "licence", "reference", "golden", "classifier"),
-    *("precision", "quantized"),
+    "name",
+    "file",
+    "data",
+    "source",
+    "licence",
+    "reference",
+    "golden",
+    "classifier",
+    "precision",
+    "quantized",
 }
-"""Keys of a card that do not change a feature: all others are part of its identity."""
-SINCE_FIRST = {"data_sha256": "", "channels": "RGB", "batch": 0, "crop_mode": "center", "pool": "", "outputs": []}
-"""Keys added after the first version, with the value that older cards imply: an identity leaves that value out."""
+"""Keys of a card that do not affect features; all others are part of its identity."""
+LATER_KEYS = {"data_sha256": "", "channels": "RGB", "batch": 0, "crop_mode": "center", "pool": "", "outputs": []}
+"""Keys added after the first version -> the value that older cards imply; an identity leaves out that value."""
 _KEYS = (
     *("name", "file", "sha256", "data", "data_sha256", "source", "licence", "reference", "golden"),
     *("input", "layout", "dtype", "size", "channels", "batch", "resize", "crop_mode", "filter", "mean", "std"),
     *("exif_orientation", "feature", "dim", "pool", "outputs", "classifier", "precision", "quantized"),
 )
-"""The keys of a card in the order of its file, where those of `input` are among the others."""
+"""The keys of a card in the order of its file, with those that describe the input among the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +76,7 @@ class Quantized:
     """Identity hash of the backbone in float32."""
     method: str
     images: int
-    """Number of images with which the ranges of its numbers were measured."""
+    """Number of images on which the ranges of its tensors were measured."""
     images_hash: str
     """sha256 over the fingerprints of these and of the held-out images."""
     held_out: int
@@ -164,7 +172,7 @@ class Card:
         return {
             key: value
             for key, value in self.to_dict().items()
-            if key not in DESCRIPTIVE and (key not in SINCE_FIRST or value != SINCE_FIRST[key])
+            if key not in DESCRIPTIVE and (key not in LATER_KEYS or value != LATER_KEYS[key])
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -178,9 +186,8 @@ class Card:
         return "".join(f"{key} = {_to_toml(value)}\n" for key, value in values.items())
 
 
-# By hand and not by tomli_w, which would spread `mean` over five lines and move the tables to the end of the file.
 def _to_toml(value: Any) -> str:
-    """A value as TOML writes it, which is JSON except for tables."""
+    """A value in TOML, which is JSON except for tables; tomli_w would spread `mean` over five lines and move tables."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {_to_toml(inner)}" for key, inner in value.items() if inner != "") + " }"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The kinds of input that a model may take, and the keys of a card that describe each kind."""
+"""Defines the kinds of input that a model may take, and the keys of a card that describe each kind."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields

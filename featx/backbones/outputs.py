@@ -1,4 +1,4 @@
-"""Choose the outputs that a backbone takes."""
+"""Chooses the outputs that a backbone computes."""
 
 import logging
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
-    """A backbone that takes these outputs in one pass, the first of which is the feature; without names, as it was.
+    """The backbone with these outputs, computed in one pass; the first is the feature. Without names, the same one.
 
     Raises BackboneError if a tensor does not exist or a name is given twice.
 

@@ -1,4 +1,4 @@
-"""Read and check the cards of backbones."""
+"""Reads and checks the cards of backbones."""
 
 import re
 import tomllib
@@ -25,13 +25,13 @@ class _Key:
 
 
 def _keys_of(described: type) -> dict[str, _Key]:
-    """The fields of a dataclass."""
+    """Name of each field of a dataclass -> its type, and whether it is required."""
     hints = get_type_hints(described, include_extras=True)
     return {field.name: _Key(hints[field.name], field.default is MISSING) for field in fields(described)}
 
 
 def _keys_of_images() -> dict[str, _Key]:
-    """The keys that describe an input of images."""
+    """The keys of a card that describe an input of images."""
     keys = _keys_of(ImageInput)
     del keys["pixels"]
     return {"input": keys.pop("name"), **keys, **_keys_of(PixelSpec)}
@@ -48,7 +48,8 @@ class _UnfitError(Exception):
     """A key of a card has a value that it should not have."""
 
     def __init__(self, key: str, wanted: str) -> None:
-        self.key, self.wanted = key, wanted
+        self.key = key
+        self.wanted = wanted
 
 
 def read_card(path: Path) -> Card:
@@ -72,13 +73,13 @@ def parse_card(values: Mapping[str, Any], *, source: str, step: str = "correct t
     """
     flat = dict(values)
     kind = flat.pop("kind", ImageInput.kind)
-    if kind not in list(_INPUTS):
+    if kind not in list(_INPUTS):  # a list, because a wrong kind may be unhashable
         raise BackboneError(f"{source}: kind = {kind!r} should be {' or '.join(_INPUTS)}; {step}")
-    of_input, parse_input = _INPUTS[kind]
-    _check_keys(flat, _OWN | of_input, source)
+    input_keys, parse_input = _INPUTS[kind]
+    _check_keys(flat, _OWN | input_keys, source)
     try:
         own = {key: _convert(key, flat[key], known.type) for key, known in _OWN.items() if key in flat}
-        described = {key: _convert(key, flat[key], known.type) for key, known in of_input.items() if key in flat}
+        described = {key: _convert(key, flat[key], known.type) for key, known in input_keys.items() if key in flat}
         card = Card(input=parse_input(described), **own)
         _check_agreement(card)
     except _UnfitError as error:
@@ -98,7 +99,7 @@ def _check_keys(values: Mapping[str, Any], keys: Mapping[str, _Key], source: str
 
 
 def _convert(key: str, value: Any, type_: Any) -> Any:
-    """The value of a key, as this type."""
+    """The value of a key as this type. Raises _UnfitError if it cannot be converted."""
     try:
         converted = msgspec.convert(value, type_, strict=True)
     except msgspec.ValidationError as error:
@@ -110,7 +111,7 @@ def _convert(key: str, value: Any, type_: Any) -> Any:
 
 
 def _in_words(type_: Any) -> str:
-    """What a value of this type is, for an error."""
+    """What a value of this type should be, for an error message."""
     for meta in getattr(type_, "__metadata__", ()):
         return str(meta.description)
     if choices := get_args(type_):
@@ -119,7 +120,7 @@ def _in_words(type_: Any) -> str:
 
 
 def _check_agreement(card: Card) -> None:
-    """Raise _UnfitError if a value of the card contradicts another one, or an output cannot be stored in a cache."""
+    """Raise _UnfitError if values of the card contradict each other, or an output cannot be stored in a cache."""
     if bool(card.data) != bool(re.fullmatch(r"[0-9a-f]{64}", card.data_sha256)):
         raise _UnfitError("data_sha256", "the sha256 of `data`, 64 hexadecimal digits, and left out without it")
     if not _path_in_cache(card.feature):
@@ -131,7 +132,7 @@ def _check_agreement(card: Card) -> None:
 
 
 def _path_in_cache(output: str) -> list[str]:
-    """The parts of an output's path in a cache, where slashes separate groups; empty if it cannot have a path."""
+    """The parts of an output's path in a cache, separated at slashes; empty if the name cannot be a path."""
     parts = [part for part in output.split("/") if part]
     return [] if "." in parts or "\0" in output else parts
 

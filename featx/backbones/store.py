@@ -1,4 +1,4 @@
-"""Folders of backbones: list them, and load one whose model is the one on its card."""
+"""Lists the backbones in folders of cards, and loads one after a check of its files against its card."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ class Backbone(Shown):
 
     @property
     def files(self) -> dict[Path, str]:
-        """The model, and its external weights if it has some, each with its sha256 on the card."""
+        """The model, and its external weights if it has any -> the sha256 on the card."""
         card = self.card
         weights = {self.path.with_name(card.data): card.data_sha256} if card.data else {}
         return {self.path: card.sha256} | weights
 
     def with_outputs(self, outputs: Sequence[Output]) -> "Backbone":
-        """A backbone that takes these outputs instead, the first of which is the feature."""
+        """The backbone with these outputs instead, the first of which is the feature."""
         return dataclasses.replace(self, card=self.card.with_outputs(outputs))
 
     @cached_property
@@ -44,7 +44,7 @@ class Backbone(Shown):
         return hash_settings(self.card.identity())
 
     def overview(self) -> Overview:
-        """The name and number of features, what the model takes and computes, and its outputs."""
+        """The name, the number of features, the model's input and precision, and its outputs."""
         card = self.card
         facts = (
             ("input", f"{card.input}, computed in {card.computes_in}"),
@@ -93,7 +93,7 @@ def list_backbones(folder: Path | str | None = None) -> list[Backbone]:
 
 
 def load_backbone(name: str, *, folder: Path | str | None = None) -> Backbone:
-    """The backbone with this name, once the bytes of its model are checked against its card.
+    """The backbone with this name, after a check of its model's bytes against its card.
 
     Raises BackboneError if the name is unknown, a card is invalid, or the model is missing or differs from its card.
 

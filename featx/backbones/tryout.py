@@ -1,4 +1,4 @@
-"""Check on random images that the outputs of a backbone can be features."""
+"""Checks on random images that the outputs of a backbone can be features."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ _IMAGES = 3
 def try_outputs(backbone: Backbone) -> tuple[Card, tuple[str, ...]]:
     """The card with the dimensions and batch size that its outputs really have, and notes for the user.
 
-    Raises BackboneError if an output is NaN or infinite, has not one row an image, or differs when it is run again.
+    Raises BackboneError if an output is NaN or infinite, does not have one row per image, or differs between two runs.
     """
     shape = backbone.card.input.pixels.shape
     pixels = np.random.default_rng(0).integers(0, 256, (_IMAGES, *shape), np.uint8)

@@ -10,21 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import (
-    DESCRIPTIVE,
-    SINCE_FIRST,
-    Backbone,
-)
-from featx.cache import (
-    DECISIVE_PACKAGES,
-    DONE,
-    PENDING,
-    Cache,
-    KeptRows,
-    Provenance,
-    open_cache,
-    partial_path,
-)
+from featx.backbones import DESCRIPTIVE, LATER_KEYS, Backbone
+from featx.cache import DECISIVE_PACKAGES, DONE, PENDING, Cache, KeptRows, Provenance, open_cache, partial_path
 from featx.columns import CHUNK
 from featx.errors import CacheError, CacheMismatchError
 from featx.extract.pace import REMOTE_WORKERS
@@ -153,7 +140,7 @@ def check_backbone(cache: Cache, backbone: Backbone) -> None:
     inside = cache.card
     asked = backbone.card.to_dict()
     keys = asked.keys() - DESCRIPTIVE if inside["name"] == asked["name"] else ["name"]
-    key = next((key for key in asked if key in keys and inside.get(key, SINCE_FIRST.get(key)) != asked[key]), "sha256")
+    key = next((key for key in asked if key in keys and inside.get(key, LATER_KEYS.get(key)) != asked[key]), "sha256")
     what = f"{key} of the backbone"
     raise CacheMismatchError(cache.path, what=what, inside=inside.get(key), asked=asked[key], step=NEXT_STEP)
 

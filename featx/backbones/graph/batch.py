@@ -29,11 +29,13 @@ def free_batch(graph: GraphProto, view: View, *, batch: int, pixels: str) -> Non
     `view` has the shapes at that batch size; `pixels` names the input whose first axis is the batch. The result is a
     best effort: compare its features with those of the original graph before using it.
     """
-    _Freeing(graph, view, batch, pixels).run()
+    _BatchRewriter(graph, view, batch, pixels).run()
 
 
 @dataclass
-class _Freeing:
+class _BatchRewriter:
+    """Follows the batch axis through the nodes of a graph, and rewrites the nodes that fix its size."""
+
     graph: GraphProto
     view: View
     batch: int
@@ -113,7 +115,7 @@ class _Freeing:
             node.input[1] = self._store([1 if place == axis else int(side) for place, side in enumerate(target)])
 
     def _resize(self, node: NodeProto, axis: int) -> None:
-        """Replace the fixed batch size among the target sizes by the real one."""
+        """Replace the fixed batch size among the target sizes by the actual number of images."""
         sizes = self.view.constant(node.input[3]) if len(node.input) > 3 else None
         if sizes is not None and len(sizes) > axis and sizes[axis] == self.batch:
             node.input[3] = self._with_count(
@@ -176,10 +178,12 @@ def _axis_after(view: View, node: NodeProto, *, axis: int, before: int, after: i
 
 
 def _after_gather(taken: int, axis: int, rank: int, place: int) -> int | None:
+    """Index of the batch axis after a Gather along the axis `taken` with indices of this rank; None if it is lost."""
     return None if place or taken == axis else axis + (rank - 1 if taken < axis else 0)
 
 
 def _after_einsum(equation: str, axis: int, place: int) -> int | None:
+    """Index of the batch axis after an Einsum, negative if it is summed; None if the equation does not name it."""
     terms, _, result = equation.replace(" ", "").partition("->")
     letters = terms.split(",")[place]
     return result.find(letters[axis]) if "." not in equation and axis < len(letters) else None

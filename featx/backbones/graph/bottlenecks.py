@@ -10,7 +10,7 @@ from featx.backbones.graph.view import View
 FEATURE_TYPES = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.BFLOAT16, 0}
 """Element types of tensors that can be features; 0 stands for an unknown type."""
 _NEW_FEATURE = {"Gemm", "MatMul", "Conv", "Gather", "FusedGemm"}
-"""Operators that make another feature of a vector."""
+"""Operators that compute another feature from a vector."""
 
 
 def nodes_to(view: View, output: str) -> list[NodeProto]:

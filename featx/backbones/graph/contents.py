@@ -13,7 +13,7 @@ _QUANTISATION_OPERATORS = {"QuantizeLinear", "DequantizeLinear"}
 
 @dataclass(frozen=True)
 class GraphContents:
-    """What the options of a session depend on."""
+    """The properties of a prepared graph that decide the options of its session."""
 
     shape_nodes: frozenset[tuple[str, str]]
     """Name and operator of the nodes that only compute shapes and never read a pixel."""
@@ -36,7 +36,10 @@ def read_contents(model: bytes) -> GraphContents:
 
 
 def _shape_nodes(graph: GraphProto) -> frozenset[tuple[str, str]]:
-    """Nodes without a name are known by their operator alone: if one of them reads pixels, all count as such."""
+    """Name and operator of the nodes that never read a pixel.
+
+    Nodes of one operator without a name cannot be told apart: if one of them reads pixels, none is listed.
+    """
     touched = {PIXEL_INPUT}
     touching = set()
     others = set()

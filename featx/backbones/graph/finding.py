@@ -22,6 +22,7 @@ from featx.backbones.graph.layers import (
     is_vector,
     kind_of,
     l2_normalised,
+    pooled_ranks,
     same_values,
 )
 from featx.backbones.graph.model import check_size, damage_reported, load_model
@@ -48,7 +49,7 @@ class FeatureCandidate:
     kind: str
     """One of: global pool, class token, hidden dense layer, pooled map, flattened map, embedding output."""
     pool: str
-    """The pooling that makes a vector of it: mean, max or cls; empty if it is a vector."""
+    """The pooling that turns it into a vector: mean, max or cls; empty if it already is one."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Inspection:
     feature_output: str | None
     """Name of the tensor that is the feature."""
     feature_pool: str
-    """The pooling that makes a vector of it; empty if it is a vector."""
+    """The pooling that turns it into a vector; empty if it already is one."""
     feature_dim: int | None
     classifier_output: str | None
     certain: bool
@@ -118,9 +119,9 @@ def _find(path: Path, size: int | None) -> "_Finder":
 def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Output, ...]:
     """The outputs that these names stand for, each with its pooling if it is not a vector.
 
-    A name is a tensor, or a tensor, a colon and a pooling: `layer4:gem`. Without a pooling, maps are averaged, and of
-    tokens the class token is taken, or their mean if there is none. The dimension is 0 if only running the model can
-    show it. Raises BackboneError if a tensor does not exist, cannot be pooled like that, or is named twice.
+    A name is a tensor, or a tensor, a colon and a pooling: `layer4:gem`. Without a pooling, maps are averaged, and
+    tokens are reduced to their class token, or to their mean if there is none. The dimension is 0 if only running the
+    model can show it. Raises BackboneError if a tensor does not exist, cannot be pooled like that, or is named twice.
     """
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise BackboneError(f"--output {twice[0]!r} is given twice; name every output once")
@@ -129,7 +130,7 @@ def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Out
         return tuple(finder.resolve(name) for name in names)
 
 
-def named_as(output: str) -> str:
+def _suggested_by_name(output: str) -> str:
     """What the name of an output suggests: `scores`, `embedding`, or an empty string for neither."""
     plain = re.sub("pre_?logits", "feature", output, flags=re.IGNORECASE)
     for what, words in (("scores", "logit|prob|softmax"), ("embedding", _EMBEDDING_NAMES), ("scores", _SCORE_NAMES)):
@@ -138,15 +139,15 @@ def named_as(output: str) -> str:
     return ""
 
 
-def preference(output: str) -> int:
+def _preference(output: str) -> int:
     """Rank of the name among those of embedding outputs; 0 is the likeliest."""
     return next((place for place, word in enumerate(_PREFERRED_NAMES) if word in output.lower()), len(_PREFERRED_NAMES))
 
 
-def makes_scores(output: str, heads: LastLayers) -> bool:
-    """Whether the last layer computes class scores, not an embedding: by what follows, by name, and by width."""
-    unnamed_and_odd = not named_as(output) and not is_embedding_width(heads.classes or 0)
-    return heads.scored or named_as(output) == "scores" or unnamed_and_odd
+def _computes_scores(output: str, last: LastLayers) -> bool:
+    """Whether the last layers compute class scores, not an embedding: by what follows, by name, and by width."""
+    named = _suggested_by_name(output)
+    return last.scored or named == "scores" or (not named and not is_embedding_width(last.classes or 0))
 
 
 def is_embedding_width(width: int) -> bool:
@@ -172,19 +173,22 @@ class _Finder:
             raise BackboneError(
                 f"{self.path}: no output depends on image {self.input.name!r} alone ({', '.join(outputs)}); export one"
             )
-        heads = {
-            name: heads for name in usable if (heads := find_last_layers(self.view, name)) and makes_scores(name, heads)
+        classifiers = {
+            name: last
+            for name in usable
+            if (last := find_last_layers(self.view, name)) and _computes_scores(name, last)
         }
         notes: list[str] = []
-        if heads:
-            feature, classifier, certain = self._penultimate(heads, notes)
+        if classifiers:
+            feature, classifier, certain = self._penultimate(classifiers, notes)
             main = classifier
         else:
             feature, certain = self._embedding(usable, notes)
             main = feature.name
             classifier = None
-        candidates = self._candidates(main, feature, classifier, [name for name in usable if name not in heads])
-        if classifier is None and named_as(main) == "scores":
+        embeddings = [name for name in usable if name not in classifiers]
+        candidates = self._candidates(main, feature, classifier, embeddings)
+        if classifier is None and _suggested_by_name(main) == "scores":
             feature, classifier, certain = self._before(main, feature, candidates, notes)
             candidates = tuple(candidate for candidate in candidates if candidate.name != main)
         return Inspection(
@@ -202,34 +206,36 @@ class _Finder:
 
     def resolve(self, name: str) -> Output:
         """The output that this name stands for."""
-        made = self.view.producers
+        tensors = self.view.producers
         tensor, _, pool = name.rpartition(":")
-        if name in made:
+        if name in tensors:
             tensor = name
             pool = default_pool(self.view, name)
-        elif pool not in POOLINGS or tensor not in made:
-            near = did_you_mean(tensor if pool in POOLINGS else name, made)
+        elif pool not in POOLINGS or tensor not in tensors:
+            near = did_you_mean(tensor if pool in POOLINGS else name, tensors)
             raise BackboneError(
                 f"{self.path}: no tensor {name!r}{near}; `featx inspect` lists features, "
                 f"and poolings are {', '.join(POOLINGS)}"
             )
         rank = self.view.rank(tensor)
-        allowed = (3,) if pool == "cls" else (3, 4)
-        if pool and rank is not None and rank not in allowed:
+        if pool and rank is not None and rank not in pooled_ranks(pool):
             raise BackboneError(
                 f"{self.path}: {tensor!r} has {rank} axes, but pooling {pool!r} needs "
-                f"{' or '.join(map(str, allowed))}; leave the pooling out, or choose another"
+                f"{' or '.join(map(str, pooled_ranks(pool)))}; leave the pooling out, or choose another"
             )
         return Output(name=name, dim=self._dim(tensor, pool) or 0, pool=pool)
 
     # ---- classifier or embedding
 
-    def _penultimate(self, heads: dict[str, LastLayers], notes: list[str]) -> tuple[FeatureCandidate, str, bool]:
-        """The tensor that the last layer of the deepest classifier reads."""
-        classifier = max(
-            heads, key=lambda name: (not heads[name].only_best, len(nodes_to(self.view, heads[name].reads[0])))
-        )
-        found = heads[classifier]
+    def _penultimate(self, classifiers: dict[str, LastLayers], notes: list[str]) -> tuple[FeatureCandidate, str, bool]:
+        """The feature that the last layer of the deepest classifier reads, that classifier, and if this is certain."""
+
+        def _depth(name: str) -> tuple[bool, int]:
+            last = classifiers[name]
+            return not last.only_best, len(nodes_to(self.view, last.reads[0]))
+
+        classifier = max(classifiers, key=_depth)
+        found = classifiers[classifier]
         feature = self._describe(same_values(self.view, found.reads[0]), pool=found.pool)
         feature = replace(feature, dim=feature.dim or found.width)
         certain = len(found.reads) == 1
@@ -239,29 +245,29 @@ class _Finder:
             notes.append(
                 f"the classifier combines {count} last layers; the others read {also}: add these with --output"
             )
-        if len(heads) > 1:
-            others = ", ".join(name for name in heads if name != classifier)
+        if len(classifiers) > 1:
+            others = ", ".join(name for name in classifiers if name != classifier)
             notes.append(f"{classifier} is the deepest of several classifier outputs; the others: {others}")
         return feature, classifier, certain
 
     def _stands_out(self, chosen: str, names: Sequence[str]) -> bool:
-        """Whether every other vector among these outputs has a less likely name."""
+        """Whether every other vector among these outputs has a name that is less typical of embeddings."""
         others = [name for name in names if name != chosen and is_vector(self.view, name)]
-        return all(preference(chosen) < preference(name) for name in others)
+        return all(_preference(chosen) < _preference(name) for name in others)
 
     def _embedding(self, usable: list[str], notes: list[str]) -> tuple[FeatureCandidate, bool]:
-        """The output that is the embedding of the model; vectors are preferred to sequences, and these to maps."""
+        """The output that is the model's embedding, and if this is certain; vectors are preferred, then sequences."""
 
         def _rank(name: str) -> tuple[int, int, int]:
             axes = self.view.rank(name) or 9
-            return (0 if is_vector(self.view, name) else axes, preference(name), -len(nodes_to(self.view, name)))
+            return (0 if is_vector(self.view, name) else axes, _preference(name), -len(nodes_to(self.view, name)))
 
         floats = [name for name in usable if self.view.elem_type(name) in FEATURE_TYPES] or usable
         chosen = min(floats, key=_rank)
         feature = replace(self._describe(chosen), kind="embedding output")
         certain = is_vector(self.view, chosen) and self._stands_out(chosen, floats)
         last = find_last_layers(self.view, chosen)
-        if last and not last.normed and not named_as(chosen) and not l2_normalised(self.view, chosen):
+        if last and not last.normed and not _suggested_by_name(chosen) and not l2_normalised(self.view, chosen):
             certain = False
             notes.append(
                 f"{chosen} ends in a dense layer as wide as embeddings ({last.classes}); if these are class scores, "
@@ -276,7 +282,7 @@ class _Finder:
     def _before(
         self, output: str, feature: FeatureCandidate, candidates: tuple[FeatureCandidate, ...], notes: list[str]
     ) -> tuple[FeatureCandidate, str | None, bool]:
-        """The last candidate before an output that is named like scores, although no last layer was found."""
+        """The last candidate before an output that is named like scores although it has no last layer, as a guess."""
         earlier = [candidate for candidate in candidates if candidate.name != output]
         if not earlier:
             return feature, None, False

@@ -11,11 +11,11 @@ from featx.backbones.graph.view import View, attributes
 
 SAME_VALUES = {"Identity", "Dropout", "Cast", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 SAME_NUMBERS = SAME_VALUES | {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"}
-"""Operators that keep all values, but for their precision, their shape or their order."""
+"""Operators that keep all values, except for their precision, their shape or their order."""
 SCORE_OPERATORS = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "ArgMax", "TopK", "Hardmax"}
 """Operators that are only applied to class scores."""
 SELECTING = {"ArgMax", "TopK", "Hardmax"}
-"""Those of them that keep only which score is the highest."""
+"""Operators on class scores that keep only which of them is the highest."""
 
 WEIGHT_INPUT = {
     "Gemm": 1,
@@ -57,7 +57,7 @@ STEPS = 60
 
 @dataclass(frozen=True)
 class LastLayers:
-    """The last layer of one output, or several whose scores are combined."""
+    """The last layer of one output, or several layers whose scores are combined."""
 
     reads: tuple[str, ...]
     """The tensor that each of them reads."""
@@ -72,7 +72,7 @@ class LastLayers:
     normed: bool
     """Whether a batch norm follows them, as it often follows embeddings."""
     pool: str
-    """The pooling that makes a vector of what the layer reads; empty if it reads vectors."""
+    """The pooling that turns what the layer reads into a vector; empty if it reads vectors."""
     following: tuple[str, ...]
     """The tensors from the last layer to the output."""
 
@@ -140,7 +140,7 @@ def _last_layers(view: View, name: str, walk: _Walk) -> list[tuple[NodeProto, _W
 
 
 def _applies_to_places(view: View, node: NodeProto) -> bool:
-    """Whether the layer gives scores for every place of a map or every token, which a pool may follow."""
+    """Whether the layer scores every place of a map or every token, so that a pool may follow it."""
     return node.op_type in CONVOLUTIONS or view.rank(node.input[0]) == 3
 
 
@@ -169,6 +169,7 @@ def _combined(view: View, node: NodeProto, data: list[str], walk: _Walk) -> list
 
 
 def _is_last_layer(view: View, node: NodeProto, walk: _Walk) -> bool:
+    """Whether the node applies stored weights, and its output is one vector per image, if need be after a pool."""
     if node.op_type not in WEIGHT_INPUT or len(node.input) <= WEIGHT_INPUT[node.op_type]:
         return False
     place = WEIGHT_INPUT[node.op_type]
@@ -218,8 +219,8 @@ def _width_read(view: View, node: NodeProto) -> int | None:
     shape = view.shape(node.input[WEIGHT_INPUT[node.op_type]])
     if shape is None or len(shape) not in (2, 4) or node.op_type == "MatMulNBits":
         return None
-    across = node.op_type in CONVOLUTIONS or attributes(node).get("transB", 0)
-    return shape[1] if across else shape[0]
+    outputs_first = node.op_type in CONVOLUTIONS or attributes(node).get("transB", 0)
+    return shape[1] if outputs_first else shape[0]
 
 
 def _only_scales(view: View, node: NodeProto) -> bool:
@@ -340,6 +341,11 @@ def _selects_token(view: View, node: NodeProto) -> bool:
     return node.op_type == "Slice" and _is_single(view, node.output[0])
 
 
+def pooled_ranks(pool: str) -> tuple[int, ...]:
+    """The numbers of axes of tensors that this pooling can reduce: 3 for tokens, 4 for maps."""
+    return (3,) if pool == "cls" else (3, 4)
+
+
 def default_pool(view: View, name: str) -> str:
     """The pooling if the user names none: mean for maps, the class token if there is one, else mean for tokens."""
     shape = view.shape(name)
@@ -355,11 +361,8 @@ def _has_class_token(view: View, name: str) -> bool:
     for node in _origins(view, name):
         if node.op_type == "Concat" and attributes(node).get("axis", 0) in (1, -2):
             first = node.input[0]
-            return first not in view.image_dependent and view.elem_type(first) in (
-                TensorProto.FLOAT,
-                TensorProto.FLOAT16,
-                0,
-            )
+            is_float = view.elem_type(first) in (TensorProto.FLOAT, TensorProto.FLOAT16, 0)
+            return is_float and first not in view.image_dependent
     return False
 
 
@@ -374,6 +377,7 @@ def l2_normalised(view: View, name: str) -> bool:
 
 
 def _is_length(view: View, name: str, steps: int) -> bool:
+    """Whether the tensor is computed from a norm, a root or a power at most `steps` nodes before it."""
     node = view.producers.get(name)
     if node is None or not steps:
         return False

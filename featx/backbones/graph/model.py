@@ -21,12 +21,12 @@ from featx.errors import BackboneError
 
 MAX_MODEL_BYTES = 2**31 - 1
 """Largest file that protobuf can read; larger weights are stored next to the model as external data."""
-MAX_MADE_ELEMENTS = 2**31
+MAX_ELEMENTS = 2**31
 """Largest number of elements of one tensor."""
 MAX_NODES = 2**20
 """Largest number of nodes of a graph after its local functions are inlined."""
 _EXPANDING = {"ConstantOfShape": 0, "Expand": 1}
-"""Operators that make a large tensor of a few bytes -> index of the input that sets its size."""
+"""Operators that compute a large tensor from a few bytes -> index of the input that sets its size."""
 RESERVED = "featx_"
 """Prefix of the names of all tensors that featx adds to a graph."""
 STAYS_INSIDE = 1024
@@ -61,7 +61,7 @@ def load_model(path: Path) -> ModelProto:
 
 @contextmanager
 def damage_reported(path: Path) -> Iterator[None]:
-    """Raise any error that a damaged model causes as a BackboneError that names the file."""
+    """Turns any error that a damaged model causes into a BackboneError that names the file."""
     try:
         yield
     except BackboneError:
@@ -94,8 +94,7 @@ def _inline(model: ModelProto, path: Path) -> ModelProto:
     _check_expansion(model, path)
     try:
         return inline_local_functions(model)
-    except Exception as error:
-        # onnx's C++ raises what pybind makes of it
+    except Exception as error:  # errors of onnx's C++ code have no type of their own
         raise BackboneError(
             f"{path}: its local functions cannot be inlined ({_first_line(error)}); export again"
         ) from error
@@ -103,7 +102,7 @@ def _inline(model: ModelProto, path: Path) -> ModelProto:
 
 def _check_expansion(model: ModelProto, path: Path) -> None:
     """Refuse nested functions that expand to more nodes than any real model has."""
-    bodies = {(one.domain, one.name): one.node for one in model.functions}
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
     sizes: dict[tuple[str, str], int] = {}
 
     def _size(nodes: Iterable[NodeProto], within: tuple[tuple[str, str], ...]) -> int:
@@ -140,7 +139,7 @@ def _check_operators(model: ModelProto, path: Path) -> None:
 
 
 def _check_expanding(graph: GraphProto, path: Path) -> None:
-    """Refuse tensors that a few bytes in the file would make larger than any backbone needs."""
+    """Refuse nodes that compute, from a few bytes, a tensor larger than any backbone needs."""
     view = View(graph, {}, "")
     for node in graph.node:
         if node.op_type in _EXPANDING:
@@ -150,7 +149,7 @@ def _check_expanding(graph: GraphProto, path: Path) -> None:
 
 def check_size(tensor: str, sides: Sequence[int | None], path: Path) -> None:
     """Raise BackboneError if a tensor has more elements than any backbone needs."""
-    if math.prod(side or 1 for side in sides) > MAX_MADE_ELEMENTS:
+    if math.prod(side or 1 for side in sides) > MAX_ELEMENTS:
         raise BackboneError(
             f"{path}: tensor {tensor!r} has shape {list(sides)}, too large for featx; export it smaller"
         )
@@ -160,7 +159,7 @@ def _is_defined(node: NodeProto, opsets: Mapping[str, int]) -> bool:
     newest = onnx.defs.onnx_opset_version()
     version = opsets.get("", opsets.get("ai.onnx", newest))
     if version > newest:
-        return True  # ONNX Runtime may be newer than onnx; it decides
+        return True  # ONNX Runtime may be newer than the package onnx; it will decide
     try:
         onnx.defs.get_schema(node.op_type, version, "")
     except onnx.defs.SchemaError:

@@ -1,4 +1,4 @@
-"""Infers the shapes of all tensors from that of the image: ONNX's inference, completed by arithmetic on shapes."""
+"""Infers the shapes of all tensors from the image's shape: by ONNX's inference, completed by arithmetic on shapes."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,25 +20,10 @@ SHORT = 64
 """Largest number of integers in a tensor that is treated as a shape or a part of one."""
 INTEGERS = {TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL}
 FOLDED = {
-    *(
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Mod",
-        "Neg",
-        "Max",
-        "Min",
-        "Equal",
-        "Greater",
-        "Less",
-        "Where",
-        "Cast",
-        "Not",
-        "And",
-    ),
-    *("Concat", "Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Expand", "ConstantOfShape", "Range", "Identity"),
-    *("Shape", "Size", "ReduceProd", "ReduceSum", "Transpose", "Flatten", "Tile"),
+    *("Add", "Sub", "Mul", "Div", "Mod", "Neg", "Max", "Min", "ReduceProd", "ReduceSum"),
+    *("Equal", "Greater", "Less", "Not", "And", "Where", "Cast", "Identity", "Shape", "Size"),
+    *("Concat", "Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"),
+    *("Expand", "Tile", "ConstantOfShape", "Range"),
 }
 """Operators that models use for arithmetic on shapes."""
 
@@ -61,7 +46,7 @@ def view_model(model: ModelProto, image: str, *, shape: Sequence[int | None]) ->
 
 
 def _skeleton(model: ModelProto) -> ModelProto:
-    """The model without its large weights, of which only the shapes matter here."""
+    """The model without its large weights, which become inputs, as only their shapes matter here."""
     skeleton = ModelProto()
     skeleton.ir_version = max(model.ir_version, 4)
     skeleton.opset_import.extend(model.opset_import)
@@ -139,9 +124,9 @@ class _Inference:
         outputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.output]
         graph = helper.make_graph([node], "one", inputs, outputs)
         alone = helper.make_model(graph, opset_imports=self.model.opset_import, ir_version=self.model.ir_version)
-        made: Any = ReferenceEvaluator(alone).run(None, given)
-        tensor = numpy_helper.from_array(np.asarray(made[0]), node.output[0])
-        return tensor if _is_short(tensor) and len(made) == 1 else None
+        outcome: Any = ReferenceEvaluator(alone).run(None, given)
+        tensor = numpy_helper.from_array(np.asarray(outcome[0]), node.output[0])
+        return tensor if _is_short(tensor) and len(outcome) == 1 else None
 
     def _infer(self, node: NodeProto) -> None:
         """Set the shapes of the node's outputs by ONNX's rule for its operator."""
@@ -152,12 +137,12 @@ class _Inference:
         version = opset(self.model)
         try:
             schema = onnx.defs.get_schema(node.op_type, min(version, onnx.defs.onnx_opset_version()), "")
-            made = onnx.shape_inference.infer_node_outputs(
+            inferred = onnx.shape_inference.infer_node_outputs(
                 schema, node, types, data, opset_imports=list(self.model.opset_import), ir_version=self.model.ir_version
             )
         except Exception:  # noqa: BLE001 - a rule that fails leaves the shape unknown
             return
-        for name, kind in made.items():
+        for name, kind in inferred.items():
             self._set(name, kind)
 
 

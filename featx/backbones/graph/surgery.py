@@ -1,4 +1,4 @@
-"""Cuts the model of a backbone down to its features: uint8 pixels in, a vector for each output of the card out."""
+"""Cuts the model of a backbone down to its features: it takes uint8 pixels and returns a vector for each output."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from onnx.external_data_helper import load_external_data_for_model
 from featx.backbones.card import GEM_POWER, Card, Output
 from featx.backbones.graph.batch import free_batch
 from featx.backbones.graph.front import PIXEL_INPUT, add_pixel_input
-from featx.backbones.graph.layers import SAME_NUMBERS, channel_axis
+from featx.backbones.graph.layers import SAME_NUMBERS, channel_axis, pooled_ranks
 from featx.backbones.graph.model import REDUCE_AXES_ARE_INPUTS, SMALL, damage_reported, external_bytes, load_model
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
 from featx.backbones.graph.view import View, assign, captured, image_inputs, opset, shape_of
@@ -36,7 +36,7 @@ class PreparedGraph:
     """A model in the form that a session loads."""
 
     model: bytes
-    """Serialised: uint8 pixels (batch, size, size, 3) in; one float32 (batch, dim) for each output of the card."""
+    """Serialised; takes uint8 pixels (batch, size, size, 3), returns float32 (batch, dim) for each output."""
     folder: Path
     """Folder of its external weights."""
     batch: int | None
@@ -53,7 +53,7 @@ def prepare_graph(backbone: Backbone, *, keep_batch: bool = False) -> PreparedGr
     BackboneError if the file or a tensor contradicts the card.
     """
     card = backbone.card
-    cut = _cut_model(backbone, first=PIXEL_INPUT, keep_batch=keep_batch)
+    cut = _cut_model(backbone, input_name=PIXEL_INPUT, keep_batch=keep_batch)
     graph = cut.model.graph
     _add_outputs(graph, cut.view, card, version=opset(cut.model))
     add_pixel_input(graph, card.input, batch=cut.batch if keep_batch else None)
@@ -68,7 +68,7 @@ def feature_model(backbone: Backbone) -> ModelProto:
     Raises BackboneError as prepare_graph does, and if the model is too large for one file.
     """
     card = backbone.card
-    cut = _cut_model(backbone, first=card.input.name, keep_batch=False)
+    cut = _cut_model(backbone, input_name=card.input.name, keep_batch=False)
     graph = cut.model.graph
     elem_type = TensorProto.DataType.Value(_CARD_TYPES[card.input.dtype])
     assign(graph.input, [helper.make_tensor_value_info(card.input.name, elem_type, ["batch", *_sides(card.input)])])
@@ -79,7 +79,7 @@ def feature_model(backbone: Backbone) -> ModelProto:
         raise BackboneError(
             f"{backbone.path}: {size} bytes, but one file has at most {_EMBEDDED_BYTES}; use a smaller model"
         )
-    _serialise(cut.model, backbone)  # puts the weights inside
+    _read_weights(cut.model, backbone)
     return cut.model
 
 
@@ -93,22 +93,22 @@ class _Cut:
     """The batch size that the exporter fixed; None if the axis is dynamic."""
 
 
-def _cut_model(backbone: Backbone, *, first: str, keep_batch: bool) -> _Cut:
-    """The checked model without the nodes after the card's outputs; `first` is the name that its input will have."""
+def _cut_model(backbone: Backbone, *, input_name: str, keep_batch: bool) -> _Cut:
+    """The checked model without the nodes after the card's outputs; `input_name` is what its input will be called."""
     card = backbone.card
     model = load_model(backbone.path)
     graph = model.graph
     batch = _check_input(graph, backbone)
     _check_outputs(graph, backbone)
-    needed = batch is not None or any(output.pool for output in card.all_outputs)
-    inferred = _infer(model, card, batch) if needed else {}
+    shapes_needed = batch is not None or any(output.pool for output in card.all_outputs)
+    inferred = _infer(model, card, batch) if shapes_needed else {}
     view = View(_copy(graph), inferred, card.input.name)
     others = {value.name for value in image_inputs(graph)} - {card.input.name}
-    _cut(graph, [output.tensor for output in card.all_outputs])
+    _prune(graph, [output.tensor for output in card.all_outputs])
     _check_needed(graph, others, backbone)
     model.ir_version = max(model.ir_version, _WEIGHTS_NEED_NO_INPUTS)
     if batch is not None and not keep_batch:
-        free_batch(graph, view, batch=batch, pixels=first)
+        free_batch(graph, view, batch=batch, pixels=input_name)
     return _Cut(model, view, batch)
 
 
@@ -133,7 +133,7 @@ def whole_graph(backbone: Backbone) -> PreparedGraph:
     _check_outputs(graph, backbone)
     view = View(_copy(graph), {}, card.input.name)
     if len(image_inputs(graph)) > 1:
-        _cut(graph, [output.tensor for output in card.all_outputs])
+        _prune(graph, [output.tensor for output in card.all_outputs])
         assign(graph.input, [value for value in graph.input if value.name == card.input.name])
     ends = []
     for place, output in enumerate(card.all_outputs):
@@ -157,11 +157,17 @@ def channel_axes(backbone: Backbone) -> list[int]:
     return [channel_axis(view, output.tensor) for output in card.all_outputs]
 
 
-def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
-    """The model as bytes, with its external weights if they fit; else ONNX Runtime reads them from their files."""
-    if (outside := external_bytes(model)) and outside + model.ByteSize() <= _EMBEDDED_BYTES:
+def _read_weights(model: ModelProto, backbone: Backbone) -> None:
+    """Read the external weights into the model if they fit; else ONNX Runtime will read them from their files."""
+    outside = external_bytes(model)
+    if outside and outside + model.ByteSize() <= _EMBEDDED_BYTES:
         with damage_reported(backbone.path):
             load_external_data_for_model(model, str(backbone.path.parent))
+
+
+def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
+    """The model as bytes, with its external weights if they fit."""
+    _read_weights(model, backbone)
     try:
         return bytes(model.SerializeToString())
     except ValueError as error:
@@ -178,7 +184,7 @@ def _sides(image: ImageInput) -> tuple[int, int, int]:
 
 
 def _check_input(graph: GraphProto, backbone: Backbone) -> int | None:
-    """The batch size that the model fixes, or None, after its input was compared with the card."""
+    """The batch size that the model fixes, or None. Raises BackboneError if its input contradicts the card."""
     image = backbone.card.input
     inputs = {value.name: value for value in image_inputs(graph)}
     if image.name not in inputs:
@@ -206,17 +212,17 @@ def _check_input(graph: GraphProto, backbone: Backbone) -> int | None:
 
 
 def _check_outputs(graph: GraphProto, backbone: Backbone) -> None:
-    made = {name for node in graph.node for name in node.output}
+    tensors = {name for node in graph.node for name in node.output}
     for output in backbone.card.all_outputs:
-        if output.tensor not in made:
+        if output.tensor not in tensors:
             raise BackboneError(f"{backbone.path}: {_unknown_tensor(graph, output.tensor)}; correct its card")
 
 
 def _unknown_tensor(graph: GraphProto, name: str) -> str:
     """A message that the graph has no such tensor, with similar names and the outputs of the graph."""
-    made = [output for node in graph.node for output in node.output if output]
+    tensors = [output for node in graph.node for output in node.output if output]
     outputs = ", ".join(value.name for value in graph.output)
-    return f"no tensor {name!r}{did_you_mean(name, made)}; its outputs are {outputs}"
+    return f"no tensor {name!r}{did_you_mean(name, tensors)}; its outputs are {outputs}"
 
 
 def _check_needed(graph: GraphProto, others: set[str], backbone: Backbone) -> None:
@@ -228,8 +234,8 @@ def _check_needed(graph: GraphProto, others: set[str], backbone: Backbone) -> No
         )
 
 
-def _cut(graph: GraphProto, tensors: Sequence[str]) -> None:
-    """Keep only the nodes and weights that the tensors are computed from."""
+def _prune(graph: GraphProto, tensors: Sequence[str]) -> None:
+    """Keep only the nodes and weights from which the tensors are computed."""
     needed = set(tensors)
     kept = list[NodeProto]()
     for node in reversed(graph.node):
@@ -246,7 +252,7 @@ def _cut(graph: GraphProto, tensors: Sequence[str]) -> None:
 
 
 def _add_outputs(graph: GraphProto, view: View, card: Card, *, version: int) -> None:
-    """Make every output of the card a float32 vector, and these vectors the outputs of the graph."""
+    """Turn every output of the card into a float32 vector; these vectors become the outputs of the graph."""
     ends = []
     for place, output in enumerate(card.all_outputs):
         steps = _Steps(graph, f"featx_output_{place}")
@@ -302,9 +308,9 @@ def _quantisation(view: View, tensor: str) -> list[str]:
 
 def _restore_weights(graph: GraphProto, view: View, names: Sequence[str]) -> None:
     """Store weights again that the cut removed."""
-    there = {tensor.name for tensor in graph.initializer}
+    stored = {tensor.name for tensor in graph.initializer}
     for name in names:
-        if name not in there:
+        if name not in stored:
             graph.initializer.append(view.weights[name])
             graph.initializer[-1].name = name
 
@@ -314,7 +320,7 @@ def _pooled(steps: _Steps, view: View, output: Output, tensor: str, *, version: 
     if not output.pool:
         return tensor
     rank = view.rank(output.tensor)
-    if rank is None or rank not in ((3,) if output.pool == "cls" else (3, 4)):
+    if rank is None or rank not in pooled_ranks(output.pool):
         raise BackboneError(
             f"output {output.name!r} of model {steps.graph.name!r} has {rank} axes and cannot be pooled; "
             "leave out the pooling, or choose a map or tokens"
@@ -327,9 +333,8 @@ def _pooled(steps: _Steps, view: View, output: Output, tensor: str, *, version: 
         raised = steps.add("Pow", [steps.add("Relu", [tensor]), steps.store(np.float32(GEM_POWER))])
         mean = _reduce(steps, "ReduceMean", tensor=raised, axes=places, version=version)
         return steps.add("Pow", [mean, steps.store(np.float32(1 / GEM_POWER))])
-    return _reduce(
-        steps, {"mean": "ReduceMean", "max": "ReduceMax"}[output.pool], tensor=tensor, axes=places, version=version
-    )
+    operator = {"mean": "ReduceMean", "max": "ReduceMax"}[output.pool]
+    return _reduce(steps, operator, tensor=tensor, axes=places, version=version)
 
 
 def _reduce(steps: _Steps, operator: str, *, tensor: str, axes: list[int], version: int) -> str:
@@ -339,8 +344,9 @@ def _reduce(steps: _Steps, operator: str, *, tensor: str, axes: list[int], versi
 
 
 def smallest_model() -> bytes:
-    """A serialised model of one node, to find out which provider a session gets without any backbone."""
-    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1]) for name in ("x", "y"))
+    """A serialised model of one node, to find out without a backbone which provider a session gets."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])
     graph = helper.make_graph([helper.make_node("Neg", ["x"], ["y"])], "smallest", [x], [y])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
     model.ir_version = 8

@@ -16,7 +16,7 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True)
 class View:
-    """A graph that answers what computes a tensor, what reads it, its shape, and whether it depends on the image."""
+    """A graph and its inferred shapes: which node computes or reads a tensor, and what depends on the image."""
 
     graph: GraphProto
     values: Mapping[str, ValueInfoProto]
@@ -94,7 +94,8 @@ class View:
         node = self.producers.get(name)
         if node is None or node.op_type != "Constant":
             return None
-        stored = next((helper.get_attribute_value(one) for one in node.attribute if one.name != "value"), None)
+        others = (attribute for attribute in node.attribute if attribute.name != "value")
+        stored = next(map(helper.get_attribute_value, others), None)
         return None if stored is None or isinstance(stored, (bytes, str)) else np.asarray(stored)
 
     def data_inputs(self, node: NodeProto) -> list[str]:
@@ -117,9 +118,12 @@ def subgraphs(node: NodeProto) -> Iterator[GraphProto]:
 
 def captured(node: NodeProto) -> set[str]:
     """Names of the tensors that the branches of an If or the body of a Loop read."""
-    return {name for inner in subgraphs(node) for child in inner.node for name in (*child.input, *captured(child))} | {
-        value.name for inner in subgraphs(node) for value in inner.output
-    }
+    names = set[str]()
+    for inner in subgraphs(node):
+        names.update(value.name for value in inner.output)
+        for child in inner.node:
+            names.update(child.input, captured(child))
+    return names
 
 
 def image_inputs(graph: GraphProto) -> list[ValueInfoProto]:

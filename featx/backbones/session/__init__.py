@@ -1,1 +1,1 @@
-"""Opens a backbone on a device with ONNX Runtime: a session, which maps pixels to features."""
+"""Opens a backbone on a device with ONNX Runtime, as a session that maps pixels to features."""

@@ -1,4 +1,4 @@
-"""Finds out which devices this machine has, and what keeps a session from using one."""
+"""Finds out which devices sessions can use on this machine, and why not the others."""
 
 import logging
 from collections.abc import Iterator
@@ -14,9 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 def choose_devices(text: str) -> tuple[DeviceSpec, ...]:
-    """The devices that `--device` names, checked to exist; `auto` is a GPU if CUDA can use one, else the CPU.
+    """The devices that `--device` names, if they exist; `auto` is a GPU if CUDA can use one, else the CPU.
 
-    Raises DeviceError that says what is missing, or which GPUs there are.
+    Raises DeviceError that says what is missing, or lists the GPUs.
     """
     specs = parse_device(text)
     if not specs:
@@ -37,7 +37,7 @@ def _best_kind() -> str:
 
 
 def _problem_with(specs: tuple[DeviceSpec, ...]) -> str | None:
-    """What keeps sessions from these devices, or None if nothing is known to."""
+    """Why sessions cannot use these devices, or None if no reason is known."""
     kind = specs[0].kind
     if kind not in LIBRARIES:
         return missing_provider(kind)
@@ -45,13 +45,15 @@ def _problem_with(specs: tuple[DeviceSpec, ...]) -> str | None:
         return problem
     present = dict(enumerate(gpus()))
     absent = next((spec for spec in specs if spec.index not in present), None)
+    if absent is None:
+        return None
     named = ", ".join(f"{kind}:{index} ({gpu})" for index, gpu in present.items())
-    return f"there is no {absent}; choose from {named}" if absent else None
+    return f"there is no {absent}; choose from {named}"
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What featx can run on, on this machine."""
+    """The devices of this machine that featx can use."""
 
     providers: tuple[str, ...]
     """Execution providers that a real session got."""
@@ -76,7 +78,7 @@ def diagnose() -> Diagnosis:
         if kind == "tensorrt" and PROVIDERS["cuda"] not in got:
             continue
         if kind in available or (kind == "cuda" and found):
-            if problem := _problem(kind):
+            if problem := _try(kind):
                 problems.append(f"{kind}: {problem}")
             else:
                 got.append(PROVIDERS[kind])
@@ -90,8 +92,8 @@ def _clashes() -> Iterator[str]:
         yield f"{' and '.join(found)} overwrite each other's files; uninstall all of them, then install one again"
 
 
-def _problem(kind: str) -> str | None:
-    """What keeps a real session from this kind of device, or None if it works."""
+def _try(kind: str) -> str | None:
+    """Open a session on this kind of device; returns why that failed, or None if it works."""
     if kind in LIBRARIES and (problem := cuda_problem(kind)):
         return problem
     from featx.backbones.graph.surgery import smallest_model

@@ -1,4 +1,4 @@
-"""Keeps the engines that TensorRT builds in a folder for each graph, so that each is built once."""
+"""Keeps the engines that TensorRT builds, in one folder per graph, so that each is built only once."""
 
 import hashlib
 import logging
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def keep_engines(backbone: Backbone, prepared: "PreparedGraph", batch: int | None) -> Iterator[Path]:
     """Yields the folder for engines of this graph at this batch size, with these versions, on these GPUs.
 
-    A new folder gets its name when the block ends: no other process reads an engine that is half written.
+    A new folder gets its name when the block ends, so that no other process reads a half-written engine.
     """
     key = {
         "backbone": backbone.hash,

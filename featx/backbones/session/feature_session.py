@@ -1,4 +1,4 @@
-"""Defines what an opened backbone is: called with pixels, it returns features."""
+"""Defines the session of an opened backbone, a function from pixels to features."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,13 +24,13 @@ class FeatureSession:
     outputs: tuple[Output, ...]
     """The outputs whose features are the columns of the result, side by side."""
     step: int | None
-    """Number of images in each run if it is fixed, so that batches are cut; None if it is not."""
+    """Number of images in each run of the model if that is fixed, so that batches are divided; else None."""
     batch: int | None
-    """Number of images at which the graph itself is fixed; None if it takes any number."""
+    """Batch size of the graph itself if that is fixed; else None."""
     size: int
     """Height and width of the images in pixels."""
     streams: int
-    """Number of concurrent calls, each from a thread of its own, that keep the devices busy."""
+    """Number of concurrent calls, each from its own thread, that keep the devices busy."""
     run: Callable[[Pixels], Features]
     on_cpu: bool = True
     """Whether it runs on the cores that also decode images."""
@@ -39,7 +39,7 @@ class FeatureSession:
     zeros: Callable[[tuple[int, ...]], Pixels] = field(default=HostMemory().zeros, repr=False)
 
     def new_buffer(self, count: int) -> Pixels:
-        """Zeros (count, size, size, 3) in memory from which pixels reach the device without another copy."""
+        """Zeros (count, size, size, 3) in memory that the device reads without another copy."""
         return self.zeros((count, self.size, self.size, 3))
 
     def __call__(self, pixels: Pixels) -> Features:
@@ -52,6 +52,6 @@ class FeatureSession:
 
 
 def padded(pixels: NDArray[Any], batch: int) -> NDArray[Any]:
-    """The pixels, with images of zeros added until they are a whole batch."""
+    """The pixels, followed by images of zeros up to a whole batch."""
     lacking = batch - len(pixels)
     return np.concatenate([pixels, np.zeros((lacking, *pixels.shape[1:]), pixels.dtype)]) if lacking else pixels

@@ -1,6 +1,6 @@
 """Runs a model from many threads, each batch in a free lane; if memory runs out, batches are halved.
 
-A lane runs one batch at a time: it is a session, or a session with memory of its own on the device.
+A lane runs one batch at a time: it is a session, or a session with its own memory on the device.
 """
 
 import logging
@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.backbones.session.nvidia import CudaMemory, HostMemory
-from featx.backbones.session.runtime import load_runtime, one_line
-from featx.errors import InferenceError
+from featx.backbones.session.runtime import load_runtime
+from featx.errors import InferenceError, one_line
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -33,7 +33,7 @@ EXHAUSTED = (
     "out_of_memory",
     "outofmemory",
 )
-"""Parts of messages that memory ran out, of ONNX Runtime and CUDA's libraries: there is no error type for it."""
+"""Parts of messages of ONNX Runtime and CUDA's libraries when memory runs out, which has no error type."""
 
 
 class Lane(Protocol):
@@ -56,9 +56,9 @@ class PlainLane:
 
 
 class BoundLane:
-    """A session that reads pixels from a tensor of its own on the device, into which they are copied first.
+    """A session that reads pixels from its own tensor on the device, after they are copied into it.
 
-    Two lanes of one session can so copy and compute at the same time. ONNX Runtime copies outputs back within the run.
+    So two lanes of one session can copy and compute at the same time. ONNX Runtime copies outputs back within the run.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Lanes:
             raise InferenceError(f"{error}; free memory, or use another device or a smaller backbone") from error
         if self._fixed:
             raise InferenceError(
-                f"{error}; its batch size is fixed at {self._fixed}: give a smaller --batch-size, or export it so"
+                f"{error}; its batch size is fixed at {self._fixed}: give a smaller --batch-size, or export it with one"
             ) from error
         with self._halving:
             if self._most is None or self._most >= count:  # else another thread has halved it already

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones.session.runtime import load_runtime, missing_provider, one_line
+from featx.backbones.session.runtime import load_runtime, missing_provider
+from featx.errors import one_line
 
 NO_GPU = "there is no GPU with a working driver (libcuda, nvidia-smi); install the NVIDIA driver, or use --device cpu"
 DRIVER_LIBRARY = "libcuda.so"
@@ -36,7 +37,7 @@ def gpus() -> list[str]:
 
 @cache
 def _ask(visible: str | None) -> tuple[str, ...]:
-    """The answer of nvidia-smi, which can take a second, and so is asked once."""
+    """The lines that nvidia-smi prints, kept because it can take a second."""
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     if visible is not None:
         query.append(f"--id={visible}")
@@ -48,7 +49,7 @@ def _ask(visible: str | None) -> tuple[str, ...]:
 
 
 def cuda_problem(kind: str = "cuda") -> str | None:
-    """What keeps a session from CUDA (or TensorRT), with the next step; None if nothing does."""
+    """Why a session cannot use CUDA (or TensorRT), with the next step; None if it can."""
     ort = load_runtime()
     if problem := missing_provider(kind):
         return problem
@@ -61,6 +62,7 @@ def cuda_problem(kind: str = "cuda") -> str | None:
 
 
 def _remedy(missing: str) -> str:
+    """How to install the library that this message names."""
     tensorrt = re.search(r"libnv(?:infer|onnxparser)\.so\.(\d+)", missing)
     if tensorrt:
         cuda = str(getattr(load_runtime(), "cuda_version", "13")).partition(".")[0]
@@ -69,7 +71,7 @@ def _remedy(missing: str) -> str:
 
 
 def _preload(ort: Any, packages: Sequence[str]) -> None:
-    """Load the libraries of NVIDIA's packages, without what that prints: `cuda_problem` says it better."""
+    """Load the libraries of NVIDIA's packages, and hide what that prints, as `cuda_problem` says it better."""
     with redirect_stdout(None), redirect_stderr(None):
         if hasattr(ort, "preload_dlls"):  # since 1.21
             ort.preload_dlls()
@@ -88,7 +90,7 @@ def tensorrt_version() -> int:
 
 
 def _unloadable(library: Path) -> str | None:
-    """A message that names the library which this one lacks, or None if it loads."""
+    """A message that names the library that is missing for this one, or None if this one loads."""
     try:
         ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
     except OSError as error:

@@ -11,19 +11,8 @@ from numpy.typing import NDArray
 from featx.backbones.session.diagnosing import choose_devices
 from featx.backbones.session.engines import keep_engines
 from featx.backbones.session.feature_session import Features, FeatureSession
-from featx.backbones.session.lanes import (
-    BoundLane,
-    Lane,
-    Lanes,
-    PlainLane,
-)
-from featx.backbones.session.nvidia import (
-    LIBRARIES,
-    CudaMemory,
-    HostMemory,
-    gpus,
-    load_cuda,
-)
+from featx.backbones.session.lanes import BoundLane, Lane, Lanes, PlainLane
+from featx.backbones.session.nvidia import LIBRARIES, CudaMemory, HostMemory, gpus, load_cuda
 from featx.backbones.session.placing import warn_of_nodes_on_cpu
 from featx.backbones.session.providers import (
     COMPILED,
@@ -61,10 +50,10 @@ def open_session(
 ) -> FeatureSession:
     """Open a backbone on a device; `auto` uses CUDA if a session really gets it, else the CPU.
 
-    Each of `streams` concurrent calls uses `threads` CPU threads. `batch_size` is the one number of images that will
-    be run at once, if it is known: devices that compile the graph do it for that size. A batch axis that the exporter
-    fixed is made dynamic if features stay the same; else the model runs at that size, with a warning. Raises
-    DeviceError if the device is not available: there is no silent CPU fallback.
+    Each of `streams` concurrent calls uses `threads` CPU threads. If all calls will have the same number of images,
+    give it as `batch_size`: devices that compile the graph do so for this size. A batch axis that the exporter fixed is
+    made dynamic if features stay the same; else the model runs at that size, with a warning. Raises DeviceError if the
+    device is not available: there is no silent fallback to the CPU.
 
     >>> import featx, numpy as np
     >>> session = featx.open_session(featx.load_backbone("efficientnet-lite0"), device="cpu")
@@ -96,7 +85,7 @@ def open_graph(
     streams: int = 1,
     batch_size: int | None = None,
 ) -> FeatureSession:
-    """Open a graph that was prepared from this backbone on the device."""
+    """Open the graph that was prepared from this backbone, as open_session does."""
     specs = choose_devices(device)
     streams = max(1, streams)
     fixed = None if prepared.freed else prepared.batch
@@ -105,8 +94,8 @@ def open_graph(
         plan = SessionPlan(threads or max(1, usable_cores() // streams), streams, engines)
         sessions = _open(backbone, prepared, specs, plan, override=batch if batch != fixed else None)
     memory = CudaMemory(load_cuda(), specs[0].index or 0) if specs[0].kind in LIBRARIES else HostMemory()
-    several = streams_of(specs[0], streams)
-    lanes = [_lane(session, spec) for _ in range(several) for session, spec in zip(sessions, specs, strict=True)]
+    per_device = streams_of(specs[0], streams)
+    lanes = [_lane(session, spec) for _ in range(per_device) for session, spec in zip(sessions, specs, strict=True)]
     run = Lanes(lanes, name=backbone.name, fixed=backbone.card.batch or batch)
     return FeatureSession(
         provider=specs[0].provider_label,
@@ -139,16 +128,16 @@ def _open(
     override: int | None,
 ) -> "list[onnxruntime.InferenceSession]":
     """A session on each device; warns of nodes that the first one leaves to the CPU."""
-    how: dict[str, Any] = {"name": str(backbone.path), "threads": plan.pool_threads, "folder": prepared.folder}
+    common: dict[str, Any] = {"name": str(backbone.path), "threads": plan.pool_threads, "folder": prepared.folder}
     if specs == (CPU,):
-        return [new_session(prepared.model, CPU, **how)]
+        return [new_session(prepared.model, CPU, **common)]
     from featx.backbones.graph.contents import read_contents
 
     contents = read_contents(prepared.model)
     sessions = []
     for spec in specs:
         providers = provider_options(spec, plan, contents)
-        sessions.append(new_session(prepared.model, spec, providers=providers, batch=override, **how))
+        sessions.append(new_session(prepared.model, spec, providers=providers, batch=override, **common))
     warn_of_nodes_on_cpu(sessions[0], contents, name=backbone.name)
     return sessions
 
@@ -170,19 +159,19 @@ def _hardware(specs: Sequence[DeviceSpec]) -> str:
     return "; ".join(found[spec.index or 0] for spec in specs)
 
 
-def _joined(made: Sequence[NDArray[Any]], backbone: Backbone, count: int) -> Features:
+def _joined(outputs: Sequence[NDArray[Any]], backbone: Backbone, count: int) -> Features:
     """The outputs side by side, after a check of their shapes against the card."""
-    for output, features in zip(backbone.card.all_outputs, made, strict=True):
+    for output, features in zip(backbone.card.all_outputs, outputs, strict=True):
         if features.shape != (count, output.dim):
             raise InferenceError(
                 f"output {output.name!r} of {backbone.name} has shape {features.shape} but its card says "
                 f"{(count, output.dim)}; correct the card"
             )
-    return np.asarray(made[0] if len(made) == 1 else np.concatenate(made, axis=1), np.float32)
+    return np.asarray(outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=1), np.float32)
 
 
 def _batch_problem(backbone: Backbone, prepared: "PreparedGraph") -> str | None:
-    """What is wrong with a graph whose batch axis was made dynamic, tested with one image more; None if nothing is."""
+    """Why a graph whose batch axis was made dynamic cannot be used, tried with one more image; None if it can."""
     from featx.backbones.graph.surgery import prepare_graph
 
     size = backbone.card.input.pixels.size
@@ -201,5 +190,5 @@ def _batch_problem(backbone: Backbone, prepared: "PreparedGraph") -> str | None:
 
 
 def features_agree(found: Features, wanted: Features) -> bool:
-    """Whether features are equal but for rounding, on the scale of the largest feature of `wanted`."""
+    """Whether features are equal except for rounding, on the scale of the largest feature of `wanted`."""
     return np.allclose(found, wanted, rtol=0, atol=SAME_WITHIN * float(np.abs(wanted).max(initial=0)), equal_nan=True)

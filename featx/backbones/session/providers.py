@@ -31,7 +31,7 @@ class SessionPlan:
     threads: int
     """Number of CPU threads for each stream."""
     streams: int
-    """Number of concurrent calls that were asked for."""
+    """Number of concurrent calls that the user asked for."""
     engines: Path | None
     """Folder of TensorRT's engines for this graph and these versions; None for other devices."""
 
@@ -63,9 +63,9 @@ def provider_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphConten
 def cuda_options(spec: DeviceSpec) -> Options:
     """Options of CUDA, with which features do not change from run to run.
 
-    The search for convolutions is HEURISTIC: EXHAUSTIVE times them, so it may choose others in a run that is resumed,
-    whose features would then differ from those of a run that was never killed. TF32 is off: its ten bits are not
-    float32. Copies stay in the stream that computes: ONNX Runtime warns of races otherwise, and batches still overlap.
+    The search for convolutions is HEURISTIC: EXHAUSTIVE times them, so it may choose others when a run is resumed, and
+    features would then differ from those of an uninterrupted run. TF32 is off: its ten bits are not float32. Copies
+    stay in the stream that computes: ONNX Runtime warns of races otherwise, and batches still overlap.
     """
     return {
         "device_id": str(spec.index),
@@ -78,7 +78,7 @@ def cuda_options(spec: DeviceSpec) -> Options:
 
 
 def tensorrt_options(spec: DeviceSpec, plan: SessionPlan, contents: "GraphContents") -> Options:
-    """Options of TensorRT: engines and timings are stored; the precision is that of the graph, never below."""
+    """Options of TensorRT: engines and timings are stored; it computes in the precision of the graph, never below."""
     return {
         "device_id": str(spec.index),
         "trt_engine_cache_enable": "True",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from featx.backbones.session.providers import Options
 from featx.devices import PROVIDERS, DeviceSpec
-from featx.errors import BackboneError, DeviceError
+from featx.errors import BackboneError, DeviceError, one_line
 from featx.provenance import RUNTIMES, installed_version, runtime_version
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def load_runtime() -> Any:
 
 
 def missing_provider(kind: str) -> str | None:
-    """What to do if this ONNX Runtime was built without this kind of device; None if it supports it."""
+    """A message if this ONNX Runtime was built without this kind of device, with the next step; else None."""
     if PROVIDERS[kind] in load_runtime().get_available_providers():
         return None
     if kind not in BUILDS:
@@ -105,8 +105,3 @@ def _silent(ort: Any) -> Iterator[None]:
             yield
     finally:
         ort.set_default_logger_severity(2)
-
-
-def one_line(error: object) -> str:
-    """The message of an error in one line."""
-    return " ".join(str(error).split())

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def run_whole(backbone: Backbone, images: NDArray[Any]) -> list[Features]:
-    """The tensors of the card's outputs, computed on the CPU by the model as its exporter left it.
+    """The tensors of the card's outputs, computed on the CPU by the model as exported.
 
     `images` is the value of the model's own input. Raises BackboneError and InferenceError as sessions do.
     """
@@ -34,13 +34,13 @@ def run_whole(backbone: Backbone, images: NDArray[Any]) -> list[Features]:
 
 
 def run_features(backbone: Backbone, pixels: Pixels) -> tuple[int, list[Features]]:
-    """Number of images that were run on the CPU, and every output of the card for them, whatever its shape."""
+    """Number of images that were run on the CPU, and their values of every output of the card, in whatever shape."""
     from featx.backbones.graph.surgery import prepare_graph
 
     prepared = prepare_graph(backbone, keep_batch=True)
     batch = prepared.batch or len(pixels)
-    made = _open(backbone, prepared)(padded(pixels[:batch], batch))
-    return batch, [np.asarray(features, np.float32) for features in made]
+    outputs = _open(backbone, prepared)(padded(pixels[:batch], batch))
+    return batch, [np.asarray(features, np.float32) for features in outputs]
 
 
 def _open(backbone: Backbone, prepared: "PreparedGraph") -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
