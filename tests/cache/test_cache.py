@@ -33,7 +33,7 @@ from featx.cache import (
 from featx.cache.creating import protect_metadata, provenance_of
 from featx.cache.opening import locate
 from featx.columns import ImageColumns
-from featx.errors import CacheError, Failure
+from featx.errors import CacheError, CacheLockedError, Failure
 from tests.conftest import Ran
 from tests.support.caches import DIM, features, flip, image_set, provenance, rows_of, write_cache
 
