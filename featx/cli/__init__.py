@@ -24,7 +24,7 @@ from featx.provenance import __version__
 
 INTERRUPTED = 130
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
-COMPLETION = """\b
+EPILOG = """\b
 Examples:
   featx demo
   featx extract photos --backbone efficientnet-lite0 --into photos.h5
@@ -37,7 +37,7 @@ Completion of commands, options and names in your shell:
   _FEATX_COMPLETE=fish_source featx | source     in config.fish"""
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=COMPLETION)
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(__version__, prog_name="featx")
 @click.option("-v", "--verbose", is_flag=True, help="Print details.")
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
@@ -64,7 +64,10 @@ class Interrupt(BaseException):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code of the command: 0, 1 for a FeatxError, 2 for wrong usage, 3 for too many failed images, or 130."""
+    """Run the command, and return its exit code.
+
+    0 if it is done, 1 for a FeatxError, 2 for wrong usage, 3 for too many failed images, 130 if it was interrupted.
+    """
     received: list[int] = []
 
     def _interrupt(number: int, frame: object) -> NoReturn:
@@ -102,5 +105,5 @@ def _report(error: BaseException) -> int:
 
 
 def entry() -> NoReturn:
-    """Runs the command `featx` and exits with its code."""
+    """Run the command `featx`, and exit with its code."""
     sys.exit(main())

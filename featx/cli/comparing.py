@@ -45,7 +45,7 @@ class Plan:
             raise click.UsageError(f"--shots is for few-shot splits, but --splits is {given}; add few-shot.")
 
     def list_candidates(self, caches: Sequence[Path], choice: TableChoice) -> "list[Candidate]":
-        """Every head, fusion and split of these caches. Raises what featx.list_candidates raises."""
+        """The candidates of these caches: every head, fusion and split. Raises what featx.list_candidates raises."""
         from featx.compare import list_candidates
         from featx.heads import FUSIONS, HEADS, STACKED
 
@@ -126,9 +126,9 @@ def compare(
     """Compare heads, fusions and backbones on CACHES.
 
     Every head is tried on each cache alone and, by every fusion, on all of them, always with the same images and
-    splits. Each result becomes a line of --into as soon
-    as it is computed; run the same command again to continue. Every head is compared with the best single-backbone head
-    by a paired test. Candidates that fail are listed at the end, and the exit code is then 1.
+    splits. Each result becomes a line of --into as soon as it is computed; run the same command again to continue.
+    Every head is compared with the best single-backbone head by a paired test. Candidates that fail are listed at the
+    end, and the exit code is then 1.
     """
     from featx.compare import compare_backbones, rank_candidates
     from featx.report import comparison_progress, err, out, print_ranking

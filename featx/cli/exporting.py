@@ -8,7 +8,7 @@ import click
 from featx.cli.options import as_json, examples, option, with_models, with_pixels, with_seed
 from featx.cli.output import logger, print_json
 
-RECIPE = ("weights", "random", "seed", "classes", "opset")
+RECIPE_OPTIONS = ("weights", "random", "seed", "classes", "opset")
 
 
 @click.command(
@@ -49,7 +49,7 @@ def export_command(
 
     if given["weights"] and given["random"]:
         raise click.UsageError("--weights and --random exclude each other.")
-    recipe = Recipe(source=source, **{key: given.pop(key) for key in RECIPE})
+    recipe = Recipe(source=source, **{key: given.pop(key) for key in RECIPE_OPTIONS})
     exported = export_model(recipe, Description(name=name, source=origin, **given), into=models, overwrite=overwrite)
     for note in exported.notes:
         logger.warning("%s", note)

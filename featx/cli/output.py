@@ -24,7 +24,7 @@ def print_json(value: object) -> None:
 
 
 def judge_failures(failed: int, images: int, max_failed: float) -> int:
-    """The exit code: 3 if a larger share of the images failed than is allowed, which a line on standard error says."""
+    """The exit code: 3, with a line on standard error, if a larger share of the images failed than allowed; else 0."""
     if failed <= max_failed * images:
         return 0
     click.echo(f"featx: {failed} of {images} images failed, more than --max-failed {max_failed:g}", err=True)

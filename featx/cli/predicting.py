@@ -77,7 +77,7 @@ def _predict(
 
 
 def _write_row(row: "Prediction", *, first: bool) -> bool:
-    """Print one line of CSV, the first below a header; whether the image failed."""
+    """Print one line of CSV, with the header above the first, and return whether the image failed."""
     columns = asdict(row)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     if first:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from featx.heads import Head
 
 HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
+"""The split rules that give a single split."""
 
 
 @click.command(

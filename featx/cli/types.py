@@ -12,7 +12,7 @@ from featx.settings import Device
 
 
 class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """A name from a list, which the shell completes; featx itself says what is wrong with other names."""
+    """A name from a list, which the shell completes; other names are refused when featx looks them up."""
 
     name = "NAME"
 
@@ -25,7 +25,7 @@ class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 class BackboneName(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """The name of a backbone, which the shell completes from the cards of the bundled and the user's own ones."""
+    """The name of a backbone, which the shell completes from the bundled cards and those of the user."""
 
     name = "NAME"
 
@@ -36,7 +36,7 @@ class BackboneName(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
         try:
             found = list_backbones(ctx.params.get("models"))
-        except FeatxError:  # a shell that completes cannot show it; the command will
+        except FeatxError:  # completion cannot show an error, but the command will
             return []
         return [CompletionItem(one.name) for one in found if one.name.startswith(incomplete)]
 

@@ -36,7 +36,7 @@ class FailedCandidate:
 
 @dataclass(frozen=True)
 class CandidateOutcome:
-    """What the process that ran a candidate sends back."""
+    """What a process returns that ran a candidate."""
 
     key: str
     """Key of the result, with the package versions of that process."""
@@ -113,14 +113,14 @@ class Candidate(Shown):
         return Overview(f"Candidate: {self.variant}", facts)
 
     def run(self) -> CandidateOutcome:
-        """The result, trained by this process alone, or the reason why there is none; with the warnings it logged."""
-        with collect_warnings() as heard:
+        """Train and measure in this process: the result, or why there is none, and the warnings that were logged."""
+        with collect_warnings() as logged:
             try:
                 outcome: Result | FailedCandidate = self._train()
             except FeatxError as error:
                 outcome = FailedCandidate(self.name, str(error))
         key = outcome.key if isinstance(outcome, Result) else self.key
-        return CandidateOutcome(key, self.name, outcome, tuple(heard))
+        return CandidateOutcome(key, self.name, outcome, tuple(logged))
 
     def _train(self) -> Result:
         _, result = train_head(
@@ -180,7 +180,7 @@ def list_candidates(
 
 @dataclass(frozen=True)
 class _Variant:
-    """What several candidates have in common that differ in their split alone."""
+    """What candidates that differ only in their split have in common."""
 
     table: FeatureTable
     backbones: tuple[str, ...]
@@ -229,7 +229,7 @@ def _list_variants(
 
 
 def _fusions_of(head: str, fusions: Sequence[str], table: FeatureTable) -> list[str]:
-    """The fusions that can be combined with this head; an empty name alone if the head has a fusion of its own."""
+    """The fusions that can be combined with this head; only an empty name if the head has a fusion of its own."""
     if find_recipe(head).fusion:
         return [""]
     stacked = head in STACKED_HEADS and not table.multilabel
@@ -237,13 +237,14 @@ def _fusions_of(head: str, fusions: Sequence[str], table: FeatureTable) -> list[
 
 
 def _has_enough_shots(fusion: str, split: Split) -> bool:
+    """Whether the fusion is defined for the number of training images per class in this split."""
     return fusion in ("", STACKED) or split.shots is None or split.shots >= find_fusion(fusion).least_shots
 
 
 def _warn_of_skipped(
     heads: Sequence[str], fusions: Sequence[str], table: FeatureTable, splits: Sequence[Split]
 ) -> None:
-    """Log which combinations are skipped; concatenation for a head with its own fusion goes without saying."""
+    """Log which combinations are skipped, but not concatenation, the default, for a head that has its own fusion."""
     own = [head for head in heads if find_recipe(head).fusion]
     skipped = list[str]()
     if own and set(fusions) - {"concat"}:

@@ -1,4 +1,4 @@
-"""Runs candidates side by side and saves each result as soon as it is computed."""
+"""Runs candidates in parallel and saves each result as soon as it is computed."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -65,7 +65,7 @@ def compare_backbones(
     jobs: int | None = None,
     report: Callable[[ComparisonProgress], None] = lambda progress: None,
 ) -> ComparisonResults:
-    """The result of each candidate, or the reason why it has none.
+    """Train and measure every candidate: its result, or the reason why it has none.
 
     Each result is appended to the file `into` as soon as it is computed (or at the end, if the joblib backend hands
     all results over at once). Candidates with a result in that file are not run again; those that failed are. `jobs`
@@ -101,7 +101,7 @@ def compare_backbones(
 
 
 def _run(candidates: Sequence[Candidate], jobs: int | None) -> Iterator[CandidateOutcome]:
-    """Outcomes as they end: small candidates side by side, one for each core, then large ones, each with all cores."""
+    """The outcomes in the order in which they end: small candidates in parallel, then large ones, each on all cores."""
     small = [candidate for candidate in candidates if jobs or not candidate.large]
     large = [candidate for candidate in candidates if not jobs and candidate.large]
     yield from run_parallel([candidate.run for candidate in small], jobs=jobs, ordered=False)
@@ -118,7 +118,7 @@ def _log_warnings(ended: CandidateOutcome, logged: set[str]) -> None:
 
 
 def _reject_other_versions(ended: CandidateOutcome) -> FailedCandidate:
-    """The failure in place of a result that a worker with other package versions computed."""
+    """The failure that replaces a result of a worker with other package versions."""
     if isinstance(ended.outcome, FailedCandidate):
         return ended.outcome
     found = ended.key.partition("featx ")[2]

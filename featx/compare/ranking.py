@@ -68,7 +68,7 @@ class RankedCandidate(Shown):
 
     @property
     def validated(self) -> float:
-        """Mean over the splits of the measure on the validation images: ranks and the reference depend on it alone."""
+        """Mean over the splits of the measure on the validation images; it alone decides ranks and the reference."""
         return float(np.mean([result.validated for result in self.results]))
 
     def overview(self) -> Overview:
@@ -141,7 +141,7 @@ class Ranking(Shown, tuple[RankedCandidate, ...]):
         for splits, kind in groupby(self, key=lambda ranked: ranked.splits):
             best = min(kind, key=lambda ranked: ranked.rank)
             facts.append((splits, f"{best.name}, {best.values.mean():.3f} on test images"))
-        return Overview(f"Ranking: {len(self)} candidates; the first of each kind of split:", tuple(facts))
+        return Overview(f"Ranking: {len(self)} candidates; the best on each kind of split:", tuple(facts))
 
     def to_records(self) -> list[dict[str, Any]]:
         """One flat row for each ranked candidate, as `pandas.DataFrame` and `polars.DataFrame` take them."""
@@ -181,9 +181,9 @@ def _rank_kind(candidates: Sequence[Candidate], results: Mapping[str, Result]) -
     if best is not None:
         fused = [ranked for ranked in complete if len(ranked.backbones) > 1]
         others = [ranked for ranked in single if ranked is not best]
-        one_a_split = list({candidate.split.key: candidate for candidate in candidates}.values())
+        one_per_split = list({candidate.split.key: candidate for candidate in candidates}.values())
         for family in (fused, others):
-            tested |= {ranked.name: ranked for ranked in _test_family(family, best, one_a_split)}
+            tested |= {ranked.name: ranked for ranked in _test_family(family, best, one_per_split)}
     ranks = _ranks([ranked.validated for ranked in complete])
     return [
         replace(tested.get(ranked.name, ranked), rank=rank, reference=ranked is best)
@@ -192,18 +192,18 @@ def _rank_kind(candidates: Sequence[Candidate], results: Mapping[str, Result]) -
 
 
 def _join_splits(candidates: Sequence[Candidate], results: Mapping[str, Result]) -> list[RankedCandidate]:
-    """Candidates that differ in their split alone as one; those without a result on every split are left out."""
+    """One ranked candidate for those that differ only in their split, unless a split has no result."""
     groups = dict[tuple[str, str], list[Candidate]]()
     for candidate in candidates:
         groups.setdefault((candidate.table.digest, candidate.variant), []).append(candidate)
     return [
-        _as_one(group, tuple(results[candidate.key] for candidate in group))
+        _join_group(group, tuple(results[candidate.key] for candidate in group))
         for group in groups.values()
         if all(candidate.key in results for candidate in group)
     ]
 
 
-def _as_one(candidates: Sequence[Candidate], results: tuple[Result, ...]) -> RankedCandidate:
+def _join_group(candidates: Sequence[Candidate], results: tuple[Result, ...]) -> RankedCandidate:
     first = candidates[0]
     kind = first.split.kind
     splits = f"{kind} x {len(results)}" if len(results) > 1 else kind
@@ -217,19 +217,19 @@ def _ranks(validated: Iterable[float]) -> list[int]:
 
 
 def _test_family(
-    family: Sequence[RankedCandidate], best: RankedCandidate, one_a_split: Sequence[Candidate]
+    family: Sequence[RankedCandidate], best: RankedCandidate, one_per_split: Sequence[Candidate]
 ) -> list[RankedCandidate]:
-    """Each of the family with its tests against the best; left out if the measure is not defined on every split."""
+    """Those of the family whose measure is defined on every split, with their tests against the best."""
     rivals = [rival for rival in family if np.isfinite(rival.values - best.values).all()]
     if not rivals:
         return []
     pairs = [(rival.name, best.name) for rival in rivals]
-    if len(one_a_split) == 1:
+    if len(one_per_split) == 1:
         results = {ranked.name: ranked.results[0] for ranked in (*rivals, best)}
-        tests = _test_on_images(results, pairs, one_a_split[0])
+        tests = _test_on_images(results, pairs, one_per_split[0])
     else:
         values = {ranked.name: ranked.values.tolist() for ranked in (*rivals, best)}
-        tests = {"comparison": _test_on_splits(values, pairs, [candidate.split for candidate in one_a_split])}
+        tests = {"comparison": _test_on_splits(values, pairs, [candidate.split for candidate in one_per_split])}
     by_pair = [dict(zip(tests, comparisons, strict=True)) for comparisons in zip(*tests.values(), strict=True)]
     return [replace(rival, **comparisons) for rival, comparisons in zip(rivals, by_pair, strict=True)]
 

@@ -29,7 +29,7 @@ from featx.settings import DEFAULTS, Settings
 from featx.tables import SEPARATOR, fuse_tables
 
 _LEAST_ROWS = 64
-"""Heads are slow for few rows, so batches are joined until they have this many."""
+"""Heads are slow for few rows, so batches are joined until they have this number."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,18 @@ class Prediction:
     """Name of the image."""
     label: str | None
     """The most probable class. If the head allows several labels: all classes with a probability above 0.5, joined by
-    `|`, which may be none. None if the image failed."""
+    `|`, or an empty text if there is none. None if the image failed."""
     probability: float | None
-    """Probability of the label; the lowest one of several labels, and 1 minus the highest one if there is no label."""
+    """Probability of the label; of several labels the lowest; 1 minus the highest of all classes if there is no label;
+    None if the image failed."""
     failed: str | None
-    """Why the image has no label."""
+    """Why the image failed; None if it did not."""
 
 
 def predict_images(
     head: Head, images: ImageSet, *, models: Path | str | None = None, settings: Settings = DEFAULTS
 ) -> Iterator[Prediction]:
-    """A prediction for every image, in order, while the head's own backbones compute the features.
+    """A prediction for every image, in their order; the head's own backbones compute the features on the way.
 
     Images are decoded in the way the head was trained on, whatever the settings say. Raises BackboneError or HeadError
     if a backbone of the head is missing or differs, DeviceError and InferenceError from sessions.

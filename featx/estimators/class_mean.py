@@ -1,4 +1,4 @@
-"""The class whose mean is nearest: it has no parameter to tune, and few-shot heads have to beat it."""
+"""The nearest class mean: a baseline that few-shot heads have to beat."""
 
 from typing import Any, Literal
 
@@ -42,7 +42,7 @@ class NearestClassMean(MarginClassifier):
         if self.metric == "cosine":
             cosines: NDArray[Any] = normalize(X) @ self.means_.T
             return cosines
-        # distances are taken around the middle of the means, where rounding loses little
+        # coordinates around the middle of the means are small, so that their squares lose little to rounding
         middle = self.means_.mean(axis=0)
         rows = X - middle
         means = self.means_ - middle

@@ -38,7 +38,7 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[
     seen_: NDArray[np.int64]
     """The positions in `classes_` of the classes that have weight in training."""
     no_chance: ClassVar[float]
-    """The score of the other classes."""
+    """The score of the classes without weight in training."""
 
     def fit(self, X: NDArray[Any], y: NDArray[Any], sample_weight: ArrayLike | None = None) -> Self:
         """The classifier, fitted to rows X (n, d) with labels y (n,).
@@ -74,13 +74,14 @@ class SoftLabelClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[
         rest = {name: values for name, values in grid.items() if name != "class_weight"}
         for fixed in ParameterGrid({name: grid[name] for name in grid if name not in rest}):
             model = clone(self).set_params(**fixed)
-            rows, targets = (model._with_labels if np.ndim(y) == 1 else model._with_shares)(X, y, sample_weight)
+            prepare = model._with_labels if np.ndim(y) == 1 else model._with_shares
+            rows, targets = prepare(X, y, sample_weight)
             held_out = validate_data(model, held_out, dtype=FLOATS, reset=False)
             for params, scores in model._sweep(rows, targets, held_out, rest):
                 yield {**fixed, **params}, model._as_class_scores(model._spread(scores))
 
     def predict(self, X: NDArray[Any]) -> NDArray[Any]:
-        """The class (m,) with the highest score; the first of several equal ones."""
+        """The class (m,) with the highest score; of equal scores the first."""
         best: NDArray[np.intp] = self._all_scores(X).argmax(axis=1)
         return np.take(self.classes_, best)
 
@@ -136,7 +137,7 @@ class MarginClassifier(SoftLabelClassifier):
     no_chance = NO_CHANCE
 
     def decision_function(self, X: NDArray[Any]) -> NDArray[Any]:
-        """The scores (m, C) of the classes; of two classes (m,): that of the second minus that of the first."""
+        """The scores (m, C) of the classes; for two classes (m,), the score of the second minus that of the first."""
         scores = self._all_scores(X)
         return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
 

@@ -105,7 +105,8 @@ def design_of(X: NDArray[Any], weights: NDArray[np.float64]) -> Design:
     """The design of rows (n, D) with weights (n,); the scale of the weights changes only the curvatures."""
     mean = weighted_mean(X, weights)
     unit = float(weights.max())
-    design = (_by_rows if len(X) < X.shape[1] else _by_columns)(X, weights / unit, mean)
+    build = _by_rows if len(X) < X.shape[1] else _by_columns
+    design = build(X, weights / unit, mean)
     return replace(design, curvatures=unit * design.curvatures)
 
 

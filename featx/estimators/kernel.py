@@ -216,7 +216,7 @@ def _solve(
     *,
     C: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Dual coefficients (n, K) and intercepts (K,): of the second of two classes, else of each against the rest."""
+    """Dual coefficients (n, K) and intercepts (K,) of each class against the rest; for two classes only the second."""
     check_cost(C)
     classes = int(labels.max()) + 1
     positives = [1] if classes == 2 else range(classes)

@@ -1,4 +1,4 @@
-"""Linear classifiers: their scores are coefficients x features + intercept, and their penalties are tried as a path."""
+"""Linear classifiers: scores are coefficients x features + intercept, and a sweep fits one penalty after another."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,9 +31,9 @@ class LinearClassifier(MarginClassifier):
     """A classifier whose scores are coefficients x features + intercept, with one parameter that regularises it."""
 
     coef_: NDArray[Any]
-    """(K, d); of two classes (1, d): that of the second."""
+    """(K, d): the coefficients of each class; for two classes (1, d), those of the second."""
     intercept_: NDArray[Any]
-    """(K,), or (1,) of two classes."""
+    """(K,); for two classes (1,)."""
     path: ClassVar[str]
     """The name of the parameter that regularises: a sweep tries its values as one path of fits."""
 
@@ -42,7 +42,7 @@ class LinearClassifier(MarginClassifier):
         """Each of these values of the path, the strongest penalty first; the classifier is then fitted with it."""
 
     def margins(self, X: NDArray[Any]) -> NDArray[Any]:
-        """The scores (m, K) of rows (m, d) that need no check; of two classes minus and plus one half of the margin."""
+        """The scores (m, K) of rows (m, d) that need no check; for two classes minus and plus half of the margin."""
         return both_sides(X @ self.coef_.T + self.intercept_)
 
     def fit_targets(self, X: NDArray[Any], targets: Targets) -> Self:

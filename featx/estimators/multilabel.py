@@ -50,12 +50,12 @@ class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC)
         return self
 
     def decision_function(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        """The logits (m, C) of the classes; of two labels (m,): that of the second."""
+        """The logits (m, C) of the classes; if it learnt labels (n,) of two classes, those (m,) of the second."""
         logits = self._with_constants(self._logits(validated_rows(self, X)))
         return logits if self.multilabel_ or logits.shape[1] > 1 else logits[:, 0]
 
     def predict(self, X: NDArray[Any]) -> NDArray[Any]:
-        """The indicator (m, C) of the logits above 0; after labels, the class (m,) with the highest logit."""
+        """The indicator (m, C) of logits above 0; if it learnt labels (n,), the class (m,) with the highest logit."""
         logits = self.decision_function(X)
         if self.multilabel_:
             return (logits > 0).astype(np.int64)

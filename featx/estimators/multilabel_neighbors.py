@@ -5,20 +5,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import normalize
 
 from featx.estimators.multilabel import IndicatorClassifier, SampleWeights
-from featx.estimators.neighbors import (
-    UNIFORM_VOTE,
-    check_voting,
-    count_votes,
-    nearest_rows,
-)
+from featx.estimators.neighbors import UNIFORM_VOTE, NeighborVoter, check_voting
 from featx.estimators.scores import Grid
 
 
-class MultilabelNeighbors(IndicatorClassifier):
+class MultilabelNeighbors(NeighborVoter, IndicatorClassifier):
     """A CosineNeighbors of two classes, yes and no, for each column of an indicator (n, C), with one shared search.
 
     >>> import numpy as np
@@ -42,7 +36,7 @@ class MultilabelNeighbors(IndicatorClassifier):
         self.votes_ = np.column_stack([mass[:, None] * indicator, mass])
 
     def _logits(self, X: NDArray[Any]) -> NDArray[np.float64]:
-        return self._vote(*nearest_rows(normalize(X), self.rows_, count=self.n_neighbors))
+        return self._scores_by_votes(X)
 
     def _sweep(
         self,
@@ -54,15 +48,9 @@ class MultilabelNeighbors(IndicatorClassifier):
         grid: Grid,
     ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
         self._learn(X, indicator, weights)
-        most = max(grid.get("n_neighbors", [self.n_neighbors]))
-        indices, similarities = nearest_rows(normalize(held_out), self.rows_, count=most)
-        for params in ParameterGrid(grid):
-            self.set_params(**params)
-            check_voting(self.n_neighbors, self.temperature)
-            yield params, self._vote(indices[:, : self.n_neighbors], similarities[:, : self.n_neighbors])
+        yield from self._sweep_votes(held_out, grid)
 
-    def _vote(self, indices: NDArray[np.int64], similarities: NDArray[np.float32]) -> NDArray[np.float64]:
-        votes = count_votes(indices, similarities, self.votes_, temperature=self.temperature)
+    def _from_votes(self, votes: NDArray[np.float64]) -> NDArray[np.float64]:
         shares = (1 - UNIFORM_VOTE) * votes[:, :-1] / votes[:, -1:] + UNIFORM_VOTE / 2
         logits: NDArray[np.float64] = np.log(shares) - np.log1p(-shares)
         return logits

@@ -1,11 +1,13 @@
 """A classifier by the nearest training rows, and the search for them by cosine similarity."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator
 from sklearn.model_selection import ParameterGrid
 from sklearn.preprocessing import normalize
 from sklearn.utils.validation import check_is_fitted
@@ -64,7 +66,38 @@ def _highest(similarities: NDArray[np.float32], count: int) -> tuple[NDArray[np.
     return columns, np.take_along_axis(similarities, columns, axis=1)
 
 
-class CosineNeighbors(ProbabilityClassifier):
+class NeighborVoter(BaseEstimator, ABC):  # type: ignore[misc]
+    """A classifier by the votes of the nearest training rows, which are searched for once for all parameter sets."""
+
+    n_neighbors: int
+    temperature: float
+    rows_: NDArray[Any]
+    """(n, d): the training rows with weight, scaled to length 1."""
+    votes_: NDArray[np.float64]
+    """(n, K): the votes of each of these rows."""
+
+    def _scores_by_votes(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        return self._count(*nearest_rows(normalize(X), self.rows_, count=self.n_neighbors))
+
+    def _sweep_votes(self, held_out: NDArray[Any], grid: Grid) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
+        """Each parameter set of the grid, with the scores of held-out rows (m, d)."""
+        most = max(grid.get("n_neighbors", [self.n_neighbors]))
+        indices, similarities = nearest_rows(normalize(held_out), self.rows_, count=most)
+        for params in ParameterGrid(grid):
+            self.set_params(**params)
+            check_voting(self.n_neighbors, self.temperature)
+            yield params, self._count(indices[:, : self.n_neighbors], similarities[:, : self.n_neighbors])
+
+    def _count(self, indices: NDArray[np.int64], similarities: NDArray[np.float32]) -> NDArray[np.float64]:
+        votes = count_votes(indices, similarities, self.votes_, temperature=self.temperature)
+        return self._from_votes(votes)
+
+    @abstractmethod
+    def _from_votes(self, votes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The scores of rows from the sums (m, K) of their neighbours' votes."""
+
+
+class CosineNeighbors(NeighborVoter, ProbabilityClassifier):
     """The nearest training rows by cosine similarity s vote for their classes, each with exp(s / temperature).
 
     A vote also counts the weight of the row, and a row of soft labels divides its vote among its classes. One hundredth
@@ -103,21 +136,15 @@ class CosineNeighbors(ProbabilityClassifier):
         self.votes_ = targets.mass
 
     def _scores(self, X: NDArray[Any]) -> NDArray[Any]:
-        return self._vote(*nearest_rows(normalize(X), self.rows_, count=self.n_neighbors))
+        return self._scores_by_votes(X)
 
     def _sweep(
         self, X: NDArray[Any], targets: Targets, held_out: NDArray[Any], grid: Grid
     ) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
         self._learn(X, targets)
-        most = max(grid.get("n_neighbors", [self.n_neighbors]))
-        indices, similarities = nearest_rows(normalize(held_out), self.rows_, count=most)
-        for params in ParameterGrid(grid):
-            self.set_params(**params)
-            check_voting(self.n_neighbors, self.temperature)
-            yield params, self._vote(indices[:, : self.n_neighbors], similarities[:, : self.n_neighbors])
+        yield from self._sweep_votes(held_out, grid)
 
-    def _vote(self, indices: NDArray[np.int64], similarities: NDArray[np.float32]) -> NDArray[np.float64]:
-        votes = count_votes(indices, similarities, self.votes_, temperature=self.temperature)
+    def _from_votes(self, votes: NDArray[np.float64]) -> NDArray[np.float64]:
         votes /= votes.sum(axis=1, keepdims=True)
         votes *= 1 - UNIFORM_VOTE
         votes += UNIFORM_VOTE / votes.shape[1]

@@ -85,8 +85,9 @@ class LooRidgeClassifier(L2Classifier):
 
 
 def _solve(X: NDArray[Any], targets: Targets) -> "_Ridge":
-    rows = np.count_nonzero(targets.weights)
-    return (_RidgeOfRows if rows < X.shape[1] else _RidgeOfColumns)(X, targets)
+    if np.count_nonzero(targets.weights) < X.shape[1]:
+        return _RidgeOfRows(X, targets)
+    return _RidgeOfColumns(X, targets)
 
 
 class _Ridge(ABC):
@@ -116,7 +117,7 @@ class _Ridge(ABC):
         """Leave-one-out scores (values, b, K) of blocks of rows, in their order."""
 
     def best(self, values: Sequence[float]) -> float:
-        """The value with the highest leave-one-out accuracy by weight; the first of several equal ones."""
+        """The value with the highest leave-one-out accuracy by weight; of equal ones the first."""
         right = np.zeros(len(values))
         start = 0
         for scores in self.left_out(values):

@@ -16,14 +16,14 @@ Grid = Mapping[str, Sequence[Any]]
 """The values to try of each parameter, by its name."""
 
 NO_CHANCE = float(np.log(np.finfo(np.float64).tiny))
-"""The score of a class without any chance against one with score 0: finite, so that it can be scaled."""
+"""The score that gives a class practically no probability next to a class with score 0; finite, to be scaled."""
 
 
 def class_scores(classifier: Any, X: ArrayLike) -> NDArray[np.float64]:
     """The scores (m, C) of the classes for rows (m, D); their softmax is the uncalibrated probability.
 
-    They are the decision function, or the logarithms of the probabilities if there is none. The one decision value of
-    two classes is split into two scores, minus and plus one half of it.
+    They are the decision function, or the logarithms of the probabilities if the classifier has none. The single
+    decision value for two classes becomes two scores, minus and plus half of it.
 
     >>> from featx.estimators import NearestClassMean, class_scores
     >>> fitted = NearestClassMean().fit([[0.0], [2.0]], ["cat", "dog"])
@@ -55,7 +55,7 @@ def spread_scores(
 
 
 def both_sides(margins: NDArray[Any]) -> NDArray[Any]:
-    """The scores (m, C) of margins (m, C); one margin (m, 1) of two classes becomes minus and plus one half of it."""
+    """The scores (m, C) from margins (m, C); the single margin (m, 1) for two classes becomes minus and plus half."""
     return np.hstack([-margins / 2, margins / 2]) if margins.shape[1] == 1 else margins
 
 

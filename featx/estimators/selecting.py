@@ -1,4 +1,4 @@
-"""Selection of the columns that say most about the classes, as a step of a pipeline that never sees held-out rows."""
+"""Selects the columns that say most about the classes, as a step of a pipeline."""
 
 from typing import Any, Literal, Self
 

@@ -46,7 +46,7 @@ class HingeMinimum:
 
 
 class SquaredHinge:
-    """|a|^2 / 2 + C sum_i w_i max(0, 1 - t_i (a x_i + b))^2 of the second of two classes, or of each against the rest.
+    """|a|^2 / 2 + C sum_i w_i max(0, 1 - t_i (a x_i + b))^2 of each class against the rest; of two, only the second.
 
     Products are in the precision of the rows (n, D), sums over blocks of rows in float64.
     """

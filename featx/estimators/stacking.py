@@ -35,9 +35,9 @@ class StackedBlocks(MarginClassifier):
     3. Every estimator is fitted again on all rows.
 
     `estimators` is one estimator or pipeline for all blocks, or a list with one per block; by default it is a
-    SoftmaxRegression. If some class is in one part only, no out-of-fold prediction can know it: then, with a warning in
-    the log, and with `judge=False`, there is no meta-classifier (`judge_` is None) and the log-probabilities of the
-    blocks are averaged. Weights and soft labels count for all estimators that accept them.
+    SoftmaxRegression. There is no meta-classifier (`judge_` is None), and the log-probabilities of the blocks are
+    averaged, with `judge=False` or if a class is in one part only: then no out-of-fold prediction can know the class,
+    and a warning is logged. Weights and soft labels count for all estimators that accept them.
 
     >>> import numpy as np
     >>> from featx.estimators import NearestClassMean, StackedBlocks

@@ -1,4 +1,4 @@
-"""What a classifier learns: labels or soft labels, as one table with the weight of each class in each row."""
+"""What a classifier learns: labels or soft labels, as one array with the weight of each class in each row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ def check_weights(sample_weight: ArrayLike | None, rows: int) -> NDArray[np.floa
 def expand_shares(
     X: NDArray[Any], shares: NDArray[np.float64], sample_weight: ArrayLike | None = None
 ) -> tuple[NDArray[Any], NDArray[np.int64], NDArray[np.float64]]:
-    """Rows with one label each that stand for rows (n, D) with shares (n, C): X, labels and weights.
+    """Rows with one label each, equivalent to rows (n, D) with shares (n, C): X, labels and weights.
 
     Every row appears once for each class that it has a share of, and weighs its own weight times that share. X is not
     copied if each row has one class.

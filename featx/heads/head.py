@@ -1,4 +1,4 @@
-"""A fitted classifier with everything that is needed to use it correctly."""
+"""The fitted head, and the check that features come from the backbones that it was trained on."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,7 @@ class Head(Shown):
     def check(self, sources: Sequence[Source]) -> None:
         """Raise HeadError unless features from these sources are what the head was trained on.
 
-        If only the decoding of JPEGs differs, a warning says so; the head can then be used, to measure what that costs.
+        If only the decoding of JPEGs differs, a warning is logged, and the head can be used to measure what that costs.
         """
         if [(source.name, source.backbone) for source in self.sources] != [
             (source.name, source.backbone) for source in sources

@@ -22,7 +22,7 @@ from featx.tables import (
 REFERENCES = 20_000
 """Number of labelled images among which neighbours are searched for; if there are more, they are chosen by name."""
 AT_ONCE = 1024
-"""Number of images that search for their neighbours at a time: 80 MB of cosines."""
+"""Number of images whose neighbours are searched for at a time: 80 MB of cosines."""
 STRONG_L2 = 100.0
 """Penalty of the default classifier on standardised features, strong enough not to learn wrong labels by heart."""
 
@@ -86,25 +86,13 @@ def find_label_errors(
             "finding label errors needs images with one label each, but these are multi-label; "
             "give one label with --annotations"
         )
-    eligible = eligible_rows(table)
-    order = np.argsort(table.names[eligible.rows])
-    present, codes = np.unique(eligible.members[1][order], return_inverse=True)
-    rows = eligible.rows[order]
-    labelled = _LabelledImages(
-        rows=rows,
-        features=table.take(rows),
-        codes=codes,
-        weights=None if table.weights is None else table.weights[rows],
-        units=np.arange(len(order)) if eligible.units is None else eligible.units[order],
-    )
+    labelled = _collect_labelled(table)
     unfitted = classifier or make_pipeline(StandardScaler(), SoftmaxRegression(STRONG_L2))
-    draws = [make_folds(table, rows, folds=folds, seed=seed + repeat) for repeat in range(repeats)]
+    draws = [make_folds(table, labelled.rows, folds=folds, seed=seed + repeat) for repeat in range(repeats)]
     probabilities = np.mean([_predict_out_of_fold(unfitted, labelled, draw) for draw in draws], axis=0)
-    references = np.argsort(eligible.keys[order])[:REFERENCES]
-    votes = _vote(labelled, references, neighbours=neighbours)
-    names = [table.name(int(row)) for row in rows]
-    classes = [table.classes[index] for index in present]
-    return _rank(names, classes, codes, probabilities=probabilities, votes=votes)
+    votes = _vote(labelled, neighbours=neighbours)
+    names = [table.name(int(row)) for row in labelled.rows]
+    return _rank(names, labelled, probabilities=probabilities, votes=votes)
 
 
 @dataclass(frozen=True)
@@ -113,11 +101,31 @@ class _LabelledImages:
 
     rows: RowIndices
     features: NDArray[np.float32]
+    classes: tuple[str, ...]
+    """The classes that some image has."""
     codes: NDArray[np.int64]
-    """Positions of the labels among the classes that are present."""
+    """Positions of the labels in `classes`."""
     weights: NDArray[np.float32] | None
     units: NDArray[np.int64]
     """Images of one unit (a group, or one image) are no evidence for each other."""
+    references: RowIndices
+    """Positions of the images among which neighbours are searched for."""
+
+
+def _collect_labelled(table: FeatureTable) -> _LabelledImages:
+    eligible = eligible_rows(table)
+    order = np.argsort(table.names[eligible.rows])
+    rows = eligible.rows[order]
+    present, codes = np.unique(eligible.members[1][order], return_inverse=True)
+    return _LabelledImages(
+        rows=rows,
+        features=table.take(rows),
+        classes=tuple(table.classes[index] for index in present),
+        codes=codes,
+        weights=None if table.weights is None else table.weights[rows],
+        units=np.arange(len(order)) if eligible.units is None else eligible.units[order],
+        references=np.argsort(eligible.keys[order])[:REFERENCES],
+    )
 
 
 def _predict_out_of_fold(
@@ -135,8 +143,9 @@ def _predict_out_of_fold(
     return probabilities
 
 
-def _vote(labelled: _LabelledImages, references: RowIndices, *, neighbours: int) -> NDArray[np.float64]:
+def _vote(labelled: _LabelledImages, *, neighbours: int) -> NDArray[np.float64]:
     """Shares (n, classes) of the labels of each image's nearest references that are of another unit."""
+    references = labelled.references
     mean = labelled.features.mean(axis=0, dtype=np.float64)
     right = directions(labelled.features[references], mean)
     codes = labelled.codes[references]
@@ -155,12 +164,12 @@ def _vote(labelled: _LabelledImages, references: RowIndices, *, neighbours: int)
 
 def _rank(
     names: Sequence[str],
-    classes: Sequence[str],
-    codes: NDArray[np.int64],
+    labelled: _LabelledImages,
     *,
     probabilities: NDArray[np.float64],
     votes: NDArray[np.float64],
 ) -> tuple[LabelError, ...]:
+    codes = labelled.codes
     rows = np.arange(len(codes))
     thresholds = np.bincount(codes, probabilities[rows, codes]) / np.bincount(codes)
     relative = probabilities / np.maximum(thresholds, np.finfo(np.float64).tiny)
@@ -172,8 +181,8 @@ def _rank(
     return tuple(
         LabelError(
             name=names[row],
-            label=classes[codes[row]],
-            suggested=classes[suggested[row]],
+            label=labelled.classes[codes[row]],
+            suggested=labelled.classes[suggested[row]],
             self_confidence=float(probabilities[row, codes[row]]),
             neighbour_share=float(votes[row, codes[row]]),
             score=float(scores[row]),

@@ -135,7 +135,7 @@ def plan_head(
 
 
 def _possible(parameter: str, values: Sequence[Any], rows: int | None, most: int | None) -> Sequence[Any]:
-    """The values that suit fits of this many rows."""
+    """The values of a parameter to try with these numbers of rows in the smallest and the largest fit."""
     if parameter == "approximate":
         return [most is not None and most > EXACT_ROWS]
     if parameter == "n_neighbors" and rows is not None:

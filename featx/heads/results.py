@@ -18,7 +18,7 @@ MeasureName: TypeAlias = Literal["accuracy", "balanced_accuracy", "average_preci
 
 @dataclass(frozen=True)
 class Penalty:
-    """The strength of regularisation in the three ways in which people write it; images count by their weights.
+    """The strength of regularisation in its three usual forms; images count by their weights.
 
     The loss of ridge regression is half the squared error, so that its l2 is scikit-learn's alpha.
     """
@@ -26,7 +26,7 @@ class Penalty:
     l2: float
     """Factor of half the squared norm of the coefficients, which is added to the sum of losses."""
     l2_mean: float
-    """Factor of the same, if it is added to the mean of losses."""
+    """Factor of half the squared norm if that is added to the mean of losses."""
     C: float
     """Factor of the sum of losses, as in scikit-learn."""
 
@@ -50,7 +50,7 @@ class Result(Shown):
     fusion: str
     """How the blocks of columns were joined, or columns selected; empty if no fusion was chosen."""
     table: str
-    """Digest of features and labels: equal digests, equal input."""
+    """Digest of features and labels; equal for equal input."""
     images: str
     """Digest of the names of all images, including those without a label."""
     backbones: tuple[str, ...]
@@ -98,7 +98,7 @@ class Result(Shown):
 
     @property
     def key(self) -> str:
-        """The name of the work behind this result: results with equal keys are results of the same work."""
+        """Identifies the training behind this result: results with equal keys come from equal trainings."""
         return key_of(
             self.table,
             head=self.head,
@@ -172,7 +172,7 @@ def key_of(
     seed: int,
     versions: Mapping[str, str],
 ) -> str:
-    """The name of a piece of work: equal work by equal versions has equal names."""
+    """The key of the result of a training: equal trainings by equal package versions have equal keys."""
     tuning = (f"{folds} folds" if folds else "validation") + (", balanced" if balanced else "")
     software = (f"{package} {versions[package]}" for package in ("featx", "numpy", "scikit-learn"))
     return "/".join((table[:16], head, fusion or "-", split, tuning, str(seed), *software))

@@ -15,9 +15,9 @@ from featx.locking import hold_lock
 from featx.provenance import __version__
 
 START = b'{"head": "'
-"""How the line of a result begins."""
+"""Beginning of the line of a result."""
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, msgspec.ValidationError)
-"""What reading a file of something else raises."""
+"""Errors that reading another kind of file raises."""
 
 
 def write_results(results: Iterable[Result], path: Path | str) -> None:
@@ -106,7 +106,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _recover(path: Path) -> list[Result]:
-    """The results in the file, after an unfinished last line was cut off; a file of something else is not changed."""
+    """Cut off an unfinished last line, and return the results; raise TableError for another kind of file, unchanged."""
     if not path.exists():
         with _writing(path):
             path.touch()

@@ -19,7 +19,7 @@ from featx.provenance import versions
 HEAD_FORMAT = "featx head"
 HEAD_FORMAT_VERSION = 2
 ESTIMATORS = "featx.estimators"
-"""The package with the types of ours that a head may consist of."""
+"""The package with featx's own types that a head may consist of."""
 
 
 def save_head(head: Head, path: Path | str) -> None:
@@ -56,9 +56,10 @@ def save_head(head: Head, path: Path | str) -> None:
 
 
 def check_target(path: Path | str) -> Path:
-    """The path, after a check that a head can be written there; its folder is created.
+    """Check that a head can be written to this path, create its folder, and return it as a Path.
 
-    Raises HeadError if it cannot be, or if something other than a head exists there. Call it before hours of tuning.
+    Call it before hours of tuning. Raises HeadError if the path cannot be written, or if something other than a head
+    exists there.
     """
     path = Path(path)
     try:

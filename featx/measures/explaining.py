@@ -1,6 +1,6 @@
 """Sentences that explain why a measure is undefined and how its interval was computed.
 
-Results on disk hold these sentences, so that a changed word makes equal results differ.
+Results on disk contain these sentences: a changed word makes equal results differ.
 """
 
 from collections.abc import Iterator, Mapping

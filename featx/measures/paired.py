@@ -196,7 +196,7 @@ def mcnemar(values: Mapping[str, Floats], pairs: Sequence[Pair], *, labels: Labe
     if labels.given_shares is not None and not labels.multilabel:
         raise TableError("McNemar's test needs images that are correct or wrong, not soft labels; use paired_bootstrap")
     given = {"weights": labels.given_weights, "groups": labels.groups}
-    ignored = [name for name, values_given in given.items() if values_given is not None]
+    ignored = [name for name, column in given.items() if column is not None]
     note = f", {' and '.join(ignored)} ignored" if ignored else ""
     return correct_all(_mcnemar(pair, difference_of(values, pair, len(labels)), note) for pair in pairs)
 
@@ -219,7 +219,7 @@ def _bootstrapped(pair: Pair, differences: Floats, units: Units, n: int) -> Comp
 
 
 def _p_value(difference: float, drawn: Floats) -> float:
-    """Two-sided: how often resamples are on the other side of 0; of few resamples, by standard errors from 0."""
+    """The two-sided p-value: from the resamples on the other side of 0, or from standard errors if there are few."""
     if len(drawn) <= FEW_RESAMPLES:
         return float(2 * stats.norm.sf(abs(difference) / drawn.std(ddof=1)))
     beyond = min(int((drawn <= ZERO).sum()), int((drawn >= -ZERO).sum()))

@@ -1,4 +1,4 @@
-"""Every measure of a head on resamples of the test images: the material of intervals and paired tests."""
+"""Every measure of a head on resamples of the test images, from which intervals and paired tests are computed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -128,11 +128,11 @@ def _check_labels(labels: Labels) -> None:
 
 
 def _widen(interval: Interval, gaps: Floats) -> Interval:
-    """The interval of the calibration error (ECE), its lower end moved down as far as the noise of the error requires.
+    """The interval of the calibration error (ECE), with its lower end moved down by the bias that ECE may have.
 
-    ECE is biased upwards, on resamples twice, and even a perfectly calibrated head has some in a sample. But it is off
-    by at most the sum of the errors of its bins' gaps (bins, 1 + b): the new lower end subtracts what that sum stays
-    below on 97.5 % of the resamples.
+    ECE is biased upwards, on resamples twice: even a perfectly calibrated head has an ECE above 0 on a sample. The bias
+    is at most the sum of the errors of its bins' gaps (bins, 1 + b), so the new lower end is the ECE minus what that
+    sum stays below on 97.5 % of the resamples.
     """
     errors = np.abs(gaps[:, 1:] - gaps[:, :1]).sum(axis=0)
     least = float(np.abs(gaps[:, 0]).sum() - np.quantile(errors[np.isfinite(errors)], ENDS[1]))

@@ -21,7 +21,7 @@ from featx.measures.resampling import Units
 CALIBRATION_BINS = 15
 """Number of bins of the calibration error (Guo et al. 2017, section 3)."""
 MEANS = {"accuracy": "correct", "log_loss": "log_loss", "brier": "brier"}
-"""The measures that are a sum over images divided by the sum of weights, and which sum."""
+"""Measure -> the sum over images that is the measure if it is divided by the sum of weights."""
 Sums: TypeAlias = Mapping[str, Floats]
 """By name, k sums on b resamples (k, b): k is 1, the number of classes or the number of bins."""
 
@@ -94,7 +94,7 @@ def measure_sums(sums: Sums, *, multilabel: bool) -> dict[str, Floats]:
     with np.errstate(divide="ignore", invalid="ignore"):
         recall = true_positive / actual
         f1 = 2 * true_positive / (actual + predicted)
-        found = {name: sums[of][0] / weight for name, of in MEANS.items()}
+        found = {name: sums[of_images][0] / weight for name, of_images in MEANS.items()}
         found["macro_f1"] = mean_over_classes(f1)
         if multilabel:
             wrong = (actual + predicted - 2 * true_positive).sum(axis=0)

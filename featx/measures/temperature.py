@@ -1,4 +1,4 @@
-"""Class scores become probabilities by one number, the temperature, fitted on rows that the head was not fitted on."""
+"""Turns class scores into probabilities by one number, the temperature, fitted on rows that the head did not see."""
 
 import numpy as np
 from scipy.optimize import brentq
@@ -38,7 +38,7 @@ def fit_temperature(scores: Floats, labels: Labels) -> float:
     >>> import numpy as np
     >>> from featx.labels import Labels
     >>> from featx.measures import fit_temperature
-    >>> scores = np.array([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0], [0.0, 9.0]])  # sure of themselves, and one of four wrong
+    >>> scores = np.array([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0], [0.0, 9.0]])  # confident, one of four wrong
     >>> round(fit_temperature(scores, Labels(("cat", "dog"), codes=np.array([0, 0, 1, 1]))), 2)
     8.19
     """

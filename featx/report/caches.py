@@ -74,7 +74,7 @@ def _image_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
 
 
 def _failure_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
-    """The first reasons for which images failed, each with the names of some of the images."""
+    """The first reasons why images failed, each with the names of some of these images."""
     for reason, count in list(info.failures.items())[:_REASONS_SHOWN]:
         names = [image.name for image in info.failed_images if image.reason == reason][:_NAMES_SHOWN]
         more = ", …" if count > len(names) else ""

@@ -14,7 +14,7 @@ _GROUPS_SHOWN = 10
 
 
 def metrics_sections(metrics: "HeadMetrics") -> list[Section]:
-    """The measures of all images, those of each class, and if there are groups those of the worst groups."""
+    """The measures on all images, on each class and, if there are groups, on those with the lowest accuracy."""
     sections = [_overall_section(metrics), _classes_section(metrics.per_class)]
     if metrics.per_group:
         sections.append(_groups_section(metrics.per_group))
@@ -39,7 +39,7 @@ def _overall_section(metrics: "HeadMetrics") -> Section:
 
 
 def _undefined_notes(metrics: "HeadMetrics") -> Iterator[str]:
-    """For each reason, which of the compared measures and intervals are not defined because of it."""
+    """For each reason, the compared measures and intervals that it makes undefined."""
     by_reason: dict[str, list[str]] = {}
     for name in compared_measures(metrics):
         for field, title in ((name, MEASURE_TITLES[name]), (f"{name}_ci", f"interval of {MEASURE_TITLES[name]}")):

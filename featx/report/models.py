@@ -1,4 +1,4 @@
-"""What is known of a model: its tensors, the checks of a backbone, and the price of fast decoding."""
+"""What is known about a model: its tensors, the checks of a backbone, and how far fast decoding changes features."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What every report is made of: sections, which each renderer shows in its own way."""
+"""The section, of which all reports consist; each renderer shows it in its own way."""
 
 from dataclasses import dataclass
 

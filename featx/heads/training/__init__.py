@@ -2,7 +2,7 @@
 
 development  the rows to learn from, and none of the test rows
 choosing     name of a head -> pipeline with the parameters that do best
-tuning       trial of parameters on validation rows
+tuning       pipeline and parameters to try -> the best ones on validation rows
 fitting      fits of pipelines, step by step
 outcome      the result on test rows
 """

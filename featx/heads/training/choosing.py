@@ -82,7 +82,7 @@ def _choose_stacked(name: str, development: DevelopmentSet, *, seed: int, jobs: 
 def _stack(pipelines: list[Pipeline], development: DevelopmentSet, *, seed: int) -> StackedBlocks:
     """The stacked heads, with a meta-classifier if every fit can have one.
 
-    Otherwise no fit has one, so that what is calibrated has the form of what is kept.
+    Otherwise no fit has one: the fits that are calibrated must have the same form as the final one.
     """
     stacked = StackedBlocks(development.block_widths, pipelines, seed=seed)
     fits = [(development.labels_of(rows), development.groups_of(rows)) for rows in development.all_fits]

@@ -67,7 +67,7 @@ def fit_setups(
 def group_setups(pipeline: Pipeline, setups: Iterable[Setup], *, parts: int = 1) -> list[list[Setup]]:
     """The setups in groups that differ only in parameters of the step that is fitted for many of them at once.
 
-    Each group is cut into up to `parts` parts for as many processes; the order stays the same.
+    Each group is cut into up to `parts` parts, which as many processes can try; the order does not change.
     """
     place = _shared_step(pipeline)
     groups = dict[tuple[Any, ...], list[Setup]]()
@@ -93,7 +93,7 @@ def _shared_step(pipeline: Pipeline) -> int | None:
 
 
 def _prefix(pipeline: Pipeline, place: int) -> str:
-    """What the parameters of the step at this position begin with."""
+    """Beginning of the names of the parameters of the step at this position."""
     return f"{pipeline.steps[place][0]}__"
 
 
@@ -121,7 +121,7 @@ def transform_steps(steps: StepsBefore, features: NDArray[np.float32]) -> NDArra
 
 
 def _transform(step: Any, features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The features (n, d) after the step, in their own memory if the step can do that: nobody else needs them."""
+    """The features (n, d) after the step, which overwrites the given ones if it can: nothing else needs them."""
     if not hasattr(step, "copy"):
         return np.asarray(step.transform(features))
     step.copy = False

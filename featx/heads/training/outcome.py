@@ -97,7 +97,7 @@ def _penalty(training: Training) -> Penalty | None:
 
 
 def _describe_tuning(training: Training) -> str:
-    """How parameters were chosen; results on disk hold this sentence, so that a changed word makes them differ."""
+    """How parameters were chosen. Results on disk contain this sentence: a changed word makes equal results differ."""
     development = training.development
     split = training.split
     accuracy = "balanced accuracy" if development.balanced else "accuracy"

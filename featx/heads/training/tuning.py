@@ -75,8 +75,8 @@ class TunedPipeline:
 def tune(plan: HeadPlan, development: DevelopmentSet, *, jobs: int | None = None) -> TunedPipeline:
     """The planned pipeline with the parameters whose measure on validation rows, averaged over folds, is best.
 
-    Of equals, the first tried wins. A grid is extended if its end is best. Raises ConvergenceError if a fit does not
-    converge.
+    Of equally good parameters, those that were tried first are chosen. A grid is extended if its end is best. Raises
+    ConvergenceError if a fit does not converge.
     """
     search = _Search(plan, development, jobs or (1 if development.large else usable_cores()))
     parts = max(1, search.jobs // len(development.folds))
@@ -190,7 +190,7 @@ def _key(params: Params) -> ParamsKey:
 
 
 def _mean(measured: Sequence[ValidationMeasure]) -> ValidationMeasure:
-    measure, log_likelihood = np.mean([astuple(one) for one in measured], axis=0)
+    measure, log_likelihood = np.mean([astuple(of_fold) for of_fold in measured], axis=0)
     return ValidationMeasure(float(measure), float(log_likelihood))
 
 
@@ -240,7 +240,7 @@ def _measure_all(swept: Iterable[tuple[Params, NDArray[np.float64]]], labels: La
 
 
 def measure_validation(scores: NDArray[np.float64], labels: Labels) -> ValidationMeasure:
-    """How well class scores (n, classes) predict the labels; the worst possible value if a score is not finite."""
+    """How well class scores (n, classes) predict the labels; -inf, the worst value, if a score is not finite."""
     if not np.isfinite(scores).all():
         return ValidationMeasure(-np.inf, -np.inf)
     probabilities = to_probabilities(scores, multilabel=labels.multilabel)
