@@ -1,4 +1,8 @@
-"""convert."""
+"""Turns models into backbones.
+
+`add_backbone` installs an ONNX model with a card, `export_model` a torch model, and `quantize_backbone` a backbone in
+int8 or float16. `verify_backbone` compares the features on this machine with what they should be.
+"""
 
 import lazy_loader
 

@@ -1,14 +1,7 @@
 from .adding import Description as Description, add_backbone as add_backbone
 from .export.exporting import export_model as export_model
 from .export.models import Recipe as Recipe
+from .fast_decoding import FastEffect as FastEffect, measure_fast as measure_fast
 from .preprocessing import Preprocessing as Preprocessing
-from .quantize.quantizing import (
-    Quantization as Quantization,
-    quantize_backbone as quantize_backbone,
-)
-from .verify import (
-    Check as Check,
-    FastEffect as FastEffect,
-    measure_fast as measure_fast,
-    verify_backbone as verify_backbone,
-)
+from .quantize.quantizing import Quantization as Quantization, quantize_backbone as quantize_backbone
+from .verifying import Check as Check, verify_backbone as verify_backbone

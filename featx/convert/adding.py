@@ -1,4 +1,4 @@
-"""Add a backbone: find the feature of a model, write its card, check it on random images, and install both."""
+"""Adds a backbone: finds the feature of a model, checks it on random images, writes its card, and installs both."""
 
 import os
 import re
@@ -26,23 +26,15 @@ from featx.backbones import (
     try_outputs,
     user_folder,
 )
-from featx.convert.fetch import (
-    fetch_model,
-    is_url,
-    public_address,
-)
-from featx.convert.preprocessing import (
-    Preprocessing,
-    complete,
-    find_preprocessing,
-)
+from featx.convert.fetch import fetch_model, is_url, public_address
+from featx.convert.preprocessing import Preprocessing, complete, find_preprocessing
 from featx.errors import BackboneError
 from featx.hashing import hash_file
 from featx.inputs import PixelSpec
 from featx.locking import hold_lock
 
 _UNFINISHED = ".featx-"
-"""Prefix of the folders in which a backbone is put together; a killed process leaves them behind."""
+"""Prefix of the folders in which backbones are put together; a killed process leaves its folder behind."""
 _LOCK = ".lock"
 """The file in a folder of cards whose lock a process holds while it adds a backbone."""
 _UNKNOWN_SHA256 = "0" * 64
@@ -73,7 +65,7 @@ class Description:
 
 @dataclass(frozen=True)
 class AddedBackbone:
-    """A backbone that was added, and notes about it."""
+    """What add_backbone returns: the new backbone, and notes about it."""
 
     backbone: Backbone
     notes: tuple[str, ...]
@@ -109,7 +101,9 @@ def add_backbone(
 def _add(model: Path | str, description: Description, *, folder: Path, sha256: str, overwrite: bool) -> AddedBackbone:
     target = folder / f"{description.name}.onnx"
     if target.exists() and not overwrite and not (Path(model).exists() and target.samefile(model)):
-        raise BackboneError(f"{target}: already exists, without a card; choose another --name, or --overwrite it")
+        raise BackboneError(
+            f"{target}: already exists, without a card; choose another --name, or replace it with --overwrite"
+        )
     with _on_disk(str(model), sha256) as path:
         source = description.source or public_address(str(model))
         card, notes = describe_model(path, replace(description, source=source))
@@ -144,13 +138,13 @@ def _lock(folder: Path, stack: ExitStack) -> None:
             folder.mkdir(parents=True, exist_ok=True)
             return stack.enter_context(hold_lock(folder / _LOCK, wait=True))
         except FileNotFoundError:
-            continue  # the process that held the lock removed the folder, which it had created for nothing
+            continue  # the process that held the lock added nothing, so it removed the folder that it had created
         except OSError as error:
             raise _not_writable(folder, error) from error
 
 
 def _not_writable(folder: Path, error: OSError) -> BackboneError:
-    return BackboneError(f"{folder}: cannot be written ({error.strerror or error}); name another --models")
+    return BackboneError(f"{folder}: cannot be written ({error.strerror or error}); name another folder with --models")
 
 
 def _check_name(name: str, folder: Path, *, overwrite: bool) -> None:
@@ -158,18 +152,21 @@ def _check_name(name: str, folder: Path, *, overwrite: bool) -> None:
     if not re.fullmatch(r"[\w.-]{1,100}", name) or name.startswith("."):
         raise BackboneError(f"--name {name!r} should be letters, digits, '.', '_' and '-', at most 100; choose another")
     if folder.exists() and not folder.is_dir():
-        raise BackboneError(f"{folder}: is a file and not a folder; name another with --models")
+        raise BackboneError(f"{folder}: is a file and not a folder; name a folder with --models")
     if (bundled_folder() / f"{name}.toml").exists() and bundled_folder().resolve() != folder.resolve():
         raise BackboneError(f"--name {name!r} is the name of a bundled backbone; choose another")
     own = folder / f"{name}.toml"
     if own.exists() and not overwrite:
-        raise BackboneError(f"{own}: backbone {name!r} already exists; choose another --name, or --overwrite it")
+        raise BackboneError(
+            f"{own}: backbone {name!r} already exists; choose another --name, or replace it with --overwrite"
+        )
     for path in folder.glob("*.toml"):
         if path != own and _name_on(path) == name:
             raise BackboneError(f"{path}: backbone {name!r} already exists; choose another --name")
 
 
 def _name_on(card: Path) -> str:
+    """The name on this card; "" if it is not readable."""
     try:
         return read_card(card).name
     except BackboneError:
@@ -200,7 +197,7 @@ def _on_disk(model: str, sha256: str) -> Iterator[Path]:
 
 
 def describe_model(path: Path, description: Description) -> tuple[Card, tuple[str, ...]]:
-    """The card of the model in this file, once its outputs are checked, and what was found and assumed.
+    """The card of the model in this file, after its outputs were checked, and notes on what was found and assumed.
 
     The card has no hash yet.
     """
@@ -222,7 +219,7 @@ def describe_model(path: Path, description: Description) -> tuple[Card, tuple[st
 
 
 def _with_channels(inspection: Inspection, given: Preprocessing) -> Preprocessing:
-    """What the user gives, with the channel of a grey model filled in. Raises BackboneError on a mismatch."""
+    """What the user gave, with the channel of a grey model filled in. Raises BackboneError on a mismatch."""
     count = inspection.input.channels
     if count == 1 and given.channels is None:
         return replace(given, channels="L")
@@ -235,7 +232,7 @@ def _with_channels(inspection: Inspection, given: Preprocessing) -> Preprocessin
 
 
 def _choose_size(inspection: Inspection, given: Preprocessing, *, found: Preprocessing, origin: str) -> int:
-    """Height and width: those of the model if it fixes them, else of the flags, else of the files of its trainers."""
+    """Height and width: the model's if it fixes them, else those of the flags, else those in its trainers' files."""
     height, width = inspection.input.size
     if height != width and None not in (height, width):
         raise BackboneError(
@@ -260,9 +257,10 @@ def _choose_size(inspection: Inspection, given: Preprocessing, *, found: Preproc
 def _certain_feature(inspection: Inspection) -> str:
     """Name of the feature. Raises BackboneError if more than one tensor could be it."""
     if inspection.certain and inspection.feature_output:
-        name, pool = inspection.feature_output, inspection.feature_pool
-        return f"{name}:{pool}" if pool else name
-    listed = "; ".join(f"{one.name} ({one.dim}, {one.kind})" for one in inspection.candidates[::-1])
+        pool = inspection.feature_pool
+        return f"{inspection.feature_output}:{pool}" if pool else inspection.feature_output
+    candidates = inspection.candidates[::-1]
+    listed = "; ".join(f"{candidate.name} ({candidate.dim}, {candidate.kind})" for candidate in candidates)
     why = f": {inspection.notes[-1]}" if inspection.notes else ""
     raise BackboneError(f"{inspection.model}: its feature is not certain{why}; choose with --output: {listed}")
 
@@ -286,7 +284,7 @@ def _card(description: Description, inspection: Inspection, spec: PixelSpec, out
 
 
 def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None) -> Backbone:
-    """Copy model, golden vectors and card into the folder: the card last, so that its files exist when it does."""
+    """Copy model, golden vectors and card into the folder, the card last, so that its files exist when it does."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         before = _further_files(folder / f"{card.name}.toml")
@@ -305,7 +303,7 @@ def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None)
 
 
 def _further_files(path: Path) -> set[str]:
-    """Weights and golden vectors of the backbone with this card, which one that replaces it may not have."""
+    """Names of the weights and golden vectors on this card; a backbone that replaces it may have no such files."""
     try:
         card = read_card(path)
     except BackboneError:
@@ -314,7 +312,7 @@ def _further_files(path: Path) -> set[str]:
 
 
 def _gather(path: Path, card: Card, place: Path, *, golden: Path | None) -> Card:
-    """The card with its hashes, once model, weights and golden vectors are copied to this place."""
+    """Copy model, weights and golden vectors to this place; returns the card with their names and hashes."""
     model = place / card.file
     weights = save_model(path, model)
     if weights:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
-from featx.errors import BackboneError
+from featx.errors import BackboneError, one_line
 
 SERVER_TIMEOUT = 30.0
 """Longest silence of a server, in seconds."""
@@ -31,9 +31,9 @@ def public_address(url: str) -> str:
 
 
 def fetch_model(url: str, *, sha256: str, into: Path) -> Path:
-    """Download the file from this address into a folder; returns its path, after its sha256 was checked.
+    """Download the file from this address into a folder and check its sha256; returns its path.
 
-    Raises BackboneError if the server does not send the file, or sends another one; then no file is left.
+    Raises BackboneError, and leaves no file, if the server does not send the file or sends another one.
     """
     import pooch
 
@@ -47,14 +47,13 @@ def fetch_model(url: str, *, sha256: str, into: Path) -> Path:
         raise BackboneError(
             f"{public_address(url)}: {_mismatch(error, sha256)}; check the address and --sha256"
         ) from error
-    except Exception as error:
-        # requests and urllib3 have no common base class
+    except Exception as error:  # errors of requests and urllib3 have no common base class
         raise BackboneError(f"{public_address(url)}: cannot be fetched ({_cause(error)}); check the address") from error
     return Path(found)
 
 
 def _cause(error: Exception) -> str:
-    """The cause of the error, in words that do not repeat the address, which may contain a password."""
+    """The cause of the error, without the address, which may contain a password."""
     answer = getattr(error, "response", None)
     if answer is not None:
         return f"the server answered {answer.status_code} {answer.reason}"
@@ -67,4 +66,4 @@ def _cause(error: Exception) -> str:
 def _mismatch(error: ValueError, sha256: str) -> str:
     """The hash that was found and the one that was expected, from pooch's message."""
     found = re.search(r"[0-9a-f]{64}", str(error).replace(sha256, ""))
-    return f"its sha256 is {found[0]} but {sha256} was expected" if found else " ".join(str(error).split())
+    return f"its sha256 is {found[0]} but {sha256} was expected" if found else one_line(error)

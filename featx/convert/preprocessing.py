@@ -1,4 +1,4 @@
-"""How images are prepared for a model: as flags say, as files of its trainers say, or as is usual for ImageNet."""
+"""Finds out how a model's images are prepared: from flags, from its trainers' files, else as is usual for ImageNet."""
 
 import json
 import math
@@ -25,7 +25,7 @@ HUGGING_FACE_FILTERS: dict[int, Filter] = {
     4: "box",
     5: "hamming",
 }
-"""Hugging Face numbers the filters of Pillow."""
+"""Number of a filter in Hugging Face's files, which is Pillow's -> the filter."""
 STRANGE_PROCESSORS = ("Levit", "PoolFormer", "Perceiver")
 """Prefixes of the Hugging Face processors that resize or crop in ways that featx does not."""
 CONVNEXT_SQUASHES_FROM = 384
@@ -43,7 +43,7 @@ TIMM_KEYS = {"input_size", "mean", "std", "interpolation", "crop_pct", "crop_mod
 
 @dataclass(frozen=True, kw_only=True)
 class Preprocessing:
-    """How images are prepared for a model, as far as it is known; None for what is not known.
+    """How images are prepared for a model, as far as that is known; None for what is not known.
 
     >>> import featx
     >>> flags = featx.Preprocessing(size=112)
@@ -109,17 +109,17 @@ def _complete_scale(given: Preprocessing, dtype: str) -> tuple[tuple[float, ...]
     if given.mean is None and given.std is None:
         return IMAGENET_MEAN, IMAGENET_STD, [f"mean {IMAGENET_MEAN} and std {IMAGENET_STD} of ImageNet"]
     if given.mean is None or given.std is None:
-        missing, other = ("mean", "std") if given.mean is None else ("std", "mean")
-        raise BackboneError(f"--{other} is given without --{missing}; give both, or neither")
+        pair = "--std is given without --mean" if given.mean is None else "--mean is given without --std"
+        raise BackboneError(f"{pair}; give both, or neither")
     return given.mean, given.std, []
 
 
 def find_preprocessing(model: Path, metadata: Mapping[str, str]) -> tuple[Preprocessing, str]:
-    """What is known about the preprocessing of this model, and from which file; nothing and "" if nothing is found.
+    """The preprocessing of this model and the file that says so; an empty preprocessing and "" if there is none.
 
     The first of these counts: Hugging Face's `preprocessor_config.json`, timm's `config.json`, the metadata of the
-    model. The two files are looked for in the folder of the model and, if that is called `onnx`, in the folder above.
-    Raises BackboneError naming the file and the key.
+    model. The two files may be in the folder of the model or, if that is called `onnx`, in the folder above. Raises
+    BackboneError naming the file and the key.
     """
     folders = [model.parent, *([model.parent.parent] if model.parent.name == "onnx" else [])]
     for folder in folders:
@@ -211,7 +211,7 @@ def _from_hugging_face(config: Mapping[str, Any], source: str) -> Preprocessing 
 
 
 def _hugging_face_geometry(config: Mapping[str, Any], source: str) -> Preprocessing:
-    """Size, resize and crop mode alone."""
+    """The size, resize and crop mode of a Hugging Face processor."""
     size = config.get("size")
     crop = config.get("crop_size")
     crops = config.get("do_center_crop", crop is not None)
@@ -249,7 +249,7 @@ def _side(value: Any, key: str, source: str) -> int:
 
 
 def _from_metadata(metadata: Mapping[str, str], source: str) -> Preprocessing:
-    """The keys of ONNX for images, and those of timm as JSON or as numbers separated by commas."""
+    """The preprocessing in the metadata: ONNX's keys for images, and timm's as JSON or numbers separated by commas."""
     timm = {key: _parsed(metadata[key]) for key in TIMM_KEYS & metadata.keys()}
     found = _from_timm(timm, f"{source} (metadata)") or Preprocessing()
     pixel_format = metadata.get("Image.BitmapPixelFormat")
@@ -283,8 +283,8 @@ def _scaled(value: Any, factor: float, key: str, source: str) -> tuple[float, ..
         return None
     values = value if isinstance(value, list) else [value] * 3
     if len(values) != 3:
-        raise BackboneError(f"{source}: {key} = {value!r} should be three numbers, one a channel")
-    return tuple(round(_number(one, key, source) * factor, 6) for one in values)
+        raise BackboneError(f"{source}: {key} = {value!r} should be three numbers, one per channel")
+    return tuple(round(_number(number, key, source) * factor, 6) for number in values)
 
 
 def _number(value: Any, key: str, source: str) -> float:

@@ -243,7 +243,7 @@ def test_a_missing_model_is_refused(tmp_path: Path, models: Path) -> None:
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
-    with pytest.raises(BackboneError, match=r"file: is a file and not a folder; name another with --models"):
+    with pytest.raises(BackboneError, match=r"file: is a file and not a folder; name a folder with --models"):
         add(classifier(tmp_path), tmp_path / "file")
     assert (tmp_path / "file").read_text() == "precious"
 
@@ -262,7 +262,7 @@ def test_a_folder_that_cannot_be_written_is_refused_by_name(tmp_path: Path, mode
 
 def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("precious")
-    with pytest.raises(BackboneError, match=r"file/models: cannot be written .*name another --models"):
+    with pytest.raises(BackboneError, match=r"file/models: cannot be written .*name another folder with --models"):
         add(classifier(tmp_path), tmp_path / "file" / "models")
 
 

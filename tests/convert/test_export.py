@@ -24,7 +24,7 @@ from featx.convert.export.models import build_model
 from featx.convert.export.reference import GOLDEN_IMAGES
 from featx.convert.export.weights import read_weights
 from featx.convert.preprocessing import Preprocessing
-from featx.convert.verify import draw_pixels, verify_backbone
+from featx.convert.verifying import draw_pixels, verify_backbone
 from featx.errors import BackboneError
 from tests.conftest import Ran
 

@@ -29,7 +29,7 @@ from featx.convert.quantize.ort_quantizer import (
 from featx.convert.quantize.quantizing import LEAST_AGREEMENT
 from featx.convert.quantize.sample import draw_sample
 from featx.convert.quantize.tries import agreement, features_on_cpu
-from featx.convert.verify import verify_backbone
+from featx.convert.verifying import verify_backbone
 from featx.errors import (
     BackboneError,
     DeviceError,

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 
 from featx.backbones.store import Backbone, load_backbone
 from featx.convert.adding import Description, add_backbone
+from featx.convert.fast_decoding import measure_fast
 from featx.convert.preprocessing import Preprocessing
-from featx.convert.verify import (
-    Check,
-    measure_fast,
-    verify_backbone,
-)
+from featx.convert.verifying import Check, verify_backbone
 from featx.errors import BackboneError
 from featx.inputs import ImageSet, list_images
 from featx.inputs.decode import decode_image

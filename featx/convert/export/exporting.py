@@ -7,49 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.backbones import (
-    Backbone,
-    Card,
-    Inspection,
-    inspect_model,
-    is_embedding_width,
-    user_folder,
-)
-from featx.convert.adding import (
-    Description,
-    describe_model,
-    install,
-    reserve_name,
-)
-from featx.convert.export.libraries import (
-    errors_reported,
-    import_library,
-    quiet,
-    silent,
-)
-from featx.convert.export.models import (
-    FEATURE_OUTPUT,
-    SCORES_OUTPUT,
-    UNDECIDED_OUTPUT,
-    BuiltModel,
-    Recipe,
-    build_model,
-)
+from featx.backbones import Backbone, Card, Inspection, inspect_model, is_embedding_width, user_folder
+from featx.convert.adding import Description, describe_model, install, reserve_name
+from featx.convert.export.libraries import discard_output, errors_reported, import_library, quiet
+from featx.convert.export.models import FEATURE_OUTPUT, SCORES_OUTPUT, UNDECIDED_OUTPUT, BuiltModel, Recipe, build_model
 from featx.convert.export.reference import TorchRun, run_torch
 from featx.convert.preprocessing import Preprocessing, complete
-from featx.convert.verify import Check, verify_backbone
+from featx.convert.verifying import Check, verify_backbone
 from featx.errors import BackboneError, InferenceError
 from featx.inputs import PixelSpec
 
 _IMAGE = "image"
 """Name of the model's input."""
 _TRACED = 2
-"""Number of images with which a model is traced: with 1 the exporter could take the batch size for a constant."""
+"""Number of images with which a model is traced: with 1, the exporter could take the batch size for a constant."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A backbone that was exported, notes about it, and the checks that it passed."""
+    """What export_model returns: the new backbone, notes about it, and the checks that it passed."""
 
     backbone: Backbone
     notes: tuple[str, ...]
@@ -73,15 +49,16 @@ def export_model(
     with reserve_name(description.name, folder, overwrite=overwrite), quiet(), tempfile.TemporaryDirectory() as place:
         built = build_model(recipe, size=description.pixels.size)
         pixels = _complete(description.pixels.over(built.pixels), recipe)
-        seen = run_torch(built.model, pixels, source=recipe.source)
-        built = replace(built, output=_name_output(built, seen, recipe))
+        reference = run_torch(built.model, pixels, source=recipe.source)
+        built = replace(built, output=_name_output(built, reference, recipe))
         path = _write_onnx(built, Path(place) / f"{description.name}.onnx", pixels=pixels, recipe=recipe)
         card, notes = _describe(path, description, built, recipe)
         golden = path.with_suffix(".golden.npz")
-        own = card.all_outputs[0].tensor == built.output
-        np.savez_compressed(golden, pixels=seen.pixels, features=seen.features(card, own=own))
+        is_output = card.all_outputs[0].tensor == built.output
+        features = reference.features(card, from_output=is_output)
+        np.savez_compressed(golden, pixels=reference.pixels, features=features)
         card = replace(card, golden=golden.name)
-        checks = _verify(Backbone(card, path), against="output" if own else seen.layer, recipe=recipe)
+        checks = _verify(Backbone(card, path), against="output" if is_output else reference.layer, recipe=recipe)
         return Exported(install(path, card, folder, golden=golden), (*built.notes, *notes), checks)
 
 
@@ -91,24 +68,24 @@ def _complete(pixels: Preprocessing, recipe: Recipe) -> PixelSpec:
     return complete(pixels, size=pixels.size, dtype="float32")[0]
 
 
-def _name_output(built: BuiltModel, seen: TorchRun, recipe: Recipe) -> str:
-    """The name of the model's output, by which the inspection of the graph knows what it is."""
-    width = seen.output.shape[-1]
+def _name_output(built: BuiltModel, reference: TorchRun, recipe: Recipe) -> str:
+    """The name of the model's output, which tells the inspection of the graph what it is."""
+    width = reference.output.shape[-1]
     if recipe.classes and width != recipe.classes:
         raise BackboneError(
             f"{recipe.source}: its output has {width} values but --classes is {recipe.classes}; correct one"
         )
-    if built.output == UNDECIDED_OUTPUT and seen.ends_in_layer and not is_embedding_width(width):
+    if built.output == UNDECIDED_OUTPUT and reference.ends_in_layer and not is_embedding_width(width):
         return SCORES_OUTPUT
     return built.output
 
 
 def _write_onnx(built: BuiltModel, path: Path, *, pixels: PixelSpec, recipe: Recipe) -> Path:
-    """Write the ONNX model, which takes any number of images and has one output; returns its path."""
+    """Write the model as ONNX, for any number of images and with one output; returns its path."""
     torch = import_library("torch")
     images = torch.zeros(_TRACED, 3, pixels.size, pixels.size)
     what = f"{recipe.source}: torch cannot export it to opset {recipe.opset}"
-    with errors_reported(what, "try another --opset, or change the model"), silent():
+    with errors_reported(what, "try another --opset, or change the model"), discard_output():
         torch.onnx.export(
             built.model,
             (images,),
@@ -123,7 +100,7 @@ def _write_onnx(built: BuiltModel, path: Path, *, pixels: PixelSpec, recipe: Rec
 
 
 def _describe(path: Path, description: Description, built: BuiltModel, recipe: Recipe) -> tuple[Card, Sequence[str]]:
-    """The card, as for any other ONNX model; what the user left out is taken from the library."""
+    """The card, as for any other ONNX model, and notes; the library fills in what the user left out."""
     if built.output == FEATURE_OUTPUT:
         description = replace(description, outputs=(FEATURE_OUTPUT,))
     else:

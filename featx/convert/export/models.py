@@ -1,4 +1,4 @@
-"""Builds the torch model that a recipe names, with its weights and what its library says about it."""
+"""Builds the torch model that a recipe names, with its weights, and collects what its library says about it."""
 
 import importlib.util
 import sys
@@ -21,7 +21,7 @@ SOURCE_FORMS = "timm:NAME, torchvision:NAME or FILE.py:ATTRIBUTE"
 SCORES_OUTPUT = "logits"
 FEATURE_OUTPUT = "features"
 UNDECIDED_OUTPUT = "output"
-"""Names of a model's output: class scores, the feature, or one of these, which the inspection decides."""
+"""Names of a model's output: class scores, the feature, or either of them, as the inspection will decide."""
 _TRANSFORM_INPUT = ("inception_v3", "googlenet")
 """Models whose published weights need `transform_input`, which torchvision sets only if it loads them itself."""
 
@@ -39,7 +39,7 @@ class Recipe:
     seed: int = 0
     """Seed of torch, set before the model is built."""
     classes: int | None = None
-    """Number of its class scores; 0 if its output is the feature; None for the number that it was published with."""
+    """Number of its class scores; 0 if its output is the feature; None for the published number."""
     opset: int = 17
 
     @property
@@ -89,7 +89,7 @@ def _check_known(name: str, known: Sequence[str], of: str) -> None:
 
 
 def _make_sized(make: Callable[..., Any], key: str, size: int | None) -> Any:
-    """The model, built for this size if it takes one: transformers do, most convolutional networks do not."""
+    """The model, built for this size if it accepts one: transformers do, most convolutional networks do not."""
     if size is None:
         return make()
     try:
@@ -99,6 +99,7 @@ def _make_sized(make: Callable[..., Any], key: str, size: int | None) -> Any:
 
 
 def _fetching(recipe: Recipe, where: str) -> AbstractContextManager[None]:
+    """Reports errors of a download of published weights, with the next step."""
     step = f"download them from {where} and give the file with --weights, or use --random"
     return errors_reported(f"{recipe.source}: its published weights cannot be loaded", step)
 
@@ -114,7 +115,7 @@ def _origin(recipe: Recipe, published: str) -> str:
 
 
 def _noted(recipe: Recipe, origin: str, *others: str) -> tuple[str, ...]:
-    """Notes for the user: random weights, others, and where the preprocessing comes from."""
+    """Notes for the user: on random weights, then the others, then where the preprocessing comes from."""
     notes = [*others, f"preprocessing from {origin}"]
     if recipe.random:
         notes.insert(0, f"weights are random (seed {recipe.seed}): their features are a baseline, no more")
@@ -278,7 +279,8 @@ def _run_file(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
     with errors_reported(f"{path}: failed when it was run", "fix it"), _importing_neighbours(path):
         spec.loader.exec_module(module)
     return module

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from featx.backbones import Card
 from featx.convert.export.libraries import errors_reported, import_library
-from featx.convert.verify import draw_pixels
+from featx.convert.verifying import draw_pixels
 from featx.errors import BackboneError
 from featx.inputs import PixelSpec
 
@@ -31,30 +31,28 @@ class TorchRun:
     """What the model returned."""
     layer: str
     """Name of the last Linear or Conv2d that ran; empty if there was none."""
-    read: Any
-    """The input of that layer."""
-    made: Any
-    """The output of that layer."""
+    layer_input: Any
+    """The input of that layer; None if there was none."""
+    layer_output: Any
+    """The output of that layer; None if there was none."""
 
     @property
     def ends_in_layer(self) -> bool:
-        """Whether the output of the model is that of its last layer."""
-        same = self.made is not None and self.made.numel() == self.output.numel()
-        return bool(same and (self.made.flatten() == self.output.flatten()).all())
+        """Whether the output of the model is the output of its last layer."""
+        same = self.layer_output is not None and self.layer_output.numel() == self.output.numel()
+        return bool(same and (self.layer_output.flatten() == self.output.flatten()).all())
 
-    def features(self, card: Card, *, own: bool) -> NDArray[np.float32]:
-        """The card's feature (GOLDEN_IMAGES, dim): the model's own output, or the input of its last layer.
+    def features(self, card: Card, *, from_output: bool) -> NDArray[np.float32]:
+        """The card's feature (GOLDEN_IMAGES, dim): the output of the model, or the input of its last layer.
 
         Raises BackboneError if torch has no feature of that dimension.
         """
-        known = self.output if own else self.read
-        vectors = None if known is None else _vector(known, card)
+        tensor = self.output if from_output else self.layer_input
+        vectors = None if tensor is None else _vector(tensor, card)
         if vectors is None or vectors.shape != (GOLDEN_IMAGES, card.dim):
-            read = (
-                f"{self.layer!r}, the last that torch ran, reads {tuple(known.shape)}"
-                if self.layer
-                else "torch ran none"
-            )
+            read = "torch ran none"
+            if self.layer:
+                read = f"{self.layer!r}, the last that torch ran, reads {tuple(tensor.shape)}"
             raise BackboneError(
                 f"{self.source}: its last layer in ONNX reads {card.dim} values, but of its Linear and Conv2d layers "
                 f"{read}; make the last layer a torch.nn.Linear"
@@ -78,22 +76,22 @@ def run_torch(model: Any, pixels: PixelSpec, *, source: str) -> TorchRun:
 
     Raises BackboneError if it does not run on them, or does not return one tensor with a row per image.
     """
-    last: dict[str, Any] = {"layer": "", "read": None, "made": None}
+    last: dict[str, Any] = {"layer": "", "layer_input": None, "layer_output": None}
     what = f"{source}: torch cannot run it on {GOLDEN_IMAGES} images of {pixels.size} x {pixels.size} pixels"
     with errors_reported(what, "correct --size, or fix the model"):
         drawn = draw_pixels(pixels.size, count=GOLDEN_IMAGES)
         images = import_library("torch").from_numpy(_normalised(drawn, pixels))
         output = _watched(model, images, last)
     if not (isinstance(output, import_library("torch").Tensor) and output.ndim > 1 and len(output) == len(images)):
-        what = f"a tensor {tuple(output.shape)}" if hasattr(output, "shape") else f"a {type(output).__name__}"
+        found = f"a tensor {tuple(output.shape)}" if hasattr(output, "shape") else f"a {type(output).__name__}"
         raise BackboneError(
-            f"{source}: returns {what} for {len(images)} images but one tensor with a row per image is needed; wrap it"
+            f"{source}: returns {found} for {len(images)} images but one tensor with a row per image is needed; wrap it"
         )
     return TorchRun(source, drawn, output, **last)
 
 
 def _watched(model: Any, images: Any, last: dict[str, Any]) -> Any:
-    """The model's output; the input and output of its last layer are stored in `last`."""
+    """The model's output; stores name, input and output of the last layer that ran in `last`."""
     torch = import_library("torch")
     kinds = (torch.nn.Linear, torch.nn.Conv2d)
     layers = {name: module for name, module in model.named_modules() if isinstance(module, kinds)}
@@ -107,9 +105,11 @@ def _watched(model: Any, images: Any, last: dict[str, Any]) -> Any:
 
 
 def _recorder(name: str, last: dict[str, Any]) -> Callable[..., None]:
-    def _record(_: Any, given: tuple[Any, ...], made: Any) -> None:
-        if given:  # copies, because later layers may work in place
-            last.update(layer=name, read=given[0].clone(), made=made.clone())
+    """A hook that stores a layer's name, input and output in `last`, over those of the layer before it."""
+
+    def _record(_: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        if inputs:  # copies, because later layers may work in place
+            last.update(layer=name, layer_input=inputs[0].clone(), layer_output=output.clone())
 
     return _record
 

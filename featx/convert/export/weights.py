@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from featx.convert.export.libraries import errors_reported, import_library
-from featx.errors import BackboneError
+from featx.errors import BackboneError, one_line
 
 WRAPPED = ("state_dict", "model_state_dict", "model")
 """Keys under which training scripts store the state dict."""
@@ -15,7 +15,7 @@ PARALLEL = "module."
 OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 """Names in torchvision's DenseNet files of what its models call norm1, conv1, ..."""
 MISMATCH = re.compile(r"size mismatch for (\S+): .*?torch\.Size\((\[.*?\])\).*?torch\.Size\((\[.*?\])\)")
-"""Torch's message about a weight of another shape: its name, its shape in the file and in the model."""
+"""Torch's message about a weight of the wrong shape: its name, its shape in the file and in the model."""
 
 
 def read_weights(path: Path) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def load_weights(model: Any, state: Mapping[str, Any], *, path: Path) -> None:
     try:
         missing, unexpected = model.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise BackboneError(f"{path}: {_of_another_shape(error)}") from error
+        raise BackboneError(f"{path}: {_describe_mismatch(error)}") from error
     if missing or unexpected:
         differences = [f"has no {missing[0]!r}, which the model has"] if missing else []
         differences += [f"has {unexpected[0]!r}, which the model does not have"] if unexpected else []
@@ -63,10 +63,10 @@ def load_weights(model: Any, state: Mapping[str, Any], *, path: Path) -> None:
         raise BackboneError(f"{path}: {', and '.join(differences)} ({count} such names); give weights of this model")
 
 
-def _of_another_shape(error: RuntimeError) -> str:
-    """A message about the first weight that torch reports to have another shape."""
-    found = MISMATCH.search(" ".join(str(error).split()))
+def _describe_mismatch(error: RuntimeError) -> str:
+    """A message about the first weight that, as torch reports, has the wrong shape."""
+    found = MISMATCH.search(one_line(error))
     if not found:
-        return f"does not fit the model ({' '.join(str(error).split())}); give weights of this model"
+        return f"does not fit the model ({one_line(error)}); give weights of this model"
     name, file, model = found.groups()
-    return f"{name!r} has shape {file} but the model's has {model}; choose their model, or give --classes or --size"
+    return f"{name!r} has shape {file} but the model's has {model}; name their model, or give --classes or --size"

@@ -10,32 +10,21 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from featx.backbones import Card
-from featx.convert.quantize.layers import (
-    Layer,
-    correct_biases,
-    find_layers,
-    float_nodes,
-)
-from featx.convert.quantize.ort_quantizer import (
-    Ranges,
-    fold,
-    measure_ranges,
-    spread,
-    to_integers,
-)
+from featx.convert.quantize.layers import Layer, correct_biases, find_layers, float_nodes
+from featx.convert.quantize.ort_quantizer import Ranges, fold, measure_ranges, spread, to_integers
 from featx.convert.quantize.tries import Agreement, Try
 from featx.errors import BackboneError
 
 logger = logging.getLogger(__name__)
 
 _CORRECTING = 32
-"""Number of images over which biases are corrected, in one batch; more changed nothing in the fourth digit."""
+"""Number of images over which biases are corrected, in one batch; more did not change the fourth digit."""
 _FLOAT_LAYERS = 3
 """Largest number of first layers to keep in float32: they are small, but their errors reach all later layers."""
 _FLOAT_WORK = 1 / 16
-"""Largest share of these layers in all multiplications: int8 stays fast, and no choice depends on a clock."""
+"""Largest share of all multiplications in these layers, so that int8 stays fast without measuring its speed."""
 _ATTENTION = "Softmax"
-"""Operator of attention: eight bits are too few for residual sums of such models, so layers alone are tried too."""
+"""Operator of attention: eight bits are too few for the residual sums of such models, so layers alone are tried too."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +42,7 @@ def best_integers(
     place: Path,
     measure: Callable[[ModelProto], Agreement],
 ) -> tuple[ModelProto, tuple[Try, ...]]:
-    """The int8 model that agrees best, and all tries. Raises BackboneError if the model has no layers."""
+    """The int8 model that agrees best with float32, and all tries. Raises BackboneError if the model has no layers."""
     folded = fold(model, place / "folded.onnx")
     layers = find_layers(folded, images.shape[1:])
     if not layers:
@@ -65,7 +54,7 @@ def best_integers(
     best = max(found, key=_agreement)
     found += search.vary(best)
     best = max(found, key=_agreement)
-    return best.model, tuple(replace(one.outcome, chosen=one is best) for one in found)
+    return best.model, tuple(replace(candidate.outcome, chosen=candidate is best) for candidate in found)
 
 
 def _agreement(candidate: _Candidate) -> float:
@@ -73,7 +62,7 @@ def _agreement(candidate: _Candidate) -> float:
 
 
 def _range_of_pixels(card: Card) -> tuple[float, float]:
-    """The range of the input, black to white; int8 is exact there if all channels have one mean and deviation."""
+    """The range of the input, from black to white; int8 is exact there if all channels are normalised alike."""
     ends = (np.array([[0.0], [255.0]]) - np.array(card.input.pixels.mean)) / np.array(card.input.pixels.std)
     return float(ends.min()), float(ends.max())
 
@@ -93,13 +82,13 @@ class _Search:
         raw = to_integers(self.model, ranges, without=without, layers_alone=layers_alone)
         inside = [layer for layer in self.layers if layer.node not in without]
         corrected = correct_biases(self.model, raw, inside, self.images)
-        made = to_integers(corrected, ranges, without=without, layers_alone=layers_alone)
+        quantised = to_integers(corrected, ranges, without=without, layers_alone=layers_alone)
         method += f", first layers ({floats}) in float32" if floats else ""
         method += ", layers alone" if layers_alone else ""
-        agreement = self.measure(made)
+        agreement = self.measure(quantised)
         outcome = Try(method, agreement.mean, agreement.lowest)
         logger.info("%s: mean cosine %.5f, lowest %.5f", outcome.method, outcome.mean_cosine, outcome.lowest_cosine)
-        return _Candidate(made, ranges, outcome)
+        return _Candidate(quantised, ranges, outcome)
 
     def vary(self, best: _Candidate) -> Iterator[_Candidate]:
         """Yields variations of the best way with fewer nodes in int8."""

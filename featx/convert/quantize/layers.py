@@ -8,13 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, ValueInfoProto, helper, numpy_helper
 
-from featx.backbones import (
-    REDUCE_AXES_ARE_INPUTS,
-    View,
-    assign,
-    opset,
-    view_model,
-)
+from featx.backbones import REDUCE_AXES_ARE_INPUTS, View, assign, opset, view_model
 from featx.convert.quantize.ort_quantizer import LAYER_OPERATORS, run_model
 
 _ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "Sigmoid")
@@ -37,7 +31,7 @@ class Layer:
 
 
 def find_layers(model: ModelProto, sides: Sequence[int]) -> list[Layer]:
-    """The layers in the order of the graph; `sides` are those of the input after the batch."""
+    """The layers in the order of the graph; `sides` is the shape of the input without the batch."""
     image = model.graph.input[0].name
     view = view_model(model, image, shape=(1, *sides))
     nodes = enumerate(model.graph.node)
@@ -94,7 +88,7 @@ def float_nodes(model: ModelProto, layers: Sequence[Layer], *, first: int) -> li
 def correct_biases(
     model: ModelProto, quantised: ModelProto, layers: Sequence[Layer], images: NDArray[np.float32]
 ) -> ModelProto:
-    """The float model with biases for which its quantised form has the right mean in every channel of each layer.
+    """The float model with biases that give its quantised form the right mean in every channel of each layer.
 
     Each layer is corrected after those before it, but in a single pass: the graph itself subtracts each mean error
     where it arises (empirical bias correction, Nagel et al. 2019, section 4.2).
@@ -104,12 +98,12 @@ def correct_biases(
         return model
     wanted = run_model(_with_means(model, corrected), images)
     errors = run_model(_with_errors(quantised, corrected, wanted), images)
-    made = _copy(model)
-    biases = {tensor.name: tensor for tensor in made.graph.initializer}
+    copy = _copy(model)
+    biases = {tensor.name: tensor for tensor in copy.graph.initializer}
     for layer, error in zip(corrected, errors, strict=True):
         values = numpy_helper.to_array(biases[layer.bias]) + error.ravel()
         biases[layer.bias].CopyFrom(numpy_helper.from_array(values.astype(np.float32), layer.bias))
-    return made
+    return copy
 
 
 def _copy(model: ModelProto) -> ModelProto:
@@ -121,15 +115,15 @@ def _copy(model: ModelProto) -> ModelProto:
 def _with_means(model: ModelProto, layers: Sequence[Layer]) -> ModelProto:
     """A copy of the model whose outputs are the means of the layers' channels."""
     copy = _copy(model)
-    made = {node.name: node.output[0] for node in copy.graph.node}
-    means = [_mean(copy, made[layer.node], axes=layer.axes, name=f"mean_{layer.node}") for layer in layers]
+    outputs = {node.name: node.output[0] for node in copy.graph.node}
+    means = [_mean(copy, outputs[layer.node], axes=layer.axes, name=f"mean_{layer.node}") for layer in layers]
     copy.graph.node.extend(means)
     assign(copy.graph.output, [ValueInfoProto(name=mean.output[0]) for mean in means])
     return copy
 
 
 def _with_errors(model: ModelProto, layers: Sequence[Layer], wanted: Sequence[NDArray[np.float32]]) -> ModelProto:
-    """A copy of the model that has these means in the layers' channels, and whose outputs are what was added."""
+    """A copy of the model that corrects the layers' channels to these means, and returns what it added to each."""
     copy = _copy(model)
     by_name = {layer.node: (layer, mean) for layer, mean in zip(layers, wanted, strict=True)}
     nodes = list[NodeProto]()
@@ -155,6 +149,7 @@ def _with_errors(model: ModelProto, layers: Sequence[Layer], wanted: Sequence[ND
 
 
 def _mean(model: ModelProto, tensor: str, *, axes: Sequence[int], name: str) -> NodeProto:
+    """A node that computes the mean of the tensor over these axes, which may be stored in the model."""
     if opset(model) < REDUCE_AXES_ARE_INPUTS:
         return helper.make_node("ReduceMean", [tensor], [name], axes=list(axes))
     model.graph.initializer.append(numpy_helper.from_array(np.array(axes, np.int64), f"axes_{name}"))

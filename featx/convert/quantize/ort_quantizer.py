@@ -11,16 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, version_converter
 
-from featx.backbones import (
-    RESERVED,
-    assign,
-    opset,
-)
-from featx.errors import (
-    BackboneError,
-    DeviceError,
-    FeatxError,
-)
+from featx.backbones import RESERVED, assign, opset
+from featx.errors import BackboneError, DeviceError, FeatxError, one_line
 
 Ranges = Mapping[str, tuple[float, float]]
 """Tensor -> its lowest and highest value."""
@@ -34,14 +26,14 @@ _IMAGES_IN_MEMORY = 4
 """Number of images whose tensors are all in memory at once while histograms are computed."""
 _PERCENTILES = (99.999, 99.99)
 LAYER_OPERATORS = ("Conv", "Gemm", "MatMul")
-"""Operators with weights, which do most of the work."""
+"""Operators with weights, in which most of the computation happens."""
 _KEPT_IN_FLOAT32 = {"Softmax", "LayerNormalization", "InstanceNormalization"}
-"""Operators that could be quantised, but that do little work and lose much accuracy."""
+"""Operators that could be quantised, but that would lose much accuracy and save little time."""
 
 
 @contextmanager
 def quantiser_errors_reported(what: str) -> Iterator[None]:
-    """Raise errors of the quantiser as a BackboneError about `what`, and hide what it prints and logs."""
+    """Turns errors of the quantiser into a BackboneError about `what`, and hides what it prints and logs."""
     silencer = logging.NullHandler()
     logging.root.addHandler(silencer)  # without any handler, its logging.warning() would install one for good
     logging.root.addFilter(_reject)
@@ -54,10 +46,9 @@ def quantiser_errors_reported(what: str) -> Iterator[None]:
         ) from error
     except FeatxError:
         raise
-    except Exception as error:
-        # the quantiser has no exceptions of its own
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise BackboneError(f"{what}: ONNX Runtime cannot quantise it ({reason[:200]}); export it again") from error
+    except Exception as error:  # the quantiser has no exceptions of its own
+        reason = one_line(error)[:200]
+        raise BackboneError(f"{what}: ONNX Runtime cannot quantise it ({reason}); export it again") from error
     finally:
         logging.root.removeFilter(_reject)
         logging.root.removeHandler(silencer)
@@ -95,7 +86,7 @@ def fold(model: ModelProto, into: Path) -> ModelProto:
 
 
 def _own_name(tensor: str) -> str:
-    """The name without the prefix of featx: the nodes that it added belong to the model from now on."""
+    """The name without featx's prefix: nodes that featx added belong to the model from now on."""
     return f"of_{tensor}" if tensor.startswith(RESERVED) else tensor
 
 
@@ -115,7 +106,7 @@ def spread(images: NDArray[Any], count: int) -> NDArray[Any]:
 
 
 def measure_ranges(path: Path, images: NDArray[Any]) -> Iterator[tuple[str, Ranges]]:
-    """Yields each method with the ranges that it gives all tensors of the model in this file."""
+    """Yields each method, and the ranges that it finds for all tensors of the model in this file."""
     yield "MinMax", find_extremes(path, images)
     calibrator = _calibrator(path, "Percentile", num_bins=_BINS, symmetric=False, percentile=_PERCENTILES[0])
     few = spread(images, _HISTOGRAM_IMAGES)
@@ -151,7 +142,7 @@ def _plain(found: Any) -> Ranges:
 
 
 class _Reader:
-    """Hands images to a calibrator one by one."""
+    """Gives images to a calibrator one by one."""
 
     def __init__(self, path: Path, images: NDArray[Any]) -> None:
         model = onnx.load(str(path), load_external_data=False)
@@ -174,23 +165,30 @@ def to_integers(model: ModelProto, ranges: Ranges, *, without: Sequence[str], la
     operators = LAYER_OPERATORS if layers_alone else sorted({*QDQRegistry, *QLinearOpsRegistry} - _KEPT_IN_FLOAT32)
     arrays = {name: tuple(np.array([end], np.float32) for end in ends) for name, ends in ranges.items()}
     data = TensorsData(CalibrationMethod.MinMax, arrays)
-    settings = {"MatMulConstBOnly": True}
-    types = {"weight": QuantType.QInt8, "activation": QuantType.QUInt8}
     quantizer = QDQQuantizer(
-        copy, True, False, types["weight"], types["activation"], data, [], list(without), operators, settings
+        copy,
+        per_channel=True,
+        reduce_range=False,
+        weight_qType=QuantType.QInt8,
+        activation_qType=QuantType.QUInt8,
+        tensors_range=data,
+        nodes_to_quantize=[],
+        nodes_to_exclude=list(without),
+        op_types_to_quantize=operators,
+        extra_options={"MatMulConstBOnly": True},
     )
     quantizer.quantize_model()
     quantizer.model.topological_sort()
-    made: ModelProto = quantizer.model.model
-    return made
+    quantised: ModelProto = quantizer.model.model
+    return quantised
 
 
 def to_halves(model: ModelProto) -> ModelProto:
-    """The model in float16, but for its input and outputs, which stay float32."""
+    """The model in float16, except for its input and outputs, which stay float32."""
     from onnxruntime.quantization.onnx_model import ONNXModel
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
-    made = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
-    made.topological_sort()
-    halves: ModelProto = made.model
+    converted = ONNXModel(convert_float_to_float16(model, keep_io_types=True))
+    converted.topological_sort()
+    halves: ModelProto = converted.model
     return halves

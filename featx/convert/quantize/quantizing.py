@@ -10,36 +10,13 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from featx.backbones import (
-    Backbone,
-    Card,
-    Quantized,
-    feature_model,
-    find_precision,
-    open_session,
-    user_folder,
-)
+from featx.backbones import Backbone, Card, Quantized, feature_model, find_precision, open_session, user_folder
 from featx.convert.adding import install, reserve_name
 from featx.convert.quantize.integers import best_integers
-from featx.convert.quantize.ort_quantizer import (
-    find_extremes,
-    fold,
-    quantiser_errors_reported,
-    to_halves,
-)
+from featx.convert.quantize.ort_quantizer import find_extremes, fold, quantiser_errors_reported, to_halves
 from featx.convert.quantize.sample import Sample, draw_sample
-from featx.convert.quantize.tries import (
-    Agreement,
-    Try,
-    agreement,
-    features_on_cpu,
-    measure_speed,
-)
-from featx.convert.verify import (
-    DRAWN_IMAGES,
-    draw_pixels,
-    model_input,
-)
+from featx.convert.quantize.tries import Agreement, Try, agreement, features_on_cpu, measure_speed
+from featx.convert.verifying import DRAWN_IMAGES, draw_pixels, model_input
 from featx.errors import BackboneError
 from featx.hardware import processor
 from featx.inputs import ImageSet
@@ -49,12 +26,12 @@ LEAST_AGREEMENT = 0.99
 """Lowest mean cosine that is accepted: features of solar cells lost 0.5 points of accuracy at 0.978, none at 0.997."""
 _LARGEST_FLOAT16 = 65504.0
 _WORTHWHILE = 1.1
-"""Speed relative to float32 below which a note says that int8 gains nothing."""
+"""Speed relative to float32 below which a note says that int8 is hardly faster."""
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """A backbone that was quantised, the ways that were tried, and notes about images and speed.
+    """What quantize_backbone returns: the new backbone, the ways that were tried, and notes about images and speed.
 
     >>> import featx
     >>> list(featx.Quantization.__dataclass_fields__)
@@ -86,8 +63,8 @@ def quantize_backbone(
     >>> import featx
     >>> backbone = featx.load_backbone("efficientnet-lite0")
     >>> early = featx.select_outputs(backbone, ["/_blocks.1/_swish/Clip_output_0"])  # few layers, for a fast example
-    >>> made = featx.quantize_backbone(early, featx.list_images("photos"), count=2, into="models")
-    >>> made.backbone.name, made.backbone.card.computes_in
+    >>> quantized = featx.quantize_backbone(early, featx.list_images("photos"), count=2, into="models")
+    >>> quantized.backbone.name, quantized.backbone.card.computes_in
     ('efficientnet-lite0-int8', 'int8')
     """
     folder = user_folder() if into is None else Path(into)
@@ -95,21 +72,21 @@ def quantize_backbone(
     _check_source(backbone)
     with reserve_name(name, folder, overwrite=overwrite), tempfile.TemporaryDirectory(prefix="featx-") as place:
         sample = draw_sample(images, backbone.card.input.pixels, count=count)
-        made = _Making(backbone, sample, Path(place), name)
-        tries = made.integers() if precision == "int8" else made.halves()
-        chosen = next(one for one in tries if one.chosen)
+        work = _Quantizing(backbone, sample, Path(place), name)
+        tries = work.to_integers() if precision == "int8" else work.to_halves()
+        chosen = next(attempt for attempt in tries if attempt.chosen)
         if chosen.mean_cosine < LEAST_AGREEMENT and not force:
             raise BackboneError(
                 f"{backbone.name}: nothing was written, because {precision} and float32 agree with a mean cosine of "
                 f"{chosen.mean_cosine:.4f} on {len(sample.held_out)} held-out images, below {LEAST_AGREEMENT}; try "
                 "more images, or write it anyway with --force"
             )
-        backbone = made.install(chosen, precision, folder)
+        backbone = work.install(chosen, precision, folder)
         return Quantization(backbone, tries, (*sample.notes, *_slow(backbone.card)))
 
 
 def _slow(card: Card) -> tuple[str, ...]:
-    """A note if int8 gains nothing, as on processors or with operators that it does not suit."""
+    """A note if int8 is hardly faster, as it is on some processors and for some operators."""
     about = card.quantized
     if about is None or card.precision != "int8" or about.speed >= _WORTHWHILE:
         return ()
@@ -130,8 +107,8 @@ def _check_source(backbone: Backbone) -> None:
 
 
 @dataclass(frozen=True)
-class _Making:
-    """A backbone that is being quantised in a temporary folder."""
+class _Quantizing:
+    """The quantisation of a backbone in a temporary folder."""
 
     source: Backbone
     sample: Sample
@@ -139,23 +116,23 @@ class _Making:
     name: str
 
     @property
-    def made(self) -> Backbone:
-        """The new backbone, with its card except for what is not known yet."""
+    def target(self) -> Backbone:
+        """The new backbone, whose card lacks what is not known yet."""
         path = self.place / f"{self.name}.onnx"
         changes: dict[str, Any] = dict.fromkeys(("data", "data_sha256", "golden", "reference", "classifier"), "")
         return Backbone(replace(self.source.card, name=self.name, file=path.name, **changes), path)
 
-    def integers(self) -> tuple[Try, ...]:
+    def to_integers(self) -> tuple[Try, ...]:
         """Write the int8 model that agrees best; returns all tries."""
         images = model_input(self.source.card, self.sample.calibration)
         with quantiser_errors_reported(str(self.source.path)):
             model, tries = best_integers(
                 feature_model(self.source), self.source.card, images, place=self.place, measure=self._measure()
             )
-            onnx.save(model, str(self.made.path))
+            onnx.save(model, str(self.target.path))
         return tries
 
-    def halves(self) -> tuple[Try, ...]:
+    def to_halves(self) -> tuple[Try, ...]:
         """Write the float16 model; returns the only try."""
         with quantiser_errors_reported(str(self.source.path)):
             folded = fold(feature_model(self.source), self.place / "folded.onnx")
@@ -164,7 +141,7 @@ class _Making:
         return (Try("float16", found.mean, found.lowest, chosen=True),)
 
     def _check_halves(self, folded: ModelProto) -> None:
-        """Refuse values beyond float16, which may pass unnoticed on a CPU: it computes in float32 in between."""
+        """Refuse values beyond float16, which a CPU would not notice, as it computes in float32 in between."""
         images = model_input(self.source.card, self.sample.calibration)
         ranges = find_extremes(self.place / "folded.onnx", images)
         reached = {name: max(map(abs, ends)) for name, ends in ranges.items()} | {
@@ -180,6 +157,7 @@ class _Making:
                 )
 
     def _measure(self) -> Callable[[ModelProto], Agreement]:
+        """A function that saves a model as the new backbone's, and measures its agreement on the held-out images."""
         session = open_session(self.source, device="cpu")
         if session.batch is not None:
             raise BackboneError(
@@ -188,17 +166,17 @@ class _Making:
         wanted = features_on_cpu(self.source, self.sample.held_out)
 
         def _agreement(model: ModelProto) -> Agreement:
-            onnx.save(model, str(self.made.path))
-            return agreement(features_on_cpu(self.made, self.sample.held_out), wanted)
+            onnx.save(model, str(self.target.path))
+            return agreement(features_on_cpu(self.target, self.sample.held_out), wanted)
 
         return _agreement
 
     def install(self, chosen: Try, precision: LowerPrecision, folder: Path) -> Backbone:
-        """Install the new backbone with golden vectors of its own, with which other machines can be compared."""
+        """Install the new backbone with its own golden vectors, with which other machines can be compared."""
         pixels = draw_pixels(self.source.card.input.pixels.size, count=DRAWN_IMAGES)
         golden = self.place / "golden.npz"
-        of_feature = features_on_cpu(self.made, pixels)[:, : self.source.card.dim]
-        np.savez_compressed(golden, pixels=pixels, features=of_feature)
+        features = features_on_cpu(self.target, pixels)[:, : self.source.card.dim]
+        np.savez_compressed(golden, pixels=pixels, features=features)
         about = Quantized(
             source=self.source.name,
             source_hash=self.source.hash,
@@ -208,8 +186,8 @@ class _Making:
             held_out=len(self.sample.held_out),
             mean_cosine=chosen.mean_cosine,
             lowest_cosine=chosen.lowest_cosine,
-            speed=measure_speed(self.made, self.source, self.sample.held_out),
+            speed=measure_speed(self.target, self.source, self.sample.held_out),
             measured_on=processor(),
         )
-        card = replace(self.made.card, precision=precision, quantized=about)
-        return install(self.made.path, card, folder, golden=golden)
+        card = replace(self.target.card, precision=precision, quantized=about)
+        return install(self.target.path, card, folder, golden=golden)

@@ -1,4 +1,4 @@
-"""Draws images of a set for quantisation: some to measure ranges with, others to measure agreement on."""
+"""Draws images of a set for quantisation: some to measure ranges on, others to measure agreement on."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from featx.errors import DecodeError, ImageSetError
 from featx.inputs import ImageSet, PixelSpec, decode_image, fingerprint
 
 _HELD_OUT_EVERY = 3
-"""Every third image is held out."""
+"""One of this many images is held out."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Sample:
     hash: str
     """The sha256 over the fingerprints of all these images."""
     notes: tuple[str, ...]
-    """What to tell the user: images that were skipped, or that there are fewer than asked for."""
+    """Notes for the user: on images that were skipped, and if there are fewer than asked for."""
 
 
 def draw_sample(images: ImageSet, spec: PixelSpec, *, count: int) -> Sample:
@@ -58,7 +58,7 @@ def draw_sample(images: ImageSet, spec: PixelSpec, *, count: int) -> Sample:
 
 
 def _decode(images: ImageSet, spec: PixelSpec, count: int) -> Iterator[tuple[bytes, NDArray[np.uint8] | str]]:
-    """Yields fingerprint and pixels of evenly spaced images, or a message about one that fails."""
+    """Yields fingerprint and pixels of evenly spaced images, or a message if an image fails."""
     seen = set[bytes]()
     for row in np.unique(np.linspace(0, len(images) - 1, count).round().astype(int)).tolist():
         try:

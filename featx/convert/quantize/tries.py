@@ -40,7 +40,7 @@ class Try:
 
 
 def features_on_cpu(backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Features (n, width) on the CPU, which differ between machines only in the order of sums."""
+    """Features (n, width) on the CPU, where machines differ only in the order of sums."""
     return _run(open_session(backbone, device="cpu"), pixels)
 
 
@@ -60,13 +60,16 @@ def agreement(features: NDArray[np.float32], wanted: NDArray[np.float32]) -> Agr
 
 
 def measure_speed(backbone: Backbone, original: Backbone, pixels: NDArray[np.uint8]) -> float:
-    """How many times as fast as the original the backbone is, by CPU time of one thread, measured in turn."""
-    runs = [_timed(open_session(one, device="cpu", threads=1), pixels[:_BATCH]) for one in (backbone, original)]
+    """How many times as fast as the original the backbone is, by CPU time of one thread; both are measured in turn."""
+    sessions = [open_session(model, device="cpu", threads=1) for model in (backbone, original)]
+    runs = [_timed(session, pixels[:_BATCH]) for session in sessions]
     seconds = np.array([[run() for run in runs] for _ in range(_ROUNDS)]).min(axis=0)
     return round(float(seconds[1] / seconds[0]), 3)
 
 
 def _timed(session: FeatureSession, pixels: NDArray[np.uint8]) -> Callable[[], float]:
+    """A function that runs the session once more and returns its CPU seconds."""
+
     def _run_once() -> float:
         start = time.process_time()
         session(pixels)

@@ -1,7 +1,5 @@
-"""Compares features on this machine with what they should be, and fast decoding with exact decoding."""
+"""Compares the features that a backbone computes on this machine with what they should be."""
 
-import logging
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -9,27 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import (
-    GEM_POWER,
-    Backbone,
-    Card,
-    FeatureSession,
-    Output,
-    channel_axes,
-    open_session,
-    run_whole,
-)
-from featx.errors import BackboneError, DecodeError, ImageSetError
-from featx.inputs import ImageSet, PixelSpec, Stored, decode_image, encode_jpeg, fast_reduction
-from featx.settings import DECODES, DEFAULTS, Device
+from featx.backbones import GEM_POWER, Backbone, Card, FeatureSession, Output, channel_axes, open_session, run_whole
+from featx.errors import BackboneError
+from featx.settings import DEFAULTS, Device
 
 DRAWN_IMAGES = 6
-"""Number of images that are drawn if there are no others to run."""
-MOST_SAMPLED = 256
-"""Largest number of images of a set on which fast decoding is measured."""
-DRAWN_SIDES = (2.2, 4.4)
-"""Shorter sides of drawn photographs, in multiples of `resize`, which fast decoding reads at 1/2 and 1/4."""
-logger = logging.getLogger(__name__)
+"""Number of images that are drawn if no images are given."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +54,7 @@ class Check:
     """
 
     name: str
-    """What was compared."""
+    """What was compared, in words."""
     output: str
     """Name of the output of the backbone."""
     largest_difference: float
@@ -97,9 +80,9 @@ class Check:
 def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> tuple[Check, ...]:
     """Compare the features of a backbone on this machine with what they should be, output by output.
 
-    If the card names golden vectors, the device is compared with them. In any case one image at a time is compared
-    with several, the graph that featx cut with the model as exported, and any other device with the CPU. Raises
-    BackboneError, DeviceError and InferenceError as sessions do.
+    Compared are: the features with the golden vectors that the card names, if any; images run one at a time with the
+    same images in one batch; any other device with the CPU; and the graph that featx cut with the model as exported.
+    Raises BackboneError, DeviceError and InferenceError as sessions do.
 
     >>> import featx
     >>> for check in featx.verify_backbone(featx.load_backbone("efficientnet-lite0"), device="cpu"):
@@ -117,23 +100,23 @@ def _checks(backbone: Backbone, session: FeatureSession, golden: Golden | None) 
     on_cpu = session.provider == "CPUExecutionProvider"
     exact = EXACT if card.computes_in == "float32" else REDUCED
     same_device = exact if on_cpu else REDUCED
-    here = _columns(card, session(pixels))
+    here = split_outputs(card, session(pixels))
     if golden:
         yield _compare(
             "golden vectors", card.all_outputs[0], left=here[0], right=golden.features, tolerance=same_device
         )
-    alone = _columns(card, np.concatenate([session(pixels[place : place + 1]) for place in range(len(pixels))]))
-    for output, one, many in zip(card.all_outputs, alone, here, strict=True):
-        yield _compare(f"batch 1 against {len(pixels)}", output, left=one, right=many, tolerance=same_device)
-    cpu = here if on_cpu else _columns(card, open_session(backbone, device="cpu")(pixels))
+    alone = split_outputs(card, np.concatenate([session(pixels[row : row + 1]) for row in range(len(pixels))]))
+    for output, single, several in zip(card.all_outputs, alone, here, strict=True):
+        yield _compare(f"batch 1 against {len(pixels)}", output, left=single, right=several, tolerance=same_device)
+    cpu = here if on_cpu else split_outputs(card, open_session(backbone, device="cpu")(pixels))
     if not on_cpu:
-        for output, of_cpu, of_device in zip(card.all_outputs, cpu, here, strict=True):
-            yield _compare(f"CPU against {session.provider}", output, left=of_cpu, right=of_device, tolerance=REDUCED)
+        for output, left, right in zip(card.all_outputs, cpu, here, strict=True):
+            yield _compare(f"CPU against {session.provider}", output, left=left, right=right, tolerance=REDUCED)
     for output, cut, whole in zip(card.all_outputs, cpu, _whole(backbone, pixels), strict=True):
         yield _compare("cut graph against whole", output, left=cut, right=whole, tolerance=exact)
 
 
-def _columns(card: Card, features: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+def split_outputs(card: Card, features: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     """The features, split by output."""
     return np.split(features, np.cumsum([output.dim for output in card.all_outputs])[:-1], axis=1)
 
@@ -148,12 +131,12 @@ def _compare(
         output=output.name,
         largest_difference=difference,
         largest_allowed=tolerance.difference,
-        lowest_cosine=float(_cosines(left, right).min()),
+        lowest_cosine=float(row_cosines(left, right).min()),
         lowest_allowed=tolerance.cosine,
     )
 
 
-def _cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
+def row_cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
     """Cosines (n,) between rows; 1 if they are equal, NaN if only one of them is zero."""
     a = left.astype(np.float64)
     b = right.astype(np.float64)
@@ -163,7 +146,7 @@ def _cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[n
 
 
 def _whole(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """The features of the model as exported; numpy does what featx's graph does before and after it."""
+    """The features of the model as exported; numpy does what the graph of featx does before and after it."""
     card = backbone.card
     tensors = run_whole(backbone, model_input(card, pixels))
     axes = channel_axes(backbone)
@@ -203,8 +186,7 @@ def _read_golden(backbone: Backbone) -> Golden | None:
         with np.load(path, allow_pickle=False) as stored:
             pixels = stored["pixels"]
             features = stored["features"]
-    except Exception as error:
-        # a damaged zip raises BadZipFile, zlib.error, EOFError or ValueError
+    except Exception as error:  # a damaged zip raises BadZipFile, zlib.error, EOFError or ValueError
         raise BackboneError(
             f"{path}: cannot read golden vectors ({error}); restore the file, or remove it from the card"
         ) from error
@@ -219,88 +201,10 @@ def _read_golden(backbone: Backbone) -> Golden | None:
 
 
 def draw_pixels(size: int, *, count: int) -> NDArray[np.uint8]:
-    """Images (count, size, size, 3) with structure, equal in every call: waves of several lengths, and noise."""
+    """Images (count, size, size, 3) of waves of several lengths, with noise; equal in every call."""
     rng = np.random.default_rng(0)
     across, down, shift = rng.uniform((1, 1, 0), (8, 8, 1), (count, 3, 3)).T[..., None, None]
     y, x = np.mgrid[:size, :size] / size
     waves = np.sin(2 * np.pi * (across * x + down * y + shift))
     noisy = 128 + 100 * waves + rng.normal(0, 20, waves.shape)
     return np.ascontiguousarray(np.clip(noisy, 0, 255).astype(np.uint8).transpose(1, 2, 3, 0))
-
-
-@dataclass(frozen=True)
-class FastEffect:
-    """The effect of fast decoding on the images that it reads at one scale; this is information, not a check."""
-
-    part: int
-    """Images are read at 1/part of their size, along each side; 1 if fast decoding leaves them exact."""
-    output: str
-    images: int
-    """Number of images."""
-    mean_cosine: float
-    """Mean cosine between the features of an image decoded fast and decoded exactly."""
-    lowest_cosine: float
-    pixel_difference: float
-    """Mean absolute difference of pixels, on the scale 0 to 255."""
-
-
-def measure_fast(
-    backbone: Backbone, *, images: ImageSet | None = None, device: Device = DEFAULTS.device
-) -> tuple[FastEffect, ...]:
-    """Measure what fast decoding does to pixels and features, for each scale at which images are read and each output.
-
-    At most MOST_SAMPLED of the images are used, spread over the set; without images, photographs are drawn: noise with
-    the spectrum of natural images (Field 1987). Images that fail are skipped with a warning. Raises ImageSetError if
-    all of them fail, and BackboneError, DeviceError and InferenceError as sessions do.
-    """
-    card = backbone.card
-    spec = card.input.pixels
-    session = open_session(backbone, device=device)
-    found = defaultdict[tuple[int, str], list[tuple[float, float]]](list)
-    for name, stored in _draw_photographs(spec) if images is None else _sample(images):
-        try:
-            pixels = np.stack([decode_image(stored, spec, decode=decode) for decode in DECODES])
-        except DecodeError as error:
-            logger.warning("%s is skipped: %s", name, error)
-            continue
-        part = fast_reduction(stored, spec)
-        difference = float(np.abs(np.diff(pixels.astype(np.int16), axis=0)).mean())
-        for output, features in zip(card.all_outputs, _columns(card, session(pixels)), strict=True):
-            found[part, output.name].append((float(_cosines(features[:1], features[1:])[0]), difference))
-    if not found and images is not None:
-        raise ImageSetError(f"none of {min(MOST_SAMPLED, len(images))} images of the set can be decoded; name others")
-    return tuple(_sum_up(part, output, np.array(values)) for (part, output), values in sorted(found.items()))
-
-
-def _sum_up(part: int, output: str, values: NDArray[np.float64]) -> FastEffect:
-    cosines, differences = values.T
-    return FastEffect(
-        part=part,
-        output=output,
-        images=len(values),
-        mean_cosine=float(cosines.mean()),
-        lowest_cosine=float(cosines.min()),
-        pixel_difference=float(differences.mean()),
-    )
-
-
-def _sample(images: ImageSet) -> Iterator[tuple[str, Stored]]:
-    for row in np.unique(np.linspace(0, len(images) - 1, MOST_SAMPLED).astype(int)).tolist():
-        try:
-            yield images.name(row), images.read(row)
-        except OSError as error:
-            logger.warning("%s is skipped: %s", images.name(row), error.strerror or error)
-
-
-def _draw_photographs(spec: PixelSpec) -> Iterator[tuple[str, bytes]]:
-    """Names and bytes of JPEGs, equal in every call, with amplitudes that fall with frequency, as in photographs."""
-    rng = np.random.default_rng(0)
-    for number in range(DRAWN_IMAGES):
-        height = int(DRAWN_SIDES[number % len(DRAWN_SIDES)] * spec.resize)
-        shape = (height, height * 3 // 2)
-        frequency = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1]))
-        frequency[0, 0] = np.inf
-        layers = [np.fft.irfft2(np.fft.rfft2(rng.normal(size=shape)) / frequency, shape) for _ in range(4)]
-        grey, *colours = (layer / layer.std() for layer in layers)
-        pixels = np.stack([128 + 45 * grey + 15 * colour for colour in colours], axis=-1)
-        yield f"drawing {number}", encode_jpeg(np.clip(pixels, 0, 255).astype(np.uint8), quality=90)
