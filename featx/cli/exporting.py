@@ -42,7 +42,7 @@ def export_command(
     SOURCE is timm:NAME, torchvision:NAME, or FILE.py:ATTRIBUTE. featx runs that file; the attribute is a
     torch.nn.Module, or a function without arguments that returns one. timm and torchvision download their published
     weights unless --weights or --random is given. The preprocessing comes from the options, else from timm or
-    torchvision, else it is assumed. The ONNX model is written only if its features are those of PyTorch, together with
+    torchvision, else it is assumed. The ONNX model is written only if its features agree with PyTorch's, together with
     golden vectors that verify it on any machine.
     """
     from featx.convert import Description, Recipe, export_model

@@ -26,5 +26,5 @@ def list_given(images: str, root: str | None) -> "ImageSet":
     found = list_images(images, root=root)
     if count := len(found.ignored):
         first = found.ignored[0].decode()
-        logger.warning("%s: ignored %d files whose endings are not those of images, such as %s", images, count, first)
+        logger.warning("%s: ignored %d files without the ending of an image, such as %s", images, count, first)
     return found

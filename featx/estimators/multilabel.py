@@ -1,4 +1,4 @@
-"""Classifiers for images with several labels: every class is a yes-or-no question of its own."""
+"""Classifiers for images with several labels: each class is a yes-or-no question."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -28,7 +28,7 @@ SampleWeights: TypeAlias = NDArray[np.float64] | None
 
 
 class IndicatorClassifier(MultiOutputMixin, ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]
-    """A classifier that learns an indicator (n, C) of 0 and 1, and gives each class a logit of its own (m, C).
+    """A classifier that learns an indicator (n, C) of 0 and 1, and gives each class its own logit (m, C).
 
     It is not a SoftLabelClassifier, because its classes do not compete for a row: each is learnt and predicted alone.
     Only the checks of rows and weights are shared.

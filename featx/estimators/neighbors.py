@@ -124,7 +124,7 @@ class CosineNeighbors(NeighborVoter, ProbabilityClassifier):
     def kneighbors(self, X: NDArray[Any] | None = None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """The indices (m, k) and similarities (m, k) of the nearest training rows with weight, the most similar first.
 
-        Without X, those of each training row among the other ones.
+        Without X, the neighbours of each training row among the other rows.
         """
         check_is_fitted(self)
         queries = self.rows_ if X is None else normalize(validated_rows(self, X))

@@ -31,8 +31,8 @@ class LooRidgeClassifier(L2Classifier):
     RidgeClassifier, whose `alpha` is `l2` here. The intercept has no penalty.
 
     If `l2` is None, it is the value of `grid` with the highest leave-one-out accuracy by weight; of equal ones, the
-    largest. The leave-one-out scores are exact, and those of all values come from one eigendecomposition of the smaller
-    of the two Gram matrices (Allen 1974; Golub, Heath & Wahba 1979). Sums are in float64 for features of any type, over
+    largest. The leave-one-out scores are exact; one eigendecomposition of the smaller of the two Gram matrices gives
+    them for all values (Allen 1974; Golub, Heath & Wahba 1979). Sums are in float64 for features of any type, over
     blocks of rows.
 
     Attributes: `classes_` (C,), `coef_` (C, d) or (1, d), `intercept_` (C,) or (1,), `l2_`, and with `store_loo`

@@ -30,8 +30,8 @@ class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
     - "l2": every row gets length 1.
 
     A constant column becomes 0 by "standardise" and "overall"; a row of zeros stays a row of zeros by "l2". float32
-    stays float32. Weights of rows are not used. With `copy=False`, `transform` writes into the float rows it is given
-    and takes no memory of its own.
+    stays float32. Weights of rows are not used. With `copy=False`, `transform` overwrites the float rows that it is
+    given, and needs no further memory.
 
     >>> import numpy as np
     >>> from featx.estimators import FeatureScaler

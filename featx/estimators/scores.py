@@ -70,8 +70,8 @@ def sweep(
 ) -> Iterator[tuple[dict[str, Any], NDArray[np.float64]]]:
     """Each parameter set of the grid, in any order, with the class scores (m, C) of held-out rows after a fit with it.
 
-    Each fit is on `X` (n, D) and labels (n,) or shares (n, C). A classifier with a `sweep` method of its own does the
-    work that fits share only once. The given classifier is not changed. Raises HeadError if it cannot be fitted.
+    Each fit is on `X` (n, D) and labels (n,) or shares (n, C). A classifier that has a `sweep` method does the work
+    that fits share only once. The given classifier is not changed. Raises HeadError if it cannot be fitted.
     """
     if hasattr(classifier, "sweep"):
         yield from classifier.sweep(X, y, held_out, grid=grid, sample_weight=sample_weight)

@@ -60,7 +60,7 @@ class SoftmaxRegression(L2Classifier):
         """Each of these values of `l2`, the largest first; the classifier is then fitted with it."""
         values = falling(values)
         problem = CrossEntropy(X, targets.mass[:, targets.seen])
-        # two classes share one vector w, as -w/2 and w/2, whose squared norms sum to half of its own
+        # two classes share one vector w, as -w/2 and w/2, whose squared norms sum to half the squared norm of w
         unit = (2 if len(targets.classes) == 2 else 1) / problem.total
         minima = Descent(problem, tol=self.tol, max_iter=self.max_iter).follow([value * unit for value in values])
         for value, minimum in zip(values, minima, strict=True):

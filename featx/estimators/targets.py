@@ -43,7 +43,7 @@ class Targets:
 
 
 def label_targets(y: NDArray[Any], sample_weight: ArrayLike | None, class_weight: ClassWeight) -> Targets:
-    """The targets of labels (n,); the classes are those of the rows that have weight.
+    """The targets of labels (n,), without classes that only rows of weight 0 have.
 
     Raises HeadError for fewer than two classes with weight, and for weights that are negative or all zero.
     """
@@ -70,7 +70,7 @@ def share_targets(
 
 
 def check_shares(shares: ArrayLike, rows: int) -> NDArray[np.float64]:
-    """The shares (n, C) as float64. Raises HeadError unless those of each row are at least 0 and sum to 1."""
+    """The shares (n, C) as float64. Raises HeadError unless they are at least 0 and sum to 1 in each row."""
     checked: NDArray[np.float64] = check_array(shares, dtype=np.float64, input_name="shares")
     if len(checked) != rows:
         raise HeadError(f"there are shares for {len(checked)} rows but features of {rows}; give each row its shares")

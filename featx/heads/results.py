@@ -141,7 +141,7 @@ class Result(Shown):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Result":
-        """The result from plain JSON values. Raises msgspec.ValidationError if they are not those of a result."""
+        """The result from plain JSON values. Raises msgspec.ValidationError for other values."""
         return msgspec.convert(values, cls)
 
 

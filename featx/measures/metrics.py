@@ -148,7 +148,7 @@ class HeadMetrics(Shown, Measures):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "HeadMetrics":
-        """The metrics from plain JSON values. Raises msgspec.ValidationError if they are not those of metrics."""
+        """The metrics from plain JSON values. Raises msgspec.ValidationError for other values."""
         return msgspec.convert(values, cls)
 
     def overview(self) -> Overview:

@@ -71,7 +71,7 @@ def checks_section(checks: "Sequence[Check]") -> Section:
 
 
 def effects_section(effects: "Sequence[FastEffect]") -> Section:
-    """How far features and pixels of fast decoding are from those of exact decoding."""
+    """How far fast decoding changes features and pixels."""
     rows = tuple(
         (
             "exact" if effect.part == 1 else f"read at 1/{effect.part}",

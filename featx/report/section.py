@@ -1,4 +1,4 @@
-"""The section, of which all reports consist; each renderer shows it in its own way."""
+"""The section: a report is a list of sections, which each renderer shows in its own way."""
 
 from dataclasses import dataclass
 

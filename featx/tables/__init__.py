@@ -1,6 +1,6 @@
 """Feature tables: what a head is trained on, read from caches.
 
-`reading` reads caches as tables, `annotations` replaces their labels by those of a CSV file, and `joining` puts the
+`reading` reads caches as tables, `annotations` replaces their labels by labels from a CSV file, and `joining` puts the
 features of several backbones side by side. `splits` assigns rows to training, validation and test.
 """
 

@@ -24,11 +24,11 @@ def read_tables(
     split: str | None = None,
     labels: Sequence[str] = (),
 ) -> list[FeatureTable]:
-    """One table for each cache, with its features of these outputs.
+    """One table for each cache, with the features of some of its outputs.
 
-    A cache gives those of the `outputs` that it has, or those that a head was trained on (`sources`), or the one that
-    its card calls the feature if neither is given. Annotations replace the labels in the caches. `split` and `labels`
-    then choose images as in read_features.
+    These are the `outputs` that it has, or the outputs that a head was trained on (`sources`), or the output that its
+    card calls the feature if neither is given. Annotations replace the labels in the caches. `split` and `labels` then
+    choose images as in read_features.
 
     Raises CacheError as read_features does; TableError if a cache or output is named twice, no cache has the output, or
     a cache has none of the outputs.

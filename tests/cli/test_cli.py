@@ -144,7 +144,7 @@ def test_files_that_are_no_images_are_told(
     root = make_folder()
     (root / "class0" / "notes.txt").write_text("hello")
     ran = featx("extract", root, "--backbone=tiny", "--models", models, "--into", tmp_path / "c.h5")
-    assert "ignored 1 files whose endings are not those of images, such as class0/notes.txt" in ran.err
+    assert "ignored 1 files without the ending of an image, such as class0/notes.txt" in ran.err
 
 
 @pytest.mark.parametrize(

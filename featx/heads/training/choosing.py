@@ -27,7 +27,7 @@ from featx.heads.training.tuning import (
 logger = logging.getLogger(__name__)
 
 STACKED = "stacked"
-"""The fusion of heads: each block has a head of its own, and a meta-classifier weighs their predictions."""
+"""The fusion of heads: each block has its own head, and a meta-classifier weighs their predictions."""
 STACKED_HEADS = tuple(name for name, recipe in HEADS.items() if not recipe.fusion)
 """The heads that can be stacked."""
 

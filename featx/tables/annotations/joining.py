@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 def annotate(table: FeatureTable, annotations: Annotations) -> FeatureTable:
-    r"""The table with the annotations' labels, splits, groups and weights in place of those of the cache.
+    r"""The table with the annotations' labels, splits, groups and weights in place of the cache's own.
 
     Lines are matched by the images' names. An image without a line loses its label, so that no head is trained or
     tested on it. A warning says how many images have no line, and how many lines name an image that the table lacks.

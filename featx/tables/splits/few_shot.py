@@ -29,9 +29,9 @@ def few_shot_assignment(eligible: EligibleRows, shots: int, *, seed: int) -> Int
     """(m,): the part of each row, with `shots` training and `shots` validation rows of each class.
 
     With one label per image, draws with the same seed are nested: more shots train on the same rows and on others. With
-    several labels, a class may have more rows than shots. Test rows are those of the image set's own split if it has
-    one, those of half the groups if there are groups, else all rows that were not drawn. Raises TableError if a class
-    has too few images.
+    several labels, a class may have more rows than shots. The image set's own test rows are tested if it has a split,
+    half of the groups if there are groups, else all rows that were not drawn. Raises TableError if a class has too few
+    images.
     """
     sources = _assign_sources(eligible, seed)
     keys = shuffle_keys(eligible.keys, seed)
@@ -46,7 +46,7 @@ def few_shot_assignment(eligible: EligibleRows, shots: int, *, seed: int) -> Int
 
 
 def _assign_sources(eligible: EligibleRows, seed: int) -> Integers:
-    """(m,): the part that each row may be drawn for; if none is VALIDATION, those of TRAIN may be drawn for both."""
+    """(m,): the part that each row may be drawn for; if none is VALIDATION, TRAIN rows may be drawn for both."""
     if eligible.table.splits is None:
         return np.full(len(eligible), TRAIN) if eligible.units is None else eligible.assign(GROUP_SHARES, seed=seed)
     parts = official_assignment(eligible)
