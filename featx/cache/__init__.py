@@ -1,4 +1,8 @@
-"""The cache: the HDF5 file that holds the features of an image set. docs/cache.md describes format 1."""
+"""Writes and reads the cache, the HDF5 file with the features of an image set.
+
+`create_partial` lays out the file, CacheWriter writes its rows, `seal` completes it, and `read_features` reads it as a
+FeatureTable. docs/cache.md describes format 1.
+"""
 
 import lazy_loader
 

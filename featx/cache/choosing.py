@@ -1,4 +1,4 @@
-"""The choice of images by split and by class, for caches and for tables."""
+"""Chooses images by split and by class, for caches and for tables."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ class ImageChoice:
     """(N,)."""
     classes: tuple[str, ...]
     labels: NDArray[np.int32]
-    """(N,): positions in `classes`; -1 for images without a label among them."""
+    """(N,): positions in `classes`; -1 for images whose label is not among these classes."""
 
 
 def choose_images(
     images: ImageColumns, where: str, *, split: str | None = None, labels: Sequence[str] = ()
 ) -> ImageChoice:
-    """The images of this split and of these classes; without either, all of them.
+    """The images of this split and of these classes; all images if neither is given.
 
     `where` is what messages call the images. Raises ChoiceError if no image has that split, or a class is unknown.
     """

@@ -1,4 +1,4 @@
-"""Creates the feature file with all its metadata, space and image columns; rows are written later, in place.
+"""Creates a cache with all its metadata, space and image columns; rows are written later, in place.
 
 HDF5 metadata is not changed again until the file is sealed, so that a killed run leaves no half-written metadata.
 """
@@ -43,6 +43,10 @@ from featx.provenance import timestamp
 from featx.settings import Decode, Storage
 
 ALIGNMENT = 4096
+_ROW_BYTES = 1 + 4 + 16 + 16
+"""Bytes of one row's status, checksum, fingerprint and stat."""
+_METADATA_BYTES = 2**18
+"""Bytes to reserve for the HDF5 metadata."""
 COLUMN_ORDER = ("images/name", "images/label", "images/split", "images/group", "images/weight", "labels/name")
 """Order of the image columns in the file, so that equal contents make equal files."""
 
@@ -55,7 +59,7 @@ class Provenance:
     backbone: str
     """sha256 of the card's identity, which includes the sha256 of the model."""
     hashes: Mapping[str, str]
-    """Name of every output -> the same hash as if it were the only output; a head compares it."""
+    """Name of every output -> the hash of a card with this output alone; a head compares it."""
     provider: str
     device: str
     precision: str
@@ -71,7 +75,7 @@ class Provenance:
 def create_partial(path: Path, images: ImageColumns, provenance: Provenance, *, kept: Sequence[KeptRows] = ()) -> Cache:
     """A new partial cache next to `path`, with all its space reserved, the kept rows copied and all others pending.
 
-    Only then does it replace an older partial cache. Raises CacheError, and changes nothing, if the disk is full.
+    At the end it replaces an older partial cache. Raises CacheError, and changes nothing, if the disk is full.
     """
     with creating(path) as fresh:
         lay_out(fresh, columns_of(images), provenance)
@@ -83,7 +87,7 @@ def create_partial(path: Path, images: ImageColumns, provenance: Provenance, *, 
 
 @contextmanager
 def creating(path: Path) -> Iterator[Path]:
-    """Path of a new file that will replace `path`; after an error it is removed, and disk errors are CacheErrors."""
+    """Path of a new file that will replace `path`. After an error it is removed; errors of the disk are CacheErrors."""
     fresh = new_path(path)
     try:
         yield fresh
@@ -124,8 +128,8 @@ def provenance_of(cache: Cache) -> Provenance:
 
 
 def lay_out(path: Path, columns: Mapping[str, Column], provenance: Provenance, *, started: str = "") -> None:
-    """Write the whole file with its image columns, every row pending. Raises OSError or RuntimeError of the disk."""
-    allocate(path, _least_size(columns, provenance))  # a full disk must be noticed here, not by HDF5
+    """Write the whole file with its image columns and with every row pending. Raises OSError or RuntimeError."""
+    allocate(path, _least_size(columns, provenance))  # so that a full disk is noticed here, and not within HDF5
     with h5py.File(
         path, "w", userblock_size=USER_BLOCK, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
     ) as file:
@@ -144,7 +148,7 @@ def _least_size(columns: Mapping[str, Column], provenance: Provenance) -> int:
     """A lower bound for the size of the file, in bytes."""
     known = sum(values.dtype.itemsize * len(values) for values in columns.values())
     features = np.dtype(provenance.storage).itemsize * sum(output_dims(provenance.card).values())
-    return int(known + len(columns["images/name"]) * (features + 37) + 2**18)
+    return int(known + len(columns["images/name"]) * (features + _ROW_BYTES) + _METADATA_BYTES)
 
 
 def _describe(file: h5py.File, image_set: str, provenance: Provenance, started: str) -> None:
@@ -181,7 +185,7 @@ def _add_rows(file: h5py.File, rows: int, provenance: Provenance) -> None:
 
 
 def _add(file: h5py.File, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:
-    """Create a contiguous dataset, whose place in the file is now fixed; rows that are not written read as zeros."""
+    """Create a contiguous dataset, which fixes its place in the file; rows that are not written yet read as zeros."""
     creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
     creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)

@@ -16,7 +16,15 @@ from featx.errors import failure_text
 from featx.showing import Overview, Shown, shorten
 
 PROVENANCE_ATTRIBUTES = (
-    *("format_version", "backbone", "image_set", "provider", "device", "precision", "batch_size", "started", "sealed"),
+    "format_version",
+    "backbone",
+    "image_set",
+    "provider",
+    "device",
+    "precision",
+    "batch_size",
+    "started",
+    "sealed",
 )
 """The attributes that say how the features were computed."""
 
@@ -51,7 +59,7 @@ class CacheInfo(Shown):
     provenance: dict[str, Any]
 
     def overview(self) -> Overview:
-        """How complete the cache is, the features and the backbone they come from, and the images of each class."""
+        """How complete the cache is, its features and their backbone, and the images of each class."""
         state = "complete" if self.sealed else f"{self.pending} pending"
         outputs = shorten(f"{name} {dim} x {self.storage}" for name, dim in self.outputs.items())
         facts = (
@@ -86,7 +94,7 @@ def describe_cache(path: Path | str) -> CacheInfo:
         sealed=cache.sealed,
         outputs=dict(cache.outputs),
         storage=cache.storage,
-        bytes=cache.path.stat().st_size,
+        bytes=cache.file_size,
         classes=dict(zip(cache.classes, _count_labels(cache), strict=True)),
         splits={_decode(name): count for name, count in sorted(_count_texts(cache, "images/split").items())},
         groups=len(groups.keys() - {b""}) if groups else None,

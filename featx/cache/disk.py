@@ -1,4 +1,4 @@
-"""Reserving space on disk, writing rows in place, and the errors of a disk that refuses."""
+"""Reserves space on disk, writes rows in place, and turns errors of the disk into errors of the cache."""
 
 import errno
 import os
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache.file import Field, runs
-from featx.errors import CacheError
+from featx.errors import CacheError, CacheLockedError
 
 
 def allocate(path: Path, size: int) -> None:
@@ -38,7 +38,7 @@ def _pwrite(descriptor: int, data: bytes, offset: int) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring the names of the files in this folder to the disk."""
+    """Sync the folder, so that the names of its files are on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -47,9 +47,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def write_error(path: Path, error: OSError | RuntimeError) -> CacheError:
-    """The error to raise when the disk refuses; h5py raises RuntimeError if it refuses in the middle of a write."""
+    """The error to raise when a write fails; h5py raises RuntimeError if it fails in the middle."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         free = shutil.disk_usage(path.parent).free
         return CacheError(f"{path}: no space for it ({free / 1e9:.1f} GB free); free some, or choose another --into")
     reason = error.strerror if isinstance(error, OSError) and error.strerror else error
     return CacheError(f"{path}: cannot be written ({reason}); fix that and run the same command again")
+
+
+def locked_error(path: Path) -> CacheLockedError:
+    """The error to raise when another process holds the lock at `path`."""
+    return CacheLockedError(f"{path}: another process is writing this cache; wait for it or choose another --into")

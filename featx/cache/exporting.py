@@ -42,7 +42,7 @@ def export_cache(
     labels: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Export:
-    """Write the features of a complete cache to files that other programs read; a report of what was written.
+    """Write the features of a complete cache to files for other programs; returns what was written.
 
     Rows are those of the images with a feature, in the image set's order, as they are stored, each checked against its
     checksum.
@@ -86,7 +86,7 @@ def export_cache(
 
 
 def _write(selection: Selection, files: Sequence[Path]) -> None:
-    """Write all files under other names, then rename them, the first one last: if it exists, all do."""
+    """Write all files under other names, then rename them, the first one last: once it exists, all do."""
     with ExitStack() as stack:
         fresh = [stack.enter_context(creating(file)) for file in reversed(files)][::-1]
         if len(fresh) == 1:

@@ -1,4 +1,4 @@
-"""The feature file as it is read: its attributes, and its datasets, memory-mapped or read block by block."""
+"""Defines an open cache: its attributes, and its datasets, memory-mapped or read block by block."""
 
 import json
 import os
@@ -31,11 +31,11 @@ IMAGE_SET = ("images/name", "labels/name", "images/label", "images/split", "imag
 PENDING = 0
 DONE = 1
 STAMP = "....-..-..T..:..:..Z"
-"""Placeholder for the time of sealing, of the same length: sealing changes no size."""
+"""Placeholder for the time of sealing, of the same length, so that sealing changes no size."""
 DECISIVE_PACKAGES = (*RUNTIMES, "pillow")
-"""Packages whose version may change the last bits of a feature: a cache has rows of one version only."""
+"""Packages whose version may change the last bits of a feature: all rows of a cache are of one version."""
 BLOCK_BYTES = 2**20
-"""About this much is read, checked or copied at once, however many rows a file has."""
+"""About this many bytes are read, checked or copied at once, however many rows a file has."""
 BLOCK_ROWS = 4_096
 
 
@@ -60,7 +60,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Cache:
-    """An open feature file: its attributes, and its datasets, memory-mapped or read block by block.
+    """An open cache: its attributes, and its datasets, memory-mapped or read block by block.
 
     It keeps the file open: if another file takes its name later, this one is still read.
     """
@@ -118,6 +118,11 @@ class Cache:
         return StoredColumn(self, name) if name in self.fields else None
 
     @property
+    def file_size(self) -> int:
+        """Size of the file in bytes."""
+        return os.fstat(self._file.fileno()).st_size
+
+    @property
     def images(self) -> int:
         """Number of rows."""
         return self.fields["status"].shape[0]
@@ -129,7 +134,7 @@ class Cache:
 
     @property
     def rows_at_once(self) -> int:
-        """Number of rows that are read or copied at once, which bounds memory for any number and dimension of rows."""
+        """Number of rows that are read or copied at once, whatever their total number and size."""
         size = BLOCK_BYTES // sum(self.fields[name].stride for name in self.row_datasets)
         return min(max(size, 1), BLOCK_ROWS)
 
@@ -169,7 +174,7 @@ class Cache:
 
     @property
     def batch_size(self) -> int | None:
-        """Number of images that were run at once; None if the cache does not say."""
+        """Number of images that were run at once; None if that is unknown."""
         return int(self.attributes.get("batch_size", 0)) or None
 
     @property

@@ -1,20 +1,20 @@
-"""One writer for each cache, and what the writer may replace."""
+"""Locks a cache for one writer, and checks what the writer may replace."""
 
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from featx.cache.disk import write_error
+from featx.cache.disk import locked_error, write_error
 from featx.cache.file import new_path, partial_path
 from featx.cache.opening import is_cache
-from featx.errors import CacheError, CacheLockedError
+from featx.errors import CacheError
 from featx.locking import hold_lock, lock_descriptor
 
 
 @contextmanager
 def lock_cache(path: Path) -> Iterator[None]:
-    """Hold the lock for writing the cache at `path`, whose folder is created if it is missing.
+    """Hold the lock for writing the cache at `path` in the block; its folder is created if it is missing.
 
     Raises CacheLockedError if another process holds it, CacheError if something that is not a file is in the way or
     the folder cannot be written.
@@ -29,9 +29,7 @@ def lock_cache(path: Path) -> Iterator[None]:
         except CacheError:
             raise
         except BlockingIOError as error:
-            raise CacheLockedError(
-                f"{lock}: another process is writing this cache; wait for it or choose another --into"
-            ) from error
+            raise locked_error(lock) from error
         except OSError as error:
             raise write_error(lock if os.path.lexists(lock) else path, error) from error
         yield

@@ -1,4 +1,4 @@
-"""Merges complete caches into one, which has their rows one cache after the other."""
+"""Merges complete caches into one, with the rows of one cache after those of the other."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ from featx.errors import CacheError, CacheMismatchError
 from featx.hashing import Column
 
 ALL_OR_NONE = ("split", "group", "weight")
-"""Image columns that all caches have, or none, since they decide which images are held out."""
+"""Image columns that either all caches must have, or none, since they decide which images are held out."""
 
 
 def merge_caches(sources: Sequence[Path | str], *, into: Path | str, overwrite: bool = False) -> Cache:
@@ -93,7 +93,7 @@ def _check_same_kind(caches: Sequence[Cache]) -> None:
 
 
 def _kind(cache: Cache) -> dict[str, object]:
-    """What all caches must have in common."""
+    """What all merged caches must have in common, by name."""
     return {
         "backbone": f"{cache.card['name']} ({cache.backbone[:12]})",
         "outputs": ", ".join(f"{name} ({dim})" for name, dim in cache.outputs.items()),
@@ -135,10 +135,13 @@ def _names_like(caches: Sequence[Cache], suspects: set[int]) -> Iterator[tuple[C
 
 def _join_provenance(caches: Sequence[Cache]) -> Provenance:
     """The provenance of the first cache, with all devices and versions that computed rows of any cache."""
-    all_ = [provenance_of(cache) for cache in caches]
-    packages = dict.fromkeys(package for one in all_ for package in one.versions)
-    versions = {name: _distinct(one.versions[name] for one in all_ if name in one.versions) for name in packages}
-    return replace(all_[0], device=_distinct(one.device for one in all_), versions=versions)
+    found = [provenance_of(cache) for cache in caches]
+    every = [provenance.versions for provenance in found]
+    packages = dict.fromkeys(package for versions in every for package in versions)
+    joined = {
+        package: _distinct(versions[package] for versions in every if package in versions) for package in packages
+    }
+    return replace(found[0], device=_distinct(provenance.device for provenance in found), versions=joined)
 
 
 def _distinct(texts: Iterable[str]) -> str:
@@ -167,7 +170,7 @@ class _Labels:
 
     cache: Cache
     positions: NDArray[np.int32]
-    """Position of each of its own classes; and last, where the index -1 finds it, NO_LABEL."""
+    """Position of each of its own classes, then NO_LABEL, which the label -1 indexes."""
     dtype = np.dtype(np.int32)
 
     @classmethod
@@ -198,7 +201,7 @@ class _Labels:
 
 @dataclass(frozen=True)
 class _Joined:
-    """Columns of several caches as one column, which is read when it is sliced."""
+    """The columns of several caches as one column, which is read when it is sliced."""
 
     parts: Sequence[Column]
     dtype: np.dtype[Any]

@@ -1,4 +1,4 @@
-"""Writes features as a matrix in an .npy file, and what is known of the images as a .csv, one line for each row."""
+"""Writes features as a matrix in an .npy file, and the columns of the images as a .csv, one line for each row."""
 
 import csv
 import os
@@ -43,7 +43,7 @@ def _texts(block: Block, selection: Selection) -> list[list[object]]:
 
 
 def is_exported_npy(file: Path) -> bool:
-    """Whether this is a matrix of features, and not an array of images or of anything else."""
+    """Whether the file contains a matrix of features, and not an array of images or of anything else."""
     try:
         matrix = np.load(file, mmap_mode="r")
     except (OSError, ValueError, EOFError):

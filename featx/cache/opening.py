@@ -1,7 +1,6 @@
-"""Opens a feature file, and checks its first bytes, attributes and datasets against format 1."""
+"""Opens a cache, and checks its first bytes, attributes and datasets against format 1."""
 
 import json
-import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,14 +33,14 @@ def is_cache(path: Path) -> bool:
 
 
 def read_error(path: Path, error: OSError) -> CacheError:
-    """The error for a file that cannot be read at the moment, whose content may be sound."""
+    """The error for a file that cannot be read at the moment, although its contents may be intact."""
     return CacheError(f"{path}: cannot be read ({error.strerror or error}); fix that and run the same command again")
 
 
 def open_cache(path: Path) -> Cache:
-    """The feature file, complete or partial, its attributes read and its datasets located.
+    """The cache, complete or partial; no rows are read.
 
-    Raises CacheError if it is missing, not HDF5, too short, damaged, of another format or of a newer version.
+    Raises CacheError if the file is missing, not HDF5, too short, damaged, of another format or of a newer version.
     """
     if not path.is_file():
         hint = f"; an unfinished one is at {partial_path(path)}" if partial_path(path).is_file() else ""
@@ -49,8 +48,7 @@ def open_cache(path: Path) -> Cache:
     try:
         cache = _open(path)
         problem = next(_faults(cache), None)
-    except Exception as error:
-        # h5py raises OSError, KeyError, RuntimeError, TypeError or ValueError, depending on the damage
+    except Exception as error:  # h5py raises OSError, KeyError, RuntimeError, TypeError or ValueError on damage
         if isinstance(error, CacheError):
             raise
         if isinstance(error, OSError) and error.errno:
@@ -96,7 +94,7 @@ def read_head(file: BinaryIO) -> dict[str, Any]:
 
 
 def metadata_crc(file: BinaryIO, ranges: Sequence[tuple[int, int]], sealed: int) -> int:
-    """crc32 of these (start, stop) ranges of the file, computed as if the file were not yet sealed."""
+    """crc32 of these (start, stop) ranges of the file, as if the time of sealing, at `sealed`, were not written yet."""
     crc = 0
     for start, stop in ranges:
         file.seek(start)
@@ -115,7 +113,7 @@ def _plain(value: Any) -> Any:
 
 
 def locate(file: h5py.File) -> dict[str, Field]:
-    """Name of every dataset -> its place. Raises ValueError if one is not contiguous."""
+    """Name of every dataset -> its place in the file. Raises ValueError if one is not contiguous."""
     fields: dict[str, Field] = {}
 
     def _visit(name: str, item: object) -> None:
@@ -130,7 +128,7 @@ def locate(file: h5py.File) -> dict[str, Field]:
 
 
 def _faults(cache: Cache) -> Iterator[str]:
-    """Why this file is not a cache of format 1, and the next step; later checks rely on the earlier ones."""
+    """Yields why this file is not a cache of format 1, and the next step; later checks rely on the earlier ones."""
     attributes = cache.attributes
     fields = cache.fields
     again = "restore the file or extract again"
@@ -139,8 +137,8 @@ def _faults(cache: Cache) -> Iterator[str]:
     if missing := ({*REQUIRED} - set(fields)) | (ATTRIBUTES - set(attributes)):
         yield f"{', '.join(sorted(missing))} missing; {again}"
     stored = getattr(fields.get(feature_path(cache.card["feature"])), "dtype", None)
-    of_features = "f2" if stored == np.float16 else "f4"
-    outputs = {feature_path(name): (of_features, (dim,)) for name, dim in cache.outputs.items()}
+    feature_type = "f2" if stored == np.float16 else "f4"
+    outputs = {feature_path(name): (feature_type, (dim,)) for name, dim in cache.outputs.items()}
     for feature in outputs.keys() - fields.keys():
         yield f"{feature}, an output of its card, is missing; {again}"
     rows = fields["status"].shape[0]
@@ -150,6 +148,5 @@ def _faults(cache: Cache) -> Iterator[str]:
             yield f"{name} is {found.dtype} of shape {found.shape}, not {dtype or 'text'} of {(rows, *inner)}; {again}"
     if any(place.shape[0] != rows for name, place in fields.items() if name.startswith("images/")):
         yield f"its datasets have different numbers of rows; {again}"
-    size = os.fstat(cache._file.fileno()).st_size
-    if any(place.offset + place.size > size for place in fields.values()):
-        yield f"truncated to {size} bytes; {again}"
+    if any(place.offset + place.size > cache.file_size for place in fields.values()):
+        yield f"truncated to {cache.file_size} bytes; {again}"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyarrow import parquet
 
 GROUP_BYTES = 2**25
-"""About this many bytes of features make a row group, which readers load as a whole."""
+"""About this many bytes of features are in one row group, which readers load as a whole."""
 
 
 def check_pyarrow(path: Path) -> None:

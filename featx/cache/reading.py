@@ -11,14 +11,14 @@ from featx.cache.choosing import ImageChoice, choose_images, unknown_name
 from featx.cache.file import DONE, PENDING, Cache, feature_path
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage, FeatureTable, Part, RowIndex, Source, compact_rows
-from featx.cache.verifying import OTHER_SET
+from featx.cache.verifying import COLUMNS_CHANGED
 from featx.columns import ImageColumns
 from featx.errors import CacheError, failure_text
 from featx.hashing import hash_columns, hash_settings
 
 
 def list_outputs(path: Path | str) -> dict[str, str]:
-    """Name of every output in the cache, the feature first -> sha256 of the card and model for that output.
+    """Name of every output in the cache, the feature first -> the hash of a card with this output alone.
 
     Raises CacheError.
     """
@@ -47,27 +47,27 @@ def read_features(
     has_feature = (status == DONE) & choice.rows
     rows = slice(0, cache.images) if has_feature.all() else compact_rows(np.flatnonzero(has_feature))
     return FeatureTable(
-        tuple(Part(cache[feature_path(name)], rows) for name in names),
-        cache["images/name"][rows],
-        choice.classes,
-        choice.labels[rows],
-        _column(cache, "split", rows),
-        _column(cache, "group", rows),
-        _column(cache, "weight", rows),
-        tuple(_sources(cache, names)),
-        np.arange(cache.images)[rows],
-        _failed_images(cache, np.flatnonzero((status != DONE) & choice.rows), status),
-        _digest(cache, names, split=split, labels=labels),
+        parts=tuple(Part(cache[feature_path(name)], rows) for name in names),
+        names=cache["images/name"][rows],
+        classes=choice.classes,
+        labels=choice.labels[rows],
+        splits=_column(cache, "split", rows),
+        groups=_column(cache, "group", rows),
+        weights=_column(cache, "weight", rows),
+        sources=tuple(_sources(cache, names)),
+        positions=np.arange(cache.images)[rows],
+        failed=_failed_images(cache, np.flatnonzero((status != DONE) & choice.rows), status),
+        digest=_digest(cache, names, split=split, labels=labels),
     )
 
 
 def open_complete(path: Path) -> Cache:
-    """The cache. Raises CacheError if rows are pending or what is known of the images was changed afterwards."""
+    """The complete cache. Raises CacheError if rows are pending, or if image columns were changed afterwards."""
     cache = open_cache(path)
     if not cache.sealed or np.any(cache.read("status") == PENDING):
         raise CacheError(f"{path}: the extraction was not completed; run the same `featx extract` again")
     if cache.image_set() != cache.attributes["image_set"]:
-        raise CacheError(f"{path}: {OTHER_SET}; run the same `featx extract` again to repair it")
+        raise CacheError(f"{path}: {COLUMNS_CHANGED}; run the same `featx extract` again to repair it")
     return cache
 
 
@@ -108,7 +108,7 @@ def _sources(cache: Cache, outputs: Sequence[str]) -> Iterator[Source]:
 
 
 def _digest(cache: Cache, outputs: Sequence[str], *, split: str | None, labels: Sequence[str]) -> str:
-    """sha256 over what the table was read from and what was chosen, without what is not chosen."""
+    """sha256 over the backbone, the image set, the checksums of all rows, and the choice if there is one."""
     read: dict[str, Any] = {"backbone": cache.backbone, "image_set": cache.attributes["image_set"]}
     if outputs != [next(iter(cache.outputs))] or len(cache.outputs) > 1:
         read["outputs"] = [cache.hashes[name] for name in outputs]

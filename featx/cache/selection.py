@@ -1,4 +1,4 @@
-"""Chosen images and outputs of a complete cache, read block by block with every checksum verified."""
+"""Reads chosen images and outputs of a complete cache block by block, and verifies every checksum."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ IMAGE_COLUMNS = ("name", "label", "split", "group", "weight")
 
 @dataclass(frozen=True)
 class Block:
-    """The features of n rows and what is known of their images."""
+    """The features of n rows, and the columns of their images."""
 
     features: tuple[NDArray[Any], ...]
     """One array (n, d) for each output."""
     columns: Mapping[str, NDArray[Any]]
-    """Those of IMAGE_COLUMNS that the image set has: texts as bytes, labels as positions in the classes."""
+    """The columns that the image set has, by name: texts as bytes, labels as positions in the classes."""
 
     def texts(self, name: str) -> list[str]:
         """The values of a column of texts."""
@@ -70,7 +70,7 @@ class Selection:
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Those of IMAGE_COLUMNS that the image set has; `name` is always among them."""
+        """The names in IMAGE_COLUMNS that the image set has; `name` is always among them."""
         return tuple(name for name in IMAGE_COLUMNS if f"images/{name}" in self.cache.fields)
 
     def blocks(self) -> Iterator[Block]:

@@ -1,4 +1,4 @@
-"""The feature table: features and labels of images in memory maps, which are copied only when they are read."""
+"""Defines the feature table: features and labels of images, in memory maps that are copied only when they are used."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,9 +42,9 @@ class Source:
 
 
 def label_sources(sources: Sequence[Source]) -> tuple[str, ...]:
-    """A distinct label for each source: its backbone, and its output if several outputs of that backbone are there.
+    """A distinct label for each source: its backbone, with its output if several sources have that backbone.
 
-    Labels that are still equal, as those of one output from two caches, are numbered.
+    Labels that are still equal, such as those of the same output from two caches, are numbered.
     """
     names = [source.name for source in sources]
     labels = []
@@ -73,7 +73,7 @@ class Part:
     values: NDArray[np.float32] | NDArray[np.float16]
     """(N, d), as stored; a memory map if it comes from a file."""
     rows: RowIndex = field(default_factory=lambda: slice(None))
-    """The n rows of `values` that the table has."""
+    """The n rows of `values` that are in the table."""
 
     def locate(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The positions in `values` of these rows of the table."""
@@ -110,7 +110,7 @@ class FeatureTable(Shown):
     weights: NDArray[np.float32] | None
     """(n,): 0 or more; an image of weight 0 is neither trained nor tested on."""
     sources: tuple[Source, ...]
-    """One for each part."""
+    """Where the columns of each part come from."""
     positions: NDArray[np.int64]
     """(n,): position of each row's image in the image set."""
     failed: Mapping[int, FailedImage]
@@ -126,7 +126,7 @@ class FeatureTable(Shown):
         return len(self.names)
 
     def overview(self) -> Overview:
-        """The numbers of images, features and classes, what is known of the images, and the backbones."""
+        """The numbers of images, features and classes, the columns of the images, and the backbones."""
         labels = f"{len(self.classes)} classes" if self.classes else "no classes"
         facts = (
             ("images", "; ".join(filter(None, _describe_images(self)))),
@@ -159,14 +159,14 @@ class FeatureTable(Shown):
 
     @cached_property
     def features(self) -> NDArray[np.float32]:
-        """(n, d): all features: a memory map if one file stores them so, else a copy, made at the first access."""
+        """(n, d): all features: a memory map if they are float32 in one dataset, else a copy from the first access."""
         first = self.parts[0]
         if len(self.parts) > 1 or first.values.dtype != np.float32:
             return self.take(np.arange(len(self)))
         return first.values[first.rows]  # type: ignore[return-value]
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, d): a copy of the features of these rows, as float32 whatever type is stored."""
+        """(n, d): a copy of the features of these rows, converted to float32 if they are stored otherwise."""
         taken = np.empty((len(rows), self.dim), np.float32)
         start = 0
         for part in self.parts:
@@ -184,7 +184,7 @@ def compact_rows(rows: NDArray[np.int64]) -> RowIndex:
 
 
 def _describe_images(table: FeatureTable) -> Iterator[str]:
-    """The images of each class, which columns there are, and how many images have no label or no feature."""
+    """The images of each class, the names of other columns, and the numbers of images without a label or feature."""
     if table.shares is not None and not table.multilabel:
         yield "soft labels of " + shorten(table.classes)
     elif table.classes:

@@ -1,4 +1,4 @@
-"""Verifies a feature file: every row against its checksum, and the image columns against their hash."""
+"""Verifies a cache: every row against its checksum, and the image columns against their hash."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from featx.errors import CacheError
 
 PENDING_NAMED = 20
 """If more rows than this are pending, they are counted instead of named."""
-OTHER_SET = "names, labels, splits, groups or weights were changed after they were written"
+COLUMNS_CHANGED = "names, labels, splits, groups or weights were changed after they were written"
 
 
 def verify_cache(path: Path | str) -> list[str]:
@@ -31,9 +31,9 @@ def verify_cache(path: Path | str) -> list[str]:
 
 
 def contents_problems(cache: Cache) -> Iterator[str]:
-    """The problems in the contents of a cache, which need not be complete, one by one."""
+    """Yields the problems in the contents of a cache, complete or not."""
     if cache.image_set() != cache.attributes["image_set"]:
-        yield OTHER_SET
+        yield COLUMNS_CHANGED
     pending = np.flatnonzero(cache.read("status") == PENDING)
     if len(pending) > PENDING_NAMED:
         yield f"{len(pending)} rows are pending, from row {pending[0]} to row {pending[-1]}"
@@ -44,7 +44,7 @@ def contents_problems(cache: Cache) -> Iterator[str]:
 
 
 def row_problems(cache: Cache, rows: slice) -> Iterator[str]:
-    """The problems of these rows, which are pending or damaged; each names its row and image."""
+    """Yields a problem, with row and image, for each of these rows that is pending or damaged."""
     stored = cache.stored(rows)
     for row in np.flatnonzero(~matching(stored)):
         name = bytes(cache.read("images/name", slice(rows.start + row, rows.start + row + 1))[0])

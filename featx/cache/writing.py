@@ -1,4 +1,4 @@
-"""Writes rows of a feature file in place and acknowledges them, copies rows of other files, and seals the file.
+"""Writes rows of a cache in place and acknowledges them, copies rows of other caches, and seals the file.
 
 Rows are written straight to their places in the file, not through HDF5.
 """
@@ -16,23 +16,23 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.disk import sync_folder, write_error, write_rows
+from featx.cache.disk import locked_error, sync_folder, write_error, write_rows
 from featx.cache.file import DONE, PENDING, Cache, blocks, checksums, feature_path, partial_path
 from featx.cache.opening import open_cache, read_head
 from featx.cache.verifying import contents_problems
-from featx.errors import CacheError, CacheLockedError, CacheMismatchError, Failure
+from featx.errors import CacheError, CacheMismatchError, Failure
 from featx.locking import lock_descriptor
 from featx.provenance import timestamp
 
 SYNC_SECONDS = 1.0
-"""Rows are synced to disk, and then acknowledged, this often: a kill costs about this much work."""
+"""Rows are synced to disk, and then acknowledged, this often: a killed run loses about this much work."""
 ROWS_BUFFERED = 64
-"""Number of rows that are buffered before they are written: a write of few rows costs as much as one of many."""
+"""Number of rows that are buffered before they are written: a write of few rows takes as long as one of many."""
 
 
 @dataclass(frozen=True)
 class ComputedRows:
-    """Rows to write: their features, and what is known of their images."""
+    """Rows to write: their features, and what is known about their images."""
 
     rows: NDArray[np.int64]
     """(n,): their rows in the cache."""
@@ -70,7 +70,7 @@ def _stored(features: NDArray[np.float32], storage: str) -> NDArray[Any]:
 
 
 def _open_locked(path: Path) -> int:
-    """A descriptor that holds the lock on the file itself, since anybody may delete the lock file next to it."""
+    """A descriptor that locks the file itself, since anybody may delete the lock file next to it."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except OSError as error:
@@ -79,16 +79,14 @@ def _open_locked(path: Path) -> int:
         lock_descriptor(descriptor, path)
     except OSError as error:
         os.close(descriptor)
-        raise CacheLockedError(
-            f"{path}: another process is writing this cache; wait for it or choose another --into"
-        ) from error
+        raise locked_error(path) from error
     return descriptor
 
 
 class CacheWriter:
     """Writes rows of a partial cache in place, and acknowledges them when they are on disk.
 
-    Used as a context manager: at the end of the block, also after an error, all rows are acknowledged.
+    It is a context manager: at the end of the block, also after an error, all rows are acknowledged.
     """
 
     def __init__(self, cache: Cache) -> None:
@@ -112,13 +110,13 @@ class CacheWriter:
             os.close(self._descriptor)
 
     def append(self, rows: ComputedRows) -> None:
-        """Write these rows, after some were buffered; they are acknowledged within about SYNC_SECONDS.
+        """Buffer these rows, and write the buffer if it is full or old; rows are acknowledged after SYNC_SECONDS or so.
 
         Raises CacheError, also if a feature of a row that is done is beyond the range of the cache's storage.
         """
         self._buffered.append(rows)
         late = time.monotonic() - self._synced > SYNC_SECONDS
-        if late or sum(len(some.rows) for some in self._buffered) >= ROWS_BUFFERED:
+        if late or sum(len(buffered.rows) for buffered in self._buffered) >= ROWS_BUFFERED:
             self.flush()
 
     def flush(self) -> None:
@@ -143,7 +141,7 @@ class CacheWriter:
         self.put(rows.rows, dict(zip(map(feature_path, self._cache.outputs), parts, strict=True)) | known)
 
     def put(self, rows: NDArray[np.int64], stored: Mapping[str, NDArray[Any]]) -> None:
-        """Write rows as `Cache.stored` of a cache with the same outputs and storage returns them. Raises CacheError."""
+        """Write rows in the form of `Cache.stored`, of the same outputs and storage as here. Raises CacheError."""
         for name, values in stored.items():
             if name != "status":
                 self._write(name, rows, values)
@@ -176,7 +174,7 @@ class CacheWriter:
             raise CacheError(f"{self._cache.path}: row {rows.rows[lost][0]}: {Failure.OUT_OF_RANGE.text}")
 
     def sync(self) -> None:
-        """Sync everything to disk, also the status of rows, so that this file may replace another one."""
+        """Sync everything to disk, also the status of rows, so that this file may replace another."""
         with self._failing_for_good():
             os.fsync(self._descriptor)
 
@@ -205,14 +203,15 @@ def copy_rows(kept: Sequence[KeptRows], into: Cache) -> None:
     Raises CacheMismatchError if their features are stored in another type, else CacheError.
     """
     with CacheWriter(into) as writer:
-        for one in kept:
-            if one.source.storage != into.storage:
-                step = f"store {one.source.storage} again, or replace the cache with --overwrite"
+        for part in kept:
+            source = part.source
+            if source.storage != into.storage:
+                step = f"store {source.storage} again, or replace the cache with --overwrite"
                 raise CacheMismatchError(
-                    one.source.path, what="storage", inside=one.source.storage, asked=into.storage, step=step
+                    source.path, what="storage", inside=source.storage, asked=into.storage, step=step
                 )
-            for rows in blocks(len(one.old), into.rows_at_once):
-                writer.put(one.new[rows], one.source.stored(one.old[rows]) | {"images/stat": one.stat[rows]})
+            for rows in blocks(len(part.old), into.rows_at_once):
+                writer.put(part.new[rows], source.stored(part.old[rows]) | {"images/stat": part.stat[rows]})
         writer.acknowledge()
         writer.sync()
 
