@@ -110,7 +110,7 @@ def _draw_shapes(folder: Path, *, noise: float) -> DemoImages:
         images=list_images(draw_shapes(folder / "shapes", count=SHAPES_OF_A_CLASS, noise=noise)),
         title="shapes",
         what=f"drawn shapes with {noise:.0%} noise",
-        rule="an image is of the class of its shape; colours, place, size and turn are random",
+        rule="the class of an image is its shape; colours, position, size and rotation are random",
         caution=f"Drawn shapes show that featx works, and nothing more. {HOW_TO_GET_PHOTOGRAPHS}",
     )
 

@@ -65,9 +65,8 @@ class Head(Shown):
 
         If only the decoding of JPEGs differs, a warning is logged, and the head can be used to measure what that costs.
         """
-        if [(source.name, source.backbone) for source in self.sources] != [
-            (source.name, source.backbone) for source in sources
-        ]:
+        trained_on = [(source.name, source.backbone) for source in self.sources]
+        if trained_on != [(source.name, source.backbone) for source in sources]:
             raise HeadError(
                 f"head {self.name!r} was trained on features of {_identify(self.sources)} but was given "
                 f"{_identify(sources)}; give the caches of its own backbones, in that order"

@@ -88,8 +88,11 @@ def _penalty(training: Training) -> Penalty | None:
         return None
     params = training.tuned.params
     of_classifier = {name.rpartition("__")[2]: value for name, value in params.items() if "classifier__" in name}
-    l2 = of_classifier.get("l2", 1 / of_classifier["C"] if "C" in of_classifier else None)
-    if l2 is None:
+    if "l2" in of_classifier:
+        l2 = of_classifier["l2"]
+    elif "C" in of_classifier:
+        l2 = 1 / of_classifier["C"]
+    else:
         return None
     development = training.development
     total = float(development.labels.take(development.final_rows).weights.sum())
