@@ -24,7 +24,7 @@ RECIPE_OPTIONS = ("weights", "random", "seed", "classes", "opset")
 @click.option("--random", is_flag=True, help="Use random weights, for timm and torchvision.")
 @with_seed
 @click.option(
-    "--classes", type=click.IntRange(0), metavar="N", help="Class scores of the model; 0 if its output is the feature."
+    "--classes", type=click.IntRange(0), metavar="N", help="Number of class scores; 0 if the output is the feature."
 )
 @option("--opset", type=click.IntRange(7), metavar="N", default=17, help="The version of the ONNX operators.")
 @with_pixels

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     type=click.IntRange(2),
     metavar="K",
     default=5,
-    help="Folds; no classifier judges images that it was fitted on.",
+    help="Folds of cross-validation: no classifier predicts images that it was fitted on.",
 )
 @with_seed
 @as_json
@@ -51,9 +51,9 @@ def label_errors(
 ) -> None:
     """Rank images by how likely their label is wrong.
 
-    The suspicion comes from classifiers that were not fitted on the image, and from its nearest neighbours. Prints CSV:
-    name, label, suggested, self_confidence, neighbour_share, score. The score is above 0 if another class is more
-    likely. To relabel, export all rows (--top as large as the image set), correct them, and pass the file to
+    Two things count: the predictions of classifiers that were not fitted on the image, and its nearest neighbours.
+    Prints CSV: name, label, suggested, self_confidence, neighbour_share, score. The score is above 0 if another class
+    is more likely. To relabel, print all rows (--top as large as the image set), correct them, and pass the file to
     --annotations. Several caches are fused by image name.
     """
     from featx.heads import find_label_errors

@@ -128,7 +128,7 @@ HOW_TO_RUN = (
         type=NumberOrAuto(MAX_BATCH),
         metavar="N",
         default="auto",
-        help="Images in a batch; auto: the fastest.",
+        help="Images in a batch; auto finds the fastest.",
     ),
     option("--streams", type=NumberOrAuto(), metavar="N", default="auto", help="Batches that run at the same time."),
     option("--threads", type=NumberOrAuto(), metavar="N", default="auto", help="CPU threads of each of these batches."),
@@ -144,7 +144,7 @@ HOW_TO_RUN = (
         type=click.IntRange(1),
         metavar="N",
         default=DEFAULTS.max_pixels,
-        help="An image with more fails.",
+        help="Images with more pixels than this fail.",
     ),
 )
 with_settings = together(Settings, "settings", *HOW_TO_RUN)
@@ -171,8 +171,8 @@ with_pixels = together(
     ),
     click.option("--crop-mode", type=click.Choice(CROP_MODES), help="squash: resize both sides, crop nothing."),
     click.option("--filter", type=click.Choice(FILTERS), help="The resampling filter.  [default: bicubic]"),
-    click.option("--mean", type=ChannelNumbers(), help="Of each channel, on 0..255.  [default: ImageNet's]"),
-    click.option("--std", type=ChannelNumbers(), help="Of each channel, on 0..255.  [default: ImageNet's]"),
+    click.option("--mean", type=ChannelNumbers(), help="Mean of each channel, on 0..255.  [default: ImageNet's]"),
+    click.option("--std", type=ChannelNumbers(), help="Deviation of each channel, on 0..255.  [default: ImageNet's]"),
     click.option("--channels", type=click.Choice(CHANNELS), help="Their order; L is grey.  [default: RGB]"),
 )
 

@@ -36,8 +36,13 @@ HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
     )
 )
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--head", required=True, type=Name(HEAD_NAMES), help=f"{', '.join(HEAD_NAMES)}.")
-@click.option("--fusion", default="", type=Name(FUSION_NAMES), help=f"{', '.join(FUSION_NAMES)}.")
+@click.option("--head", required=True, type=Name(HEAD_NAMES), help=f"The head: {', '.join(HEAD_NAMES)}.")
+@click.option(
+    "--fusion",
+    default="",
+    type=Name(FUSION_NAMES),
+    help=f"How caches and outputs are joined: {', '.join(FUSION_NAMES)}.",
+)
 @option("--hold-out", type=click.Choice(HELD_OUT), default="auto", help="How the test images are chosen.")
 @with_tuning_folds
 @with_balanced
