@@ -1,4 +1,8 @@
-"""Extraction: images are read, run through a backbone, and their features written to a cache."""
+"""Extracts the features of an image set into a cache.
+
+Threads read and decode images into batches (`batches`), a session computes their features (`streaming`), and one thread
+writes them to the cache (`recording`). Rows that a previous cache has already are kept (`resuming`).
+"""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Advice at the end of a run: which stage limited it, and what would make it faster."""
+"""Gives advice at the end of a run: which stage limited it, and what would make it faster."""
 
 import time
 from contextlib import suppress
@@ -13,24 +13,24 @@ from featx.settings import Decode, Settings
 
 WORTHWHILE = 1.1
 """Advice is given if the run would be at least this many times faster."""
-ENOUGH = 0.8
+BUSY = 0.8
 """More threads would help if they worked for less than this share of the cores' time."""
 DECODED_AGAIN = 16
 """Number of images that are decoded once more, in both ways, to estimate the gain of fast decoding."""
 DECODING_SHARE = 0.01
-"""This stops when it has taken this share of the CPU time of the run."""
+"""The estimate ends early when it has taken this share of the CPU time of the run."""
 
 
 def advise(
     clock: StageClock, images: ImageSet, card: Card, *, pace: Pace, settings: Settings, on_cpu: bool
 ) -> tuple[str, ...]:
-    """What the run was busy with, and what would make it faster."""
+    """Two sentences: how busy the cores were, and what would make the run faster."""
     stage = clock.bound_by
     cores = usable_cores()
     busy = clock.cpu_seconds / clock.elapsed
     working = clock.seconds["decode"] + (pace.threads * clock.seconds["infer"] if on_cpu else 0)
-    spare = working / clock.elapsed < ENOUGH * cores
-    others = not spare and busy < ENOUGH * cores
+    spare = working / clock.elapsed < BUSY * cores
+    others = not spare and busy < BUSY * cores
     load = f"{busy:.1f} of {cores} cores busy{', other programs had the rest' if others else ''}"
     if stage == "read":
         return load, f"images come too slowly for {pace.workers} threads: more --workers, or a faster disk, would help"

@@ -1,4 +1,4 @@
-"""Images read and decoded ahead by threads, in batches for the model; an image that fails keeps its row and reason."""
+"""Reads and decodes images ahead, by threads, into batches for the model; an image that fails keeps its row."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,45 +13,33 @@ from numpy.typing import NDArray
 
 from featx.errors import DecodeError, Failure
 from featx.extract.clock import StageClock
-from featx.inputs import (
-    FINGERPRINT_BYTES,
-    Fingerprints,
-    ImageSet,
-    PixelSpec,
-    Stored,
-    decode_image,
-    fingerprint,
-)
+from featx.inputs import FINGERPRINT_BYTES, Fingerprints, ImageSet, PixelSpec, Stored, decode_image, fingerprint
 from featx.settings import Decode
 
 DECODED = 1
 """Status of a row whose image was decoded."""
 NO_DUPLICATE = -1
-"""In place of a known image, for an image whose bytes were not seen before."""
+"""Value of `duplicate_of` for an image whose bytes are new."""
 NO_SLOT = -1
-"""In place of a slot, for an image that failed or whose feature is known."""
+"""Value of `slots` for an image that failed or is a duplicate."""
 PIECE = 8
-"""Most images that a thread reads or decodes in one task: a task for one image costs as much as a small image."""
+"""Most images that a thread reads or decodes in one task: to start a task takes as long as to decode a small image."""
 PIECE_BYTES = 2**17
-"""A task has no further images once their files have this many bytes: slow images are spread over the threads."""
+"""A task takes no further image once it has this many bytes, so that slow images are spread over the threads."""
 BYTES_AHEAD = 2**28
-"""Bytes of images that are read and not yet decoded, about, however large the images are."""
+"""About the most bytes of images that are read but not yet decoded, however large the images are."""
 ROWS_PER_SLOT = 16
-"""Duplicates take no slot; a batch ends after this many rows per slot, so that it does not wait for ever."""
+"""A batch ends after this many rows per slot, so that it ends even if all images are duplicates, which take no slot."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Images for one run of the model: their pixels, and what is known of each row."""
+@dataclass(frozen=True, kw_only=True)
+class ImageRows:
+    """n rows of an image set, and what is known about their images after they were read."""
 
     rows: NDArray[np.int64]
-    """(n,): their rows in the image set."""
-    pixels: NDArray[np.uint8]
-    """(size of every batch, height, width, 3): zeros for failed images and after the last one; a buffer of the ring."""
-    slots: NDArray[np.int64]
-    """(n,): position of each row's pixels; NO_SLOT if the image failed or is a duplicate."""
+    """(n,): rows of the image set."""
     duplicate_of: NDArray[np.int64]
-    """(n,): place, among the known fingerprints, of an image with the same bytes; NO_DUPLICATE if there is none."""
+    """(n,): number, among the known fingerprints, of an image with equal bytes; NO_DUPLICATE (-1) if there is none."""
     status: NDArray[np.uint8]
     """(n,): 1, or a code of errors.Failure."""
     fingerprint: NDArray[np.uint8]
@@ -62,8 +50,18 @@ class Batch:
     """Row of the image set -> why it failed, in full."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Batch(ImageRows):
+    """Images for one run of the model, and their pixels."""
+
+    pixels: NDArray[np.uint8]
+    """(size of every batch, height, width, 3): zeros for failed images and after the last one; a buffer of the ring."""
+    slots: NDArray[np.int64]
+    """(n,): position in `pixels` of each row; NO_SLOT (-1) if the image failed or is a duplicate."""
+
+
 class Ring:
-    """Buffers for the pixels of batches; each is used again after the model has run on its batch."""
+    """Buffers for the pixels of batches, each of which is used again after the model has run on its batch."""
 
     def __init__(self, count: int, new: Callable[[], NDArray[np.uint8]]) -> None:
         self._left = count
@@ -71,14 +69,14 @@ class Ring:
         self._free: SimpleQueue[NDArray[np.uint8]] = SimpleQueue()
 
     def take(self) -> NDArray[np.uint8]:
-        """A free buffer, with its old content; waits for one if all are in use."""
+        """A free buffer, with its old contents; waits for one if all are in use."""
         if self._left and self._free.empty():
             self._left -= 1
             return self._new()
         return self._free.get()
 
     def give_back(self, buffer: NDArray[np.uint8]) -> None:
-        """Make the buffer free for another batch."""
+        """Mark the buffer as free for another batch."""
         self._free.put(buffer)
 
 
@@ -107,17 +105,17 @@ def iter_batches(
 ) -> Iterator[Batch]:
     """Batches of images in the order of `rows`, read and decoded ahead by threads.
 
-    Every batch has pixels of the same shape, so that a feature does not depend on the other images. They are in a
+    The pixels of all batches have the same shape, so that a feature does not depend on the other images. They are in a
     buffer of the ring, which the caller gives back; the ring needs `loading.ahead` buffers more than the caller keeps.
-    An image whose fingerprint is in `known` takes no slot; every other one is added to `known`, in the order of `rows`.
+    An image whose fingerprint is in `known` takes no slot; all others are added to `known`, in the order of `rows`.
     """
     with ThreadPoolExecutor(loading.workers, thread_name_prefix="featx-decode") as pool:
         try:
             reads = _read_ahead(pool, images, loading, rows)
-            filler = _Filler(pool, loading, ring, known)
-            filled: deque[_Filling] = deque()
-            for filling in filler.fill(reads):
-                filled.append(filling)
+            filler = _BatchFiller(pool, loading, ring, known)
+            filled: deque[_OpenBatch] = deque()
+            for batch in filler.fill(reads):
+                filled.append(batch)
                 if len(filled) == loading.ahead - 1:
                     yield filled.popleft().finish(loading.clock)
             while filled:
@@ -126,8 +124,8 @@ def iter_batches(
             pool.shutdown(cancel_futures=True)
 
 
-class _About(NamedTuple):
-    """What is known of one image before it is decoded."""
+class _ImageFacts(NamedTuple):
+    """What is known about one image before it is decoded."""
 
     row: int
     stat: tuple[int, int]
@@ -136,23 +134,23 @@ class _About(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """One image as its source gave it; no bytes if reading failed."""
+    """One image as it is stored, or None if reading failed, and what is known about it."""
 
     stored: Stored | None
-    about: _About
+    facts: _ImageFacts
 
 
 def _read_ahead(pool: Executor, images: ImageSet, loading: Loading, rows: Iterable[int]) -> Iterator[_Read]:
-    """The images of these rows, in order; some tasks are submitted ahead, fewer if the images are large.
+    """Yields the images of these rows, in order; tasks are submitted ahead, fewer if the images are large.
 
-    Over a network a task reads one image, as its thread only waits.
+    Over a network each task reads only one image, as its thread mostly waits.
     """
     reader = _Reader(images, loading.clock)
     rows = iter(rows)
     count = 1 if images.source.remote else PIECE
     most = -(-loading.size // count) + loading.workers
     tasks = deque[Future[list[_Read]]]()
-    ahead = loading.workers  # more, once the size of the images is known
+    ahead = loading.workers  # until the size of the images is known
 
     def _await() -> list[_Read]:
         with loading.clock.time("await pixels"):
@@ -186,14 +184,14 @@ class _Reader:
         try:
             stat = self.images.stat(row)
             stored = self.images.read(row)
-            return _Read(stored, _About(row, stat, fingerprint(stored)))
+            return _Read(stored, _ImageFacts(row, stat, fingerprint(stored)))
         except OSError as error:
             missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
             failure = Failure.MISSING if missing else Failure.UNREADABLE
             reason = DecodeError(failure, error.strerror or type(error).__name__)
-            return _Read(None, _About(row, stat, nothing, reason))
+            return _Read(None, _ImageFacts(row, stat, nothing, reason))
         except MemoryError:
-            return _Read(None, _About(row, stat, nothing, DecodeError(Failure.NO_MEMORY)))
+            return _Read(None, _ImageFacts(row, stat, nothing, DecodeError(Failure.NO_MEMORY)))
 
 
 def _bytes(stored: Stored | None) -> int:
@@ -201,7 +199,7 @@ def _bytes(stored: Stored | None) -> int:
 
 
 def _decode(images: Sequence[Stored], slots: NDArray[np.uint8], loading: Loading) -> list[DecodeError | None]:
-    """Decode each image into its slot; for each the reason if that failed, else None."""
+    """Decode each image into its slot; returns for each the error if that failed, else None."""
     with loading.clock.time("decode"):
         return [_decode_one(stored, slot, loading) for stored, slot in zip(images, slots, strict=True)]
 
@@ -215,51 +213,52 @@ def _decode_one(stored: Stored, slot: NDArray[np.uint8], loading: Loading) -> De
     return None
 
 
-class _Filling:
+class _OpenBatch:
     """A batch that is being filled."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self.pixels = pixels
-        self.reads: list[_About] = []
+        self.facts: list[_ImageFacts] = []
         self.duplicate_of: list[int] = []
         self.slots: list[int] = []
         self.used = 0
         self.decodes: list[Future[list[DecodeError | None]]] = []
 
     def place(self, read: _Read, duplicate_of: int) -> bool:
-        """Add the image; whether it takes a slot, as it was read and is not a duplicate."""
-        takes = read.stored is not None and duplicate_of == NO_DUPLICATE
-        self.reads.append(read.about)
+        """Add the image; returns whether it takes a slot: it does if it was read and is not a duplicate."""
+        takes_slot = read.stored is not None and duplicate_of == NO_DUPLICATE
+        self.facts.append(read.facts)
         self.duplicate_of.append(duplicate_of)
-        self.slots.append(self.used if takes else NO_SLOT)
-        self.used += takes
-        return takes
+        self.slots.append(self.used if takes_slot else NO_SLOT)
+        self.used += takes_slot
+        return takes_slot
 
     def finish(self, clock: StageClock) -> Batch:
-        """The batch, when its images are decoded."""
+        """The batch; waits until its images are decoded."""
         with clock.time("await pixels"):
             decoded = [error for decode in self.decodes for error in decode.result()]
         self.pixels[self.used :] = 0
-        rows = np.array([read.row for read in self.reads], np.int64)
+        rows = np.array([facts.row for facts in self.facts], np.int64)
+        fingerprints = np.frombuffer(b"".join(facts.fingerprint for facts in self.facts), np.uint8)
         errors = [
-            read.error or (decoded[slot] if slot != NO_SLOT else None)
-            for read, slot in zip(self.reads, self.slots, strict=True)
+            facts.error or (decoded[slot] if slot != NO_SLOT else None)
+            for facts, slot in zip(self.facts, self.slots, strict=True)
         ]
         return Batch(
-            rows,
-            self.pixels,
-            np.array(self.slots, np.int64),
-            np.array(self.duplicate_of, np.int64),
-            np.array([error.failure if error else DECODED for error in errors], np.uint8),
-            np.frombuffer(b"".join(read.fingerprint for read in self.reads), np.uint8).reshape(-1, FINGERPRINT_BYTES),
-            np.array([read.stat for read in self.reads], np.int64),
-            {int(row): str(error) for row, error in zip(rows, errors, strict=True) if error},
+            rows=rows,
+            duplicate_of=np.array(self.duplicate_of, np.int64),
+            status=np.array([error.failure if error else DECODED for error in errors], np.uint8),
+            fingerprint=fingerprints.reshape(-1, FINGERPRINT_BYTES),
+            stat=np.array([facts.stat for facts in self.facts], np.int64),
+            details={int(row): str(error) for row, error in zip(rows, errors, strict=True) if error},
+            pixels=self.pixels,
+            slots=np.array(self.slots, np.int64),
         )
 
 
 @dataclass
-class _Filler:
-    """Assigns images to slots of batches, in order, and submits them for decoding in pieces."""
+class _BatchFiller:
+    """Assigns images to the slots of batches, in order, and submits them for decoding in pieces."""
 
     pool: Executor
     loading: Loading
@@ -270,33 +269,33 @@ class _Filler:
     """Tasks that may still be running, and the bytes of their images."""
     _bytes: int = 0
 
-    def fill(self, reads: Iterator[_Read]) -> Iterator[_Filling]:
-        """Batches with all slots taken, but for the last batch; their images may still be being decoded."""
+    def fill(self, reads: Iterator[_Read]) -> Iterator[_OpenBatch]:
+        """Yields batches that take no further images; some of their images may not be decoded yet."""
         size = self.loading.size
         rows = size if self.known is None else size * ROWS_PER_SLOT
-        filling = None
+        batch = None
         for read in reads:
-            filling = filling or _Filling(self.ring.take())
-            if filling.place(read, self._find_duplicate(read)):
+            batch = batch or _OpenBatch(self.ring.take())
+            if batch.place(read, self._find_duplicate(read)):
                 self._piece.append(read.stored)  # type: ignore[arg-type]
-            if filling.used == size or len(filling.reads) == rows:
-                self._submit(filling)
-                yield filling
-                filling = None
+            if batch.used == size or len(batch.facts) == rows:
+                self._submit(batch)
+                yield batch
+                batch = None
             elif len(self._piece) == PIECE or sum(map(_bytes, self._piece)) >= PIECE_BYTES:
-                self._submit(filling)
-        if filling:
-            self._submit(filling)
-            yield filling
+                self._submit(batch)
+        if batch:
+            self._submit(batch)
+            yield batch
 
-    def _submit(self, filling: _Filling) -> None:
-        """Have the piece decoded, and wait for earlier pieces while too many bytes are outstanding."""
+    def _submit(self, batch: _OpenBatch) -> None:
+        """Submit the piece for decoding, and wait for earlier pieces while too many bytes are outstanding."""
         if not self._piece:
             return
-        slots = filling.pixels[filling.used - len(self._piece) : filling.used]
+        slots = batch.pixels[batch.used - len(self._piece) : batch.used]
         size = sum(map(_bytes, self._piece))
         decode = self.pool.submit(_decode, self._piece, slots, self.loading)
-        filling.decodes.append(decode)
+        batch.decodes.append(decode)
         self._outstanding.append((decode, size))
         self._piece = []
         self._bytes += size
@@ -306,12 +305,12 @@ class _Filler:
             self._bytes -= size
 
     def _find_duplicate(self, read: _Read) -> int:
-        """Place of a known image with the same bytes; the image becomes known if there is none."""
+        """Number of a known image with equal bytes; if there is none, the image itself becomes known."""
         if self.known is None or read.stored is None:
             return NO_DUPLICATE
-        about = read.about
-        place = self.known.find(about.fingerprint)
-        if place is not None:
-            return place
-        self.known.add(about.fingerprint, about.row)
+        facts = read.facts
+        number = self.known.find(facts.fingerprint)
+        if number is not None:
+            return number
+        self.known.add(facts.fingerprint, facts.row)
         return NO_DUPLICATE

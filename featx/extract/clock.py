@@ -1,4 +1,4 @@
-"""How long each stage of an extraction worked, and which stage the others waited for."""
+"""Measures how long each stage of an extraction worked, and which stage the others waited for."""
 
 import time
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class StageClock:
 
     seconds: dict[str, float] = field(default_factory=_zeros)
     cpu: dict[str, float] = field(default_factory=_zeros)
-    """The part of `seconds` in which the thread that entered the stage ran on a core."""
+    """The part of `seconds` in which the thread in the stage really ran on a core."""
     _lock: Lock = field(default_factory=Lock)
     _start: tuple[float, float] = field(default_factory=_now)
     elapsed: float = 0.0
@@ -60,7 +60,7 @@ class StageClock:
 
 
 class _Stage:
-    """A timed block: a class, since a generator takes several times as long and every image enters several stages."""
+    """A timed block; a class, as a generator takes several times as long, and every image enters several stages."""
 
     __slots__ = ("_clock", "_cpu", "_stage", "_start")
 

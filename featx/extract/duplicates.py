@@ -1,4 +1,4 @@
-"""Images whose bytes are known: their features are taken from a cache or from an earlier row of the same run."""
+"""Finds images whose bytes are known: their features are in a cache, or in an earlier row of the same run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache import (
-    DONE,
-    PENDING,
-    Cache,
-    KeptRows,
-)
+from featx.cache import DONE, PENDING, Cache, KeptRows
 from featx.extract.resuming import PreviousCache
 from featx.inputs import Fingerprints
 
@@ -22,18 +17,18 @@ class IntactFingerprints(Fingerprints):
     def __init__(self, caches: Sequence[Cache], places: NDArray[np.int64], *, to_come: int) -> None:
         self._caches = caches
         self._places = places
-        marks = [
-            cache.read("images/fingerprint", places[places[:, 0] == number, 1]) for number, cache in enumerate(caches)
+        known = [
+            cache.read("images/fingerprint", places[places[:, 0] == index, 1]) for index, cache in enumerate(caches)
         ]
-        super().__init__(np.concatenate(marks), rows=caches[0].images, to_come=to_come)
+        super().__init__(np.concatenate(known), rows=caches[0].images, to_come=to_come)
 
-    def find(self, mark: bytes) -> int | None:
-        """Place of the first image with this fingerprint, or None if there is none whose row can be copied."""
-        place = super().find(mark)
-        if place is None or place >= len(self._places):
-            return place
-        number, row = self._places[place]
-        return place if self._caches[number].intact(np.array([row]))[0] else None
+    def find(self, fingerprint: bytes) -> int | None:
+        """Number of the first image with this fingerprint; None if there is none, or if its row is damaged."""
+        number = super().find(fingerprint)
+        if number is None or number >= len(self._places):
+            return number
+        cache, row = self._places[number]
+        return number if self._caches[cache].intact(np.array([row]))[0] else None
 
 
 @dataclass(frozen=True)
@@ -44,12 +39,12 @@ class KnownImages:
     caches: tuple[Cache, ...]
     """The cache that is being written, then the previous ones."""
     places: NDArray[np.int64]
-    """(k, 2): cache and row of every image that was known before this run."""
+    """(k, 2): index of the cache, and row in it, of every image that was known before this run."""
     pending: int
     """Number of rows that this run computes."""
 
     def locate(self, known: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Cache and row (m, 2) of these places among the fingerprints, and which of them are rows of this run (m,)."""
+        """Cache and row (m, 2) of the images with these numbers, and which of them are images of this run (m,)."""
         start = len(self.places)
         in_this_run = known >= start
         places = np.zeros((len(known), 2), np.int64)
@@ -59,17 +54,16 @@ class KnownImages:
 
 
 def find_known_images(previous: Sequence[PreviousCache], kept: Sequence[KeptRows], into: Cache) -> KnownImages:
-    """The images that are known before the run, each with a feature that stays where it is during the run.
+    """The images whose features are known before the run; each feature stays where it is during the run.
 
-    They are the rows that the cache to be written has already, and the finished rows of other caches that were not
-    kept.
+    They are those in finished rows of the cache `into`, and of other caches if the row was not copied into this one.
     """
     caches = [into]
     rows = [np.flatnonzero(into.status == DONE)]
-    for one, own in zip(previous, kept, strict=True):
-        if one.cache is not into:
-            caches.append(one.cache)
-            rows.append(np.setdiff1d(np.flatnonzero(one.cache.status == DONE), own.old))
-    places = np.concatenate([np.stack([np.full(len(own), number), own], axis=1) for number, own in enumerate(rows)])
+    for source, copied in zip(previous, kept, strict=True):
+        if source.cache is not into:
+            caches.append(source.cache)
+            rows.append(np.setdiff1d(np.flatnonzero(source.cache.status == DONE), copied.old))
+    places = np.concatenate([np.stack([np.full(len(own), index), own], axis=1) for index, own in enumerate(rows)])
     pending = int(np.count_nonzero(into.status == PENDING))
     return KnownImages(IntactFingerprints(caches, places, to_come=pending), tuple(caches), places, pending)

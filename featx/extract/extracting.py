@@ -1,4 +1,4 @@
-"""The extraction of an image set into one cache; only rows that do not exist are computed."""
+"""Extracts the features of an image set into one cache; computes only the rows that do not exist yet."""
 
 import logging
 import time
@@ -29,24 +29,12 @@ from featx.extract.advising import advise
 from featx.extract.clock import StageClock
 from featx.extract.duplicates import KnownImages, find_known_images
 from featx.extract.recording import Recorder
-from featx.extract.resuming import (
-    PreviousCache,
-    check_images,
-    check_runtime,
-    find_previous,
-    keep_rows,
-)
+from featx.extract.resuming import PreviousCache, check_images, check_runtime, find_previous, keep_rows
 from featx.extract.streaming import FeatureBatch, FeatureStream, open_stream
 from featx.extract.summary import Computation, ExtractionSummary, Progress, summarise
 from featx.inputs import ImageSet
 from featx.provenance import versions
-from featx.settings import (
-    DEFAULT_STORAGE,
-    DEFAULTS,
-    Device,
-    Settings,
-    Storage,
-)
+from featx.settings import DEFAULT_STORAGE, DEFAULTS, Device, Settings, Storage
 
 WRITES_AHEAD = 4
 """Most batches that wait to be written."""
@@ -67,8 +55,8 @@ def extract_features(
 ) -> ExtractionSummary:
     """Extract the features of all images into the cache `into`, and return a summary of the run.
 
-    Rows that exist already, in a complete cache or one that a killed run left, are kept if the image's bytes did not
-    change. Images with equal bytes are computed once. If the run is interrupted, a second call continues it.
+    Rows that exist already, in a complete cache or in one that an interrupted run left, are kept if the image's bytes
+    did not change. Images with equal bytes are computed once. If the run is interrupted, a second call continues it.
 
     Args:
         images: the image set.
@@ -124,7 +112,7 @@ def find_complete(
     storage: Storage = DEFAULT_STORAGE,
     retry_failed: bool = False,
 ) -> ExtractionSummary | None:
-    """Summary of the existing cache if it has all rows that are asked for, else None. Raises as extract_features."""
+    """Summary of the existing cache if it has all rows of these images, else None. Raises as extract_features does."""
     start = time.perf_counter()
     existing = _find_existing(into, images, backbone, settings=settings, storage=storage, retry_failed=retry_failed)
     complete = existing.choose_complete(into, images, settings.device)
@@ -144,16 +132,17 @@ class _Existing:
         return sum(len(rows.new) for rows in self.kept)
 
     def choose_complete(self, into: Path, images: ImageSet, device: Device) -> Cache | None:
-        """The cache at `into` if it has all rows, and they were computed on the device that is asked for."""
-        for one, rows in zip(self.previous, self.kept, strict=True):
+        """The cache at `into` if it has all rows, computed on the requested device; else None."""
+        for previous, rows in zip(self.previous, self.kept, strict=True):
+            cache = previous.cache
             if (
-                one.cache.path == into
-                and one.cache.sealed
+                cache.path == into
+                and cache.sealed
                 and len(rows.new) == len(images)
-                and provider_of(device) in (None, one.cache.provider)
-                and _has_images(one.cache, images)
+                and provider_of(device) in (None, cache.provider)
+                and _has_images(cache, images)
             ):
-                return one.cache
+                return cache
         return None
 
 
@@ -184,7 +173,7 @@ def _compute(
     existing: _Existing,
     report: Callable[[Progress], None],
 ) -> tuple[Cache, Computation]:
-    """The complete cache, after all missing rows were computed, and what that took."""
+    """Compute all missing rows; returns the complete cache, and how it was computed."""
     batch_size = existing.previous[0].cache.batch_size if existing.previous else None
     missing = len(images) - existing.count
     with open_stream(images, backbone, settings, count=missing, batch_size=batch_size) as stream:
@@ -215,12 +204,12 @@ def _warn_of_shards(into: Path) -> None:
 
 
 def _prepare(into: Path, stream: FeatureStream, existing: _Existing, storage: Storage) -> Cache:
-    """The partial cache with the kept rows in it and all others pending: the unfinished one, or a new one."""
+    """The partial cache, unfinished or new, with the kept rows in it and all others pending."""
     images = stream.images
     kept = existing.kept
     provenance = _provenance(stream, storage)
-    for one in existing.previous:
-        check_runtime(one.cache, provenance)
+    for previous in existing.previous:
+        check_runtime(previous.cache, provenance)
     provider = stream.session.provider
     logger.info("%s on %s, %d rows kept of %d", stream.backbone.name, provider, existing.count, len(images))
     if not kept or kept[0].source.path != partial_path(into) or not _has_images(kept[0].source, images):
@@ -250,14 +239,14 @@ def _provenance(stream: FeatureStream, storage: Storage) -> Provenance:
 
 @dataclass(frozen=True)
 class _Run:
-    """The computation of the rows that are missing."""
+    """The computation of the missing rows."""
 
     stream: FeatureStream
     report: Callable[[Progress], None]
     clock: StageClock = field(default_factory=StageClock)
 
     def fill(self, cache: Cache, known: KnownImages) -> Recorder:
-        """Compute every pending row of the cache; a thread of its own writes them."""
+        """Compute every pending row of the cache, and write them in another thread."""
         batches = self.stream.batches(
             _pending(cache), count=known.pending, known=known.fingerprints, storage=cache.storage, clock=self.clock
         )
@@ -277,7 +266,7 @@ class _Run:
         return recorder
 
     def advise(self) -> tuple[str, ...]:
-        """What the run was busy with, and what would make it faster."""
+        """How busy the cores were, and what would make the run faster."""
         stream = self.stream
         return advise(
             self.clock,
@@ -300,7 +289,7 @@ class _Run:
 
 
 def _pending(cache: Cache) -> Iterator[int]:
-    """The pending rows, looked up some at a time as they are needed."""
+    """Yields the pending rows; looks them up block by block, as they are needed."""
     for block in cache.blocks():
         pending = np.flatnonzero(cache.read("status", block) == PENDING)
         yield from (block.start + pending).tolist()

@@ -1,4 +1,4 @@
-"""The pace at which a backbone is fastest on this machine: batch size, and how streams and threads share the cores."""
+"""Finds the pace at which a backbone is fastest: its batch size, and how streams and threads share the cores."""
 
 import logging
 import time
@@ -28,16 +28,17 @@ LEAST_TRIALS = 3
 TIMED_BATCHES = 3
 """Number of batches in each stream by which a pace is timed."""
 IMAGES_TIMED = 8
-"""Number of images of the set that are run in calibration."""
+"""Number of images of the set on which paces are timed."""
 MOST_STREAMS = 16
-"""Most streams on a CPU if nothing was measured: each stream holds the tensors of a batch."""
+"""Most streams on a CPU before any calibration: each stream keeps the tensors of a batch in memory."""
 REMOTE_WORKERS = 16
 """Fewest threads that read images over a network."""
 CPU_BATCH = 2
 GPU_BATCH = 64
-"""Batch size with which calibration begins."""
-LARGEST_BATCH = {True: 32, False: 256}
-"""Largest batch that is tried on the CPU, where every stream holds the tensors of a batch, and on other devices."""
+"""Batch size with which calibration begins, on the CPU and on other devices."""
+LARGEST_CPU_BATCH = 32
+LARGEST_GPU_BATCH = 256
+"""Largest batch size that is tried; it is smaller on the CPU, where every stream keeps the tensors of a batch."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class PaceTrial:
 
 @dataclass(frozen=True)
 class Pace:
-    """How images are run. It decides how fast features are computed, and on a GPU their last digits."""
+    """How images are run, which decides how fast features are computed, and on a GPU their last digits."""
 
     batch_size: int
     """Number of images that are run at once."""
@@ -69,7 +70,7 @@ class Pace:
 
 
 def reading_threads(images: ImageSet, cores: int) -> int:
-    """How many threads read and decode: one for each core; more over a network, where most of them wait."""
+    """Number of threads that read and decode: one per core, but more over a network, where most of them wait."""
     return max(cores, REMOTE_WORKERS if images.source.remote else 1)
 
 
@@ -78,8 +79,8 @@ def open_at_pace(
 ) -> tuple[FeatureSession, Pace]:
     """A session on the device, and its pace for `count` of the images: as in the settings, else calibrated.
 
-    `batch_size` is that of the rows that exist already; new rows keep it. It is not calibrated for a shard either,
-    since all shards of an image set have the same. Raises as open_session does.
+    `batch_size` is that of existing rows, which new rows must have too. It is not calibrated for a shard either, since
+    all shards of an image set must have the same. Raises as open_session does.
     """
     fixed_size = settings.batch_size or batch_size
     workers = settings.workers or reading_threads(images, usable_cores())
@@ -94,15 +95,16 @@ def open_at_pace(
         opening=time.perf_counter() - start,
         images=count,
     )
-    sizes = not fixed_size and not images.part_of and session.step is None
-    shares = session.on_cpu and session.step is None and not (settings.streams or settings.threads)
-    if (sizes or shares) and count * CALIBRATION_SHARE >= LEAST_TRIALS * _images_timed(calibration.pace):
-        calibration.choose(_first_pixels(images, backbone, settings), sizes=sizes, shares=shares)
+    try_sizes = not fixed_size and not images.part_of and session.step is None
+    try_shares = session.on_cpu and session.step is None and not (settings.streams or settings.threads)
+    long_enough = count * CALIBRATION_SHARE >= LEAST_TRIALS * _images_timed(calibration.pace)
+    if (try_sizes or try_shares) and long_enough:
+        calibration.choose(_first_pixels(images, backbone, settings), sizes=try_sizes, shares=try_shares)
     return calibration.session, calibration.pace
 
 
 def share_cores(settings: Settings, cores: int) -> tuple[int, int]:
-    """Number of streams, and threads of each: as in the settings, else one stream for each core."""
+    """Number of streams, and of threads for each: as in the settings, else one stream per core, up to MOST_STREAMS."""
     streams = settings.streams or max(1, cores // (settings.threads or -(-cores // MOST_STREAMS)))
     return streams, settings.threads or max(1, cores // streams)
 
@@ -135,7 +137,7 @@ def _first_pixels(images: ImageSet, backbone: Backbone, settings: Settings) -> N
 
 
 class _Calibration:
-    """Times paces on a few images, and keeps the fastest one and its session."""
+    """Times paces on a few images, and keeps the fastest pace and its session."""
 
     def __init__(
         self,
@@ -156,7 +158,13 @@ class _Calibration:
         self._pixels = session.new_buffer(0)
 
     def choose(self, pixels: NDArray[np.uint8], *, sizes: bool, shares: bool) -> None:
-        """Try larger batches, else smaller ones, as long as they are faster; then fewer streams of more threads."""
+        """Try larger batches, or else smaller ones, as long as they are faster; then fewer streams of more threads.
+
+        Args:
+            pixels: images on which paces are timed.
+            sizes: whether to try other batch sizes.
+            shares: whether to try other numbers of streams and threads.
+        """
         start = time.perf_counter()
         self._pixels = pixels
         self._try(self.session, self.pace)
@@ -170,9 +178,10 @@ class _Calibration:
         logger.info("%s", self.pace)
 
     def _walk(self, step: Callable[[int], int]) -> bool:
-        """Step from batch size to batch size as long as that is faster; whether any was."""
+        """Step from batch size to batch size as long as that is faster; returns whether any was."""
         moved = False
-        while 0 < (size := step(self.pace.batch_size)) <= LARGEST_BATCH[self.session.on_cpu]:
+        largest = LARGEST_CPU_BATCH if self.session.on_cpu else LARGEST_GPU_BATCH
+        while 0 < (size := step(self.pace.batch_size)) <= largest:
             pace = replace(self.pace, batch_size=size)
             if not self._affordable(pace) or not self._try(self.session, pace):
                 return moved
@@ -186,12 +195,12 @@ class _Calibration:
         return self._try(self._open(streams=streams, threads=pace.threads), pace)
 
     def _affordable(self, pace: Pace, *, opening: float = 0.0) -> bool:
-        """Whether a trial, and `opening` seconds before it, would end in the time of the calibration."""
+        """Whether a trial that needs `opening` seconds to begin would end within the time for calibration."""
         seconds = opening + _images_timed(pace) / self._rate
         return time.perf_counter() + seconds <= self._end
 
     def _try(self, session: FeatureSession, pace: Pace) -> bool:
-        """Whether this pace is faster than the best one so far, which it then replaces."""
+        """Time this pace; returns whether it is faster than the best so far, which it then replaces."""
         try:
             rate = _measure(session, pace, self._pixels)
         except InferenceError as error:
@@ -211,7 +220,7 @@ class _Calibration:
 
 
 def _fewer(streams: int) -> Iterator[int]:
-    """Smaller and smaller numbers of streams, each of more threads."""
+    """Yields smaller and smaller numbers of streams, down to 1."""
     while streams > 1:
         streams = max(1, streams // 4)
         yield streams

@@ -1,16 +1,11 @@
-"""Batches of features written to the cache; a duplicate gets the feature that exists already."""
+"""Writes batches of features to the cache; a duplicate gets the feature that exists already."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache import (
-    DONE,
-    CacheWriter,
-    ComputedRows,
-    feature_path,
-)
+from featx.cache import DONE, CacheWriter, ComputedRows, feature_path
 from featx.errors import failure_text
 from featx.extract.batches import NO_DUPLICATE
 from featx.extract.duplicates import KnownImages
@@ -19,16 +14,16 @@ from featx.extract.streaming import FeatureBatch
 
 @dataclass
 class Recorder:
-    """Writes batches in order, and counts and explains what became of their rows."""
+    """Writes batches in order, counts duplicates, and keeps why images failed."""
 
     writer: CacheWriter
     known: KnownImages
     reasons: dict[int, tuple[int, str]] = field(default_factory=dict)
-    """Row of the image set -> code, and why it failed, in full."""
+    """Row of the image set -> the code of its failure, and the reason in full."""
     duplicates: int = 0
     """Number of images that have the bytes of another image of this run."""
     recognised: int = 0
-    """Number of images whose bytes are in a previous cache, under any name."""
+    """Number of images whose bytes were recognised in a previous cache, under any name."""
 
     def write(self, batch: FeatureBatch) -> None:
         """Write the computed rows, then the duplicates with the features that exist already. Raises CacheError."""
@@ -36,7 +31,7 @@ class Recorder:
         self._append(batch, np.flatnonzero(computed), batch.status[computed], batch.features[computed])
         duplicates = np.flatnonzero(~computed)
         if len(duplicates):
-            self.writer.flush()  # their features may be among the rows that it has not written yet
+            self.writer.flush()  # their features may be in rows that it has buffered
             places, in_this_run = self.known.locate(batch.duplicate_of[duplicates])
             self.duplicates += int(in_this_run.sum())
             self.recognised += int((~in_this_run).sum())
@@ -53,7 +48,7 @@ class Recorder:
             self.writer.append(ComputedRows(rows, features, status, batch.fingerprint[chosen], batch.stat[chosen]))
 
     def _copy_reasons(self, rows: NDArray[np.int64], originals: NDArray[np.int64]) -> None:
-        """The duplicate of an image that failed in this run fails for the same reason."""
+        """Give these rows the reason for which their originals, rows of this run, failed."""
         for row, original in zip(rows.tolist(), originals.tolist(), strict=True):
             if original in self.reasons:
                 self.reasons[row] = self.reasons[original]
@@ -62,7 +57,7 @@ class Recorder:
         return np.array([self.reasons[row][0] if row in self.reasons else DONE for row in rows.tolist()], np.uint8)
 
     def _features(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, sum of dimensions): the features at these places, (n, 2): cache and row."""
+        """(n, sum of dimensions): the features at these places (n, 2), each a cache and a row in it."""
         width = sum(self.known.caches[0].outputs.values())
         features = np.empty((len(places), width), np.float32)
         for number, cache in enumerate(self.known.caches):

@@ -1,4 +1,4 @@
-"""Previous caches of the same images: checked against the new run, and their unchanged rows kept."""
+"""Checks previous caches against a new run, and finds the rows that it can keep."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,14 +26,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class PreviousCache:
-    """A cache that exists already, complete or not, from which this run may take rows."""
+    """An existing cache, complete or not, from which this run may take rows."""
 
     cache: Cache
     retry_failed: bool
     """Whether failed images are tried again, so that their rows are not taken."""
 
     def match(self, images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(n,), (n,): rows of this cache that are acknowledged and intact, and rows of the images of the same names."""
+        """Rows (n,) of this cache that are acknowledged and intact, and rows (n,) of the images with the same names."""
         old, new = self._pair(images)
         status = self.cache.read("status", old)
         finished = np.flatnonzero(status == DONE if self.retry_failed else status != PENDING)
@@ -41,7 +41,7 @@ class PreviousCache:
         return old[intact], new[intact]
 
     def _pair(self, images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(n,), (n,): rows of this cache, and rows of the image set, that have the same names."""
+        """Rows (n,) of this cache, and rows (n,) of the image set that have the same names."""
         names = self.cache.read("images/name")
         if len(names) == len(images) and np.array_equal(names, images.names):
             return np.arange(len(names)), np.arange(len(names))
@@ -60,10 +60,10 @@ def find_previous(
     retry_failed: bool,
     reuse: Sequence[Path | str] = (),
 ) -> list[PreviousCache]:
-    """The caches from which rows may be taken: the unfinished one, which began with the complete one, comes first.
+    """The caches from which rows may be taken: first the unfinished one, which has the rows of the complete one too.
 
-    Raises CacheError if a file cannot be read, CacheMismatchError if its features are of another backbone, decoding or
-    storage.
+    Raises CacheError if a file cannot be read, CacheMismatchError if its features are of another backbone, decode mode
+    or storage.
     """
     found = []
     for path in dict.fromkeys((partial_path(into), into, *map(Path, reuse))):
@@ -91,12 +91,11 @@ def _open(path: Path) -> Cache:
 def check_images(into: Path, previous: Sequence[PreviousCache], images: ImageSet) -> None:
     """Warn of images in the cache to be replaced that are no longer in the image set, since their rows are dropped.
 
-    Raises CacheMismatchError if the image set is a shard of what the cache holds, or if it has no name in common with
-    the cache and, in a sample, no image either.
+    Raises CacheMismatchError if the image set is a shard of the images in the cache, or if it has no name in common
+    with the cache and, in a sample, no image either.
     """
-    for one in previous[:1]:
-        if one.cache.path in (partial_path(into), into):
-            _check_images(one.cache, images)
+    if previous and previous[0].cache.path in (partial_path(into), into):
+        _check_images(previous[0].cache, images)
 
 
 def _check_images(previous: Cache, images: ImageSet) -> None:
@@ -119,12 +118,14 @@ def _check_images(previous: Cache, images: ImageSet) -> None:
     logger.warning(
         "%s: %d of its images are not in this image set, such as %s; "
         "their rows are dropped unless an image with the same bytes has another name",
-        *(previous.path, len(gone), first),
+        previous.path,
+        len(gone),
+        first,
     )
 
 
 def _shares_bytes(previous: Cache, images: ImageSet) -> bool:
-    """Whether one of some images has bytes that the cache knows: all images may have been renamed."""
+    """Whether the cache has the bytes of one of some sampled images, as all images may have been renamed."""
     known = Fingerprints(previous.read("images/fingerprint"), rows=0, to_come=0)
     for row in np.unique(np.linspace(0, len(images) - 1, IMAGES_COMPARED).astype(int)).tolist():
         with suppress(OSError):
@@ -146,15 +147,16 @@ def check_backbone(cache: Cache, backbone: Backbone) -> None:
 
 
 def check_runtime(previous: Cache, provenance: Provenance) -> None:
-    """Raise CacheMismatchError if another provider or version of the runtime would compute the new rows."""
+    """Raise CacheMismatchError if another provider, or other versions of packages, would compute the new rows."""
     _check(previous, _runtime(previous), _runtime(provenance))
 
 
-def _runtime(of: Cache | Provenance) -> dict[str, str | None]:
-    return {"provider": of.provider, **{name: of.versions.get(name) for name in DECISIVE_PACKAGES}}
+def _runtime(source: Cache | Provenance) -> dict[str, str | None]:
+    return {"provider": source.provider, **{name: source.versions.get(name) for name in DECISIVE_PACKAGES}}
 
 
 def _check(cache: Cache, inside: Mapping[str, str | None], asked: Mapping[str, str | None]) -> None:
+    """Raise CacheMismatchError if a value inside the cache is not the one that was asked for."""
     for what, value in inside.items():
         if value != asked[what]:
             option = f"--{what} " if what in ("decode", "storage") else ""
@@ -165,32 +167,32 @@ def _check(cache: Cache, inside: Mapping[str, str | None], asked: Mapping[str, s
 def keep_rows(previous: Sequence[PreviousCache], images: ImageSet) -> list[KeptRows]:
     """The rows that stay as they are: of images with the same name, size and time, each from the first such cache.
 
-    An image that cannot be reached keeps its row: features are not lost while a disk is not mounted.
+    An image that cannot be reached keeps its row, so that features are not lost while a disk is not mounted.
     """
     kept = []
     taken = np.zeros(len(images), bool)
     unreachable = 0
-    for one in previous:
-        old, new = one.match(images)
+    for source in previous:
+        old, new = source.match(images)
         free = ~taken[new]
         old = old[free]
         new = new[free]
-        stats = one.cache.read("images/stat", old)
-        comparable = one.cache.read("images/fingerprint", old).any(axis=1) & (stats[:, 1] != 0)
+        stats = source.cache.read("images/stat", old)
+        comparable = source.cache.read("images/fingerprint", old).any(axis=1) & (stats[:, 1] != 0)
         same = np.zeros(len(new), bool)
         for place, stat in enumerate(_stats(images, new)):
             same[place] = stat is None or (stat == tuple(stats[place]) and comparable[place])
             unreachable += stat is None
-        kept.append(KeptRows(one.cache, old[same], new[same], stats[same]))
+        kept.append(KeptRows(source.cache, old[same], new[same], stats[same]))
         taken[new[same]] = True
     if unreachable:
-        caches = ", ".join(str(one.cache.path) for one in previous)
+        caches = ", ".join(str(source.cache.path) for source in previous)
         logger.warning("%d images cannot be reached; they keep their rows of %s", unreachable, caches)
     return kept
 
 
 def _stats(images: ImageSet, rows: NDArray[np.int64]) -> Iterator[tuple[int, int] | None]:
-    """Size and time of the images in these rows, None if an image cannot be reached; many at once over a network."""
+    """Yields size and time of the images in these rows, None if one cannot be reached; over a network many at once."""
 
     def _stat(row: int) -> tuple[int, int] | None:
         try:

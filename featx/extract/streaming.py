@@ -1,4 +1,4 @@
-"""A session opened at its pace, which computes the features of images batch by batch, in order."""
+"""Computes the features of images batch by batch, in order, with a session that runs at its fastest pace."""
 
 import math
 from collections import deque
@@ -14,49 +14,26 @@ from numpy.typing import NDArray
 from featx.backbones import Backbone, FeatureSession
 from featx.cache import DONE, storable
 from featx.errors import Failure
-from featx.extract.batches import (
-    NO_DUPLICATE,
-    NO_SLOT,
-    Batch,
-    Loading,
-    Ring,
-    iter_batches,
-)
+from featx.extract.batches import NO_DUPLICATE, NO_SLOT, Batch, ImageRows, Loading, Ring, iter_batches
 from featx.extract.clock import StageClock
 from featx.extract.pace import Pace, open_at_pace
 from featx.inputs import Fingerprints, ImageSet
-from featx.settings import (
-    DEFAULT_STORAGE,
-    Settings,
-    Storage,
-)
+from featx.settings import DEFAULT_STORAGE, Settings, Storage
 
 GROUPED_IMAGES = 8
-"""Most images in a group of batches that goes through the pipeline together: what a group costs is paid less often."""
+"""Most images in a group of batches that goes through the pipeline together, which saves work for each batch."""
 GROUPED_BYTES = 2**22
 """Most bytes of the pixels of such a group."""
 LEAST_GROUPS = 256
 """A run has at least this many groups, since the last ones may leave a core idle."""
 
 
-@dataclass(frozen=True)
-class FeatureBatch:
-    """Features of one batch, and what is known of its rows."""
+@dataclass(frozen=True, kw_only=True)
+class FeatureBatch(ImageRows):
+    """The features of one batch of images."""
 
-    rows: NDArray[np.int64]
-    """(n,): rows of the image set."""
     features: NDArray[np.float32]
     """(n, sum of dimensions): all outputs next to each other; NaN if an image failed or is a duplicate."""
-    status: NDArray[np.uint8]
-    """(n,): 1 done, above 1 a code of errors.Failure."""
-    duplicate_of: NDArray[np.int64]
-    """(n,): place, among the known fingerprints, of an image with the same bytes; -1 if there is none."""
-    fingerprint: NDArray[np.uint8]
-    """(n, 16)."""
-    stat: NDArray[np.int64]
-    """(n, 2): size in bytes, time of change in nanoseconds."""
-    details: dict[int, str]
-    """Row of the image set -> why it failed, in full."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +46,7 @@ class FeatureStream:
     session: FeatureSession
     pace: Pace
     _running: ExitStack = field(default_factory=ExitStack, repr=False)
-    """Ends the threads of streams that were left unfinished."""
+    """Ends the threads of unfinished calls of `batches`."""
 
     def batches(
         self,
@@ -84,12 +61,12 @@ class FeatureStream:
 
         Args:
             rows: rows of the image set; None for all.
-            count: number of these rows, from which the number of batches in a group is chosen. With 0 every batch comes
-                alone, so that batches of several backbones have the same rows.
-            known: fingerprints of images whose features are known: they are not computed, and `duplicate_of` says where
-                they are. Every other image is added.
+            count: number of these rows, which decides how many batches go through the pipeline together. With 0 they
+                go one by one, so that batches of several backbones have the same rows.
+            known: fingerprints of images whose features are known. These are not computed; `duplicate_of` is their
+                number. All other images are added.
             storage: type in which the features will be stored; a row with a feature beyond its range fails.
-            clock: where the time of each stage is added.
+            clock: adds up the time of each stage.
         """
         size = self._group_size(len(self.images) if count is None else count)
         found = self._generate(
@@ -133,14 +110,14 @@ class FeatureStream:
 def open_stream(
     images: ImageSet, backbone: Backbone, settings: Settings, *, count: int | None = None, batch_size: int | None = None
 ) -> Iterator[FeatureStream]:
-    """A session for these images, opened at its pace; what it runs ends with the block.
+    """A session for these images, opened at its fastest pace; everything that it runs ends with the block.
 
     Args:
         images: the image set.
         backbone: the backbone.
-        settings: device, and what of the pace the user has chosen; the rest is calibrated in a long run.
+        settings: device, and the parts of the pace that the user has chosen; a long run calibrates the others.
         count: number of images that will be computed; None for all.
-        batch_size: batch size of the rows that exist already, which new rows keep.
+        batch_size: batch size of existing rows, which new rows must have too.
 
     Raises DeviceError and BackboneError as open_session does.
     """
@@ -176,7 +153,7 @@ class _Inferring:
     clock: StageClock
 
     def infer(self, batch: Batch) -> FeatureBatch:
-        """The features of the batch, whose buffer goes back to the ring."""
+        """The features of the batch; gives its buffer back to the ring."""
         features = np.full((len(batch.rows), self.width), np.nan, np.float32)
         filled = np.flatnonzero(batch.slots != NO_SLOT)
         if len(filled):
@@ -193,15 +170,22 @@ class _Inferring:
 
 
 def _check_features(batch: Batch, features: NDArray[np.float32], storage: Storage) -> FeatureBatch:
-    """The batch, with rows failed whose features are not finite or cannot be stored; failed rows have only NaN."""
+    """The batch with its features; rows fail if these are not finite or cannot be stored, and get NaN."""
     status = batch.status.copy()
     details = dict(batch.details)
     for fine, failure in (
         (np.isfinite(features).all(axis=1), Failure.NOT_FINITE),
         (storable(features, storage), Failure.OUT_OF_RANGE),
     ):
-        fallen = (status == DONE) & (batch.duplicate_of == NO_DUPLICATE) & ~fine
-        status[fallen] = failure
-        details |= {int(row): failure.text for row in batch.rows[fallen]}
-    features = np.where((status == DONE)[:, None], features, np.float32(np.nan))
-    return FeatureBatch(batch.rows, features, status, batch.duplicate_of, batch.fingerprint, batch.stat, details)
+        failed = (status == DONE) & (batch.duplicate_of == NO_DUPLICATE) & ~fine
+        status[failed] = failure
+        details |= {int(row): failure.text for row in batch.rows[failed]}
+    return FeatureBatch(
+        rows=batch.rows,
+        duplicate_of=batch.duplicate_of,
+        status=status,
+        fingerprint=batch.fingerprint,
+        stat=batch.stat,
+        details=details,
+        features=np.where((status == DONE)[:, None], features, np.float32(np.nan)),
+    )

@@ -1,4 +1,4 @@
-"""What an extraction reports: how far it is, and at its end what it did and what limited it."""
+"""Defines what an extraction reports: its progress, and at its end what it did and what limited it."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -20,9 +20,9 @@ class Progress:
     """How far an extraction is."""
 
     finished: int
-    """Number of images that this run has done, or that failed in it."""
+    """Number of images that are done or have failed in this run."""
     total: int
-    """Number of images that this run has to do."""
+    """Number of images in this run."""
     failed: int
     note: str
     """What limits the run, or how many shards are complete."""
@@ -57,7 +57,7 @@ class ExtractionSummary(Shown):
     bound_by: str
     """The stage that the others waited for; "nothing" if all rows existed."""
     advice: tuple[str, ...]
-    """What the run was busy with, and what would make it faster; empty if all rows existed."""
+    """How busy the cores were, and what would make the run faster; empty if all rows existed."""
     pace: Pace | None
     """Batch size, streams and threads, and how they were found; None if all rows existed."""
     failures: tuple[tuple[str, str], ...]
@@ -86,7 +86,7 @@ class ExtractionSummary(Shown):
 
 @dataclass(frozen=True)
 class Computation:
-    """What a run computed, and how."""
+    """How a run computed its rows."""
 
     recorder: Recorder
     clock: StageClock

@@ -12,13 +12,7 @@ from featx.backbones import Backbone, load_backbone, select_outputs
 from featx.errors import ImageSetError
 from featx.extract.streaming import open_stream
 from featx.inputs import ImageSet, images_of_array
-from featx.settings import (
-    BUNDLED,
-    DEFAULTS,
-    Decode,
-    Device,
-    Settings,
-)
+from featx.settings import BUNDLED, DEFAULTS, Decode, Device, Settings
 
 FAILURES_NAMED = 5
 """Number of failed images that an error names; it also gives their total."""
@@ -29,7 +23,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 
     Images are an array of paths, (n,) or (n, 1), or of pixels, (n, h, w) or (n, h, w, 3) of uint8 or uint16. Nothing
     is learnt from them: `fit` checks images and parameters, and `transform` works without it. Every call computes the
-    features again: use `Pipeline(memory=...)` in a grid search, and a cache (`extract_features`) to try many heads.
+    features again, so use `Pipeline(memory=...)` in a grid search, and a cache (`extract_features`) to try many heads.
 
     >>> import featx
     >>> extractor = featx.FeatureExtractor("efficientnet-lite0", root="new")
@@ -70,9 +64,9 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         self.decode = decode
 
     def fit(self, X: ArrayLike, y: object = None) -> Self:  # noqa: N803
-        """The transformer itself, after a check that these are images and that the backbone exists.
+        """The transformer itself, unchanged, after a check of X and of the parameters.
 
-        Raises ImageSetError or BackboneError if not.
+        Raises ImageSetError if X is not an array of images, BackboneError as load_backbone does.
         """
         images_of_array(X, root=self.root)
         self._load()
@@ -81,7 +75,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def transform(self, X: ArrayLike) -> NDArray[np.float32]:  # noqa: N803
         """Features (n, d) float32 of the images, one row each, with all outputs of the backbone next to each other.
 
-        Raises ImageSetError if an image fails, naming those that do; BackboneError, DeviceError and InferenceError as
+        Raises ImageSetError naming the images that fail; BackboneError, DeviceError and InferenceError as
         extract_features does.
         """
         images = images_of_array(X, root=self.root)

@@ -1,1 +1,1 @@
-"""Extraction in shards: one cache for each, by several processes here or on a cluster, merged at the end."""
+"""Extracts an image set in shards, by several processes here or on a cluster, and merges their caches at the end."""

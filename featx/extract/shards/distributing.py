@@ -1,4 +1,4 @@
-"""An extraction in shards: workers extract them, and they are merged into the cache that a single run would write."""
+"""Distributes the shards of an extraction to workers, and merges them into the cache that a single run would write."""
 
 import logging
 import os
@@ -12,40 +12,21 @@ from functools import partial
 from pathlib import Path
 
 from featx.backbones import Backbone
-from featx.cache import (
-    check_replaceable,
-    lock_cache,
-    merge_caches,
-    partial_path,
-)
-from featx.errors import (
-    CacheError,
-    CacheLockedError,
-    ImageSetError,
-)
+from featx.cache import check_replaceable, lock_cache, merge_caches, partial_path
+from featx.errors import CacheError, CacheLockedError, ImageSetError
 from featx.extract.extracting import find_complete, shards_folder
 from featx.extract.shards.shard import ExtractedShard, Shard
-from featx.extract.shards.workers import (
-    LostError,
-    Workers,
-    cluster_workers,
-    local_workers,
-)
+from featx.extract.shards.workers import LostError, Workers, cluster_workers, local_workers
 from featx.extract.summary import ExtractionSummary, Progress
 from featx.inputs import ImageSet
-from featx.settings import (
-    DEFAULT_STORAGE,
-    DEFAULTS,
-    Settings,
-    Storage,
-)
+from featx.settings import DEFAULT_STORAGE, DEFAULTS, Settings, Storage
 
 logger = logging.getLogger(__name__)
 
 FRUITLESS_ROUNDS = 4
 """The run gives up after this many rounds in which no shard was completed."""
 PAUSE_SECONDS = 5.0
-"""Pause before such a round is repeated: a lock may belong to a process that is about to end."""
+"""Pause after such a round: a lock may belong to a process that is about to end."""
 LOOK_SECONDS = 1.0
 """The caches of the shards are read this often to report the progress."""
 APPEAR_SECONDS = 60.0
@@ -79,7 +60,7 @@ def extract_shards(
         jobs: number of processes of this machine that extract shards at the same time.
         scheduler: address of a Dask scheduler whose workers extract the shards instead. Images, model and `into` need
             the same paths there.
-        settings: as for extract_features, like all that follow.
+        settings: device, batch size and how images are decoded.
         storage: type in which features are stored.
         overwrite: whether to discard an existing cache and its shards.
         retry_failed: whether to try images again that failed before.
@@ -112,8 +93,8 @@ def extract_shards(
         reuse = () if overwrite else tuple(_reusable(into, folder, count))
         backbone = replace(backbone, path=backbone.path.absolute())  # workers may run in another folder
         whole = Shard(images, backbone, into, settings, storage, retry_failed, reuse)
-        hire = partial(cluster_workers, scheduler) if scheduler else partial(local_workers, min(jobs, count))
-        summaries = _extract_parts(whole, folder, count=count, hire=hire, report=report)
+        open_workers = partial(cluster_workers, scheduler) if scheduler else partial(local_workers, min(jobs, count))
+        summaries = _extract_parts(whole, folder, count=count, open_workers=open_workers, report=report)
     return _sum_up(summaries, cache=str(given), start=start)
 
 
@@ -122,12 +103,12 @@ def _extract_parts(
     folder: Path,
     *,
     count: int,
-    hire: Callable[[], AbstractContextManager[Workers]],
+    open_workers: Callable[[], AbstractContextManager[Workers]],
     report: Callable[[Progress], None],
 ) -> list[ExtractionSummary]:
-    """Extract all parts in this folder, merge them into the cache of the whole, and remove them; their summaries."""
+    """Extract all parts in this folder, merge them into the cache of the whole, and remove them; returns summaries."""
     shards = [whole.part(index, count, folder) for index in range(count)]
-    summaries = _Run(shards, report).finish(hire)
+    summaries = _Run(shards, report).finish(open_workers)
     merge_caches([shard.into for shard in shards], into=whole.into, overwrite=True)
     _remove_shards(folder)
     return summaries
@@ -135,7 +116,7 @@ def _extract_parts(
 
 @contextmanager
 def _locked_folder(folder: Path) -> Iterator[None]:
-    """Hold the lock on the folder of the shards against other runs; it is removed at the end if it is empty."""
+    """Lock the folder of the shards against other runs; remove it at the end of the block if it is empty."""
     try:
         with lock_cache(folder / "run"):
             yield
@@ -145,7 +126,7 @@ def _locked_folder(folder: Path) -> Iterator[None]:
 
 
 def _reusable(into: Path, folder: Path, count: int) -> Iterator[Path]:
-    """Caches from which rows may be taken: the one at `into`, complete or not, and shards of another count."""
+    """Yields caches from which rows may be taken: those at `into`, complete or not, and shards of another count."""
     yield from (path for path in (into, partial_path(into)) if path.exists())
     shards = (path for end in ("", ".partial") for path in folder.glob(f"*-of-*.h5{end}"))
     yield from sorted(path for path in shards if f"-of-{count:06}.h5" not in path.name)
@@ -165,19 +146,19 @@ class _Run:
     summaries: dict[Path, ExtractionSummary] = field(default_factory=dict)
     """Cache of every completed shard -> its summary."""
     counts: dict[Path, tuple[int, int]] = field(default_factory=dict)
-    """Cache of every shard -> number of rows that are done or failed, and of those that failed, as far as is known."""
+    """Cache of every shard -> number of rows that are done or failed, and of those that failed, when last read."""
     finished: int = 0
     warned: set[str] = field(default_factory=set)
 
-    def finish(self, hire: Callable[[], AbstractContextManager[Workers]]) -> list[ExtractionSummary]:
-        """The summaries of all shards, in order; shards of workers that are lost are given to others.
+    def finish(self, open_workers: Callable[[], AbstractContextManager[Workers]]) -> list[ExtractionSummary]:
+        """Extract all shards; returns their summaries, in order. If workers are lost, others get their shards.
 
-        Raises what extracting a shard raises; LostError or CacheLockedError when trying again has not helped.
+        Raises what extracting a shard raises; LostError or CacheLockedError if trying again does not help.
         """
-        self._look(self.shards)
+        self._report_progress(self.shards)
         fruitless = 0
         while left := [shard for shard in self.shards if shard.into not in self.summaries]:
-            setback = self._try(left, hire)
+            setback = self._try(left, open_workers)
             missing = len(self.shards) - len(self.summaries)
             fruitless = fruitless + 1 if missing == len(left) else 0
             if setback and fruitless == FRUITLESS_ROUNDS:
@@ -188,14 +169,14 @@ class _Run:
         return [self.summaries[shard.into] for shard in self.shards]
 
     def _try(
-        self, left: Sequence[Shard], hire: Callable[[], AbstractContextManager[Workers]]
+        self, left: Sequence[Shard], open_workers: Callable[[], AbstractContextManager[Workers]]
     ) -> LostError | CacheLockedError | None:
-        """Have these shards extracted; the error, if any, after which some are still missing."""
+        """Let workers extract these shards; returns the error if some are still missing because of one."""
         waiting = deque(left)
         running: dict[Future[ExtractedShard], Shard] = {}
         locked = None
         try:
-            with hire() as workers:
+            with open_workers() as workers:
                 while waiting or running:
                     self._submit(workers, waiting, running)
                     done, _ = wait(running, LOOK_SECONDS, FIRST_COMPLETED)
@@ -205,7 +186,7 @@ class _Run:
                             self._accept(shard, future.result())
                         except CacheLockedError as error:
                             locked = error
-                    self._look(running.values())
+                    self._report_progress(running.values())
         except LostError as error:
             return error
         return locked
@@ -220,6 +201,7 @@ class _Run:
             running[workers.submit(shard)] = shard
 
     def _accept(self, shard: Shard, extracted: ExtractedShard) -> None:
+        """Keep the result of a shard. Raises CacheError if its cache is not visible here."""
         for warning in extracted.warnings:
             self._warn(warning)
         if not _appears(shard.into):
@@ -235,8 +217,8 @@ class _Run:
             logger.warning("%s", warning)
         self.warned.add(warning)
 
-    def _look(self, unfinished: Iterable[Shard]) -> None:
-        """Report how far the whole extraction is, from the caches of the shards, whoever writes them."""
+    def _report_progress(self, unfinished: Iterable[Shard]) -> None:
+        """Report how far the whole extraction is, according to the caches of the shards, whoever writes them."""
         self.counts |= {shard.into: shard.count() for shard in unfinished}
         finished, failed = (sum(numbers) for numbers in zip(*self.counts.values(), strict=True))
         self.finished = max(self.finished, finished)  # rows may become pending again, and progress must not fall
@@ -246,7 +228,7 @@ class _Run:
 
 
 def _appears(path: Path) -> bool:
-    """Whether the file exists, or appears within a time: a network file system may show it late."""
+    """Whether the file exists, or appears within APPEAR_SECONDS, as a network file system may show it late."""
     end = time.monotonic() + APPEAR_SECONDS
     while not path.exists():
         if time.monotonic() > end:
@@ -258,16 +240,16 @@ def _appears(path: Path) -> bool:
 def _sum_up(summaries: Sequence[ExtractionSummary], *, cache: str, start: float) -> ExtractionSummary:
     """One summary of all shards."""
     keys = ("images", "done", "failed", "reused", "duplicates")
-    numbers = {key: sum(getattr(one, key) for one in summaries) for key in keys}
-    stages = {stage: round(sum(one.stages[stage] for one in summaries), 3) for stage in summaries[0].stages}
-    bounds = Counter(one.bound_by for one in summaries if one.reused < one.images)
+    numbers = {key: sum(getattr(summary, key) for summary in summaries) for key in keys}
+    stages = {stage: round(sum(summary.stages[stage] for summary in summaries), 3) for stage in summaries[0].stages}
+    bounds = Counter(summary.bound_by for summary in summaries if summary.reused < summary.images)
     bound_by = bounds.most_common(1)[0][0] if bounds else summaries[0].bound_by
     return replace(
-        next(one for one in summaries if one.bound_by == bound_by),
+        next(summary for summary in summaries if summary.bound_by == bound_by),
         **numbers,
         cache=cache,
         seconds=round(time.perf_counter() - start, 3),
         stages=stages,
         advice=(),  # a shard's advice is about its own part of the cores
-        failures=tuple(failure for one in summaries for failure in one.failures),
+        failures=tuple(failure for summary in summaries for failure in summary.failures),
     )

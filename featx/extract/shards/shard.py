@@ -1,4 +1,4 @@
-"""One shard of an extraction: what a process needs to compute it, wherever it runs, and what it returns."""
+"""Defines one shard of an extraction: what a process needs to compute it, wherever it runs, and what it returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -7,12 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from featx.backbones import Backbone
-from featx.cache import (
-    DONE,
-    PENDING,
-    open_cache,
-    partial_path,
-)
+from featx.cache import DONE, PENDING, open_cache, partial_path
 from featx.errors import CacheError
 from featx.extract.extracting import extract_features
 from featx.extract.pace import reading_threads, share_cores
@@ -25,7 +20,7 @@ from featx.settings import Settings, Storage
 
 @dataclass(frozen=True)
 class Shard:
-    """A part of an image set, and how and into which cache its features are extracted."""
+    """A part of an image set, the cache for its features, and how they are extracted."""
 
     images: ImageSet
     backbone: Backbone
@@ -40,7 +35,7 @@ class Shard:
         return replace(self, images=self.images.shard(index, count), into=folder / f"{index:06}-of-{count:06}.h5")
 
     def extract(self, *, sharing: int, report: Callable[[Progress], None] = lambda progress: None) -> "ExtractedShard":
-        """Extract the shard, with its part of the cores if `sharing` shards are extracted at once on this machine."""
+        """Extract the shard, with its share of the cores if `sharing` shards are extracted at once on this machine."""
         cores = max(1, usable_cores() // sharing)
         streams, threads = share_cores(self.settings, cores)
         workers = self.settings.workers or reading_threads(self.images, cores)
@@ -60,7 +55,7 @@ class Shard:
     def count(self) -> tuple[int, int]:
         """Number of rows that are done or failed, and of those that failed, in the shard's cache, complete or not.
 
-        Both are 0 if no cache can be read at the moment, as another process is creating it.
+        Both are 0 if no cache can be read, for example because another process is creating it at the moment.
         """
         for path in (partial_path(self.into), self.into):
             try:
@@ -73,7 +68,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class ExtractedShard:
-    """What a worker returns of a shard."""
+    """What a worker returns for a shard."""
 
     summary: ExtractionSummary
     warnings: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The workers that extract shards: processes of this machine, or the workers of a Dask cluster."""
+"""Starts or finds the workers that extract shards: processes of this machine, or the workers of a Dask cluster."""
 
 import os
 import signal
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10
 """A scheduler may take this long to answer."""
 ORPHAN_SECONDS = 1.0
-"""A process may outlive the one that it works for by this much."""
+"""A worker process may outlive its parent by this much."""
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Processes to which shards can be submitted."""
+    """The processes to which shards can be submitted."""
 
     slots: Callable[[], int]
-    """Returns how many shards they can extract at once at the moment."""
+    """Returns the number of shards that they can extract at once at the moment."""
     submit: Callable[[Shard], "Future[ExtractedShard]"]
 
 
@@ -68,13 +68,13 @@ def local_workers(jobs: int) -> Iterator[Workers]:
 
 
 def _begin(parent: int) -> None:
-    """Prepare a worker process: it ignores Ctrl-C in the terminal, and ends when its parent has ended."""
+    """Prepare a worker process: it ignores Ctrl-C in the terminal, and ends when its parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # the row of a failed image has the reason
-    Thread(target=_end_with, args=(parent,), daemon=True).start()
+    Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
+def _exit_after(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(ORPHAN_SECONDS)
     os._exit(1)
@@ -114,9 +114,9 @@ def cluster_workers(scheduler: str) -> Iterator[Workers]:
 
 
 class _ClusterThreads:
-    """Counts the threads of a cluster's workers, after a check that every process has the same version of featx.
+    """Counts the threads of a cluster's workers, and checks that every process has the same version of featx.
 
-    Without the check, a worker or scheduler that cannot unpickle a shard ends without a message that names the cause.
+    Without the check, a worker or scheduler that cannot unpickle a shard would end without a message about the cause.
     """
 
     def __init__(self, client: "Client") -> None:
@@ -155,7 +155,7 @@ class _UnwantedError(LostError):
 
 
 def _stop_if_unwanted(progress: Progress) -> None:
-    """End the extraction if its run has ended or another worker has the shard: Dask cannot end the thread itself."""
+    """Stop the extraction if its run has ended or another worker has the shard: Dask itself cannot stop the thread."""
     from distributed import get_worker
 
     worker = get_worker()
