@@ -57,7 +57,7 @@ def backbones(context: click.Context, *, models: Path | None, json_: bool) -> No
 
 
 def _of_group(context: click.Context, models: Path | None, json_: bool) -> tuple[Path | None, bool]:
-    """The two options, given after the command or after `backbones`."""
+    """The options --models and --json, which may be given after the command or after `backbones`."""
     return models or context.obj["models"], json_ or context.obj["json_"]
 
 
@@ -249,11 +249,11 @@ def verify_features(
     elif not context.obj["output"].quiet:
         print_checks(checks, to=out())
         print_effects(effects, to=out())
-    _name_failures(name, checks)
+    _report_failures(name, checks)
     return 0 if ok else 1
 
 
-def _name_failures(name: str, checks: "Sequence[Check]") -> None:
+def _report_failures(name: str, checks: "Sequence[Check]") -> None:
     for check in checks:
         if not check.ok:
             click.echo(f"featx: {name}: {check.name} of {check.output} is out of tolerance", err=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """What a comparison tries, and on which splits."""
 
     heads: tuple[str, ...]
@@ -35,7 +35,7 @@ class Plan:
     seed: int
 
     def __post_init__(self) -> None:
-        """Raises click's UsageError for an option of a split rule that was not asked for."""
+        """Raise click's UsageError for an option of a split rule that was not asked for."""
         given = ",".join(self.splits)
         if self.folds is not None and "k-fold" not in self.splits:
             raise click.UsageError(
@@ -76,7 +76,7 @@ class Plan:
 
 
 with_plan = together(
-    Plan,
+    ComparisonPlan,
     "plan",
     option("--heads", type=Names(), default="logreg", help=f"Heads: {', '.join(HEAD_NAMES)}; or all."),
     option("--fusions", type=Names(), default="concat", help=f"Fusions: {', '.join(FUSION_NAMES)}; or all."),
@@ -117,7 +117,7 @@ def compare(
     output: Verbosity,
     *,
     caches: tuple[Path, ...],
-    plan: Plan,
+    plan: ComparisonPlan,
     choice: TableChoice,
     into: Path | None,
     jobs: int | None,

@@ -193,7 +193,7 @@ class ShardOptions:
     scheduler: str | None
 
     def __post_init__(self) -> None:
-        """Raises click's UsageError for options that exclude each other."""
+        """Raise click's UsageError for options that exclude each other."""
         if (self.jobs or self.scheduler) and not self.shards:
             raise click.UsageError("--jobs and --scheduler need --shards: one process extracts one shard at a time.")
         if self.shards and self.shard:

@@ -129,12 +129,12 @@ def plan_head(
     return HeadPlan(
         Pipeline(steps),
         {**joining.grid(blocks), "scaler__how": tuple(scalings)},
-        {parameter: _possible(parameter, values, rows, most) for parameter, values in recipe.grid.items()},
+        {parameter: _values_to_try(parameter, values, rows, most) for parameter, values in recipe.grid.items()},
         recipe.open_ended,
     )
 
 
-def _possible(parameter: str, values: Sequence[Any], rows: int | None, most: int | None) -> Sequence[Any]:
+def _values_to_try(parameter: str, values: Sequence[Any], rows: int | None, most: int | None) -> Sequence[Any]:
     """The values of a parameter to try with these numbers of rows in the smallest and the largest fit."""
     if parameter == "approximate":
         return [most is not None and most > EXACT_ROWS]

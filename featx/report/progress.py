@@ -18,7 +18,7 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 @contextmanager
 def extraction_progress(*, quiet: bool) -> "Iterator[Callable[[ExtractionProgress], None]]":
-    """Gives a callback that shows how far an extraction is."""
+    """A `with` block whose value is a callback that shows how far an extraction is."""
     if quiet:
         yield lambda progress: None
     elif err().is_terminal:
@@ -33,7 +33,7 @@ def extraction_progress(*, quiet: bool) -> "Iterator[Callable[[ExtractionProgres
 
 @contextmanager
 def comparison_progress(*, quiet: bool) -> "Iterator[Callable[[ComparisonProgress], None]]":
-    """Gives a callback that shows how far a comparison is."""
+    """A `with` block whose value is a callback that shows how far a comparison is."""
     if quiet:
         yield lambda progress: None
     elif err().is_terminal:

@@ -76,7 +76,7 @@ def print_extraction(summary: "ExtractionSummary", *, to: Console) -> None:
 
 
 def print_failures(summary: "ExtractionSummary", *, most: int | None) -> None:
-    """Print every image that failed and its reason on standard error; at most the first `most`, unless that is None."""
+    """Print the first `most` images that failed, or all if it is None, with their reasons on standard error."""
     for name, reason in summary.failures[:most]:
         err().print(f"  failed: {name}: {reason}")
     if most is not None and len(summary.failures) > most:

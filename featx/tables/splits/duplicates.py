@@ -104,11 +104,11 @@ def find_duplicates(table: FeatureTable, split: Split) -> Duplicates:
     """
     development = split.development
     compared = _sample(table, split.test, most=max(1, MOST_PAIRS // len(development)))
-    view = _View.of(table, development)
+    centred = _CentredTable.of(table, development)
     references = _sample(table, split.test, most=MOST_REFERENCES)
-    threshold = _threshold(_find_other_class(view, references, development))
+    threshold = _threshold(_find_other_class(centred, references, development))
     equal = _find_equal(table, split.test, development)
-    near = _find_near(view, compared, development, threshold)
+    near = _find_near(centred, compared, development, threshold)
     found = near | {row: (other, 1.0) for row, other in equal.items()}
     ranked = sorted(found, key=lambda row: (-found[row][1], table.name(row)))
     pairs = [DuplicatePair(table.name(row), table.name(found[row][0]), found[row][1]) for row in ranked[:PAIRS_LISTED]]
@@ -116,8 +116,8 @@ def find_duplicates(table: FeatureTable, split: Split) -> Duplicates:
 
 
 @dataclass(frozen=True)
-class _View:
-    """The table seen from the mean of its development rows, and a few axes along which these rows vary most."""
+class _CentredTable:
+    """The table centred at the mean of its development rows, and a few axes along which these rows vary most."""
 
     table: FeatureTable
     mean: NDArray[np.float64]
@@ -125,7 +125,7 @@ class _View:
     """(d, AXES or fewer): orthonormal columns, found by a randomised range finder (Halko, Martinsson, Tropp 2011)."""
 
     @classmethod
-    def of(cls, table: FeatureTable, development: RowIndices) -> "_View":
+    def of(cls, table: FeatureTable, development: RowIndices) -> "_CentredTable":
         total = sum(table.take(rows).sum(axis=0, dtype=np.float64) for rows in _chunks(development))
         mean = total / len(development)
         sample = directions(table.take(_sample(table, development, most=8 * AXES)), mean)
@@ -160,51 +160,51 @@ def _threshold(cosines: NDArray[np.float32]) -> float:
     return max(LOWEST_THRESHOLD, float(1 - np.exp(np.median(distances) - DEVIATIONS * deviation)))
 
 
-def _find_other_class(view: _View, test: RowIndices, development: RowIndices) -> NDArray[np.float32]:
+def _find_other_class(centred: _CentredTable, test: RowIndices, development: RowIndices) -> NDArray[np.float32]:
     """(n,): the highest cosine of each test row with a row of another class; -inf if there is none."""
-    classes = _class_numbers(view.table, np.concatenate([test, development]))
+    classes = _class_numbers(centred.table, np.concatenate([test, development]))
     of_test = classes[: len(test)]
     of_development = classes[len(test) :]
-    left = view.directions(test)
+    left = centred.directions(test)
     highest = np.full(len(test), -np.inf, np.float32)
     for start in range(0, len(development), TRAIN_ROWS_AT_ONCE):
         chunk = slice(start, start + TRAIN_ROWS_AT_ONCE)
-        cosines = left @ view.directions(development[chunk]).T
+        cosines = left @ centred.directions(development[chunk]).T
         cosines[of_test[:, None] == of_development[chunk]] = -np.inf
         np.maximum(highest, cosines.max(axis=1), out=highest)
     return highest
 
 
 def _find_near(
-    view: _View, test: RowIndices, development: RowIndices, threshold: float
+    centred: _CentredTable, test: RowIndices, development: RowIndices, threshold: float
 ) -> dict[int, tuple[int, float]]:
     """Test rows with a cosine above the threshold -> the most similar development row, and their cosine."""
     found: dict[int, tuple[int, float]] = {}
     for begin in range(0, len(test), TEST_ROWS_AT_ONCE):
         rows = test[begin : begin + TEST_ROWS_AT_ONCE]
-        nearest, highest = _find_nearest(view, rows, development, threshold)
+        nearest, highest = _find_nearest(centred, rows, development, threshold)
         for place in np.flatnonzero(highest > threshold):
             found[int(rows[place])] = (int(nearest[place]), float(highest[place]))
     return found
 
 
 def _find_nearest(
-    view: _View, rows: RowIndices, development: RowIndices, threshold: float
+    centred: _CentredTable, rows: RowIndices, development: RowIndices, threshold: float
 ) -> tuple[RowIndices, NDArray[np.float32]]:
     """The most similar development row (n,) of each row, and their cosine (n,); exact only above the threshold."""
     nearest = np.zeros(len(rows), np.int64)
     highest = np.full(len(rows), -np.inf, np.float32)
-    sketches = np.concatenate([view.sketch(view.directions(some)) for some in _chunks(rows)])
+    sketches = np.concatenate([centred.sketch(centred.directions(some)) for some in _chunks(rows)])
     for start in range(0, len(development), TRAIN_ROWS_AT_ONCE):
-        right = view.directions(development[start : start + TRAIN_ROWS_AT_ONCE])
-        mine, other = np.nonzero(sketches @ view.sketch(right).T > threshold - SLACK)
+        right = centred.directions(development[start : start + TRAIN_ROWS_AT_ONCE])
+        mine, other = np.nonzero(sketches @ centred.sketch(right).T > threshold - SLACK)
         if len(mine) > FEW_PAIRS:
-            cosines = view.directions(rows) @ right.T
+            cosines = centred.directions(rows) @ right.T
             mine = np.arange(len(rows))
             other = cosines.argmax(axis=1)
             values = cosines[mine, other]
         else:
-            values = np.einsum("ij,ij->i", view.directions(rows[mine]), right[other])
+            values = np.einsum("ij,ij->i", centred.directions(rows[mine]), right[other])
         # a row can be in several pairs: the last assignment below, that of its highest value, counts
         order = np.argsort(values, kind="stable")
         order = order[values[order] > highest[mine[order]]]

@@ -14,7 +14,7 @@ Integers: TypeAlias = NDArray[np.int64]
 
 
 def hash_names(names: NDArray[np.bytes_]) -> Keys:
-    """(n,): a 64-bit hash of each name; sorting by it gives an order that depends on no other image and no row."""
+    """(n,): a 64-bit hash of each name; the order of the hashes depends neither on rows nor on other images."""
     chunks = [
         b"".join(blake2b(name, digest_size=8).digest() for name in names[start : start + CHUNK].tolist())
         for start in range(0, len(names), CHUNK)
