@@ -1,4 +1,4 @@
-"""Reads CSV files whose first line names the columns, with one line per image, chunk by chunk and checked."""
+"""Reads and checks CSV files chunk by chunk; the first line names the columns, then each line is one image."""
 
 import csv
 import logging

@@ -163,7 +163,7 @@ class Card:
         return sum(output.dim for output in self.all_outputs)
 
     def with_outputs(self, outputs: Sequence[Output]) -> "Card":
-        """A card that takes these outputs instead, the first of which is the feature."""
+        """The card with these outputs instead, the first of which is the feature."""
         first, *others = outputs
         return dataclasses.replace(self, feature=first.name, dim=first.dim, pool=first.pool, outputs=tuple(others))
 

@@ -30,10 +30,10 @@ def read_features(
 ) -> FeatureTable:
     """The feature table of a complete cache: the images that have a feature, in the image set's order.
 
-    Its columns are those of these outputs, side by side, or of the card's feature if none is named. `split` keeps only
-    the images of this split, `labels` only those of these classes, which become the only classes of the table. Features
-    are memory maps and are not copied. Raises CacheError if the cache is missing, damaged or incomplete, or if it lacks
-    the output, split or class.
+    The features of these `outputs` are its columns, side by side; by default those of the card's feature. `split` keeps
+    only images of this split, `labels` only images of these classes, which become the only classes of the table.
+    Features are memory maps and are not copied. Raises CacheError if the cache is missing, damaged or incomplete, or if
+    it lacks an output, the split or a class.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5", labels=["star", "circle"])

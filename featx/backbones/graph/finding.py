@@ -166,13 +166,7 @@ class _Finder:
     def inspect(self) -> Inspection:
         """The inspection of the model."""
         outputs = [value.name for value in self.view.graph.output]
-        usable = [
-            name for name in outputs if name in self.view.image_dependent and name not in self.view.other_dependent
-        ]
-        if not usable:
-            raise BackboneError(
-                f"{self.path}: no output depends on image {self.input.name!r} alone ({', '.join(outputs)}); export one"
-            )
+        usable = self._usable(outputs)
         classifiers = {
             name: last
             for name in usable
@@ -203,6 +197,16 @@ class _Finder:
             candidates=candidates,
             outputs=tuple(outputs),
         )
+
+    def _usable(self, outputs: list[str]) -> list[str]:
+        """The outputs that depend on the image alone. Raises BackboneError if there are none."""
+        view = self.view
+        usable = [name for name in outputs if name in view.image_dependent and name not in view.other_dependent]
+        if not usable:
+            raise BackboneError(
+                f"{self.path}: no output depends on image {self.input.name!r} alone ({', '.join(outputs)}); export one"
+            )
+        return usable
 
     def resolve(self, name: str) -> Output:
         """The output that this name stands for."""

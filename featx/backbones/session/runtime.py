@@ -68,18 +68,7 @@ def new_session(
     Raises BackboneError if the CPU refuses the model, and DeviceError if the session did not get the device.
     """
     ort = load_runtime()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 4  # featx reports what goes wrong in its own errors
-    options.enable_mem_pattern = spec.kind != "directml"  # DirectML requires it off
-    # Threads that wait must not spin: the decoders need those cores.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if spec != CPU:
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    if folder:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
-    if batch:
-        options.add_free_dimension_override_by_name(BATCH_AXIS, batch)
+    options = _session_options(ort, spec, threads=threads, folder=folder, batch=batch)
     try:
         with _silent(ort):
             wanted = list(providers) or [(spec.provider, {})]
@@ -94,6 +83,22 @@ def new_session(
     if (got := session.get_providers()[0]) != spec.provider:
         raise DeviceError(f"no session on {spec}: it got {got}; `featx doctor` shows what is missing")
     return session
+
+
+def _session_options(ort: Any, spec: DeviceSpec, *, threads: int, folder: Path | None, batch: int | None) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4  # featx reports what goes wrong in its own errors
+    options.enable_mem_pattern = spec.kind != "directml"  # DirectML requires it off
+    # Threads that wait must not spin: the decoders need those cores.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if spec != CPU:
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if folder:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    if batch:
+        options.add_free_dimension_override_by_name(BATCH_AXIS, batch)
+    return options
 
 
 @contextmanager

@@ -62,7 +62,7 @@ def _agreement(candidate: _Candidate) -> float:
 
 
 def _range_of_pixels(card: Card) -> tuple[float, float]:
-    """The range of the input, from black to white; int8 is exact there if all channels are normalised alike."""
+    """The range of the input, from black to white; int8 is exact there if all channels are normalised equally."""
     ends = (np.array([[0.0], [255.0]]) - np.array(card.input.pixels.mean)) / np.array(card.input.pixels.std)
     return float(ends.min()), float(ends.max())
 
