@@ -129,7 +129,7 @@ def provenance_of(cache: Cache) -> Provenance:
 
 def lay_out(path: Path, columns: Mapping[str, Column], provenance: Provenance, *, started: str = "") -> None:
     """Write the whole file with its image columns and with every row pending. Raises OSError or RuntimeError."""
-    allocate(path, _least_size(columns, provenance))  # so that a full disk is noticed here, and not within HDF5
+    allocate(path, _estimate_size(columns, provenance))  # so that a full disk is noticed here, and not within HDF5
     with h5py.File(
         path, "w", userblock_size=USER_BLOCK, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
     ) as file:
@@ -144,8 +144,8 @@ def lay_out(path: Path, columns: Mapping[str, Column], provenance: Provenance, *
     protect_metadata(path, fields)
 
 
-def _least_size(columns: Mapping[str, Column], provenance: Provenance) -> int:
-    """A lower bound for the size of the file, in bytes."""
+def _estimate_size(columns: Mapping[str, Column], provenance: Provenance) -> int:
+    """About the size of the file in bytes, rather too large than too small."""
     known = sum(values.dtype.itemsize * len(values) for values in columns.values())
     features = np.dtype(provenance.storage).itemsize * sum(output_dims(provenance.card).values())
     return int(known + len(columns["images/name"]) * (features + _ROW_BYTES) + _METADATA_BYTES)
