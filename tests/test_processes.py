@@ -17,7 +17,6 @@ import pytest
 
 from featx.processes import (
     collect_warnings,
-    delay_interrupts,
     run_parallel,
 )
 from tests.extract.test_shards import wait_until, workers_of
