@@ -127,6 +127,21 @@ def test_every_name_at_a_door_is_there_and_used_by_another_room_or_public(room: 
         assert hasattr(door, name)
 
 
+def test_no_name_at_a_door_is_also_that_of_a_module_there() -> None:
+    """The module, once it is imported, would stand in the place of the name."""
+    for stub in PACKAGE.rglob("__init__.pyi"):
+        names = [
+            alias.name
+            for node in ast.walk(ast.parse(stub.read_text()))
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        ]
+        modules = {path.stem for path in stub.parent.glob("*.py")} | {
+            path.name for path in stub.parent.iterdir() if path.is_dir()
+        }
+        assert not modules & set(names), stub
+
+
 @pytest.mark.parametrize("room", sorted(EXTRACTING))
 def test_extracting_knows_nothing_of_learning(room: str) -> None:
     for path in files_of(room):

@@ -1,6 +1,6 @@
 from .blocks import BlockPCA as BlockPCA, BlockScaler as BlockScaler
 from .class_mean import NearestClassMean as NearestClassMean
-from .converging import converging as converging
+from .convergence import converging as converging
 from .kernel import EXACT_ROWS as EXACT_ROWS, KernelMap as KernelMap, KernelSVM as KernelSVM
 from .linear import PENALTIES as PENALTIES
 from .linear_svm import LinearSVM as LinearSVM

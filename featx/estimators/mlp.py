@@ -10,7 +10,7 @@ from scipy.special import softmax
 from sklearn.neural_network import MLPClassifier
 
 from featx.estimators.classifier import MarginClassifier
-from featx.estimators.converging import converging
+from featx.estimators.convergence import converging
 from featx.estimators.scores import both_sides
 from featx.estimators.targets import ClassWeight, Targets, expand_shares
 

@@ -10,7 +10,7 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from featx.errors import HeadError
-from featx.estimators.converging import converging
+from featx.estimators.convergence import converging
 from featx.estimators.rows import FLOATS, centred_blocks
 from featx.estimators.scaling import (
     column_moments,
