@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from contextvars import ContextVar
 from multiprocessing import resource_tracker
-from threading import Lock
+from threading import Lock, current_thread, main_thread
+from types import FrameType
 from typing import Any, TypeVar
 
 from featx.hardware import usable_cores
@@ -67,11 +68,33 @@ def delay_interrupts() -> Iterator[None]:
     # Both trackers would otherwise start with the first process, and unblock the signal in the middle of the block.
     resource_tracker.ensure_running()
     loky_resource_tracker.ensure_running()
+    arrived = list[int]()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with _handler_of_interrupts(lambda number, frame: arrived.append(number)):
+            try:
+                yield
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    finally:
+        if arrived:
+            signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _handler_of_interrupts(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Handle interrupts in the block with this function; Python handles them in the main thread only.
+
+    Blocking the signal is not enough: the system gives it to any thread that does not block it, such as one of BLAS.
+    """
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
 
 
 @contextmanager
