@@ -70,6 +70,7 @@ def test_warnings_are_heard_by_those_who_asked_alone_in_whatever_order_blocks_en
 INTERRUPTED_IN_BLOCK = """
 import os, signal
 from featx.processes import delay_interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start what runs in the background without it
 try:
     with delay_interrupts():
         os.kill(os.getpid(), signal.SIGINT)
