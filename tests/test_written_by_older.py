@@ -73,6 +73,7 @@ def test_the_older_version_left_a_head_of_every_kind(written_probabilities: dict
     assert {f"logreg-{fusion}" for fusion in FUSIONS} <= set(HEADS)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
 @pytest.mark.parametrize("name", HEADS)
 def test_a_head_of_an_older_version_gives_the_probabilities_that_it_gave(
     name: str,

@@ -307,6 +307,7 @@ def wide_graph(path: Path) -> Path:
     return graph.save(path, pooled)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="limits its own memory as Linux does it")
 def test_a_process_whose_memory_is_limited_goes_on_with_fewer_images(tmp_path: Path) -> None:
     path = wide_graph(tmp_path / "wide.onnx")

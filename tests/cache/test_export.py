@@ -249,6 +249,7 @@ def test_the_command_tells_what_it_left_out(tmp_path: Path, featx: Callable[...,
     assert "--overwrite" in again.err
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize("name", shortened(["x.npy", "x.parquet"]))
 def test_exporting_holds_no_more_memory_for_more_rows(tmp_path: Path, name: str) -> None:

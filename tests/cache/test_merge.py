@@ -338,6 +338,7 @@ def test_the_command_tells_what_it_joined(tmp_path: Path, featx: Callable[..., R
     assert "--overwrite" in again.err
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 def test_merging_holds_no_more_memory_for_more_rows(tmp_path: Path) -> None:
     script = (
