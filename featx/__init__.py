@@ -28,6 +28,9 @@ import warnings
 
 import lazy_loader
 
+from featx.moved import find_moved_modules
+
+find_moved_modules()
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 _RENAMED = {
