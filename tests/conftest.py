@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import reusable_executor
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
@@ -45,9 +45,13 @@ PACKAGES = ("numpy", "h5py", "onnx", "pillow", "scikit-learn", "skops", "click",
 
 @pytest.fixture(autouse=True, scope="module")
 def no_worker_stays_behind() -> Iterator[None]:
-    """Processes that joblib keeps for the next call are ended with the tests that started them."""
+    """Processes that joblib keeps for the next call are ended with the tests that started them.
+
+    They are not waited for: joblib's thread that ends them can hang if a test killed one of them.
+    """
     yield
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    if reusable_executor._executor is not None:
+        reusable_executor._executor.shutdown(wait=False, kill_workers=True)
 
 
 def pytest_report_header() -> str:
