@@ -88,7 +88,7 @@ def list_backbones(folder: Path | str | None = None) -> list[Backbone]:
         other = paths.setdefault(card.name, path)
         if other.resolve() != path.resolve():
             raise BackboneError(f"{path} and {other} have the same name; rename one of them")
-        found.setdefault(card.name, Backbone(card, path.with_name(card.file)))
+        found.setdefault(card.name, Backbone(card, path.absolute().with_name(card.file)))
     return [found[name] for name in sorted(found)]
 
 

@@ -725,6 +725,44 @@ def test_external_data_in_a_folder_that_is_a_link_is_refused(tmp_path: Path) -> 
     refused(outside(tmp_path, "sub/weights"), "weight_", "symbolic link")
 
 
+def in_hub_cache(tmp_path: Path) -> Path:
+    """A classifier with an external weight, stored as huggingface_hub does: every file is a link to a blob."""
+    path = outside(tmp_path, "model.onnx_data")
+    blobs, snapshot = tmp_path / "hub" / "blobs", tmp_path / "hub" / "snapshots" / "abc" / "onnx"
+    blobs.mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    for name, blob in ((path, "1111"), (path.with_name("model.onnx_data"), "2222")):
+        name.rename(blobs / blob)
+    (snapshot / "model.onnx").symlink_to("../../../blobs/1111")
+    (snapshot / "model.onnx_data").symlink_to("../../../blobs/2222")
+    return snapshot / "model.onnx"
+
+
+def test_external_data_in_the_cache_of_hugging_face_is_read(tmp_path: Path) -> None:
+    assert inspect_model(in_hub_cache(tmp_path)).feature_output == "pooled"
+
+
+def test_a_link_to_other_files_than_the_blobs_of_the_model_is_refused(tmp_path: Path) -> None:
+    path = in_hub_cache(tmp_path)
+    (tmp_path / "hub" / "blobs" / "2222").rename(tmp_path / "hub" / "secret")
+    path.with_name("model.onnx_data").unlink()
+    path.with_name("model.onnx_data").symlink_to("../../../secret")
+    refused(path, "weight_", "symbolic link")
+
+
+def test_a_link_to_a_model_finds_the_data_beside_the_model_itself(tmp_path: Path) -> None:
+    path = outside(tmp_path, "weights")
+    (tmp_path / "link.onnx").symlink_to(path)
+    assert inspect_model(tmp_path / "link.onnx").feature_output == "pooled"
+
+
+def test_a_link_within_the_folder_of_the_model_is_read(tmp_path: Path) -> None:
+    path = outside(tmp_path, "weights")
+    path.with_name("weights").rename(path.with_name("weights.v2"))
+    path.with_name("weights").symlink_to("weights.v2")
+    assert inspect_model(path).feature_output == "pooled"
+
+
 def test_external_data_that_is_missing_is_refused(tmp_path: Path) -> None:
     path = outside(tmp_path, "weights")
     (path.parent / "weights").unlink()

@@ -302,6 +302,33 @@ def test_external_weights_are_gathered_beside_the_card(large: Path, models: Path
     assert_same(features(load_backbone("mine", folder=models), pixels), expected)
 
 
+@pytest.mark.parametrize("cwd", [".", "large", "elsewhere"])
+@pytest.mark.parametrize("relative", [True, False])
+def test_the_current_folder_does_not_matter(
+    tmp_path: Path, large: Path, monkeypatch: pytest.MonkeyPatch, cwd: str, relative: bool
+) -> None:
+    """torch writes m.onnx.data beside m.onnx, and the data of the backbone `m` has that name too."""
+    (large.parent / "one.bin").rename(large.parent / "m.onnx.data")
+    rewrite(large, lambda model: name_again(model, "one.bin", "m.onnx.data"))
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / cwd)
+    model, models = (Path(os.path.relpath(path)) if relative else path for path in (large, tmp_path / "models"))
+    added = add(model, models, "m")
+    assert files(tmp_path / "models").keys() == {"m.onnx", "m.onnx.data", "m.toml"}
+    backbone = load_backbone("m", folder=models)
+    monkeypatch.chdir("/")
+    assert backbone.hash == added.backbone.hash
+    assert features(backbone, random_pixels(1)).shape == (1, 64)
+
+
+def name_again(model: onnx.ModelProto, old: str, new: str) -> None:
+    """Let external weights lie in another file."""
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.value == old:
+                entry.value = new
+
+
 def test_external_weights_that_were_changed_are_refused_by_hash(large: Path, models: Path) -> None:
     add(large, models)
     data = bytearray((models / "mine.onnx.data").read_bytes())

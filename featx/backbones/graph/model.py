@@ -7,15 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
-from onnx.external_data_helper import (
-    ExternalDataInfo,
-    load_external_data_for_model,
-    load_external_data_for_tensor,
-    uses_external_data,
-)
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from onnx.external_data_helper import uses_external_data
 from onnx.inliner import inline_local_functions
 
+from featx.backbones.graph.external import check_external, copy_external, tensors_in
 from featx.backbones.graph.view import View, subgraphs
 from featx.errors import BackboneError
 
@@ -29,10 +25,6 @@ _EXPANDING = {"ConstantOfShape": 0, "Expand": 1}
 """Operators that compute a large tensor from a few bytes -> index of the input that sets its size."""
 RESERVED = "featx_"
 """Prefix of the names of all tensors that featx adds to a graph."""
-STAYS_INSIDE = 1024
-"""Weights of up to this many bytes stay in the model file, even if others are external."""
-SMALL = 2**16
-"""External weights of up to this many bytes are read at once: shapes and axes, which surgery needs, are small."""
 
 DOMAINS = {"", "ai.onnx", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"}
 """Domains of the operators that ONNX or ONNX Runtime defines."""
@@ -81,10 +73,7 @@ def _load(path: Path) -> ModelProto:
     model = _inline(model, path)
     _check_operators(model, path)
     _check_expanding(model.graph, path)
-    for tensor in _tensors(model.graph):
-        if uses_external_data(tensor):
-            _check_external(tensor, path)
-            _read_if_small(tensor, path)
+    check_external(model, path)
     return model
 
 
@@ -174,55 +163,6 @@ def _nodes(graph: GraphProto) -> Iterator[NodeProto]:
             yield from _nodes(inner)
 
 
-def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-        for inner in subgraphs(node):
-            yield from _tensors(inner)
-
-
-def _check_external(tensor: TensorProto, path: Path) -> None:
-    """Refuse weights that are not in a regular file below the model's folder, reached without symbolic links."""
-    info = ExternalDataInfo(tensor)
-    location = Path(info.location or "")
-    place = f"{path}: the external data of {tensor.name!r}, {info.location!r},"
-    parts = [path.parent.joinpath(*location.parts[: count + 1]) for count in range(len(location.parts))]
-    if location.is_absolute() or ".." in location.parts or "\\" in str(location) or not location.parts:
-        raise BackboneError(f"{place} is outside the model's folder, which featx refuses; put it next to the model")
-    if any(part.is_symlink() for part in parts):
-        raise BackboneError(f"{place} is a symbolic link, which featx refuses; put the file itself next to the model")
-    if not parts[-1].is_file():
-        raise BackboneError(f"{place} is missing; put it next to the model under this name")
-    start = info.offset or 0
-    length = info.length or tensor_bytes(tensor)
-    size = parts[-1].stat().st_size
-    if length != tensor_bytes(tensor) or start < 0 or start + length > size:
-        raise BackboneError(
-            f"{place} should have {length} bytes from {start} on, but the file has {size}; export it again"
-        )
-
-
-def tensor_bytes(tensor: TensorProto) -> int:
-    """Number of bytes of the tensor's values, according to its shape and type."""
-    elements = math.prod(tensor.dims)
-    if tensor.data_type in (TensorProto.INT4, TensorProto.UINT4):
-        return int(elements + 1) // 2
-    return int(elements) * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
-
-
-def _read_if_small(tensor: TensorProto, path: Path) -> None:
-    if tensor_bytes(tensor) <= SMALL:
-        load_external_data_for_tensor(tensor, str(path.parent))
-        tensor.data_location = TensorProto.DEFAULT
-        del tensor.external_data[:]
-
-
 def read_metadata(path: Path) -> dict[str, str]:
     """The metadata that the exporter stored in the model. Raises BackboneError as load_model does."""
     return {entry.key: entry.value for entry in load_model(path).metadata_props}
@@ -242,18 +182,16 @@ def save_model(path: Path, into: Path) -> Path | None:
 
     External weights are gathered in one file, `<into>.data`; a model without any is copied byte for byte.
     """
-    model = load_model(path)
     stored = onnx.load(str(path), format="protobuf", load_external_data=False)
-    if not any(map(uses_external_data, _tensors(stored.graph))):
+    if not any(map(uses_external_data, tensors_in(stored.graph))):
         shutil.copyfile(path, into)
         return None
+    model = load_model(path)
     weights = into.with_name(f"{into.name}.data")
     with damage_reported(path):
-        load_external_data_for_model(model, str(path.parent))
-    onnx.save(model, str(into), save_as_external_data=True, location=weights.name, size_threshold=STAYS_INSIDE)
-    return weights if weights.exists() else None
-
-
-def external_bytes(model: ModelProto) -> int:
-    """Number of bytes of the weights that are stored outside the model file."""
-    return sum(tensor_bytes(tensor) for tensor in _tensors(model.graph) if uses_external_data(tensor))
+        copy_external(model, path, weights)
+    into.write_bytes(model.SerializeToString())
+    if weights.stat().st_size:
+        return weights
+    weights.unlink()
+    return None

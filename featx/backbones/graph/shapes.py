@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, 
 from onnx.external_data_helper import uses_external_data
 from onnx.reference import ReferenceEvaluator
 
-from featx.backbones.graph.model import SMALL, tensor_bytes
+from featx.backbones.graph.external import SMALL, tensor_bytes
 from featx.backbones.graph.view import Shape, View, image_inputs, opset, shape_of
 
 ANY_BATCH = 2

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
-from onnx.external_data_helper import load_external_data_for_model
 
 from featx.backbones.card import GEM_POWER, Card, Output
 from featx.backbones.graph.batch import free_batch
+from featx.backbones.graph.external import SMALL, external_bytes, read_external
 from featx.backbones.graph.front import PIXEL_INPUT, add_pixel_input
 from featx.backbones.graph.layers import SAME_NUMBERS, channel_axis, pooled_ranks
-from featx.backbones.graph.model import REDUCE_AXES_ARE_INPUTS, SMALL, damage_reported, external_bytes, load_model
+from featx.backbones.graph.model import REDUCE_AXES_ARE_INPUTS, damage_reported, load_model
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
 from featx.backbones.graph.view import View, assign, captured, image_inputs, opset, shape_of
 from featx.backbones.model_inputs import ImageInput
@@ -162,7 +162,7 @@ def _read_weights(model: ModelProto, backbone: Backbone) -> None:
     outside = external_bytes(model)
     if outside and outside + model.ByteSize() <= _EMBEDDED_BYTES:
         with damage_reported(backbone.path):
-            load_external_data_for_model(model, str(backbone.path.parent))
+            read_external(model, backbone.path)
 
 
 def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
