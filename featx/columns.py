@@ -16,7 +16,12 @@ from featx.hashing import hash_columns
 
 NO_LABEL = -1
 SPLITS = ("train", "validation", "test")
-SPLIT_ALIASES = {"val": "validation", "valid": "validation"}
+SPLIT_SPELLINGS = {
+    "train": ("train", "training", "trn"),
+    "validation": ("validation", "val", "valid", "validate", "dev", "eval", "evaluation"),
+    "test": ("test", "testing", "tst"),
+}
+"""Split -> its usual spellings, in lower case."""
 CHUNK = 4_096
 """Number of rows that are Python objects at the same time while columns are built, so that memory stays small."""
 
@@ -123,13 +128,19 @@ def find_repeated(names: NDArray[np.bytes_]) -> tuple[int, int] | None:
     return min(repeated, default=None)
 
 
+def find_split(text: str) -> str | None:
+    """`train`, `validation` or `test` for any of their usual spellings, such as `Training`; None for other texts."""
+    word = text.lower()
+    return next((split for split, spellings in SPLIT_SPELLINGS.items() if word in spellings), None)
+
+
 def parse_splits(values: Sequence[str], error_at: ErrorAt) -> NDArray[np.bytes_]:
-    """The values of a column `split`, with `val` and `valid` as `validation`. Raises the error for an unknown split."""
-    splits = [SPLIT_ALIASES.get(value, value) for value in values]
-    for position, split in enumerate(splits):
-        if split not in SPLITS:
-            raise error_at(position, f"split {split!r} is not one of {', '.join(SPLITS)}; correct it")
-    return as_texts(splits)
+    """The values of a column `split` in any usual spelling. Raises the error for an unknown split."""
+    known = {value: find_split(value) for value in set(values)}
+    for position, value in enumerate(values):
+        if known[value] is None:
+            raise error_at(position, f"split {value!r} is not one of {', '.join(SPLITS)}; correct it")
+    return as_texts([known[value] or "" for value in values])
 
 
 def parse_groups(values: Sequence[str], error_at: ErrorAt) -> NDArray[np.bytes_]:

@@ -187,8 +187,31 @@ def test_without_labels_the_first_folder_behind_what_is_common_is_the_class(tar:
     assert (images.classes, labels(images)) == (("cat", "dog"), [0, 1, 0])
 
 
-def test_images_in_one_folder_have_no_labels(tar: Write) -> None:
+def test_images_in_one_folder_have_no_labels_and_that_is_told(tar: Write, caplog: pytest.LogCaptureFixture) -> None:
     assert list_images(tar({"set/1.png": b"1", "set/2.png": b"2"})).labels is None
+    assert "all images are in one folder, 'set', which is not taken for a class" in caplog.text
+
+
+@pytest.mark.parametrize("separator", ["/", "\\"])
+def test_folders_with_the_names_of_splits_are_splits_also_in_an_archive_made_on_windows(
+    tar: Write, separator: str
+) -> None:
+    files = ("data/train/cat/1.png", "data/train/dog/2.png", "data/Valid/dog/3.png", "data/test/4.png")
+    given = [file.replace("/", separator) for file in files]
+    images = list_images(tar(dict.fromkeys(given, b"x")))
+    assert names(images) == [f"photos.tar/{name}" for name in given]
+    assert texts(images.splits) == ["train", "train", "validation", "test"]
+    assert (images.classes, labels(images)) == (("cat", "dog"), [0, 1, 1, -1])
+
+
+def test_folders_are_splits_of_images_with_labels_of_their_own_too(tar: Write) -> None:
+    members = {"train/1.jpg": b"1", "train/1.cls": b"4", "val/2.jpg": b"2", "val/2.cls": b"5"}
+    images = list_images(tar(members))
+    assert (images.classes, texts(images.splits)) == (("4", "5"), ["train", "validation"])
+
+
+def test_hidden_files_in_an_archive_made_on_windows_are_hidden(tar: Write) -> None:
+    assert names(list_images(tar({"cat\\1.png": b"1", "cat\\._1.png": b"2"}))) == ["photos.tar/cat\\1.png"]
 
 
 def test_json_without_a_label_leaves_it_to_the_folders(tar: Write) -> None:
@@ -267,6 +290,12 @@ def test_tars_named_for_their_splits_give_splits(tar: Write, tmp_path: Path) -> 
     for name in ("train-0.tar", "val-0.tar", "test_0.tar"):
         tar({"1.png": b"1"}, name)
     assert texts(list_images(f"{tmp_path}/*.tar").splits) == ["test", "train", "validation"]
+
+
+def test_tars_in_folders_named_for_their_splits_have_these_splits(tar: Write, tmp_path: Path) -> None:
+    for name in ("train/0.tar", "Validation/0.tar", "train/1.tar"):
+        tar({"1.png": b"1"}, f"sets/data/{name}")
+    assert texts(list_images(tmp_path / "sets").splits) == ["validation", "train", "train"]
 
 
 @pytest.mark.parametrize("other", ["more-0.tar", "train-1.tar", "trainings.tar"])

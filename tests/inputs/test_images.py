@@ -131,9 +131,7 @@ def test_a_name_that_is_not_utf8_is_refused_by_name(fill: Write) -> None:
 
 
 def test_images_in_the_root_and_in_sub_folders_are_refused(fill: Write) -> None:
-    with pytest.raises(
-        ImageSetError, match=r"in the folder itself \(a\.png\) and some in its sub-folder cat; move them"
-    ):
+    with pytest.raises(ImageSetError, match=r"in class folders \(cat/1\.png\) and some are not \(a\.png\); put them"):
         list_images(fill("a.png", "cat/1.png"))
 
 
@@ -194,6 +192,89 @@ def test_a_file_of_another_kind_is_refused(manifest: Write) -> None:
         ImageSetError, match=r"list\.txt: not a known kind of image source; give a folder of images, a manifest"
     ):
         list_images(manifest("path\na.png\n", "list.txt"))
+
+
+# ---- splits, wrappers and classes in the names of folders
+
+
+def told(images: ImageSet) -> dict[str, tuple[str, str]]:
+    """Name -> split and class of each image, "" where there is none."""
+    splits = [""] * len(images) if images.splits is None else texts(images.splits)
+    codes = [-1] * len(images) if images.labels is None else labels(images)
+    known = [images.classes[code] if code >= 0 else "" for code in codes]
+    return dict(zip(names(images), zip(splits, known, strict=True), strict=True))
+
+
+SPLIT_LAYOUTS = {
+    "all three": ("train/cat/1.png", "train/dog/2.png", "val/cat/3.png", "test/dog/4.png"),
+    "other spellings": ("Training_Set/cat/1.png", "Training_Set/dog/2.png", "VALID/cat/3.png", "test1/dog/4.png"),
+    "years": ("train2017/cat/1.png", "train2017/dog/2.png", "val2017/cat/3.png", "test2017/dog/4.png"),
+    "in a folder": ("a/b/train/cat/1.png", "a/b/train/dog/2.png", "a/b/eval/cat/3.png", "a/b/testing/dog/4.png"),
+    "with a folder in each": ("train/x/cat/1.png", "train/x/dog/2.png", "val/x/cat/3.png", "test/x/dog/4.png"),
+    "made on Windows": ("train\\cat\\1.png", "train\\dog\\2.png", "val\\cat\\3.png", "test\\dog\\4.png"),
+}
+
+
+@pytest.mark.parametrize("files", SPLIT_LAYOUTS.values(), ids=SPLIT_LAYOUTS)
+def test_folders_with_the_names_of_splits_are_splits_and_keep_the_names_of_images(
+    fill: Write, files: tuple[str, ...], caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = [("train", "cat"), ("train", "dog"), ("validation", "cat"), ("test", "dog")]
+    assert told(list_images(fill(*files))) == dict(zip(files, expected, strict=True))
+    assert "are splits" in caplog.text
+
+
+def test_images_of_a_split_without_class_folders_have_no_label(fill: Write, caplog: pytest.LogCaptureFixture) -> None:
+    images = list_images(fill("train/cat/1.png", "train/dog/2.png", "test/3.png"))
+    assert told(images)["test/3.png"] == ("test", "")
+    assert images.classes == ("cat", "dog")
+    assert "images in 'test' are in no class folder, and have no label" in caplog.text
+
+
+def test_splits_without_classes_are_splits(fill: Write) -> None:
+    images = list_images(fill("train/1.png", "val/2.png"))
+    assert told(images) == {"train/1.png": ("train", ""), "val/2.png": ("validation", "")}
+    assert images.classes == ()
+
+
+def test_images_beside_class_folders_in_a_split_are_refused_by_name(fill: Write) -> None:
+    with pytest.raises(ImageSetError, match=r"class folders \(train/cat/1\.png\) and some are not \(train/2\.png\)"):
+        list_images(fill("train/cat/1.png", "train/2.png", "val/cat/3.png"))
+
+
+def test_a_class_that_is_called_test_among_others_is_a_class(fill: Write) -> None:
+    images = list_images(fill("cat/1.png", "dog/1.png", "test/1.png"))
+    assert (images.classes, images.splits) == (("cat", "dog", "test"), None)
+
+
+def test_a_split_alone_is_a_folder_around_everything(fill: Write, caplog: pytest.LogCaptureFixture) -> None:
+    images = list_images(fill("train/cat/1.png", "train/dog/1.png"))
+    assert (images.classes, images.splits) == (("cat", "dog"), None)
+    assert "all images are in the folder 'train', which is skipped" in caplog.text
+
+
+def test_a_split_alone_is_not_a_class(fill: Write) -> None:
+    assert list_images(fill("train/1.png")).classes == ()
+
+
+@pytest.mark.parametrize("around", ["data", "data/raw"])
+def test_a_folder_around_all_classes_is_skipped_and_that_is_told(
+    fill: Write, around: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = list_images(fill(f"{around}/cat/1.png", f"{around}/dog/x/1.png"))
+    assert images.classes == ("cat", "dog")
+    assert names(images) == [f"{around}/cat/1.png", f"{around}/dog/x/1.png"]
+    assert f"all images are in the folder '{around}', which is skipped" in caplog.text
+
+
+def test_one_single_class_is_warned_of(fill: Write, caplog: pytest.LogCaptureFixture) -> None:
+    assert list_images(fill("cat/1.png", "cat/more/2.png")).classes == ("cat",)
+    assert "all images are of one class, 'cat'; to train a head, give each class a folder of its own" in caplog.text
+
+
+def test_nothing_is_told_of_folders_that_are_classes(fill: Write, caplog: pytest.LogCaptureFixture) -> None:
+    list_images(fill("cat/1.png", "dog/1.png"))
+    assert not caplog.text
 
 
 # ---- hash and fingerprint
@@ -273,9 +354,16 @@ def test_root_moves_the_paths_of_a_manifest(manifest: Write, tmp_path: Path) -> 
     assert list_images(manifest("path\na.png\n"), root=tmp_path / "there").read(0) == b"there"
 
 
-@pytest.mark.parametrize("alias", ["val", "valid", "validation"])
-def test_val_means_validation(manifest: Write, alias: str) -> None:
-    assert texts(list_images(manifest(f"path,split\na.png,{alias}\n")).splits) == ["validation"]
+@pytest.mark.parametrize(
+    ("spelling", "split"),
+    [
+        *[(text, "validation") for text in ("val", "valid", "validation", "Val", "DEV", "eval")],
+        *[(text, "test") for text in ("TEST", "testing")],
+        *[(text, "train") for text in ("Train", "training")],
+    ],
+)
+def test_a_split_is_known_in_all_usual_spellings(manifest: Write, spelling: str, split: str) -> None:
+    assert texts(list_images(manifest(f"path,split\na.png,{spelling}\n")).splits) == [split]
 
 
 def test_an_empty_label_is_minus_one(manifest: Write) -> None:
@@ -328,7 +416,7 @@ def test_the_ending_of_a_manifest_may_be_in_upper_case(manifest: Write) -> None:
         ("path\na.png\nb.png\na.png\n", "'a.png' is both image 1 and image 3"),
         ("path\na.png\n./a.png\n", "'a.png' is both image 1 and image 2"),
         ("path\na//b.png\na/b.png\n", "'a/b.png' is both image 1 and image 2"),
-        ("path,split\na.png,train\nb.png,dev\n", "image 2: split 'dev' is not one of train, validation, test"),
+        ("path,split\na.png,train\nb.png,later\n", "image 2: split 'later' is not one of train, validation, test"),
         ("path,split\na.png,\n", "image 1: split '' is not one of"),
         ("path,weight\na.png,heavy\n", "image 1: weight 'heavy' is not a number"),
         ("path,weight\na.png,\n", "image 1: weight '' is not a number"),

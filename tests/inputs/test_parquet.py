@@ -127,7 +127,7 @@ def test_a_folder_of_manifests_is_one(table: Write, tmp_path: Path) -> None:
             "image 1: 's3://bucket/a.png' is an address; give the part that all addresses share as --root",
         ),
         ({"path": ["a", "a"]}, "'a' is both image 1 and image 2"),
-        ({"path": ["a"], "split": ["dev"]}, "image 1: split 'dev' is not one of"),
+        ({"path": ["a"], "split": ["later"]}, "image 1: split 'later' is not one of"),
         ({"path": ["a"], "split": pa.nulls(1)}, "image 1: split '' is not one of"),
         ({"path": ["a"], "group": pa.nulls(1)}, "image 1: the group is blank"),
         ({"path": ["a"], "weight": [-1.0]}, "image 1: weight '-1' is not a number of 0 or more"),

@@ -185,7 +185,7 @@ def test_what_is_annotated_can_be_split(tmp_path: Path) -> None:
         ("path,label\na,b\nc\n", "line 3 has 1 values for 2 columns"),
         ("path,label\n,b\n", "line 2: the name of the image is blank"),
         ("path,label\na,b\n\nc,b\na,c\n", "'a' is on line 2 and on line 5"),
-        ("path,split\na,dev\n", "line 2: split 'dev' is not one of train, validation, test"),
+        ("path,split\na,later\n", "line 2: split 'later' is not one of train, validation, test"),
         ("path,group\na,\n", "line 2: the group is blank"),
         ("path,weight\na,\n", "line 2: weight '' is not a number of 0 or more"),
         ("path,weight\na,-1\n", "line 2: weight '-1' is not a number of 0 or more"),

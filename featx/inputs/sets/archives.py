@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from featx.columns import CHUNK, TextsBuilder
 from featx.errors import ImageSetError
 from featx.inputs.sets.building import ColumnsBuilder
+from featx.inputs.sets.class_folders import find_class_folders, find_split_folders
 from featx.inputs.sets.containers import Container, cause_of, open_container
 from featx.inputs.sets.folder import no_images_error
 from featx.inputs.sets.image_set import ImageSet
@@ -54,8 +55,8 @@ class TarSource:
 def list_tars(shards: Shards) -> ImageSet:
     """The image set of these tars, one after the other, each in its own order; names are TAR/MEMBER.
 
-    Labels are those in the .cls or .json members next to the images. If no tar has such members, the label is the first
-    folder in which the members' names differ. Raises ImageSetError.
+    Labels are those in the .cls or .json members next to the images. If no tar has such members, the labels are the
+    class folders in the members' names. Raises ImageSetError.
     """
     tars = tuple(open_container(shards.files, path) for path in shards.paths)
     indexes = _read_indexes(tars) if shards.files.remote else [_read_index(tar) for tar in tars]
@@ -106,7 +107,11 @@ def _join_ignored(shards: Shards, indexes: list[TarIndex]) -> NDArray[np.bytes_]
 def _iter_chunks(shards: Shards, indexes: list[TarIndex]) -> Iterator[dict[str, list[str]]]:
     """The columns of all images as texts, chunk by chunk."""
     labelled = any(index.labels is not None for index in indexes)
-    class_start = None if labelled else _find_class_folders(shards.given, indexes)
+    names = [index.names for index in indexes]
+    if labelled:
+        folders = find_split_folders(shards.given, names)
+    else:
+        folders = find_class_folders(shards.given, names, one_is_class=False)
     for number, (path, index) in enumerate(zip(shards.paths, indexes, strict=True)):
         prefix = shards.name(path)
         for start in range(0, len(index.names), CHUNK):
@@ -115,35 +120,10 @@ def _iter_chunks(shards: Shards, indexes: list[TarIndex]) -> Iterator[dict[str, 
             if labelled:
                 labels = [] if index.labels is None else index.labels[start : start + CHUNK].tolist()
                 chunk["label"] = [label.decode() for label in labels] or [""] * len(members)
-            elif class_start is not None:
-                chunk["label"] = [member[class_start:].partition(b"/")[0].decode() for member in members]
+            elif folders.labelled:
+                chunk["label"] = list(map(folders.label, members))
             if shards.splits is not None:
                 chunk["split"] = [shards.splits[number]] * len(members)
+            elif folders.splits:
+                chunk["split"] = list(map(folders.split, members))
             yield chunk
-
-
-def _find_class_folders(where: str, indexes: list[TarIndex]) -> int | None:
-    """Position in the members' names at which the class begins, or None if all images are in one folder.
-
-    Raises ImageSetError if some images are in class folders and others are not.
-    """
-    extremes = [name for index in indexes for name in _extremes(index.names)]
-    first = min(extremes)
-    last = max(extremes)
-    same = next((place for place in range(len(first)) if first[place : place + 1] != last[place : place + 1]), None)
-    start = first[:same].rfind(b"/") + 1
-    without = next((name for index in indexes for name in index.names if b"/" not in name[start:]), None)
-    within = next((name for index in indexes for name in index.names if b"/" in name[start:]), None)
-    if without is not None and within is not None:
-        raise ImageSetError(
-            f"{where}: some images are in class folders ({within.decode()}) and some are not ({without.decode()}); "
-            "put them all into class folders, or add .cls files"
-        )
-    return None if within is None else start
-
-
-def _extremes(names: NDArray[np.bytes_]) -> Iterator[bytes]:
-    """The smallest and largest name of each chunk: a prefix that they share is shared by all names."""
-    for start in range(0, len(names), CHUNK):
-        chunk = names[start : start + CHUNK].tolist()
-        yield from (min(chunk), max(chunk))

@@ -1,12 +1,14 @@
 """Lists a folder of images, with one sub-folder per class or flat, in bytewise order of the names."""
 
 import os
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.columns import CHUNK, NO_LABEL, ImageColumns, TextsBuilder
+from featx.columns import CHUNK, NO_LABEL, ImageColumns, TextsBuilder, as_texts
 from featx.errors import ImageSetError
+from featx.inputs.sets.class_folders import find_class_folders
 from featx.inputs.sets.files import Files, FileSource
 from featx.inputs.sets.image_set import ImageSet
 
@@ -23,8 +25,8 @@ def is_image_name(name: str) -> bool:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether the name of the file, or of a folder in its path, begins with a dot."""
-    return name.startswith(".") or "/." in name
+    """Whether the name of the file, or of a folder in its path, begins with a dot; a backslash is a slash."""
+    return name.startswith(".") or "/." in name or "\\." in name
 
 
 def walk_folder(files: Files, root: str) -> tuple[NDArray[np.bytes_], NDArray[np.bytes_]]:
@@ -49,31 +51,31 @@ def no_images_error(where: str, others: NDArray[np.bytes_]) -> ImageSetError:
 
 
 def list_folder(files: Files, root: str, *, names: NDArray[np.bytes_], ignored: NDArray[np.bytes_]) -> ImageSet:
-    """The image set of these names; the first sub-folder in an image's path is its class.
+    """The image set of these names, with the splits and classes that its folders stand for.
 
-    Raises ImageSetError if there are no names, or if some images are in sub-folders and some are not.
+    Raises ImageSetError if there are no names, or if some images are in class folders and some are not.
     """
     if not len(names):
         raise no_images_error(root, ignored)
-    classes, labels = label_by_folder(names)
-    if "" in classes and len(classes) > 1:
-        loose = bytes(names[labels == classes.index("")][0]).decode()
-        raise ImageSetError(
-            f"{root}: some images are in the folder itself ({loose}) and some in its sub-folder {classes[1]}; "
-            "move them all into class folders, or list them in a manifest"
-        )
-    flat = classes == ("",)
-    columns = ImageColumns(names=names) if flat else ImageColumns(names=names, classes=classes, labels=labels)
+    folders = find_class_folders(root, [names], one_is_class=True)
+    classes, labels = _number(names, folders.label) if folders.labelled else ((), None)
+    splits, parts = _number(names, folders.split) if folders.splits else ((), None)
+    columns = ImageColumns(
+        names=names,
+        classes=classes,
+        labels=labels,
+        splits=None if parts is None else as_texts(splits)[parts],
+    )
     return ImageSet(**vars(columns), source=FileSource(files, root), ignored=ignored)
 
 
-def label_by_folder(names: NDArray[np.bytes_]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """The classes, which are the first folders of the names ("" for none), and (n,) the class of each name."""
-    numbers: dict[bytes, int] = {}
-    labels = np.full(len(names), NO_LABEL, np.int32)
+def _number(names: NDArray[np.bytes_], text_of: Callable[[bytes], str]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """The texts of all names in alphabetical order, and (n,) the position of each name's text; -1 for an empty one."""
+    numbers: dict[str, int] = {}
+    found = np.empty(len(names), np.int32)
     for start in range(0, len(names), CHUNK):
-        folders = [name.rpartition(b"/")[0].partition(b"/")[0] for name in names[start : start + CHUNK].tolist()]
-        labels[start : start + CHUNK] = [numbers.setdefault(folder, len(numbers)) for folder in folders]
-    classes = tuple(sorted(folder.decode() for folder in numbers))
-    positions = np.array([classes.index(folder.decode()) for folder in numbers], np.int32)
-    return classes, positions[labels] if len(labels) else labels
+        texts = map(text_of, names[start : start + CHUNK].tolist())
+        found[start : start + CHUNK] = [numbers.setdefault(text, len(numbers)) for text in texts]
+    texts_in_order = tuple(sorted(filter(None, numbers)))
+    position = {text: index for index, text in enumerate(texts_in_order)} | {"": NO_LABEL}
+    return texts_in_order, np.array([position[text] for text in numbers], np.int32)[found]

@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.columns import as_texts, find_split
 from featx.errors import ImageSetError
+from featx.inputs.sets.class_folders import find_split_folders
 from featx.inputs.sets.files import Files, parent
 
 MOST_SHARDS = 1_000_000
@@ -16,7 +18,7 @@ MOST_SHARDS = 1_000_000
 
 _BRACES = re.compile(r"\{([^{}]*(?:,|\.\.)[^{}]*)\}")
 _RANGE = re.compile(r"(\d+)\.\.(\d+)")
-_SPLIT = re.compile(r"(train|validation|valid|val|test)[-_.]")
+_FIRST_WORD = re.compile(r"([a-zA-Z]+)[-_.]")
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,16 @@ class Shards:
 
     @cached_property
     def splits(self) -> tuple[str, ...] | None:
-        """The split with which each file's name begins; None if a name has none, or if all have the same."""
-        matches = [_SPLIT.match(path.rpartition("/")[2]) for path in self.paths]
-        found = tuple(match[1] for match in matches if match)
-        return found if len(found) == len(matches) and len(set(found)) > 1 else None
+        """The split of each file, which its name begins with, or the first folder in which the names differ.
+
+        None if a file has none, or if all have the same.
+        """
+        words = [match[1] if (match := _FIRST_WORD.match(path.rpartition("/")[2])) else "" for path in self.paths]
+        found = tuple(split for word in words if (split := find_split(word)))
+        if len(found) == len(words) and len(set(found)) > 1:
+            return found
+        folders = find_split_folders(self.given, [as_texts([self.name(path) for path in self.paths])])
+        return tuple(folders.split(self.name(path).encode()) for path in self.paths) if folders.splits else None
 
 
 def one_file(files: Files, path: str) -> Shards:
