@@ -176,8 +176,25 @@ def test_a_link_to_a_folder_elsewhere_is_followed(fill: Write) -> None:
 def test_a_pipe_is_an_error_and_is_not_waited_for(fill: Write) -> None:
     folder = fill("cat/1.png")
     os.mkfifo(folder / "cat" / "0.png")
+    images = list_images(folder)
     with pytest.raises(OSError, match="not a regular file"):
-        list_images(folder).stat(0)
+        images.stat(0)
+    with pytest.raises(OSError, match="not a regular file"):
+        images.read(0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no /proc")
+def test_a_file_of_the_kernel_counts_as_empty_and_is_not_read_as_some_of_them_wait(fill: Write) -> None:
+    folder = fill("cat/1.png")
+    (folder / "cat" / "0.png").symlink_to("/proc/self/status")
+    assert list_images(folder).read(0) == b""
+
+
+def test_a_device_is_an_error_however_much_it_would_give(fill: Write) -> None:
+    folder = fill("cat/1.png")
+    (folder / "cat" / "0.png").symlink_to("/dev/zero")
+    with pytest.raises(OSError, match="not a regular file"):
+        list_images(folder).read(0)
 
 
 def test_a_root_with_a_folder_is_refused(fill: Write) -> None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO, Protocol
 
 from featx.errors import ImageSetError
@@ -82,24 +82,69 @@ class LocalFiles:
     def stat(self, path: str) -> tuple[int, int]:
         """Size and modification time. Raises OSError for anything but regular files: reading a pipe would never end."""
         status = os.stat(self.absolute(path))
-        if not S_ISREG(status.st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
+        _check_regular(status.st_mode, path)
         return status.st_size, status.st_mtime_ns
 
     def open(self, path: str, *, seek: bool = True) -> BinaryIO:
-        """The file, opened for reading at any position."""
-        return open(self.absolute(path), "rb")
+        """The file, opened for reading at any position. Raises OSError for anything but regular files."""
+        return open(self.absolute(path), "rb", opener=lambda name, flags: _open_regular(name)[0])
 
     def read(self, path: str) -> bytes:
-        """All bytes of the file."""
+        """All bytes of the file, as many as it has when it is opened. Raises OSError for anything but regular files.
+
+        A file of size 0 is not read at all: those of /proc have this size, and some of them wait for ever.
+        """
         # Path would intern the name of every file, so that memory grows with the number of images
-        with open(self.absolute(path), "rb") as file:
-            return file.read()
+        descriptor, size = _open_regular(self.absolute(path))
+        try:
+            return _read_up_to(descriptor, size) if size else b""
+        finally:
+            os.close(descriptor)
 
     def read_range(self, path: str, start: int, size: int) -> bytes:
-        """Up to `size` bytes of the file from position `start`."""
-        with open(self.absolute(path), "rb", buffering=0) as file:
-            return os.pread(file.fileno(), size, start)
+        """Up to `size` bytes of the file from position `start`. Raises OSError for anything but regular files."""
+        descriptor, _ = _open_regular(self.absolute(path))
+        try:
+            return os.pread(descriptor, size, start)
+        finally:
+            os.close(descriptor)
+
+
+_READ_ONLY = os.O_RDONLY | sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
+"""How files are opened: with O_NONBLOCK, opening a pipe does not wait for its writer."""
+
+
+def _open_regular(path: str) -> tuple[int, int]:
+    """A descriptor of the open file, and its size in bytes. Raises OSError for anything but regular files."""
+    descriptor = os.open(path, _READ_ONLY)
+    try:
+        status = os.fstat(descriptor)
+        _check_regular(status.st_mode, path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor, status.st_size
+
+
+def _check_regular(mode: int, path: str) -> None:
+    """Raise OSError for a pipe, socket or device, whose reading may never end, and for a folder."""
+    if S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+    if not S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+def _read_up_to(descriptor: int, size: int) -> bytes:
+    """The first `size` bytes of the file, fewer if it has become shorter."""
+    data = os.read(descriptor, size)
+    if len(data) == size:
+        return data
+    parts = [data]
+    size -= len(data)
+    while size and parts[-1]:
+        parts.append(os.read(descriptor, size))
+        size -= len(parts[-1])
+    return b"".join(parts)
 
 
 @dataclass(frozen=True)
