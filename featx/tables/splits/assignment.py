@@ -42,6 +42,17 @@ def official_assignment(eligible: EligibleRows) -> Integers:
     return parts
 
 
+def replace_missing_test(parts: Integers) -> Integers:
+    """The assignment of an image set without test rows, with its validation rows as test rows instead.
+
+    Data sets with only a training and a validation set, such as ImageNet, are meant to be measured on the latter.
+    """
+    if np.any(parts == TEST) or not np.any(parts == VALIDATION):
+        return parts
+    logger.warning("%s has no test images: its validation images are the test images", OFFICIAL)
+    return np.where(parts == VALIDATION, TEST, parts)
+
+
 def _check_groups(eligible: EligibleRows, parts: Integers) -> None:
     assert eligible.table.groups is not None
     groups = {
