@@ -43,6 +43,8 @@ def _inspection_notes(inspection: "Inspection") -> Iterator[str]:
     yield f"feature: {inspection.feature_output}{'' if inspection.certain else ', but that is not certain'}"
     for note in inspection.notes:
         yield f"  {note}"
+    if inspection.normalisation:
+        yield f"pixels: {inspection.normalisation}"
 
 
 def _show_shape(shape: "Sequence[int | None] | None") -> str:

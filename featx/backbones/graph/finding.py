@@ -8,10 +8,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from featx.apart import Allow
 from featx.backbones.card import POOLINGS, Output
+from featx.backbones.foreign import run_foreign
 from featx.backbones.graph.bottlenecks import FEATURE_TYPES, bottlenecks, nodes_to, stages
 from featx.backbones.graph.image_input import ModelInput, find_image, with_size
 from featx.backbones.graph.layers import (
@@ -26,6 +29,7 @@ from featx.backbones.graph.layers import (
     same_values,
 )
 from featx.backbones.graph.model import check_size, damage_reported, load_model
+from featx.backbones.graph.normalisation import Normalisation, find_normalisation
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
 from featx.backbones.graph.view import Shape, View
 from featx.errors import BackboneError, did_you_mean
@@ -79,6 +83,8 @@ class Inspection:
     candidates: tuple[FeatureCandidate, ...]
     outputs: tuple[str, ...]
     """The model's own outputs."""
+    normalisation: Normalisation | None = None
+    """The normalisation of pixels that the model does itself; None if it takes normalised pixels."""
 
     def to_dict(self) -> dict[str, Any]:
         """The inspection as plain JSON values."""
@@ -99,6 +105,15 @@ def inspect_model(path: Path | str, *, size: int | None = None) -> Inspection:
     path = Path(path)
     with damage_reported(path):
         return _find(path, size).inspect()
+
+
+def inspect_apart(path: Path, *, size: int | None = None) -> Inspection:
+    """What inspect_model returns, from a process of its own, which is ended if it takes too much time or memory."""
+    return run_foreign(partial(_inspect, path, size), model=path)
+
+
+def _inspect(path: Path, size: int | None, allow: Allow) -> Inspection:
+    return inspect_model(path, size=size)
 
 
 def _find(path: Path, size: int | None) -> "_Finder":
@@ -196,6 +211,9 @@ class _Finder:
             notes=tuple(notes),
             candidates=candidates,
             outputs=tuple(outputs),
+            normalisation=find_normalisation(
+                self.view, channels=self.input.channels or 3, axis=1 if self.input.layout == "NCHW" else 3
+            ),
         )
 
     def _usable(self, outputs: list[str]) -> list[str]:
