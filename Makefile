@@ -51,6 +51,7 @@ bench: .venv/bench-$(RUNTIME)  ## the benchmarks, with their results as JSON
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/kills.py
+	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/listing.py
 	$(BIN)/python benchmarks/render.py
 
