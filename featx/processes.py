@@ -78,7 +78,16 @@ def delay_interrupts() -> Iterator[None]:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
     finally:
         if arrived:
-            signal.raise_signal(signal.SIGINT)
+            _interrupt_now()
+
+
+def _interrupt_now() -> None:
+    """Do what an interrupt does; to send the signal once more would count as the user's second one."""
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(signal.SIGINT, None)
+    else:
+        signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager

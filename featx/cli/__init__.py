@@ -5,6 +5,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from threading import Event
 from typing import NoReturn
 
 import click
@@ -15,6 +16,7 @@ from featx.cli.comparing import compare
 from featx.cli.demo import demo
 from featx.cli.exporting import export_command
 from featx.cli.extracting import doctor, extract
+from featx.cli.interrupts import INTERRUPTED, TOLD, watch_interrupts
 from featx.cli.labelling import label_errors
 from featx.cli.output import Verbosity
 from featx.cli.predicting import predict
@@ -22,7 +24,6 @@ from featx.cli.training import evaluate, train
 from featx.errors import FeatxError
 from featx.provenance import __version__
 
-INTERRUPTED = 130
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 EPILOG = """\b
 Examples:
@@ -97,13 +98,19 @@ def _report(error: BaseException) -> int:
         return 1
     if isinstance(error, Interrupt):
         for number in INTERRUPTS:
-            signal.signal(number, signal.SIG_IGN)
-        click.echo("featx: interrupted; finished work is kept, and the same command continues from there", err=True)
+            signal.signal(number, lambda number, frame: None)  # but entry's thread still hears of them
+        click.echo(TOLD, err=True)
+        _told.set()
         return INTERRUPTED
     click.echo(f"featx: {' '.join(str(error).splitlines())}", err=True)
     return 1
 
 
+_told = Event()
+"""Set once the user knows of the interrupt."""
+
+
 def entry() -> NoReturn:
-    """Run the command `featx`, and exit with its code."""
+    """Run the command `featx`, and exit with its code; a second interrupt ends the process at once."""
+    watch_interrupts(INTERRUPTS, told=_told)
     sys.exit(main())
