@@ -14,11 +14,13 @@ GROUND = (
     "errors",
     "settings",
     "locking",
+    "targets",
     "provenance",
     "hashing",
     "hardware",
     "devices",
     "processes",
+    "apart",
     "columns",
     "csv_columns",
     "labels",
@@ -36,7 +38,7 @@ LEARNING = {"tables", "estimators", "measures", "heads", "compare"}
 
 DOORS = {
     "PIL": {"inputs"},
-    "msgspec": {"inputs", "backbones", "measures", "heads"},
+    "msgspec": {"inputs", "backbones", "cache", "measures", "heads"},
     "onnx": {"backbones", "convert"},
     "platformdirs": {"backbones"},
     "pooch": {"convert"},

@@ -6,8 +6,10 @@ from .card import (
     Output as Output,
     Quantized as Quantized,
 )
+from .foreign import run_foreign as run_foreign
 from .graph.finding import (
     Inspection as Inspection,
+    inspect_apart as inspect_apart,
     inspect_model as inspect_model,
     is_embedding_width as is_embedding_width,
     resolve_outputs as resolve_outputs,
@@ -19,6 +21,7 @@ from .graph.model import (
     read_metadata as read_metadata,
     save_model as save_model,
 )
+from .graph.normalisation import Normalisation as Normalisation
 from .graph.shapes import view_model as view_model
 from .graph.surgery import channel_axes as channel_axes, feature_model as feature_model
 from .graph.view import View as View, assign as assign, opset as opset
@@ -36,4 +39,4 @@ from .store import (
     load_backbone as load_backbone,
     user_folder as user_folder,
 )
-from .tryout import try_outputs as try_outputs
+from .tryout import limits_of_run as limits_of_run, try_apart as try_apart, try_outputs as try_outputs

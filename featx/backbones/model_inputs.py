@@ -29,6 +29,13 @@ class ImageInput:
         """What the model takes, in a few words."""
         return f"{self.pixels.size} x {self.pixels.size} pixels"
 
+    @property
+    def sides(self) -> tuple[int, int, int]:
+        """The sides of the tensor after the batch."""
+        channels = 1 if self.pixels.channels == "L" else 3
+        size = self.pixels.size
+        return (channels, size, size) if self.layout == "NCHW" else (size, size, channels)
+
     @classmethod
     def from_card(cls, values: Mapping[str, Any]) -> "ImageInput":
         """The input that these keys of a card describe."""

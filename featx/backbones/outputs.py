@@ -7,7 +7,7 @@ from dataclasses import replace
 from featx.backbones.graph.finding import resolve_outputs
 from featx.backbones.reading import check_card
 from featx.backbones.store import Backbone
-from featx.backbones.tryout import try_outputs
+from featx.backbones.tryout import try_apart
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
         return backbone.with_outputs([known[name] for name in names])
     resolved = resolve_outputs(backbone.path, names, size=backbone.card.input.pixels.size)
     changed = backbone.with_outputs(resolved)
-    card, notes = try_outputs(changed)
+    card, notes = try_apart(changed)
     for note in notes:
         logger.warning("%s: %s", backbone.path, note)
     return replace(changed, card=check_card(card, source=f"{backbone.path} with these outputs", step="choose others"))

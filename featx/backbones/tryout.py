@@ -1,11 +1,15 @@
 """Checks on random images that the outputs of a backbone can be features."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.apart import Allow, Limits
 from featx.backbones.card import Card
+from featx.backbones.foreign import limits_for, run_foreign
+from featx.backbones.graph.planning import plan_memory
 from featx.backbones.session.feature_session import FeatureSession
 from featx.backbones.session.opening import features_agree, open_session
 from featx.backbones.session.whole import run_features
@@ -15,11 +19,34 @@ from featx.errors import BackboneError, InferenceError
 _IMAGES = 3
 
 
-def try_outputs(backbone: Backbone) -> tuple[Card, tuple[str, ...]]:
+_USUAL_SIDE = 512
+"""Height and width of images from which on a model is given more time."""
+
+
+def try_apart(backbone: Backbone) -> tuple[Card, tuple[str, ...]]:
+    """What try_outputs returns, from a process of its own, which is ended if it takes too much time or memory."""
+    return run_foreign(partial(_try, backbone), model=backbone.path)
+
+
+def _try(backbone: Backbone, allow: Allow) -> tuple[Card, tuple[str, ...]]:
+    return try_outputs(backbone, allow=allow)
+
+
+def limits_of_run(backbone: Backbone, *, images: int) -> Limits:
+    """What a model may use that is run with this many images at once, according to the shapes of its tensors."""
+    plan = plan_memory(backbone, images=images)
+    side = backbone.card.input.pixels.size
+    return limits_for(plan.stored, working=plan.working, slower=max(1.0, (side / _USUAL_SIDE) ** 2))
+
+
+def try_outputs(backbone: Backbone, *, allow: Allow | None = None) -> tuple[Card, tuple[str, ...]]:
     """The card with the dimensions and batch size that its outputs really have, and notes for the user.
 
-    Raises BackboneError if an output is NaN or infinite, does not have one row per image, or differs between two runs.
+    With `allow`, limits that follow from the shapes of the model's tensors are set first. Raises BackboneError if an
+    output is NaN or infinite, does not have one row per image, or differs between two runs.
     """
+    if allow:
+        allow(limits_of_run(backbone, images=_IMAGES))
     shape = backbone.card.input.pixels.shape
     pixels = np.random.default_rng(0).integers(0, 256, (_IMAGES, *shape), np.uint8)
     card = _measured(backbone, pixels)

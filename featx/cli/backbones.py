@@ -35,10 +35,10 @@ with_overwrite = click.option("--overwrite", is_flag=True, help="Replace a backb
 @as_json
 def inspect(*, model: Path, size: int | None, json_: bool) -> None:
     """Show the inputs, outputs and features of MODEL, an ONNX file."""
-    from featx.backbones import inspect_model
+    from featx.backbones import inspect_apart
     from featx.report import out, print_inspection
 
-    found = inspect_model(model, size=size)
+    found = inspect_apart(model, size=size)
     return print_json(found.to_dict()) if json_ else print_inspection(found, to=out())
 
 

@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
+from featx.apart import Allow
 from featx.backbones import (
     Backbone,
     Card,
@@ -22,6 +24,7 @@ from featx.backbones import (
     read_card,
     read_metadata,
     resolve_outputs,
+    run_foreign,
     save_model,
     try_outputs,
     user_folder,
@@ -106,7 +109,8 @@ def _add(model: Path | str, description: Description, *, folder: Path, sha256: s
         )
     with _on_disk(str(model), sha256) as path:
         source = description.source or public_address(str(model))
-        card, notes = describe_model(path, replace(description, source=source))
+        described = partial(_describe, path, replace(description, source=source))
+        card, notes = run_foreign(described, model=path)
         return AddedBackbone(install(path, card, folder), notes)
 
 
@@ -196,10 +200,14 @@ def _on_disk(model: str, sha256: str) -> Iterator[Path]:
             raise BackboneError(str(error).replace(str(path), address)) from error
 
 
-def describe_model(path: Path, description: Description) -> tuple[Card, tuple[str, ...]]:
+def _describe(path: Path, description: Description, allow: Allow) -> tuple[Card, tuple[str, ...]]:
+    return describe_model(path, description, allow=allow)
+
+
+def describe_model(path: Path, description: Description, *, allow: Allow | None = None) -> tuple[Card, tuple[str, ...]]:
     """The card of the model in this file, after its outputs were checked, and notes on what was found and assumed.
 
-    The card has no hash yet.
+    The card has no hash yet. `allow` sets the limits of a process in which the model is tried, once its size is known.
     """
     inspection = inspect_model(path, size=description.pixels.size)
     found, origin = find_preprocessing(path, read_metadata(path))
@@ -211,7 +219,7 @@ def describe_model(path: Path, description: Description) -> tuple[Card, tuple[st
     exif_orientation = description.exif_orientation
     spec, assumed = complete(given.over(found), size=size, dtype=dtype, exif_orientation=exif_orientation)
     outputs = resolve_outputs(path, description.outputs or (_certain_feature(inspection),), size=size)
-    card, tried = try_outputs(Backbone(_card(description, inspection, spec, outputs), path))
+    card, tried = try_outputs(Backbone(_card(description, inspection, spec, outputs), path), allow=allow)
     notes = [f"preprocessing from {origin}"] if origin else []
     notes += [f"assumed {', '.join(assumed)}; set them with flags if that is wrong"] if assumed else []
     checked = check_card(card, source=f"{path} with these options", step="choose another")

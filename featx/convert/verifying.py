@@ -1,16 +1,32 @@
 """Compares the features that a backbone computes on this machine with what they should be."""
 
+import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import GEM_POWER, Backbone, Card, FeatureSession, Output, channel_axes, open_session, run_whole
+from featx.apart import Allow
+from featx.backbones import (
+    GEM_POWER,
+    Backbone,
+    Card,
+    FeatureSession,
+    Output,
+    channel_axes,
+    limits_of_run,
+    open_session,
+    run_foreign,
+    run_whole,
+)
 from featx.errors import BackboneError
 from featx.settings import DEFAULTS, Device
 
+_UNLIMITED = sys.maxsize // 2
+"""Devices other than the CPU reserve memory that they do not use."""
 DRAWN_IMAGES = 6
 """Number of images that are drawn if no images are given."""
 
@@ -91,7 +107,14 @@ def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> 
     batch 1 against ... True
     cut graph against whole True
     """
-    return tuple(_checks(backbone, open_session(backbone, device=device), _read_golden(backbone)))
+    return run_foreign(partial(_verify, backbone, device), model=backbone.path)
+
+
+def _verify(backbone: Backbone, device: Device, allow: Allow) -> tuple[Check, ...]:
+    golden = _read_golden(backbone)
+    limits = limits_of_run(backbone, images=len(golden.pixels) if golden else DRAWN_IMAGES)
+    allow(limits if device == "cpu" else replace(limits, memory=_UNLIMITED))
+    return tuple(_checks(backbone, open_session(backbone, device=device), golden))
 
 
 def _checks(backbone: Backbone, session: FeatureSession, golden: Golden | None) -> Iterator[Check]:

@@ -17,7 +17,6 @@ from featx.backbones.graph.layers import SAME_NUMBERS, channel_axis, pooled_rank
 from featx.backbones.graph.model import REDUCE_AXES_ARE_INPUTS, damage_reported, load_model
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
 from featx.backbones.graph.view import View, assign, captured, image_inputs, opset, shape_of
-from featx.backbones.model_inputs import ImageInput
 from featx.backbones.store import Backbone
 from featx.errors import BackboneError, did_you_mean
 
@@ -71,7 +70,7 @@ def feature_model(backbone: Backbone) -> ModelProto:
     cut = _cut_model(backbone, input_name=card.input.name, keep_batch=False)
     graph = cut.model.graph
     elem_type = TensorProto.DataType.Value(_CARD_TYPES[card.input.dtype])
-    assign(graph.input, [helper.make_tensor_value_info(card.input.name, elem_type, ["batch", *_sides(card.input)])])
+    assign(graph.input, [helper.make_tensor_value_info(card.input.name, elem_type, ["batch", *card.input.sides])])
     ends = [(output.tensor, cut.view.elem_type(output.tensor) or TensorProto.FLOAT) for output in card.all_outputs]
     assign(graph.output, [helper.make_tensor_value_info(name, kind, None) for name, kind in dict(ends).items()])
     del graph.value_info[:]
@@ -145,7 +144,7 @@ def whole_graph(backbone: Backbone) -> PreparedGraph:
 
 def _infer(model: ModelProto, card: Card, batch: int | None) -> Mapping[str, ValueInfoProto]:
     """Tensor -> its type and shape at the size of the card."""
-    return view_model(model, card.input.name, shape=(batch or ANY_BATCH, *_sides(card.input))).values
+    return view_model(model, card.input.name, shape=(batch or ANY_BATCH, *card.input.sides)).values
 
 
 def channel_axes(backbone: Backbone) -> list[int]:
@@ -176,13 +175,6 @@ def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
         ) from error
 
 
-def _sides(image: ImageInput) -> tuple[int, int, int]:
-    """The sides of the model's input after the batch, according to the card."""
-    channels = 1 if image.pixels.channels == "L" else 3
-    size = image.pixels.size
-    return (channels, size, size) if image.layout == "NCHW" else (size, size, channels)
-
-
 def _check_input(graph: GraphProto, backbone: Backbone) -> int | None:
     """The batch size that the model fixes, or None. Raises BackboneError if its input contradicts the card."""
     image = backbone.card.input
@@ -193,7 +185,7 @@ def _check_input(graph: GraphProto, backbone: Backbone) -> int | None:
         )
     value = inputs[image.name]
     shape = shape_of(value)
-    wanted = _sides(image)
+    wanted = image.sides
     fits = shape is None or (
         len(shape) == 4 and all(side in (None, want) for side, want in zip(shape[1:], wanted, strict=True))
     )

@@ -129,7 +129,7 @@ class Lanes:
         except Exception as error:
             # ONNX Runtime has no public base class for what a run raises
             message = f"backbone {self._name!r} failed on {len(block)} images ({one_line(error)})"
-            if _is_exhausted(error):
+            if is_exhausted(error):
                 raise _ExhaustedError(message) from error
             raise InferenceError(f"{message}; try a smaller batch size") from error
         finally:
@@ -155,6 +155,7 @@ class _ExhaustedError(InferenceError):
     """Memory ran out."""
 
 
-def _is_exhausted(error: Exception) -> bool:
+def is_exhausted(error: Exception) -> bool:
+    """Whether the error says that memory ran out."""
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(words in text for words in EXHAUSTED)

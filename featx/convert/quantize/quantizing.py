@@ -10,7 +10,16 @@ import numpy as np
 import onnx
 from onnx import ModelProto
 
-from featx.backbones import Backbone, Card, Quantized, feature_model, find_precision, open_session, user_folder
+from featx.backbones import (
+    Backbone,
+    Card,
+    Quantized,
+    feature_model,
+    find_precision,
+    open_session,
+    try_apart,
+    user_folder,
+)
 from featx.convert.adding import install, reserve_name
 from featx.convert.quantize.integers import best_integers
 from featx.convert.quantize.ort_quantizer import find_extremes, fold, quantiser_errors_reported, to_halves
@@ -94,7 +103,7 @@ def _slow(card: Card) -> tuple[str, ...]:
 
 
 def _check_source(backbone: Backbone) -> None:
-    """Refuse backbones that are not float32, or whose features depend on other images of the batch."""
+    """Refuse backbones that are not float32, do not run, or whose features depend on other images of the batch."""
     precisions = {find_precision(backbone.path), backbone.card.input.dtype} - {"float32"}
     if precisions:
         raise BackboneError(
@@ -104,6 +113,7 @@ def _check_source(backbone: Backbone) -> None:
         raise BackboneError(
             f"{backbone.name}: its features depend on the other images of a batch; quantise another backbone"
         )
+    try_apart(backbone)
 
 
 @dataclass(frozen=True)
