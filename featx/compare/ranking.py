@@ -13,6 +13,7 @@ from featx.heads import Result, unpack_drawn, unpack_guesses
 from featx.labels import Labels
 from featx.measures import (
     Comparison,
+    SharedImages,
     class_correctness,
     corrected_t_test,
     draws_t_test,
@@ -22,7 +23,6 @@ from featx.measures import (
     paired_resamples,
 )
 from featx.showing import Overview, Shown
-from featx.tables import Split
 
 Pairs: TypeAlias = Sequence[tuple[str, str]]
 """Names of two ranked candidates each: the one that is tested, and the reference."""
@@ -228,8 +228,7 @@ def _test_family(
         results = {ranked.name: ranked.results[0] for ranked in (*rivals, best)}
         tests = _test_on_images(results, pairs, one_per_split[0])
     else:
-        values = {ranked.name: ranked.values.tolist() for ranked in (*rivals, best)}
-        tests = {"comparison": _test_on_splits(values, pairs, [candidate.split for candidate in one_per_split])}
+        tests = {"comparison": _test_on_splits((*rivals, best), pairs, one_per_split)}
     by_pair = [dict(zip(tests, comparisons, strict=True)) for comparisons in zip(*tests.values(), strict=True)]
     return [replace(rival, **comparisons) for rival, comparisons in zip(rivals, by_pair, strict=True)]
 
@@ -251,13 +250,35 @@ def _test_on_images(results: Mapping[str, Result], pairs: Pairs, candidate: Cand
 
 
 def _test_on_splits(
-    values: Mapping[str, Sequence[float]], pairs: Pairs, splits: Sequence[Split]
+    ranked: Sequence[RankedCandidate], pairs: Pairs, candidates: Sequence[Candidate]
 ) -> tuple[Comparison, ...]:
+    """Tests on several splits; `candidates` has one of each split, whose rows and labels are those of all."""
+    values = {one.name: one.values.tolist() for one in ranked}
+    splits = [candidate.split for candidate in candidates]
     if splits[0].shots:
-        return draws_t_test(values, pairs, train=[split.fitted for split in splits])
+        shared = _shared_images(ranked, candidates)
+        return draws_t_test(values, pairs, train=[split.fitted for split in splits], tested=shared)
     train = [len(split.fitted) for split in splits]
     test = [len(split.test) for split in splits]
     return corrected_t_test(values, pairs, train=train, test=test)
+
+
+def _shared_images(ranked: Sequence[RankedCandidate], candidates: Sequence[Candidate]) -> SharedImages:
+    """What the test images, which few-shot draws share, add to the variance of each mean over draws."""
+    labels = [candidate.table.labels_of(candidate.split.test) for candidate in candidates]
+    if labels[0].multilabel:
+        drawn = {one.name: [unpack_drawn(result.drawn or "") for result in one.results] for one in ranked}
+        aligned = len({result.test for result in ranked[0].results}) == 1
+        return SharedImages.of_resamples(drawn, labels=labels, aligned=aligned)
+    return SharedImages.of_guesses(
+        {
+            one.name: [_predicted_classes(result, of_draw) for result, of_draw in zip(one.results, labels, strict=True)]
+            for one in ranked
+        },
+        labels=labels,
+        rows=[candidate.split.test for candidate in candidates],
+        balanced=candidates[0].balanced,
+    )
 
 
 def _predicted_classes(result: Result, labels: Labels) -> NDArray[np.int64]:

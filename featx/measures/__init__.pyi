@@ -19,4 +19,5 @@ from .paired import (
     row_values as row_values,
 )
 from .per_image import THRESHOLD as THRESHOLD, class_correctness as class_correctness
+from .shared_images import SharedImages as SharedImages
 from .temperature import fit_temperature as fit_temperature, to_probabilities as to_probabilities

@@ -1,4 +1,4 @@
-"""The result of a paired test of two heads, and Holm's correction over several of them."""
+"""The result of a paired test of two heads, t-tests of a difference, and Holm's correction over several of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,9 +6,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from featx.errors import TableError
 from featx.measures.per_image import Floats
+
+ZERO = 1e-12
+"""Differences up to this count as 0."""
+NO_FREEDOM = 1e-9
+"""Fewer degrees of freedom than this are rounding errors of 0."""
 
 Pair: TypeAlias = tuple[str, str]
 """The names of two heads."""
@@ -57,6 +63,19 @@ def correct_all(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
     return tuple(
         comparison if comparison.p is None else replace(comparison, p_holm=next(corrected)) for comparison in every
     )
+
+
+def t_comparison(pair: Pair, difference: float, *, variance: float, freedom: float, test: str, n: int) -> Comparison:
+    """The comparison of a difference that has this variance, estimated with so many degrees of freedom.
+
+    Without a degree of freedom, or if nothing varies, there is no interval, and no p unless the heads do not differ.
+    """
+    error = float(np.sqrt(variance))
+    if freedom < NO_FREEDOM or error <= ZERO * max(1.0, abs(difference)):
+        return Comparison(*pair, difference, None, None if abs(difference) > ZERO else 1.0, None, test, n)
+    half = float(stats.t.ppf(0.975, freedom)) * error
+    p = float(2 * stats.t.sf(abs(difference) / error, freedom))
+    return Comparison(*pair, difference, (difference - half, difference + half), p, None, test, n)
 
 
 def difference_of(values: Mapping[str, Floats], pair: Pair, size: int) -> Floats:

@@ -5,7 +5,6 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from featx.errors import TableError
 from featx.measures.comparison import (
@@ -13,8 +12,10 @@ from featx.measures.comparison import (
     Pair,
     correct_all,
     difference_of,
+    t_comparison,
 )
 from featx.measures.per_image import Floats
+from featx.measures.shared_images import SharedImages
 
 
 def corrected_t_test(
@@ -43,15 +44,23 @@ def corrected_t_test(
 
 
 def draws_t_test(
-    scores: Mapping[str, Sequence[float]], pairs: Sequence[Pair], *, train: Sequence[NDArray[np.int64]]
+    scores: Mapping[str, Sequence[float]],
+    pairs: Sequence[Pair],
+    *,
+    train: Sequence[NDArray[np.int64]],
+    tested: SharedImages | None = None,
 ) -> tuple[Comparison, ...]:
     """A comparison of each pair of heads by a score that each has on the same J few-shot draws, with Holm's correction.
 
     `train` lists the training rows of each draw; two draws share a part r of them on average. The test is that of
     resampled splits with r as the correlation of scores, which Nadeau & Bengio (2003, section 3.2) take to be the share
-    of rows: the variance of the mean is (1/J + r/(1 - r)) s^2. If all draws have the same rows there is no p-value,
-    since they say nothing about other draws. Raises TableError for fewer than 2 draws, or if a head does not have one
-    score per draw.
+    of rows: the variance of the mean is (1/J + r/(1 - r)) s^2. Draws share test images too. Whatever these add by
+    being the ones that they are is the same in every draw and does not show in s^2: `tested` has the variance that the
+    mean over draws has because of them. Both variances are added, with Satterthwaite's degrees of freedom (1946).
+    Without `tested` the result holds for these test images alone.
+
+    If all draws have the same rows there is no p-value, since they say nothing about other draws. Raises TableError for
+    fewer than 2 draws, or if a head does not have one score per draw.
 
     >>> import numpy as np
     >>> from featx.measures import draws_t_test
@@ -67,7 +76,9 @@ def draws_t_test(
     if shared == 1:
         return _without_p(scores, pairs, draws)
     name = f"corrected t-test over {draws} draws, two of which share {shared:.0%} of their training images"
-    return _compare(scores, pairs, draws, overlap=shared / (1 - shared), test=name)
+    if tested is not None:
+        name += f", on {tested.count} test {tested.noun}"
+    return _compare(scores, pairs, draws, overlap=shared / (1 - shared), test=name, tested=tested)
 
 
 def _without_p(scores: Mapping[str, Sequence[float]], pairs: Sequence[Pair], draws: int) -> tuple[Comparison, ...]:
@@ -80,23 +91,39 @@ def _without_p(scores: Mapping[str, Sequence[float]], pairs: Sequence[Pair], dra
 
 
 def _compare(
-    scores: Mapping[str, Sequence[float]], pairs: Sequence[Pair], splits: int, *, overlap: float, test: str
+    scores: Mapping[str, Sequence[float]],
+    pairs: Sequence[Pair],
+    splits: int,
+    *,
+    overlap: float,
+    test: str,
+    tested: SharedImages | None = None,
 ) -> tuple[Comparison, ...]:
     arrays = _as_arrays(scores)
-    return correct_all(_t_test(pair, difference_of(arrays, pair, splits), overlap, test) for pair in pairs)
+    compared = []
+    for pair in pairs:
+        differences = difference_of(arrays, pair, splits)
+        variance, freedom = _variance_of_mean(differences, overlap)
+        if tested is not None:
+            variance, freedom = _add_variances((variance, freedom), (tested.variance(pair), tested.freedom))
+        mean = float(differences.mean())
+        compared.append(t_comparison(pair, mean, variance=variance, freedom=freedom, test=test, n=splits))
+    return correct_all(compared)
 
 
 def _as_arrays(scores: Mapping[str, Sequence[float]]) -> dict[str, Floats]:
     return {name: np.asarray(score, np.float64) for name, score in scores.items()}
 
 
-def _t_test(pair: Pair, differences: Floats, overlap: float, test: str) -> Comparison:
+def _variance_of_mean(differences: Floats, overlap: float) -> tuple[float, float]:
+    """The variance of the mean over splits that share training rows, and its degrees of freedom."""
     splits = len(differences)
-    mean = float(differences.mean())
-    spread = float(differences.std(ddof=1))
-    if spread <= 1e-12 * abs(mean):
-        return Comparison(*pair, mean, None, None if mean else 1.0, None, test, splits)
-    error = spread * float(np.sqrt(1 / splits + overlap))
-    half = float(stats.t.ppf(0.975, splits - 1)) * error
-    p = float(2 * stats.t.sf(abs(mean) / error, splits - 1))
-    return Comparison(*pair, mean, (mean - half, mean + half), p, None, test, splits)
+    spread = float(differences.var(ddof=1))
+    return spread * (1 / splits + overlap), float(splits - 1)
+
+
+def _add_variances(*parts: tuple[float, float]) -> tuple[float, float]:
+    """The sum of independent variances with their degrees of freedom, and its own (Satterthwaite 1946, equation 17)."""
+    total = sum(variance for variance, _ in parts)
+    inverse = sum(variance**2 / freedom for variance, freedom in parts if variance > 0)
+    return total, total**2 / inverse if inverse > 0 else 0.0

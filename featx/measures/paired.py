@@ -1,4 +1,4 @@
-"""Paired tests of two heads on the same images: the paired bootstrap of any measure, and McNemar's test."""
+"""Paired tests of two heads on the same images: by a bootstrap of images, by t over whole groups, and McNemar's."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal, TypeAlias, get_args
@@ -12,11 +12,13 @@ from featx.errors import TableError
 from featx.labels import Labels
 from featx.measures import resampled
 from featx.measures.comparison import (
+    ZERO,
     Comparison,
     Pair,
     check_values,
     correct_all,
     difference_of,
+    t_comparison,
 )
 from featx.measures.per_image import (
     Floats,
@@ -38,8 +40,6 @@ PAIRED_RESAMPLES = 10_000
 """More than for a single measure: the smallest possible p, 2 in 10,001, should survive Holm's correction."""
 FEW_DISCORDANT = 25
 """McNemar's test is exact if fewer images than this are correct for only one of the two heads."""
-ZERO = 1e-12
-"""Differences up to this count as 0."""
 
 RowMeasure: TypeAlias = Literal["accuracy", "log_loss", "brier"]
 """A measure that is the weighted mean of one number per image."""
@@ -73,10 +73,14 @@ def paired_bootstrap(
 ) -> tuple[Comparison, ...]:
     """A comparison of each pair of heads by the weighted mean of their `row_values` (n,), with Holm's correction.
 
-    Images, or whole groups if there are groups, are drawn 10,000 times, equally for all heads. p is twice the share of
-    resamples whose difference is not on the same side of 0 (Davison & Hinkley 1997, 4.2 and 5.4), so that p < 0.05 if
-    the percentile interval excludes 0. For more than 40,000 images there are 100 resamples, and interval and p are
-    those of a normal distribution.
+    Images are drawn 10,000 times, equally for all heads. p is twice the share of resamples whose difference is not on
+    the same side of 0 (Davison & Hinkley 1997, 4.2 and 5.4), so that p < 0.05 if the percentile interval excludes 0.
+    For more than 40,000 images there are 100 resamples, and interval and p are those of a normal distribution.
+
+    If there are groups, interval and p are those of a t-test over the K groups instead: a bootstrap of a few groups
+    finds differences where there are none. The variance of the mean is that of a ratio of sums over groups (Cochran
+    1977, section 6.3), with K - 1 degrees of freedom, or fewer if the weights of the groups differ (Kish's effective
+    number of groups, minus 1).
 
     >>> import numpy as np
     >>> from featx.labels import Labels
@@ -88,8 +92,11 @@ def paired_bootstrap(
     (0.2, True, 'paired bootstrap of 100 images, 10000 resamples')
     """
     units = units_of(labels)
+    if units.grouped:
+        of_pairs = [(pair, difference_of(values, pair, len(labels))) for pair in pairs]
+        return correct_all(_t_over_groups(pair, difference, labels, units) for pair, difference in of_pairs)
     sums = np.array([units.sum(labels.weights * difference_of(values, pair, len(labels))) for pair in pairs])
-    terms = np.vstack([sums.reshape(len(pairs), units.count), units.sum(labels.weights)])
+    terms = np.vstack([sums.reshape(len(pairs), units.count), units.weights])
     resamples = affordable(len(labels), PAIRED_RESAMPLES)
     drawn = np.hstack([terms @ counts.astype(np.float64) for counts in units.draw(resamples, seed=seed)])
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -142,7 +149,8 @@ def resample_measure(probabilities: Floats, labels: Labels, *, measure: str, see
 def paired_resamples(values: Mapping[str, Floats], pairs: Sequence[Pair], *, labels: Labels) -> tuple[Comparison, ...]:
     """A comparison of each pair of heads by a measure on the same resamples, as `resample_measure` gives it.
 
-    p and Holm's correction are those of `paired_bootstrap`. Raises TableError if the numbers of resamples differ.
+    p and Holm's correction are those of `paired_bootstrap`; with groups, the t-test takes its standard error from the
+    resamples. Raises TableError if the numbers of resamples differ.
     """
     check_values(values, pairs, min(map(len, values.values()), default=1))
     differences = [values[a] - values[b] for a, b in pairs]
@@ -207,11 +215,24 @@ def _correct_bootstrapped(
     return correct_all(_bootstrapped(pair, drawn, units, n) for pair, drawn in zip(pairs, differences, strict=True))
 
 
+def _t_over_groups(pair: Pair, differences: Floats, labels: Labels, units: Units) -> Comparison:
+    """The comparison from the difference of each image (n,), by a t-test over the groups."""
+    mean = float(np.average(differences, weights=labels.weights))
+    deviations = units.sum(labels.weights * (differences - mean))
+    variance = float(deviations @ deviations) / units.weights.sum() ** 2 * units.spread
+    test = f"t-test over {units.count} {units.noun}"
+    return t_comparison(pair, mean, variance=variance, freedom=units.freedom, test=test, n=len(labels))
+
+
 def _bootstrapped(pair: Pair, differences: Floats, units: Units, n: int) -> Comparison:
     """The comparison from the difference on the test images and on b resamples, (1 + b,)."""
-    test = f"paired bootstrap of {units.count} {units.noun}, {len(differences) - 1} resamples"
     difference = float(differences[0])
     drawn = differences[1:][np.isfinite(differences[1:])]
+    if units.grouped:
+        variance = float(drawn.var(ddof=1)) * units.spread if len(drawn) > 1 else 0.0
+        test = f"t-test over {units.count} {units.noun}, standard error from {len(differences) - 1} resamples"
+        return t_comparison(pair, difference, variance=variance, freedom=units.freedom, test=test, n=n)
+    test = f"paired bootstrap of {units.count} {units.noun}, {len(differences) - 1} resamples"
     interval = find_interval(differences, bounds=(-np.inf, np.inf))
     if interval is None:
         return Comparison(*pair, difference, None, None if abs(difference) > ZERO else 1.0, None, test, n)

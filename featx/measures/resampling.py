@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from featx.labels import Labels
 
@@ -20,6 +22,10 @@ ENDS = (0.025, 0.975)
 """Quantiles at the ends of a 95 % interval."""
 NORMAL = 1.959964
 """Half width of a 95 % interval of a normal distribution, in standard errors."""
+ZERO = 1e-9
+"""With fewer degrees of freedom there are none: all weight is on one unit."""
+GROUPS = "whole groups"
+"""What units that are groups are called."""
 RARE = 20
 """The bootstrap of a share is too narrow if fewer images than this are correct, or wrong."""
 
@@ -34,6 +40,34 @@ class Units:
     """Number of units."""
     noun: str
     """What the units are called in texts: `images` or `whole groups`."""
+    weights: NDArray[np.float64]
+    """(count,): the sum of the weights of the images of each unit."""
+
+    @property
+    def grouped(self) -> bool:
+        """Whether the units are groups and not single images."""
+        return self.noun == GROUPS
+
+    @cached_property
+    def freedom(self) -> float:
+        """Degrees of freedom of a variance between the units: their number minus 1, if all have the same weight.
+
+        Of units of unequal weight it is Kish's effective size minus 1, since the heaviest determine the variance.
+        """
+        return kish_size(self.weights) - 1
+
+    @cached_property
+    def spread(self) -> float:
+        """What the variance over resamples is multiplied by to become that over samples: K / (K - 1) for K units."""
+        count = np.count_nonzero(self.weights)
+        return count / (count - 1) if count > 1 else np.inf
+
+    @cached_property
+    def widening(self) -> float:
+        """How many times as wide as over resamples an interval is: as t is wider than the normal distribution."""
+        if self.freedom < ZERO:
+            return np.inf
+        return float(stats.t.ppf(ENDS[1], self.freedom)) / NORMAL * float(np.sqrt(self.spread))
 
     def sum(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """The sum of the values (n,) over the images of each unit, (count,)."""
@@ -64,9 +98,10 @@ class Units:
 def units_of(labels: Labels) -> Units:
     """The units to resample: the groups of these images if they have any, else the images."""
     if labels.groups is None:
-        return Units(np.arange(len(labels)), len(labels), "images")
+        return Units(np.arange(len(labels)), len(labels), "images", labels.weights)
     names, of_image = np.unique(labels.groups, return_inverse=True)
-    return Units(of_image, len(names), "whole groups")
+    weights = np.bincount(of_image, labels.weights, len(names)).astype(np.float64)
+    return Units(of_image, len(names), GROUPS, weights)
 
 
 def affordable(numbers: int, *choices: int) -> int:

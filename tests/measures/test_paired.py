@@ -12,6 +12,7 @@ from scipy import stats
 from featx.errors import TableError
 from featx.labels import Labels
 from featx.measures import (
+    SharedImages,
     corrected_t_test,
     draws_t_test,
     holm,
@@ -26,7 +27,6 @@ from featx.measures import (
     resampling,
     row_values,
 )
-from featx.measures.resampling import units_of
 from tests.measures.test_measures import KINDS, loop_draws, make_case
 
 Floats = NDArray[np.float64]
@@ -58,23 +58,75 @@ def test_a_measure_that_is_no_mean_over_images_is_refused() -> None:
         row_values(*make_case(), measure="auroc")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("grouped", [False, True])
-def test_the_paired_bootstrap_is_that_of_a_loop(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_paired_bootstrap_is_that_of_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paired, "PAIRED_RESAMPLES", 300)
     rng = np.random.default_rng(0)
-    groups = np.repeat(np.arange(20), 4).astype("S") if grouped else None
-    labels = make_labels(80, weights=rng.random(80), groups=groups)
+    labels = make_labels(80, weights=rng.random(80))
     values = {"a": rng.normal(size=80) + 0.2, "b": rng.normal(size=80)}
     (found,) = paired_bootstrap(values, [PAIR], labels=labels, seed=7)
-    units, draws, again = units_of(labels), [], np.random.default_rng(7)
+    draws, again = [], np.random.default_rng(7)
     for _ in range(300):
-        drawn = again.integers(units.count, size=units.count)
-        rows = np.concatenate([np.flatnonzero(units.of_image == unit) for unit in drawn])
+        rows = again.integers(80, size=80)
         draws.append(np.average((values["a"] - values["b"])[rows], weights=labels.weights[rows]))
     assert found.difference == pytest.approx(np.average(values["a"] - values["b"], weights=labels.weights))
     assert found.interval == pytest.approx(np.quantile(draws, [0.025, 0.975]))
     assert found.p == pytest.approx(2 * (np.sum(np.array(draws) <= 0) + 1) / 301)
-    assert found.test == f"paired bootstrap of {'20 whole groups' if grouped else '80 images'}, 300 resamples"
+    assert found.test == "paired bootstrap of 80 images, 300 resamples"
+
+
+def test_heads_on_groups_of_equal_size_are_compared_by_the_t_test_of_the_groups_means() -> None:
+    rng = np.random.default_rng(0)
+    values = {"a": rng.normal(size=40) + 0.2, "b": rng.normal(size=40)}
+    labels = make_labels(40, groups=np.repeat(np.arange(8), 5).astype("S"))
+    (found,) = paired_bootstrap(values, [PAIR], labels=labels)
+    theirs = stats.ttest_1samp((values["a"] - values["b"]).reshape(8, 5).mean(axis=1), 0)
+    assert found.p == pytest.approx(theirs.pvalue)
+    assert found.interval == pytest.approx(tuple(theirs.confidence_interval()))
+    assert found.test == "t-test over 8 whole groups"
+
+
+def test_heads_on_groups_of_unequal_weight_have_the_variance_of_a_ratio_and_fewer_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(0)
+    weights = rng.random(60)
+    group = rng.integers(7, size=60)
+    values = {"a": rng.normal(size=60), "b": rng.normal(size=60)}
+    labels = make_labels(60, weights=weights, groups=group.astype("S"))
+    (found,) = paired_bootstrap(values, [PAIR], labels=labels)
+    differences = values["a"] - values["b"]
+    mean = np.average(differences, weights=weights)
+    sums = np.array([(weights * (differences - mean))[group == one].sum() for one in range(7)])
+    sizes = np.array([weights[group == one].sum() for one in range(7)])
+    error = np.sqrt(7 / 6 * np.sum(sums**2)) / weights.sum()
+    freedom = sizes.sum() ** 2 / np.sum(sizes**2) - 1
+    assert freedom < 6
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(mean) / error, freedom))
+
+
+@pytest.mark.parametrize("groups", [5, 10, 20])
+def test_equally_good_heads_seldom_differ_on_a_few_groups(groups: int) -> None:
+    rng, found = np.random.default_rng(groups), 0
+    names = np.repeat(np.arange(groups), 20).astype("S")
+    for _ in range(400):
+        chance = 1 / (1 + np.exp(-1.5 - rng.normal(size=(2, groups)).repeat(20, axis=1)))
+        values = dict(zip(PAIR, (rng.random((2, 20 * groups)) < chance).astype(np.float64), strict=True))
+        p = paired_bootstrap(values, [PAIR], labels=make_labels(20 * groups, groups=names))[0].p
+        found += p is not None and p < 0.05
+    assert found / 400 <= 0.07
+
+
+def test_a_single_group_says_nothing_about_others() -> None:
+    rng = np.random.default_rng(0)
+    values = {"a": rng.random(9), "b": rng.random(9)}
+    labels = make_labels(9, groups=np.repeat(b"one", 9))
+    (found,) = paired_bootstrap(values, [PAIR], labels=labels)
+    assert (found.interval, found.p, found.p_holm) == (None, None, None)
+    (found,) = paired_measures(
+        {name: np.stack([v, 1 - v], axis=1) for name, v in values.items()},
+        [PAIR],
+        labels=replace(labels, codes=np.arange(9) % 2),
+        measure="auroc",
+    )
+    assert (found.interval, found.p) == (None, None)
 
 
 def test_heads_of_equal_accuracy_seldom_differ_by_test(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,6 +256,99 @@ def test_the_t_test_of_draws_counts_what_they_share() -> None:
     assert "two of which share 50% of their training images" in found.test
 
 
+def draw_guesses(
+    rng: np.random.Generator, *, draws: int, n: int = 50, of: int = 50
+) -> tuple[list[Labels], list[NDArray[np.int64]]]:
+    """Labels and rows of the test images of some draws: n of the `of` images that there are."""
+    rows = [np.sort(rng.choice(of, n, replace=False)) for _ in range(draws)]
+    codes = rng.integers(3, size=of)
+    return [Labels(("x", "y", "z"), codes[one]) for one in rows], rows
+
+
+def test_test_images_that_all_draws_share_add_the_variance_of_their_mean_difference() -> None:
+    rng = np.random.default_rng(0)
+    labels, rows = draw_guesses(rng, draws=4)
+    guesses = {name: [rng.integers(3, size=50) for _ in range(4)] for name in PAIR}
+    shared = SharedImages.of_guesses(guesses, labels=labels, rows=rows)
+    right = {name: np.array([one == labels[0].codes for one in of]).mean(axis=0) for name, of in guesses.items()}
+    assert shared.variance(PAIR) == pytest.approx(np.var(right["a"] - right["b"], ddof=1) / 50)
+    assert (shared.freedom, shared.count, shared.noun) == (49, 50, "images")
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_test_images_that_some_draws_share_add_what_leaving_each_out_shows(balanced: bool, grouped: bool) -> None:
+    """The jackknife over images, or groups, of the mean score over draws; with many images it is the same."""
+    rng = np.random.default_rng(1)
+    labels, rows = draw_guesses(rng, draws=3, n=400, of=600)
+    names = (np.arange(600) // 2).astype("S")
+    if grouped:
+        labels = [replace(one, groups=names[of]) for one, of in zip(labels, rows, strict=True)]
+    guesses = {name: [np.where(rng.random(400) < 0.7, one.codes, 0) for one in labels] for name in PAIR}
+    shared = SharedImages.of_guesses(guesses, labels=labels, rows=rows, balanced=balanced)
+
+    def mean_difference(without: int) -> float:
+        scores: dict[str, list[float]] = {name: [] for name in PAIR}
+        for name, draw in [(name, draw) for name in PAIR for draw in range(3)]:
+            unit = rows[draw] // 2 if grouped else rows[draw]
+            right = (guesses[name][draw] == labels[draw].codes)[unit != without]
+            codes = labels[draw].codes[unit != without]
+            recalls = [right[codes == one].mean() for one in range(3)]
+            scores[name].append(np.mean(recalls) if balanced else right.mean())
+        return float(np.mean(scores["a"]) - np.mean(scores["b"]))
+
+    units = shared.count
+    tested = np.unique(np.concatenate(rows) // 2 if grouped else np.concatenate(rows))
+    left_out = np.array([mean_difference(int(one)) for one in tested])
+    assert units == len(left_out)
+    jackknife = (units - 1) / units * np.sum((left_out - left_out.mean()) ** 2)
+    assert shared.variance(PAIR) == pytest.approx(jackknife, rel=0.02)
+
+
+def test_resamples_of_the_same_test_images_add_the_variance_of_their_mean() -> None:
+    rng = np.random.default_rng(0)
+    labels, _ = draw_guesses(rng, draws=3)
+    values = {name: [rng.normal(size=201) for _ in range(3)] for name in PAIR}
+    shared = SharedImages.of_resamples(values, labels=labels, aligned=True)
+    mean = np.mean(np.subtract(values["a"], values["b"]), axis=0)[1:]
+    assert shared.variance(PAIR) == pytest.approx(np.var(mean, ddof=1) * 50 / 49)
+    apart = SharedImages.of_resamples(values, labels=labels, aligned=False)
+    each = [np.var((a - b)[1:], ddof=1) for a, b in zip(values["a"], values["b"], strict=True)]
+    assert apart.variance(PAIR) == pytest.approx(np.mean(each) * 50 / 49)
+    assert apart.variance(PAIR) > shared.variance(PAIR)
+
+
+def test_both_variances_of_draws_are_added_with_satterthwaites_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(0)
+    labels, rows = draw_guesses(rng, draws=3)
+    guesses = {name: [rng.integers(3, size=50) for _ in range(3)] for name in PAIR}
+    shared = SharedImages.of_guesses(guesses, labels=labels, rows=rows)
+    scores = {"a": [0.8, 0.7, 0.9], "b": [0.7, 0.72, 0.8]}
+    half = [np.array([0, 1]), np.array([1, 2]), np.array([2, 0])]
+    (found,) = draws_t_test(scores, [PAIR], train=half, tested=shared)
+    differences = np.subtract(scores["a"], scores["b"])
+    of_draws = differences.var(ddof=1) * (1 / 3 + 0.5 / 0.5)
+    of_images = shared.variance(PAIR)
+    freedom = (of_draws + of_images) ** 2 / (of_draws**2 / 2 + of_images**2 / 49)
+    assert found.p == pytest.approx(2 * stats.t.sf(differences.mean() / np.sqrt(of_draws + of_images), freedom))
+    assert found.test.endswith("of their training images, on 50 test images")
+
+
+@pytest.mark.parametrize("draws", [5, 20])
+def test_equally_good_heads_seldom_differ_on_draws_with_the_same_test_images(draws: int) -> None:
+    rng, found = np.random.default_rng(draws), 0
+    labels, rows = [Labels(("x", "y"), np.zeros(100, np.int64))] * draws, [np.arange(100)] * draws
+    train = [np.arange(10 * draw, 10 * draw + 10) for draw in range(draws)]
+    for _ in range(200):
+        chance = {name: rng.beta(2, 1, size=100) for name in PAIR}
+        guesses = {name: [(rng.random(100) > of).astype(int) for _ in range(draws)] for name, of in chance.items()}
+        scores = {name: [float(np.mean(one == 0)) for one in of] for name, of in guesses.items()}
+        shared = SharedImages.of_guesses(guesses, labels=labels, rows=rows)
+        p = draws_t_test(scores, [PAIR], train=train, tested=shared)[0].p
+        found += p is not None and p < 0.05
+    assert found / 200 <= 0.07
+
+
 def test_draws_of_the_same_images_have_a_difference_and_no_p() -> None:
     (found,) = draws_t_test({"a": [0.8, 0.7], "b": [0.7, 0.72]}, [("a", "b")], train=[np.arange(3)] * 2)
     assert found.difference == pytest.approx(0.04)
@@ -291,6 +436,7 @@ def test_guesses_are_compared_by_balanced_accuracy_as_probabilities_are(
     assert found.interval == pytest.approx(expected.interval)
     assert (found.p, found.difference) == pytest.approx((expected.p, expected.difference))
     assert found.test == expected.test
+    assert found.test.startswith("t-test over 40 whole groups" if grouped else "paired bootstrap of 120 images")
 
 
 def test_what_is_not_one_an_image_or_resample_is_refused_by_name() -> None:
