@@ -11,6 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "featx"
 
 GROUND = (
     "moved",
+    "file_kinds",
     "errors",
     "settings",
     "locking",

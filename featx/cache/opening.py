@@ -3,13 +3,17 @@
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import h5py
+import msgspec
 import numpy as np
+from msgspec import Meta
 
-from featx.cache.file import FORMAT, FORMAT_VERSION, MAGIC, STAMP, USER_BLOCK, Cache, Field, feature_path, partial_path
+from featx.cache.checking import attribute_problems, column_problems
+from featx.cache.file import FORMAT_VERSION, MAGIC, STAMP, USER_BLOCK, Cache, Field, feature_path, partial_path
 from featx.errors import CacheError
 
 REQUIRED: Mapping[str, tuple[str | None, tuple[int, ...]]] = {
@@ -20,7 +24,21 @@ REQUIRED: Mapping[str, tuple[str | None, tuple[int, ...]]] = {
     "images/stat": ("i8", (2,)),
 }
 """Datasets of every cache -> type and shape of a row."""
-ATTRIBUTES = {"card", "backbone", "image_set", "provider", "sealed", "versions"}
+LARGEST_METADATA = 2**26
+"""Bytes of a cache that are not rows of datasets, at most."""
+_Position = Annotated[int, Meta(ge=0)]
+
+
+@dataclass(frozen=True)
+class Head:
+    """The JSON in the first bytes of a cache."""
+
+    metadata: tuple[tuple[_Position, _Position], ...]
+    """(start, stop) ranges of the file that are not rows of datasets."""
+    sealed: _Position
+    """Where the time of sealing is."""
+    crc32: int
+    """Over these ranges, as if the time of sealing were not written yet."""
 
 
 def is_cache(path: Path) -> bool:
@@ -76,29 +94,32 @@ def check_metadata(file: BinaryIO) -> None:
     The first bytes of the file, which HDF5 leaves to its users, say where the metadata is and what its crc32 is.
     """
     head = read_head(file)
-    if metadata_crc(file, head["metadata"], head["sealed"]) != head["crc32"]:
+    if metadata_crc(file, head.metadata, head.sealed) != head.crc32:
         raise ValueError("its metadata is damaged, or was changed by another program")
 
 
-def read_head(file: BinaryIO) -> dict[str, Any]:
+def read_head(file: BinaryIO) -> Head:
     """The JSON in the first bytes of a cache. Raises CacheError if they are not those of a cache."""
     block = file.read(USER_BLOCK)
     if not block.startswith(MAGIC):
         raise CacheError(f"{file.name}: not a featx cache; name a file that `featx extract` wrote")
-    head: dict[str, Any] = json.loads(block[len(MAGIC) :].rstrip(b"\0"))
-    if (version := head.get("format_version")) != FORMAT_VERSION:
+    values = json.loads(block[len(MAGIC) :].rstrip(b"\0"))
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if version != FORMAT_VERSION:
         raise CacheError(
             f"{file.name}: format version {version}, but this featx reads {FORMAT_VERSION}; use the featx that wrote it"
         )
-    return head
+    return msgspec.convert(values, Head, strict=True)
 
 
 def metadata_crc(file: BinaryIO, ranges: Sequence[tuple[int, int]], sealed: int) -> int:
     """crc32 of these (start, stop) ranges of the file, as if the time of sealing, at `sealed`, were not written yet."""
     crc = 0
+    if (size := sum(max(0, stop - start) for start, stop in ranges)) > LARGEST_METADATA:
+        raise ValueError(f"its metadata is said to have {size} bytes, above {LARGEST_METADATA}")
     for start, stop in ranges:
         file.seek(start)
-        data = bytearray(file.read(stop - start))
+        data = bytearray(file.read(max(0, stop - start)))
         if start <= sealed < stop:
             data[sealed - start : sealed - start + len(STAMP)] = STAMP.encode()
         crc = zlib.crc32(data, crc)
@@ -129,24 +150,30 @@ def locate(file: h5py.File) -> dict[str, Field]:
 
 def _faults(cache: Cache) -> Iterator[str]:
     """Yields why this file is not a cache of format 1, and the next step; later checks rely on the earlier ones."""
-    attributes = cache.attributes
-    fields = cache.fields
     again = "restore the file or extract again"
-    if attributes.get("format") != FORMAT:
-        yield f"not a featx cache (no attribute format = {FORMAT!r}); name a file that `featx extract` wrote"
-    if missing := ({*REQUIRED} - set(fields)) | (ATTRIBUTES - set(attributes)):
-        yield f"{', '.join(sorted(missing))} missing; {again}"
+    for problem in attribute_problems(cache.attributes):
+        yield f"{problem}; {again}"
+    for problem in _dataset_problems(cache):
+        yield f"{problem}; {again}"
+
+
+def _dataset_problems(cache: Cache) -> Iterator[str]:
+    """Yields the datasets that are missing, or whose type, shape or place is wrong."""
+    fields = cache.fields
+    if missing := {*REQUIRED} - set(fields):
+        yield f"{', '.join(sorted(missing))} missing"
     stored = getattr(fields.get(feature_path(cache.card["feature"])), "dtype", None)
     feature_type = "f2" if stored == np.float16 else "f4"
     outputs = {feature_path(name): (feature_type, (dim,)) for name, dim in cache.outputs.items()}
     for feature in outputs.keys() - fields.keys():
-        yield f"{feature}, an output of its card, is missing; {again}"
-    rows = fields["status"].shape[0]
+        yield f"{feature}, an output of its card, is missing"
+    rows = fields["images/name"].shape[0]
     for name, (dtype, inner) in (*REQUIRED.items(), *outputs.items()):
         found = fields[name]
         if (dtype and found.dtype != np.dtype(dtype)) or found.shape != (rows, *inner):
-            yield f"{name} is {found.dtype} of shape {found.shape}, not {dtype or 'text'} of {(rows, *inner)}; {again}"
+            yield f"{name} is {found.dtype} of shape {found.shape}, not {dtype or 'text'} of {(rows, *inner)}"
+    yield from column_problems(fields, rows)
     if any(place.shape[0] != rows for name, place in fields.items() if name.startswith("images/")):
-        yield f"its datasets have different numbers of rows; {again}"
+        yield "its datasets have different numbers of rows"
     if any(place.offset + place.size > cache.file_size for place in fields.values()):
-        yield f"truncated to {cache.file_size} bytes; {again}"
+        yield f"truncated to {cache.file_size} bytes"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.cache.checking import value_problems
 from featx.cache.choosing import ImageChoice, choose_images, unknown_name
 from featx.cache.file import DONE, PENDING, Cache, feature_path
 from featx.cache.opening import open_cache
@@ -62,12 +63,14 @@ def read_features(
 
 
 def open_complete(path: Path) -> Cache:
-    """The complete cache. Raises CacheError if rows are pending, or if image columns were changed afterwards."""
+    """The complete cache. Raises CacheError if rows are pending, or if image columns were changed or are wrong."""
     cache = open_cache(path)
     if not cache.sealed or np.any(cache.read("status") == PENDING):
         raise CacheError(f"{path}: the extraction was not completed; run the same `featx extract` again")
     if cache.image_set() != cache.attributes["image_set"]:
         raise CacheError(f"{path}: {COLUMNS_CHANGED}; run the same `featx extract` again to repair it")
+    if problem := next(value_problems(cache), ""):
+        raise CacheError(f"{path}: {problem}; correct the program that wrote it, or extract again")
     return cache
 
 
