@@ -1,5 +1,6 @@
 """Heads by name: how the pipeline of each is built, and which parameters tuning tries."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ from featx.estimators import (
     NearestClassMean,
     OneVsRest,
     SoftmaxRegression,
+    StackedBlocks,
 )
 from featx.heads.fusions import Blocks, find_fusion
 
@@ -32,6 +34,8 @@ L2_GRID = PENALTIES[::-1]
 C_GRID = tuple(float(value) for value in np.logspace(-5, 0, 6))
 """Values of C of the linear SVM."""
 KERNEL_GRID: Grid = {"approximate": (False, True), "C": (1.0, 3.0, 10.0, 30.0), "gamma": (0.1, 0.3, 1.0, 3.0)}
+AS_WEAK: Mapping[str, Callable[[float, float], bool]] = {"C": operator.ge, "l2": operator.le}
+"""For each parameter that grids are extended over, whether a value regularises as weakly as another one, or weaker."""
 SCALINGS: Sequence[How] = ("none", "standardise", "l2")
 
 
@@ -77,6 +81,14 @@ HEADS: Mapping[str, HeadRecipe] = {
     "pca-logreg": HeadRecipe(_softmax, {"l2": L2_GRID}, open_ended="l2", fusion="joint-pca"),
     "pca-svm": HeadRecipe(_kernel_svm, KERNEL_GRID, open_ended="C", fusion="joint-pca"),
 }
+
+
+def classifiers_of(name: str) -> frozenset[str]:
+    """Names of the types that the classifier of this head has, with whatever labels and fusion. Raises HeadError."""
+    recipe = find_recipe(name)
+    alone = recipe.classifier(0)
+    each = [alone, recipe.for_multilabel(alone), *([] if recipe.fusion else [StackedBlocks()])]
+    return frozenset(type(classifier).__name__ for classifier in each)
 
 
 @dataclass(frozen=True)

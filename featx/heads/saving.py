@@ -3,23 +3,36 @@
 import json
 import os
 import zipfile
+import zlib
 from dataclasses import asdict
-from importlib import import_module
-from inspect import getmembers, isclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import skops.io
 
 from featx.cache import Source
-from featx.errors import HeadError
+from featx.errors import HeadError, one_line
+from featx.heads.file.archive import LEAST_LIMIT, MOST_PACKED, read_members, unpacked_limit
+from featx.heads.file.description import (
+    FORMAT,
+    MOST_BYTES as DESCRIPTION_BYTES,
+    VERSION,
+    check_description,
+    check_digest,
+    digest_of,
+    read_description,
+)
+from featx.heads.file.fitted import check_fitted
+from featx.heads.file.grammar import TYPES, check_saved_pipeline
 from featx.heads.head import Head
+from featx.heads.recipes import classifiers_of
 from featx.provenance import versions
 
-HEAD_FORMAT = "featx head"
-HEAD_FORMAT_VERSION = 2
-ESTIMATORS = "featx.estimators"
-"""The package with featx's own types that a head may consist of."""
+DESCRIPTION = "head.json"
+PIPELINE = "pipeline.skops"
+"""The members of a head file."""
 
 
 def save_head(head: Head, path: Path | str) -> None:
@@ -33,9 +46,23 @@ def save_head(head: Head, path: Path | str) -> None:
     """
     path = check_target(path)
     partial = path.with_name(path.name + ".partial")
-    about = {
-        "format": HEAD_FORMAT,
-        "format_version": HEAD_FORMAT_VERSION,
+    saved = skops.io.dumps(head.pipeline)
+    about = _describe(head, saved)
+    try:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr(DESCRIPTION, json.dumps(about, indent=2))
+            file.writestr(PIPELINE, saved, _compression(saved))
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise HeadError(f"{path}: cannot be written ({error.strerror or error}); choose another --into") from error
+
+
+def _describe(head: Head, pipeline: bytes) -> dict[str, Any]:
+    """The content of head.json."""
+    values = {
+        "format": FORMAT,
+        "format_version": VERSION,
         "name": head.name,
         "classes": head.classes,
         "params": head.params,
@@ -45,14 +72,16 @@ def save_head(head: Head, path: Path | str) -> None:
         "training": head.training,
         "versions": versions(),
     }
-    try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
-            file.writestr("head.json", json.dumps(about, indent=2))
-            file.writestr("pipeline.skops", skops.io.dumps(head.pipeline))
-        os.replace(partial, path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise HeadError(f"{path}: cannot be written ({error.strerror or error}); choose another --into") from error
+    about = check_description(json.loads(json.dumps(values)))
+    about.digest = digest_of(about, pipeline)
+    return dict(msgspec.to_builtins(about))
+
+
+def _compression(pipeline: bytes) -> int:
+    """How to compress a pipeline: not at all if it would shrink so much that it looked like a bomb."""
+    if len(pipeline) <= LEAST_LIMIT or len(zlib.compress(pipeline, 1)) > 2 * len(pipeline) / MOST_PACKED:
+        return zipfile.ZIP_DEFLATED
+    return zipfile.ZIP_STORED
 
 
 def check_target(path: Path | str) -> Path:
@@ -77,7 +106,7 @@ def check_target(path: Path | str) -> Path:
 def _is_head(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as file:
-            return "head.json" in file.namelist()
+            return DESCRIPTION in file.namelist()
     except zipfile.BadZipFile:
         return False
 
@@ -85,65 +114,47 @@ def _is_head(path: Path) -> bool:
 def load_head(path: Path | str) -> Head:
     """The head in this file; no code in the file is run.
 
-    Raises HeadError if the file is missing, damaged, not a head, or contains types that no head consists of.
+    The file is checked as a whole before it is used: it has exactly the parts of a head, of the types that its kind of
+    head consists of, and they fit each other. Raises HeadError if the file is missing, damaged, or anything else.
 
     >>> import featx
     >>> head = featx.load_head("photos.featx")
     >>> head.name, [source.name for source in head.sources]
     ('ridge', ['efficientnet-lite0'])
     """
-    about, parts = _read_parts(path)
     try:
-        return _build(about, parts)
+        return _read(Path(path))
+    except FileNotFoundError as error:
+        raise HeadError(f"{path}: no such head; create it with `featx train`") from error
     except HeadError as error:
         raise HeadError(f"{path}: {error}") from error
     except Exception as error:
-        # skops has no base class for what a damaged file raises
-        raise HeadError(f"{path}: cannot be loaded ({error}); train it again with `featx train`") from error
-
-
-def _build(about: dict[str, Any], parts: dict[str, bytes]) -> Head:
-    if about.get("format") != HEAD_FORMAT or about.get("format_version") != HEAD_FORMAT_VERSION:
-        found = f"{about.get('format')!r} version {about.get('format_version')}"
+        # depending on the damage, zipfile, json, skops and numpy raise almost anything
         raise HeadError(
-            f"is {found}, but this featx reads {HEAD_FORMAT!r} version {HEAD_FORMAT_VERSION}; train it again"
-        )
+            f"{path}: not a readable head ({one_line(error)[:200]}); train it again with `featx train`"
+        ) from error
+
+
+def _read(path: Path) -> Head:
+    parts = read_members(path, {DESCRIPTION: DESCRIPTION_BYTES, PIPELINE: unpacked_limit(path.stat().st_size)})
+    about = read_description(parts[DESCRIPTION])
+    saved = parts[PIPELINE]
+    check_saved_pipeline(BytesIO(saved), limit=unpacked_limit(path.stat().st_size))
+    check_digest(about, saved)
     head = Head(
-        name=about["name"],
-        classes=tuple(about["classes"]),
-        params=about["params"],
-        sources=tuple(Source(**source) for source in about["sources"]),
-        training=dict(about["training"]),
-        pipeline=_load_estimator(parts["pipeline.skops"]),
-        temperature=float(about["temperature"]),
-        multilabel=bool(about["multilabel"]),
+        name=about.name,
+        classes=tuple(about.classes),
+        params=about.params,
+        sources=tuple(Source(**msgspec.structs.asdict(source)) for source in about.sources),
+        training=about.training,
+        pipeline=skops.io.loads(saved, trusted=sorted(TYPES)),
+        temperature=about.temperature,
+        multilabel=about.multilabel,
     )
-    classes = len(head.pipeline.classes_)
-    if len(head.classes) != classes:
-        raise HeadError(f"names {len(head.classes)} classes, but its pipeline has {classes}; train it again")
+    check_fitted(
+        head.pipeline,
+        columns=about.sources[-1].stop,
+        classes=len(about.classes),
+        classifiers=classifiers_of(about.name),
+    )
     return head
-
-
-def _read_parts(path: Path | str) -> tuple[dict[str, Any], dict[str, bytes]]:
-    try:
-        with zipfile.ZipFile(path) as file:
-            return json.loads(file.read("head.json")), {name: file.read(name) for name in file.namelist()}
-    except FileNotFoundError as error:
-        raise HeadError(f"{path}: no such head; create it with `featx train`") from error
-    except Exception as error:
-        # depending on the damage, a zip raises BadZipFile, KeyError, zlib.error, EOFError or ValueError
-        raise HeadError(f"{path}: not a readable head ({error}); train it again with `featx train`") from error
-
-
-def _load_estimator(data: bytes) -> Any:
-    own = _own_types()
-    unknown = set(skops.io.get_untrusted_types(data=data)) - own
-    if unknown:
-        raise HeadError(f"contains types that no head consists of ({', '.join(sorted(unknown))}); do not use this file")
-    return skops.io.loads(data, trusted=sorted(own))
-
-
-def _own_types() -> set[str]:
-    """The estimators of featx, by the names that skops gives them."""
-    members = getmembers(import_module(ESTIMATORS), isclass)
-    return {f"{kind.__module__}.{kind.__qualname__}" for _, kind in members if kind.__module__.startswith(ESTIMATORS)}
