@@ -30,7 +30,7 @@ from featx.backbones import (
     user_folder,
 )
 from featx.convert.fetch import fetch_model, is_url, public_address
-from featx.convert.preprocessing import Preprocessing, complete, find_preprocessing
+from featx.convert.preprocessing import Preprocessing, complete, consider_normalisation, find_preprocessing
 from featx.errors import BackboneError
 from featx.hashing import hash_file
 from featx.inputs import PixelSpec
@@ -111,7 +111,7 @@ def _add(model: Path | str, description: Description, *, folder: Path, sha256: s
         source = description.source or public_address(str(model))
         described = partial(_describe, path, replace(description, source=source))
         card, notes = run_foreign(described, model=path)
-        return AddedBackbone(install(path, card, folder), notes)
+        return AddedBackbone(install(path, card, folder, notes=notes), notes)
 
 
 @contextmanager
@@ -210,17 +210,19 @@ def describe_model(path: Path, description: Description, *, allow: Allow | None 
     The card has no hash yet. `allow` sets the limits of a process in which the model is tried, once its size is known.
     """
     inspection = inspect_model(path, size=description.pixels.size)
-    found, origin = find_preprocessing(path, read_metadata(path))
+    found = find_preprocessing(path, read_metadata(path))
     given = _with_channels(inspection, description.pixels)
-    size = _choose_size(inspection, given, found=found, origin=origin)
+    size = _choose_size(inspection, given, found=found.pixels, origin=found.origin)
     dtype = inspection.input.dtype
     if dtype == "uint8" and (given.mean or given.std):
         raise BackboneError(f"{path}: takes uint8 pixels as they are, so --mean and --std do nothing; leave them out")
     exif_orientation = description.exif_orientation
-    spec, assumed = complete(given.over(found), size=size, dtype=dtype, exif_orientation=exif_orientation)
+    pixels, own = consider_normalisation(given, found, inspection)
+    spec, assumed = complete(pixels, size=size, dtype=dtype, exif_orientation=exif_orientation)
     outputs = resolve_outputs(path, description.outputs or (_certain_feature(inspection),), size=size)
     card, tried = try_outputs(Backbone(_card(description, inspection, spec, outputs), path), allow=allow)
-    notes = [f"preprocessing from {origin}"] if origin else []
+    notes = [f"preprocessing from {found.origin}"] if found.origin else []
+    notes += [*found.notes, *own]
     notes += [f"assumed {', '.join(assumed)}; set them with flags if that is wrong"] if assumed else []
     checked = check_card(card, source=f"{path} with these options", step="choose another")
     return checked, (*inspection.notes, *tried, *notes)
@@ -291,15 +293,18 @@ def _card(description: Description, inspection: Inspection, spec: PixelSpec, out
     return card.with_outputs(outputs)
 
 
-def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None) -> Backbone:
-    """Copy model, golden vectors and card into the folder, the card last, so that its files exist when it does."""
+def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None, notes: Sequence[str] = ()) -> Backbone:
+    """Copy model, golden vectors and card into the folder, the card last, so that its files exist when it does.
+
+    The notes become comments in the file of the card.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         before = _further_files(folder / f"{card.name}.toml")
         with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
             place = Path(unfinished)
             card = _gather(path, card, place, golden=golden)
-            (place / f"{card.name}.toml").write_text(card.to_toml(), encoding="utf-8")
+            (place / f"{card.name}.toml").write_text(_comments(notes) + card.to_toml(), encoding="utf-8")
             names = [name for name in (card.data, card.golden, card.file, f"{card.name}.toml") if name]
             for name in names:
                 os.replace(place / name, folder / name)
@@ -308,6 +313,12 @@ def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None)
     except OSError as error:
         raise _not_writable(folder, error) from error
     return Backbone(card, folder / card.file)
+
+
+def _comments(notes: Sequence[str]) -> str:
+    """The notes as comments of TOML, which may not contain control characters."""
+    lines = ["".join(one if one.isprintable() else "?" for one in note) for note in notes]
+    return "".join(f"# {line}\n" for line in lines)
 
 
 def _further_files(path: Path) -> set[str]:
