@@ -341,3 +341,17 @@ def marks_of(path: Path) -> set[bytes]:
         return set()
     cache = open_cache(path)
     return {bytes(found) for found in cache.read("images/fingerprint")[cache.read("status") == DONE]}
+
+
+def test_an_image_whose_time_is_beyond_64_bits_is_extracted_and_always_read_again(
+    make_folder: Any, tiny: Tiny, tmp_path: Path
+) -> None:
+    folder, into = make_folder((3, 3)), tmp_path / "c.h5"
+    late = folder / "class0" / "0001.png"
+    os.utime(late, (2**34, 2**34))  # in the year 2514
+    assert extract(list_images(folder), tiny, into).done == 6
+    assert extract(list_images(folder), tiny, into).reused == 6
+    draw_image(77).save(late)
+    os.utime(late, (2**34, 2**34))
+    summary = extract(list_images(folder), tiny, into)
+    assert (summary.done, summary.reused) == (6, 5)

@@ -294,6 +294,54 @@ def test_pixels_that_lie_in_other_files_are_refused(h5: Callable[..., Path], tmp
         list_images(tmp_path / "outer.h5")
 
 
+@pytest.fixture
+def linked(h5: Callable[..., Path], tmp_path: Path) -> Path:
+    """A file with images of its own, and links to those and to the labels of another file."""
+    h5("inner.h5", {"x": draw(3, 4, 5), "label": [1, 2, 3], "split": [b"train"] * 3})
+    h5("outer.h5", {"own/x": draw(3, 4, 5)})
+    with h5py.File(tmp_path / "outer.h5", "r+") as file:
+        file["soft"] = h5py.SoftLink("/own")
+        file["circle"] = h5py.SoftLink("/circle")
+        file["far"] = h5py.ExternalLink("inner.h5", "/x")
+        file["folder"] = h5py.ExternalLink("inner.h5", "/")
+        file["behind"] = h5py.SoftLink("/folder/x")
+    return tmp_path / "outer.h5"
+
+
+@pytest.mark.parametrize("name", ["far", "folder/x", "behind"])
+def test_a_link_to_another_file_is_refused_in_any_part_of_a_path(linked: Path, name: str) -> None:
+    with pytest.raises(ImageSetError, match=r"outer\.h5: \w+ in .* is a link to inner\.h5/x?; name that file"):
+        list_images(f"{linked}/{name}")
+
+
+def test_a_link_within_the_file_is_followed_but_not_in_a_circle(linked: Path) -> None:
+    assert names(list_images(f"{linked}/soft/x"))[0] == "outer.h5/own/x/0"
+    with pytest.raises(ImageSetError, match="circle/x is a link that leads to itself"):
+        list_images(f"{linked}/circle/x")
+
+
+@pytest.mark.parametrize("column", ["label", "split"])
+def test_a_column_that_is_a_link_to_another_file_is_refused(linked: Path, column: str) -> None:
+    with h5py.File(linked, "r+") as file:
+        file[f"own/{column}"] = h5py.ExternalLink("inner.h5", f"/{column}")
+    with pytest.raises(ImageSetError, match=rf"{column} in /own/{column} is a link to inner\.h5/{column}"):
+        list_images(linked)
+
+
+def test_a_file_of_links_alone_names_where_they_lead(linked: Path) -> None:
+    with h5py.File(linked, "r+") as file:
+        del file["own"]
+    with pytest.raises(ImageSetError, match=r"no dataset contains images: far: a link to inner\.h5/x; name that file"):
+        list_images(linked)
+
+
+def test_a_link_to_a_device_is_never_opened(linked: Path) -> None:
+    with h5py.File(linked, "r+") as file:
+        file["own/label"] = h5py.ExternalLink("/dev/tty", "/x")
+    with pytest.raises(ImageSetError, match="label in /own/label is a link to /dev/tty/x"):
+        list_images(linked)
+
+
 def test_chunks_that_hold_too_much_are_refused(h5: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("featx.inputs.sets.hdf5.LARGEST_CHUNK", 50)
     with pytest.raises(ImageSetError, match="chunks of /x have 4 images and 80 bytes, above 50; write it again"):

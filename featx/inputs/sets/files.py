@@ -80,10 +80,14 @@ class LocalFiles:
         return glob.glob(pattern, recursive=True)
 
     def stat(self, path: str) -> tuple[int, int]:
-        """Size and modification time. Raises OSError for anything but regular files: reading a pipe would never end."""
+        """Size and modification time. Raises OSError for anything but regular files: reading a pipe would never end.
+
+        A time that 64 bits of nanoseconds cannot hold, such as one after 2262, is 0: changes cannot be detected.
+        """
         status = os.stat(self.absolute(path))
         _check_regular(status.st_mode, path)
-        return status.st_size, status.st_mtime_ns
+        changed = status.st_mtime_ns
+        return status.st_size, changed if abs(changed) < 2**63 else 0
 
     def open(self, path: str, *, seek: bool = True) -> BinaryIO:
         """The file, opened for reading at any position. Raises OSError for anything but regular files."""

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.columns import CHUNK, ImageColumns
+from featx.columns import CHUNK, ImageColumns, to_text
 from featx.errors import ImageSetError, did_you_mean, one_line
 from featx.inputs.sets.arrays import ArraySource, why_not_images
-from featx.inputs.sets.building import ColumnsBuilder, to_text
+from featx.inputs.sets.building import ColumnsBuilder
 from featx.inputs.sets.containers import Container, open_container
+from featx.inputs.sets.hdf5_links import find_own, foreign_links
 from featx.inputs.sets.hdf5_source import Hdf5Source, open_hdf5
 from featx.inputs.sets.hdf5_texts import read_texts
 from featx.inputs.sets.image_set import ImageSet, ImageSource
@@ -49,7 +50,7 @@ def list_hdf5(shards: Shards, *, dataset: str | None = None) -> ImageSet:
         with open_hdf5(shards.files, path) as file:
             images = _find_images(path, file) if dataset is None else _get_images(path, file, name=dataset)
             source = _make_source(container, images)
-            datasets = _find_columns(path, images)
+            datasets = _find_columns(path, file, images)
             values = {column: _read_column(container, dataset) for column, dataset in datasets.items()}
             columns = _build(shards, f"{shards.name(path)}{images.name}", rows=len(images), values=values)
     except ImageSetError:
@@ -84,7 +85,7 @@ def _find_images(path: str, file: Any) -> Any:
             datasets[name] = item
 
     file.visititems(collect)
-    reasons = {name: _why_not_images(dataset) for name, dataset in datasets.items()}
+    reasons = {name: _why_not_images(dataset) for name, dataset in datasets.items()} | foreign_links(file)
     images = [name for name, reason in reasons.items() if reason is None]
     if len(images) > 1:
         names = ", ".join(f"{path}/{name}" for name in images[:5])
@@ -98,15 +99,16 @@ def _find_images(path: str, file: Any) -> Any:
 def _get_images(path: str, file: Any, *, name: str) -> Any:
     known: list[str] = []
     file.visit(known.append)
-    if name not in file:
+    found = find_own(path, file, name=name)
+    if found is None:
         raise ImageSetError(
             f"{path}: no dataset {name!r}{did_you_mean(name, known)}; choose from {', '.join(known[:10])}"
         )
-    if not hasattr(file[name], "shape"):
+    if not hasattr(found, "shape"):
         raise ImageSetError(f"{path}: {name!r} is a group, not a dataset; name a dataset in it")
-    if reason := _why_not_images(file[name]):
+    if reason := _why_not_images(found):
         raise ImageSetError(f"{path}: {name}: {reason}")
-    return file[name]
+    return found
 
 
 def _why_not_images(dataset: Any) -> str | None:
@@ -152,11 +154,11 @@ def _make_source(container: Container, images: Any) -> ImageSource:
     return Hdf5Source(container, images.name, size, 2 * touched)
 
 
-def _find_columns(path: str, images: Any) -> dict[str, Any]:
+def _find_columns(path: str, file: Any, images: Any) -> dict[str, Any]:
     """Column -> dataset with one value per image, in the group of the images. Warns of datasets with other shapes."""
     found: dict[str, Any] = {}
     for name, column in COLUMN_OF_DATASET.items():
-        dataset = images.parent.get(name)
+        dataset = find_own(path, file, name=f"{images.parent.name}/{name}")
         if column in found or not getattr(dataset, "shape", None):
             continue
         if dataset.shape[0] != len(images):
