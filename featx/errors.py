@@ -34,6 +34,8 @@ class Failure(IntEnum):
     NO_MEMORY = 9
     NOT_FINITE = 10
     OUT_OF_RANGE = 11
+    NOT_READ = 12
+    TOO_LARGE = 13
 
     @property
     def text(self) -> str:
@@ -52,6 +54,8 @@ _REASONS = {
     Failure.NO_MEMORY: "not enough memory to decode the image",
     Failure.NOT_FINITE: "the backbone gave NaN or infinite features",
     Failure.OUT_OF_RANGE: "a feature is beyond the range of float16; store float32",
+    Failure.NOT_READ: "an image of a kind that featx does not read",
+    Failure.TOO_LARGE: "the file is larger than the limit for one image",
 }
 
 
@@ -143,7 +147,10 @@ def one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint that names the known words nearest to this one, to append to a message; empty if none is near."""
-    near = get_close_matches(word, list(known), n=3, cutoff=0.4)
+def did_you_mean(word: str, known: Iterable[str], *, near_enough: float = 0.4) -> str:
+    """A hint that names the known words nearest to this one, to append to a message; empty if none is near.
+
+    `near_enough` is the least share of letters in common, from 0 to 1.
+    """
+    near = get_close_matches(word, list(known), n=3, cutoff=near_enough)
     return f" (did you mean {' or '.join(near)}?)" if near else ""

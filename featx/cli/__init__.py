@@ -1,5 +1,6 @@
 """The command line: each command imports what is heavy when it runs, so that `featx --help` is instant."""
 
+import errno
 import logging
 import signal
 import sys
@@ -18,11 +19,13 @@ from featx.cli.exporting import export_command
 from featx.cli.extracting import doctor, extract
 from featx.cli.interrupts import INTERRUPTED, TOLD, watch_interrupts
 from featx.cli.labelling import label_errors
-from featx.cli.output import Verbosity
+from featx.cli.output import LineFormatter, Verbosity, say
 from featx.cli.predicting import predict
+from featx.cli.streams import OutputError, discard_output, prepare_streams
 from featx.cli.training import evaluate, train
-from featx.errors import FeatxError
+from featx.errors import FeatxError, one_line
 from featx.provenance import __version__
+from featx.showing import visible
 
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 EPILOG = """\b
@@ -46,7 +49,9 @@ Completion of commands, options and names in your shell:
 def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
     """Transfer learning by features: extract once, train heads in seconds, compare them honestly."""
     level = logging.ERROR if quiet else logging.DEBUG if verbose else logging.WARNING
-    logging.basicConfig(level=logging.WARNING, format="featx: %(message)s", stream=sys.stderr)
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(LineFormatter("featx: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[lines])
     logging.getLogger("featx").setLevel(level)
     context.obj = Verbosity(quiet)
 
@@ -56,7 +61,7 @@ LEARNING = (train, compare, evaluate, predict, label_errors, demo)
 for command in (*EXTRACTING, *LEARNING):
     cli.add_command(command)
 
-EXPECTED = (FeatxError, click.ClickException, OSError)
+EXPECTED = (FeatxError, click.ClickException, OSError, MemoryError)
 """The errors that end in one line and an exit code; any other is a fault of featx and shows its traceback."""
 
 
@@ -78,8 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in INTERRUPTS:
         signal.signal(number, _interrupt)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # the row of a failed image has the reason
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     try:
         code = cli.main(arguments, prog_name="featx", standalone_mode=False) or 0
+        sys.stdout.flush()
     except BaseException as error:
         # Python may lose an exception, or wrap it in another one, while it deletes an object or creates a class
         if not received and not isinstance(error, EXPECTED):
@@ -91,19 +98,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _report(error: BaseException) -> int:
     """Print in one line what ended the command, if somebody still reads it, and return the exit code."""
     if isinstance(error, click.ClickException):
+        vars(error)["message"] = visible(error.message)
         error.show()
         return error.exit_code
-    if isinstance(error, BrokenPipeError):
-        sys.stdout = None  # nobody reads the output any more
-        return 1
     if isinstance(error, Interrupt):
         for number in INTERRUPTS:
             signal.signal(number, lambda number, frame: None)  # but entry's thread still hears of them
-        click.echo(TOLD, err=True)
+        say(TOLD, err=True)
         _told.set()
         return INTERRUPTED
-    click.echo(f"featx: {' '.join(str(error).splitlines())}", err=True)
+    if isinstance(error, OutputError):
+        discard_output()
+        if error.errno != errno.EPIPE:
+            say(f"featx: standard output cannot be written ({error.strerror}); print elsewhere", err=True)
+        return 1
+    say(f"featx: {_in_words(error)}", err=True)
     return 1
+
+
+def _in_words(error: BaseException) -> str:
+    """The message of an error on one line; what Python itself raises says what was done."""
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory ({one_line(error)}); free some, or use smaller images or batches"
+    if isinstance(error, OSError) and not isinstance(error, FeatxError):
+        place = f"{error.filename}: " if error.filename else ""
+        return f"{place}{error.strerror or one_line(error)}{_step(error.errno)}"
+    return " ".join(str(error).splitlines())
+
+
+def _step(number: int | None) -> str:
+    """What to do about an error of the system, to append to its message."""
+    return f"; {STEPS[number]}" if number in STEPS else ""
+
+
+STEPS = {
+    errno.EMFILE: "this process has as many files open as it may: raise the limit with `ulimit -n 4096`",
+    errno.ENFILE: "the system has as many files open as it may: close other programs",
+    errno.ENOSPC: "free space on the disk of the files that the command writes, or of temporary files (TMPDIR)",
+    errno.EDQUOT: "your quota is used up: free space, or write elsewhere",
+    errno.ENOMEM: "free memory, or use fewer --workers and smaller batches",
+    errno.EAGAIN: "the system allows no more threads or processes: use fewer --workers, --threads and --jobs",
+    errno.EROFS: "write elsewhere",
+}
+"""What to do about errors of the system that name no file."""
 
 
 _told = Event()
@@ -112,5 +149,6 @@ _told = Event()
 
 def entry() -> NoReturn:
     """Run the command `featx`, and exit with its code; a second interrupt ends the process at once."""
+    prepare_streams()
     watch_interrupts(INTERRUPTS, told=_told)
     sys.exit(main())

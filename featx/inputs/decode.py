@@ -1,6 +1,7 @@
 """Decodes, resizes and crops one image, given as the bytes of its file or as pixels."""
 
 import io
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,12 +10,13 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from featx.errors import DecodeError, Failure, one_line
+from featx.file_kinds import name_kind
+from featx.inputs.formats import FORMATS
 from featx.inputs.pixels import PixelSpec
+from featx.inputs.png import SIGNATURE, drop_large_texts
 from featx.inputs.sets.image_set import Stored
+from featx.inputs.unread import misread_kind, unread_kind
 from featx.settings import DEFAULTS, FILTERS, Decode
-
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF")
-"""Raster formats only: some of Pillow's other readers start programs, or open what the file names."""
 
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 _SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
@@ -40,8 +42,6 @@ _SIDEWAYS = {
     Image.Transpose.ROTATE_90,
 }
 """Operations that exchange width and height."""
-
-Image.init()
 
 
 def decode_image(
@@ -77,20 +77,39 @@ def decode_image(
     """
     if not len(stored):
         raise DecodeError(Failure.EMPTY)
+    try:
+        pixels = _decode(stored, spec, max_pixels=max_pixels, fast=decode == "fast")
+    except DecodeError as error:
+        smaller = _without_large_texts(stored, error)
+        if smaller is None:
+            raise
+        pixels = _decode(smaller, spec, max_pixels=max_pixels, fast=decode == "fast")
+    out = np.empty(spec.shape, np.uint8) if out is None else out
+    _fill(out, pixels)
+    return out
+
+
+def _decode(stored: Stored, spec: PixelSpec, *, max_pixels: int, fast: bool) -> NDArray[np.uint8]:
+    """The pixels (size, size) or (size, size, 3). Raises DecodeError."""
     image = _from_pixels(stored) if isinstance(stored, np.ndarray) else _open(stored)
     _check_pixels(image.size, max_pixels, when="as stored")
     try:
-        picture = _load(image, spec, fast=decode == "fast")
-        pixels = np.asarray(_resize_and_crop(picture, spec, max_pixels))
+        picture = _load(image, spec, fast=fast)
+        return np.asarray(_resize_and_crop(picture, spec, max_pixels))
     except DecodeError:
         raise
     except MemoryError as error:
         raise DecodeError(Failure.NO_MEMORY) from error
     except Exception as error:  # Pillow's readers raise almost any type on damaged bytes
-        raise DecodeError(Failure.DAMAGED, one_line(error)) from error
-    out = np.empty(spec.shape, np.uint8) if out is None else out
-    _fill(out, pixels)
-    return out
+        raise _why_unreadable(stored, error, opened=True) from error
+
+
+def _without_large_texts(stored: Stored, error: DecodeError) -> bytes | None:
+    """The PNG without texts and profiles that Pillow may have refused it for; None if it has none, or is no PNG."""
+    if error.failure != Failure.DAMAGED or isinstance(stored, np.ndarray) or not stored.startswith(SIGNATURE):
+        return None
+    smaller = drop_large_texts(stored)
+    return None if smaller is stored else smaller
 
 
 def _fill(out: NDArray[np.uint8], pixels: NDArray[np.uint8]) -> None:
@@ -129,7 +148,7 @@ def _from_pixels(pixels: NDArray[np.generic]) -> Image.Image:
 def _open(data: bytes) -> Image.Image:
     """Open an image as Image.open does, but without its limit on pixels, which is global and only warns."""
     damage: Exception | None = None
-    for factory, accept in (Image.OPEN[name] for name in _FORMATS if name in Image.OPEN):
+    for factory, accept in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
         if not _accepts(accept, data[:16]):
             continue
         try:
@@ -138,14 +157,20 @@ def _open(data: bytes) -> Image.Image:
             raise DecodeError(Failure.TOO_MANY_PIXELS, one_line(error)) from error
         except Exception as error:  # noqa: BLE001 - readers raise almost any type; the next one may accept it
             damage = error
-    raise DecodeError(Failure.DAMAGED, one_line(damage)) if damage else DecodeError(Failure.NOT_AN_IMAGE)
+    raise _why_unreadable(data, damage, opened=False) if damage else DecodeError(Failure.NOT_AN_IMAGE, name_kind(data))
+
+
+def _why_unreadable(stored: Stored, error: Exception, *, opened: bool) -> DecodeError:
+    """The error for an image whose reader raised `error`: it is damaged, or of a kind that Pillow does not read."""
+    kind = "" if isinstance(stored, np.ndarray) else unread_kind(stored, error, opened=opened)
+    return DecodeError(Failure.NOT_READ, kind) if kind else DecodeError(Failure.DAMAGED, one_line(error))
 
 
 def _accepts(accept: Callable[[bytes], bool | str] | None, prefix: bytes) -> bool:
     """Whether the reader recognises the first bytes; Pillow returns a string if the reader is not installed."""
     try:
         return accept is None or accept(prefix) is True
-    except IndexError:  # fewer bytes than the reader looks at
+    except (IndexError, struct.error):  # fewer bytes than the reader looks at
         return False
 
 
@@ -167,6 +192,8 @@ class _Picture:
 
 def _load(image: Image.Image, spec: PixelSpec, *, fast: bool) -> _Picture:
     """Read the pixels, in grey or RGB, turned upright if `spec` says so."""
+    if kind := misread_kind(image):
+        raise DecodeError(Failure.NOT_READ, kind)
     size = image.size
     reduction = _draft(image, spec) if fast else 1
     image.load()
@@ -203,12 +230,17 @@ def _to_grey_or_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _SIXTEEN_BIT_MODES or (image.mode == "I" and image.format in _SIXTEEN_BIT_FORMATS):
         return _scale_16_bit(image)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        return _over_white(image.convert("RGBA"))
+        return image.convert("RGB") if _has_unused_alpha(image) else _over_white(image.convert("RGBA"))
     if image.mode in ("I", "F"):
         raise DecodeError(Failure.NO_STANDARD_RANGE, f"mode {image.mode}")
     if image.mode in ("L", "RGB"):
         return image
     return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _has_unused_alpha(image: Image.Image) -> bool:
+    """Whether the fourth byte of every pixel of a BMP is 0: programs leave it so, and viewers show the image opaque."""
+    return image.format in {"BMP", "DIB"} and image.mode == "RGBA" and image.getchannel("A").getextrema() == (0, 0)
 
 
 def _over_white(image: Image.Image) -> Image.Image:

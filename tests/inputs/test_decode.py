@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageCms
 
 from featx.errors import DecodeError, Failure
 from featx.inputs.decode import decode_image
@@ -276,9 +276,14 @@ def test_numbers_without_a_standard_range_fail(data: bytes) -> None:
 
 def turned(kind: str) -> bytes:
     """A picture whose EXIF says that its top is at the right."""
+    return encode(noise(), kind, exif=exif_of(6))
+
+
+def exif_of(orientation: int) -> bytes:
+    """EXIF with this orientation."""
     exif = Image.Exif()
-    exif[0x0112] = 6
-    return encode(noise(), kind, exif=exif.tobytes())
+    exif[0x0112] = orientation
+    return exif.tobytes()
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
@@ -337,6 +342,161 @@ def test_what_is_no_image_is_told_so(data: bytes) -> None:
 def test_a_format_that_pillow_opens_but_featx_does_not_allow_is_no_image(kind: str) -> None:
     assert Image.open(io.BytesIO(FOREIGN[kind])).format == kind
     assert failure_of(FOREIGN[kind]) == Failure.NOT_AN_IMAGE
+
+
+# ---- what is sound, but unusual
+
+
+def bmp_with_alpha(alpha: int) -> bytes:
+    """A 16 x 16 red BMP of 32 bits whose fourth bytes count as alpha."""
+    pixels = bytes((0, 0, 255, alpha)) * 256
+    size = struct.pack("<IiiHHIIiiII", 108, 16, 16, 1, 32, 3, len(pixels), 0, 0, 0, 0)
+    header = size + struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    return struct.pack("<2sIHHI", b"BM", 14 + len(header) + len(pixels), 0, 0, 14 + len(header)) + header + pixels
+
+
+def test_a_bmp_whose_alpha_is_zero_throughout_is_opaque() -> None:
+    assert colour_of(bmp_with_alpha(0)) == [255, 0, 0]
+    assert colour_of(bmp_with_alpha(255)) == [255, 0, 0]
+    assert colour_of(bmp_with_alpha(128)) == [255, 127, 127]
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_an_image_of_another_format_whose_alpha_is_zero_throughout_is_white(kind: str) -> None:
+    assert colour_of(encode(flat("RGBA", (255, 0, 0, 0)), kind, **({"lossless": True} if kind == "WEBP" else {}))) == [
+        255,
+        255,
+        255,
+    ]
+
+
+def with_chunks(data: bytes, *chunks: bytes, at_end: bool = False) -> bytes:
+    """The PNG with further chunks behind its header, or before its end."""
+    place = len(data) - 12 if at_end else 33
+    return data[:place] + b"".join(chunks) + data[place:]
+
+
+LARGE_TEXT = bytes(2_000_000)
+LARGE_TEXTS = {
+    "colour profile": [chunk(b"iCCP", b"scanner\0\0" + zlib.compress(LARGE_TEXT))],
+    "compressed text": [chunk(b"zTXt", b"workflow\0\0" + zlib.compress(LARGE_TEXT))],
+    "international text": [chunk(b"iTXt", b"prompt\0\1\0\0\0" + zlib.compress(LARGE_TEXT))],
+    "plain text": [chunk(b"tEXt", b"note\0" + bytes(65_000_000))],
+    "many texts": [chunk(b"zTXt", b"%d\0\0" % number + zlib.compress(bytes(1_000_000))) for number in range(70)],
+}
+
+
+@pytest.mark.parametrize("at_end", [False, True])
+@pytest.mark.parametrize("kind", LARGE_TEXTS)
+def test_a_png_with_large_texts_or_profiles_has_the_pixels_that_it_has_without(kind: str, at_end: bool) -> None:
+    plain = encode(noise(), "PNG")
+    assert np.array_equal(
+        decode_image(with_chunks(plain, *LARGE_TEXTS[kind], at_end=at_end), SPEC), decode_image(plain, SPEC)
+    )
+
+
+def test_a_large_text_does_not_hide_the_orientation_in_a_small_one() -> None:
+    spec = replace(SPEC, exif_orientation=True)
+    raw = f"\nexif\n{len(exif_of(6)):8}\n{exif_of(6).hex()}"
+    text = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(raw.encode()))
+    both = with_chunks(encode(noise(), "PNG"), text, *LARGE_TEXTS["compressed text"])
+    assert np.array_equal(decode_image(both, spec), decode_image(turned("PNG"), spec))
+
+
+def test_a_png_with_a_large_text_that_is_cut_short_is_damaged() -> None:
+    data = with_chunks(encode(noise(), "PNG"), *LARGE_TEXTS["compressed text"])
+    assert failure_of(data[: len(data) // 2]) == Failure.DAMAGED
+
+
+def tiff(bands: int, bits: int, *, photometric: int = 1, planar: int = 1, sample_format: int = 1) -> bytes:
+    """A TIFF of 8 x 8 pixels that is not compressed, with bands of zeros."""
+    size = 64 * bands * bits // 8
+    parts = bands if planar == 2 else 1
+    usual = 3 if photometric in {2, 6, 8, 9} else 4 if photometric == 5 else 1
+    tags: dict[int, tuple[str, list[int]]] = {
+        256: ("I", [8]),
+        257: ("I", [8]),
+        258: ("H", [bits] * bands),
+        259: ("H", [1]),
+        262: ("H", [photometric]),
+        273: ("I", []),
+        277: ("H", [bands]),
+        278: ("I", [8]),
+        279: ("I", [size // parts] * parts),
+        284: ("H", [planar]),
+        339: ("H", [sample_format] * bands),
+    }
+    if bands > usual:
+        tags[338] = ("H", [0] * (bands - usual))
+    tags[273] = ("I", [4096 + part * (size // parts) for part in range(parts)])
+    place = 8 + 2 + 12 * len(tags) + 4
+    directory, further = struct.pack("<H", len(tags)), b""
+    for tag, (kind, values) in sorted(tags.items()):
+        body = struct.pack(f"<{len(values)}{kind}", *values)
+        directory += struct.pack("<HHI", tag, 3 if kind == "H" else 4, len(values))
+        directory += body.ljust(4, b"\0") if len(body) <= 4 else struct.pack("<I", place + len(further))
+        further += body if len(body) > 4 else b""
+    return (b"II*\0" + struct.pack("<I", 8) + directory + bytes(4) + further).ljust(4096, b"\0") + bytes(size)
+
+
+UNREAD_TIFFS = {
+    "13 bands of 16 bits;": tiff(13, 16),
+    "13 bands of 8 bits, stored band by band;": tiff(13, 8, planar=2),
+    "3 bands of 16 bits, stored band by band;": tiff(3, 16, photometric=2, planar=2),
+    "3 bands of 8 bits in CIE L*a*b*, stored band by band;": tiff(3, 8, photometric=8, planar=2),
+    "one band of 16 bits as floating-point numbers;": tiff(1, 16, sample_format=3),
+    "3 bands of 32 bits as floating-point numbers;": tiff(3, 32, photometric=2, sample_format=3),
+    "3 bands of 16 bits in CIE L*a*b*;": tiff(3, 16, photometric=8),
+    "5 bands of 16 bits in CMYK;": tiff(5, 16, photometric=5),
+    "one band of 16 bits as a camera's raw mosaic;": tiff(1, 16, photometric=32803),
+}
+
+
+@pytest.mark.parametrize("kind", UNREAD_TIFFS)
+def test_a_sound_tiff_of_a_kind_that_is_not_read_is_called_that(kind: str) -> None:
+    with pytest.raises(DecodeError, match="does not read") as caught:
+        decode_image(UNREAD_TIFFS[kind], SPEC)
+    assert caught.value.failure == Failure.NOT_READ
+    assert f"(a TIFF of {kind} convert it to RGB" in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", UNREAD_TIFFS)
+def test_such_a_tiff_that_is_cut_short_fails_too(kind: str) -> None:
+    assert failure_of(UNREAD_TIFFS[kind][:-1]) in {Failure.DAMAGED, Failure.NOT_READ}
+
+
+@pytest.mark.parametrize("planar", [1, 2])
+def test_a_tiff_of_8_bits_is_read_however_its_bands_are_stored(planar: int) -> None:
+    assert decode_image(tiff(3, 8, photometric=2, planar=planar), SPEC).shape == (16, 16, 3)
+
+
+def test_colours_in_lab_become_those_of_rgb() -> None:
+    lab = ImageCms.profileToProfile(
+        flat("RGB", (200, 60, 30)), ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+    )
+    assert lab is not None
+    assert np.abs(np.array(colour_of(encode(lab, "TIFF"))) - (200, 60, 30)).max() <= 3
+
+
+@pytest.mark.parametrize(("marker", "bits", "kind"), [(0xC3, 8, "a lossless JPEG"), (0xC1, 12, "a JPEG of 12 bits")])
+def test_a_jpeg_of_a_kind_that_is_not_read_is_called_that(marker: int, bits: int, kind: str) -> None:
+    data = bytearray(encode(flat("L", 0), "JPEG"))
+    place = data.index(b"\xff\xc0")
+    data[place + 1], data[place + 4] = marker, bits
+    with pytest.raises(DecodeError, match=kind) as caught:
+        decode_image(bytes(data), SPEC)
+    assert caught.value.failure == Failure.NOT_READ
+
+
+def test_a_bmp_of_a_kind_that_is_not_read_is_called_that() -> None:
+    data = bytearray(encode(flat("RGB", RED), "BMP"))
+    data[28] = 64  # bits of a pixel
+    assert failure_of(bytes(data)) == Failure.NOT_READ
+
+
+def test_what_is_no_image_is_called_what_it_is() -> None:
+    with pytest.raises(DecodeError, match=r"not an image in a known format \(a Git LFS pointer .* `git lfs pull`\)"):
+        decode_image(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n", SPEC)
 
 
 # ---- what is damaged

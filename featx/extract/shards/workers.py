@@ -1,5 +1,6 @@
 """Starts or finds the workers that extract shards: processes of this machine, or the workers of a Dask cluster."""
 
+import logging
 import os
 import signal
 import time
@@ -71,6 +72,7 @@ def _begin(parent: int) -> None:
     """Prepare a worker process: it ignores Ctrl-C in the terminal, and ends when its parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # the row of a failed image has the reason
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     Thread(target=_exit_after, args=(parent,), daemon=True).start()
 
 

@@ -1,0 +1,62 @@
+"""Removes from a PNG the texts and colour profiles that are too large for Pillow, which refuses the whole image."""
+
+import zlib
+from collections.abc import Iterator
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+LARGEST_TEXT = 1 << 20
+"""Most bytes of one text or profile, as Pillow allows by default."""
+LARGEST_TEXTS = 32 << 20
+"""Most bytes of all that are kept together; Pillow allows twice as many."""
+
+_PLAIN = {b"tEXt", b"iTXt"}
+"""Types of chunks whose texts need not be compressed."""
+
+
+def drop_large_texts(data: bytes) -> bytes:
+    """The bytes of the PNG without what is too large in it; `data` itself if nothing is. No pixel changes.
+
+    Nothing is inflated beyond LARGEST_TEXT. Small texts stay, as the orientation of the image may be in one of them.
+    """
+    chunks = list(_iter_chunks(data))
+    left = LARGEST_TEXTS
+    kept = []
+    for chunk in chunks:
+        size = _text_size(data[chunk])
+        if size > LARGEST_TEXT or size > left:
+            continue
+        left -= size
+        kept.append(chunk)
+    return data if len(kept) == len(chunks) else SIGNATURE + b"".join(data[chunk] for chunk in kept)
+
+
+def _iter_chunks(data: bytes) -> Iterator[slice]:
+    """Yields the place of each chunk; the last one goes to the end of the data, whatever is there."""
+    place = len(SIGNATURE)
+    while place < len(data):
+        length = int.from_bytes(data[place : place + 4])
+        end = place + 12 + length  # length, type, contents, checksum
+        is_last = end >= len(data) or data[place + 4 : place + 8] == b"IEND"
+        yield slice(place, len(data) if is_last else end)
+        place = len(data) if is_last else end
+
+
+def _text_size(chunk: bytes) -> int:
+    """Bytes of the text or profile in the chunk once it is inflated, or more than LARGEST_TEXT; 0 for other chunks."""
+    kind = chunk[4:8]
+    body = chunk[8:-4]
+    if kind in {b"iCCP", b"zTXt"}:
+        return _inflated_size(body.partition(b"\0")[2][1:])
+    if kind not in _PLAIN:
+        return 0
+    rest = body.partition(b"\0")[2]
+    if kind == b"iTXt" and rest[:1] == b"\1":
+        return _inflated_size(rest[2:].partition(b"\0")[2].partition(b"\0")[2])
+    return len(body)
+
+
+def _inflated_size(data: bytes) -> int:
+    try:
+        return len(zlib.decompressobj().decompress(data, LARGEST_TEXT + 1))
+    except zlib.error:
+        return 0
