@@ -1,5 +1,6 @@
 """Opens sessions of ONNX Runtime on the requested device, or raises an error: there is no fallback."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
@@ -75,14 +76,30 @@ def new_session(
             session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
     except Exception as error:
         if spec == CPU:
-            raise BackboneError(
-                f"{name}: ONNX Runtime refuses the model ({one_line(error)}); export it again"
-            ) from error
+            raise BackboneError(f"{name}: {_refusal(one_line(error))}") from error
         raise DeviceError(f"no session on {spec}: {one_line(error)}; `featx doctor` shows what is missing") from error
     session.disable_fallback()
     if (got := session.get_providers()[0]) != spec.provider:
         raise DeviceError(f"no session on {spec}: it got {got}; `featx doctor` shows what is missing")
     return session
+
+
+_TOO_NEW = (
+    (r"Opset (\d+) is under development.* domain (\S+) is till opset (\d+)", "opset {0} of {1} is above {2}"),
+    (r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", "version {0} of the format is above {1}"),
+)
+"""What ONNX Runtime says of a model that is newer than itself -> the same in short."""
+
+
+def _refusal(reason: str) -> str:
+    """Why the runtime refuses a model, and the next step."""
+    for pattern, words in _TOO_NEW:
+        if found := re.search(pattern, reason):
+            return (
+                f"is too new for ONNX Runtime {runtime_version()}: {words.format(*found.groups())}; install a newer "
+                "ONNX Runtime (pip install --upgrade onnxruntime), or export the model to an older opset"
+            )
+    return f"ONNX Runtime refuses the model ({reason}); export it again"
 
 
 def _session_options(ort: Any, spec: DeviceSpec, *, threads: int, folder: Path | None, batch: int | None) -> Any:
