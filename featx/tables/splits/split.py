@@ -39,6 +39,8 @@ class Split(Shown):
     """Number of training images per class in few-shot splits."""
     blocks: NDArray[np.int64] | None = None
     """(table rows,): the block of each row, if the folds of tuning must not divide blocks either."""
+    validation_drawn: bool = False
+    """Whether the validation rows were drawn at random from the rows to learn from: folds may then take their place."""
 
     @property
     def kind(self) -> str:
