@@ -1,12 +1,15 @@
 """A small network of dense layers between features and classes: the adaptation layers of transfer learning."""
 
-import logging
-from collections.abc import Sequence
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from featx.estimators.classifier import MarginClassifier
@@ -14,18 +17,29 @@ from featx.estimators.convergence import converging
 from featx.estimators.scores import both_sides
 from featx.estimators.targets import ClassWeight, Targets, expand_shares
 
-logger = logging.getLogger(__name__)
+BATCH = 200
+"""Largest number of rows in a step; MLPClassifier's own default."""
+EPOCHS = 200
+STEPS = 2000
+"""Training may go on for so many epochs or steps, whichever takes longer: few rows make few steps in an epoch."""
+PATIENCE = 10
+PATIENT_STEPS = 100
+"""Training ends after so many epochs or steps without a gain, whichever takes longer."""
+LEAST_HELD_OUT = 200
+"""Number of rows in the validation part below which its accuracy is too coarse to say when to stop."""
 
 
 class MLP(MarginClassifier):
     """Dense ReLU layers and a softmax, fitted by scikit-learn's MLPClassifier with Adam and early stopping.
 
     A part of the training rows, `validation_share`, decides when to stop: training ends after `patience` epochs without
-    a gain in accuracy on it, and the best epoch is kept. If there are too few rows for such a part, the training loss
-    decides instead, with a warning in the log; the fitted `early_stopping_` is then False. `alpha` is the L2 penalty,
-    in place of dropout. A fit that has not stopped after `max_iter` epochs raises ConvergenceError. A row counts for
-    each class that it has a share of. The same seed gives the same network on the same machine. (Oquab et al., CVPR
-    2014.)
+    a gain in accuracy on it, and the best epoch is kept. If that part has fewer than 200 rows or not every class, the
+    training loss decides instead, and the fitted `early_stopping_` is False. `max_iter` is the largest number of
+    epochs. By default it is 200 epochs or as many as make 2,000 steps, and `patience` 10 epochs or as many as make 100
+    steps: few rows make few steps in an epoch. Where the loss decides, the last epoch is kept whatever its number;
+    where early stopping does and has not stopped the fit, it raises ConvergenceError. `alpha` is the L2 penalty, in
+    place of dropout. A row counts for each class that it has a share of. The same seed gives the same network on the
+    same machine. (Oquab et al., CVPR 2014.)
 
     >>> import numpy as np
     >>> from featx.estimators import MLP
@@ -45,8 +59,8 @@ class MLP(MarginClassifier):
         *,
         alpha: float = 1e-4,
         learning_rate: float = 1e-3,
-        max_iter: int = 200,
-        patience: int = 5,
+        max_iter: int | None = None,
+        patience: int | None = None,
         validation_share: float = 0.1,
         class_weight: ClassWeight = None,
         seed: int = 0,
@@ -68,31 +82,46 @@ class MLP(MarginClassifier):
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
         X, labels, weights = expand_shares(X, targets.mass)
         self.early_stopping_ = self._can_stop_early(labels)
-        network = MLPClassifier(
-            hidden_layer_sizes=tuple(self.hidden),
-            alpha=self.alpha,
-            learning_rate_init=self.learning_rate,
-            max_iter=self.max_iter,
-            early_stopping=self.early_stopping_,
-            validation_fraction=self.validation_share,
-            n_iter_no_change=self.patience,
-            random_state=self.seed,
-        )
-        with converging("the MLP", iterations=self.max_iter, step="raise max_iter or learning_rate"):
+        network = self._network(len(labels))
+        with self._tolerating(network.max_iter):
             network.fit(X, labels, sample_weight=weights)
         # the optimiser, three times as large as the network, is not kept
         self.coefs_ = network.coefs_
         self.intercepts_ = network.intercepts_
         self.n_iter_ = network.n_iter_
 
+    def _network(self, rows: int) -> MLPClassifier:
+        """The unfitted network for this number of rows."""
+        fitted = rows * (1 - self.validation_share) if self.early_stopping_ else rows
+        steps = math.ceil(fitted / BATCH)
+        return MLPClassifier(
+            hidden_layer_sizes=tuple(self.hidden),
+            alpha=self.alpha,
+            learning_rate_init=self.learning_rate,
+            max_iter=max(EPOCHS, math.ceil(STEPS / steps)) if self.max_iter is None else self.max_iter,
+            early_stopping=self.early_stopping_,
+            validation_fraction=self.validation_share,
+            n_iter_no_change=max(PATIENCE, math.ceil(PATIENT_STEPS / steps))
+            if self.patience is None
+            else self.patience,
+            random_state=self.seed,
+        )
+
+    @contextmanager
+    def _tolerating(self, epochs: int) -> Iterator[None]:
+        """Accept the last epoch where the loss decides; raise ConvergenceError where early stopping has not stopped."""
+        if self.early_stopping_:
+            with converging("the MLP", iterations=epochs, step="raise max_iter or learning_rate"):
+                yield
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                yield
+
     def _can_stop_early(self, labels: NDArray[np.int64]) -> bool:
         counts = np.bincount(labels)
-        enough = bool(counts.min() >= 2 and self.validation_share * len(labels) >= len(counts))
-        if not enough:
-            logger.warning(
-                "%d rows are too few for a validation part; the training loss decides when to stop", len(labels)
-            )
-        return enough
+        held_out = self.validation_share * len(labels)
+        return bool(counts.min() >= 2 and held_out >= max(LEAST_HELD_OUT, len(counts)))
 
     def _scores(self, X: NDArray[Any]) -> NDArray[Any]:
         for coefficients, intercepts in zip(self.coefs_[:-1], self.intercepts_[:-1], strict=True):
