@@ -1,8 +1,18 @@
-"""Shows objects in a console and in a notebook: a title, and below it a few named facts."""
+"""Shows objects in a console and in a notebook: a title, and below it a few named facts; and makes texts safe to print.
 
+Names of files and classes, and the texts of cards and heads, may come from strangers. A terminal would obey control
+characters in them: colours, titles, cleared screens, lines that seem to be featx's own.
+"""
+
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
+
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\u206a-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
+)
+"""Characters that are not seen, or change how others are: controls, separators of lines, directions, surrogates."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +26,7 @@ class Overview:
 
     def to_text(self) -> str:
         """The title, and one indented line for each fact."""
-        return "\n".join([self.title, *(f"  {name}: {text}" for name, text in self.facts if text)])
+        return "\n".join(map(visible, [self.title, *(f"  {name}: {text}" for name, text in self.facts if text)]))
 
     def to_html(self) -> str:
         """The title above a table with one row for each fact; all texts are escaped."""
@@ -51,3 +61,26 @@ def shorten(texts: Iterable[str], *, most: int = 6) -> str:
     every = list(texts)
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
+
+
+def visible(text: str) -> str:
+    r"""The text on one line, with every character that a terminal would obey, or not show, as its escape.
+
+    >>> from featx.showing import visible
+    >>> print(visible("red: \x1b[31m, and a line:\nfeatx: all is well"))
+    red: \x1b[31m, and a line:\nfeatx: all is well
+    """
+    return _UNSEEN.sub(lambda found: _ESCAPES.get(found[0]) or _escape(found[0]), text)
+
+
+_ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def visible_json(text: str) -> str:
+    """JSON in which those characters are escaped as JSON does it; line ends between values stay."""
+    return _UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)

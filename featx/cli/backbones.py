@@ -1,5 +1,6 @@
-"""The commands of models: inspect, and backbones list, show, add, quantize and verify."""
+"""The commands of models: inspect, and backbones list, show, add, remove, quantize and verify."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,13 +18,13 @@ from featx.cli.options import (
     with_outputs,
     with_pixels,
 )
-from featx.cli.output import logger, print_json
+from featx.cli.output import logger, print_json, say
 from featx.cli.sources import list_given
 from featx.cli.types import BackboneName
 from featx.settings import CALIBRATION_IMAGES, LOWER_PRECISIONS, Decode, Device
 
 if TYPE_CHECKING:
-    from featx.convert import Check
+    from featx.convert import Check, Removal
 
 with_name = click.argument("name", type=BackboneName())
 with_overwrite = click.option("--overwrite", is_flag=True, help="Replace a backbone of yours that has this name.")
@@ -50,7 +51,7 @@ def inspect(*, model: Path, size: int | None, json_: bool) -> None:
 @as_json
 @click.pass_context
 def backbones(context: click.Context, *, models: Path | None, json_: bool) -> None:
-    """List, show, add, quantize or verify backbones."""
+    """List, show, add, remove, quantize or verify backbones."""
     context.obj = {"models": models, "json_": json_, "output": context.obj}
     if not context.invoked_subcommand:
         context.invoke(list_, models=models, json_=json_)
@@ -74,7 +75,7 @@ def list_(context: click.Context, /, *, models: Path | None, json_: bool) -> Non
     if json_:
         return print_json([card.to_dict() for card in cards])
     for card in cards:
-        click.echo(f"{card.name:24} {card.dim:5} features, {card.input}, {card.computes_in}, {card.licence}")
+        say(f"{card.name:24} {card.dim:5} features, {card.input}, {card.computes_in}, {card.licence}")
     return None
 
 
@@ -91,7 +92,11 @@ def show(context: click.Context, /, *, name: str, models: Path | None, json_: bo
 
     models, json_ = _of_group(context, models, json_)
     card = load_backbone(name, folder=models).card
-    return print_json(card.to_dict()) if json_ else click.echo(card.to_toml(), nl=False)
+    if json_:
+        return print_json(card.to_dict())
+    for line in card.to_toml().splitlines():
+        say(line)
+    return None
 
 
 @backbones.command(
@@ -141,7 +146,47 @@ def add(
     if json_:
         return print_json(card.to_dict())
     taken = ", ".join(f"{output.name} ({output.dim})" for output in card.all_outputs)
-    return click.echo(f"{added.backbone.path.with_suffix('.toml')}: backbone {card.name}, feature {taken}")
+    return say(f"{added.backbone.path.with_suffix('.toml')}: backbone {card.name}, feature {taken}")
+
+
+@backbones.command(
+    epilog=examples(
+        "featx backbones remove resnet",
+        "featx backbones remove resnet --models my-models --yes",
+    )
+)
+@with_name
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@with_models
+@as_json
+@click.pass_context
+def remove(context: click.Context, /, *, name: str, yes: bool, models: Path | None, json_: bool) -> None:
+    """Remove the backbone NAME of yours: its card, and the files that featx wrote for it.
+
+    featx lists these files and asks, unless --yes is given. Files that another card names, that have another name than
+    featx gives, or that were changed since, are kept. Caches and heads stay readable; images that are added to a cache
+    need the backbone again.
+    """
+    from featx.convert import plan_removal, remove_backbone
+
+    models, json_ = _of_group(context, models, json_)
+    if not yes:
+        _ask_to_remove(plan_removal(name, folder=models))
+    removed = remove_backbone(name, folder=models)
+    _warn([f"kept {kept}" for kept in removed.kept])
+    files = [str(path) for path in (removed.card, *removed.files)]
+    if json_:
+        return print_json({"name": name, "removed": files, "kept": list(removed.kept)})
+    return click.echo(f"removed backbone {name}: {', '.join(files)}")
+
+
+def _ask_to_remove(removal: "Removal") -> None:
+    """List the files and ask. Raises click's UsageError if nobody can answer, Abort if the answer is no."""
+    if not sys.stdin.isatty():
+        raise click.UsageError("--yes is needed where featx cannot ask.")
+    for path in (removal.card, *removal.files):
+        click.echo(f"  {path}", err=True)
+    click.confirm(f"Remove backbone {removal.name}?", abort=True, err=True)
 
 
 @backbones.command(
@@ -193,7 +238,7 @@ def quantize(
     if json_:
         tries = [one.to_dict() for one in quantized.tries]
         return print_json(card.to_dict() | {"tries": tries, "notes": list(quantized.notes)})
-    return click.echo(f"{quantized.backbone.path.with_suffix('.toml')}: backbone {card.name}, {card.quantized}")
+    return say(f"{quantized.backbone.path.with_suffix('.toml')}: backbone {card.name}, {card.quantized}")
 
 
 def _warn(notes: Sequence[str]) -> None:
@@ -256,4 +301,4 @@ def verify_features(
 def _report_failures(name: str, checks: "Sequence[Check]") -> None:
     for check in checks:
         if not check.ok:
-            click.echo(f"featx: {name}: {check.name} of {check.output} is out of tolerance", err=True)
+            say(f"featx: {name}: {check.name} of {check.output} is out of tolerance", err=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from featx.cli.options import as_json, examples, with_chosen_rows
-from featx.cli.output import Verbosity, print_json
+from featx.cli.output import Verbosity, print_json, say
 
 
 @click.group(epilog=examples("featx cache info photos.h5", "featx cache export photos.h5 --into features.npy"))
@@ -41,8 +41,8 @@ def verify_rows(*, path: Path, json_: bool) -> int:
         print_json({"cache": str(path), "ok": not problems, "problems": problems})
     else:
         for problem in problems:
-            click.echo(f"{path}: {problem}")
-        click.echo(f"{path}: {'damaged; the same `featx extract` repairs it' if problems else 'whole'}")
+            say(f"{path}: {problem}")
+        say(f"{path}: {'damaged; the same `featx extract` repairs it' if problems else 'whole'}")
     return 1 if problems else 0
 
 
@@ -70,7 +70,7 @@ def merge(output: Verbosity, *, sources: tuple[Path, ...], into: Path, overwrite
         found = {"rows": len(status), "done": done, "failed": len(status) - done}
         print_json({"cache": str(into), "sources": [str(path) for path in sources]} | found)
     elif not output.quiet:
-        click.echo(f"{into}: {len(status)} images of {len(sources)} caches, {len(status) - done} of them failed")
+        say(f"{into}: {len(status)} images of {len(sources)} caches, {len(status) - done} of them failed")
 
 
 @cache.command(
@@ -104,10 +104,10 @@ def export_features(
     written = export_cache(path, into=into, outputs=outputs, split=split, labels=labels, overwrite=overwrite)
     if written.left_out:
         whole = written.rows + written.left_out
-        click.echo(f"featx: {written.left_out} of {whole} images have no feature and are left out", err=True)
+        say(f"featx: {written.left_out} of {whole} images have no feature and are left out", err=True)
     if json_:
         print_json(asdict(written))
     elif not output.quiet:
         dims = ", ".join(f"{name} {dim}" for name, dim in written.outputs.items())
         size = f"{written.bytes / 1e6:.1f} MB"
-        click.echo(f"{' and '.join(written.files)}: {written.rows} rows of {dims} as {written.dtype}, {size}")
+        say(f"{' and '.join(written.files)}: {written.rows} rows of {dims} as {written.dtype}, {size}")

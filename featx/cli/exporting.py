@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from featx.cli.options import as_json, examples, option, with_models, with_pixels, with_seed
-from featx.cli.output import logger, print_json
+from featx.cli.output import logger, print_json, say
 
 RECIPE_OPTIONS = ("weights", "random", "seed", "classes", "opset")
 
@@ -58,7 +58,7 @@ def export_command(
     if json_:
         checks = [check.to_dict() for check in exported.checks]
         return print_json(card.to_dict() | {"notes": list(exported.notes), "checks": checks})
-    return click.echo(
+    return say(
         f"{exported.backbone.path.with_suffix('.toml')}: backbone {card.name}, feature {card.feature} ({card.dim}), "
         f"as in torch (largest difference {golden.largest_difference:.1e} of the largest feature)"
     )

@@ -19,7 +19,7 @@ from featx.cli.options import (
     with_settings_and_decode,
     with_shards,
 )
-from featx.cli.output import Verbosity, judge_failures, print_json
+from featx.cli.output import Verbosity, judge_failures, print_json, say
 from featx.cli.sources import list_given, one_source
 from featx.provenance import versions
 from featx.settings import DEFAULT_STORAGE, STORAGES
@@ -42,11 +42,11 @@ def doctor(*, json_: bool) -> None:
     if json_:
         return print_json({"versions": versions()} | asdict(found))
     for package, number in versions().items():
-        click.echo(f"{package:20} {number}")
-    click.echo(f"{'devices':20} {'; '.join(found.devices) or 'none'}")
-    click.echo(f"{'providers':20} {', '.join(found.providers) or 'none'} (each opened a session)")
+        say(f"{package:20} {number}")
+    say(f"{'devices':20} {'; '.join(found.devices) or 'none'}")
+    say(f"{'providers':20} {', '.join(found.providers) or 'none'} (each opened a session)")
     for problem in found.problems:
-        click.echo(f"problem: {problem}")
+        say(f"problem: {problem}")
     return None
 
 

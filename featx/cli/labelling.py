@@ -1,7 +1,5 @@
 """The command `label-errors`."""
 
-import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from featx.cli.options import as_json, examples, option, with_seed
-from featx.cli.output import Verbosity, print_json
+from featx.cli.output import Verbosity, print_json, print_row, say
 from featx.cli.tables import TableChoice, read_chosen, with_choice
 
 if TYPE_CHECKING:
@@ -67,14 +65,13 @@ def label_errors(
         return print_json({"images": len(ranked), "preferred_other": preferred, "ranking": [*map(asdict, shown)]})
     _write_rows(shown)
     if not output.quiet:
-        click.echo(f"featx: {preferred} of {len(ranked)} images look more like another class than their own", err=True)
+        say(f"featx: {preferred} of {len(ranked)} images look more like another class than their own", err=True)
     return None
 
 
 def _write_rows(found: "Sequence[LabelError]") -> None:
     from featx.heads import LabelError
 
-    columns = [field.name for field in fields(LabelError)]
-    writer = csv.DictWriter(sys.stdout, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(map(asdict, found))
+    print_row(field.name for field in fields(LabelError))
+    for row in found:
+        print_row(asdict(row).values())

@@ -1,10 +1,15 @@
-"""How commands print: one JSON document, or text that `--quiet` leaves out; and the exit code for failed images."""
+"""How commands print: lines, JSON and CSV, without control characters of strangers; and the exit code for failures."""
 
+import csv
 import json
 import logging
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import click
+
+from featx.showing import visible, visible_json
 
 TOO_MANY_FAILED = 3
 
@@ -18,14 +23,37 @@ class Verbosity:
     quiet: bool
 
 
+class LineFormatter(logging.Formatter):
+    """Formats every log record as one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return visible(super().format(record))
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Print one line on standard output or standard error."""
+    click.echo(visible(line), err=err)
+
+
 def print_json(value: object) -> None:
     """Print one JSON document on standard output."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(visible_json(json.dumps(value, indent=2, ensure_ascii=False)))
+
+
+def print_row(values: Iterable[object]) -> None:
+    """Print one line of CSV on standard output; None is an empty cell.
+
+    Texts are verbatim, so that the names can be read again, except on a terminal, which would obey what is in them.
+    """
+    texts = ["" if value is None else value for value in values]
+    shown = [visible(text) if isinstance(text, str) else text for text in texts] if sys.stdout.isatty() else texts
+    csv.writer(sys.stdout, lineterminator="\n").writerow(shown)
 
 
 def judge_failures(failed: int, images: int, max_failed: float) -> int:
     """The exit code: 3, with a line on standard error, if a larger share of the images failed than allowed; else 0."""
     if failed <= max_failed * images:
         return 0
-    click.echo(f"featx: {failed} of {images} images failed, more than --max-failed {max_failed:g}", err=True)
+    say(f"featx: {failed} of {images} images failed, more than --max-failed {max_failed:g}", err=True)
     return TOO_MANY_FAILED

@@ -1,7 +1,5 @@
 """The command `predict`."""
 
-import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from featx.cli.options import as_json, examples, with_max_failed, with_models, with_root, with_settings
-from featx.cli.output import judge_failures, print_json
+from featx.cli.output import judge_failures, print_json, print_row
 from featx.cli.sources import list_given, one_source
 from featx.settings import Settings
 
@@ -79,8 +77,7 @@ def _predict(
 def _write_row(row: "Prediction", *, first: bool) -> bool:
     """Print one line of CSV, with the header above the first, and return whether the image failed."""
     columns = asdict(row)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     if first:
-        writer.writerow(columns)
-    writer.writerow("" if value is None else value for value in columns.values())
+        print_row(columns)
+    print_row(columns.values())
     return row.failed is not None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from featx.report.terminal import err
+from featx.showing import visible
 
 if TYPE_CHECKING:
     from featx.compare import ComparisonProgress
@@ -40,7 +41,7 @@ def comparison_progress(*, quiet: bool) -> "Iterator[Callable[[ComparisonProgres
         with _bar() as bar:
             task = bar.add_task("", total=None)
             yield lambda progress: bar.update(
-                task, completed=progress.finished, total=progress.total, description=progress.last
+                task, completed=progress.finished, total=progress.total, description=visible(progress.last)
             )
     else:
         yield _ComparisonLines()
@@ -48,7 +49,7 @@ def comparison_progress(*, quiet: bool) -> "Iterator[Callable[[ComparisonProgres
 
 def _bar(*columns: ProgressColumn) -> Progress:
     """A bar with counts, these columns, the time left and a description."""
-    last = (TimeRemainingColumn(), TextColumn("{task.description}"))
+    last = (TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
     return Progress(BarColumn(), MofNCompleteColumn(), *columns, *last, console=err())
 
 
@@ -97,7 +98,7 @@ class _ExtractionBar:
             completed=progress.finished,
             total=progress.total,
             rate=self._rate(progress.finished),
-            description=f"{progress.note}{failed}",
+            description=visible(f"{progress.note}{failed}"),
         )
 
     def stop(self) -> None:

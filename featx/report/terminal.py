@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -14,6 +14,7 @@ from featx.report.models import checks_section, effects_section, inspection_sect
 from featx.report.ranking import ranking_sections
 from featx.report.results import results_section
 from featx.report.section import Section
+from featx.showing import visible
 
 if TYPE_CHECKING:
     from featx.backbones import Inspection
@@ -31,15 +32,23 @@ _NAME_WIDTH = 9
 """Columns for the name of a fact."""
 
 
-def out() -> Console:
+class LineConsole(Console):
+    """A console in which every text that is printed is one line, without control characters of its own."""
+
+    def print(self, *texts: Any, **how: Any) -> None:
+        """Print the texts, or tables made by this module, whose cells are escaped already."""
+        super().print(*(visible(text) if isinstance(text, str) else text for text in texts), **how)
+
+
+def out() -> LineConsole:
     """Standard output, without colours that featx chooses, so that it can be piped on."""
     width = None if sys.stdout.isatty() else _PIPED_WIDTH
-    return Console(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
+    return LineConsole(highlight=False, soft_wrap=True, markup=False, emoji=False, width=width)
 
 
-def err() -> Console:
+def err() -> LineConsole:
     """Standard error."""
-    return Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+    return LineConsole(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def print_sections(sections: Iterable[Section], *, to: Console) -> None:
@@ -56,10 +65,10 @@ def print_sections(sections: Iterable[Section], *, to: Console) -> None:
 
 
 def _as_table(section: Section) -> Table:
-    table = Table(title=section.title or None, box=SIMPLE)
+    table = Table(title=visible(section.title) or None, box=SIMPLE)
     for column in section.columns:
         whole = section.wrapped not in (None, column)
-        table.add_column(column, no_wrap=whole, overflow="fold" if section.wrapped else "ellipsis")
+        table.add_column(visible(column), no_wrap=whole, overflow="fold" if section.wrapped else "ellipsis")
     for row in section.rows:
         table.add_row(*(_cell(cell, column, section) for cell, column in zip(row, section.columns, strict=True)))
     return table
@@ -67,7 +76,7 @@ def _as_table(section: Section) -> Table:
 
 def _cell(text: str, column: str, section: Section) -> str:
     """The cell; one line for each value of a list in the column that may be broken into lines."""
-    return text.replace(", ", "\n") if column == section.wrapped else text
+    return visible(text).replace(", ", "\n") if column == section.wrapped else visible(text)
 
 
 def print_extraction(summary: "ExtractionSummary", *, to: Console) -> None:
