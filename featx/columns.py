@@ -1,9 +1,11 @@
 """The names, labels, splits, groups and weights of images as arrays, and the checks of the texts they are read from."""
 
+import logging
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Any, TypeAlias
@@ -14,7 +16,12 @@ from numpy.typing import NDArray
 from featx.errors import FeatxError
 from featx.hashing import hash_columns
 
+logger = logging.getLogger(__name__)
+
 NO_LABEL = -1
+MISSING_WORDS = ("nan", "none", "null", "na", "n/a", "<na>", "nil", "nat")
+"""What programs write for a missing value, in lower case; as a label it is a name, but probably meant otherwise."""
+_FRACTION = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 SPLITS = ("train", "validation", "test")
 SPLIT_SPELLINGS = {
     "train": ("train", "training", "trn"),
@@ -109,6 +116,42 @@ def concatenate(chunks: list[NDArray[Any]]) -> NDArray[Any]:
     return whole
 
 
+def to_text(value: object) -> str:
+    """A value of a table or an array as a text: 3.0 as "3"; None and the number NaN as ""."""
+    if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
+        return ""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, Decimal) and value.is_finite() and value == int(value):
+        return str(int(value))
+    return str(value)
+
+
+def to_label(value: object) -> str:
+    """The name of the class that a value stands for, or an empty text for no label: the rule for all kinds of input.
+
+    A text is the name, as it is written, without surrounding spaces: `001`, `1.0`, `nan` and `None` are names. Only a
+    blank text, a null or the number NaN means that there is no label. A whole number has no fraction: 3.0 is `3`.
+    """
+    return to_text(value).strip()
+
+
+def warn_of_labels(where: str, classes: Sequence[str]) -> None:
+    """Log the names of classes that were probably meant as no label, or as numbers."""
+    if missing := [name for name in classes if name.lower() in MISSING_WORDS]:
+        logger.warning("%s: label %r is the name of a class; leave a label blank if there is none", where, missing[0])
+    fractions = [name for name in classes if _FRACTION.fullmatch(name)]
+    if not fractions:
+        return
+    if all(float(name).is_integer() for name in fractions):
+        step = "write whole numbers without a fraction, if they are classes of other files"
+    else:
+        step = "give soft labels in columns 'share:CLASS' of annotations, and weights in a column 'weight'"
+    logger.warning("%s: label %r is the name of a class, as it is written; %s", where, fractions[0], step)
+
+
 def sort_classes(values: Iterable[str]) -> tuple[str, ...]:
     """The class names in numerical order if all are whole numbers, else in alphabetical order."""
     found = list(values)
@@ -130,7 +173,7 @@ def find_repeated(names: NDArray[np.bytes_]) -> tuple[int, int] | None:
 
 def find_split(text: str) -> str | None:
     """`train`, `validation` or `test` for any of their usual spellings, such as `Training`; None for other texts."""
-    word = text.lower()
+    word = text.strip().lower()
     return next((split for split, spellings in SPLIT_SPELLINGS.items() if word in spellings), None)
 
 

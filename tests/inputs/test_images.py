@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from featx.csv_columns import CsvWriter
 from featx.errors import ImageSetError
 from featx.inputs import (
     ImageSet,
     fingerprint,
     list_images,
 )
-from featx.inputs.sets.folder import IMAGE_ENDINGS
+from featx.inputs.formats import IMAGE_ENDINGS
+from featx.tables import read_annotations
 from tests.support.image_sets import labels, names, texts
 
 Write = Callable[..., Path]
@@ -398,12 +400,180 @@ def test_an_empty_label_is_minus_one(manifest: Write) -> None:
         b'"path","label"\n"a.png","cat"\n"b.png","dog"\n',
         b"path,label\na.png , cat\nb.png,dog \n",
         b"path, label\na.png, cat\nb.png, dog\n",
+        b'path, label\na.png, "cat"\nb.png, "dog"\n',
+        b"path,label\ra.png,cat\rb.png,dog\r",
+        b"path,label,,\r\na.png,cat,,\r\nb.png,dog,,\r\n,,,\r\n,,,\r\n",
+        b"path,label,,\r\na.png,cat,,\r\nb.png,dog\r\n",
+        b"path,label\na.png,cat,\nb.png,dog,,\n",
+        b"path,label\n  \na.png,cat\n , \nb.png,dog\n",
+        b"\n\npath,label\na.png,cat\nb.png,dog\n",
+        b"sep=,\r\npath,label\r\na.png,cat\r\nb.png,dog\r\n",
+        b'"sep=;"\r\npath;label\r\na.png;cat\r\nb.png;dog\r\n',
+        b"path;label\na.png;cat\nb.png;dog\n",
+        b'"path";"label"\n"a.png";"cat"\n"b.png";"dog"\n',
+        b"path\tlabel\na.png\tcat\nb.png\tdog\n",
+        b"path|label\na.png|cat\nb.png|dog\n",
+        "path\tlabel\na.png\tcat\nb.png\tdog\n".encode("utf-16"),
+        b"\xfe\xff" + "path,label\na.png,cat\nb.png,dog\n".encode("utf-16-be"),
+        b"Path,LABEL\na.png,cat\nb.png,dog\n",
+        b",path,label\n0,a.png,cat\n1,b.png,dog\n",
+        b"note,path,label,note\n1,a.png,cat,2\n3,b.png,dog,4\n",
+        b"file_name,label\na.png,cat\nb.png,dog\n",
+        b"Image Path,label\na.png,cat\nb.png,dog\n",
+        b"name,filename,label\nx,a.png,cat\ny,b.png,dog\n",
+        b"name,label\na.png,cat\nb.png,dog\n",
     ],
-    ids=["BOM", "CRLF", "blank lines", "no last line break", "quoted", "spaces", "spaces in the first line"],
+    ids=[
+        *("BOM", "CRLF", "blank lines", "no last line break", "quoted", "spaces", "spaces in the first line"),
+        *("quotes after spaces", "CR", "trailing columns and rows", "trailing columns left out", "trailing delimiters"),
+        *("lines of spaces", "blank lines first", "sep", "quoted sep", "semicolon", "quoted semicolon", "tab", "bar"),
+        *("UTF-16", "UTF-16 big endian", "capitals", "index without a name", "two other columns of one name"),
+        *("file_name", "Image Path", "filename beside name", "name"),
+    ],
 )
 def test_a_manifest_is_the_same_however_it_was_saved(manifest: Write, content: bytes) -> None:
     images = list_images(manifest(content))
     assert (names(images), images.classes) == (["a.png", "b.png"], ("cat", "dog"))
+
+
+def test_a_value_of_any_usual_length_in_another_column_is_no_obstacle(manifest: Write) -> None:
+    images = list_images(manifest(f"path,mask,label\na.png,{'1 2 ' * 50_000},cat\nb.png,1,dog\n"))
+    assert (names(images), images.classes) == (["a.png", "b.png"], ("cat", "dog"))
+
+
+def test_a_quote_that_is_never_closed_does_not_take_the_file_into_memory(
+    manifest: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featx.csv_columns.LONGEST_VALUE", 1000)
+    for text in ('"' + "a.png\n" * 500, "x" * 5000):
+        with pytest.raises(ImageSetError, match=r"not a readable CSV file \(.*(limit|more than 1000)"):
+            list_images(manifest(f"path\n{text}"))
+
+
+def test_the_limit_of_pythons_csv_is_as_before(manifest: Write) -> None:
+    before = csv.field_size_limit()
+    list_images(manifest("path\na.png\n"))
+    assert csv.field_size_limit() == before
+
+
+def test_spaces_in_quotes_belong_to_the_name(manifest: Write) -> None:
+    path = manifest('path,label\n" a.png", "b"\n"b.png ",b \n"c ""d"" ",b\n e.png ,b\n')
+    images = list_images(path)
+    assert names(images) == [" a.png", "b.png ", 'c "d" ', "e.png"]
+    assert images.classes == ("b",)
+
+
+ODD_NAMES = (
+    "-a.png",
+    "~.png",
+    " lead.png",
+    "tail .png ",
+    "n\nl.png",
+    "r\rr.png",
+    'q",".png',
+    "\u00e9.png",
+    "e\u0301.png",
+)
+
+
+def test_what_featx_writes_as_csv_is_read_back_with_the_same_names(tmp_path: Path) -> None:
+    with (tmp_path / "list.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = CsvWriter(file)
+        writer.write(["name", "label"])
+        for name in ODD_NAMES:
+            writer.write([name, "=1+1"])
+    assert names(list_images(tmp_path / "list.csv")) == list(ODD_NAMES)
+    assert [name.decode() for name in read_annotations(tmp_path / "list.csv").names] == list(ODD_NAMES)
+
+
+def test_paths_of_windows_are_read_with_slashes_and_that_is_told(
+    fill: Write, manifest: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = fill("cat/1.png", "dog/2.png")
+    images = list_images(manifest("path,label\ncat\\1.png,cat\n.\\dog\\2.png,dog\n"), root=root)
+    assert names(images) == ["cat/1.png", "dog/2.png"]
+    assert caplog.text.count("backslashes in paths, as in Windows, are read as slashes") == 1
+
+
+def test_a_backslash_in_the_name_of_a_file_stays(fill: Write, manifest: Write) -> None:
+    assert names(list_images(manifest("path\na\\b.png\n"), root=fill("a\\b.png"))) == ["a\\b.png"]
+
+
+def test_paths_that_lead_into_the_root_are_names_below_it(fill: Write, manifest: Write, tmp_path: Path) -> None:
+    root = fill("cat/1.png", "cat/2.png", "3.png")
+    (tmp_path / "other").symlink_to(root)
+    path = manifest(f"path\n{root}/cat/1.png\n../images/cat/2.png\ncat/../3.png\n")
+    expected = ["cat/1.png", "cat/2.png", "3.png"]
+    assert names(list_images(path, root=root)) == expected
+    assert names(list_images(path, root=tmp_path / "other")) == expected
+    absolute = manifest(f"path\n{root}/cat/1.png\n", "absolute.csv")
+    assert names(list_images(absolute, root="/")) == [f"{root}/cat/1.png".removeprefix("/")]
+    assert names(list_images(absolute)) == ["images/cat/1.png"]
+
+
+def test_two_dots_after_a_link_elsewhere_are_refused(fill: Write, manifest: Write, tmp_path: Path) -> None:
+    root = fill("1.png")
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    (root / "link").symlink_to(tmp_path / "elsewhere" / "deep")
+    with pytest.raises(ImageSetError, match=r"'link/\.\./1\.png' is not inside the root folder"):
+        list_images(manifest("path\nlink/../1.png\n"), root=root)
+
+
+def test_any_column_can_have_the_labels(manifest: Write, caplog: pytest.LogCaptureFixture) -> None:
+    path = manifest("path,label,breed\na.png,x,beagle\nb.png,y,pug\n")
+    assert list_images(path, label_column="breed").classes == ("beagle", "pug")
+    assert list_images(path).classes == ("x", "y")
+    with pytest.raises(ImageSetError, match=r"no column 'bread' of labels \(did you mean breed.*\); choose from"):
+        list_images(path, label_column="bread")
+    assert not caplog.text
+    list_images(manifest("path,breed\na.png,pug\n"))
+    assert "has no column 'label', so that images have no labels; --label-column names another one of ['breed']" in (
+        caplog.text
+    )
+
+
+def test_a_column_of_labels_is_refused_where_there_are_no_columns(fill: Write) -> None:
+    with pytest.raises(ImageSetError, match=r"--label-column breed is only for manifests and tables, but .*; leave it"):
+        list_images(fill("a.png"), label_column="breed")
+
+
+LABEL_TEXTS = {
+    **{
+        text: text
+        for text in ("001", "NA", "None", "nan", "1.0", "True", "a, b", 'say "x"', "1e3", "-1", "\u00e9", "0.5")
+    },
+    " cat ": "cat",
+    "  ": "",
+    "": "",
+}
+
+
+def test_labels_are_the_same_texts_in_manifests_and_annotations(tmp_path: Path) -> None:
+    path = tmp_path / "list.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerows([("path", "label"), *((f"{row}.png", text) for row, text in enumerate(LABEL_TEXTS))])
+    for found in (list_images(path), read_annotations(path)):
+        assert found.labels is not None
+        assert [found.classes[code] if code >= 0 else "" for code in found.labels] == list(LABEL_TEXTS.values())
+
+
+@pytest.mark.parametrize(
+    ("label", "told"),
+    [
+        ("nan", "label 'nan' is the name of a class; leave a label blank if there is none"),
+        ("1.0", "label '1.0' is the name of a class, as it is written; write whole numbers without a fraction"),
+        ("0.25", "label '0.25' is the name of a class, as it is written; give soft labels in columns 'share:CLASS'"),
+    ],
+)
+def test_a_label_that_was_probably_meant_otherwise_is_told(
+    manifest: Write, caplog: pytest.LogCaptureFixture, label: str, told: str
+) -> None:
+    path = manifest(f"path,label\na.png,{label}\nb.png,cat\n")
+    for read in (list_images, read_annotations):
+        caplog.clear()
+        read(path)
+        assert told in caplog.text
 
 
 def test_the_ending_of_a_manifest_may_be_in_upper_case(manifest: Write) -> None:
@@ -414,8 +584,12 @@ def test_the_ending_of_a_manifest_may_be_in_upper_case(manifest: Write) -> None:
     ("content", "message"),
     [
         ("", r"no column 'path' among \[\]"),
-        ("file,label\na.png,cat\n", r"no column 'path' among \['file', 'label'\]"),
-        ("path;label\na.png;cat\n", r"no column 'path' among \['path;label'\]"),
+        ("id,label\na.png,cat\n", r"no column 'path' among \['id', 'label'\]; name the columns in the first line"),
+        (
+            "image,file\na.png,b.png\n",
+            "the images may be named in column 'image' or 'file'; rename one of",
+        ),
+        ("file,FILE\na.png,b.png\n", "the images may be named in column 'file' or 'FILE'; rename one of them"),
         ("path,label\n", "lists no images"),
         ("path,label,label\na.png,cat,dog\n", "column 'label' appears twice"),
         ("path,label\na.png,cat\nb.png\n", "line 3 has 1 values for 2 columns"),
@@ -423,10 +597,21 @@ def test_the_ending_of_a_manifest_may_be_in_upper_case(manifest: Write) -> None:
         ("path,label\n\na.png\n", "line 3 has 1 values for 2 columns"),
         ('path\n"a.png\n', "not a readable CSV file"),
         (b"path\n\xff.png\n", "not a readable CSV file .*utf-8"),
-        ("path\na.png\n".encode("utf-16"), "not a readable CSV file .*utf-8"),
+        (
+            "path\na.png\n".encode("utf-16-le"),
+            "not a readable CSV file, as it is UTF-16 without a mark; save it as UTF-8",
+        ),
+        (b"PK\3\4rest", "not a readable CSV file but an Excel workbook or a zip file; save it as CSV"),
+        ("path,label\na.png,caf\u00e9\n".encode("cp1252"), r"not a readable CSV file \(.*utf-8.*\); save it as UTF-8"),
+        (
+            "path,label\na.png,cat,,dog\n",
+            "line 2 has 4 values for 2 columns; .* put values that contain ',' into quotes",
+        ),
+        ("path,label,\na.png\n", "line 2 has 1 values for 3 columns"),
+        ("path\nC:\\data\\a.png\n", "image 1: 'C:/data/a.png' is not inside the root folder"),
         ("path\n/a.png\n", "image 1: '/a.png' is not inside the root"),
         ("path\na.png\n../b.png\n", "image 2: '../b.png' is not inside the root"),
-        ("path\na/../b.png\n", "image 1: 'a/../b.png' is not inside the root"),
+        ("path\na/../../b.png\n", "image 1: 'a/../../b.png' is not inside the root folder '.*'; give a path"),
         ("path\n.\n", r"image 1: '\.' is not inside the root"),
         ("path,label\n,cat\n", "image 1: '' "),
         ("path\na\0.png\n", r"image 1: 'a\\x00\.png'"),
@@ -449,7 +634,7 @@ def test_a_wrong_manifest_is_told_what_is_wrong_and_where(manifest: Write, conte
         list_images(manifest(content))
 
 
-SEGMENT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/"), min_size=1, max_size=6).map(
+SEGMENT = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1, max_size=6).map(
     str.strip
 )
 PATHS = st.lists(SEGMENT.filter(lambda text: text not in ("", ".", "..")), min_size=1, max_size=3).map("/".join)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,10 @@ def test_a_parquet_manifest_is_the_image_set_that_its_csv_is(table: Write, tmp_p
     [
         (pa.array(["b", None, "a"], pa.large_string()), ["b", "", "a"]),
         (pa.array(["b", None, "a"]).dictionary_encode(), ["b", "", "a"]),
+        (pa.array(["b", None, "a"], pa.string_view()), ["b", "", "a"]),
+        (pa.array([b"b", None, b"a"], pa.binary_view()), ["b", "", "a"]),
+        (pa.array(["001", " cat ", "None"]), ["001", "cat", "None"]),
+        (pa.array([Decimal("1.00"), None, Decimal("2.50")]), ["1", "", "2.50"]),
         (pa.array([b"b", None, "ä".encode()], pa.binary()), ["b", "", "ä"]),
         (pa.array([10, None, 9], pa.int8()), ["10", "", "9"]),
         (pa.array([2**63, None, 9], pa.uint64()), [str(2**63), "", "9"]),
@@ -82,7 +87,21 @@ def test_a_parquet_manifest_is_the_image_set_that_its_csv_is(table: Write, tmp_p
         (pa.array([True, None, False]), ["True", "", "False"]),
         (pa.array([-1, 1, 1]), ["-1", "1", "1"]),
     ],
-    ids=["large", "dictionary", "binary", "int", "uint", "dictionary of int", "float", "bool", "negative"],
+    ids=[
+        "large",
+        "dictionary",
+        "view",
+        "binary view",
+        "as they are written",
+        "decimal",
+        "binary",
+        "int",
+        "uint",
+        "dictionary of int",
+        "float",
+        "bool",
+        "negative",
+    ],
 )
 def test_labels_may_be_of_any_plain_type(table: Write, values: Any, expected: list[str]) -> None:
     assert named(list_images(table({"path": ["a", "b", "c"], "label": values}))) == expected
@@ -118,7 +137,7 @@ def test_a_folder_of_manifests_is_one(table: Write, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"file": ["a"]}, r"neither a column 'path' nor a column of image bytes among \['file'\]; add one"),
+        ({"id": ["a"]}, r"neither a column 'path' nor a column of image bytes among \['id'\]; add one"),
         ({"path": pa.array([], pa.string())}, "lists no images; add one row per image"),
         ({"path": ["a", None]}, "image 2: '' is not inside the root"),
         ({"path": ["../a"]}, r"image 1: '\.\./a' is not inside the root"),
@@ -170,10 +189,37 @@ def test_the_images_of_a_table_come_in_its_order_with_their_bytes(table: Write, 
     assert again.read(len(again) - 1) == stored[-1]
 
 
-@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary()])
-def test_a_column_of_plain_bytes_is_one_of_images(table: Write, kind: Any) -> None:
-    images = list_images(table({"id": [1], "content": pa.array([b"png"], kind)}))
+STRUCT = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        pa.array([b"png", None], pa.binary()),
+        pa.array([b"png", None], pa.large_binary()),
+        pa.array([b"png", None], pa.binary_view()),
+        pa.array([b"png", None], pa.binary(3)),
+        pa.array([b"png", None]).dictionary_encode(),
+        pa.array([list(b"png"), None], pa.list_(pa.uint8())),
+        pa.array([list(b"png"), None], pa.large_list(pa.uint8())),
+        pa.array([{"bytes": b"png", "path": ""}, {"bytes": None, "path": "a"}], STRUCT),
+        pa.array([[{"bytes": b"png", "path": ""}], None], pa.list_(STRUCT)),
+        pa.array([[{"bytes": b"png", "path": ""}], []], pa.list_(STRUCT)),
+    ],
+    ids=lambda column: str(column.type)[:30],
+)
+def test_images_may_be_in_any_type_of_bytes(table: Write, column: Any) -> None:
+    images = list_images(table({"id": [1, 2], "content": column}))
     assert images.read(0) == b"png"
+    with pytest.raises(FileNotFoundError, match="no bytes in this row"):
+        images.read(1)
+
+
+def test_several_images_in_one_row_fail_alone(table: Write) -> None:
+    images = list_images(table({"image": pa.array([[{"bytes": b"1"}], [{"bytes": b"2"}, {"bytes": b"3"}]])}))
+    assert images.read(0) == b"1"
+    with pytest.raises(OSError, match="2 images in this row, of which one cannot be chosen"):
+        images.read(1)
 
 
 def test_stat_tells_of_the_file_that_holds_the_image(table: Write) -> None:
@@ -220,6 +266,52 @@ def test_a_label_that_is_no_class_is_refused(table: Write) -> None:
     for label in (2, -2):
         with pytest.raises(ImageSetError, match=f"label '{label}' is not a number of one of its 2 classes"):
             list_images(table({"image": hugging(b"1"), "label": [label]}, meta=meta))
+
+
+BREEDS = {"_type": "ClassLabel", "names": ["beagle", "pug", "husky"]}
+SIZES = {"_type": "ClassLabel", "names": ["small", "large"]}
+
+
+def test_a_column_of_class_labels_has_the_labels_whatever_its_name(
+    table: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    meta = features(breed=BREEDS, id={"_type": "Value"})
+    assert named(list_images(table({"image": hugging(b"1", b"2"), "id": [7, 8], "breed": [2, 0]}, meta=meta))) == [
+        "husky",
+        "beagle",
+    ]
+    assert "the labels are those of column 'breed' (3 classes)" in caplog.text
+
+
+def test_of_several_columns_of_class_labels_the_finest_is_chosen_and_the_others_are_named(
+    table: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    meta = features(coarse_label=SIZES, fine_label=BREEDS)
+    path = table({"img": hugging(b"1"), "coarse_label": [1], "fine_label": [2]}, meta=meta)
+    assert named(list_images(path)) == ["husky"]
+    told = "the labels are those of column 'fine_label' (3 classes); --label-column chooses another: coarse_label"
+    assert told in caplog.text
+    assert named(list_images(path, label_column="coarse_label")) == ["large"]
+
+
+def test_columns_that_may_have_labels_are_named(table: Write, caplog: pytest.LogCaptureFixture) -> None:
+    path = table({"image": hugging(b"1"), "mask": [b"2"], "species": ["cat"]})
+    assert list_images(path).labels is None
+    assert "images have no labels; --label-column names one of ['species']" in caplog.text
+    assert list_images(path, label_column="species").classes == ("cat",)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("specie", r"no column 'specie' of labels \(did you mean species\?\); choose from"),
+        ("boxes", "column 'boxes' has values of type list<.*>, not one text or number per image"),
+    ],
+)
+def test_a_column_that_cannot_have_the_labels_is_refused(table: Write, column: str, message: str) -> None:
+    path = table({"image": hugging(b"1"), "species": ["cat"], "boxes": [[1, 2]]})
+    with pytest.raises(ImageSetError, match=message):
+        list_images(path, label_column=column)
 
 
 def test_labels_of_several_values_an_image_are_told_and_not_used(

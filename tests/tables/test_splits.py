@@ -313,6 +313,28 @@ def test_a_fifth_of_the_training_rows_validates_where_the_image_set_does_not_say
     assert np.array_equal(np.bincount(table.labels[split.validation]), [6, 6])
 
 
+def test_the_validation_images_are_tested_where_the_image_set_has_no_test_images(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    splits = np.array([b"train", b"train", b"validation", b"train"] * 20)
+    split = split_table(with_columns(make_table(), splits=splits))
+    assert np.array_equal(split.test, np.flatnonzero(splits == b"validation"))
+    assert set(splits[split.validation]) == {b"train"}
+    assert "has no test images: its validation images are the test images" in caplog.text
+
+
+def test_a_split_with_labels_for_training_images_only_is_not_used_unless_it_is_asked_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = make_table()
+    given = np.array([b"train", b"train", b"test", b"train"] * 20)
+    contest = replace(table, splits=given, labels=np.where(given == b"test", np.int32(-1), table.labels))
+    assert split_table(contest).rule.startswith("stratified quarter")
+    assert "has labels for training images only; the split is stratified instead" in caplog.text
+    with pytest.raises(TableError, match="the image set's own split has no test rows"):
+        make_splits(contest, "official")
+
+
 def test_the_image_sets_own_split_has_no_repeats() -> None:
     table = make_table()
     with pytest.raises(TableError, match="is one split, but 5 repeats were asked for"):

@@ -1,7 +1,7 @@
 """Builds the columns of an image set from chunks of texts, which are checked on the way."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,16 @@ from featx.columns import (
     parse_splits,
     parse_weights,
     sort_classes,
+    to_label,
+    warn_of_labels,
 )
 from featx.errors import ImageSetError
 
 MANIFEST_COLUMNS = ("path", "label", "split", "group", "weight")
 LONGEST_TEXT = 4096
 """Most bytes of a name, label or group: a column is as wide as its longest text, and paths on Linux are not longer."""
+_DRIVE = re.compile(r"[A-Za-z]:[/\\]")
+"""How absolute paths of Windows begin."""
 _PARSERS: Mapping[str, Callable[[Sequence[str], ErrorAt], NDArray[np.generic]]] = {
     "split": parse_splits,
     "group": parse_groups,
@@ -31,30 +35,23 @@ _PARSERS: Mapping[str, Callable[[Sequence[str], ErrorAt], NDArray[np.generic]]] 
 }
 
 
-def to_text(value: Any) -> str:
-    """A value of a table as a text: 3.0 as "3", None and NaN (no label) as ""."""
-    if value is None or value != value:  # noqa: PLR0124 - only NaN differs from itself
-        return ""
-    if isinstance(value, bytes):
-        return value.decode()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
 class ColumnsBuilder:
     """Builds columns from chunks of texts: `path` and any of `label`, `split`, `group`, `weight`.
 
-    All chunks must have the same columns. An empty label means that the image has none. Raises ImageSetError naming the
-    image, counted from 1, and the next step.
+    All chunks must have the same columns. Labels are read by the rule of `to_label`. Paths must be inside the `root`,
+    which is given for messages. Raises ImageSetError naming the image, counted from 1, and the next step.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, root: str = "") -> None:
         self._where = where
+        self._root = f" {root!r}" if root else ""
         self._rows = 0
         self._classes: dict[str, int] = {"": NO_LABEL}
         self._columns: dict[str, list[NDArray[np.generic]]] = {}
 
     def add(self, chunk: Mapping[str, Sequence[str]]) -> None:
         """Append the rows of this chunk."""
+        chunk = {**chunk, "label": list(map(to_label, chunk["label"]))} if "label" in chunk else chunk
         for column in ("path", "label", "group"):
             self._check_lengths(column, chunk.get(column, ()))
         parsed: dict[str, NDArray[np.generic]] = {"path": as_texts(self._check_names(chunk["path"]))}
@@ -73,6 +70,7 @@ class ColumnsBuilder:
         names = whole["path"]
         self._check_unique(names)
         classes = sort_classes(value for value in self._classes if value)
+        warn_of_labels(self._where, classes)
         return ImageColumns(
             names=names,
             classes=classes,
@@ -115,11 +113,11 @@ class ColumnsBuilder:
             if name is not value and "://" in value:
                 message = f"{value!r} is an address; give the part that all addresses share as --root"
                 raise self._error_at(position, message)
-            if name.startswith("/") or name == "." or "\0" in name or ".." in name.split("/"):
+            if _DRIVE.match(name) or name.startswith("/") or name == "." or "\0" in name or ".." in name.split("/"):
                 raise self._error_at(
                     position,
-                    f"{value!r} is not inside the root folder; give a path relative to the manifest's folder, or to "
-                    "--root, without '..'",
+                    f"{value!r} is not inside the root folder{self._root}; give a path relative to the manifest's "
+                    "folder, or give the folder that all images are in as --root",
                 )
         return names
 

@@ -8,15 +8,10 @@ from numpy.typing import NDArray
 
 from featx.columns import CHUNK, NO_LABEL, ImageColumns, TextsBuilder, as_texts
 from featx.errors import ImageSetError
+from featx.inputs.formats import IMAGE_ENDINGS
 from featx.inputs.sets.class_folders import find_class_folders
 from featx.inputs.sets.files import Files, FileSource
 from featx.inputs.sets.image_set import ImageSet
-
-IMAGE_ENDINGS = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".webp", ".tif", ".tiff"}
-    | {".ppm", ".pgm", ".pbm", ".jp2", ".avif"}
-)
-"""Endings of the files that count as images when a folder or a tar is listed."""
 
 
 def is_image_name(name: str) -> bool:
@@ -42,12 +37,20 @@ def walk_folder(files: Files, root: str) -> tuple[NDArray[np.bytes_], NDArray[np
     return names, ignored
 
 
+def has_no_ending(name: bytes) -> bool:
+    """Whether a file with this name has no ending, as images that were downloaded by their address."""
+    return not os.path.splitext(name)[1] and not is_hidden(name.decode())
+
+
 def no_images_error(where: str, others: NDArray[np.bytes_]) -> ImageSetError:
     """The error for a place in which no file has an image's ending."""
     found = "and no other files"
     if len(others):
         found = f"but {len(others)} other files, such as {bytes(others[0]).decode()}"
-    return ImageSetError(f"{where}: no images in it, {found}; images end in {', '.join(sorted(IMAGE_ENDINGS))}")
+    bare = any(map(has_no_ending, others[:CHUNK].tolist()))
+    step = "list images without an ending in the column 'path' of a manifest" if bare else "check the path"
+    endings = ", ".join(sorted(IMAGE_ENDINGS))
+    return ImageSetError(f"{where}: no images in it, {found}; images end in {endings}; {step}")
 
 
 def list_folder(files: Files, root: str, *, names: NDArray[np.bytes_], ignored: NDArray[np.bytes_]) -> ImageSet:

@@ -41,7 +41,7 @@ ACCEPTED = (
 )
 
 
-def list_images(source: Path | str, *, root: Path | str | None = None) -> ImageSet:
+def list_images(source: Path | str, *, root: Path | str | None = None, label_column: str | None = None) -> ImageSet:
     """The image set of a folder, manifest, archive, table or array. Only names and labels are read, not the images.
 
     `source` is one of:
@@ -55,6 +55,7 @@ def list_images(source: Path | str, *, root: Path | str | None = None) -> ImageS
     - a `.npy` or `.h5` array, or FILE.h5/DATASET, of shape (N, H, W) or (N, H, W, 3) and type uint8 or uint16;
     - any of these at an address that fsspec supports, such as `s3://bucket/photos` or `https://host/photos.csv`.
 
+    `label_column` names the column of labels in a manifest or table that does not call it `label`.
     Raises ImageSetError saying what is wrong, where, and the next step.
 
     >>> import featx
@@ -62,7 +63,7 @@ def list_images(source: Path | str, *, root: Path | str | None = None) -> ImageS
     >>> len(images), images.classes
     (60, ('circle', 'cross', 'square', 'star', 'triangle'))
     """
-    request = _Request(*_locate(str(source)), root)
+    request = _Request(*_locate(str(source)), root, label_column)
     files = request.files
     path = request.path
     kind = _kind_of(path)
@@ -72,6 +73,7 @@ def list_images(source: Path | str, *, root: Path | str | None = None) -> ImageS
         return _list_shards(request, one_file(files, path), kind=kind)
     if (inside := split_dataset(path)) and files.is_file(inside[0]):
         request.refuse_root()
+        request.refuse_label_column()
         return list_hdf5(one_file(files, inside[0]), dataset=inside[1])
     if is_pattern(path):
         shards = match_pattern(files, path)
@@ -86,6 +88,15 @@ class _Request:
     files: Files
     path: str
     root: Path | str | None
+    label_column: str | None
+
+    def refuse_label_column(self) -> None:
+        """Raise ImageSetError if a column of labels was named: only manifests and tables have one."""
+        if self.label_column is not None:
+            raise ImageSetError(
+                f"--label-column {self.label_column} is only for manifests and tables, but {self.path} is neither; "
+                "leave it out"
+            )
 
     def refuse_root(self) -> None:
         """Raise ImageSetError if a root was given: only manifests have one."""
@@ -138,6 +149,7 @@ def _list_folder(request: _Request) -> ImageSet:
     if not len(names) and (compressed := _of_kind(others, "compressed")):
         raise compressed_tar_error(join(request.path, compressed[0]))
     request.refuse_root()
+    request.refuse_label_column()
     return list_folder(request.files, request.path, names=names, ignored=others)
 
 
@@ -174,10 +186,17 @@ def _only_kind(shards: Shards) -> str | None:
 def _list_shards(request: _Request, shards: Shards, *, kind: str | None) -> ImageSet:
     path = shards.paths[0]
     if kind == "csv":
-        return read_csv_manifest(request.files, path, source=request.find_root(parent(path)))
+        source = request.find_root(parent(path))
+        return read_csv_manifest(request.files, path, source=source, label_column=request.label_column)
     if kind == "parquet":
-        return list_parquet(shards, root=lambda: request.find_root(shards.base), refuse_root=request.refuse_root)
+        return list_parquet(
+            shards,
+            root=lambda: request.find_root(shards.base),
+            refuse_root=request.refuse_root,
+            label_column=request.label_column,
+        )
     request.refuse_root()
+    request.refuse_label_column()
     if kind == "compressed":
         raise compressed_tar_error(path)
     if kind == "npz":

@@ -6,9 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from featx.columns import CHUNK
+from featx.columns import CHUNK, to_text
 from featx.errors import ImageSetError, one_line
-from featx.inputs.sets.building import to_text
 from featx.inputs.sets.containers import Container, open_container
 from featx.inputs.sets.files import Files
 
@@ -127,20 +126,44 @@ def is_one_value(kind: Any) -> bool:
 
 
 def is_bytes(kind: Any) -> bool:
-    """Whether a value of this type is bytes, or a struct whose field `bytes` is bytes."""
+    """Whether values of this type are bytes, in whichever type writers use for them.
+
+    Besides the types of bytes, these are dictionaries of bytes, lists of uint8, structs with a field `bytes`, as
+    Hugging Face has them, and lists of such structs.
+    """
     from pyarrow import types
 
-    if types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0 and is_bytes(kind.field("bytes").type)
-    return bool(types.is_binary(kind) or types.is_large_binary(kind))
+    if is_struct(kind):
+        return is_bytes(kind.field("bytes").type)
+    if types.is_dictionary(kind):
+        return is_bytes(kind.value_type)
+    if is_list(kind):
+        return bool(types.is_uint8(kind.value_type)) or (is_struct(kind.value_type) and is_bytes(kind.value_type))
+    checks = (types.is_binary, types.is_large_binary, types.is_binary_view, types.is_fixed_size_binary)
+    return any(is_kind(kind) for is_kind in checks)
+
+
+def is_struct(kind: Any) -> bool:
+    """Whether this is a type of structs with a field `bytes`."""
+    from pyarrow import types
+
+    return bool(types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
+
+
+def is_list(kind: Any) -> bool:
+    """Whether this is a type of lists, of any kind."""
+    from pyarrow import types
+
+    return any(is_kind(kind) for is_kind in (types.is_list, types.is_large_list, types.is_fixed_size_list))
 
 
 def _is_text(kind: Any) -> bool:
     """Whether a value of this type is a text, or bytes, which older writers used for texts."""
     from pyarrow import types
 
-    checks = (types.is_string, types.is_large_string, types.is_string_view, types.is_binary)
-    return any(is_kind(kind) for is_kind in checks)
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    written_as_bytes = (types.is_binary, types.is_large_binary, types.is_binary_view)
+    return any(is_kind(kind) for is_kind in (*texts, *written_as_bytes))
 
 
 def _texts(path: str, values: Any, *, column: str) -> list[str]:

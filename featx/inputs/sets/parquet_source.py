@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from featx.errors import one_line
 from featx.inputs.sets.containers import Container
 from featx.inputs.sets.memo import Memo
-from featx.inputs.sets.parquet_columns import import_parquet
+from featx.inputs.sets.parquet_columns import import_parquet, is_list, is_struct
 
 LARGEST_GROUP = 1 << 30
 """Most bytes of one row group, which is read whole."""
@@ -52,10 +52,10 @@ class ParquetSource:
         """The bytes in this row."""
         number = self._find_group(row)
         values = self._groups.get(number, lambda: _or_os_error(lambda: self._read_group(number)))
-        value = values[self.first + row - int(self.starts[number])].as_py()
+        value = _or_os_error(lambda: _bytes_of(values[self.first + row - int(self.starts[number])]))
         if value is None:
             raise FileNotFoundError(errno.ENOENT, "no bytes in this row", name)
-        return bytes(value)
+        return value
 
     def part(self, rows: slice) -> "ParquetSource":
         """The source of these rows."""
@@ -76,14 +76,26 @@ class ParquetSource:
             table = opened.read_row_group(int(self.group[number]), columns=[self.column])
         if len(table) != self.starts[number + 1] - self.starts[number]:
             raise OSError(errno.EIO, "the row group does not have the rows that its metadata says", container.path)
-        return _bytes_of(table.column(0))
+        return table.column(0)
 
 
-def _bytes_of(column: Any) -> Any:
-    """The values of a column of bytes, or of the field `bytes` of a column of structs; null if either is null."""
-    from pyarrow import compute, types
+def _bytes_of(value: Any) -> bytes | None:
+    """The bytes of an image in one value of a column, whichever of the types of is_bytes it has; None if it is null.
 
-    return compute.struct_field(column, "bytes") if types.is_struct(column.type) else column
+    Raises OSError if the value is a list of several images.
+    """
+    if not value.is_valid:
+        return None
+    if is_list(value.type) and is_struct(value.type.value_type):
+        if len(value) > 1:
+            raise OSError(errno.EINVAL, f"{len(value)} images in this row, of which one cannot be chosen")
+        return _bytes_of(value.values[0]) if len(value) else None
+    if is_struct(value.type):
+        return _bytes_of(value["bytes"])
+    if is_list(value.type):
+        return bytes(np.asarray(value.values, np.uint8))
+    found = value.as_py()
+    return None if found is None else bytes(found)
 
 
 def _or_os_error(read: Callable[[], _T]) -> _T:

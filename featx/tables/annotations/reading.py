@@ -1,10 +1,9 @@
 """Reads annotations: a CSV file with labels, splits, groups and weights of images, checked line by line."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +20,10 @@ from featx.columns import (
     parse_splits,
     parse_weights,
     sort_classes,
+    to_label,
+    warn_of_labels,
 )
-from featx.csv_columns import check_header, iter_chunks, read_header, readable_csv
+from featx.csv_columns import CsvTable, check_header, choose_path_column, iter_chunks, match_case, open_csv
 from featx.errors import TableError
 
 NAME_COLUMNS = ("path", "name")
@@ -32,10 +33,10 @@ HAS = "has:"
 """Beginning of the names of columns with several labels per image."""
 SEPARATOR = "|"
 """Separates the labels of one image in the output of `featx predict`."""
-KNOWN_COLUMNS = (*NAME_COLUMNS, "label", "split", "group", "weight", f"{SHARE}CLASS", f"{HAS}CLASS")
+FIXED_COLUMNS = (*NAME_COLUMNS, "label", "split", "group", "weight")
+KNOWN_COLUMNS = (*FIXED_COLUMNS, f"{SHARE}CLASS", f"{HAS}CLASS")
 SHARE_TOLERANCE = 1e-3
 """How far the sum of an image's shares may be from 1."""
-FRACTION = re.compile(r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +58,11 @@ class Annotations(ImageColumns):
 def read_annotations(path: Path | str) -> Annotations:
     r"""The annotations in a CSV file with one line per image; its first line names the columns.
 
-    The column `path` or `name` has the image's name in the cache. Any of these follow: `label`, `split`, `group`,
-    `weight`, `share:CLASS` (soft labels of 0 or more, which sum to 1 within a thousandth and are scaled to 1) and
-    `has:CLASS` (several labels, 0 or 1 each). An image has no label if its `label` or all its `share:` or `has:`
-    columns are empty. Raises TableError naming the line and the next step.
+    The column `path` or `name`, or one with a usual name for it such as `file_name`, has the image's name in the cache.
+    Any of these follow: `label`, `split`, `group`, `weight`, `share:CLASS` (soft labels of 0 or more, which sum to 1
+    within a thousandth and are scaled to 1) and `has:CLASS` (several labels, 0 or 1 each). A label is a text as it is
+    written, without surrounding spaces. An image has no label if its `label` or all its `share:` or `has:` columns are
+    blank. Raises TableError naming the line and the next step.
 
     >>> import featx
     >>> lines = ["name,label", "circle/000.png,round", "star/000.png,pointed"]
@@ -70,8 +72,8 @@ def read_annotations(path: Path | str) -> Annotations:
     ('pointed', 'round')
     """
     where = str(path)
-    with readable_csv(where, TableError), Path(path).open(encoding="utf-8-sig", newline="") as file:
-        columns = _read_columns(where, file)
+    with open_csv(where, lambda: Path(path).open("rb"), error_type=TableError) as table:
+        columns = _read_columns(table)
     lines = columns.pop("line")
     names = next(columns.pop(name) for name in NAME_COLUMNS if name in columns)
     _check_unique(where, names, lines)
@@ -79,20 +81,34 @@ def read_annotations(path: Path | str) -> Annotations:
     return Annotations(where=where, names=names, **known, **_build_labels(where, columns, lines))
 
 
-def _read_columns(where: str, file: TextIO) -> dict[str, NDArray[Any]]:
+def _read_columns(table: CsvTable) -> dict[str, NDArray[Any]]:
     """The used columns, and the line number of each row as `line`."""
-    header, lines = read_header(file)
-    header = [":".join(part.strip() for part in column.split(":", 1)) for column in header]
+    header = _name_columns(table)
     used = [column for column in header if _is_used(column)]
-    check_header(where, header, known=KNOWN_COLUMNS, used=used, error_type=TableError)
-    _check_columns(where, header)
+    check_header(table.where, header, known=KNOWN_COLUMNS, used=used, error_type=TableError)
+    _check_columns(table.where, header)
     chunks: dict[str, list[NDArray[Any]]] = {column: [] for column in ("line", *used)}
-    for numbers, values in iter_chunks(where, lines, header=header, used=used, error_type=TableError):
+    for numbers, values in iter_chunks(table, {column: header.index(column) for column in used}):
         chunks["line"].append(np.array(numbers))
-        error_at = _errors_of_lines(where, numbers)
+        error_at = _errors_of_lines(table.where, numbers)
         for column in used:
             chunks[column].append(_parse(column, values[column], error_at))
     return {column: concatenate(parts) for column, parts in chunks.items()}
+
+
+def _name_columns(table: CsvTable) -> list[str]:
+    """The names of the columns, without spaces, and known ones in lower case."""
+    header = [":".join(part.strip() for part in column.split(":", 1)) for column in table.header]
+    header = [_lower_kind(column) for column in match_case(header, FIXED_COLUMNS)]
+    if set(header) & set(NAME_COLUMNS):
+        return header
+    return choose_path_column(table.where, header, error_type=TableError)
+
+
+def _lower_kind(column: str) -> str:
+    """The column with `share:` or `has:` at its beginning in lower case."""
+    kind, colon, name = column.partition(":")
+    return f"{kind.lower()}:{name}" if colon and f"{kind.lower()}:" in (SHARE, HAS) else column
 
 
 def _errors_of_lines(where: str, numbers: Sequence[int]) -> ErrorAt:
@@ -100,7 +116,7 @@ def _errors_of_lines(where: str, numbers: Sequence[int]) -> ErrorAt:
 
 
 def _is_used(column: str) -> bool:
-    return column in (*NAME_COLUMNS, "label", "split", "group", "weight") or column.startswith((SHARE, HAS))
+    return column in FIXED_COLUMNS or column.startswith((SHARE, HAS))
 
 
 def _check_columns(where: str, header: Sequence[str]) -> None:
@@ -137,7 +153,7 @@ def _parse(column: str, values: Sequence[str], error_at: ErrorAt) -> NDArray[Any
     if column in NAME_COLUMNS:
         return _parse_names(values, error_at)
     if column == "label":
-        return _parse_labels(values, error_at)
+        return as_texts(list(map(to_label, values)))
     if column == "split":
         return parse_splits(values, error_at)
     if column == "group":
@@ -151,17 +167,6 @@ def _parse_names(values: Sequence[str], error_at: ErrorAt) -> NDArray[np.bytes_]
     if "" in values:
         raise error_at(list(values).index(""), "the name of the image is blank; correct it")
     return as_texts([as_name(value) for value in values])
-
-
-def _parse_labels(values: Sequence[str], error_at: ErrorAt) -> NDArray[np.bytes_]:
-    for position, value in enumerate(values):
-        if FRACTION.fullmatch(value):
-            raise error_at(
-                position,
-                f"label {value!r} is a fraction, but labels are names; give soft labels in columns '{SHARE}CLASS', or "
-                "a weight in a column 'weight'",
-            )
-    return as_texts(values)
 
 
 def _parse_shares(column: str, values: Sequence[str], error_at: ErrorAt) -> NDArray[np.float32]:
@@ -194,6 +199,7 @@ def _build_labels(where: str, columns: Mapping[str, NDArray[Any]], lines: NDArra
     if "label" in columns:
         texts, place = np.unique(columns["label"], return_inverse=True)
         classes = sort_classes(text.decode() for text in texts.tolist() if text)
+        warn_of_labels(where, classes)
         codes = [classes.index(text.decode()) if text else NO_LABEL for text in texts.tolist()]
         return {"classes": classes, "labels": np.array(codes, np.int32)[place]}
     prefix = next((kind for column in columns if (kind := _label_kind(column))), None)

@@ -1,5 +1,6 @@
 """The rules that split a table, by name: each chooses test rows first, then validation rows."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +18,7 @@ from featx.tables.splits.assignment import (
     build_split,
     hold_out_validation,
     official_assignment,
+    replace_missing_test,
 )
 from featx.tables.splits.eligible import EligibleRows, eligible_rows
 from featx.tables.splits.few_shot import (
@@ -26,6 +28,8 @@ from featx.tables.splits.few_shot import (
 )
 from featx.tables.splits.sampling import Integers, shuffle_keys
 from featx.tables.splits.split import Split
+
+logger = logging.getLogger(__name__)
 
 FOLDS = 5
 QUARTERS = round(1 / TEST_SHARE)
@@ -59,7 +63,8 @@ def make_splits(
 ) -> list[Split]:
     """The splits of the labelled images with a weight above 0 by one of these rules.
 
-    - `official`: the image set's own split; if it has no validation rows, a stratified fifth of its training rows.
+    - `official`: the image set's own split; if it has no validation rows, a stratified fifth of its training rows; if
+      it has no test rows, its validation rows are tested.
     - `stratified`: a quarter of every class is tested, a fifth of the rest validates.
     - `grouped`: as `stratified`, but every group of images is in one part only.
     - `blocks`: contiguous quarters of the image set's order are tested, the last quarter first, one for each repeat.
@@ -68,7 +73,8 @@ def make_splits(
     - `few-shot`: for each number k of `shots`, k images of every class train and k others validate (at least k if
       images have several labels); the rest, or the image set's own test rows, are tested. Five repeats by default.
       Heads are never fitted on the validation rows.
-    - `auto`: `official` if the image set has a split, else `grouped` if it has groups, else `stratified`.
+    - `auto`: `official` if the image set has a split, and labels not only in its training set; else `grouped` if it
+      has groups, else `stratified`.
 
     Repeat r uses the seed `seed` + r. Rows are drawn by their images' names, so that all tables of the same images get
     the same splits. Images with soft labels are stratified by their largest share, images with several labels by their
@@ -87,8 +93,9 @@ def make_splits(
             raise TableError(f"{name} must be {least} or more, not {number}")
     if rule not in (*RULES, "auto"):
         raise TableError(f"no split rule {rule!r}{did_you_mean(rule, RULES)}; choose auto, {', '.join(RULES)}")
-    split = RULES[_choose_rule(table) if rule == "auto" else rule]
-    return split(eligible_rows(table), SplitOptions(repeats, folds, shots, seed))
+    eligible = eligible_rows(table)
+    split = RULES[_choose_rule(eligible) if rule == "auto" else rule]
+    return split(eligible, SplitOptions(repeats, folds, shots, seed))
 
 
 def split_table(table: FeatureTable, *, seed: int = 0) -> Split:
@@ -96,10 +103,15 @@ def split_table(table: FeatureTable, *, seed: int = 0) -> Split:
     return make_splits(table, seed=seed)[0]
 
 
-def _choose_rule(table: FeatureTable) -> str:
-    if table.splits is not None:
+def _choose_rule(eligible: EligibleRows) -> str:
+    """The rule of `auto`; a split whose labelled images are all for training, as in contests, cannot be used."""
+    table = eligible.table
+    if table.splits is not None and not np.all(table.splits[eligible.rows] == b"train"):
         return "official"
-    return "stratified" if table.groups is None else "grouped"
+    other = "stratified" if table.groups is None else "grouped"
+    if table.splits is not None:
+        logger.warning("%s has labels for training images only; the split is %s instead", OFFICIAL, other)
+    return other
 
 
 def _split_officially(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
@@ -108,12 +120,13 @@ def _split_officially(eligible: EligibleRows, options: SplitOptions) -> list[Spl
             f"the image set's own split is one split, but {options.repeats} repeats were asked for; leave them out or "
             "choose another rule"
         )
-    parts = official_assignment(eligible)
-    if not np.any(parts == VALIDATION):
+    parts = replace_missing_test(official_assignment(eligible))
+    drawn = not np.any(parts == VALIDATION)
+    if drawn:
         training = eligible.take(parts == TRAIN)
         training.check_enough(2, "to train and validate", where=" among the training rows")
         parts = hold_out_validation(eligible, parts, seed=options.seed)
-    return [build_split(eligible, parts, OFFICIAL, everywhere=False, key="official")]
+    return [build_split(eligible, parts, OFFICIAL, everywhere=False, key="official", validation_drawn=drawn)]
 
 
 def _split_stratified(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
@@ -140,6 +153,7 @@ def _hold_out(eligible: EligibleRows, options: SplitOptions, *, name: str, quart
             f"{quarter} held out, seed {seed}",
             everywhere=True,
             key=f"{name}/{seed}",
+            validation_drawn=True,
         )
         for seed in options.seeds()
     ]
@@ -161,7 +175,8 @@ def _split_blocks(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
         parts = np.where(blocks * QUARTERS // BLOCKS == quarter, TEST, TRAIN)
         parts = hold_out_validation(blocked, parts, seed=options.seed)
         rule = f"quarter {quarter + 1} of {QUARTERS} of the image set's order held out"
-        splits.append(build_split(blocked, parts, rule, everywhere=False, key=f"blocks/{quarter}", blocks=of_table))
+        about = {"key": f"blocks/{quarter}", "blocks": of_table, "validation_drawn": True}
+        splits.append(build_split(blocked, parts, rule, everywhere=False, **about))
     return splits
 
 
@@ -193,7 +208,8 @@ def _split_folds(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
             rest.check_enough(2, "to train and validate", where=f" outside of fold {fold + 1}")
             parts = hold_out_validation(shuffled, np.where(folds == fold, TEST, TRAIN), seed=fold)
             rule = f"fold {fold + 1} of {count}{of_what}, seed {seed}"
-            splits.append(build_split(eligible, parts, rule, everywhere=True, key=f"{count}-fold/{seed}.{fold}"))
+            about = {"key": f"{count}-fold/{seed}.{fold}", "validation_drawn": True}
+            splits.append(build_split(eligible, parts, rule, everywhere=True, **about))
     return splits
 
 
