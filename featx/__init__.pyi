@@ -30,6 +30,7 @@ from .convert import (
     Quantization as Quantization,
     add_backbone as add_backbone,
     quantize_backbone as quantize_backbone,
+    remove_backbone as remove_backbone,
     verify_backbone as verify_backbone,
 )
 from .deploy import Prediction as Prediction, predict_images as predict_images, predict_tables as predict_tables

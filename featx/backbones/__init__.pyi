@@ -17,6 +17,7 @@ from .graph.finding import (
 from .graph.model import (
     REDUCE_AXES_ARE_INPUTS as REDUCE_AXES_ARE_INPUTS,
     RESERVED as RESERVED,
+    describe_format as describe_format,
     find_precision as find_precision,
     read_metadata as read_metadata,
     save_model as save_model,

@@ -181,12 +181,19 @@ def remove(context: click.Context, /, *, name: str, yes: bool, models: Path | No
 
 
 def _ask_to_remove(removal: "Removal") -> None:
-    """List the files and ask. Raises click's UsageError if nobody can answer, Abort if the answer is no."""
+    """List the files and ask. Raises click's UsageError if nobody can answer, BackboneError if the answer is no."""
+    from featx.errors import BackboneError
+
     if not sys.stdin.isatty():
         raise click.UsageError("--yes is needed where featx cannot ask.")
     for path in (removal.card, *removal.files):
         click.echo(f"  {path}", err=True)
-    click.confirm(f"Remove backbone {removal.name}?", abort=True, err=True)
+    try:
+        agreed = click.confirm(f"Remove backbone {removal.name}?", err=True)
+    except click.Abort:  # the input ended
+        agreed = False
+    if not agreed:
+        raise BackboneError(f"{removal.name}: was not removed, as you did not agree")
 
 
 @backbones.command(

@@ -5,7 +5,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,8 +17,8 @@ from featx.backbones import (
     ImageInput,
     Inspection,
     Output,
-    bundled_folder,
     check_card,
+    describe_format,
     find_precision,
     inspect_model,
     read_card,
@@ -30,16 +30,12 @@ from featx.backbones import (
     user_folder,
 )
 from featx.convert.fetch import fetch_model, is_url, public_address
+from featx.convert.own_folder import UNFINISHED, not_writable, reserve_name
 from featx.convert.preprocessing import Preprocessing, complete, consider_normalisation, find_preprocessing
 from featx.errors import BackboneError
 from featx.hashing import hash_file
 from featx.inputs import PixelSpec
-from featx.locking import hold_lock
 
-_UNFINISHED = ".featx-"
-"""Prefix of the folders in which backbones are put together; a killed process leaves its folder behind."""
-_LOCK = ".lock"
-"""The file in a folder of cards whose lock a process holds while it adds a backbone."""
 _UNKNOWN_SHA256 = "0" * 64
 """On the card of a model that is still being checked."""
 
@@ -115,69 +111,6 @@ def _add(model: Path | str, description: Description, *, folder: Path, sha256: s
 
 
 @contextmanager
-def reserve_name(name: str, folder: Path, *, overwrite: bool) -> Iterator[None]:
-    """Hold the lock of a folder of cards while a backbone with this name is added; wait for other processes.
-
-    Raises BackboneError if the name is taken or the folder cannot be written.
-    """
-    _check_name(name, folder, overwrite=overwrite)
-    created = not folder.exists()
-    try:
-        with ExitStack() as stack:
-            _lock(folder, stack)
-            _check_name(name, folder, overwrite=overwrite)
-            for left in folder.glob(f"{_UNFINISHED}*"):
-                shutil.rmtree(left, ignore_errors=True)
-            yield
-    finally:
-        if created:
-            with suppress(OSError):
-                folder.rmdir()  # only if nothing was added
-
-
-def _lock(folder: Path, stack: ExitStack) -> None:
-    """Create the folder if it is missing, and hold its lock until the stack is closed."""
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            return stack.enter_context(hold_lock(folder / _LOCK, wait=True))
-        except FileNotFoundError:
-            continue  # the process that held the lock added nothing, so it removed the folder that it had created
-        except OSError as error:
-            raise _not_writable(folder, error) from error
-
-
-def _not_writable(folder: Path, error: OSError) -> BackboneError:
-    return BackboneError(f"{folder}: cannot be written ({error.strerror or error}); name another folder with --models")
-
-
-def _check_name(name: str, folder: Path, *, overwrite: bool) -> None:
-    """Raise BackboneError if a backbone cannot have this name, or one with it already exists."""
-    if not re.fullmatch(r"[\w.-]{1,100}", name) or name.startswith("."):
-        raise BackboneError(f"--name {name!r} should be letters, digits, '.', '_' and '-', at most 100; choose another")
-    if folder.exists() and not folder.is_dir():
-        raise BackboneError(f"{folder}: is a file and not a folder; name a folder with --models")
-    if (bundled_folder() / f"{name}.toml").exists() and bundled_folder().resolve() != folder.resolve():
-        raise BackboneError(f"--name {name!r} is the name of a bundled backbone; choose another")
-    own = folder / f"{name}.toml"
-    if own.exists() and not overwrite:
-        raise BackboneError(
-            f"{own}: backbone {name!r} already exists; choose another --name, or replace it with --overwrite"
-        )
-    for path in folder.glob("*.toml"):
-        if path != own and _name_on(path) == name:
-            raise BackboneError(f"{path}: backbone {name!r} already exists; choose another --name")
-
-
-def _name_on(card: Path) -> str:
-    """The name on this card; "" if it is not readable."""
-    try:
-        return read_card(card).name
-    except BackboneError:
-        return ""
-
-
-@contextmanager
 def _on_disk(model: str, sha256: str) -> Iterator[Path]:
     """The model as a file: downloaded if it is a web address, its hash checked if one is given."""
     if sha256 and not re.fullmatch(r"[0-9a-f]{64}", sha256):
@@ -222,7 +155,7 @@ def describe_model(path: Path, description: Description, *, allow: Allow | None 
     outputs = resolve_outputs(path, description.outputs or (_certain_feature(inspection),), size=size)
     card, tried = try_outputs(Backbone(_card(description, inspection, spec, outputs), path), allow=allow)
     notes = [f"preprocessing from {found.origin}"] if found.origin else []
-    notes += [*found.notes, *own]
+    notes += [*found.notes, *own, *filter(None, [describe_format(path)])]
     notes += [f"assumed {', '.join(assumed)}; set them with flags if that is wrong"] if assumed else []
     checked = check_card(card, source=f"{path} with these options", step="choose another")
     return checked, (*inspection.notes, *tried, *notes)
@@ -301,7 +234,7 @@ def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None,
     try:
         folder.mkdir(parents=True, exist_ok=True)
         before = _further_files(folder / f"{card.name}.toml")
-        with tempfile.TemporaryDirectory(prefix=_UNFINISHED, dir=folder) as unfinished:
+        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:
             place = Path(unfinished)
             card = _gather(path, card, place, golden=golden)
             (place / f"{card.name}.toml").write_text(_comments(notes) + card.to_toml(), encoding="utf-8")
@@ -311,7 +244,7 @@ def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None,
         for name in before - set(names):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
-        raise _not_writable(folder, error) from error
+        raise not_writable(folder, error) from error
     return Backbone(card, folder / card.file)
 
 

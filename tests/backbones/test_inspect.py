@@ -659,7 +659,7 @@ def refused(path: Path, *words: str) -> None:
 )
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.onnx").write_bytes(content)
-    refused(tmp_path / "m.onnx", "export it again")
+    refused(tmp_path / "m.onnx", "ONNX model")
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.99])
@@ -675,7 +675,7 @@ def test_a_missing_model_is_refused(tmp_path: Path) -> None:
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").mkdir()
-    refused(tmp_path / "m.onnx", "no such model")
+    refused(tmp_path / "m.onnx", "a folder and not an ONNX model")
 
 
 def test_a_model_above_what_protobuf_holds_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -854,6 +854,7 @@ KEYS = {
     "notes",
     "candidates",
     "outputs",
+    "normalisation",
 }
 
 

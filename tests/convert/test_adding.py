@@ -20,8 +20,8 @@ from featx.convert.adding import (
     AddedBackbone,
     Description,
     add_backbone,
-    reserve_name,
 )
+from featx.convert.own_folder import reserve_name
 from featx.convert.preprocessing import Preprocessing
 from featx.errors import BackboneError
 from featx.hashing import hash_file
@@ -179,7 +179,7 @@ def test_overwriting_what_is_not_there_is_adding(tmp_path: Path, models: Path) -
 def test_overwriting_that_fails_leaves_the_old_backbone(tmp_path: Path, models: Path) -> None:
     add(classifier(tmp_path), models)
     (tmp_path / "bad.onnx").write_bytes(b"no model")
-    refused(tmp_path / "bad.onnx", models, "not a readable ONNX model", overwrite=True)
+    refused(tmp_path / "bad.onnx", models, "not an ONNX model but text", overwrite=True)
     assert load_backbone("mine", folder=models)
 
 

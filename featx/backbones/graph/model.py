@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 from onnx.external_data_helper import uses_external_data
 from onnx.inliner import inline_local_functions
 
 from featx.backbones.graph.external import check_external, copy_external, tensors_in
+from featx.backbones.graph.other_formats import name_unreadable, refuse_other_formats
 from featx.backbones.graph.view import View, subgraphs
 from featx.errors import BackboneError
 
@@ -23,6 +24,8 @@ MAX_NODES = 2**20
 """Largest number of nodes of a graph after its local functions are inlined."""
 _EXPANDING = {"ConstantOfShape": 0, "Expand": 1}
 """Operators that compute a large tensor from a few bytes -> index of the input that sets its size."""
+FORMAT_READ_BY_ALL = 10
+"""The newest version of the ONNX format (IR) that every ONNX Runtime which featx supports reads."""
 RESERVED = "featx_"
 """Prefix of the names of all tensors that featx adds to a graph."""
 
@@ -41,8 +44,9 @@ def load_model(path: Path) -> ModelProto:
     Raises BackboneError if the file is missing, too large, cut short or not ONNX, if it uses an operator that neither
     ONNX nor ONNX Runtime defines, or if it stores weights anywhere but in files next to it.
     """
-    if not path.is_file():
+    if not (path.is_file() or path.is_dir()):
         raise BackboneError(f"{path}: no such model; name an .onnx file")
+    refuse_other_formats(path)
     if (size := path.stat().st_size) > MAX_MODEL_BYTES:
         raise BackboneError(
             f"{path}: {size} bytes, but ONNX files have at most {MAX_MODEL_BYTES}; export it with external data"
@@ -59,22 +63,44 @@ def damage_reported(path: Path) -> Iterator[None]:
     except BackboneError:
         raise
     except Exception as error:
-        raise BackboneError(f"{path}: not a readable ONNX model ({_first_line(error)}); export it again") from error
+        raise BackboneError(name_unreadable(path, _first_line(error))) from error
 
 
 def _load(path: Path) -> ModelProto:
     model = onnx.load(str(path), format="protobuf", load_external_data=False)
     if not (model.graph.node and model.graph.output and model.opset_import):
-        raise BackboneError(f"{path}: not a readable ONNX model (no nodes, outputs or opset); export it again")
+        raise BackboneError(name_unreadable(path, "no nodes, outputs or opset"))
     if not all(isinstance(name, str) for node in model.graph.node for name in (*node.input, *node.output)):
         raise ValueError("a tensor's name is not text")
     if any(name.startswith(RESERVED) for node in model.graph.node for name in node.output):
         raise BackboneError(f"{path}: names of tensors may not begin with {RESERVED!r}, as featx's own do; rename them")
     model = _inline(model, path)
+    model.ir_version = _sufficient_format(model)
     _check_operators(model, path)
     _check_expanding(model.graph, path)
     check_external(model, path)
     return model
+
+
+def _sufficient_format(model: ModelProto) -> int:
+    """The version of the ONNX format that the model needs: its own, or a lower one that more runtimes read."""
+    newest = onnx.defs.onnx_opset_version()
+    if any(entry.domain in ("", "ai.onnx") and entry.version > newest for entry in model.opset_import):
+        return model.ir_version
+    needed = helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
+    return min(model.ir_version, max(needed, FORMAT_READ_BY_ALL))
+
+
+def describe_format(path: Path) -> str:
+    """A sentence about the version of the ONNX format, if that in the file is newer than the model needs; else empty.
+
+    Raises BackboneError as load_model does.
+    """
+    stated = onnx.load(str(path), format="protobuf", load_external_data=False).ir_version
+    used = load_model(path).ir_version
+    if stated <= max(used, FORMAT_READ_BY_ALL):
+        return ""
+    return f"the file has version {stated} of the ONNX format (IR), but nothing in it needs that; it is run as {used}"
 
 
 def _inline(model: ModelProto, path: Path) -> ModelProto:

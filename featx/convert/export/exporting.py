@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from featx.backbones import Backbone, Card, Inspection, inspect_model, is_embedding_width, user_folder
-from featx.convert.adding import Description, describe_model, install, reserve_name
+from featx.convert.adding import Description, describe_model, install
 from featx.convert.export.libraries import discard_output, errors_reported, import_library, quiet
 from featx.convert.export.models import FEATURE_OUTPUT, SCORES_OUTPUT, UNDECIDED_OUTPUT, BuiltModel, Recipe, build_model
 from featx.convert.export.reference import TorchRun, run_torch
+from featx.convert.own_folder import reserve_name
 from featx.convert.preprocessing import Preprocessing, complete
 from featx.convert.verifying import Check, verify_backbone
 from featx.errors import BackboneError, InferenceError

@@ -20,7 +20,8 @@ from featx.backbones import (
     try_apart,
     user_folder,
 )
-from featx.convert.adding import install, reserve_name
+from featx.convert.adding import install
+from featx.convert.own_folder import reserve_name
 from featx.convert.quantize.integers import best_integers
 from featx.convert.quantize.ort_quantizer import find_extremes, fold, quantiser_errors_reported, to_halves
 from featx.convert.quantize.sample import Sample, draw_sample
