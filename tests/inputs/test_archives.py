@@ -220,22 +220,82 @@ def test_json_without_a_label_leaves_it_to_the_folders(tar: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "message"),
+    ("name", "content", "reason"),
     [
-        ("a.json", b'{"label": [1, 2]}', "not a number or text but list"),
-        ("a.json", b'{"label": 0.5}', "not a number or text but float"),
+        ("a.json", b'{"label": [1, 2]}', "not a number or text but a list"),
+        ("a.json", b'{"label": {"x": 1}}', "not a number or text but an object"),
+        ("a.json", b'[{"label": 1}]', "not an object with a label but a list"),
+        ("a.json", b'"cat"', "not an object with a label but a text"),
         ("a.json", b'{"label": "\\ud800"}', "surrogates not allowed"),
         ("a.json", b"{", "Expecting property name"),
-        ("a.json", b"[" * 100_000, "has no label"),
+        ("a.json", b"[" * 100_000, "recursion"),
         ("a.json", b"\xff\xfe", "codec can't decode"),
-        ("a.cls", b"\xff", "codec can't decode"),
-        ("a.cls", b"x" * 5000, "5000 bytes, too many for a label"),
+        ("a.json", b'{"label": ' + b"1" * 5000 + b"}", "integer string"),
         ("a.json", json.dumps({"label": "x" * 5000}).encode(), "a label above 4096 bytes"),
+        ("a.cls", b"\xff", "codec can't decode"),
+        ("a.cls", b"x" * 5000, "5000 bytes, above 4096"),
     ],
 )
-def test_a_label_that_is_none_is_refused_by_name(tar: Write, name: str, content: bytes, message: str) -> None:
-    with pytest.raises(ImageSetError, match=rf"photos\.tar: member '{name}' .*{message}"):
-        list_images(tar({"a.jpg": b"1", name: content}))
+def test_what_is_not_a_label_is_told_and_blocks_nothing(
+    tar: Write, name: str, content: bytes, reason: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = list_images(tar({"a.jpg": b"1", name: content, "b.jpg": b"2", "b.cls": b"cat"}))
+    assert (labels(images), contents(images)) == ([-1, 0], [b"1", b"2"])
+    [told] = [text for text in caplog.messages if "members have no single number or text as label" in text]
+    assert f": 1 .json or .cls members have no single number or text as label and are not used, such as {name}" in told
+    assert reason in told
+
+
+def test_what_is_not_a_label_is_told_once_for_all_tars(
+    tar: Write, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(3):
+        tar({"a.jpg": b"1", "a.json": b'{"label": []}', "b.jpg": b"1", "b.json": b'{"label": [1]}'}, f"{number}.tar")
+    assert list_images(f"{tmp_path}/*.tar").labels is None
+    assert len(caplog.messages) == 1
+    assert "6 .json or .cls members have no single number or text as label and are not used, such as a.json (" in (
+        caplog.text
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        ("0.5", "0.5"),
+        ("true", "True"),
+        ('" cat "', "cat"),
+        ("NaN", ""),
+        ("null", ""),
+        ('"None"', "None"),
+        ('"007"', "007"),
+    ],
+)
+def test_labels_in_json_follow_the_rule_for_labels(tar: Write, value: str, label: str) -> None:
+    images = list_images(tar({"a.jpg": b"1", "a.json": f'{{"label": {value}}}'.encode()}))
+    assert images.classes == ((label,) if label else ())
+
+
+def test_a_label_in_cls_is_a_text_as_it_is_written(tar: Write) -> None:
+    images = list_images(tar({"a.jpg": b"1", "a.cls": b"007\n", "b.jpg": b"1", "b.cls": b"\xef\xbb\xbf7"}))
+    assert sorted(images.classes) == ["007", "7"]
+
+
+def test_labels_of_images_with_dots_in_their_names_are_found(tar: Write) -> None:
+    members = {f"scene_{row}.5.{ending}": str(row).encode() for row in range(3) for ending in ("jpg", "cls")}
+    images = list_images(tar(members))
+    assert (images.classes, labels(images)) == (("0", "1", "2"), [0, 1, 2])
+
+
+def test_the_label_of_the_very_name_goes_before_that_of_the_sample(tar: Write) -> None:
+    images = list_images(tar({"a.left.png": b"1", "a.right.png": b"2", "a.left.cls": b"l", "a.cls": b"both"}))
+    assert [images.classes[code] for code in labels(images)] == ["l", "both"]
+
+
+def test_labels_without_an_image_are_told(tar: Write, caplog: pytest.LogCaptureFixture) -> None:
+    list_images(tar({"a.jpg": b"1", "a.cls": b"1", "gone.cls": b"2", "lost.json": b'{"label": 3}', "meta.json": b"{}"}))
+    assert (
+        "2 labels are of no image with the same name up to its ending and are not used, such as gone.cls" in caplog.text
+    )
 
 
 def test_two_labels_of_one_kind_are_refused(tar: Write) -> None:

@@ -15,6 +15,7 @@ from featx.inputs.sets.class_folders import find_class_folders, find_split_folde
 from featx.inputs.sets.containers import Container, cause_of, open_container
 from featx.inputs.sets.folder import no_images_error
 from featx.inputs.sets.image_set import ImageSet
+from featx.inputs.sets.member_labels import tell_not_used
 from featx.inputs.sets.shards import Shards
 from featx.inputs.sets.tar_index import NO_BYTES, TarIndex, read_tar_index
 
@@ -64,6 +65,7 @@ def list_tars(shards: Shards) -> ImageSet:
     lengths = [len(index.names) for index in indexes]
     if not sum(lengths):
         raise no_images_error(shards.given, ignored)
+    tell_not_used(shards.given, [index.refused for index in indexes], [index.unknown for index in indexes])
     builder = ColumnsBuilder(shards.given)
     for chunk in _iter_chunks(shards, indexes):
         builder.add(chunk)

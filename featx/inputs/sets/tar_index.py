@@ -1,10 +1,9 @@
 """Indexes a tar in one pass over its headers: its images, the positions of their bytes, and their labels."""
 
-import json
 import tarfile
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import numpy as np
@@ -12,14 +11,10 @@ from numpy.typing import NDArray
 
 from featx.columns import CHUNK, TextsBuilder
 from featx.errors import ImageSetError
-from featx.inputs.sets.building import LONGEST_TEXT
-from featx.inputs.sets.folder import is_hidden, is_image_name
+from featx.inputs.sets.folder import is_image_name
+from featx.inputs.sets.member_labels import MemberLabels, NotUsed, is_label_name
 from featx.inputs.sets.tar import clean_name, find_target, iter_members
 
-LARGEST_JSON = 1 << 24
-LABEL_ENDINGS = ("cls", "json")
-"""Endings, after the first dot, of members with the label of a sample; the first is preferred."""
-LABEL_KEYS = ("label", "class", "cls")
 NO_BYTES = -1
 """Size of members without bytes: links to nothing in the tar, pipes."""
 MOST_LINKS = 40
@@ -38,6 +33,10 @@ class TarIndex:
     """Labels from .cls or .json members, b"" for images without one; None if the tar has no such members."""
     ignored: NDArray[np.bytes_]
     """Names of members that are neither images nor their labels."""
+    refused: NotUsed = field(default_factory=NotUsed)
+    """Members that have something else in the place of a label."""
+    unknown: NotUsed = field(default_factory=NotUsed)
+    """Members with the label of an image that is not in the tar."""
 
 
 def read_tar_index(path: str, file: BinaryIO, *, size: int) -> TarIndex:
@@ -60,8 +59,7 @@ class _Members:
         self._links = array("q")
         """Numbers of the members that are links."""
         self._targets = TextsBuilder()
-        self._labels = {ending: (TextsBuilder(), TextsBuilder()) for ending in LABEL_ENDINGS}
-        """Ending -> keys of samples, and their labels."""
+        self._labels = MemberLabels(path)
 
     def add(self, member: tarfile.TarInfo) -> None:
         """Append this member. Raises ImageSetError if it cannot be used."""
@@ -75,11 +73,9 @@ class _Members:
             self._targets.add(find_target(self._path, member, name=name))
         self._names.add(name)
         self._places.extend((member.offset_data, member.size if member.isreg() else NO_BYTES))
-        key, ending = _split_key(name)
-        if member.isreg() and ending in self._labels and not is_hidden(name):
-            label = self._read_label(member, ending)
-            for texts, text in zip(self._labels[ending], (key, label), strict=True):
-                texts.add(text)
+        if member.isreg() and is_label_name(name):
+            self._file.seek(member.offset_data)
+            self._labels.add(name, member.size, self._file.read)
 
     def build(self) -> TarIndex:
         """The images among the members. Raises ImageSetError if a sample has two labels of one kind."""
@@ -88,81 +84,13 @@ class _Members:
         if self._links:
             _follow_links(names, places, links=np.array(self._links, np.int64), targets=self._targets.build())
         is_image = _map_names(names, is_image_name)
-        labels = self._join_labels(names[is_image])
+        labels = self._labels.of_images(names[is_image])
         ignored = names[~is_image]
         if labels is not None:
-            ignored = ignored[~_map_names(ignored, lambda name: _split_key(name)[1] in LABEL_ENDINGS)]
+            ignored = ignored[~_map_names(ignored, is_label_name)]
         offsets, sizes = places[is_image].T.copy()
-        return TarIndex(names[is_image], offsets, sizes, labels, ignored)
-
-    def _read_label(self, member: tarfile.TarInfo, ending: str) -> str:
-        """The label in a .cls or .json member, "" if it has none."""
-        where = f"{self._path}: member {member.name!r}"
-        if member.size > (LARGEST_JSON if ending == "json" else LONGEST_TEXT):
-            raise ImageSetError(f"{where} has {member.size} bytes, too many for a label; leave it out of the tar")
-        self._file.seek(member.offset_data)
-        try:
-            text = self._file.read(member.size).decode()
-            label = _json_label(text) if ending == "json" else _plain_label(text.strip())
-        except (ValueError, RecursionError) as error:
-            raise ImageSetError(f"{where} has no label ({error}); write one number or text into it") from error
-        if len(label.encode()) > LONGEST_TEXT:
-            raise ImageSetError(f"{where} has a label above {LONGEST_TEXT} bytes; shorten it")
-        return label
-
-    def _join_labels(self, images: NDArray[np.bytes_]) -> NDArray[np.bytes_] | None:
-        """(n,): the label of every image; None if no member has one."""
-        tables = [(keys.build(), texts.build()) for keys, texts in self._labels.values()]
-        if not any(np.any(texts != b"") for _, texts in tables):
-            return None
-        wanted = TextsBuilder()
-        for name in images:
-            wanted.add(_split_key(bytes(name).decode())[0])
-        keys = wanted.build()
-        first, second = (self._look_up(keys, table) for table in tables)
-        return np.where(first != b"", first, second)
-
-    def _look_up(
-        self, wanted: NDArray[np.bytes_], table: tuple[NDArray[np.bytes_], NDArray[np.bytes_]]
-    ) -> NDArray[np.bytes_]:
-        """The text of each wanted key; b"" if the table does not have the key."""
-        keys, texts = table
-        if not len(keys):
-            return np.zeros(len(wanted), "S1")
-        order = np.argsort(keys, kind="stable")
-        keys = keys[order]
-        texts = texts[order]
-        if len(repeated := np.flatnonzero(keys[1:] == keys[:-1])):
-            name = bytes(keys[repeated[0]]).decode()
-            raise ImageSetError(f"{self._path}: {name!r} has two labels of one kind; remove one")
-        place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-        return np.where(keys[place] == wanted, texts[place], np.zeros((), texts.dtype))
-
-
-def _split_key(name: str) -> tuple[str, str]:
-    """Key and ending of a file of a WebDataset sample: the path up to the first dot of its base name, and the rest."""
-    folder, slash, base = name.rpartition("/")
-    key, _, ending = base.partition(".")
-    return f"{folder}{slash}{key}", ending.lower()
-
-
-def _plain_label(text: str) -> str:
-    """The label in the text of a .cls member; a number loses its leading zeros."""
-    return str(int(text)) if text.isascii() and text.isdigit() else text
-
-
-def _json_label(text: str) -> str:
-    """The label in the text of a .json member, "" if it has none. Raises ValueError unless it is a number or a text."""
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        return ""
-    label = next((values[key] for key in LABEL_KEYS if values.get(key) is not None), "")
-    if isinstance(label, str):
-        label.encode()  # raises for a lone surrogate, which JSON can have
-        return label.strip()
-    if isinstance(label, int) or (isinstance(label, float) and label.is_integer()):
-        return str(int(label))
-    raise ValueError(f"not a number or text but {type(label).__name__}")
+        about = {"refused": self._labels.refused, "unknown": self._labels.unknown}
+        return TarIndex(names[is_image], offsets, sizes, labels, ignored, **about)
 
 
 def _map_names(names: NDArray[np.bytes_], check: Callable[[str], bool]) -> NDArray[np.bool_]:
