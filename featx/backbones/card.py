@@ -150,7 +150,7 @@ class Card:
     @property
     def computes_in(self) -> str:
         """Type in which the model computes, whether the card names it or not."""
-        return self.precision or ("float16" if self.input.dtype == "float16" else "float32")
+        return self.precision or (self.input.dtype if self.input.dtype in ("float16", "bfloat16") else "float32")
 
     @property
     def all_outputs(self) -> tuple[Output, ...]:

@@ -2,14 +2,35 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 from msgspec import Meta
 
 from featx.inputs import PixelSpec
 
 Layout = Literal["NCHW", "NHWC"]
-InputType = Literal["float32", "float16", "uint8"]
+InputType = Literal[
+    "float32",
+    "float16",
+    "uint8",
+    "float64",
+    "bfloat16",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint16",
+    "uint32",
+    "uint64",
+]
+NUMPY_TYPES = {*get_args(InputType)} - {"bfloat16"}
+"""The types that numpy has, too."""
+WHOLE_NUMBERS = {
+    "uint8": 0.0,
+    "int8": 128.0,
+    **dict.fromkeys(("int16", "int32", "int64", "uint16", "uint32"), 0.0),
+}
+"""Types of models that take pixels as they are -> what is subtracted so that they fit the type."""
 TensorName = Annotated[str, Meta(min_length=1, description="the name of a tensor")]
 
 
@@ -53,10 +74,11 @@ class ImageInput:
         found = {}
         if self.pixels.resize < self.pixels.size:
             found["resize"] = f"at least size = {self.pixels.size}"
-        if self.dtype == "uint8" and any(self.pixels.mean):
-            found["mean"] = "three times 0 for a model that takes uint8"
-        if self.dtype == "uint8" and set(self.pixels.std) != {1.0}:
-            found["std"] = "three times 1 for a model that takes uint8"
+        if (offset := WHOLE_NUMBERS.get(self.dtype)) is not None:
+            if set(self.pixels.mean) != {offset}:
+                found["mean"] = f"three times {offset:g} for a model that takes {self.dtype}"
+            if set(self.pixels.std) != {1.0}:
+                found["std"] = f"three times 1 for a model that takes {self.dtype}"
         return found
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from featx.apart import Allow
 from featx.backbones import (
+    WHOLE_NUMBERS,
     Backbone,
     Card,
     ImageInput,
@@ -147,8 +148,8 @@ def describe_model(path: Path, description: Description, *, allow: Allow | None 
     given = _with_channels(inspection, description.pixels)
     size = _choose_size(inspection, given, found=found.pixels, origin=found.origin)
     dtype = inspection.input.dtype
-    if dtype == "uint8" and (given.mean or given.std):
-        raise BackboneError(f"{path}: takes uint8 pixels as they are, so --mean and --std do nothing; leave them out")
+    if dtype in WHOLE_NUMBERS and (given.mean or given.std):
+        raise BackboneError(f"{path}: takes {dtype} pixels as they are, so --mean and --std do nothing; leave them out")
     exif_orientation = description.exif_orientation
     pixels, own = consider_normalisation(given, found, inspection)
     spec, assumed = complete(pixels, size=size, dtype=dtype, exif_orientation=exif_orientation)

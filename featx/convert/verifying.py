@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from featx.apart import Allow
 from featx.backbones import (
     GEM_POWER,
+    NUMPY_TYPES,
     Backbone,
     Card,
     FeatureSession,
@@ -177,7 +178,7 @@ def _whole(backbone: Backbone, pixels: NDArray[np.uint8]) -> list[NDArray[np.flo
 
 
 def model_input(card: Card, pixels: NDArray[np.uint8]) -> NDArray[Any]:
-    """The model's own input for pixels (n, size, size, 3), in the layout and type of the card."""
+    """The model's own input for pixels (n, size, size, 3), in the layout and, if numpy has it, the type of the card."""
     spec = card.input.pixels
     count = 1 if spec.channels == "L" else 3
     ordered = pixels[..., ::-1] if spec.channels == "BGR" else pixels[..., :count]
@@ -185,7 +186,7 @@ def model_input(card: Card, pixels: NDArray[np.uint8]) -> NDArray[Any]:
     std = np.array(spec.std[:count], np.float32)
     images: NDArray[Any] = (ordered.astype(np.float32) - mean) / std
     images = images.transpose(0, 3, 1, 2) if card.input.layout == "NCHW" else images
-    return np.ascontiguousarray(images.astype(card.input.dtype))
+    return np.ascontiguousarray(images.astype(card.input.dtype) if card.input.dtype in NUMPY_TYPES else images)
 
 
 def _vector(output: Output, tensor: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

@@ -15,20 +15,19 @@ from typing import Any
 from featx.apart import Allow
 from featx.backbones.card import POOLINGS, Output
 from featx.backbones.foreign import run_foreign
-from featx.backbones.graph.bottlenecks import FEATURE_TYPES, bottlenecks, nodes_to, stages
+from featx.backbones.graph.bottlenecks import FEATURE_TYPES, bottlenecks, depths, stages
 from featx.backbones.graph.image_input import ModelInput, find_image, with_size
+from featx.backbones.graph.last_layers import LastLayers, find_last_layers
 from featx.backbones.graph.layers import (
-    LastLayers,
     channel_axis,
     default_pool,
-    find_last_layers,
     is_vector,
     kind_of,
     l2_normalised,
     pooled_ranks,
     same_values,
 )
-from featx.backbones.graph.model import check_size, damage_reported, load_model
+from featx.backbones.graph.model import damage_reported, load_model
 from featx.backbones.graph.normalisation import Normalisation, find_normalisation
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
 from featx.backbones.graph.view import Shape, View
@@ -126,8 +125,6 @@ def _find(path: Path, size: int | None) -> "_Finder":
         )
     sides = with_size(found, size).shape
     view = view_model(model, found.name, shape=[ANY_BATCH if sides[0] is None else sides[0], *sides[1:]])
-    for name in view.values:
-        check_size(name, view.shape(name) or (), path)
     return _Finder(view, path, found)
 
 
@@ -251,10 +248,11 @@ class _Finder:
 
     def _penultimate(self, classifiers: dict[str, LastLayers], notes: list[str]) -> tuple[FeatureCandidate, str, bool]:
         """The feature that the last layer of the deepest classifier reads, that classifier, and if this is certain."""
+        depth = depths(self.view)
 
         def _depth(name: str) -> tuple[bool, int]:
             last = classifiers[name]
-            return not last.only_best, len(nodes_to(self.view, last.reads[0]))
+            return not last.only_best, depth.get(last.reads[0], 0)
 
         classifier = max(classifiers, key=_depth)
         found = classifiers[classifier]
@@ -279,10 +277,11 @@ class _Finder:
 
     def _embedding(self, usable: list[str], notes: list[str]) -> tuple[FeatureCandidate, bool]:
         """The output that is the model's embedding, and if this is certain; vectors are preferred, then sequences."""
+        depth = depths(self.view)
 
         def _rank(name: str) -> tuple[int, int, int]:
             axes = self.view.rank(name) or 9
-            return (0 if is_vector(self.view, name) else axes, _preference(name), -len(nodes_to(self.view, name)))
+            return (0 if is_vector(self.view, name) else axes, _preference(name), -depth.get(name, 0))
 
         floats = [name for name in usable if self.view.elem_type(name) in FEATURE_TYPES] or usable
         chosen = min(floats, key=_rank)
@@ -339,7 +338,7 @@ class _Finder:
         """Every plausible feature once, in order from the image to the output."""
         last = find_last_layers(self.view, classifier) if classifier else None
         excluded = {classifier, *last.following} if last else {classifier}
-        passed = [name for name in bottlenecks(self.view, main) if name not in excluded]
+        passed = [found for found in bottlenecks(self.view, main) if found.name not in excluded]
         found = {name: self._describe(name) for name in stages(self.view, passed)}
         for name in outputs:
             if self.view.elem_type(name) in FEATURE_TYPES:

@@ -8,8 +8,22 @@ from numpy.typing import NDArray
 from onnx import GraphProto, NodeProto, TensorProto, helper, numpy_helper
 
 from featx.backbones.graph.view import assign
-from featx.backbones.model_inputs import ImageInput
+from featx.backbones.model_inputs import WHOLE_NUMBERS, ImageInput, InputType
 
+ELEMENT_TYPES: dict[InputType, int] = {
+    "float32": TensorProto.FLOAT,
+    "float16": TensorProto.FLOAT16,
+    "uint8": TensorProto.UINT8,
+    "float64": TensorProto.DOUBLE,
+    "bfloat16": TensorProto.BFLOAT16,
+    "int8": TensorProto.INT8,
+    "int16": TensorProto.INT16,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+    "uint16": TensorProto.UINT16,
+    "uint32": TensorProto.UINT32,
+}
+"""Type on the card -> its number in ONNX."""
 PIXEL_INPUT = "featx_pixels"
 """Name of the input of a prepared graph: uint8 (batch, size, size, 3)."""
 
@@ -49,11 +63,14 @@ class _Front:
         if self.image.dtype == "uint8":
             yield lambda name: self._add("Identity", [name])
             return
-        yield lambda name: self._add("Cast", [name], to=TensorProto.FLOAT)
-        yield lambda name: self._add("Sub", [name, self._store("mean", self._row_of(pixels.mean))])
-        yield lambda name: self._add("Div", [name, self._store("std", self._row_of(pixels.std))])
-        if self.image.dtype == "float16":
-            yield lambda name: self._add("Cast", [name], to=TensorProto.FLOAT16)
+        offset = WHOLE_NUMBERS.get(self.image.dtype)
+        if offset != 0:
+            yield lambda name: self._add("Cast", [name], to=TensorProto.FLOAT)
+            yield lambda name: self._add("Sub", [name, self._store("mean", self._row_of(pixels.mean))])
+        if offset is None:
+            yield lambda name: self._add("Div", [name, self._store("std", self._row_of(pixels.std))])
+        if self.image.dtype != "float32":
+            yield lambda name: self._add("Cast", [name], to=ELEMENT_TYPES[self.image.dtype])
 
     def _row_of(self, values: Sequence[float]) -> NDArray[np.float32]:
         """A value for each channel, repeated over one row of pixels.

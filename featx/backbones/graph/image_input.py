@@ -1,10 +1,12 @@
 """Finds the input of a model that takes the image, with its layout, size and type."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from onnx import ModelProto, TensorProto
 
+from featx.backbones.graph.front import ELEMENT_TYPES
 from featx.backbones.graph.shapes import view_model
 from featx.backbones.graph.view import Shape, View, attributes, image_inputs, shape_of
 from featx.backbones.model_inputs import InputType, Layout
@@ -12,11 +14,9 @@ from featx.errors import BackboneError
 
 _COLOUR_CHANNELS = 3
 _CHANNEL_COUNTS = (1, _COLOUR_CHANNELS, 4)
-_IMAGE_TYPES: dict[int, InputType] = {
-    TensorProto.FLOAT: "float32",
-    TensorProto.FLOAT16: "float16",
-    TensorProto.UINT8: "uint8",
-}
+_IMAGE_TYPES: dict[int, InputType] = {number: name for name, number in ELEMENT_TYPES.items()}
+_USUAL = {TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.UINT8}
+"""Types of the image in most models; inputs of other types may be something else."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,10 @@ def find_image(path: Path, model: ModelProto) -> ModelInput:
     inputs = image_inputs(model.graph)
     shapes = {value.name: (shape_of(value), value.type.tensor_type.elem_type) for value in inputs}
     matching = [name for name, (shape, dtype) in shapes.items() if _looks_like_image(shape, dtype)]
+    matching = [name for name in matching if shapes[name][1] in _USUAL] or matching
     listed = ", ".join(f"{name!r} {list(shape) if shape else 'of unknown rank'}" for name, (shape, _) in shapes.items())
     if not matching:
-        raise BackboneError(
-            f"{path}: no input looks like an image (float or uint8, 4 axes): {listed}; export the model with one"
-        )
+        raise BackboneError(f"{path}: no input looks like an image (numbers, 4 axes): {listed}; {_next_step(shapes)}")
     if len(matching) > 1:
         # a mask with one channel has the axes of an image, too
         matching = [name for name in matching if _COLOUR_CHANNELS in (shapes[name][0] or ())[1::2]] or matching
@@ -74,6 +73,20 @@ def find_image(path: Path, model: ModelProto) -> ModelInput:
             f"{path}: input {listed} may be NCHW or NHWC; export the model with a fixed number of channels"
         )
     return ModelInput(matching[0], shape, layout, _IMAGE_TYPES[dtype])
+
+
+def _next_step(shapes: Mapping[str, tuple[Shape | None, int]]) -> str:
+    """What to do if no input of these shapes and element types looks like an image."""
+    for name, (shape, dtype) in shapes.items():
+        if dtype == TensorProto.STRING:
+            return f"{name!r} takes texts or files, but featx decodes images itself: export what follows the decoder"
+        if shape and len(shape) == 3 and any(side in _CHANNEL_COUNTS for side in shape):
+            return f"{name!r} takes one image without a batch axis: export the model with one in front"
+        if shape and len(shape) == 5:
+            return f"{name!r} takes several images at once, as of a video: export the part that reads a single one"
+        if shape and len(shape) == 4 and dtype not in _IMAGE_TYPES:
+            return f"{name!r} is {TensorProto.DataType.Name(dtype)}: export the model for float32"
+    return "export the model with one"
 
 
 def _looks_like_image(shape: Shape | None, dtype: int) -> bool:

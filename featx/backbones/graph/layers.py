@@ -1,7 +1,6 @@
-"""Recognises what nodes do: last layers, pools, class tokens, and operators that keep values."""
+"""Recognises what nodes do: layers, pools, class tokens, and operators that keep values."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,12 @@ from featx.backbones.graph.view import View, attributes
 SAME_VALUES = {"Identity", "Dropout", "Cast", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"}
 SAME_NUMBERS = SAME_VALUES | {"Flatten", "Reshape", "Squeeze", "Unsqueeze", "Transpose"}
 """Operators that keep all values, except for their precision, their shape or their order."""
-SCORE_OPERATORS = {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "ArgMax", "TopK", "Hardmax"}
-"""Operators that are only applied to class scores."""
-SELECTING = {"ArgMax", "TopK", "Hardmax"}
-"""Operators on class scores that keep only which of them is the highest."""
+SELECTING = {"ArgMax", "TopK", "Hardmax", "LabelEncoder", "CategoryMapper", "ArrayFeatureExtractor"}
+"""Operators on class scores that keep only which of them is the highest, or turn that into the name of a class."""
+SCORE_OPERATORS = SELECTING | {"Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Normalizer", "ZipMap"}
+"""Operators that are only applied to class scores; some of ai.onnx.ml make texts, or maps from classes to scores."""
+CLASSIFIERS = {"LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier", "TreeEnsemble"}
+"""Layers of ai.onnx.ml that compute class scores from a vector, and have their weights as attributes."""
 
 WEIGHT_INPUT = {
     "Gemm": 1,
@@ -55,194 +56,28 @@ STEPS = 60
 """Largest number of nodes that a search visits on its way back from a tensor."""
 
 
-@dataclass(frozen=True)
-class LastLayers:
-    """The last layer of one output, or several layers whose scores are combined."""
-
-    reads: tuple[str, ...]
-    """The tensor that each of them reads."""
-    width: int | None
-    """Number of values that the first of them reads per image; None if unknown."""
-    classes: int | None
-    """Number of values that the first of them computes per image; None if unknown."""
-    scored: bool
-    """Whether a softmax or another operator on class scores follows them."""
-    only_best: bool
-    """Whether the output says only which class is the best."""
-    normed: bool
-    """Whether a batch norm follows them, as it often follows embeddings."""
-    pool: str
-    """The pooling that turns what the layer reads into a vector; empty if it reads vectors."""
-    following: tuple[str, ...]
-    """The tensors from the last layer to the output."""
-
-
-@dataclass(frozen=True)
-class _Walk:
-    """What was met on the way back from an output to its last layer."""
-
-    scored: bool = False
-    only_best: bool = False
-    normed: bool = False
-    pool: str = ""
-    following: tuple[str, ...] = ()
-
-
-def find_last_layers(view: View, output: str) -> LastLayers | None:
-    """The last layers of this output, found past softmax, dropout and the like; None if it has none."""
-    layers = _last_layers(view, output, _Walk())
-    if not layers:
-        return None
-    nodes, walks = zip(*layers, strict=True)
-    reads = tuple(dict.fromkeys(_read_by(view, node) for node in nodes))
-    several = _is_map(view, reads[0]) or view.rank(reads[0]) == 3
-    return LastLayers(
-        reads=reads,
-        width=_width_read(view, nodes[0]),
-        classes=_width(view, nodes[0]),
-        scored=any(walk.scored for walk in walks),
-        only_best=any(walk.only_best for walk in walks),
-        normed=any(walk.normed for walk in walks),
-        pool=(walks[0].pool or "mean") if several else "",
-        following=tuple(name for walk in walks for name in walk.following),
-    )
-
-
-def _read_by(view: View, node: NodeProto) -> str:
-    """The tensor that a layer reads, before it is transposed for the layer."""
-    name = view.data_inputs(node)[0]
-    before = view.producers.get(name)
-    transposed = before is not None and before.op_type == "Transpose" and view.rank(name) == 2
-    return before.input[0] if before is not None and transposed else name
-
-
-def _last_layers(view: View, name: str, walk: _Walk) -> list[tuple[NodeProto, _Walk]]:
-    """Every last layer before this tensor, with the walk that reached it; empty if a path reaches none."""
-    node = view.producers.get(name)
-    if node is None or name not in view.image_dependent or len(walk.following) > STEPS:
-        return []
-    walk = _Walk(
-        scored=walk.scored or node.op_type in SCORE_OPERATORS,
-        only_best=walk.only_best or node.op_type in SELECTING,
-        normed=walk.normed or node.op_type == "BatchNormalization",
-        pool=walk.pool,
-        following=(*walk.following, name),
-    )
-    if _is_last_layer(view, node, walk):
-        return [(node, walk)]
-    data = view.data_inputs(node)
-    if is_global_pool(view, node) and not walk.pool and not _averages_stacked(view, node):
-        found = _last_layers(view, data[0], replace(walk, pool=POOL_OPERATORS[node.op_type]))
-        return [layer for layer in found if _applies_to_places(view, layer[0])]
-    if data and _is_seen_through(view, node, walk):
-        return _last_layers(view, _scaled(view, data), walk)
-    return _combined(view, node, data, walk)
-
-
-def _applies_to_places(view: View, node: NodeProto) -> bool:
-    """Whether the layer scores every place of a map or every token, so that a pool may follow it."""
-    return node.op_type in CONVOLUTIONS or view.rank(node.input[0]) == 3
-
-
-def _is_seen_through(view: View, node: NodeProto, walk: _Walk) -> bool:
-    """Whether the node keeps class scores as they are, or only scales, shifts, bounds or selects them."""
-    if node.op_type in SAME_NUMBERS | SCORE_OPERATORS or (walk.pool and node.op_type == "Relu"):
-        return True
-    on_scores = view.rank(node.input[0]) == 2 and not walk.pool
-    return _only_scales(view, node) or _averages_stacked(view, node) or (on_scores and node.op_type in ON_SCORES)
-
-
-def _averages_stacked(view: View, node: NodeProto) -> bool:
-    """Whether the node sums or averages what the node before it stacked."""
-    before = view.producers.get(node.input[0])
-    return node.op_type in ("ReduceMean", "ReduceSum") and before is not None and before.op_type == "Concat"
-
-
-def _combined(view: View, node: NodeProto, data: list[str], walk: _Walk) -> list[tuple[NodeProto, _Walk]]:
-    """The last layers whose scores this node adds, averages or concatenates; empty if it does none of these."""
-    if node.op_type not in ("Add", "Sum", "Mean", "Concat") or len(data) < 2:
-        return []
-    found = [_last_layers(view, name, walk) for name in data]
-    layers = [layer for part in found for layer in part]
-    same = node.op_type == "Concat" or len({_width(view, node) for node, _ in layers}) == 1
-    return layers if all(found) and same else []
-
-
-def _is_last_layer(view: View, node: NodeProto, walk: _Walk) -> bool:
-    """Whether the node applies stored weights, and its output is one vector per image, if need be after a pool."""
-    if node.op_type not in WEIGHT_INPUT or len(node.input) <= WEIGHT_INPUT[node.op_type]:
-        return False
-    place = WEIGHT_INPUT[node.op_type]
-    data = node.input[0]
-    weight = node.input[place]
-    if node.op_type in ("MatMul", "Gemm") and weight in view.image_dependent:
-        data, weight = weight, data
-    if data not in view.image_dependent or weight in view.image_dependent or weight in view.other_dependent:
-        return False
-    if node.op_type not in CONVOLUTIONS:
-        return view.rank(node.output[0]) in (2, None) or bool(walk.pool) or _is_single(view, node.output[0])
-    return _is_single(view, node.output[0]) or (bool(walk.pool) and _is_pointwise(view, weight))
-
-
 def is_vector(view: View, name: str) -> bool:
     """Whether the tensor is (batch, dim), or a map of 1 x 1."""
     shape = view.shape(name)
     return shape is not None and (len(shape) == 2 or (len(shape) == 4 and set(shape[2:]) == {1}))
 
 
-def _is_single(view: View, name: str) -> bool:
+def is_single(view: View, name: str) -> bool:
     """Whether the tensor has one place only: all axes but the batch and one other have length 1."""
     shape = view.shape(name)
     return shape is not None and len(shape) > 2 and sum(side != 1 for side in shape[1:]) <= 1
 
 
-def _is_pointwise(view: View, weight: str) -> bool:
+def is_pointwise(view: View, weight: str) -> bool:
+    """Whether the weight is a kernel of 1 x 1."""
     shape = view.shape(weight)
     return shape is not None and set(shape[2:]) == {1}
 
 
-def _is_map(view: View, name: str) -> bool:
+def is_map(view: View, name: str) -> bool:
+    """Whether the tensor is a map of more than one place."""
     shape = view.shape(name)
-    return shape is not None and len(shape) == 4 and not _is_single(view, name)
-
-
-def _width(view: View, node: NodeProto) -> int | None:
-    """Number of values that a layer computes per image, or per place of it; None if unknown."""
-    shape = view.shape(node.output[0])
-    if shape is None:
-        return None
-    return shape[1] if node.op_type in CONVOLUTIONS else shape[-1]
-
-
-def _width_read(view: View, node: NodeProto) -> int | None:
-    """Number of values that a layer reads per image, according to its weights; None if unknown."""
-    shape = view.shape(node.input[WEIGHT_INPUT[node.op_type]])
-    if shape is None or len(shape) not in (2, 4) or node.op_type == "MatMulNBits":
-        return None
-    outputs_first = node.op_type in CONVOLUTIONS or attributes(node).get("transB", 0)
-    return shape[1] if outputs_first else shape[0]
-
-
-def _only_scales(view: View, node: NodeProto) -> bool:
-    """Whether the node adds constants (a bias) or multiplies by constants (a temperature) or a quantiser's scale."""
-    if node.op_type not in ("Add", "Sub", "Mul", "Div"):
-        return False
-    data = view.data_inputs(node)
-    if len(data) == 1:
-        return True
-    return node.op_type == "Mul" and _from_integers(view, _scaled(view, data))
-
-
-def _scaled(view: View, data: list[str]) -> str:
-    """The factor of a product that carries the scores; the other may be the scale of a dynamic quantiser."""
-    return next((name for name in data if _from_integers(view, name)), data[0])
-
-
-def _from_integers(view: View, name: str) -> bool:
-    node = view.producers.get(name)
-    while node is not None and node.op_type in ("Cast", "Reshape"):
-        node = view.producers.get(node.input[0])
-    return node is not None and node.op_type in ("MatMulInteger", "ConvInteger")
+    return shape is not None and len(shape) == 4 and not is_single(view, name)
 
 
 def is_global_pool(view: View, node: NodeProto) -> bool:
@@ -338,7 +173,7 @@ def _selects_token(view: View, node: NodeProto) -> bool:
         return False
     if node.op_type == "Gather":
         return attributes(node).get("axis", 0) % 3 in (0, 1)
-    return node.op_type == "Slice" and _is_single(view, node.output[0])
+    return node.op_type == "Slice" and is_single(view, node.output[0])
 
 
 def pooled_ranks(pool: str) -> tuple[int, ...]:
@@ -349,7 +184,7 @@ def pooled_ranks(pool: str) -> tuple[int, ...]:
 def default_pool(view: View, name: str) -> str:
     """The pooling if the user names none: mean for maps, the class token if there is one, else mean for tokens."""
     shape = view.shape(name)
-    if shape is None or len(shape) == 2 or _is_single(view, name):
+    if shape is None or len(shape) == 2 or is_single(view, name):
         return ""
     if len(shape) == 4:
         return "mean"

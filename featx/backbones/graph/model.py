@@ -1,8 +1,7 @@
 """Reads ONNX files safely: checks size, operators and external weights."""
 
-import math
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,18 +11,16 @@ from onnx.external_data_helper import uses_external_data
 from onnx.inliner import inline_local_functions
 
 from featx.backbones.graph.external import check_external, copy_external, tensors_in
+from featx.backbones.graph.order import sort_nodes
 from featx.backbones.graph.other_formats import name_unreadable, refuse_other_formats
-from featx.backbones.graph.view import View, subgraphs
+from featx.backbones.graph.sizes import OversizedError, check_stored
+from featx.backbones.graph.view import subgraphs
 from featx.errors import BackboneError
 
 MAX_MODEL_BYTES = 2**31 - 1
 """Largest file that protobuf can read; larger weights are stored next to the model as external data."""
-MAX_ELEMENTS = 2**31
-"""Largest number of elements of one tensor."""
 MAX_NODES = 2**20
 """Largest number of nodes of a graph after its local functions are inlined."""
-_EXPANDING = {"ConstantOfShape": 0, "Expand": 1}
-"""Operators that compute a large tensor from a few bytes -> index of the input that sets its size."""
 FORMAT_READ_BY_ALL = 10
 """The newest version of the ONNX format (IR) that every ONNX Runtime which featx supports reads."""
 RESERVED = "featx_"
@@ -62,6 +59,8 @@ def damage_reported(path: Path) -> Iterator[None]:
         yield
     except BackboneError:
         raise
+    except OversizedError as error:
+        raise BackboneError(f"{path}: {error}; export it again, and smaller") from error
     except Exception as error:
         raise BackboneError(name_unreadable(path, _first_line(error))) from error
 
@@ -75,10 +74,11 @@ def _load(path: Path) -> ModelProto:
     if any(name.startswith(RESERVED) for node in model.graph.node for name in node.output):
         raise BackboneError(f"{path}: names of tensors may not begin with {RESERVED!r}, as featx's own do; rename them")
     model = _inline(model, path)
+    sort_nodes(model.graph)
     model.ir_version = _sufficient_format(model)
     _check_operators(model, path)
-    _check_expanding(model.graph, path)
     check_external(model, path)
+    check_stored(model)
     return model
 
 
@@ -151,23 +151,6 @@ def _check_operators(model: ModelProto, path: Path) -> None:
                 f"{path}: node {node.name or next(iter(node.output), '')!r} is a {node.op_type} of {domain}, "
                 "an operator unknown to ONNX Runtime; featx loads no custom operators: export the model without it"
             )
-
-
-def _check_expanding(graph: GraphProto, path: Path) -> None:
-    """Refuse nodes that compute, from a few bytes, a tensor larger than any backbone needs."""
-    view = View(graph, {}, "")
-    for node in graph.node:
-        if node.op_type in _EXPANDING:
-            sides = view.constant(node.input[_EXPANDING[node.op_type]])
-            check_size(node.output[0], () if sides is None else sides.ravel().tolist(), path)
-
-
-def check_size(tensor: str, sides: Sequence[int | None], path: Path) -> None:
-    """Raise BackboneError if a tensor has more elements than any backbone needs."""
-    if math.prod(side or 1 for side in sides) > MAX_ELEMENTS:
-        raise BackboneError(
-            f"{path}: tensor {tensor!r} has shape {list(sides)}, too large for featx; export it smaller"
-        )
 
 
 def _is_defined(node: NodeProto, opsets: Mapping[str, int]) -> bool:

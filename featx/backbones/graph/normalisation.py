@@ -21,6 +21,8 @@ Vector = NDArray[np.float64]
 _SAME_PIXELS = {"Cast", "Identity", "Dropout", "Resize", "Upsample"}
 """Operators that change neither the scale of pixels nor their axes."""
 _SHAPES_ONLY = {"Shape", "Size"}
+_MOST = 64
+"""Largest number of channels, and of operators after each other."""
 _NEAR = 0.25
 """A scale this near to 1 with a shift this near to 0 does not count as a normalisation."""
 _LARGEST = 5.0
@@ -68,6 +70,10 @@ class _Pixels:
             shift=self.shift * scale + shift,
             operators=(*self.operators, operator),
         )
+
+    def is_long(self) -> bool:
+        """Whether it has more channels or operators than any normalisation; their number could double at each node."""
+        return len(self.scale) > _MOST or len(self.operators) > _MOST
 
     def choose(self, chosen: Any) -> "_Pixels":
         """Some of the channels, or all in another order."""
@@ -170,7 +176,8 @@ class _Walk:
         """What the node makes of the pixels; None if it is not the same for every pixel."""
         rule = self.rules.get(node.op_type)
         try:
-            return rule(node) if rule and node.domain in ("", "ai.onnx") else None
+            made = rule(node) if rule and node.domain in ("", "ai.onnx") else None
+            return None if made is None or any(one.is_long() for one in made) else made
         except (IndexError, KeyError, ValueError, TypeError):
             return None  # a node that its operator does not allow, which ONNX Runtime will refuse
 

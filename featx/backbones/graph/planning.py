@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from featx.backbones.graph.external import external_bytes
-from featx.backbones.graph.model import load_model
+from featx.backbones.graph.model import damage_reported, load_model
 from featx.backbones.graph.shapes import view_model
 from featx.backbones.graph.view import View
 from featx.backbones.store import Backbone
@@ -30,7 +30,8 @@ def plan_memory(backbone: Backbone, *, images: int) -> MemoryPlan:
     """The memory for a run with this many images at once; a tensor of unknown shape counts as nothing."""
     model = load_model(backbone.path)
     image = backbone.card.input
-    view = view_model(model, image.name, shape=(images, *image.sides))
+    with damage_reported(backbone.path):
+        view = view_model(model, image.name, shape=(images, *image.sides))
     most = images * image.pixels.size**2 * _PER_PIXEL
     values = min(most, max((_values_at(view, names) for names in _read_and_computed(view)), default=0))
     return MemoryPlan(external_bytes(model) + model.ByteSize(), _AT_ONCE * _BYTES * values)

@@ -1,24 +1,25 @@
 """Infers the shapes of all tensors from the image's shape: by ONNX's inference, completed by arithmetic on shapes."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, helper, numpy_helper
+from numpy.typing import NDArray
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
 from onnx.reference import ReferenceEvaluator
 
-from featx.backbones.graph.external import SMALL, tensor_bytes
+from featx.backbones.graph.external import SMALL, tensor_bytes, tensors_in
+from featx.backbones.graph.sizes import INTEGERS, check_computed, may_propagate
 from featx.backbones.graph.view import Shape, View, image_inputs, opset, shape_of
 
 ANY_BATCH = 2
 """The batch size for which shapes are inferred if the model leaves it free."""
 SHORT = 64
 """Largest number of integers in a tensor that is treated as a shape or a part of one."""
-INTEGERS = {TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL}
 FOLDED = {
     *("Add", "Sub", "Mul", "Div", "Mod", "Neg", "Max", "Min", "ReduceProd", "ReduceSum"),
     *("Equal", "Greater", "Less", "Not", "And", "Where", "Cast", "Identity", "Shape", "Size"),
@@ -29,20 +30,45 @@ FOLDED = {
 
 
 def view_model(model: ModelProto, image: str, *, shape: Sequence[int | None]) -> View:
-    """A view of the model's graph, with the shapes that follow from this shape of its image input."""
+    """A view of the model's graph, with the shapes that follow from this shape of its image input.
+
+    Raises OversizedError if a tensor is larger than any backbone needs.
+    """
     skeleton = _skeleton(model)
     value = next(value for value in skeleton.graph.input if value.name == image)
     elem_type = value.type.tensor_type.elem_type
     sides = [f"free_{place}" if side is None else side for place, side in enumerate(shape)]
     value.CopyFrom(helper.make_tensor_value_info(image, elem_type, sides))
-    try:
-        inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True).graph
-    except Exception:  # noqa: BLE001 - a graph that onnx cannot infer may still run; its declared shapes remain
-        inferred = skeleton.graph
-    values = {value.name: value for value in [*inferred.value_info, *inferred.output, *inferred.input]}
+    return View(model.graph, _infer_all(model, skeleton), image)
+
+
+def _infer_all(model: ModelProto, skeleton: ModelProto) -> dict[str, ValueInfoProto]:
+    """Tensor -> its type and shape, of all tensors outside branches and loops.
+
+    ONNX computes the values of shapes only if all that can be computed here is small, and only if shapes still lack.
+    """
+    values = dict[str, ValueInfoProto]()
     weights = {tensor.name: tensor for tensor in skeleton.graph.initializer}
-    _Inference(model, values, weights).run(skeleton.graph.node)
-    return View(model.graph, values, image)
+    inference = _Inference(model, values, weights)
+    stored = sum(prod(tensor.dims) for tensor in tensors_in(model.graph))
+    inputs = [value.name for value in image_inputs(model.graph)]
+    for propagate in (False, True):
+        inferred = _infer_by_onnx(skeleton, propagate=propagate)
+        found = {value.name: value for value in [*inferred.value_info, *inferred.output, *inferred.input]}
+        values |= {name: value for name, value in found.items() if not inference.is_known(name)}
+        inference.run(skeleton.graph.node)
+        check_computed(inferred, values, inputs=inputs, stored=stored)
+        if inference.is_complete(skeleton.graph.node) or not may_propagate(skeleton.graph, values):
+            break
+    return values
+
+
+def _infer_by_onnx(skeleton: ModelProto, *, propagate: bool) -> GraphProto:
+    """The graph with the shapes that ONNX infers; with `propagate` it computes the values of shapes, too."""
+    try:
+        return onnx.shape_inference.infer_shapes(skeleton, data_prop=propagate).graph
+    except Exception:  # noqa: BLE001 - a graph that onnx cannot infer may still run; its declared shapes remain
+        return skeleton.graph
 
 
 def _skeleton(model: ModelProto) -> ModelProto:
@@ -83,10 +109,15 @@ class _Inference:
             if folded is not None:
                 self.known[node.output[0]] = folded
                 self._set(node.output[0], helper.make_tensor_type_proto(folded.data_type, list(folded.dims)))
-            elif any(not self._is_known(name) for name in node.output if name):
+            elif any(not self.is_known(name) for name in node.output if name):
                 self._infer(node)
 
-    def _is_known(self, name: str) -> bool:
+    def is_complete(self, nodes: Sequence[NodeProto]) -> bool:
+        """Whether the shapes of all outputs of these nodes are known."""
+        return all(self.is_known(name) for node in nodes for name in node.output if name)
+
+    def is_known(self, name: str) -> bool:
+        """Whether the shape of the tensor is known, all its sides included."""
         shape = self._shape(name)
         return shape is not None and None not in shape
 
@@ -112,7 +143,7 @@ class _Inference:
 
     def _evaluate(self, node: NodeProto) -> TensorProto | None:
         given = {name: numpy_helper.to_array(self.known[name]) for name in node.input if name}
-        if node.op_type in ("ConstantOfShape", "Expand", "Tile") and _output_is_long(node, list(given.values())):
+        if _output_is_long(node, [numpy_helper.to_array(self.known[name]) for name in node.input if name]):
             return None
         try:
             return self._run_alone(node, given)
@@ -147,12 +178,18 @@ class _Inference:
 
 
 def _is_short(tensor: TensorProto) -> bool:
-    return tensor.data_type in INTEGERS and math.prod(tensor.dims) <= SHORT and not uses_external_data(tensor)
+    return tensor.data_type in INTEGERS and prod(tensor.dims) <= SHORT and not uses_external_data(tensor)
 
 
-def _output_is_long(node: NodeProto, given: list[Any]) -> bool:
+def _output_is_long(node: NodeProto, given: list[NDArray[Any]]) -> bool:
+    """Whether a node that makes long tensors of short ones would make one here."""
+    if node.op_type == "Range":
+        start, end, step = (int(number.ravel()[0]) for number in given)
+        return not step or abs((end - start) // step) > SHORT
+    if node.op_type not in ("ConstantOfShape", "Expand", "Tile"):
+        return False
     sides = given[-1] if node.op_type != "Tile" else np.multiply(given[1], given[0].shape)
-    return math.prod(int(side) for side in sides) > SHORT
+    return prod(int(side) for side in sides) > SHORT
 
 
 def _constant(node: NodeProto) -> Iterator[tuple[str, TensorProto]]:

@@ -12,11 +12,12 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto,
 from featx.backbones.card import GEM_POWER, Card, Output
 from featx.backbones.graph.batch import free_batch
 from featx.backbones.graph.external import SMALL, external_bytes, read_external
-from featx.backbones.graph.front import PIXEL_INPUT, add_pixel_input
+from featx.backbones.graph.front import ELEMENT_TYPES, PIXEL_INPUT, add_pixel_input
 from featx.backbones.graph.layers import SAME_NUMBERS, channel_axis, pooled_ranks
-from featx.backbones.graph.model import REDUCE_AXES_ARE_INPUTS, damage_reported, load_model
+from featx.backbones.graph.model import REDUCE_AXES_ARE_INPUTS, RESERVED, damage_reported, load_model
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
 from featx.backbones.graph.view import View, assign, captured, image_inputs, opset, shape_of
+from featx.backbones.model_inputs import NUMPY_TYPES, ImageInput
 from featx.backbones.store import Backbone
 from featx.errors import BackboneError, did_you_mean
 
@@ -26,8 +27,6 @@ _WEIGHTS_NEED_NO_INPUTS = 4
 """The version of the ONNX format from which on weights need not be inputs of the graph as well."""
 _EMBEDDED_BYTES = 2**31 - 2**20
 """Models up to this size are passed on whole; ONNX Runtime 1.20 fails to read some external weights itself."""
-_CARD_TYPES = {"float32": "FLOAT", "float16": "FLOAT16", "uint8": "UINT8"}
-"""Type on the card -> its name in ONNX."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def feature_model(backbone: Backbone) -> ModelProto:
     card = backbone.card
     cut = _cut_model(backbone, input_name=card.input.name, keep_batch=False)
     graph = cut.model.graph
-    elem_type = TensorProto.DataType.Value(_CARD_TYPES[card.input.dtype])
+    elem_type = ELEMENT_TYPES[card.input.dtype]
     assign(graph.input, [helper.make_tensor_value_info(card.input.name, elem_type, ["batch", *card.input.sides])])
     ends = [(output.tensor, cut.view.elem_type(output.tensor) or TensorProto.FLOAT) for output in card.all_outputs]
     assign(graph.output, [helper.make_tensor_value_info(name, kind, None) for name, kind in dict(ends).items()])
@@ -100,7 +99,7 @@ def _cut_model(backbone: Backbone, *, input_name: str, keep_batch: bool) -> _Cut
     batch = _check_input(graph, backbone)
     _check_outputs(graph, backbone)
     shapes_needed = batch is not None or any(output.pool for output in card.all_outputs)
-    inferred = _infer(model, card, batch) if shapes_needed else {}
+    inferred = _infer(model, backbone, batch) if shapes_needed else {}
     view = View(_copy(graph), inferred, card.input.name)
     others = {value.name for value in image_inputs(graph)} - {card.input.name}
     _prune(graph, [output.tensor for output in card.all_outputs])
@@ -134,6 +133,8 @@ def whole_graph(backbone: Backbone) -> PreparedGraph:
     if len(image_inputs(graph)) > 1:
         _prune(graph, [output.tensor for output in card.all_outputs])
         assign(graph.input, [value for value in graph.input if value.name == card.input.name])
+    if card.input.dtype not in NUMPY_TYPES:
+        _take_floats(graph, card.input)
     ends = []
     for place, output in enumerate(card.all_outputs):
         steps = _Steps(graph, f"featx_whole_{place}")
@@ -142,9 +143,19 @@ def whole_graph(backbone: Backbone) -> PreparedGraph:
     return PreparedGraph(_serialise(model, backbone), backbone.path.parent, batch, freed=False)
 
 
-def _infer(model: ModelProto, card: Card, batch: int | None) -> Mapping[str, ValueInfoProto]:
+def _take_floats(graph: GraphProto, image: ImageInput) -> None:
+    """Let the graph take float32 in place of a type that numpy lacks."""
+    name = f"{RESERVED}floats"
+    cast = helper.make_node("Cast", [name], [image.name], to=ELEMENT_TYPES[image.dtype])
+    assign(graph.node, [cast, *graph.node])
+    assign(graph.input, [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)])
+
+
+def _infer(model: ModelProto, backbone: Backbone, batch: int | None) -> Mapping[str, ValueInfoProto]:
     """Tensor -> its type and shape at the size of the card."""
-    return view_model(model, card.input.name, shape=(batch or ANY_BATCH, *card.input.sides)).values
+    image = backbone.card.input
+    with damage_reported(backbone.path):
+        return view_model(model, image.name, shape=(batch or ANY_BATCH, *image.sides)).values
 
 
 def channel_axes(backbone: Backbone) -> list[int]:
@@ -152,7 +163,7 @@ def channel_axes(backbone: Backbone) -> list[int]:
     card = backbone.card
     model = load_model(backbone.path)
     batch = _check_input(model.graph, backbone)
-    view = View(model.graph, _infer(model, card, batch), card.input.name)
+    view = View(model.graph, _infer(model, backbone, batch), card.input.name)
     return [channel_axis(view, output.tensor) for output in card.all_outputs]
 
 
@@ -194,7 +205,7 @@ def _check_input(graph: GraphProto, backbone: Backbone) -> int | None:
             f"{backbone.path}: input {image.name!r} has shape {list(shape or ())} but layout and size of the card "
             f"require {[None, *wanted]}; correct the card"
         )
-    expected = TensorProto.DataType.Value(_CARD_TYPES[image.dtype])
+    expected = ELEMENT_TYPES[image.dtype]
     if value.type.tensor_type.elem_type != expected:
         has = TensorProto.DataType.Name(value.type.tensor_type.elem_type)
         raise BackboneError(
@@ -235,9 +246,10 @@ def _prune(graph: GraphProto, tensors: Sequence[str]) -> None:
             kept.append(node)
             needed |= set(node.input) | captured(node)
     assign(graph.node, kept[::-1])
-    for place in reversed(range(len(graph.initializer))):  # in place: weights are large
-        if graph.initializer[place].name not in needed:
-            del graph.initializer[place]
+    # in place, because weights are large, and at once, because each deletion moves all that follow
+    graph.initializer.sort(key=lambda tensor: tensor.name not in needed)
+    unused = sum(tensor.name not in needed for tensor in graph.initializer)
+    del graph.initializer[len(graph.initializer) - unused :]
 
 
 # ---- from tensors to vectors
@@ -289,12 +301,17 @@ def _as_float(steps: _Steps, view: View, tensor: str) -> str:
 
 def _quantisation(view: View, tensor: str) -> list[str]:
     """Names of the scale and zero point with which the next layer reads the tensor; empty if it is not quantised."""
-    for node in view.consumers.get(tensor, ()):
-        if node.op_type == "DequantizeLinear" or (node.op_type.startswith("Q") and node.op_type != "QuantizeLinear"):
-            place = list(node.input).index(tensor)
-            return [name for name in node.input[place + 1 : place + 3] if name]
-        if node.op_type in _KEEPS_INTEGERS and (found := _quantisation(view, node.output[0])):
-            return found
+    waiting = [tensor]
+    seen = set(waiting)
+    while waiting:
+        read = waiting.pop()
+        for node in view.consumers.get(read, ()):
+            if node.op_type == "DequantizeLinear" or (node.op_type[:1] == "Q" and node.op_type != "QuantizeLinear"):
+                place = list(node.input).index(read)
+                return [name for name in node.input[place + 1 : place + 3] if name]
+            if node.op_type in _KEEPS_INTEGERS and node.output[0] not in seen:
+                seen.add(node.output[0])
+                waiting.append(node.output[0])
     return []
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from featx.backbones import Inspection
+from featx.backbones import WHOLE_NUMBERS, Inspection
 from featx.convert.preprocessing.finding import Found
 from featx.convert.preprocessing.specification import Preprocessing
 from featx.errors import BackboneError
@@ -21,7 +21,7 @@ def consider_normalisation(
     """
     both = given.over(found.pixels)
     own = inspection.normalisation
-    if own is None or inspection.input.dtype == "uint8":
+    if own is None or inspection.input.dtype in WHOLE_NUMBERS:
         return both, ()
     wanted = _SCALES.get(own.takes)
     right = wanted is not None and both.mean == (wanted[0],) * 3 and both.std == (wanted[1],) * 3

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, fields, replace
 
+from featx.backbones import WHOLE_NUMBERS
 from featx.errors import BackboneError
 from featx.inputs import PixelSpec
 from featx.settings import Channels, CropMode, Filter
@@ -76,8 +77,8 @@ def complete(
 
 def _complete_scale(given: Preprocessing, dtype: str) -> tuple[tuple[float, ...], tuple[float, ...], list[str]]:
     """Mean and standard deviation of each channel, and what had to be assumed for them."""
-    if dtype == "uint8":
-        return (0.0,) * 3, (1.0,) * 3, []
+    if dtype in WHOLE_NUMBERS:
+        return (WHOLE_NUMBERS[dtype],) * 3, (1.0,) * 3, []
     if given.mean is None and given.std is None:
         return IMAGENET_MEAN, IMAGENET_STD, [f"mean {IMAGENET_MEAN} and std {IMAGENET_STD} of ImageNet"]
     if given.mean is None or given.std is None:
