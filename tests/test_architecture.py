@@ -51,6 +51,7 @@ DOORS = {
     "h5py": {"cache", "inputs"},
     "pyarrow": {"cache", "inputs"},
     "fsspec": {"inputs"},
+    "aiohttp": {"inputs"},
     "joblib": {"extract", "processes"},
     "dask": {"extract"},
     "distributed": {"extract"},

@@ -14,9 +14,17 @@ from urllib.parse import quote, unquote, urlsplit
 
 from featx.errors import ImageSetError
 from featx.inputs.sets.files import is_inside, join
+from featx.inputs.sets.waiting import call_within
 
 RETRY_WAITS = (0.25, 1.0, 4.0)
 """Seconds to wait before each retry if a server or network is busy; fsspec's own retries come first."""
+ANSWER_SECONDS = 330.0
+"""Longest time of one call of a backend that may wait for ever, a little longer than that of one answer of a web
+server, which fsspec itself ends; some backends read a whole file in one call."""
+LARGEST_STREAM = 256 << 20
+"""Most bytes of a manifest that are read from a web server which does not send its size: it may never end."""
+AT_HAND = {"file", "local", "memory", "zip", "tar", "http", "https"}
+"""Protocols that need no clock of ours: what they read is on this machine, or has limits of its own."""
 DEEPEST = 100
 """Most nested folders that are listed: folders of a server that link in a circle would never end."""
 CHANGE_TAGS = frozenset(
@@ -55,7 +63,8 @@ def open_address(address: str) -> tuple["RemoteFiles", str]:
     path = path if path.endswith("://") else path.rstrip("/")
     inside = inside.rstrip("/")
     shared = len(os.path.commonprefix([path[::-1], inside[::-1]]))  # noqa: RUF071 - of letters, from the ends
-    return RemoteFiles(system, path[: len(path) - shared], inside[: len(inside) - shared]), path
+    base = path[: len(path) - shared]
+    return RemoteFiles(system, base, inside[: len(inside) - shared], timed=not _protocols(address) <= AT_HAND), path
 
 
 def _find_system(address: str, shown: str) -> tuple[Any, str]:
@@ -64,8 +73,12 @@ def _find_system(address: str, shown: str) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
     except ImportError as error:
         raise ImageSetError(f"{shown}: reading addresses needs fsspec; pip install 'featx[remote]'") from error
+    protocols = _protocols(address)
+    options = dict.fromkeys(protocols & {"http", "https"})
     try:
-        system, inside = url_to_fs(address)
+        for protocol in options:
+            options[protocol] = _web_options()
+        system, inside = call_within(ANSWER_SECONDS, lambda: url_to_fs(address, **options))
     except (ImportError, ValueError) as error:
         raise ImageSetError(f"{shown}: {hide_secrets(str(error))}; check the protocol") from None
     except Exception as error:  # noqa: BLE001 - each backend raises its own types
@@ -80,6 +93,18 @@ def _open_web(system: Any, url: str) -> tuple["RemoteFiles", str]:
     query = f"?{parts.query}" if parts.query else ""
     path = f"{server}{unquote(parts.path)}".rstrip("/")
     return RemoteFiles(system, server, f"{parts.scheme}://{parts.netloc}", query, web=True), path
+
+
+def _protocols(address: str) -> set[str]:
+    """The protocols of an address, which may be chained by ::."""
+    hops = [hop.partition("://") for hop in address.split("::")]
+    return {hop[0].lower() if hop[1] else "file" for hop in hops}
+
+
+def _web_options() -> dict[str, Any]:
+    from featx.inputs.sets.web import web_options  # it needs aiohttp, which only web addresses need
+
+    return web_options()
 
 
 def hide_secrets(text: str) -> str:
@@ -97,6 +122,8 @@ class RemoteFiles:
     query: str = field(default="", repr=False)
     web: bool = False
     """Whether it is a web server: its paths are quoted, and its folders are pages with links to their files."""
+    timed: bool = False
+    """Whether each call is given up after ANSWER_SECONDS."""
     remote: bool = True
 
     def is_folder(self, path: str) -> bool:
@@ -146,7 +173,8 @@ class RemoteFiles:
             self._call(path, lambda: self._check_ranges(path))
         options = {"block_size": 0} if self.web and not seek else {}
         file = self._call(path, lambda: self.system.open(self._inner(path), "rb", **options))
-        return io.BufferedReader(_Reader(self, path, file=file, retry=seek), 1 << 16)
+        left = LARGEST_STREAM if self.web and not seek and not _has_size(file) else None
+        return io.BufferedReader(_Reader(self, path, file=file, retry=seek, left=left), 1 << 16)
 
     def read(self, path: str) -> bytes:
         """All bytes of the file."""
@@ -208,13 +236,16 @@ class RemoteFiles:
 
     def _call(self, path: str, function: Callable[[], _T], *, retry: bool = True) -> _T:
         """What the function returns, after retries if these may help. Raises OSError for all errors of the backend."""
+        last = None
         for wait in (*RETRY_WAITS, None) if retry else (None,):
             try:
-                return function()
+                return call_within(ANSWER_SECONDS, function) if self.timed else function()
             except Exception as error:  # noqa: BLE001 - each backend raises its own types
-                cause = _cause_of_missing(error)
-                if wait is None or not _may_pass(cause):
+                cause = _cause_within(error)
+                silent = isinstance(cause, TimeoutError) and isinstance(last, TimeoutError)  # once more is enough
+                if wait is None or silent or not _may_pass(cause):
                     raise _as_os_error(cause, path) from None  # its text may have secrets
+                last = cause
             time.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
@@ -222,11 +253,13 @@ class RemoteFiles:
 class _Reader(io.RawIOBase):
     """A file of fsspec with the interface of Python's raw files; all errors become OSError."""
 
-    def __init__(self, files: RemoteFiles, path: str, *, file: Any, retry: bool) -> None:
+    def __init__(self, files: RemoteFiles, path: str, *, file: Any, retry: bool, left: int | None) -> None:
         self._files = files
         self._path = path
         self._file = file
         self._retry = retry
+        self._left = left
+        """Number of bytes that may still be read; None for no limit."""
 
     def readable(self) -> bool:
         """True."""
@@ -240,7 +273,17 @@ class _Reader(io.RawIOBase):
         """Read into the buffer; returns the number of bytes. Raises OSError."""
         data = self._files._call(self._path, lambda: self._file.read(len(buffer)), retry=self._retry)
         buffer[: len(data)] = data
+        self._count(len(data))
         return len(data)
+
+    def _count(self, size: int) -> None:
+        """Raise OSError once more was read than may be."""
+        if self._left is None:
+            return
+        self._left -= size
+        if self._left < 0:
+            most = f"more than {LARGEST_STREAM >> 20} MB"
+            raise OSError(errno.EFBIG, f"{most}, and the server does not send its size; download it", self._path)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Move in the file; returns the new position. Raises OSError."""
@@ -257,6 +300,12 @@ class _Reader(io.RawIOBase):
         super().close()
 
 
+def _has_size(file: Any) -> bool:
+    """Whether the answer of a web server has a size, so that it ends; what is compressed grows as it is read."""
+    headers = getattr(getattr(file, "r", None), "headers", {})
+    return "Content-Length" in headers and headers.get("Content-Encoding", "identity") == "identity"
+
+
 def _read_link(entry: Any, start: str) -> tuple[str, bool]:
     """Unquoted name of a link to something below the page (else empty), and whether it is a folder."""
     name = html.unescape(entry["name"])
@@ -269,9 +318,11 @@ def _read_entry(entry: Any, start: str) -> tuple[str, bool]:
     return entry["name"].strip("/")[len(start) :].lstrip("/"), entry["type"] == "directory"
 
 
-def _cause_of_missing(error: Exception) -> BaseException:
-    """The error, or its cause: for web addresses fsspec raises FileNotFoundError whatever the server answered."""
+def _cause_within(error: Exception) -> BaseException:
+    """The error, or its cause: fsspec hides why it waited in vain, and what a web server answered instead of a file."""
     cause = error.__cause__
+    if cause is not None and isinstance(error, TimeoutError):
+        return cause
     if not isinstance(error, FileNotFoundError) or cause is None:
         return error
     is_missing = getattr(cause, "status", 404) in MISSING and not _may_pass(cause)
@@ -283,6 +334,8 @@ def _may_pass(error: BaseException) -> bool:
     status = getattr(error, "status", None)
     if isinstance(status, int):
         return status in BUSY or status >= 500
+    if type(error) is TimeoutError:
+        return False  # the whole time for one answer was used
     return isinstance(error, (ConnectionError, TimeoutError)) or type(error).__module__.startswith("aiohttp")
 
 
@@ -297,4 +350,6 @@ def _as_os_error(error: BaseException, path: str) -> OSError:
 
 
 def _cause(error: BaseException) -> str:
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no whole answer in time"
     return hide_secrets(getattr(error, "strerror", None) or str(error)) or type(error).__name__
