@@ -1,14 +1,19 @@
 """Downloads a model from a web address and checks its sha256."""
 
+import errno
 import logging
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import urlsplit, urlunsplit
 
 from featx.errors import BackboneError, one_line
 
 SERVER_TIMEOUT = 30.0
 """Longest silence of a server, in seconds."""
+LARGEST_MODEL = 2**31
+"""Most bytes of a model: an ONNX file, which is a message of Protocol Buffers, cannot be larger."""
 
 
 def is_url(model: str) -> bool:
@@ -40,9 +45,7 @@ def fetch_model(url: str, *, sha256: str, into: Path) -> Path:
     pooch.get_logger().setLevel(logging.ERROR)
     name = Path(urlsplit(url).path).name or "model.onnx"
     try:
-        found = pooch.retrieve(
-            url, f"sha256:{sha256}", fname=name, path=into, downloader=pooch.HTTPDownloader(timeout=SERVER_TIMEOUT)
-        )
+        found = pooch.retrieve(url, f"sha256:{sha256}", fname=name, path=into, downloader=_download)
     except ValueError as error:
         raise BackboneError(
             f"{public_address(url)}: {_mismatch(error, sha256)}; check the address and --sha256"
@@ -50,6 +53,33 @@ def fetch_model(url: str, *, sha256: str, into: Path) -> Path:
     except Exception as error:  # errors of requests and urllib3 have no common base class
         raise BackboneError(f"{public_address(url)}: cannot be fetched ({_cause(error)}); check the address") from error
     return Path(found)
+
+
+def _download(url: str, path: str, _: object) -> None:
+    """Write the file at this address to the path. Raises OSError once it is larger than a model can be."""
+    import pooch
+
+    with open(path, "wb") as file:
+        pooch.HTTPDownloader(timeout=SERVER_TIMEOUT)(url, _BoundedFile(file), None)
+
+
+@dataclass
+class _BoundedFile:
+    """A file for writing that takes at most LARGEST_MODEL bytes."""
+
+    file: BinaryIO
+    size: int = 0
+
+    def write(self, data: bytes) -> int:
+        """Write the data, and return its length. Raises OSError if the file would be too large."""
+        self.size += len(data)
+        if self.size > LARGEST_MODEL:
+            raise OSError(errno.EFBIG, f"more than {LARGEST_MODEL} bytes, which no ONNX model has")
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        """Hand what was written to the system."""
+        self.file.flush()
 
 
 def _cause(error: Exception) -> str:

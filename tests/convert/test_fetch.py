@@ -277,3 +277,12 @@ def test_a_fetched_file_that_is_no_model_is_told_by_its_address(server: Server, 
             url, Description(name="mine"), into=tmp_path / "models", sha256=hashlib.sha256(b"no model").hexdigest()
         )
     assert url in str(caught.value)
+
+
+def test_a_file_larger_than_any_model_is_refused_before_it_fills_the_disk(
+    server: Server, into: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("featx.convert.fetch.LARGEST_MODEL", 5000)
+    content = bytes(5001)
+    refused(server.offer("/net.onnx", content), into, "more than 5000 bytes", sha256=digest(content))
+    assert left(into) == []

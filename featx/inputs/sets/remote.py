@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 from featx.errors import ImageSetError
-from featx.inputs.sets.files import is_inside, join
+from featx.inputs.sets.files import Files, LocalFiles, is_inside, join
 from featx.inputs.sets.waiting import call_within
 
 RETRY_WAITS = (0.25, 1.0, 4.0)
@@ -49,12 +49,17 @@ def is_address(text: str) -> bool:
     return _ADDRESS.match(text) is not None
 
 
-def open_address(address: str) -> tuple["RemoteFiles", str]:
+def open_address(address: str) -> tuple[Files, str]:
     """The file system of the address, and the path in it, which is the address without secrets.
+
+    Of an address that begins with file:// it is that of this machine, which reads only regular files.
 
     Raises ImageSetError if fsspec, or the package that it needs for the protocol, is not installed, or if the server
     does not answer.
     """
+    if re.match(r"(file|local)://(?!.*::)", address, re.IGNORECASE):
+        path = address.partition("://")[2]
+        return LocalFiles(), path.rstrip("/") or path
     shown = hide_secrets(address)
     system, inside = _find_system(address, shown)
     if re.match(r"https?://", inside):
