@@ -18,6 +18,8 @@ from featx.estimators.rows import (
 
 How = Literal["none", "standardise", "overall", "l2"]
 CENTRED = ("standardise", "overall")
+FAR = 1e18
+"""A mean or factor beyond this, or nearer to 0 than its inverse, leads out of the range of float32."""
 
 
 class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -96,7 +98,20 @@ def per_deviation(variance: NDArray[np.float64]) -> NDArray[np.float64]:
 def standardised(
     X: NDArray[Any], *, mean: NDArray[np.float64], factor: NDArray[np.float64], copy: bool = True
 ) -> NDArray[Any]:
-    """(X - mean) * factor in the type of X (n, d), as one copy, or written into X without `copy`."""
-    scaled: NDArray[Any] = np.subtract(X, mean.astype(X.dtype), out=None if copy else X)
-    scaled *= factor.astype(X.dtype)
+    """(X - mean) * factor in the type of X (n, d), as one copy, or written into X without `copy`.
+
+    Columns so large or so near to 0 that float32 would lose them are computed in float64.
+    """
+    extreme = np.flatnonzero(_is_extreme(mean) | _is_extreme(factor)) if X.dtype == np.float32 else np.empty(0, np.intp)
+    exact = (X[:, extreme].astype(np.float64) - mean[extreme]) * factor[extreme]
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled: NDArray[Any] = np.subtract(X, mean.astype(X.dtype), out=None if copy else X)
+        scaled *= factor.astype(X.dtype)
+    scaled[:, extreme] = exact
     return scaled
+
+
+def _is_extreme(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether products with these numbers may leave the range of float32."""
+    size = np.abs(values)
+    return (size > FAR) | ((size > 0) & (size < 1 / FAR))

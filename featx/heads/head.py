@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from featx.cache import Source, label_sources
-from featx.errors import HeadError
+from featx.errors import HeadError, TableError
 from featx.estimators import class_scores
 from featx.measures import MEASURE_TITLES, format_measure, to_probabilities
 from featx.showing import Overview, Shown, shorten
+from featx.tables import check_range
 
 logger = logging.getLogger(__name__)
 
@@ -52,11 +53,12 @@ class Head(Shown):
     def predict_probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """The probabilities (n, classes) for features (n, d); the most probable class is the label.
 
-        Raises HeadError if a feature is NaN or infinite.
+        Raises HeadError if a feature is NaN, infinite or beyond 1e15.
         """
-        if not np.isfinite(features).all():
-            bad = int(np.flatnonzero(~np.isfinite(features).all(axis=1))[0])
-            raise HeadError(f"row {bad} of the features is NaN or infinite; check its cache with `featx cache verify`")
+        try:
+            check_range(features, lambda row: f"row {row} of the features is")
+        except TableError as error:
+            raise HeadError(str(error)) from error
         scores = class_scores(self.pipeline, features)
         return to_probabilities(scores, temperature=self.temperature, multilabel=self.multilabel)
 

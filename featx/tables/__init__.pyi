@@ -5,6 +5,7 @@ from .annotations.reading import (
     read_annotations as read_annotations,
 )
 from .joining import fuse_tables as fuse_tables, separate_blocks as separate_blocks
+from .ranges import check_not_tiny as check_not_tiny, check_range as check_range
 from .reading import read_tables as read_tables
 from .rows import select_rows as select_rows
 from .similarity import directions as directions

@@ -14,6 +14,8 @@ from featx.labels import Labels
 from featx.tables import (
     RowIndices,
     Split,
+    check_not_tiny,
+    check_range,
     select_rows,
     tuning_folds,
 )
@@ -43,12 +45,10 @@ class DevelopmentSet:
     """Whether all classes have the same total weight in fitting and tuning."""
 
     def features(self, rows: RowIndices) -> NDArray[np.float32]:
-        """A copy of the features of these rows, (n, d). Raises TableError naming an image with NaN or infinity."""
+        """A copy of the features of these rows, (n, d). Raises TableError that names an image without usable ones."""
         features = self.table.take(rows)
-        if not np.isfinite(features).all():
-            bad = rows[~np.isfinite(features).all(axis=1)][0]
-            name = self.table.name(int(bad))
-            raise TableError(f"the features of {name} are NaN or infinite; check the cache with `featx cache verify`")
+        check_range(features, lambda row: f"the features of {self.table.name(int(rows[row]))} are")
+        check_not_tiny(features)
         return features
 
     def labels_of(self, rows: RowIndices) -> Labels:
