@@ -19,13 +19,32 @@ _OptionalPooling = Annotated[
     str, Meta(pattern=rf"\A({'|'.join(POOLINGS)})?\Z", description=f"{' or '.join(POOLINGS)}, or left out")
 ]
 _Precision = Literal["", "float32", "float16", "int8"]
-_Dim = Annotated[int, Meta(gt=0, description="a whole number above 0")]
-_Name = Annotated[str, Meta(pattern=r"\A[\w.-]+\Z", description="a name of letters, digits, '.', '_' and '-'")]
-_Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
-_File = Annotated[str, Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\]+\Z", description="a file name without a folder")]
-_OptionalFile = Annotated[
-    str, Meta(pattern=r"\A(?!\.{1,2}\Z)[^/\\]*\Z", description="a file name without a folder, or left out")
+MOST_OUTPUTS = 1000
+_MOST_DIM = 2**26
+_MOST_BATCH = 2**16
+_MOST_LETTERS = 255
+"""Longest name of a file."""
+_FILE = r"(?!\.{1,2}\Z)[^/\\\x00-\x1f\x7f]"
+_Dim = Annotated[int, Meta(gt=0, le=_MOST_DIM, description=f"a whole number above 0, at most {_MOST_DIM}")]
+_Name = Annotated[
+    str,
+    Meta(
+        pattern=r"\A[\w.-]+\Z",
+        max_length=_MOST_LETTERS - len(".onnx.data"),
+        description="a name of letters, digits, '.', '_' and '-'",
+    ),
 ]
+_Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z", description="64 hexadecimal digits")]
+_File = Annotated[
+    str, Meta(pattern=rf"\A{_FILE}+\Z", max_length=_MOST_LETTERS, description="a file name without a folder")
+]
+_OptionalFile = Annotated[
+    str,
+    Meta(pattern=rf"\A{_FILE}*\Z", max_length=_MOST_LETTERS, description="a file name without a folder, or left out"),
+]
+_Count = Annotated[int, Meta(ge=0)]
+_Cosine = Annotated[float, Meta(ge=-1.000001, le=1.000001)]
+_Speed = Annotated[float, Meta(ge=0, le=1e6)]
 
 DESCRIPTIVE = {
     "name",
@@ -75,16 +94,16 @@ class Quantized:
     source_hash: str
     """Identity hash of the backbone in float32."""
     method: str
-    images: int
+    images: _Count
     """Number of images on which the ranges of its tensors were measured."""
     images_hash: str
     """sha256 over the fingerprints of these and of the held-out images."""
-    held_out: int
+    held_out: _Count
     """Number of other images on which the agreement was measured."""
-    mean_cosine: float
+    mean_cosine: _Cosine
     """Mean cosine between its features and those in float32."""
-    lowest_cosine: float
-    speed: float
+    lowest_cosine: _Cosine
+    speed: _Speed
     """How many times faster it is than float32, on one core of `measured_on`."""
     measured_on: str
 
@@ -98,11 +117,20 @@ class Quantized:
 
 _Outputs = Annotated[
     tuple[Output, ...],
-    Meta(description=f"a list of tables {{ name, dim, pool }}, dim above 0, pool {', '.join(POOLINGS)} or left out"),
+    Meta(
+        max_length=MOST_OUTPUTS,
+        description=(
+            f"a list of tables {{ name, dim, pool }}, at most {MOST_OUTPUTS}, dim above 0 and at most {_MOST_DIM}, "
+            f"pool {', '.join(POOLINGS)} or left out"
+        ),
+    ),
 ]
 _Quantized = Annotated[
     Quantized | None,
-    Meta(description=f"a table {{ {', '.join(field.name for field in dataclasses.fields(Quantized))} }}"),
+    Meta(
+        description=f"a table {{ {', '.join(field.name for field in dataclasses.fields(Quantized))} }}, "
+        "numbers of images from 0, cosines up to 1, a finite speed"
+    ),
 ]
 
 
@@ -129,7 +157,7 @@ class Card:
 
     input: Input
     """What the model takes, and how an image becomes that."""
-    batch: Annotated[int, Meta(ge=0, description="0 or above")] = 0
+    batch: Annotated[int, Meta(ge=0, le=_MOST_BATCH, description=f"0 or above, at most {_MOST_BATCH}")] = 0
     """Number of images that are run at once: 0 for any, 1 if a feature would depend on the others of its batch."""
 
     feature: str

@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from itertools import permutations
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -37,6 +37,10 @@ def _keys_of_images() -> dict[str, _Key]:
     return {"input": keys.pop("name"), **keys, **_keys_of(PixelSpec)}
 
 
+MOST_BYTES = 2**18
+"""Largest file of a card."""
+_MOST_SHOWN = 200
+"""Largest number of letters of a value that an error message shows."""
 _OWN = {key: found for key, found in _keys_of(Card).items() if key != "input"}
 _INPUTS = {ImageInput.kind: (_keys_of_images(), ImageInput.from_card)}
 """Kind of input -> the keys that describe it, and the function that parses them."""
@@ -55,10 +59,21 @@ class _UnfitError(Exception):
 def read_card(path: Path) -> Card:
     """The card in this TOML file. Raises BackboneError naming the file and the key."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(_read_text(path))
     except (OSError, ValueError, RecursionError) as error:
         raise BackboneError(f"{path}: not a readable card ({error}); correct the file") from error
     return parse_card(values, source=str(path))
+
+
+def _read_text(path: Path) -> str:
+    """The text of a card. Raises ValueError if it is no regular file, or larger than any card."""
+    if path.exists() and not path.is_file():
+        raise ValueError("not a file")
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES} bytes")
+    return content.decode("utf-8")
 
 
 def check_card(card: Card, *, source: str, step: str = "correct the card") -> Card:
@@ -84,15 +99,22 @@ def parse_card(values: Mapping[str, Any], *, source: str, step: str = "correct t
         _check_agreement(card)
     except _UnfitError as error:
         raise BackboneError(
-            f"{source}: {error.key} = {flat.get(error.key)!r} should be {error.wanted}; {step}"
+            f"{source}: {error.key} = {_shown(flat.get(error.key))} should be {error.wanted}; {step}"
         ) from error
     return card
+
+
+def _shown(value: Any) -> str:
+    """A value for an error message, cut if it is long."""
+    shown = repr(value)
+    return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
 
 
 def _check_keys(values: Mapping[str, Any], keys: Mapping[str, _Key], source: str) -> None:
     for key in values:
         if key not in keys:
-            raise BackboneError(f"{source}: unknown key {key!r}{did_you_mean(key, keys)}; correct or remove it")
+            near = did_you_mean(key, keys) if len(key) <= _MOST_SHOWN else ""
+            raise BackboneError(f"{source}: unknown key {_shown(key)}{near}; correct or remove it")
     for key, known in keys.items():
         if known.required and key not in values:
             raise BackboneError(f"{source}: key {key!r} is missing; add it to the card")
@@ -123,6 +145,9 @@ def _check_agreement(card: Card) -> None:
     """Raise _UnfitError if values of the card contradict each other, or an output cannot be stored in a cache."""
     if bool(card.data) != bool(re.fullmatch(r"[0-9a-f]{64}", card.data_sha256)):
         raise _UnfitError("data_sha256", "the sha256 of `data`, 64 hexadecimal digits, and left out without it")
+    files = [name for name in (card.file, card.data, card.golden) if name]
+    if len(set(files)) < len(files):
+        raise _UnfitError("file", "another file than `data` and `golden`, which differ too")
     if not _path_in_cache(card.feature):
         raise _UnfitError("feature", "the name of a tensor that can have a place in a cache")
     if not _are_distinct([output.name for output in card.all_outputs]):
@@ -139,5 +164,5 @@ def _path_in_cache(output: str) -> list[str]:
 
 def _are_distinct(outputs: Sequence[str]) -> bool:
     """Whether every output has a path in a cache, and none is inside another's."""
-    paths = [_path_in_cache(output) for output in outputs]
-    return all(paths) and not any(one[: len(other)] == other for one, other in permutations(paths, 2))
+    paths = sorted(_path_in_cache(output) for output in outputs)  # whatever is within an output follows it
+    return all(paths) and not any(longer[: len(shorter)] == shorter for shorter, longer in pairwise(paths))

@@ -1,6 +1,5 @@
 """Defines how an image becomes the numbers that a model takes."""
 
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -8,16 +7,29 @@ from msgspec import Meta
 
 from featx.settings import Channels, CropMode, Filter
 
-_LARGEST = sys.float_info.max
+MOST_SIDE = 2**14
+"""Largest height and width of an image that a model takes, and before its crop."""
+_LARGEST = 1e6
+_SMALLEST = 1e-6
 
-Side = Annotated[int, Meta(gt=0, description="a whole number above 0")]
+Side = Annotated[int, Meta(gt=0, le=MOST_SIDE, description=f"a whole number above 0, at most {MOST_SIDE}")]
 _Mean = Annotated[float, Meta(ge=-_LARGEST, le=_LARGEST)]
-_Deviation = Annotated[float, Meta(gt=0, le=_LARGEST)]
+_Deviation = Annotated[float, Meta(ge=_SMALLEST, le=_LARGEST)]
 Means = Annotated[
-    tuple[_Mean, ...], Meta(min_length=3, max_length=3, description="three finite numbers on the scale 0 to 255")
+    tuple[_Mean, ...],
+    Meta(
+        min_length=3,
+        max_length=3,
+        description=f"three finite numbers on the scale 0 to 255, at most {_LARGEST:g}",
+    ),
 ]
 Deviations = Annotated[
-    tuple[_Deviation, ...], Meta(min_length=3, max_length=3, description="three numbers above 0 on the scale 0 to 255")
+    tuple[_Deviation, ...],
+    Meta(
+        min_length=3,
+        max_length=3,
+        description=f"three numbers above 0 on the scale 0 to 255, at least {_SMALLEST:g}",
+    ),
 ]
 
 
