@@ -20,7 +20,7 @@ from featx.cli.options import (
     with_shards,
 )
 from featx.cli.output import Verbosity, judge_failures, print_json, say
-from featx.cli.sources import list_given, one_source
+from featx.cli.sources import list_given
 from featx.provenance import versions
 from featx.settings import DEFAULT_STORAGE, STORAGES
 
@@ -54,6 +54,7 @@ def doctor(*, json_: bool) -> None:
     epilog=examples(
         "featx extract photos --backbone efficientnet-lite0 --into photos.h5",
         "featx extract 'shards-*.tar' --backbone efficientnet-lite0 --into big.h5",
+        "featx extract photos new/star.png --backbone efficientnet-lite0 --into c.h5",
     )
 )
 @click.argument("images", nargs=-1, required=True)
@@ -61,6 +62,7 @@ def doctor(*, json_: bool) -> None:
 @with_outputs
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C.h5", help="The cache to write.")
 @with_root
+@click.option("--label-column", metavar="NAME", help="The column of labels of a manifest or table.  [default: label]")
 @with_models
 @with_settings_and_decode
 @option("--storage", type=click.Choice(STORAGES), default=DEFAULT_STORAGE, help="The type of the stored features.")
@@ -78,6 +80,7 @@ def extract(
     backbone: str,
     outputs: tuple[str, ...],
     root: str | None,
+    label_column: str | None,
     models: Path | None,
     spread: ShardOptions,
     max_failed: float,
@@ -87,18 +90,17 @@ def extract(
     """Extract the features of IMAGES into a cache.
 
     IMAGES is a folder with one sub-folder per class; a flat folder; a CSV or Parquet manifest with a column `path`, and
-    `label`, `split`, `group` and `weight` if you have them; tars ('shards-{000..127}.tar'); an .npy or HDF5 array; or
-    Parquet that contains the images. All of them may be at an address (s3://...). Run the same command again to
-    continue after an interruption, or to add what is new or changed.
+    `label`, `split`, `group` and `weight` if you have them; tars ('shards-{000..127}.tar'); an .npy or HDF5 array;
+    Parquet that contains the images; an image file; or several of these. All of them may be at an address (s3://...).
+    Run the same command again to continue after an interruption, or to add what is new or changed.
     """
     from featx.backbones import load_backbone, select_outputs
     from featx.report import extraction_progress, out, print_extraction, print_failures
 
-    source = one_source(images)
     chosen = select_outputs(load_backbone(backbone, folder=models), outputs)
-    found = list_given(source, root)
+    found = list_given(images, root, label_column=label_column)
     with extraction_progress(quiet=output.quiet) as report:
-        summary = _extract(found, chosen, spread, how | {"report": report})
+        summary = _extract(found, chosen, spread, how | {"report": report, "all_may_fail": max_failed == 1})
     if json_:
         print_json(summary.to_dict())
     elif not output.quiet:

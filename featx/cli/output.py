@@ -1,6 +1,5 @@
 """How commands print: lines, JSON and CSV, without control characters of strangers; and the exit code for failures."""
 
-import csv
 import json
 import logging
 import sys
@@ -46,9 +45,11 @@ def print_row(values: Iterable[object]) -> None:
 
     Texts are verbatim, so that the names can be read again, except on a terminal, which would obey what is in them.
     """
+    from featx.csv_columns import CsvWriter
+
     texts = ["" if value is None else value for value in values]
     shown = [visible(text) if isinstance(text, str) else text for text in texts] if sys.stdout.isatty() else texts
-    csv.writer(sys.stdout, lineterminator="\n").writerow(shown)
+    CsvWriter(sys.stdout).write(shown)
 
 
 def judge_failures(failed: int, images: int, max_failed: float) -> int:

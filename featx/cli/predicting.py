@@ -9,7 +9,7 @@ import click
 
 from featx.cli.options import as_json, examples, with_max_failed, with_models, with_root, with_settings
 from featx.cli.output import judge_failures, print_json, print_row
-from featx.cli.sources import list_given, one_source
+from featx.cli.sources import list_given
 from featx.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=examples(
         "featx predict photos.featx new > predictions.csv",
+        "featx predict photos.featx new/star.png new/circle.png",
         "featx predict photos.featx photos.h5 --json",
     )
 )
@@ -44,8 +45,8 @@ def predict(
 ) -> int:
     """Classify IMAGES with the saved HEAD.
 
-    IMAGES is anything that `featx extract` takes, or caches of the head's own backbones. Prints CSV with the columns
-    name, label, probability and failed.
+    IMAGES is anything that `featx extract` takes, such as folders and image files, or caches of the head's own
+    backbones. Prints CSV with the columns name, label, probability and failed.
     """
     from featx.heads import load_head
 
@@ -68,7 +69,7 @@ def _predict(
 
     caches = [path for path in map(Path, images) if path.suffix == ".h5" and (not path.is_file() or is_cache(path))]
     if len(caches) < len(images):
-        return predict_images(head, list_given(one_source(images), root), models=models, settings=settings)
+        return predict_images(head, list_given(images, root), models=models, settings=settings)
     if root or models:
         raise click.UsageError(f"--root and --models are options for images, but {images[0]} is a cache.")
     return predict_tables(head, read_tables(caches, sources=head.sources))

@@ -170,7 +170,11 @@ def test_files_that_are_no_images_are_told(
             "give one of the two",
         ),
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--shard", "2/2"], 2, "should be INDEX/COUNT"),
-        (["extract", "a.tar", "b.tar", "--backbone", "x", "--into", "c.h5"], 2, "quote a pattern"),
+        (
+            ["extract", "a.tar", "b.tar", "--backbone", "efficientnet-lite0", "--into", "c.h5"],
+            1,
+            "a.tar: no such file or folder",
+        ),
         (["cache", "merge", "nowhere.h5", "--into", "c.h5"], 1, "nowhere.h5: no such cache"),
         (["cache", "export", "nowhere.h5", "--into", "c.txt"], 1, "c.txt: its ending is not of a known format"),
         (["backbones", "--models", "nowhere"], 1, "nowhere: no such folder of cards"),

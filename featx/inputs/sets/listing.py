@@ -1,19 +1,23 @@
 """Makes an image set from a folder, manifest, archive, table or array."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.columns import as_texts
 from featx.errors import ImageSetError
 from featx.inputs.sets.archives import list_tars
 from featx.inputs.sets.arrays import list_npy
 from featx.inputs.sets.files import Files, FileSource, LocalFiles, join, parent
-from featx.inputs.sets.folder import is_hidden, list_folder, walk_folder
+from featx.inputs.sets.folder import is_hidden, is_image_name, list_folder, walk_folder
 from featx.inputs.sets.hdf5 import list_hdf5, split_dataset
 from featx.inputs.sets.image_set import ImageSet
+from featx.inputs.sets.joining import Part, join_sets
 from featx.inputs.sets.manifest import read_csv_manifest
 from featx.inputs.sets.parquet import list_parquet
 from featx.inputs.sets.remote import is_address, open_address
@@ -37,36 +41,55 @@ _COMPRESSED_ENDINGS = (b"z", b"z2", b"st", b"lz4")
 """The last letters of compressed tars, which are compared first, as that is fast for many names."""
 ACCEPTED = (
     "a folder of images, a manifest (.csv, .parquet), .tar, .parquet with images, .npy, .h5, FILE.h5/DATASET, "
-    "or a pattern of .tar or .parquet"
+    "a pattern of .tar or .parquet, or an image file"
 )
 
 
-def list_images(source: Path | str, *, root: Path | str | None = None, label_column: str | None = None) -> ImageSet:
-    """The image set of a folder, manifest, archive, table or array. Only names and labels are read, not the images.
+def list_images(
+    source: Path | str | Sequence[Path | str], *, root: Path | str | None = None, label_column: str | None = None
+) -> ImageSet:
+    """The image set of a folder, manifest, archive, table, array or image file, or of several of them.
 
-    `source` is one of:
+    Only names and labels are read, not the images. `source` is one of these, or a list of them:
 
-    - a folder of images, with one sub-folder per class or flat, in bytewise order of the names;
+    - a folder of images, with one sub-folder per class or flat, in bytewise order of the names; folders such as `train`
+      and `val` above the classes are splits;
     - a manifest, `.csv` or `.parquet`, with a column `path` and any of `label`, `split`, `group`, `weight`, in its own
       order; paths are relative to `root` (default: the manifest's folder);
     - a `.tar`, a folder of tars or a pattern (`shards-{000..127}.tar`, `*.tar`), in archive order; labels are those of
-      WebDataset's .cls or .json members, else the first folder;
+      WebDataset's .cls or .json members, else of the folders;
     - a `.parquet` with the bytes of images, as Hugging Face writes it, a folder of such files or a pattern;
     - a `.npy` or `.h5` array, or FILE.h5/DATASET, of shape (N, H, W) or (N, H, W, 3) and type uint8 or uint16;
+    - an image file, whose name is that of the image;
     - any of these at an address that fsspec supports, such as `s3://bucket/photos` or `https://host/photos.csv`.
 
-    `label_column` names the column of labels in a manifest or table that does not call it `label`.
+    In a list of several, the names of images in folders begin with the folder's name. `label_column` names the column
+    of labels in a manifest or table that does not call it `label`.
+
     Raises ImageSetError saying what is wrong, where, and the next step.
 
     >>> import featx
     >>> images = featx.list_images("photos")
     >>> len(images), images.classes
     (60, ('circle', 'cross', 'square', 'star', 'triangle'))
+    >>> featx.list_images(["new", "photos/star/000.png"]).name(5)
+    '000.png'
     """
-    request = _Request(*_locate(str(source)), root, label_column)
+    given = [source] if isinstance(source, str | Path) else list(source)
+    if not given:
+        raise ImageSetError("no source of images was given; name at least one")
+    requests = [_Request(*_locate(str(one)), root, label_column) for one in given]
+    if len(requests) == 1:
+        return _list_one(requests[0])
+    return join_sets([_as_part(request) for request in _group_images(_for_manifests_only(requests))])
+
+
+def _list_one(request: "_Request") -> ImageSet:
     files = request.files
     path = request.path
     kind = _kind_of(path)
+    if request.images or _is_image(request):
+        return _list_image_files(request)
     if not (files.remote and kind) and files.is_folder(path):
         return _list_folder(request)
     if files.is_file(path):
@@ -81,6 +104,49 @@ def list_images(source: Path | str, *, root: Path | str | None = None, label_col
     raise ImageSetError(f"{path}: no such file or folder; check the path")
 
 
+def _is_image(request: "_Request") -> bool:
+    """Whether the user named one image file."""
+    return is_image_name(request.path.rpartition("/")[2]) and request.files.is_file(request.path)
+
+
+def _list_image_files(request: "_Request") -> ImageSet:
+    """The image set of image files in one folder, in their order."""
+    request.refuse_root()
+    request.refuse_label_column()
+    names = as_texts(request.images or [request.path.rpartition("/")[2]])
+    return ImageSet(names=names, source=FileSource(request.files, parent(request.path) or "."))
+
+
+def _for_manifests_only(requests: Sequence["_Request"]) -> list["_Request"]:
+    """The requests, with root and column of labels only for manifests and tables. Raises ImageSetError without any."""
+    if not any(_kind_of(request.path) in ("csv", "parquet") for request in requests):
+        requests[0].refuse_root()
+        requests[0].refuse_label_column()
+    return [
+        request if _kind_of(request.path) in ("csv", "parquet") else replace(request, root=None, label_column=None)
+        for request in requests
+    ]
+
+
+def _group_images(requests: Sequence["_Request"]) -> Iterator["_Request"]:
+    """The requests, of which neighbouring image files in one folder have become one."""
+    folder_of = {id(request): parent(request.path) for request in requests if _is_image(request)}
+    for folder, group in groupby(requests, key=lambda request: folder_of.get(id(request))):
+        if folder is None:
+            yield from group
+        else:
+            found = list(group)
+            yield replace(found[0], images=tuple(one.path.rpartition("/")[2] for one in found))
+
+
+def _as_part(request: "_Request") -> Part:
+    """The image set of one of several requests."""
+    images = _list_one(request)
+    is_folder = not request.images and not (request.files.remote and _kind_of(request.path))
+    is_folder = is_folder and request.files.is_folder(request.path)
+    return Part(images, request.path, request.path if is_folder else parent(request.path), is_folder)
+
+
 @dataclass(frozen=True)
 class _Request:
     """What the user gave: a path in a file system, and the root for the paths in it if it is a manifest."""
@@ -89,6 +155,8 @@ class _Request:
     path: str
     root: Path | str | None
     label_column: str | None
+    images: tuple[str, ...] = ()
+    """Names of image files in the folder of the path, if these were given one by one."""
 
     def refuse_label_column(self) -> None:
         """Raise ImageSetError if a column of labels was named: only manifests and tables have one."""
