@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from featx.cli.options import as_json, examples, option, together, with_balanced, with_seed, with_tuning_folds
+from featx.cli.options import as_json, examples, option, together, with_balanced, with_seed, with_tuning
 from featx.cli.output import Verbosity, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_choice
 from featx.cli.types import Names, WholeNumbers
@@ -30,7 +30,7 @@ class ComparisonPlan:
     repeats: int | None
     folds: int | None
     shots: tuple[int, ...] | None
-    tuning_folds: int | None
+    tuning: str
     balanced: bool
     seed: int
 
@@ -39,7 +39,7 @@ class ComparisonPlan:
         given = ",".join(self.splits)
         if self.folds is not None and "k-fold" not in self.splits:
             raise click.UsageError(
-                f"--folds is for k-fold splits, but --splits is {given}; add k-fold, or tune by --tuning-folds."
+                f"--folds is for k-fold splits, but --splits is {given}; add k-fold, or --tuning folds:{self.folds}."
             )
         if self.shots is not None and "few-shot" not in self.splits:
             raise click.UsageError(f"--shots is for few-shot splits, but --splits is {given}; add few-shot.")
@@ -54,7 +54,7 @@ class ComparisonPlan:
             heads=tuple(HEADS) if self.heads == ("all",) else self.heads,
             fusions=(*FUSIONS, STACKED) if self.fusions == ("all",) else self.fusions,
             splits=self._make_splits,
-            folds=self.tuning_folds,
+            tuning=self.tuning,
             balanced=self.balanced,
             seed=self.seed,
         )
@@ -90,7 +90,7 @@ with_plan = together(
         type=WholeNumbers(),
         help="Training images per class of few-shot splits.  [default: 1,2,4,8,16,32,64]",
     ),
-    with_tuning_folds,
+    with_tuning,
     with_balanced,
     with_seed,
 )

@@ -15,6 +15,7 @@ from featx.cli.types import (
     Devices,
     NumberOrAuto,
     ShardOf,
+    Tuning,
 )
 from featx.settings import CHANNELS, CROP_MODES, DECODES, DEFAULTS, FILTERS, Settings
 
@@ -74,11 +75,14 @@ with_outputs = click.option(
     help="A tensor to use as feature, with a pooling if it is a map, as in layer4:gem. Repeat it for several.",
 )
 
-with_tuning_folds = click.option(
+with_tuning = option(
+    "--tuning",
     "--tuning-folds",
-    type=click.IntRange(2),
-    metavar="K",
-    help="Choose parameters by K-fold cross-validation without the test images.  [default: by validation images]",
+    "tuning",
+    type=Tuning(),
+    default="auto",
+    help="Where parameters are chosen, always without the test images: validation, folds:K (or just K), or auto: in "
+    "5 folds if no validation images are given for up to 2,000 images, and for PCA.",
 )
 
 with_balanced = click.option(

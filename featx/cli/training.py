@@ -14,7 +14,7 @@ from featx.cli.options import (
     with_balanced,
     with_chosen_rows,
     with_seed,
-    with_tuning_folds,
+    with_tuning,
 )
 from featx.cli.output import Verbosity, logger, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_annotations, with_choice
@@ -32,7 +32,7 @@ HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
 @click.command(
     epilog=examples(
         "featx train photos.h5 --head logreg --into photos.featx",
-        "featx train photos.h5 --head pca-svm --tuning-folds 5 --into svm.featx",
+        "featx train photos.h5 --head pca-svm --tuning folds:10 --into svm.featx",
     )
 )
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -44,7 +44,7 @@ HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
     help=f"How caches and outputs are joined: {', '.join(FUSION_NAMES)}.",
 )
 @option("--hold-out", type=click.Choice(HELD_OUT), default="auto", help="How the test images are chosen.")
-@with_tuning_folds
+@with_tuning
 @with_balanced
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="H.featx", help="The head to write.")
 @with_choice
@@ -61,7 +61,7 @@ def train(
     head: str,
     fusion: str,
     hold_out: str,
-    tuning_folds: int | None,
+    tuning: str,
     balanced: bool,
     choice: TableChoice,
     into: Path,
@@ -85,7 +85,7 @@ def train(
     table = fuse_tables(read_chosen(caches, choice))
     split = make_splits(table, hold_out, seed=seed)[0]
     fitted, result = train_head(
-        table, head, fusion=fusion, split=split, folds=tuning_folds, balanced=balanced, seed=seed, jobs=jobs
+        table, head, fusion=fusion, split=split, tuning=tuning, balanced=balanced, seed=seed, jobs=jobs
     )
     save_head(fitted, into)
     duplicates = find_duplicates(table, split)

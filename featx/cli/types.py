@@ -54,6 +54,26 @@ class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return names
 
 
+class Tuning(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """Where parameters are chosen: auto, validation or folds:K; a number K alone means folds:K."""
+
+    name = "auto|validation|folds:K"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The value as featx.train_head takes it."""
+        from featx.errors import HeadError
+        from featx.heads import parse_tuning
+
+        try:
+            return parse_tuning(f"folds:{value}" if str(value).isdecimal() else str(value))
+        except HeadError as error:
+            self.fail(f"{error}.", param, ctx)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The values that begin with what was typed."""
+        return [CompletionItem(one) for one in ("auto", "validation", "folds:5") if one.startswith(incomplete)]
+
+
 class WholeNumbers(Names):
     """Whole numbers above 0, separated by commas."""
 

@@ -8,12 +8,15 @@ from functools import cached_property
 from featx.cache import FeatureTable, label_sources
 from featx.errors import FeatxError, TableError
 from featx.heads import (
+    AUTO,
     STACKED,
     STACKED_HEADS,
     Result,
+    choose_tuning,
     find_fusion,
     find_recipe,
     is_large,
+    join_tuning,
     key_of,
     train_head,
 )
@@ -65,11 +68,19 @@ class Candidate(Shown):
     fusion: str
     """How the blocks are joined; empty if there is nothing to join or the head does that itself."""
     split: Split
-    folds: int | None
-    """Number of folds in which parameters are tuned; None to tune on the validation rows."""
+    tuning: str
+    """Where parameters are chosen: `auto`, `validation` or `folds:K`, as featx.train_head describes it."""
     balanced: bool
     """Whether all classes have the same weight in fitting and tuning, whatever their number of images."""
     seed: int
+
+    @cached_property
+    def folds(self) -> int | None:
+        """Number of folds in which parameters are tuned; None to tune on the validation rows."""
+        tuned = choose_tuning(
+            self.table, self.split, head=self.head, fusion=self.fusion, tuning=self.tuning, seed=self.seed
+        )
+        return tuned.folds
 
     @cached_property
     def key(self) -> str:
@@ -128,7 +139,7 @@ class Candidate(Shown):
             self.head,
             fusion=self.fusion,
             split=self.split,
-            folds=self.folds,
+            tuning=self.tuning,
             balanced=self.balanced,
             seed=self.seed,
             jobs=1,
@@ -142,13 +153,15 @@ def list_candidates(
     heads: Sequence[str],
     fusions: Sequence[str] = ("concat",),
     splits: Callable[[FeatureTable], Sequence[Split]],
+    tuning: str = AUTO,
     folds: int | None = None,
     balanced: bool = False,
     seed: int = 0,
 ) -> list[Candidate]:
     """The candidates: every head on every block alone and, with every fusion, on all blocks; for every split.
 
-    A block is the columns of one output of one backbone. `splits` draws the splits of the joined table. All candidates
+    A block is the columns of one output of one backbone. `splits` draws the splits of the joined table. `tuning` and
+    `folds` say where parameters are chosen, as in featx.train_head. All candidates
     use the same images: those with a feature in every table. Impossible combinations are skipped with a warning: other
     fusions of a head that has its own, stacked heads on images with several labels, and a supervised choice of columns
     from one training image per class. Raises TableError if the tables do not fit together, cannot be split or cannot be
@@ -161,6 +174,7 @@ def list_candidates(
     ['ridge', 'knn']
     """
     _check_names(heads, fusions)
+    tuning = join_tuning(tuning, folds)
     joined = fuse_tables(tables)
     if balanced and joined.multilabel:
         raise TableError("class balancing does not support images with several labels; drop --balanced (balanced=True)")
@@ -171,7 +185,7 @@ def list_candidates(
     _warn_of_skipped(heads, asked, joined, drawn)
     variants = {variant.key: variant for variant in _list_variants(blocks, joined, heads=heads, fusions=asked)}
     return [
-        variant.candidate(split, folds=folds, balanced=balanced, seed=seed)
+        variant.candidate(split, tuning=tuning, balanced=balanced, seed=seed)
         for split in drawn
         for variant in variants.values()
         if _has_enough_shots(variant.fusion, split)
@@ -192,7 +206,7 @@ class _Variant:
         """Equal for variants that would train the same heads on the same features."""
         return self.table.digest, self.backbones, self.head, self.fusion
 
-    def candidate(self, split: Split, *, folds: int | None, balanced: bool, seed: int) -> Candidate:
+    def candidate(self, split: Split, *, tuning: str, balanced: bool, seed: int) -> Candidate:
         """The candidate of this split."""
         return Candidate(
             table=self.table,
@@ -200,7 +214,7 @@ class _Variant:
             head=self.head,
             fusion=self.fusion,
             split=split,
-            folds=folds,
+            tuning=tuning,
             balanced=balanced,
             seed=seed,
         )

@@ -15,3 +15,9 @@ from .saving import check_target as check_target, load_head as load_head, save_h
 from .training.choosing import STACKED as STACKED, STACKED_HEADS as STACKED_HEADS
 from .training.development import is_large as is_large
 from .training.training import train_head as train_head
+from .training.validating import (
+    AUTO as AUTO,
+    choose_tuning as choose_tuning,
+    join_tuning as join_tuning,
+    parse_tuning as parse_tuning,
+)

@@ -44,6 +44,8 @@ class FusionRecipe:
     """Whether the result is scaled, so that the head tries no scalings."""
     least_shots: int = 1
     """Fewest training images per class with which the fusion is defined."""
+    needs_folds: bool = False
+    """Whether its parameters change the head so much that one validation part of any size often misleads."""
 
 
 def _weights(blocks: Blocks) -> list[tuple[float, ...]]:
@@ -74,9 +76,15 @@ FUSIONS: Mapping[str, FusionRecipe] = {
         lambda blocks, seed: [("fusion", BlockScaler(blocks or None))],
         lambda blocks: {"fusion__weights": _weights(blocks)},
     ),
-    "pca": FusionRecipe(lambda blocks, seed: [("fusion", BlockPCA(blocks or None))], _components),
+    "pca": FusionRecipe(
+        lambda blocks, seed: [("fusion", BlockPCA(blocks or None))],
+        _components,
+        needs_folds=True,
+    ),
     "joint-pca": FusionRecipe(
-        lambda blocks, seed: [("standardise", BlockScaler(blocks or None)), ("fusion", BlockPCA())], _components
+        lambda blocks, seed: [("standardise", BlockScaler(blocks or None)), ("fusion", BlockPCA())],
+        _components,
+        needs_folds=True,
     ),
     "kernel": FusionRecipe(
         lambda blocks, seed: [("fusion", BlockScaler(blocks or None)), ("kernel", KernelMap(seed=seed))],

@@ -95,6 +95,10 @@ class Result(Shown):
     """Duration of tuning, fitting and measuring."""
     versions: Mapping[str, str]
     """Version of featx and of each library that results depend on."""
+    tuning: str = ""
+    """Where parameters were chosen: `folds:K` or `validation`; empty in results of featx 0.1.0."""
+    tuning_reason: str = ""
+    """Why there: because of what the split is and how many images it has, or as asked for."""
 
     @property
     def key(self) -> str:

@@ -136,7 +136,7 @@ def test_the_help_names_every_head_fusion_and_split_rule() -> None:
         (("--heads", "ridge,,knn"), 2, "should be names separated by commas"),
         (("--shots", "0"), 2, "should be whole numbers above 0"),
         (("--shots", "4"), 2, "--shots is for few-shot splits, but --splits is auto; add few-shot"),
-        (("--folds", "4", "--splits", "blocks"), 2, "but --splits is blocks; add k-fold, or tune by --tuning-folds"),
+        (("--folds", "4", "--splits", "blocks"), 2, "but --splits is blocks; add k-fold, or --tuning folds:4"),
         (
             ("--splits", "stratified,blocks", "--repeats", "5"),
             1,

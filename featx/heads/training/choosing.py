@@ -1,11 +1,12 @@
 """Chooses the parameters of a head by its name: builds its pipeline, and tunes it on the development set."""
 
 import logging
+from collections.abc import Sequence
 
 from sklearn.pipeline import Pipeline
 
 from featx.cache import label_sources
-from featx.errors import HeadError
+from featx.errors import ConvergenceError, HeadError
 from featx.estimators import (
     EXACT_ROWS,
     FeatureScaler,
@@ -63,12 +64,41 @@ def _choose_stacked(name: str, development: DevelopmentSet, *, seed: int, jobs: 
         choose_pipeline(name, "", development=development.block(index), seed=seed, jobs=jobs)
         for index in range(len(development.block_widths))
     ]
+    return _stack_converging(tuned, development, seed=seed)
+
+
+def _stack_converging(tuned: Sequence[TunedPipeline], development: DevelopmentSet, *, seed: int) -> TunedPipeline:
+    """The stack of these heads, or of heads with stronger penalties if theirs do not converge in the stack."""
+    try:
+        return _stack_tuned(tuned, development, seed=seed)
+    except ConvergenceError as error:
+        others = _fall_back_all(tuned)
+        if others is None:
+            raise
+        logger.warning("stacked: %s; the next best parameters of each head are used", error)
+        return _stack_converging(others, development, seed=seed)
+
+
+def _fall_back_all(tuned: Sequence[TunedPipeline]) -> list[TunedPipeline] | None:
+    """The heads with their next best parameters of a stronger penalty; None if no head has any."""
+    others = [block.fall_back() for block in tuned]
+    if not any(others):
+        return None
+    return [other or block for other, block in zip(others, tuned, strict=True)]
+
+
+def _stack_tuned(tuned: Sequence[TunedPipeline], development: DevelopmentSet, *, seed: int) -> TunedPipeline:
     stacked = _stack([block.pipeline for block in tuned], development, seed=seed)
     pipeline = Pipeline([("scaler", FeatureScaler("none")), ("classifier", stacked)])
     scores = held_out_scores(pipeline, development)
     labels = development.labels_of(development.validation_rows)
     blocks = dict(zip(label_sources(development.table.sources), tuned, strict=True))
     params = {f"{label}.{key}": value for label, block in blocks.items() for key, value in block.params.items()}
+
+    def _fall_back() -> TunedPipeline | None:
+        others = _fall_back_all(tuned)
+        return None if others is None else _stack_converging(others, development, seed=seed)
+
     return TunedPipeline(
         pipeline,
         params | {"judge": bool(stacked.judge)},
@@ -76,6 +106,7 @@ def _choose_stacked(name: str, development: DevelopmentSet, *, seed: int, jobs: 
         tried=sum(block.tried for block in tuned),
         edge=any(block.edge for block in tuned),
         scores=scores,
+        fall_back=_fall_back,
     )
 
 

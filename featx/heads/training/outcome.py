@@ -13,6 +13,7 @@ from featx.heads.results import Penalty, Result, pack
 from featx.heads.training.choosing import STACKED
 from featx.heads.training.development import DevelopmentSet
 from featx.heads.training.tuning import TunedPipeline
+from featx.heads.training.validating import Tuning
 from featx.labels import Labels
 from featx.measures import (
     HeadMetrics,
@@ -32,8 +33,8 @@ class Training:
     tuned: TunedPipeline
     fusion: str
     """Name of the fusion, or empty."""
-    folds: int | None
-    """Number of folds of cross-validation in tuning; None if validation rows were used."""
+    tuning: Tuning
+    """Where parameters were chosen, and why there."""
     seed: int
 
 
@@ -55,7 +56,7 @@ def measure_head(head: Head, table: FeatureTable, *, training: Training) -> Resu
         params=tuned.params,
         penalty=_penalty(training),
         edge=tuned.edge,
-        folds=training.folds,
+        folds=training.tuning.folds,
         balanced=training.development.balanced,
         tuned=_describe_tuning(training),
         validated=tuned.measure,
@@ -72,6 +73,8 @@ def measure_head(head: Head, table: FeatureTable, *, training: Training) -> Resu
         seed=training.seed,
         seconds=0.0,
         versions=versions(),
+        tuning=training.tuning.name,
+        tuning_reason=training.tuning.reason,
     )
 
 
@@ -105,12 +108,11 @@ def _describe_tuning(training: Training) -> str:
     split = training.split
     accuracy = "balanced accuracy" if development.balanced else "accuracy"
     best = "mean average precision" if development.labels.multilabel else accuracy
-    if training.folds:
-        rows = f"{training.folds} folds of all but the test images"
-    else:
-        rows = f"{len(split.validation)} validation images"
+    folds = training.tuning.folds
+    rows = f"{folds} folds of all but the test images" if folds else f"{len(split.validation)} validation images"
     fitted = "refitted with them" if split.refit else "not refitted with them"
-    return f"best {best} on {rows}, {fitted}; every step fitted without the images it is judged by"
+    where = f"{rows} ({training.tuning.reason})"
+    return f"best {best} on {where}, {fitted}; every step fitted without the images it is judged by"
 
 
 def _count_rows(table: FeatureTable, split: Split) -> dict[str, int]:

@@ -1,11 +1,14 @@
 """Trains a head on a table: split, development set, parameters, calibration, final fit, measures on test rows."""
 
+import logging
 import time
 from dataclasses import replace
 
+from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from featx.cache import FeatureTable
+from featx.errors import ConvergenceError
 from featx.heads.head import Head
 from featx.heads.results import Result
 from featx.heads.training.choosing import choose_pipeline
@@ -13,8 +16,11 @@ from featx.heads.training.development import DevelopmentSet, make_development_se
 from featx.heads.training.fitting import fit_pipeline, held_out_scores
 from featx.heads.training.outcome import Training, measure_head
 from featx.heads.training.tuning import TunedPipeline
+from featx.heads.training.validating import AUTO, choose_tuning, join_tuning
 from featx.measures import fit_temperature
 from featx.tables import Split, split_table
+
+logger = logging.getLogger(__name__)
 
 
 def train_head(
@@ -23,6 +29,7 @@ def train_head(
     *,
     fusion: str = "",
     split: Split | None = None,
+    tuning: str = AUTO,
     folds: int | None = None,
     balanced: bool = False,
     seed: int = 0,
@@ -30,12 +37,17 @@ def train_head(
 ) -> tuple[Head, Result]:
     """The fitted head of this name, and its result on test rows that neither tuning nor fitting saw.
 
-    Parameters are chosen on the validation rows of the split, or by cross-validation with this number of `folds` on all
-    rows but the test rows; every step is fitted without the rows that it is measured on. The head is then fitted on
-    training and validation rows together; for few-shot splits, on training rows alone. With `balanced` all classes have
-    the same total weight in fitting and tuning; temperature and result use the weights as they are. `jobs` processes
-    share the tuning (default: one per core, or one process if the features are large). Raises TableError if the rows
-    cannot be split, HeadError for an unknown head or fusion, ConvergenceError if a fit does not converge.
+    `tuning` says how parameters are chosen: `validation` by the validation rows of the split; `folds:K` by
+    cross-validation in K folds of all rows but the test rows, in whole groups if there are groups; `auto` by five folds
+    where validation rows were not given and there are at most 2,000 rows to learn from, and for heads and fusions with
+    PCA whatever their number; else, and for few-shot splits, by validation rows. `folds=K` is another way to write
+    `folds:K`. Every step is fitted without the rows that it is measured on. The head is then fitted on training and
+    validation rows together; for few-shot splits, on training rows alone. With `balanced` all classes have the same
+    total weight in fitting and tuning; temperature and result use the weights as they are. `jobs` processes share the
+    tuning (default: one per core, or one process if the features are large).
+
+    Raises TableError if the rows cannot be split, HeadError for an unknown head, fusion or tuning, ConvergenceError if
+    no fit converges with parameters that did so in tuning.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
@@ -47,12 +59,13 @@ def train_head(
     """
     start = time.perf_counter()
     split = split or split_table(table, seed=seed)
-    development = make_development_set(table, split, folds=folds, balanced=balanced, seed=seed)
+    asked = join_tuning(tuning, folds)
+    chosen = choose_tuning(table, split, head=name, fusion=fusion, tuning=asked, seed=seed)
+    development = make_development_set(table, split, folds=chosen.folds, balanced=balanced, seed=seed)
     # BLAS threads that wait for each other make a small fit many times slower
     with threadpool_limits(None if development.large else 1):
         tuned = choose_pipeline(name, fusion, development=development, seed=seed, jobs=jobs)
-        temperature = _calibrate(tuned, development)
-        pipeline = fit_pipeline(tuned.pipeline, development, development.final_rows)
+        tuned, pipeline, temperature = _fit_converging(tuned, development)
     head = Head(
         name=name,
         classes=development.labels.classes,
@@ -63,10 +76,24 @@ def train_head(
         temperature=temperature,
         multilabel=development.labels.multilabel,
     )
-    training = Training(split, development, tuned, fusion=fusion, folds=folds, seed=seed)
+    training = Training(split, development, tuned, fusion=fusion, tuning=chosen, seed=seed)
     result = measure_head(head, table, training=training)
     result = replace(result, seconds=round(time.perf_counter() - start, 3))
     return replace(head, training=result.to_dict()), result
+
+
+def _fit_converging(tuned: TunedPipeline, development: DevelopmentSet) -> tuple[TunedPipeline, Pipeline, float]:
+    """The pipeline fitted on the final rows and its temperature, with the best parameters whose fits converge."""
+    while True:
+        try:
+            temperature = _calibrate(tuned, development)
+            return tuned, fit_pipeline(tuned.pipeline, development, development.final_rows), temperature
+        except ConvergenceError as error:
+            other = tuned.fall_back()
+            if other is None:
+                raise
+            logger.warning("the best parameters of tuning are not used, but the next best ones: %s", error)
+            tuned = other
 
 
 def _calibrate(tuned: TunedPipeline, development: DevelopmentSet) -> float:

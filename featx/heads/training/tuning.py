@@ -1,11 +1,11 @@
 """Tunes a planned head: finds the parameters that do best on validation rows."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 from functools import partial
 from operator import itemgetter
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from featx.errors import (
 )
 from featx.estimators import Grid, sweep
 from featx.hardware import usable_cores
-from featx.heads.recipes import HeadPlan
+from featx.heads.recipes import AS_WEAK, HeadPlan
 from featx.heads.training.development import DevelopmentSet
 from featx.heads.training.fitting import (
     Setup,
@@ -42,6 +42,10 @@ ParamsKey: TypeAlias = tuple[tuple[str, Any], ...]
 EXTENSIONS = 3
 """How many times a grid is extended if its end is best."""
 VALUES_PER_EXTENSION = 4
+PERFECT = 1 - 1e-9
+"""A measure of 1, whatever was lost by rounding."""
+KEPT_BYTES = 2**26
+"""Size of the class scores of all parameter sets up to which all are kept; else only the best ones of a single fold."""
 
 
 @dataclass(frozen=True, order=True)
@@ -51,7 +55,7 @@ class ValidationMeasure:
     measure: float
     """Weighted accuracy, or balanced accuracy if classes are balanced; mean average precision for multi-label."""
     log_likelihood: float
-    """Mean per row; decides between parameters of equal measure."""
+    """Mean per row; decides between parameters of equal measure, unless that is perfect."""
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,16 @@ class TunedPipeline:
     """Whether the best value is still at the end of its grid after all extensions."""
     scores: NDArray[np.float64] | None = None
     """Class scores (n, classes) of the validation rows by fits to other rows; None if they were not kept."""
+    fall_back: "Callable[[], TunedPipeline | None]" = lambda: None
+    """The next best pipeline whose penalty is stronger, for fits that do not converge; None if there is none."""
 
 
 def tune(plan: HeadPlan, development: DevelopmentSet, *, jobs: int | None = None) -> TunedPipeline:
     """The planned pipeline with the parameters whose measure on validation rows, averaged over folds, is best.
 
-    Of equally good parameters, those that were tried first are chosen. A grid is extended if its end is best. Raises
-    ConvergenceError if a fit does not converge.
+    Of equal measures, the one with the higher likelihood is best, and of equal likelihoods the one that was tried
+    first. If several parameter sets are perfect, their likelihood only says how large the scores are, and the middle
+    one of them is chosen. A grid is extended if its end is best. Raises ConvergenceError if a fit does not converge.
     """
     search = _Search(plan, development, jobs or (1 if development.large else usable_cores()))
     parts = max(1, search.jobs // len(development.folds))
@@ -98,6 +105,11 @@ class _Tried:
     params: Params
     """Parameters of the classifier, by its own names."""
 
+    @property
+    def key(self) -> "ParamsKey":
+        """Identifies the parameter set."""
+        return _key(self.setup | self.params)
+
 
 @dataclass
 class _Search:
@@ -109,31 +121,37 @@ class _Search:
     tried: dict[ParamsKey, _Tried] = field(default_factory=dict)
     """By their parameters."""
     scores: dict[ParamsKey, NDArray[np.float64]] = field(default_factory=dict)
-    """The class scores of the validation rows with the best parameters so far, if there is one fold."""
+    """The class scores of the validation rows: of all parameter sets if they are small, else of the best one so far."""
 
     def run(self, trials: Sequence[tuple[Sequence[Setup], Grid]]) -> None:
         """Try these groups of setups, each with these parameters of the classifier, on every fold."""
         folds = self.development.folds
-        calls = [
-            partial(_try_on_fold, self.plan.pipeline, self.development, fold=fold, setups=setups, grid=grid)
-            for setups, grid in trials
-            for fold in folds
-        ]
+        attempt = partial(_try_on_fold, self.plan.pipeline, self.development, keep=self._keeps_all)
+        calls = [partial(attempt, fold=fold, setups=setups, grid=grid) for setups, grid in trials for fold in folds]
         found = list(run_parallel(calls, jobs=self.jobs))
         for place, (setups, _) in enumerate(trials):
             of_folds = found[place * len(folds) : (place + 1) * len(folds)]
             for setup, *on_folds in zip(setups, *of_folds, strict=True):
                 self._add(dict(setup), on_folds)
-        best = _key(self._best.setup | self._best.params)
-        self.scores = {key: scores for key, scores in self.scores.items() if key == best}
+        if not self._keeps_all:
+            self.scores = {key: scores for key, scores in self.scores.items() if key == self._best.key}
+
+    @property
+    def _keeps_all(self) -> bool:
+        """Whether the class scores of all parameter sets are kept."""
+        sets = len(ParameterGrid(dict(self.plan.before))) * len(ParameterGrid(dict(self.plan.classifier)))
+        numbers = len(self.development.validation_rows) * len(self.development.labels.classes)
+        return sets * numbers * np.dtype(np.float64).itemsize <= KEPT_BYTES
 
     def _add(self, setup: Params, on_folds: "Sequence[_OnFold]") -> None:
         by_params = [{_key(params): measured for params, measured in fold.measured} for fold in on_folds]
         for params, _ in on_folds[0].measured:
             mean = _mean([of_fold[_key(params)] for of_fold in by_params])
-            self.tried[_key(setup | params)] = _Tried(mean, setup, params)
-        if (scores := on_folds[0].scores) is not None:
-            self.scores[_key(setup | on_folds[0].best)] = scores
+            tried = _Tried(mean, setup, params)
+            self.tried[tried.key] = tried
+            of_folds = [fold.scores.get(_key(params)) for fold in on_folds]
+            if kept := [scores for scores in of_folds if scores is not None]:
+                self.scores[tried.key] = np.concatenate(kept)
 
     def extend(self, grid: Grid) -> bool:
         """Try this grid with the best setup, and return whether all fits converge."""
@@ -146,14 +164,19 @@ class _Search:
 
     @property
     def _best(self) -> _Tried:
-        return max(self.tried.values(), key=lambda tried: tried.measured)
+        perfect = [tried for tried in self.tried.values() if tried.measured.measure >= PERFECT]
+        return _middle(perfect) if perfect else max(self.tried.values(), key=lambda tried: tried.measured)
 
     def next_extension(self) -> Grid:
+        """The grid beyond the best value if that is at an end and can be better; empty otherwise."""
+        return {} if self._best.measured.measure >= PERFECT else self._beyond_end()
+
+    def _beyond_end(self) -> Grid:
         """The grid beyond the best value if that is at an end; empty if it is inside."""
         name = self.plan.open_ended
+        best = self._best
         if not name:
             return {}
-        best = self._best
         values = sorted({tried.params[name] for tried in self.tried.values() if tried.setup == best.setup})
         if len(values) < 2 or best.params[name] not in (values[0], values[-1]):
             return {}
@@ -174,9 +197,27 @@ class _Search:
             chosen,
             measure=best.measured.measure,
             tried=len(self.tried),
-            edge=bool(self.next_extension()),
-            scores=self.scores.get(_key(best.setup | best.params)),
+            edge=bool(self._beyond_end()),
+            scores=self.scores.get(best.key),
+            fall_back=self._fall_back,
         )
+
+    def _fall_back(self) -> TunedPipeline | None:
+        """The best pipeline without the parameters that were best so far, and without those of no stronger penalty."""
+        if not self.tried:
+            return None
+        failed = self._best
+        name = self.plan.open_ended
+        del self.tried[failed.key]
+        if name:
+            is_as_weak = AS_WEAK[name]
+            self.tried = {
+                key: tried
+                for key, tried in self.tried.items()
+                if tried.setup != failed.setup or not is_as_weak(tried.params[name], failed.params[name])
+            }
+        finite = any(np.isfinite(tried.measured.measure) for tried in self.tried.values())
+        return self.outcome() if finite else None
 
 
 def _pipeline_name(pipeline: Pipeline, name: str) -> str:
@@ -189,6 +230,22 @@ def _key(params: Params) -> ParamsKey:
     return tuple(sorted(params.items(), key=itemgetter(0)))
 
 
+def _middle(tried: Sequence[_Tried]) -> _Tried:
+    """The one in the middle of these, by the order of their numbers, of those whose other parameters most have."""
+    groups = dict[ParamsKey, list[_Tried]]()
+    for one in tried:
+        groups.setdefault(tuple((name, value) for name, value in one.key if not _is_number(value)), []).append(one)
+    group = max(groups.values(), key=len)
+    numbers = np.array([[value for _, value in one.key if _is_number(value)] for one in group], dtype=np.float64)
+    ranks = np.array([np.unique(column, return_inverse=True)[1] for column in numbers.T]).reshape(-1, len(group))
+    distances = np.square(ranks - ranks.mean(axis=1, keepdims=True)).sum(axis=0)
+    return group[int(distances.argmin())]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _mean(measured: Sequence[ValidationMeasure]) -> ValidationMeasure:
     measure, log_likelihood = np.mean([astuple(of_fold) for of_fold in measured], axis=0)
     return ValidationMeasure(float(measure), float(log_likelihood))
@@ -199,9 +256,8 @@ class _OnFold:
     """The measures of the classifier's parameter sets after one setup, on one fold."""
 
     measured: list[tuple[Params, ValidationMeasure]]
-    best: Params
-    scores: NDArray[np.float64] | None
-    """Class scores of the validation rows with the best parameters; None if there are several folds."""
+    scores: dict[ParamsKey, NDArray[np.float64]]
+    """Class scores of the validation rows with some or all of these parameter sets."""
 
 
 def _try_on_fold(
@@ -211,32 +267,41 @@ def _try_on_fold(
     fold: tuple[RowIndices, RowIndices],
     setups: Sequence[Setup],
     grid: Grid,
+    keep: bool,
 ) -> list[_OnFold]:
-    """The measures of each parameter set of the classifier after each setup."""
+    """The measures of each parameter set of the classifier after each setup; `keep`: and all class scores."""
     fit, held_out = fold
     labels = development.labels_of(held_out)
     target = development.target(fit)
     weights = development.weights(fit)
+    alone = len(development.folds) == 1
     found = []
     for steps, features in fit_setups(pipeline, setups, development, fit):
         others = transform_steps(steps, development.features(held_out))
         swept = sweep(pipeline["classifier"], features, target, others, grid=grid, sample_weight=weights)
-        found.append(_measure_all(swept, labels, keep=len(development.folds) == 1))
+        found.append(_measure_all(swept, labels, keep="all" if keep else "best" if alone else "none"))
         del steps, features, others, swept  # before the features of the next setup, which are as large
     return found
 
 
-def _measure_all(swept: Iterable[tuple[Params, NDArray[np.float64]]], labels: Labels, *, keep: bool) -> _OnFold:
-    """The measure of each parameter set; `keep`: also the class scores with the best one."""
+def _measure_all(
+    swept: Iterable[tuple[Params, NDArray[np.float64]]], labels: Labels, *, keep: Literal["all", "best", "none"]
+) -> _OnFold:
+    """The measure of each parameter set, and the class scores with those that are to be kept."""
     measured = list[tuple[Params, ValidationMeasure]]()
+    kept = dict[ParamsKey, NDArray[np.float64]]()
     best = None
     for params, scores in swept:
         measured.append((params, measure_validation(scores, labels)))
-        if best is None or measured[-1][1] > best[0]:
-            best = (measured[-1][1], params, scores)
-    if best is None:
+        is_best = best is None or measured[-1][1] > best
+        best = measured[-1][1] if is_best else best
+        if keep == "best" and is_best:
+            kept.clear()
+        if keep == "all" or (keep == "best" and is_best):
+            kept[_key(params)] = scores
+    if not measured:
         raise HeadError("every class is a label of all training images or of none; add images with other labels")
-    return _OnFold(measured, best[1], best[2] if keep else None)
+    return _OnFold(measured, kept)
 
 
 def measure_validation(scores: NDArray[np.float64], labels: Labels) -> ValidationMeasure:
