@@ -62,6 +62,10 @@ class Bench:
         """Give the command, and let it end."""
         assert self.server.run(*self.arguments(images, into)) == 0, self.server.told()
 
+    def _begun(self) -> bool:
+        """Whether a run has begun to put its file together."""
+        return any(self.into.parent.glob(f"{self.into.name}.*.new"))
+
     def life(self, images: Path, pace: Pace, *, about: int) -> tuple[Life, Path]:
         """What is to be killed, and what it has to become: what the command makes where nothing disturbs it."""
         result = self.folder / "undisturbed" / "c.h5"
@@ -81,12 +85,12 @@ class Bench:
         life, result = self.life(images, WIDE, about=1)
         start = time.perf_counter()
         assert self.server.run(*self.arguments(images, result.with_name("slow.h5")), pace=WIDE) == 0
-        span, new = time.perf_counter() - start, self.into.with_name(self.into.name + ".new")
+        span = time.perf_counter() - start
         for number in range(kills):
             shutil.rmtree(self.into.parent, ignore_errors=True)
             how = (signal.SIGKILL, signal.SIGTERM)[number % 2]
             if in_creation:
-                yield life.kill(how, self.rng.uniform(0, CREATION), after=new.exists)
+                yield life.kill(how, self.rng.uniform(0, CREATION), after=self._begun)
             else:
                 yield life.kill(how, self.rng.uniform(0, span))
             assert list(life.truth.problems(self.into)) == []

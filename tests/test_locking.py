@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from featx.locking import hold_lock
+from featx.locking import MARK, hold_lock
 
 HOLD = """
 import sys, time
@@ -113,11 +113,64 @@ def test_a_lock_file_that_was_removed_between_opening_and_locking_is_not_taken(
         assert os.path.samestat(os.fstat(opened[1]), path.stat())
 
 
-def test_a_file_of_this_name_keeps_its_content_while_it_is_locked(path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o644, 0o444])
+def test_a_file_of_somebody_else_is_no_lock_and_stays_as_it_is(path: Path, mode: int) -> None:
     path.write_text("mine")
-    path.chmod(0o444)
+    path.chmod(mode)
+    for wait in (True, False):
+        with pytest.raises(FileExistsError, match="is not a lock file of featx"):
+            hold_lock(path, wait=wait).__enter__()
+    assert path.read_text() == "mine"
+
+
+def test_an_empty_file_such_as_older_versions_left_is_locked_and_stays(path: Path) -> None:
+    path.touch()
     with hold_lock(path):
-        assert path.read_text() == "mine"
+        assert not is_free(path)
+    assert path.read_bytes() == b""
+    assert is_free(path)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "folder", "link to a lock"])
+def test_what_is_not_a_regular_file_is_no_lock(path: Path, tmp_path: Path, kind: str) -> None:
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        (tmp_path / "other.lock").write_bytes(MARK)
+        path.symlink_to(tmp_path / "other.lock")
+    before = os.lstat(path)
+    with pytest.raises(FileExistsError, match="is not a lock file of featx"):
+        hold_lock(path).__enter__()
+    assert os.path.samestat(before, os.lstat(path))
+
+
+def test_what_a_killed_holder_recorded_is_removed_and_nothing_else(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    for name in ("a.123.new", "a.456.new", "outside/precious", "folder/inner/half"):
+        (tmp_path / name).write_text("x")
+    (tmp_path / "link.new").symlink_to(tmp_path / "a.456.new")
+    path.write_bytes(MARK + b'"a.123.new"\n"outside/precious"\n"../b"\n"link.new"\n"folder"\n17\n"a.45')
+    assert is_free(path)
+    assert {found.name for found in tmp_path.iterdir()} == {"a.456.new", "outside", "link.new"}
+    assert (tmp_path / "outside" / "precious").exists()
+
+
+def test_a_holder_that_ends_records_nothing_for_the_next(path: Path, tmp_path: Path) -> None:
+    with hold_lock(path) as lock:
+        lock.record("a.new")
+        (tmp_path / "a.new").touch()
+    assert is_free(path)
+    assert (tmp_path / "a.new").exists()
+
+
+def test_a_lock_that_another_process_has_replaced_is_not_removed(path: Path) -> None:
+    with hold_lock(path):
+        path.unlink()
+        path.write_bytes(MARK)
+    assert path.exists()
 
 
 def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ from .file import (
     PENDING as PENDING,
     Cache as Cache,
     feature_path as feature_path,
-    new_path as new_path,
     partial_path as partial_path,
 )
-from .locking import check_replaceable as check_replaceable, lock_cache as lock_cache
-from .merging import merge_caches as merge_caches
+from .locking import lock_cache as lock_cache
+from .merging import merge_caches as merge_caches, merge_into as merge_into
 from .opening import is_cache as is_cache, open_cache as open_cache
 from .reading import list_outputs as list_outputs, read_features as read_features
 from .table import (

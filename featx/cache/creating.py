@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
-from featx.cache.disk import allocate, sync_folder, write_error, write_rows
+from featx.cache.disk import allocate, write_error, write_rows
 from featx.cache.file import (
     BLOCK_ROWS,
     DONE,
@@ -30,10 +30,9 @@ from featx.cache.file import (
     Field,
     blocks,
     feature_path,
-    new_path,
     output_dims,
-    partial_path,
 )
+from featx.cache.locking import as_target, unfinished
 from featx.cache.opening import locate, metadata_crc, open_cache
 from featx.cache.writing import KeptRows, copy_rows
 from featx.columns import ImageColumns, as_texts
@@ -41,6 +40,7 @@ from featx.errors import CacheError, Failure
 from featx.hashing import Column, hash_columns
 from featx.provenance import timestamp
 from featx.settings import Decode, Storage
+from featx.targets import Target
 
 ALIGNMENT = 4096
 _ROW_BYTES = 1 + 4 + 16 + 16
@@ -72,30 +72,32 @@ class Provenance:
     """How JPEGs were decoded."""
 
 
-def create_partial(path: Path, images: ImageColumns, provenance: Provenance, *, kept: Sequence[KeptRows] = ()) -> Cache:
-    """A new partial cache next to `path`, with all its space reserved, the kept rows copied and all others pending.
+def create_partial(
+    into: Path | Target, images: ImageColumns, provenance: Provenance, *, kept: Sequence[KeptRows] = ()
+) -> Cache:
+    """A new partial cache next to `into`, with all its space reserved, the kept rows copied and all others pending.
 
     At the end it replaces an older partial cache. Raises CacheError, and changes nothing, if the disk is full.
     """
-    with creating(path) as fresh:
+    target = as_target(into)
+    partial = unfinished(target)
+    with creating(target) as fresh:
         lay_out(fresh, columns_of(images), provenance)
         copy_rows(kept, open_cache(fresh))
-        os.replace(fresh, partial_path(path))
-        sync_folder(path.parent)
-    return open_cache(partial_path(path))
+        partial.publish(fresh)
+    return open_cache(partial.path)
 
 
 @contextmanager
-def creating(path: Path) -> Iterator[Path]:
-    """Path of a new file that will replace `path`. After an error it is removed; errors of the disk are CacheErrors."""
-    fresh = new_path(path)
+def creating(target: Target) -> Iterator[Path]:
+    """Path of a new file beside the target, which is removed after an error; errors of the disk are CacheErrors."""
     try:
-        yield fresh
-    except BaseException as error:
-        fresh.unlink(missing_ok=True)
-        if isinstance(error, (OSError, RuntimeError)) and not isinstance(error, CacheError):
-            raise write_error(path, error) from error
+        with target.new_file() as fresh:
+            yield fresh
+    except CacheError:
         raise
+    except (OSError, RuntimeError) as error:
+        raise write_error(target.path, error) from error
 
 
 def columns_of(images: ImageColumns) -> dict[str, Column]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from featx.cache.file import Field, runs
 from featx.errors import CacheError, CacheLockedError
+from featx.targets import AppearedError
 
 
 def allocate(path: Path, size: int) -> None:
@@ -37,17 +38,10 @@ def _pwrite(descriptor: int, data: bytes, offset: int) -> None:
         offset += written
 
 
-def sync_folder(folder: Path) -> None:
-    """Sync the folder, so that the names of its files are on disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_error(path: Path, error: OSError | RuntimeError) -> CacheError:
     """The error to raise when a write fails; h5py raises RuntimeError if it fails in the middle."""
+    if isinstance(error, AppearedError):
+        return CacheError(f"{error.filename}: {error.strerror}")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         free = shutil.disk_usage(path.parent).free
         return CacheError(f"{path}: no space for it ({free / 1e9:.1f} GB free); free some, or choose another --into")

@@ -1,22 +1,17 @@
 """Exports a complete cache for other programs: to .npy with a .csv, or to Parquet, block by block."""
 
-import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from featx.cache.creating import creating
-from featx.cache.disk import sync_folder
-from featx.cache.locking import lock_cache
-from featx.cache.npy import is_exported_npy, write_npy
+from featx.cache.npy import is_exported_npy, is_lines_of, write_npy
 from featx.cache.parquet import check_pyarrow, is_exported_parquet, write_parquet
 from featx.cache.reading import choose_cached_images, choose_outputs, open_complete
 from featx.cache.selection import Selection
-from featx.errors import CacheError
-
-FIRST_LINE = b"name,label"
-"""First bytes of an exported .csv: no other .csv is overwritten."""
+from featx.errors import CacheError, CacheLockedError
+from featx.targets import Kind, Target, follow, identify, reserve
 
 
 @dataclass(frozen=True)
@@ -66,14 +61,16 @@ def export_cache(
     (12, 1280)
     """
     into = Path(into)
-    files = _targets(into, overwrite=overwrite)
-    cache = open_complete(Path(path))
-    chosen = choose_cached_images(cache, split=split, labels=labels)
-    selection = Selection(cache, choose_outputs(cache, outputs), chosen.rows)
-    if not selection.count:
-        raise CacheError(f"{path}: none of these images has a feature; `featx cache info` says why")
-    with lock_cache(into):
-        _write(selection, files)
+    _check_format(into)
+    with reserve(into, _kind(into), overwrite=overwrite) as target:
+        targets = [target, *_lines_beside(into, target)]
+        cache = open_complete(Path(path))
+        chosen = choose_cached_images(cache, split=split, labels=labels)
+        selection = Selection(cache, choose_outputs(cache, outputs), chosen.rows)
+        if not selection.count:
+            raise CacheError(f"{path}: none of these images has a feature; `featx cache info` says why")
+        _write(selection, targets)
+    files = [into, into.with_suffix(".csv")][: len(targets)]
     return Export(
         cache=str(path),
         files=tuple(map(str, files)),
@@ -85,41 +82,45 @@ def export_cache(
     )
 
 
-def _write(selection: Selection, files: Sequence[Path]) -> None:
-    """Write all files under other names, then rename them, the first one last: once it exists, all do."""
+def _write(selection: Selection, targets: Sequence[Target]) -> None:
+    """Write all files under other names, then give them theirs, the first one last: once it exists, all do."""
     with ExitStack() as stack:
-        fresh = [stack.enter_context(creating(file)) for file in reversed(files)][::-1]
+        fresh = [stack.enter_context(creating(target)) for target in reversed(targets)][::-1]
         if len(fresh) == 1:
             write_parquet(selection, fresh[0])
         else:
             write_npy(selection, matrix=fresh[0], lines=fresh[1])
-        for written, file in reversed([*zip(fresh, files, strict=True)]):
-            os.replace(written, file)
-        sync_folder(files[0].parent)
+        for written, target in reversed([*zip(fresh, targets, strict=True)]):
+            target.publish(written)
 
 
-def _targets(into: Path, *, overwrite: bool) -> list[Path]:
-    """The files to write. Raises CacheError if one of them cannot be written or must not be replaced."""
+def _check_format(into: Path) -> None:
+    """Raise CacheError if the file cannot be written in the format of its ending."""
     if into.suffix not in (".npy", ".parquet"):
         raise CacheError(f"{into}: its ending is not of a known format; end it in .npy or .parquet")
     if into.suffix == ".parquet":
         check_pyarrow(into)
-    files = [into, into.with_suffix(".csv")] if into.suffix == ".npy" else [into]
-    for file in filter(Path.exists, files):
-        if not file.is_file() or not _is_export(file):
-            raise CacheError(
-                f"{file}: already exists and is not an export of a cache; choose another --into, or move it away"
-            )
-        if not overwrite:
-            raise CacheError(f"{file}: already exists; choose another --into, or replace it with --overwrite")
-    return files
 
 
-def _is_export(file: Path) -> bool:
-    """Whether an export wrote this file: a matrix of features, its .csv, or Parquet with our metadata."""
-    if file.suffix == ".parquet":
-        return is_exported_parquet(file)
-    if file.suffix == ".npy":
-        return is_exported_npy(file)
-    with file.open("rb") as opened:
-        return opened.read(len(FIRST_LINE)) == FIRST_LINE
+def _kind(file: Path, *, is_own: Callable[[Path], bool] | None = None) -> Kind:
+    """The kind of an exported file: a matrix of features, or Parquet with our metadata."""
+    return Kind(
+        name="an export of a cache",
+        endings=(file.suffix,),
+        is_own=is_own or (is_exported_parquet if file.suffix == ".parquet" else is_exported_npy),
+        error=CacheError,
+        locked=CacheLockedError,
+        writing="writing this export",
+    )
+
+
+def _lines_beside(into: Path, matrix: Target) -> list[Target]:
+    """The .csv that belongs to the matrix `into`, if it is one; only that of an older such matrix is replaced."""
+    if into.suffix != ".npy":
+        return []
+    beside = into.with_suffix(".csv")
+    kind = _kind(beside, is_own=lambda path: is_lines_of(path, matrix.path))
+    place = follow(beside, kind)
+    lines = Target(place, kind, matrix.overwrite, matrix.lock, identify(place))
+    lines.check()
+    return [lines]

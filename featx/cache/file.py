@@ -286,8 +286,3 @@ def feature_path(output: str) -> str:
 def partial_path(path: Path) -> Path:
     """Path of the cache until it is complete."""
     return path.with_name(path.name + ".partial")
-
-
-def new_path(path: Path) -> Path:
-    """Path of the cache while it is being created."""
-    return path.with_name(path.name + ".new")

@@ -1,6 +1,7 @@
 """Merges complete caches into one, with the rows of one cache after those of the other."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from featx.cache.creating import Provenance, creating, lay_out, provenance_of
 from featx.cache.file import BLOCK_ROWS, DECISIVE_PACKAGES, Cache, StoredColumn, blocks, partial_path
-from featx.cache.locking import check_overwrite, lock_cache
+from featx.cache.locking import lock_cache
 from featx.cache.opening import open_cache
 from featx.cache.reading import open_complete
 from featx.cache.verifying import checked_rows
@@ -18,6 +19,7 @@ from featx.cache.writing import CacheWriter, finish
 from featx.columns import NO_LABEL, as_texts, sort_classes
 from featx.errors import CacheError, CacheMismatchError
 from featx.hashing import Column
+from featx.targets import Target
 
 ALL_OR_NONE = ("split", "group", "weight")
 """Image columns that either all caches must have, or none, since they decide which images are held out."""
@@ -48,21 +50,26 @@ def merge_caches(sources: Sequence[Path | str], *, into: Path | str, overwrite: 
     60
     """
     paths = [*map(Path, sources)]
-    into = Path(into)
-    into = into.resolve() if into.is_symlink() else into
-    _check_paths(paths, into)
-    with lock_cache(into):
-        check_overwrite(into, overwrite=overwrite)
-        caches = [open_complete(path) for path in paths]
-        _check_same_kind(caches)
-        _check_disjoint(caches)
-        with creating(into) as fresh:
-            started = min(str(cache.attributes.get("started", "")) for cache in caches)
-            lay_out(fresh, _join_columns(caches), _join_provenance(caches), started=started)
-            _copy(caches, open_cache(fresh))
-            merged = finish(fresh, into)
-        partial_path(into).unlink(missing_ok=True)
-        return merged
+    _check_paths(paths, Path(into))
+    with lock_cache(Path(into), overwrite=overwrite, may_exist=False) as target:
+        return merge_into(target, paths)
+
+
+def merge_into(target: Target, paths: Sequence[Path]) -> Cache:
+    """Merge complete caches into this target, which is held already. Raises as merge_caches does."""
+    caches = [open_complete(path) for path in paths]
+    _check_same_kind(caches)
+    _check_disjoint(caches)
+    with creating(target) as fresh:
+        started = min(str(cache.attributes.get("started", "")) for cache in caches)
+        lay_out(fresh, _join_columns(caches), _join_provenance(caches), started=started)
+        _copy(caches, open_cache(fresh))
+        merged = finish(fresh, target)
+    partial = partial_path(target.path)
+    with suppress(CacheError):  # what appeared there in the meantime is not ours to remove
+        target.check(partial, may_exist=True)
+        partial.unlink(missing_ok=True)
+    return merged
 
 
 def _check_paths(sources: Sequence[Path], into: Path) -> None:

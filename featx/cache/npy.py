@@ -2,12 +2,19 @@
 
 import csv
 import os
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
 from featx.cache.disk import allocate
 from featx.cache.selection import Block, Selection
+from featx.csv_columns import CsvWriter
+
+HEADERS = [
+    ["name", "label", *further] for count in range(4) for further in combinations(("split", "group", "weight"), count)
+]
+"""The first lines that an exported .csv may have."""
 
 
 def write_npy(selection: Selection, *, matrix: Path, lines: Path) -> None:
@@ -17,11 +24,12 @@ def write_npy(selection: Selection, *, matrix: Path, lines: Path) -> None:
     with matrix.open("r+b") as numbers, lines.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text:
         head = {"descr": selection.dtype.str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(numbers, head)
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(_header(selection))
+        table = CsvWriter(text)
+        table.write(_header(selection))
         for block in selection.blocks():
             numbers.write(np.concatenate(block.features, axis=1).data)
-            table.writerows(zip(*_texts(block, selection), strict=True))
+            for row in zip(*_texts(block, selection), strict=True):
+                table.write(row)
         for file in (numbers, text):
             file.flush()
             os.fsync(file.fileno())
@@ -44,8 +52,27 @@ def _texts(block: Block, selection: Selection) -> list[list[object]]:
 
 def is_exported_npy(file: Path) -> bool:
     """Whether the file contains a matrix of features, and not an array of images or of anything else."""
+    return _rows_of(file) is not None
+
+
+def is_lines_of(file: Path, matrix: Path) -> bool:
+    """Whether the .csv belongs to this exported matrix: it has the columns of an export, and one line for each row."""
+    rows = _rows_of(matrix) if matrix.is_file() else None
+    if rows is None:
+        return False
+    try:
+        with file.open(encoding="utf-8", errors="surrogateescape", newline="") as text:
+            table = csv.reader(text)
+            return next(table, None) in HEADERS and sum(1 for _ in table) == rows
+    except csv.Error:
+        return False
+
+
+def _rows_of(file: Path) -> int | None:
+    """Number of rows of an exported matrix; None if the file is something else."""
     try:
         matrix = np.load(file, mmap_mode="r")
     except (OSError, ValueError, EOFError):
-        return False
-    return isinstance(matrix, np.ndarray) and matrix.ndim == 2 and matrix.dtype in (np.float32, np.float16)
+        return None
+    is_matrix = isinstance(matrix, np.ndarray) and matrix.ndim == 2 and matrix.dtype in (np.float32, np.float16)
+    return len(matrix) if is_matrix else None

@@ -16,13 +16,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache.disk import locked_error, sync_folder, write_error, write_rows
+from featx.cache.disk import locked_error, write_error, write_rows
 from featx.cache.file import DONE, PENDING, Cache, blocks, checksums, feature_path, partial_path
+from featx.cache.locking import as_target
 from featx.cache.opening import open_cache, read_head
 from featx.cache.verifying import contents_problems
 from featx.errors import CacheError, CacheMismatchError, Failure
-from featx.locking import lock_descriptor
+from featx.locking import NO_LINKS, lock_descriptor
 from featx.provenance import timestamp
+from featx.targets import AppearedError, Target
 
 SYNC_SECONDS = 1.0
 """Rows are synced to disk, and then acknowledged, this often: a killed run loses about this much work."""
@@ -72,7 +74,7 @@ def _stored(features: NDArray[np.float32], storage: str) -> NDArray[Any]:
 def _open_locked(path: Path) -> int:
     """A descriptor that locks the file itself, since anybody may delete the lock file next to it."""
     try:
-        descriptor = os.open(path, os.O_RDWR)
+        descriptor = os.open(path, os.O_RDWR | NO_LINKS)
     except OSError as error:
         raise write_error(path, error) from error
     try:
@@ -216,24 +218,35 @@ def copy_rows(kept: Sequence[KeptRows], into: Cache) -> None:
         writer.sync()
 
 
-def seal(path: Path) -> Cache:
-    """Verify the partial cache and rename it to `path`. Raises CacheError if a row is pending or damaged."""
-    return finish(partial_path(path), path)
+def seal(into: Path | Target) -> Cache:
+    """Verify the partial cache beside `into` and give it that name.
+
+    Raises CacheError if a row is pending or damaged, or if something else has the name since the target was locked.
+    """
+    target = as_target(into)
+    try:
+        return finish(partial_path(target.path), target)
+    except AppearedError as error:
+        raise write_error(target.path, error) from error
 
 
-def finish(written: Path, path: Path) -> Cache:
-    """Verify the cache that was written under another name, and rename it to `path`. Raises CacheError as seal does."""
+def finish(written: Path, target: Target) -> Cache:
+    """Verify a cache that was written under another name, and give it the target's.
+
+    Raises CacheError as seal does, and AppearedError if something else has the name.
+    """
     problem = next(contents_problems(open_cache(written)), None)
     if problem:
         raise CacheError(f"{written}: {problem}; run the same command again, which computes these rows again")
     try:
         with written.open("r+b") as file:
-            file.seek(read_head(file)["sealed"])
+            file.seek(read_head(file).sealed)
             file.write(timestamp().encode())
             file.flush()
             os.fsync(file.fileno())
-        os.replace(written, path)
-        sync_folder(path.parent)
+        target.publish(written)
+    except (AppearedError, CacheError):
+        raise
     except OSError as error:
-        raise write_error(path, error) from error
-    return open_cache(path)
+        raise write_error(target.path, error) from error
+    return open_cache(target.path)

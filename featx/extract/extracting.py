@@ -12,12 +12,12 @@ import numpy as np
 
 from featx.backbones import Backbone
 from featx.cache import (
+    DONE,
     PENDING,
     Cache,
     CacheWriter,
     KeptRows,
     Provenance,
-    check_replaceable,
     copy_rows,
     create_partial,
     lock_cache,
@@ -31,10 +31,18 @@ from featx.extract.duplicates import KnownImages, find_known_images
 from featx.extract.recording import Recorder
 from featx.extract.resuming import PreviousCache, check_images, check_runtime, find_previous, keep_rows
 from featx.extract.streaming import FeatureBatch, FeatureStream, open_stream
-from featx.extract.summary import Computation, ExtractionSummary, Progress, summarise
+from featx.extract.summary import (
+    Computation,
+    ExtractionSummary,
+    Progress,
+    all_failed,
+    list_failures,
+    summarise,
+)
 from featx.inputs import ImageSet
 from featx.provenance import versions
 from featx.settings import DEFAULT_STORAGE, DEFAULTS, Device, Settings, Storage
+from featx.targets import Target
 
 WRITES_AHEAD = 4
 """Most batches that wait to be written."""
@@ -51,6 +59,7 @@ def extract_features(
     retry_failed: bool = False,
     reuse: Sequence[Path | str] = (),
     storage: Storage = DEFAULT_STORAGE,
+    all_may_fail: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> ExtractionSummary:
     """Extract the features of all images into the cache `into`, and return a summary of the run.
@@ -67,11 +76,13 @@ def extract_features(
         retry_failed: whether to try images again that failed before.
         reuse: further caches from which rows are taken.
         storage: type in which features are stored.
+        all_may_fail: whether to write the cache even if every image fails. A shard is written in any case.
         report: called with the progress after every batch.
 
     Raises:
         CacheMismatchError: a cache holds features or images of another kind, and `overwrite` is false.
         CacheError: the cache cannot be written, or is locked by another process.
+        ImageSetError: every image failed; then nothing is written, and an existing cache stays as it is.
         DeviceError: the device cannot be used.
         InferenceError: the model fails.
 
@@ -84,10 +95,8 @@ def extract_features(
     (5, 1280)
     """
     start = time.perf_counter()
-    into = Path(into)
-    into = into.resolve() if into.is_symlink() else into
-    with lock_cache(into):
-        check_replaceable(into)
+    with lock_cache(Path(into), overwrite=overwrite) as target:
+        into = target.path
         _warn_of_shards(into)
         existing = _Existing()
         if not overwrite:
@@ -98,7 +107,14 @@ def extract_features(
         if complete:
             return summarise(complete, images, start=start, reused=len(images))
         sealed, computation = _compute(
-            into, images, backbone, settings=settings, storage=storage, existing=existing, report=report
+            target,
+            images,
+            backbone,
+            settings=settings,
+            storage=storage,
+            existing=existing,
+            must_succeed=not (all_may_fail or images.part_of),
+            report=report,
         )
         return summarise(sealed, images, start=start, reused=existing.count, computation=computation)
 
@@ -164,23 +180,30 @@ def _find_existing(
 
 
 def _compute(
-    into: Path,
+    target: Target,
     images: ImageSet,
     backbone: Backbone,
     *,
     settings: Settings,
     storage: Storage,
     existing: _Existing,
+    must_succeed: bool,
     report: Callable[[Progress], None],
 ) -> tuple[Cache, Computation]:
-    """Compute all missing rows; returns the complete cache, and how it was computed."""
+    """Compute all missing rows; returns the complete cache, and how it was computed.
+
+    Raises ImageSetError if one image `must_succeed` and none did.
+    """
     batch_size = existing.previous[0].cache.batch_size if existing.previous else None
     missing = len(images) - existing.count
     with open_stream(images, backbone, settings, count=missing, batch_size=batch_size) as stream:
-        cache = _prepare(into, stream, existing, storage)
+        cache = _prepare(target, stream, existing, storage)
         run = _Run(stream, report)
         recorder = run.fill(cache, find_known_images(existing.previous, existing.kept, cache))
-    sealed = seal(into)
+    if must_succeed and not np.any(cache.read("status") == DONE):
+        cache.path.unlink()  # the same command tries all of them again
+        raise all_failed(target.path, list_failures(cache, images, recorder.reasons))
+    sealed = seal(target)
     return sealed, Computation(recorder, run.clock, stream.pace, run.advise())
 
 
@@ -203,7 +226,7 @@ def _warn_of_shards(into: Path) -> None:
         )
 
 
-def _prepare(into: Path, stream: FeatureStream, existing: _Existing, storage: Storage) -> Cache:
+def _prepare(target: Target, stream: FeatureStream, existing: _Existing, storage: Storage) -> Cache:
     """The partial cache, unfinished or new, with the kept rows in it and all others pending."""
     images = stream.images
     kept = existing.kept
@@ -212,8 +235,8 @@ def _prepare(into: Path, stream: FeatureStream, existing: _Existing, storage: St
         check_runtime(previous.cache, provenance)
     provider = stream.session.provider
     logger.info("%s on %s, %d rows kept of %d", stream.backbone.name, provider, existing.count, len(images))
-    if not kept or kept[0].source.path != partial_path(into) or not _has_images(kept[0].source, images):
-        return create_partial(into, images, provenance, kept=kept)
+    if not kept or kept[0].source.path != partial_path(target.path) or not _has_images(kept[0].source, images):
+        return create_partial(target, images, provenance, kept=kept)
     partial = kept[0].source
     with CacheWriter(partial) as writer:
         writer.forget(np.setdiff1d(np.flatnonzero(partial.status != PENDING), kept[0].new))

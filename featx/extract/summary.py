@@ -1,18 +1,24 @@
 """Defines what an extraction reports: its progress, and at its end what it did and what limited it."""
 
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from featx.cache import DONE, Cache
-from featx.errors import failure_text
+from featx.errors import ImageSetError, failure_text
 from featx.extract.clock import StageClock
 from featx.extract.pace import Pace
 from featx.extract.recording import Recorder
 from featx.inputs import ImageSet
 from featx.showing import Overview, Shown, shorten
+
+REASONS_TOLD = 3
+"""So many reasons are in the message if all images failed."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +104,7 @@ def summarise(
     cache: Cache, images: ImageSet, *, start: float, reused: int, computation: Computation | None = None
 ) -> ExtractionSummary:
     """Summary of a run that began at `start` with `reused` rows; `computation` is None if no session was opened."""
-    status = cache.status
-    failed = np.flatnonzero(status != DONE)
-    reasons = computation.recorder.reasons if computation else {}
+    failures = list_failures(cache, images, computation.recorder.reasons if computation else {})
     reused += computation.recorder.recognised if computation else 0
     clock = computation.clock if computation else StageClock()
     computed = computation if reused < len(images) else None
@@ -109,8 +113,8 @@ def summarise(
         backbone=cache.card["name"],
         provider=cache.provider,
         images=len(images),
-        done=len(images) - len(failed),
-        failed=len(failed),
+        done=len(images) - len(failures),
+        failed=len(failures),
         reused=reused,
         duplicates=computation.recorder.duplicates if computation else 0,
         seconds=round(time.perf_counter() - start, 3),
@@ -118,8 +122,27 @@ def summarise(
         bound_by=clock.bound_by if computed else "nothing",
         advice=computed.advice if computed else (),
         pace=computed.pace if computed else None,
-        failures=tuple(
-            (images.name(row), reasons[row][1] if row in reasons else failure_text(int(status[row])))
-            for row in failed.tolist()
-        ),
+        failures=failures,
+    )
+
+
+def list_failures(
+    cache: Cache, images: ImageSet, reasons: Mapping[int, tuple[int, str]]
+) -> tuple[tuple[str, str], ...]:
+    """Name and reason of every image that failed; `reasons` has the code and the full reason of some rows."""
+    status = cache.read("status")
+    return tuple(
+        (images.name(row), reasons[row][1] if row in reasons else failure_text(int(status[row])))
+        for row in np.flatnonzero(status != DONE).tolist()
+    )
+
+
+def all_failed(into: Path, failures: Sequence[tuple[str, str]]) -> ImageSetError:
+    """The error to raise if no image has a feature; it has the commonest reasons, each with an image."""
+    first = {reason: name for name, reason in reversed(failures)}
+    common = Counter(reason for _, reason in failures).most_common(REASONS_TOLD)
+    told = "; ".join(f"{count} as {first[reason]}: {reason}" for reason, count in common)
+    return ImageSetError(
+        f"{into}: not written, because none of the {len(failures)} images has a feature ({told}); correct that and run "
+        "the same command again"
     )

@@ -298,7 +298,8 @@ def test_whichever_write_fails_the_command_says_so_and_then_completes(
         assert small.files <= {"c.h5", "c.h5.partial"}
         small.run()
         assert timeless(small.into) == timeless(result)
-    assert calls >= {"os.pwrite", "os.fsync", "os.posix_fallocate", "os.replace", "os.open"} & set(names)
+    assert calls >= {"os.pwrite", "os.fsync", "os.posix_fallocate", "os.open"} & set(names)
+    assert calls & {"os.link", "os.replace"} or names == OPEN_TO_WRITE
 
 
 def test_the_twin_of_a_row_that_could_not_be_written_is_not_acknowledged(small: Job) -> None:
@@ -503,7 +504,7 @@ def test_a_kill_while_the_file_is_made_or_sealed_loses_nothing(
     for _ in range(4):
         small.write(before)
         pid = server.start("-q", *small.arguments(), pace=Pace(sync_seconds=-1.0, delay=0.02))
-        until(lambda: (small.folder / "c.h5.new").exists() or life == "sealed")
+        until(lambda: any(small.folder.glob("c.h5.*.new")) or life == "sealed")
         time.sleep(rng.uniform(0, 0.25))
         os.kill(pid, how)
         assert server.wait(pid) in (-how, 130, 0)

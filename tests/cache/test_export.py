@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,9 +159,9 @@ def test_a_rotten_row_is_named_and_nothing_is_left(tmp_path: Path, name: str, da
     assert left_in(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["x.npy", "x.csv", "x.parquet"])
+@pytest.mark.parametrize("name", ["x.npy", "x.parquet"])
 def test_what_is_there_is_given_up_only_when_told(tmp_path: Path, name: str) -> None:
-    path, into = write_cache(tmp_path / "c.h5"), tmp_path / name.replace(".csv", ".npy")
+    path, into = write_cache(tmp_path / "c.h5"), tmp_path / name
     export_cache(path, into=into)
     for other in set(left_in(tmp_path)) - {name}:
         (tmp_path / other).unlink()
@@ -221,7 +222,7 @@ def test_a_disk_that_fails_in_the_middle_leaves_nothing(
 
     path = write_cache(tmp_path / "c.h5")
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(CacheError, match=rf"{name}: cannot be written \(Input/output error\)"):
+    with pytest.raises(CacheError, match=rf"({name}|x.csv): cannot be written \(Input/output error\)"):
         export_cache(path, into=tmp_path / name)
     assert left_in(tmp_path) == []
 
@@ -285,3 +286,29 @@ def test_images_are_no_export_even_in_a_file_of_the_same_kind(tmp_path: Path, na
     with pytest.raises(CacheError, match=rf"{name}: already exists and is not an export of a cache"):
         export_cache(path, into=tmp_path / name, overwrite=True)
     assert (tmp_path / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("overwrite", [True, False])
+@pytest.mark.parametrize("matrix", ["none", "other", "of as many rows"])
+def test_a_table_of_somebody_else_beside_the_matrix_is_never_given_up(
+    tmp_path: Path, matrix: str, overwrite: bool
+) -> None:
+    path, theirs = write_cache(tmp_path / "c.h5"), "name,label,note\n" + "a.png,a,mine\n" * 10
+    (tmp_path / "x.csv").write_text(
+        theirs if matrix == "of as many rows" else theirs.replace(",note", "").replace(",mine", "")
+    )
+    if matrix != "none":
+        np.save(tmp_path / "x.npy", np.zeros((10 if matrix == "of as many rows" else 11, 3), np.float32))
+    before = {found.name: found.read_bytes() for found in tmp_path.iterdir()}
+    with pytest.raises(CacheError, match=r"x\.(csv|npy): already exists"):
+        export_cache(path, into=tmp_path / "x.npy", overwrite=overwrite)
+    assert {found.name: found.read_bytes() for found in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("columns", [{}, {"groups": np.array([b"a"] * 10)}, {"splits": None, "weights": None}])
+def test_an_older_export_is_replaced_whatever_columns_it_has(tmp_path: Path, columns: dict[str, Any]) -> None:
+    path = write_cache(tmp_path / "c.h5", replace(image_set(), **columns))
+    export_cache(path, into=tmp_path / "x.npy")
+    export_cache(write_cache(tmp_path / "d.h5", image_set(7)), into=tmp_path / "x.npy", overwrite=True)
+    assert len(lines(tmp_path / "x.csv")) == 8
+    assert len(np.load(tmp_path / "x.npy")) == 7

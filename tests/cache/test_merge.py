@@ -19,7 +19,6 @@ from featx.cache import (
     create_partial,
     lock_cache,
     merge_caches,
-    new_path,
     open_cache,
     partial_path,
     read_features,
@@ -285,11 +284,11 @@ def test_a_killed_merge_leaves_its_sources_alone_and_the_next_one_is_whole(tmp_p
     assert done.returncode == -signal.SIGKILL
     assert not into.exists()
     assert not partial_path(into).exists()
-    assert new_path(into).exists()
+    assert [*tmp_path.glob("c.h5.*.new")]
     assert [source.read_bytes() for source in sources] == before
     merge_caches(sources, into=into)
     assert verify_cache(into) == []
-    assert not new_path(into).exists()
+    assert not [*tmp_path.glob("c.h5.*.new")]
     assert contents(into) == contents(write_cache(tmp_path / "whole.h5", image_set(20)))
 
 

@@ -2,7 +2,6 @@
 
 import io
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -34,6 +33,7 @@ from featx.errors import (
     CacheMismatchError,
     DeviceError,
     Failure,
+    ImageSetError,
     InferenceError,
 )
 from featx.extract import (
@@ -383,7 +383,8 @@ def test_failed_images_are_kept_as_failed_until_they_are_to_be_tried_again(
     root = make_folder()
     small = replace(FOUR, max_pixels=10)
     into = tmp_path / "c.h5"
-    assert extract_features(list_images(root), tiny.backbone, into=into, settings=small).failed == 24
+    images = list_images(root)
+    assert extract_features(images, tiny.backbone, into=into, settings=small, all_may_fail=True).failed == 24
     assert extract(list_images(root), tiny, into).reused == 24
     assert extract(list_images(root), tiny, into, retry_failed=True).done == 24
 
@@ -460,14 +461,78 @@ def test_rows_of_two_versions_of_pillow_are_not_mixed(
         extract(images, tiny, tmp_path / "c.h5")
 
 
-def test_garbage_left_as_partial_is_refused_and_given_up_only_when_told(
+def test_what_is_no_cache_is_never_taken_for_an_unfinished_one(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
     images = list_images(make_folder())
     partial_path(tmp_path / "c.h5").write_bytes(b"garbage" * 1000)
-    with pytest.raises(CacheError, match=re.escape("c.h5.partial")):
-        extract(images, tiny, tmp_path / "c.h5")
-    assert extract(images, tiny, tmp_path / "c.h5", overwrite=True).done == 24
+    for overwrite in (True, False):
+        with pytest.raises(CacheError, match=r"c\.h5\.partial: already exists and is not a featx cache"):
+            extract(images, tiny, tmp_path / "c.h5", overwrite=overwrite)
+    assert partial_path(tmp_path / "c.h5").read_bytes() == b"garbage" * 1000
+
+
+def test_a_run_in_which_every_image_fails_writes_nothing_and_says_why(tiny: Tiny, tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    root.mkdir()
+    for name in ("a.png", "b.png", "c.png"):
+        (root / name).write_text("no image")
+    (root / "d.png").touch()
+    told = r"none of the 4 images has a feature \(3 as a\.png: not an image .*; 1 as d\.png: the file is empty"
+    with pytest.raises(ImageSetError, match=told):
+        extract(list_images(root), tiny, tmp_path / "c.h5")
+    assert [found.name for found in tmp_path.glob("c.h5*")] == []
+    Image.new("RGB", (20, 20), "red").save(root / "a.png")
+    assert extract(list_images(root), tiny, tmp_path / "c.h5").failed == 3
+
+
+def test_an_update_in_which_every_image_fails_leaves_the_cache_as_it_was(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
+) -> None:
+    root = make_folder((2, 2))
+    extract(list_images(root), tiny, tmp_path / "c.h5")
+    before = (tmp_path / "c.h5").read_bytes()
+    for path in root.rglob("*.png"):
+        path.write_text("no image, and of another size")
+    with pytest.raises(ImageSetError, match="none of the 4 images has a feature"):
+        extract(list_images(root), tiny, tmp_path / "c.h5")
+    assert (tmp_path / "c.h5").read_bytes() == before
+    assert [found.name for found in tmp_path.glob("c.h5*")] == ["c.h5"]
+
+
+def test_a_cache_that_appears_while_a_run_goes_on_is_not_replaced(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
+) -> None:
+    images, into = list_images(make_folder((2, 2))), tmp_path / "c.h5"
+    extract(images, tiny, tmp_path / "other.h5")
+
+    def appear(progress: Progress) -> None:
+        shutil.copy(tmp_path / "other.h5", into)
+
+    with pytest.raises(CacheError, match=r"c\.h5: appeared or changed .* give its name to .*c\.h5\.partial"):
+        extract(images, tiny, into, report=appear)
+    into.unlink()
+    assert extract(images, tiny, into).reused == 4
+    assert [found.name for found in tmp_path.glob("c.h5*")] == ["c.h5"]
+
+
+def test_both_names_that_a_kill_at_the_very_end_leaves_become_one(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
+) -> None:
+    images, into = list_images(make_folder((2, 2))), tmp_path / "c.h5"
+    extract(images, tiny, into)
+    partial_path(into).hardlink_to(into)
+    assert extract(images, tiny, into).reused == 4
+    assert [found.name for found in tmp_path.glob("c.h5*")] == ["c.h5"]
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.featx", "a.csv", "c.h5.partial"])
+def test_a_cache_is_not_written_under_the_ending_of_other_files(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(CacheError, match=r"would be a featx cache, but files that end in .*; end --into in \.h5"):
+        extract(list_images(make_folder((2, 2))), tiny, tmp_path / name)
+    assert not (tmp_path / name).exists()
 
 
 def test_the_cache_says_how_it_was_made(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:

@@ -288,7 +288,7 @@ def phase_of(into: Path, result: bytes) -> str:
     """How far a command had come, by what it left."""
     if into.exists() and timeless(into) == result:
         return "complete"
-    if into.with_name(into.name + ".new").exists():
+    if any(into.parent.glob(f"{into.name}.*.new")):
         return "creating"
     partial = partial_path(into)
     if not partial.exists():

@@ -17,7 +17,7 @@ import pytest
 SYNCS = ("os.fsync", "os.fdatasync")
 WRITES = (
     *("os.open", "os.pwrite", "os.write", "os.posix_fallocate", "os.truncate", "os.ftruncate"),
-    *("os.replace", "os.rename", *SYNCS),
+    *("os.replace", "os.rename", "os.link", *SYNCS),
 )
 REMOVALS = ("os.unlink", "os.remove")
 OPENS = ("io.open", "builtins.open")

@@ -1,7 +1,7 @@
 """Distributes the shards of an extraction to workers, and merges them into the cache that a single run would write."""
 
 import logging
-import os
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,14 +12,16 @@ from functools import partial
 from pathlib import Path
 
 from featx.backbones import Backbone
-from featx.cache import check_replaceable, lock_cache, merge_caches, partial_path
+from featx.cache import is_cache, lock_cache, merge_into, partial_path
 from featx.errors import CacheError, CacheLockedError, ImageSetError
 from featx.extract.extracting import find_complete, shards_folder
 from featx.extract.shards.shard import ExtractedShard, Shard
 from featx.extract.shards.workers import LostError, Workers, cluster_workers, local_workers
-from featx.extract.summary import ExtractionSummary, Progress
+from featx.extract.summary import ExtractionSummary, Progress, all_failed
 from featx.inputs import ImageSet
+from featx.locking import hold_lock
 from featx.settings import DEFAULT_STORAGE, DEFAULTS, Settings, Storage
+from featx.targets import Target
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,8 @@ PAUSE_SECONDS = 5.0
 """Pause after such a round: a lock may belong to a process that is about to end."""
 LOOK_SECONDS = 1.0
 """The caches of the shards are read this often to report the progress."""
+OF_SHARDS = r"\d{6,}-of-\d{6,}\.h5(\.partial)?"
+"""Names of the caches of shards."""
 APPEAR_SECONDS = 60.0
 """The cache of a shard may take this long to become visible here after a worker has completed it."""
 
@@ -45,6 +49,7 @@ def extract_shards(
     storage: Storage = DEFAULT_STORAGE,
     overwrite: bool = False,
     retry_failed: bool = False,
+    all_may_fail: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> ExtractionSummary:
     """Extract the features of all images in shards into the cache `into`, and return a summary of the run.
@@ -64,6 +69,7 @@ def extract_shards(
         storage: type in which features are stored.
         overwrite: whether to discard an existing cache and its shards.
         retry_failed: whether to try images again that failed before.
+        all_may_fail: whether to write the cache even if every image fails.
         report: called with the progress about once a second.
 
     Raises what extract_features raises, ImageSetError if a shard would be empty, and DeviceError if workers cannot be
@@ -77,49 +83,63 @@ def extract_shards(
     (60, 60)
     """
     start = time.perf_counter()
-    given = Path(into)
-    into = given.resolve() if given.is_symlink() else Path(os.path.abspath(given))
     if not 1 <= count <= len(images):
         raise ImageSetError(f"{count} shards of {len(images)} images: none may be empty; choose fewer --shards")
-    check_replaceable(into)
-    if not overwrite:
-        done = find_complete(images, backbone, into, settings=settings, storage=storage, retry_failed=retry_failed)
-        if done:
-            return replace(done, cache=str(given))
-    folder = shards_folder(into)
-    with _locked_folder(folder):
-        if overwrite:
-            _remove_shards(folder)
-        reuse = () if overwrite else tuple(_reusable(into, folder, count))
+    with lock_cache(Path(into), overwrite=overwrite) as target:
+        if not overwrite:
+            done = find_complete(
+                images, backbone, target.path, settings=settings, storage=storage, retry_failed=retry_failed
+            )
+            if done:
+                return replace(done, cache=str(into))
         backbone = replace(backbone, path=backbone.path.absolute())  # workers may run in another folder
-        whole = Shard(images, backbone, into, settings, storage, retry_failed, reuse)
-        open_workers = partial(cluster_workers, scheduler) if scheduler else partial(local_workers, min(jobs, count))
-        summaries = _extract_parts(whole, folder, count=count, open_workers=open_workers, report=report)
-    return _sum_up(summaries, cache=str(given), start=start)
+        whole = Shard(images, backbone, target.path.absolute(), settings, storage, retry_failed, reuse=())
+        workers = partial(cluster_workers, scheduler) if scheduler else partial(local_workers, min(jobs, count))
+        parts = _Parts(whole, target, count, workers, report)
+        summaries = parts.extract(overwrite=overwrite, all_may_fail=all_may_fail or bool(images.part_of))
+    return _sum_up(summaries, cache=str(into), start=start)
 
 
-def _extract_parts(
-    whole: Shard,
-    folder: Path,
-    *,
-    count: int,
-    open_workers: Callable[[], AbstractContextManager[Workers]],
-    report: Callable[[Progress], None],
-) -> list[ExtractionSummary]:
-    """Extract all parts in this folder, merge them into the cache of the whole, and remove them; returns summaries."""
-    shards = [whole.part(index, count, folder) for index in range(count)]
-    summaries = _Run(shards, report).finish(open_workers)
-    merge_caches([shard.into for shard in shards], into=whole.into, overwrite=True)
-    _remove_shards(folder)
-    return summaries
+@dataclass(frozen=True)
+class _Parts:
+    """The parts into which an extraction is divided, and the cache that they become."""
+
+    whole: Shard
+    target: Target
+    count: int
+    open_workers: Callable[[], AbstractContextManager[Workers]]
+    report: Callable[[Progress], None]
+
+    def extract(self, *, overwrite: bool, all_may_fail: bool) -> list[ExtractionSummary]:
+        """Extract all parts, merge them into the target, and remove them; returns their summaries.
+
+        Raises ImageSetError, and removes them too, if no image of any part has a feature.
+        """
+        into = self.whole.into
+        with _locked_folder(shards_folder(into)) as folder:
+            if overwrite:
+                _remove_shards(folder)
+            reuse = () if overwrite else tuple(_reusable(into, folder, self.count))
+            whole = replace(self.whole, reuse=reuse)
+            shards = [whole.part(index, self.count, folder) for index in range(self.count)]
+            summaries = _Run(shards, self.report).finish(self.open_workers)
+            none_done = not any(summary.done for summary in summaries)
+            if all_may_fail or not none_done:
+                merge_into(self.target, [shard.into for shard in shards])
+            _remove_shards(folder)
+        if none_done and not all_may_fail:
+            raise all_failed(self.target.path, [failure for summary in summaries for failure in summary.failures])
+        return summaries
 
 
 @contextmanager
-def _locked_folder(folder: Path) -> Iterator[None]:
+def _locked_folder(folder: Path) -> Iterator[Path]:
     """Lock the folder of the shards against other runs; remove it at the end of the block if it is empty."""
+    if folder.is_symlink():
+        raise CacheError(f"{folder}: is a link, but the shards need a folder of this name; move the link away")
     try:
         with lock_cache(folder / "run"):
-            yield
+            yield folder
     finally:
         with suppress(OSError):
             folder.rmdir()
@@ -128,13 +148,22 @@ def _locked_folder(folder: Path) -> Iterator[None]:
 def _reusable(into: Path, folder: Path, count: int) -> Iterator[Path]:
     """Yields caches from which rows may be taken: those at `into`, complete or not, and shards of another count."""
     yield from (path for path in (into, partial_path(into)) if path.exists())
-    shards = (path for end in ("", ".partial") for path in folder.glob(f"*-of-*.h5{end}"))
-    yield from sorted(path for path in shards if f"-of-{count:06}.h5" not in path.name)
+    yield from sorted(path for path in _own_caches(folder) if f"-of-{count:06}.h5" not in path.name)
+
+
+def _own_caches(folder: Path) -> list[Path]:
+    """The caches of shards in this folder, complete or not; not what others put there, whatever its name is."""
+    found = [path for path in folder.iterdir() if re.fullmatch(OF_SHARDS, path.name) and not path.is_symlink()]
+    return [path for path in found if path.is_file() and is_cache(path)]
 
 
 def _remove_shards(folder: Path) -> None:
-    for path in folder.glob("*-of-*.h5*"):
+    """Remove the caches of shards, and the locks that killed workers left."""
+    for path in _own_caches(folder):
         path.unlink()
+    for path in folder.glob("*.h5.lock"):
+        with suppress(OSError), hold_lock(path):  # its end removes the lock file, if it is one
+            pass
 
 
 @dataclass
