@@ -2,6 +2,7 @@
 
 import mmap
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,6 +111,13 @@ def test_a_device_of_another_build_of_the_runtime_is_refused_with_what_brings_it
         pytest.skip("this build has DirectML")
     with pytest.raises(DeviceError, match=r"--device directml was asked .*; pip install onnxruntime-directml"):
         open_session(tiny.backbone, device="directml")
+
+
+def test_without_a_runtime_the_error_says_what_installs_one(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain `pip install featx` brings none."""
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(DeviceError, match=r"ONNX Runtime cannot be imported \(.*\); pip install 'featx\[cpu\]', or"):
+        open_session(tiny.backbone)
 
 
 def test_a_gpu_that_is_not_there_is_refused_with_those_that_are(tiny: Tiny) -> None:
