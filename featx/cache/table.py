@@ -138,6 +138,17 @@ class FeatureTable(Shown):
         """Name of the image in this row."""
         return bytes(self.names[row]).decode()
 
+    @cached_property
+    def image_names(self) -> NDArray[np.str_]:
+        """(n,): the names as text."""
+        return np.char.decode(self.names, "utf-8") if len(self.names) else np.empty(0, "U1")
+
+    @cached_property
+    def label_names(self) -> NDArray[np.object_]:
+        """(n,): the label of each image as text; None for images without a label, or with several."""
+        names = np.array([*self.classes, None], object)
+        return np.asarray(names[self.labels])
+
     @property
     def labelled(self) -> NDArray[np.bool_]:
         """(n,): whether each row has a label, soft labels or several labels."""

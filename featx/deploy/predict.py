@@ -26,7 +26,7 @@ from featx.heads import ROWS_AT_ONCE, Head
 from featx.inputs import ImageSet
 from featx.measures import THRESHOLD
 from featx.settings import DEFAULTS, Settings
-from featx.tables import SEPARATOR, fuse_tables
+from featx.tables import SEPARATOR, GivenTables, as_table
 
 _LEAST_ROWS = 64
 """Heads are slow for few rows, so batches are joined until they have this number."""
@@ -78,18 +78,18 @@ def predict_images(
             yield from _predict(head, features, names, [reasons.get(row) for row in rows])
 
 
-def predict_tables(head: Head, tables: Sequence[FeatureTable]) -> Iterator[Prediction]:
-    """A prediction for every image of the tables, in the order of the first table.
+def predict_tables(head: Head, tables: GivenTables) -> Iterator[Prediction]:
+    """A prediction for every image of the tables, or caches at these paths, in the order of the first table.
 
     Raises HeadError if the tables are not of the head's backbones, TableError if they do not fit together.
 
     >>> import featx
     >>> head = featx.load_head("photos.featx")
-    >>> predictions = featx.predict_tables(head, [featx.read_features("photos.h5")])
+    >>> predictions = featx.predict_tables(head, "photos.h5")
     >>> len(list(predictions))
     60
     """
-    table = fuse_tables(tables)
+    table = as_table(tables, sources=head.sources)
     head.check(table.sources)
     failed = (
         (position, Prediction(image.name, None, None, image.reason)) for position, image in sorted(table.failed.items())

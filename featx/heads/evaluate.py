@@ -8,17 +8,14 @@ from numpy.typing import NDArray
 
 from featx.cache import FeatureTable
 from featx.errors import TableError
-from featx.heads.head import Head
+from featx.heads.head import ROWS_AT_ONCE, Head
 from featx.labels import Labels
 from featx.measures import HeadMetrics, measure
-from featx.tables import check_not_empty
-
-ROWS_AT_ONCE = 4096
-"""Number of rows whose features are in memory at a time."""
+from featx.tables import GivenTables, as_table, check_not_empty
 
 
 def evaluate_head(
-    head: Head, table: FeatureTable, *, rows: NDArray[np.int64] | None = None, seed: int = 0
+    head: Head, table: GivenTables, *, rows: NDArray[np.int64] | None = None, seed: int = 0
 ) -> HeadMetrics:
     """The measures of the head on these rows of the table (default: all labelled rows), with 95 % intervals.
 
@@ -32,6 +29,7 @@ def evaluate_head(
     >>> metrics.n, metrics.majority_accuracy, [found.name for found in metrics.per_class][:2]
     (60, 0.2, ['circle', 'cross'])
     """
+    table = as_table(table, sources=head.sources)
     rows = np.flatnonzero(table.labelled) if rows is None else rows
     check_not_empty(table)
     if not len(rows):

@@ -12,11 +12,14 @@ from sklearn.pipeline import Pipeline
 from featx.cache import Source, label_sources
 from featx.errors import HeadError, TableError
 from featx.estimators import class_scores
-from featx.measures import MEASURE_TITLES, format_measure, to_probabilities
+from featx.measures import MEASURE_TITLES, THRESHOLD, format_measure, to_probabilities
 from featx.showing import Overview, Shown, shorten
-from featx.tables import check_range
+from featx.tables import GivenTables, as_table, check_range
 
 logger = logging.getLogger(__name__)
+
+ROWS_AT_ONCE = 4096
+"""Number of rows whose features are in memory at a time."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -62,6 +65,45 @@ class Head(Shown):
         scores = class_scores(self.pipeline, features)
         return to_probabilities(scores, temperature=self.temperature, multilabel=self.multilabel)
 
+    @property
+    def classes_(self) -> NDArray[np.str_]:
+        """(classes,): the classes as scikit-learn names them, in the order of the columns of `predict_proba`."""
+        return np.array(self.classes)
+
+    def predict_proba(self, features: NDArray[np.float32] | GivenTables) -> NDArray[np.float64]:
+        """The probabilities (n, classes) of features (n, d), of a table, or of the cache at a path.
+
+        Raises HeadError if the features are of another backbone, NaN or infinite; CacheError for a path that is no
+        complete cache.
+
+        >>> import featx
+        >>> featx.load_head("photos.featx").predict_proba("photos.h5").shape
+        (60, 5)
+        """
+        if isinstance(features, np.ndarray):
+            return self.predict_probabilities(_checked_columns(self, features))
+        table = as_table(features, sources=self.sources)
+        self.check(table.sources)
+        starts = range(0, len(table), ROWS_AT_ONCE)
+        rows = (np.arange(start, min(start + ROWS_AT_ONCE, len(table))) for start in starts)
+        parts = [self.predict_probabilities(table.take(some)) for some in rows]
+        return np.vstack([np.empty((0, len(self.classes))), *parts])
+
+    def predict(self, features: NDArray[np.float32] | GivenTables) -> NDArray[Any]:
+        """The most probable class (n,) of each row of features, as text, from what `predict_proba` takes.
+
+        Of images with several labels it is the indicator (n, classes) of probabilities above 0.5, as scikit-learn
+        gives it. Raises what `predict_proba` raises.
+
+        >>> import featx
+        >>> featx.load_head("photos.featx").predict("photos.h5")[:2].tolist()
+        ['circle', 'circle']
+        """
+        probabilities = self.predict_proba(features)
+        if self.multilabel:
+            return (probabilities > THRESHOLD).astype(np.int64)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
     def check(self, sources: Sequence[Source]) -> None:
         """Raise HeadError unless features from these sources are what the head was trained on.
 
@@ -101,6 +143,17 @@ class Head(Shown):
             return MEASURE_TITLES[name], ""
         measured = format_measure(metrics[name], metrics[f"{name}_ci"])
         return MEASURE_TITLES[name], f"{measured} on {metrics['n']} test images"
+
+
+def _checked_columns(head: Head, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The features as they are. Raises HeadError unless they have the columns that the head reads."""
+    columns = head.sources[-1].stop
+    if features.ndim != 2 or features.shape[1] != columns or features.dtype.kind != "f":
+        raise HeadError(
+            f"features of {features.dtype} and shape {features.shape} were given, but head {head.name!r} reads "
+            f"floats (images, {columns}); give the features of {' + '.join(label_sources(head.sources))}"
+        )
+    return features
 
 
 def _identify(sources: Sequence[Source]) -> str:

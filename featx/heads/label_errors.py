@@ -13,7 +13,10 @@ from featx.cache import FeatureTable
 from featx.errors import TableError
 from featx.estimators import SoftmaxRegression, converging
 from featx.tables import (
+    GivenTables,
     RowIndices,
+    as_table,
+    check_range,
     directions,
     eligible_rows,
     make_folds,
@@ -52,7 +55,7 @@ class LabelError:
 
 
 def find_label_errors(
-    table: FeatureTable,
+    table: GivenTables,
     *,
     classifier: BaseEstimator | None = None,
     folds: int = 5,
@@ -81,6 +84,7 @@ def find_label_errors(
     >>> len(found), [error.label for error in found if error.name == table.name(0)]
     (60, ['star'])
     """
+    table = as_table(table)
     if table.multilabel:
         raise TableError(
             "finding label errors needs images with one label each, but these are multi-label; "
@@ -117,9 +121,11 @@ def _collect_labelled(table: FeatureTable) -> _LabelledImages:
     order = np.argsort(table.names[eligible.rows])
     rows = eligible.rows[order]
     present, codes = np.unique(eligible.members[1][order], return_inverse=True)
+    features = table.take(rows)
+    check_range(features, lambda row: f"the features of {table.name(int(rows[row]))} are")
     return _LabelledImages(
         rows=rows,
-        features=table.take(rows),
+        features=features,
         classes=tuple(table.classes[index] for index in present),
         codes=codes,
         weights=None if table.weights is None else table.weights[rows],

@@ -4,7 +4,8 @@ from .annotations.reading import (
     Annotations as Annotations,
     read_annotations as read_annotations,
 )
-from .joining import fuse_tables as fuse_tables, separate_blocks as separate_blocks
+from .given import GivenTables as GivenTables, as_tables as as_tables
+from .joining import as_table as as_table, fuse_tables as fuse_tables, separate_blocks as separate_blocks
 from .ranges import check_not_tiny as check_not_tiny, check_range as check_range
 from .reading import read_tables as read_tables
 from .rows import select_rows as select_rows

@@ -7,17 +7,30 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache import FailedImage, FeatureTable
+from featx.cache import FailedImage, FeatureTable, Source
 from featx.errors import TableError
 from featx.hashing import hash_columns, hash_settings
+from featx.tables.given import GivenTables, as_tables
 from featx.tables.rows import describe_table, select_rows
 
 
-def fuse_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
+def as_table(given: GivenTables, *, sources: Sequence[Source] = ()) -> FeatureTable:
+    """The table that is given, or several, or those of caches, fused into one.
+
+    Raises what `as_tables` and `fuse_tables` raise.
+
+    >>> from featx.tables import as_table
+    >>> as_table(["photos.h5"]).dim
+    1280
+    """
+    return given if isinstance(given, FeatureTable) else reduce(_fuse, _some(as_tables(given, sources=sources)))
+
+
+def fuse_tables(tables: GivenTables) -> FeatureTable:
     """One table of the images that have a feature in every table, matched by name, in the order of the first table.
 
-    An image that failed in any table has no row. Raises TableError if a table lacks an image of another, or if labels,
-    splits, groups or weights differ.
+    Paths of caches are read. An image that failed in any table has no row. Raises TableError if a table lacks an image
+    of another, or if labels, splits, groups or weights differ.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
@@ -25,9 +38,14 @@ def fuse_tables(tables: Sequence[FeatureTable]) -> FeatureTable:
     >>> fused.features.shape
     (60, 2560)
     """
+    return as_table(tables)
+
+
+def _some(tables: list[FeatureTable]) -> list[FeatureTable]:
+    """The tables as they are. Raises TableError if there is none."""
     if not tables:
         raise TableError("no tables to fuse; name at least one cache")
-    return reduce(_fuse, tables)
+    return tables
 
 
 def _fuse(left: FeatureTable, right: FeatureTable) -> FeatureTable:

@@ -2,12 +2,13 @@
 
 import logging
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache import FeatureTable
+from featx.cache import FeatureTable, read_features
 from featx.columns import NO_LABEL, as_texts
 from featx.errors import TableError
 from featx.hashing import hash_columns, hash_settings
@@ -16,8 +17,8 @@ from featx.tables.annotations.reading import Annotations
 logger = logging.getLogger(__name__)
 
 
-def annotate(table: FeatureTable, annotations: Annotations) -> FeatureTable:
-    r"""The table with the annotations' labels, splits, groups and weights in place of the cache's own.
+def annotate(table: FeatureTable | Path | str, annotations: Annotations) -> FeatureTable:
+    r"""The table, or that of the cache at this path, with the annotations' labels, splits, groups and weights.
 
     Lines are matched by the images' names. An image without a line loses its label, so that no head is trained or
     tested on it. A warning says how many images have no line, and how many lines name an image that the table lacks.
@@ -31,6 +32,7 @@ def annotate(table: FeatureTable, annotations: Annotations) -> FeatureTable:
     >>> table.classes, int(table.labelled.sum())
     (('pointed', 'round'), 2)
     """
+    table = table if isinstance(table, FeatureTable) else read_features(table)
     order = np.argsort(annotations.names)
     lines = order[np.searchsorted(annotations.names, table.names, sorter=order).clip(max=len(order) - 1)]
     found = annotations.names[lines] == table.names

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from featx.cache import FeatureTable
 from featx.showing import Overview, Shown
+from featx.tables.given import GivenTables
+from featx.tables.joining import as_table
 from featx.tables.similarity import directions
 from featx.tables.splits.sampling import hash_names
 from featx.tables.splits.split import RowIndices, Split
@@ -85,7 +87,7 @@ class Duplicates(Shown):
         )
 
 
-def find_duplicates(table: FeatureTable, split: Split) -> Duplicates:
+def find_duplicates(table: GivenTables, split: Split) -> Duplicates:
     """The near-duplicates of test images among training and validation images, by the cosine of centred features.
 
     The threshold adapts to the data. Images of different classes are not duplicates, so their similarity shows what is
@@ -102,6 +104,7 @@ def find_duplicates(table: FeatureTable, split: Split) -> Duplicates:
     >>> found.tested, found.equal
     (15, 0)
     """
+    table = as_table(table)
     development = split.development
     compared = _sample(table, split.test, most=max(1, MOST_PAIRS // len(development)))
     centred = _CentredTable.of(table, development)

@@ -8,6 +8,8 @@ import numpy as np
 
 from featx.cache import FeatureTable
 from featx.errors import TableError, did_you_mean
+from featx.tables.given import GivenTables
+from featx.tables.joining import as_table
 from featx.tables.splits.assignment import (
     OFFICIAL,
     TEST,
@@ -53,7 +55,7 @@ class SplitOptions:
 
 
 def make_splits(
-    table: FeatureTable,
+    table: GivenTables,
     rule: str = "auto",
     *,
     repeats: int | None = None,
@@ -93,7 +95,7 @@ def make_splits(
             raise TableError(f"{name} must be {least} or more, not {number}")
     if rule not in (*RULES, "auto"):
         raise TableError(f"no split rule {rule!r}{did_you_mean(rule, RULES)}; choose auto, {', '.join(RULES)}")
-    eligible = eligible_rows(table)
+    eligible = eligible_rows(as_table(table))
     split = RULES[_choose_rule(eligible) if rule == "auto" else rule]
     return split(eligible, SplitOptions(repeats, folds, shots, seed))
 
