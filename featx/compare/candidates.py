@@ -23,7 +23,7 @@ from featx.heads import (
 from featx.processes import collect_warnings
 from featx.provenance import versions
 from featx.showing import Overview, Shown
-from featx.tables import Split, fuse_tables, separate_blocks
+from featx.tables import GivenTables, Split, as_tables, fuse_tables, separate_blocks
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class Candidate(Shown):
 
 
 def list_candidates(
-    tables: Sequence[FeatureTable],
+    tables: GivenTables,
     *,
     heads: Sequence[str],
     fusions: Sequence[str] = ("concat",),
@@ -175,6 +175,7 @@ def list_candidates(
     """
     _check_names(heads, fusions)
     tuning = join_tuning(tuning, folds)
+    tables = as_tables(tables)
     joined = fuse_tables(tables)
     if balanced and joined.multilabel:
         raise TableError("class balancing does not support images with several labels; drop --balanced (balanced=True)")

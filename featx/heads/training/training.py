@@ -7,7 +7,6 @@ from dataclasses import replace
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from featx.cache import FeatureTable
 from featx.errors import ConvergenceError
 from featx.heads.head import Head
 from featx.heads.results import Result
@@ -18,13 +17,13 @@ from featx.heads.training.outcome import Training, measure_head
 from featx.heads.training.tuning import TunedPipeline
 from featx.heads.training.validating import AUTO, choose_tuning, join_tuning
 from featx.measures import fit_temperature
-from featx.tables import Split, split_table
+from featx.tables import GivenTables, Split, as_table, split_table
 
 logger = logging.getLogger(__name__)
 
 
 def train_head(
-    table: FeatureTable,
+    table: GivenTables,
     name: str,
     *,
     fusion: str = "",
@@ -36,6 +35,8 @@ def train_head(
     jobs: int | None = None,
 ) -> tuple[Head, Result]:
     """The fitted head of this name, and its result on test rows that neither tuning nor fitting saw.
+
+    `table` is a table, the path of a cache, or several of them, which are fused.
 
     `tuning` says how parameters are chosen: `validation` by the validation rows of the split; `folds:K` by
     cross-validation in K folds of all rows but the test rows, in whole groups if there are groups; `auto` by five folds
@@ -58,6 +59,7 @@ def train_head(
     {'train': 35, 'validation': 10, 'test': 15, 'unlabelled': 0, 'failed': 0}
     """
     start = time.perf_counter()
+    table = as_table(table)
     split = split or split_table(table, seed=seed)
     asked = join_tuning(tuning, folds)
     chosen = choose_tuning(table, split, head=name, fusion=fusion, tuning=asked, seed=seed)
