@@ -30,6 +30,7 @@ from featx.backbones.graph.layers import (
 from featx.backbones.graph.model import damage_reported, load_model
 from featx.backbones.graph.normalisation import Normalisation, find_normalisation
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
+from featx.backbones.graph.simplifying import simplify
 from featx.backbones.graph.view import Shape, View
 from featx.errors import BackboneError, did_you_mean
 
@@ -124,7 +125,9 @@ def _find(path: Path, size: int | None) -> "_Finder":
             f"{path}: takes {found.size[0]} x {found.size[1]} pixels but --size is {size}; leave --size out"
         )
     sides = with_size(found, size).shape
-    view = view_model(model, found.name, shape=[ANY_BATCH if sides[0] is None else sides[0], *sides[1:]])
+    shape = [ANY_BATCH if sides[0] is None else sides[0], *sides[1:]]
+    simplify(model, found.name, shape=shape)
+    view = view_model(model, found.name, shape=shape)
     return _Finder(view, path, found)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from featx.backbones.graph.external import external_bytes
 from featx.backbones.graph.model import damage_reported, load_model
 from featx.backbones.graph.shapes import view_model
+from featx.backbones.graph.simplifying import simplify
 from featx.backbones.graph.view import View
 from featx.backbones.store import Backbone
 
@@ -31,6 +32,7 @@ def plan_memory(backbone: Backbone, *, images: int) -> MemoryPlan:
     model = load_model(backbone.path)
     image = backbone.card.input
     with damage_reported(backbone.path):
+        simplify(model, image.name, shape=(images, *image.sides))
         view = view_model(model, image.name, shape=(images, *image.sides))
     most = images * image.pixels.size**2 * _PER_PIXEL
     values = min(most, max((_values_at(view, names) for names in _read_and_computed(view)), default=0))

@@ -1,6 +1,6 @@
 """Infers the shapes of all tensors from the image's shape: by ONNX's inference, completed by arithmetic on shapes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -34,12 +34,14 @@ def view_model(model: ModelProto, image: str, *, shape: Sequence[int | None]) ->
 
     Raises OversizedError if a tensor is larger than any backbone needs.
     """
-    skeleton = _skeleton(model)
-    value = next(value for value in skeleton.graph.input if value.name == image)
-    elem_type = value.type.tensor_type.elem_type
-    sides = [f"free_{place}" if side is None else side for place, side in enumerate(shape)]
-    value.CopyFrom(helper.make_tensor_value_info(image, elem_type, sides))
-    return View(model.graph, _infer_all(model, skeleton), image)
+    return View(model.graph, _infer_all(model, _skeleton(model, image, shape)), image)
+
+
+def begin_inference(model: ModelProto, image: str, *, shape: Sequence[int | None]) -> "Inference":
+    """An inference that knows the shapes that ONNX infers from this shape of the image input, but computed nothing."""
+    skeleton = _skeleton(model, image, shape)
+    values = _values(_infer_by_onnx(skeleton, propagate=False))
+    return Inference(model, values, {tensor.name: tensor for tensor in skeleton.graph.initializer})
 
 
 def _infer_all(model: ModelProto, skeleton: ModelProto) -> dict[str, ValueInfoProto]:
@@ -49,14 +51,14 @@ def _infer_all(model: ModelProto, skeleton: ModelProto) -> dict[str, ValueInfoPr
     """
     values = dict[str, ValueInfoProto]()
     weights = {tensor.name: tensor for tensor in skeleton.graph.initializer}
-    inference = _Inference(model, values, weights)
+    inference = Inference(model, values, weights)
     stored = sum(prod(tensor.dims) for tensor in tensors_in(model.graph))
     inputs = [value.name for value in image_inputs(model.graph)]
     for propagate in (False, True):
         inferred = _infer_by_onnx(skeleton, propagate=propagate)
-        found = {value.name: value for value in [*inferred.value_info, *inferred.output, *inferred.input]}
-        values |= {name: value for name, value in found.items() if not inference.is_known(name)}
-        inference.run(skeleton.graph.node)
+        values |= {name: value for name, value in _values(inferred).items() if not inference.is_known(name)}
+        for node in skeleton.graph.node:
+            inference.add(node)
         check_computed(inferred, values, inputs=inputs, stored=stored)
         if inference.is_complete(skeleton.graph.node) or not may_propagate(skeleton.graph, values):
             break
@@ -71,7 +73,11 @@ def _infer_by_onnx(skeleton: ModelProto, *, propagate: bool) -> GraphProto:
         return skeleton.graph
 
 
-def _skeleton(model: ModelProto) -> ModelProto:
+def _values(graph: GraphProto) -> dict[str, ValueInfoProto]:
+    return {value.name: value for value in [*graph.value_info, *graph.output, *graph.input]}
+
+
+def _skeleton(model: ModelProto, image: str, shape: Sequence[int | None]) -> ModelProto:
     """The model without its large weights, which become inputs, as only their shapes matter here."""
     skeleton = ModelProto()
     skeleton.ir_version = max(model.ir_version, 4)
@@ -82,6 +88,9 @@ def _skeleton(model: ModelProto) -> ModelProto:
     graph.output.extend(model.graph.output)
     graph.value_info.extend(model.graph.value_info)
     graph.input.extend(image_inputs(model.graph))
+    value = next(value for value in graph.input if value.name == image)
+    sides = [f"free_{place}" if side is None else side for place, side in enumerate(shape)]
+    value.CopyFrom(helper.make_tensor_value_info(image, value.type.tensor_type.elem_type, sides))
     for tensor in model.graph.initializer:
         if tensor.data_type in INTEGERS and tensor_bytes(tensor) <= SMALL:
             graph.initializer.append(tensor)
@@ -91,7 +100,7 @@ def _skeleton(model: ModelProto) -> ModelProto:
 
 
 @dataclass
-class _Inference:
+class Inference:
     """Walks through the nodes and completes the shapes that ONNX's inference could not find."""
 
     model: ModelProto
@@ -100,17 +109,26 @@ class _Inference:
     known: dict[str, TensorProto] = field(default_factory=dict)
     """Tensor -> its values, for short tensors of integers that are known."""
 
-    def run(self, nodes: Sequence[NodeProto]) -> None:
-        """Complete `values` in place."""
+    def __post_init__(self) -> None:
+        """Know the stored tensors."""
         self.known |= {name: tensor for name, tensor in self.weights.items() if _is_short(tensor)}
-        for node in nodes:
-            self.known |= {name: tensor for name, tensor in _constant(node) if _is_short(tensor)}
-            folded = self._fold(node)
-            if folded is not None:
-                self.known[node.output[0]] = folded
-                self._set(node.output[0], helper.make_tensor_type_proto(folded.data_type, list(folded.dims)))
-            elif any(not self.is_known(name) for name in node.output if name):
-                self._infer(node)
+
+    def know(self, weights: Iterable[TensorProto]) -> None:
+        """Know further stored tensors."""
+        for tensor in weights:
+            self._set(tensor.name, helper.make_tensor_type_proto(tensor.data_type, list(tensor.dims)))
+            if _is_short(tensor):
+                self.known[tensor.name] = tensor
+
+    def add(self, node: NodeProto) -> None:
+        """Complete `values` and `known` by the outputs of a node, whose inputs were completed before."""
+        self.known |= {name: tensor for name, tensor in _constant(node) if _is_short(tensor)}
+        folded = self._fold(node)
+        if folded is not None:
+            self.known[node.output[0]] = folded
+            self._set(node.output[0], helper.make_tensor_type_proto(folded.data_type, list(folded.dims)))
+        elif any(not self.is_known(name) for name in node.output if name):
+            self._infer(node)
 
     def is_complete(self, nodes: Sequence[NodeProto]) -> bool:
         """Whether the shapes of all outputs of these nodes are known."""
@@ -118,10 +136,11 @@ class _Inference:
 
     def is_known(self, name: str) -> bool:
         """Whether the shape of the tensor is known, all its sides included."""
-        shape = self._shape(name)
+        shape = self.shape(name)
         return shape is not None and None not in shape
 
-    def _shape(self, name: str) -> Shape | None:
+    def shape(self, name: str) -> Shape | None:
+        """The shape of the tensor, as far as it is known."""
         return shape_of(self.values[name]) if name in self.values else None
 
     def _set(self, name: str, kind: TypeProto) -> None:
@@ -135,7 +154,7 @@ class _Inference:
 
     def _fold(self, node: NodeProto) -> TensorProto | None:
         """The output of a node that reads only constants and shapes, if it is a short tensor of integers; else None."""
-        if node.op_type == "Shape" and not node.attribute and (shape := self._shape(node.input[0])) is not None:
+        if node.op_type == "Shape" and not node.attribute and (shape := self.shape(node.input[0])) is not None:
             return None if None in shape else numpy_helper.from_array(np.array(shape, np.int64), node.output[0])
         if node.op_type not in FOLDED or not all(name in self.known for name in node.input if name):
             return None

@@ -16,6 +16,7 @@ from featx.backbones.graph.front import ELEMENT_TYPES, PIXEL_INPUT, add_pixel_in
 from featx.backbones.graph.layers import SAME_NUMBERS, channel_axis, pooled_ranks
 from featx.backbones.graph.model import REDUCE_AXES_ARE_INPUTS, RESERVED, damage_reported, load_model
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
+from featx.backbones.graph.simplifying import simplify
 from featx.backbones.graph.view import View, assign, captured, image_inputs, opset, shape_of
 from featx.backbones.model_inputs import NUMPY_TYPES, ImageInput
 from featx.backbones.store import Backbone
@@ -94,9 +95,8 @@ class _Cut:
 def _cut_model(backbone: Backbone, *, input_name: str, keep_batch: bool) -> _Cut:
     """The checked model without the nodes after the card's outputs; `input_name` is what its input will be called."""
     card = backbone.card
-    model = load_model(backbone.path)
+    model, batch = _load_simplified(backbone)
     graph = model.graph
-    batch = _check_input(graph, backbone)
     _check_outputs(graph, backbone)
     shapes_needed = batch is not None or any(output.pool for output in card.all_outputs)
     inferred = _infer(model, backbone, batch) if shapes_needed else {}
@@ -108,6 +108,16 @@ def _cut_model(backbone: Backbone, *, input_name: str, keep_batch: bool) -> _Cut
     if batch is not None and not keep_batch:
         free_batch(graph, view, batch=batch, pixels=input_name)
     return _Cut(model, view, batch)
+
+
+def _load_simplified(backbone: Backbone) -> tuple[ModelProto, int | None]:
+    """The checked model without what its exporter wrote for unknown shapes, and the batch size that it fixes."""
+    model = load_model(backbone.path)
+    batch = _check_input(model.graph, backbone)
+    image = backbone.card.input
+    with damage_reported(backbone.path):
+        simplify(model, image.name, shape=(batch or ANY_BATCH, *image.sides))
+    return model, batch
 
 
 def _copy(graph: GraphProto) -> GraphProto:
@@ -126,8 +136,10 @@ def whole_graph(backbone: Backbone) -> PreparedGraph:
     """The model as exported, but its only outputs are the tensors of the card's outputs, as float32."""
     card = backbone.card
     model = load_model(backbone.path)
+    batch = _check_input(model.graph, backbone)
+    if not {output.tensor for output in card.all_outputs} <= _tensors_in(model.graph):
+        model, batch = _load_simplified(backbone)  # a tensor inside a branch
     graph = model.graph
-    batch = _check_input(graph, backbone)
     _check_outputs(graph, backbone)
     view = View(_copy(graph), {}, card.input.name)
     if len(image_inputs(graph)) > 1:
@@ -161,8 +173,7 @@ def _infer(model: ModelProto, backbone: Backbone, batch: int | None) -> Mapping[
 def channel_axes(backbone: Backbone) -> list[int]:
     """For each output of the card, the index of the channel axis of its tensor."""
     card = backbone.card
-    model = load_model(backbone.path)
-    batch = _check_input(model.graph, backbone)
+    model, batch = _load_simplified(backbone)
     view = View(model.graph, _infer(model, backbone, batch), card.input.name)
     return [channel_axis(view, output.tensor) for output in card.all_outputs]
 
@@ -214,8 +225,13 @@ def _check_input(graph: GraphProto, backbone: Backbone) -> int | None:
     return shape[0] if shape else None
 
 
+def _tensors_in(graph: GraphProto) -> set[str]:
+    """The tensors that nodes outside branches compute."""
+    return {name for node in graph.node for name in node.output}
+
+
 def _check_outputs(graph: GraphProto, backbone: Backbone) -> None:
-    tensors = {name for node in graph.node for name in node.output}
+    tensors = _tensors_in(graph)
     for output in backbone.card.all_outputs:
         if output.tensor not in tensors:
             raise BackboneError(f"{backbone.path}: {_unknown_tensor(graph, output.tensor)}; correct its card")
