@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from featx.labels import Labels
+from featx.measures.intervals import score_interval
 from featx.measures.metrics import Interval
 from featx.measures.per_image import Floats, class_share
-from featx.measures.resampling import Units, find_interval
+from featx.measures.resampling import Units
 
 MOST_CLASSES = 100
 """There is no confusion matrix of more classes, as its size is their square."""
@@ -46,7 +47,7 @@ def weigh_confusion(
     for row in range(len(labels.classes)):
         resampled = _resample_row(row, predicted, labels, units, rounds=rounds)
         weights.append(tuple(resampled[:, 0].tolist()))
-        intervals.append(_row_intervals(resampled))
+        intervals.append(_row_intervals(resampled, units))
     return tuple(weights), tuple(intervals)
 
 
@@ -62,7 +63,7 @@ def _resample_row(
     return resampled
 
 
-def _row_intervals(resampled: Floats) -> tuple[Interval | None, ...]:
+def _row_intervals(resampled: Floats, units: Units) -> tuple[Interval | None, ...]:
     with np.errstate(invalid="ignore"):
         shares = resampled / resampled.sum(axis=0)
-    return tuple(find_interval(share) for share in shares)
+    return tuple(score_interval(share, widening=units.widening) for share in shares)

@@ -6,14 +6,18 @@ Results on disk contain these sentences: a changed word makes equal results diff
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from featx.labels import Labels
 from featx.measures.confusion import MOST_CLASSES, has_confusion
-from featx.measures.resampled import MEASURES, ResampledMeasures
-from featx.measures.resampling import (
-    FEW_RESAMPLES,
-    RARE,
-    Units,
+from featx.measures.intervals import RARE
+from featx.measures.resampled import (
+    LEAST_WRONG,
+    LOSSES,
+    MEASURES,
+    ResampledMeasures,
 )
+from featx.measures.resampling import FEW_RESAMPLES
 
 MOST_GROUPS = 200
 """The measures of single groups are not listed for more groups."""
@@ -23,23 +27,25 @@ INAPPLICABLE = {False: ("micro_f1", "hamming_loss"), True: ("balanced_accuracy",
 """The measures that do not apply, by whether images are multi-label."""
 
 
-def explain_undefined(measured: Mapping[str, Any], labels: Labels, *, units: Units) -> Iterator[tuple[str, str]]:
+def explain_undefined(
+    measured: Mapping[str, Any], labels: Labels, *, resampled: ResampledMeasures
+) -> Iterator[tuple[str, str]]:
     """Name and reason of every field of HeadMetrics that is None."""
     for name in INAPPLICABLE[labels.multilabel]:
         yield name, "defined for images with " + ("one label" if labels.multilabel else "several labels")
-    yield from explain_measures(measured, labels, units=units)
+    yield from explain_measures(measured, labels, resampled=resampled)
     if labels.multilabel:
         yield "confusion", "an image with several labels is taken for no single class"
     elif not has_confusion(labels):
         yield "confusion", f"{len(labels.classes)} classes are too many to list in pairs (more than {MOST_CLASSES})"
     if labels.groups is None:
         yield "per_group", "the images have no groups"
-    elif units.count > MOST_GROUPS:
-        yield "per_group", f"{units.count} groups are too many to list (more than {MOST_GROUPS})"
+    elif resampled.units.count > MOST_GROUPS:
+        yield "per_group", f"{resampled.units.count} groups are too many to list (more than {MOST_GROUPS})"
 
 
 def explain_measures(
-    measured: Mapping[str, Any], labels: Labels, *, units: Units, whose: str = "test images"
+    measured: Mapping[str, Any], labels: Labels, *, resampled: ResampledMeasures, whose: str = "test images"
 ) -> Iterator[tuple[str, str]]:
     """Name and reason of every measure or interval that is None, without measures that do not apply to such labels."""
     for name in MEASURES:
@@ -48,7 +54,19 @@ def explain_measures(
         if measured[name] is None:
             yield name, _explain_measure(name, labels, whose)
         elif measured[f"{name}_ci"] is None:
-            yield f"{name}_ci", f"the same on all resamples of {units.count} {units.noun}, which so bound nothing"
+            yield f"{name}_ci", _explain_interval(name, resampled)
+
+
+def _explain_interval(name: str, resampled: ResampledMeasures) -> str:
+    """Why a measure that is defined has no interval."""
+    units = resampled.units
+    if not np.isfinite(units.widening):
+        return f"all weight is on one of {units.count} {units.noun}, which says nothing about others"
+    if name in LOSSES and resampled.sizes.wrong < LEAST_WRONG:
+        return (
+            f"fewer than {LEAST_WRONG} images' worth are wrong, so that rare large losses may not be among these images"
+        )
+    return f"the same on all resamples of {units.count} {units.noun}, which so bound nothing"
 
 
 def _explain_measure(name: str, labels: Labels, whose: str) -> str:
@@ -62,8 +80,8 @@ def _explain_measure(name: str, labels: Labels, whose: str) -> str:
     return f"all {images} are of class {only!r}, so there are no others to rank them against"
 
 
-def explain_intervals(resampled: ResampledMeasures, labels: Labels, *, wilson: bool) -> str:
-    """How the intervals were computed, in one line; `wilson`: whether accuracy has Wilson's interval."""
+def explain_intervals(resampled: ResampledMeasures, labels: Labels) -> str:
+    """How the intervals were computed, in one line."""
     units = resampled.units
     resamples = resampled.resamples
     curve_resamples = resampled.curve_resamples
@@ -71,10 +89,16 @@ def explain_intervals(resampled: ResampledMeasures, labels: Labels, *, wilson: b
     if curve_resamples != resamples:
         costly = "AUROC, average precision and confusion" if has_confusion(labels) else "AUROC and average precision"
         parts.append(f"of {costly} {_kind(curve_resamples)}, {curve_resamples} resamples")
+    parts.append(
+        "of shares, F1 and average precision Wilson's for the variance of the resamples, of AUROC normal on the logit"
+    )
     if "ece" in resampled.values:
         parts.append("of ECE further down, for it is biased upwards")
-    if wilson:
-        parts.append(f"of accuracy Wilson's score interval, for fewer than {RARE} images' worth are wrong or right")
+    if resampled.accuracy_is_rare:
+        why = f"of {units.noun}" if units.grouped else f"for fewer than {RARE} images' worth are wrong or right"
+        parts.append(f"of accuracy Wilson's score interval, {why}")
+    if units.grouped:
+        parts.append(f"wider by t with {units.freedom:.1f} degrees of freedom")
     if units.count < FEW_UNITS:
         parts.append(f"rough, for {units.count} {units.noun} are few")
     return "; ".join(parts)

@@ -17,38 +17,42 @@ from featx.measures.explaining import (
     explain_measures,
     explain_undefined,
 )
+from featx.measures.intervals import logit_interval, score_interval
 from featx.measures.metrics import (
     ClassMetrics,
     GroupMetrics,
     HeadMetrics,
-    Interval,
     LabelKind,
 )
-from featx.measures.per_image import Floats, correctness
+from featx.measures.per_image import Floats
 from featx.measures.resampled import (
     MEASURES,
     ResampledMeasures,
     resample_all,
     value_or_none,
 )
-from featx.measures.resampling import (
-    RARE,
-    effective_size,
-    find_interval,
-    wilson,
-)
 
-CLASS_MEASURES = ("precision", "recall", "f1", "auroc", "average_precision")
-"""The measures of a single class."""
+CLASS_MEASURES = {
+    "precision": score_interval,
+    "recall": score_interval,
+    "f1": score_interval,
+    "auroc": logit_interval,
+    "average_precision": logit_interval,
+}
+"""The measures of a single class, and what computes their intervals."""
 
 
 def measure(probabilities: Floats, labels: Labels, *, seed: int = 0) -> HeadMetrics:
     """All measures of these probabilities (n, classes), whose columns are in the order of `labels.classes`.
 
-    Intervals come from a bootstrap over the images, or over whole groups if there are groups: percentiles of 2,000
-    resamples, or a normal interval from 100 if there are too many images (for rankings: images times classes); the
-    field `interval` says which. Equal seeds draw equal resamples. Raises TableError if shapes differ, a probability is
-    not between 0 and 1, an image has no label, or all weights are 0.
+    Intervals come from a bootstrap over the images, or over whole groups if there are groups: 2,000 resamples, or 100
+    if there are too many images (for rankings: images times classes). Of log loss, Brier score and calibration error,
+    and of accuracy unless few images are wrong, the ends are percentiles (normal if there are 100 resamples). Other
+    measures are shares, or like shares: their interval is Wilson's for as many images as a share of the same variance
+    would have; that of AUROC is normal on the logit scale. All are wider by t / 1.96 for the number of images or
+    groups. Log loss and Brier score have none if fewer than 5 images are wrong. The field `interval` says what was
+    done. Equal seeds draw equal resamples. Raises TableError if shapes differ, a probability is not between 0 and 1, an
+    image has no label, or all weights are 0.
 
     >>> import numpy as np
     >>> from featx.labels import Labels
@@ -61,7 +65,7 @@ def measure(probabilities: Floats, labels: Labels, *, seed: int = 0) -> HeadMetr
     'defined for images with several labels'
     """
     resampled = resample_all(probabilities, labels, seed=seed)
-    measured, wilson_used = _measure_all(resampled, correctness(probabilities, labels), labels)
+    measured = _measure_all(resampled, len(labels))
     return HeadMetrics(
         **measured,
         **_confusion(probabilities, labels, resampled),
@@ -72,30 +76,18 @@ def measure(probabilities: Floats, labels: Labels, *, seed: int = 0) -> HeadMetr
             probabilities, labels, seed=seed, resamples=(resampled.resamples, resampled.curve_resamples)
         ),
         weighted=labels.given_weights is not None,
-        undefined=dict(explain_undefined(measured, labels, units=resampled.units)),
-        interval=explain_intervals(resampled, labels, wilson=wilson_used),
+        undefined=dict(explain_undefined(measured, labels, resampled=resampled)),
+        interval=explain_intervals(resampled, labels),
     )
 
 
-def _measure_all(resampled: ResampledMeasures, correct: Floats, labels: Labels) -> tuple[dict[str, Any], bool]:
-    """The measures over all classes with their intervals, and whether the interval of accuracy is Wilson's."""
-    accuracy_ci, wilson_used = _accuracy_interval(resampled, correct, labels)
-    measured = {"n": len(labels), "accuracy": float(resampled.values["accuracy"][0]), "accuracy_ci": accuracy_ci}
-    for name in MEASURES:
+def _measure_all(resampled: ResampledMeasures, n: int) -> dict[str, Any]:
+    """The measures over all classes of n images, with their intervals."""
+    measured: dict[str, Any] = {"n": n}
+    for name in ("accuracy", *MEASURES):
         measured[name] = resampled.value(name)
         measured[f"{name}_ci"] = resampled.interval(name)
-    return measured, wilson_used
-
-
-def _accuracy_interval(resampled: ResampledMeasures, correct: Floats, labels: Labels) -> tuple[Interval, bool]:
-    """The interval of accuracy, and whether it is Wilson's, which is used if few images are wrong or few correct."""
-    size = effective_size(correct, labels.weights, resampled.units)
-    share = float(resampled.values["accuracy"][0])
-    bootstrapped = resampled.interval("accuracy")
-    rarer = round(size * min(share, 1 - share), 6)  # a whole number of images stays whole, whatever the weights' scale
-    if bootstrapped is None or rarer < RARE:
-        return wilson(share, size), True
-    return bootstrapped, False
+    return measured
 
 
 def _confusion(probabilities: Floats, labels: Labels, resampled: ResampledMeasures) -> dict[str, Any]:
@@ -138,8 +130,9 @@ def _per_class(resampled: ResampledMeasures, labels: Labels) -> tuple[ClassMetri
 
 def _class_measures(resampled: ResampledMeasures, index: int) -> dict[str, Any]:
     values = {name: resampled.values[f"class.{name}"][index] for name in CLASS_MEASURES}
-    intervals = {f"{name}_ci": find_interval(resampled) for name, resampled in values.items()}
-    return {name: value_or_none(resampled) for name, resampled in values.items()} | intervals
+    widening = resampled.units.widening
+    intervals = {f"{name}_ci": CLASS_MEASURES[name](drawn, widening=widening) for name, drawn in values.items()}
+    return {name: value_or_none(drawn) for name, drawn in values.items()} | intervals
 
 
 def _per_group(
@@ -165,8 +158,8 @@ def _measure_group(
     if not labels.weights.sum() > 0:
         return _unmeasured_group(name, len(labels))
     resampled = resample_all(probabilities, labels, seed=seed, resamples=resamples)
-    measured, _ = _measure_all(resampled, correctness(probabilities, labels), labels)
-    undefined = dict(explain_measures(measured, labels, units=resampled.units, whose="images of this group"))
+    measured = _measure_all(resampled, len(labels))
+    undefined = dict(explain_measures(measured, labels, resampled=resampled, whose="images of this group"))
     return GroupMetrics(name=name, undefined=undefined, **measured)
 
 

@@ -20,6 +20,7 @@ from featx.measures.comparison import (
     difference_of,
     t_comparison,
 )
+from featx.measures.intervals import percentile_interval
 from featx.measures.per_image import (
     Floats,
     brier_scores,
@@ -31,7 +32,6 @@ from featx.measures.resampling import (
     NORMAL,
     Units,
     affordable,
-    find_interval,
     units_of,
 )
 from featx.measures.sums import mean_over_classes
@@ -233,7 +233,7 @@ def _bootstrapped(pair: Pair, differences: Floats, units: Units, n: int) -> Comp
         test = f"t-test over {units.count} {units.noun}, standard error from {len(differences) - 1} resamples"
         return t_comparison(pair, difference, variance=variance, freedom=units.freedom, test=test, n=n)
     test = f"paired bootstrap of {units.count} {units.noun}, {len(differences) - 1} resamples"
-    interval = find_interval(differences, bounds=(-np.inf, np.inf))
+    interval = percentile_interval(differences, bounds=(-np.inf, np.inf))
     if interval is None:
         return Comparison(*pair, difference, None, None if abs(difference) > ZERO else 1.0, None, test, n)
     return Comparison(*pair, difference, interval, _p_value(difference, drawn), None, test, n)

@@ -9,13 +9,22 @@ from numpy.typing import NDArray
 from featx.errors import TableError
 from featx.labels import Labels
 from featx.measures.curves import curve_measures
+from featx.measures.intervals import (
+    RARE,
+    effective_size,
+    logit_interval,
+    loss_interval,
+    percentile_interval,
+    score_interval,
+    wilson,
+)
 from featx.measures.metrics import Interval
-from featx.measures.per_image import Floats
+from featx.measures.per_image import Floats, correctness
 from featx.measures.resampling import (
     ENDS,
     Units,
     affordable,
-    find_interval,
+    kish_size,
     units_of,
 )
 from featx.measures.sums import SumsOverImages
@@ -33,8 +42,16 @@ MEASURES = (
     "hamming_loss",
 )
 """The measures over all classes, without accuracy, which may have another kind of interval."""
-BOUNDS: Mapping[str, Interval] = {"log_loss": (0.0, np.inf), "brier": (0.0, 2.0)}
-"""The range of a measure, if it is not 0 to 1."""
+LOSSES: Mapping[str, Interval] = {"log_loss": (0.0, np.inf), "brier": (0.0, 2.0)}
+"""The means of losses over images, and their range; all other measures are between 0 and 1."""
+MEANS_OF_CLASSES: Mapping[str, float] = {"balanced_accuracy": 1.0, "macro_f1": 1.0, "average_precision": 0.5}
+"""The means over classes that are like shares, and how many images an image counts as if all is perfect.
+
+A perfect ranking may hang on the images of the rarer side alone, which are half of all images if all classes weigh the
+same.
+"""
+LEAST_WRONG = 5
+"""With fewer wrong images, the rare large losses that make up most of a mean are hardly in the sample."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +67,74 @@ class ResampledMeasures:
     """Number of resamples for AUROC, average precision and confusion, which cost more: the first of all resamples."""
     rounds: Sequence[NDArray[np.uint8]]
     """How often each unit is in each of these first resamples, as `Units.draw` gives it."""
+    sizes: "EffectiveSizes"
 
     def value(self, name: str) -> float | None:
         """The measure on the test images, or None if it is undefined."""
         return value_or_none(self.values[name]) if name in self.values else None
 
     def interval(self, name: str) -> Interval | None:
-        """The interval of the measure, or None if it is undefined or equal on all resamples."""
-        if name not in self.values:
+        """The interval of the measure; None if it is undefined, equal on all resamples or too uncertain."""
+        if name not in self.values or (name in LOSSES and self.sizes.wrong < LEAST_WRONG):
             return None
-        interval = find_interval(self.values[name], bounds=BOUNDS.get(name, (0.0, 1.0)))
-        return _widen(interval, self.values["bin.gap"]) if name == "ece" and interval else interval
+        resampled = self.values[name]
+        widening = self.units.widening
+        if name == "accuracy":
+            return self._interval_of_accuracy()
+        if name in LOSSES:
+            return loss_interval(resampled, bounds=LOSSES[name], widening=widening)
+        if name == "ece":
+            interval = percentile_interval(resampled, widening=widening)
+            return interval and _widen(interval, self.values["bin.gap"], widening=widening)
+        if name == "auroc":
+            return logit_interval(resampled, widening=widening, perfect=self.sizes.perfect / 2)
+        counted = MEANS_OF_CLASSES.get(name)
+        perfect = counted and self.sizes.perfect * counted
+        most = self.sizes.balanced if counted else np.inf
+        return score_interval(resampled, widening=widening, most=most, perfect=perfect)
+
+    def _interval_of_accuracy(self) -> Interval:
+        """Percentiles if images are many; else, and of groups, Wilson's interval."""
+        resampled = self.values["accuracy"]
+        interval = None if self.accuracy_is_rare else percentile_interval(resampled, widening=self.units.widening)
+        return interval or wilson(float(resampled[0]), self.sizes.accuracy)
+
+    @property
+    def accuracy_is_rare(self) -> bool:
+        """Whether accuracy has Wilson's interval: few images are wrong or few are correct, or groups were sampled."""
+        share = float(self.values["accuracy"][0])
+        # a whole number of images stays whole, whatever the scale of the weights
+        return self.units.grouped or round(self.sizes.accuracy * min(share, 1 - share), 6) < RARE
+
+
+@dataclass(frozen=True)
+class EffectiveSizes:
+    """How many images of equal weight these images are worth."""
+
+    accuracy: float
+    """As `effective_size` has it for the accuracy."""
+    balanced: float
+    """Kish's size of the images if all classes weigh the same: few images of one class are worth little."""
+    perfect: float
+    """The same of the units: what is known of a measure that is perfect on all images, as groups may be all alike."""
+    wrong: float
+    """Of the images that are wrong."""
+
+    @classmethod
+    def of(cls, labels: Labels, units: Units, *, correct: Floats) -> "EffectiveSizes":
+        """The sizes of images with these labels, of which these are correct (n,)."""
+        image, column, share = labels.entries
+        value = labels.weights[image] * share
+        totals = np.bincount(column, value, len(labels.classes))
+        shares = value / np.where(totals > 0, totals, 1)[column]
+        weights = np.bincount(image, shares, len(labels)).astype(np.float64) if shares.any() else labels.weights
+        wrong = kish_size(labels.weights) * (1 - float(np.average(correct, weights=labels.weights)))
+        return cls(
+            accuracy=effective_size(correct, labels.weights, units),
+            balanced=kish_size(weights),
+            perfect=kish_size(units.sum(weights)),
+            wrong=round(wrong, 6),
+        )
 
 
 def value_or_none(resampled: Floats) -> float | None:
@@ -92,7 +166,8 @@ def resample_all(
     values = {name: np.concatenate([part[name] for part in measured], axis=-1) for name in measured[0]}
     rounds = [counts for counts in kept if counts.shape[1]]
     curves = curve_measures(probabilities, labels, units, rounds=rounds)
-    return ResampledMeasures(values | curves, units, count, curve_count, rounds)
+    sizes = EffectiveSizes.of(labels, units, correct=correctness(probabilities, labels))
+    return ResampledMeasures(values | curves, units, count, curve_count, rounds, sizes)
 
 
 def check_probabilities(probabilities: Floats, labels: Labels) -> Floats:
@@ -127,7 +202,7 @@ def _check_labels(labels: Labels) -> None:
         raise TableError(f"row {row} has no label to compare with ({unknown.sum()} rows in total); leave them out")
 
 
-def _widen(interval: Interval, gaps: Floats) -> Interval:
+def _widen(interval: Interval, gaps: Floats, *, widening: float) -> Interval:
     """The interval of the calibration error (ECE), with its lower end moved down by the bias that ECE may have.
 
     ECE is biased upwards, on resamples twice: even a perfectly calibrated head has an ECE above 0 on a sample. The bias
@@ -135,5 +210,6 @@ def _widen(interval: Interval, gaps: Floats) -> Interval:
     sum stays below on 97.5 % of the resamples.
     """
     errors = np.abs(gaps[:, 1:] - gaps[:, :1]).sum(axis=0)
-    least = float(np.abs(gaps[:, 0]).sum() - np.quantile(errors[np.isfinite(errors)], ENDS[1]))
+    error = widening * float(np.quantile(errors[np.isfinite(errors)], ENDS[1]))
+    least = float(np.abs(gaps[:, 0]).sum()) - error
     return max(0.0, min(least, interval[0])), interval[1]

@@ -26,8 +26,6 @@ ZERO = 1e-9
 """With fewer degrees of freedom there are none: all weight is on one unit."""
 GROUPS = "whole groups"
 """What units that are groups are called."""
-RARE = 20
-"""The bootstrap of a share is too narrow if fewer images than this are correct, or wrong."""
 
 
 @dataclass(frozen=True)
@@ -109,52 +107,6 @@ def affordable(numbers: int, *choices: int) -> int:
     return next((resamples for resamples in choices if numbers * resamples <= AFFORDABLE), FEW_RESAMPLES)
 
 
-def find_interval(
-    resampled: NDArray[np.float64], *, bounds: tuple[float, float] = (0.0, 1.0)
-) -> tuple[float, float] | None:
-    """The 95 % interval of a measure from `resampled` (1 + b,): its value, then its values on b resamples.
-
-    The ends are percentiles of the resamples (Efron 1979); with at most FEW_RESAMPLES, 1.96 standard deviations on
-    either side. Resamples on which the measure is undefined (NaN) are left out. None if all others are equal: they
-    then say nothing about the uncertainty.
-    """
-    value = float(resampled[0])
-    drawn = resampled[1:][np.isfinite(resampled[1:])]
-    if not np.isfinite(value) or not len(drawn) or np.ptp(drawn) <= 1e-12 * abs(value):
-        return None
-    if len(resampled) - 1 <= FEW_RESAMPLES:
-        error = NORMAL * float(drawn.std(ddof=1))
-        low = value - error
-        high = value + error
-    else:
-        low, high = (float(end) for end in np.quantile(drawn, ENDS))
-    return max(low, bounds[0]), min(high, bounds[1])
-
-
-def effective_size(correct: NDArray[np.float64], weights: NDArray[np.float64], units: Units) -> float:
-    """How many independent images of equal weight would determine the mean of `correct` (n,) as well as these do.
-
-    Without groups this is Kish's effective size. With groups it is the size at which a binomial share has the variance
-    found between groups (Korn & Graubard 1998), at least Kish's size of the groups and at most that of the images. If
-    all images are correct or all are wrong, the similarity within groups is unknown and the size of the groups is used.
-    """
-    least = kish_size(units.sum(weights))
-    most = kish_size(weights)
-    share = float(np.average(correct, weights=weights))
-    if units.count < 2 or not 0 < share < 1:
-        return least
-    deviations = units.sum(weights * (correct - share))
-    variance = float(deviations @ deviations) / weights.sum() ** 2 * units.count / (units.count - 1)
-    return float(np.clip(share * (1 - share) / variance, least, most)) if variance > 0 else most
-
-
 def kish_size(weights: NDArray[np.float64]) -> float:
     """The effective size of a weighted sample: (sum w)^2 / sum w^2 (Kish 1965)."""
     return float(weights.sum() ** 2 / (weights @ weights))
-
-
-def wilson(share: float, size: float) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a share of `size` images (Wilson 1927; Brown, Cai & DasGupta 2001)."""
-    centre = (share + NORMAL**2 / (2 * size)) / (1 + NORMAL**2 / size)
-    half = NORMAL * np.sqrt(share * (1 - share) / size + (NORMAL / (2 * size)) ** 2) / (1 + NORMAL**2 / size)
-    return max(0.0, float(centre - half)), min(1.0, float(centre + half))

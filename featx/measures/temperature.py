@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import expit, log_expit, log_softmax, softmax
+from scipy.special import expit, softmax
 
 from featx.errors import TableError
 from featx.labels import Labels
@@ -30,17 +30,19 @@ def fit_temperature(scores: Floats, labels: Labels) -> float:
     """The temperature whose probabilities have the least weighted negative log-likelihood (Guo et al. 2017, 4.2).
 
     `scores` (n, classes) are of rows that the head was not fitted on; for multi-label, one logit per class. The
-    likelihood is convex in 1 / temperature, so the optimum is found exactly, as a root of the derivative. If every row
-    is classified correctly, more confidence is always likelier; the mean loss then stops at log((n+2)/(n+1)) nats,
-    which n rows support by the rule of succession. 1 if all scores of each row are equal. Raises TableError if shapes
-    differ, a score is not finite, or all weights are 0.
+    likelihood is convex in 1 / temperature, so the optimum is found exactly, as a root of the derivative. Few rows do
+    not show how often a confident head is wrong: with n rows that are all classified correctly, more confidence would
+    always be likelier. Labels are therefore taken to be true with a probability of (n + 1/2) / (n + 1), as of a share
+    that was found n times in n (Krichevsky & Trofimov 1981; Platt 1999, section 2.2, smooths his targets likewise), and
+    n is Kish's effective number of rows. Soft labels say themselves how certain they are. 1 if all scores of each row
+    are equal. Raises TableError if shapes differ, a score is not finite, or all weights are 0.
 
     >>> import numpy as np
     >>> from featx.labels import Labels
     >>> from featx.measures import fit_temperature
     >>> scores = np.array([[9.0, 0.0], [9.0, 0.0], [9.0, 0.0], [0.0, 9.0]])  # confident, one of four wrong
     >>> round(fit_temperature(scores, Labels(("cat", "dog"), codes=np.array([0, 0, 1, 1]))), 2)
-    8.19
+    10.62
     """
     _check(scores, labels)
     fit = _Fit(scores, labels)
@@ -54,9 +56,6 @@ def fit_temperature(scores: Floats, labels: Labels) -> float:
         best = highest
     else:
         best = brentq(fit.slope, lowest, highest, xtol=1e-10)
-    floor = np.log1p(1 / (kish_size(labels.weights) + 1))
-    if fit.loss(best) < floor < fit.loss(lowest):
-        best = brentq(lambda sharpness: fit.loss(sharpness) - floor, lowest, best, xtol=1e-10)
     return float(fit.scale / np.exp(best))
 
 
@@ -67,24 +66,26 @@ class _Fit:
         scores = scores.astype(np.float64)
         if not labels.multilabel:
             scores -= scores.mean(axis=1, keepdims=True)
-        self._shares = labels.shares
+        self._shares = _smooth(labels)
         self._weights = labels.weights / labels.weights.sum()
         self._multilabel = labels.multilabel
         self.scale = float(np.sqrt(self._weights @ (scores**2).mean(axis=1)))
         self._scores = scores / self.scale if self.scale else scores
 
     def slope(self, sharpness: float) -> float:
-        """The derivative of `loss` by scale / temperature."""
+        """The derivative of the likelihood by scale / temperature."""
         probabilities = to_probabilities(self._scores, temperature=np.exp(-sharpness), multilabel=self._multilabel)
         return float(self._weights @ ((probabilities - self._shares) * self._scores).sum(axis=1))
 
-    def loss(self, sharpness: float) -> float:
-        """The mean loss in nats per row; for multi-label per row and class."""
-        scaled = self._scores * np.exp(sharpness)
-        if not self._multilabel:
-            return float(-self._weights @ (self._shares * log_softmax(scaled, axis=1)).sum(axis=1))
-        logs = np.where(self._shares > 0, log_expit(scaled), log_expit(-scaled))
-        return float(-self._weights @ logs.mean(axis=1))
+
+def _smooth(labels: Labels) -> Floats:
+    """(n, classes): the shares of the classes, where no label is quite certain; other classes have the rest."""
+    doubt = 0.5 / (kish_size(labels.weights) + 1)
+    others = 1 if labels.multilabel else max(1, len(labels.classes) - 1)
+    shares = labels.shares
+    smoothed = shares * (1 - doubt) + (1 - shares) * doubt / others
+    certain = labels.multilabel | (shares.max(axis=1, keepdims=True) == 1)
+    return np.where(certain, smoothed, shares)
 
 
 def _check(scores: Floats, labels: Labels) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
-from scipy.special import softmax
-from scipy.stats import binom, binomtest
+from scipy.special import expit, logit, softmax
+from scipy.stats import binom, binomtest, norm, t
 from sklearn import metrics as reference
 
 from featx.errors import TableError
@@ -19,12 +19,13 @@ from featx.labels import Labels
 from featx.measures import (
     HeadMetrics,
     explaining,
+    intervals,
     measure,
-    measuring,
     resampled,
     resampling,
 )
-from featx.measures.resampling import effective_size, units_of
+from featx.measures.intervals import effective_size, score_interval
+from featx.measures.resampling import units_of
 from tests.support.sizes import shortened
 
 Floats = NDArray[np.float64]
@@ -175,6 +176,42 @@ def loop_draws(probabilities: Floats, labels: Labels, *, of: int, seed: int) -> 
     return found
 
 
+def widened(drawn: list[float], value: float, factor: float) -> tuple[float, float]:
+    """Percentiles of the draws, moved away from the value by this factor."""
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return value - factor * (value - low), value + factor * (high - value)
+
+
+def score_ends(drawn: list[float], value: float, factor: float, *, most: float = np.inf) -> tuple[float, float]:
+    """The shares whose distance from the value is 1.96 of their own standard errors: roots of Wilson's equation."""
+    size = min(value * (1 - value) / float(np.var(drawn, ddof=1)), most) / factor**2
+    z = norm.ppf(0.975) ** 2 / size
+    ends = [float(root) for root in np.roots([1 + z, -2 * value - z, value**2]).real]
+    return min(ends), max(ends)
+
+
+def logit_ends(drawn: list[float], value: float, factor: float) -> tuple[float, float]:
+    half = norm.ppf(0.975) * factor * np.std(drawn, ddof=1) / (value * (1 - value))
+    low, high = expit(logit(value) + np.array([-half, half]))
+    return float(low), float(high)
+
+
+def factor_of(labels: Labels) -> float:
+    """How much wider intervals are than the bootstrap's, by the number of images or groups."""
+    units = units_of(labels)
+    sums = np.bincount(units.of_image, labels.weights)
+    sums = sums[sums > 0]
+    freedom = sums.sum() ** 2 / np.sum(sums**2) - 1
+    return float(t.ppf(0.975, freedom) / norm.ppf(0.975) * np.sqrt(len(sums) / (len(sums) - 1)))
+
+
+def balanced_size(labels: Labels) -> float:
+    """Kish's size of the images, all classes weighing the same."""
+    shares = labels.weights[:, None] * labels.shares
+    weights = (shares / shares.sum(axis=0)).sum(axis=1)
+    return float(weights.sum() ** 2 / np.sum(weights**2))
+
+
 @pytest.mark.parametrize(
     "kind", shortened(["weighted groups", "several weighted", "soft", "several", "single", "weighted"], most=2)
 )
@@ -182,16 +219,30 @@ def test_every_resample_measures_what_scikit_learn_measures_on_its_rows(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resampled, "RESAMPLES", 40)
-    monkeypatch.setattr(resampling, "FEW_RESAMPLES", 3)
-    monkeypatch.setattr(measuring, "RARE", 0)
+    monkeypatch.setattr(intervals, "FEW_RESAMPLES", 3)
+    monkeypatch.setattr(resampled, "RARE", 0)
     probabilities, labels = make_case(kind)
     if "groups" in kind:
         labels = replace(labels, groups=np.repeat(np.arange(30), 4).astype("S"))
     expected, found = loop_draws(probabilities, labels, of=40, seed=5), measure(probabilities, labels, seed=5)
-    for name in expected.keys() - {"ece"}:
-        assert getattr(found, f"{name}_ci") == pytest.approx(np.quantile(expected[name], [0.025, 0.975])), name
+    factor, most = factor_of(labels), balanced_size(labels)
+    for name in expected.keys() - {"ece", "accuracy"}:
+        value = getattr(found, name)
+        if name in ("log_loss", "brier"):
+            low, high = widened(expected[name], value, factor)
+            error = np.std(expected[name], ddof=1) / value
+            ends = low, max(high, value * np.exp(norm.ppf(0.975) * factor * error))
+        elif name == "auroc":
+            ends = logit_ends(expected[name], value, factor)
+        elif name in ("balanced_accuracy", "macro_f1", "average_precision"):
+            ends = score_ends(expected[name], value, factor, most=most)
+        else:
+            ends = score_ends(expected[name], value, factor)
+        assert getattr(found, f"{name}_ci") == pytest.approx(ends, abs=1e-6), name
+    if labels.groups is None:
+        assert found.accuracy_ci == pytest.approx(widened(expected["accuracy"], found.accuracy, factor))
     if found.ece_ci:
-        assert found.ece_ci[1] == pytest.approx(np.quantile(expected["ece"], 0.975))
+        assert found.ece_ci[1] == pytest.approx(widened(expected["ece"], found.ece or 0, factor)[1])
 
 
 def test_the_resamples_do_not_depend_on_how_many_are_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +297,7 @@ def test_equal_images_of_a_group_count_as_one() -> None:
     grouped = Labels(("a",), np.zeros(100, np.int64), groups=np.repeat(np.arange(10), 10).astype("S"))
     size = effective_size(np.repeat(right, 10), grouped.weights, units_of(grouped))
     assert effective_size(right, alone.weights, units_of(alone)) == pytest.approx(10)
-    assert size == pytest.approx(10)
+    assert size == pytest.approx(10 * (1.959964 / t.ppf(0.975, 9)) ** 2)
 
 
 def test_with_unequal_weights_fewer_images_count() -> None:
@@ -261,13 +312,16 @@ def share_of_right(rng: np.random.Generator, kind: str) -> tuple[Floats, Labels]
         n, chance = 25, np.full(25, 0.9)
     elif kind == "weighted":
         weights = rng.choice([1 / 3, 1.0], 100)
+    elif kind == "few groups":
+        n, groups = 100, np.repeat(np.arange(5), 20).astype("S")
+        chance = np.repeat(rng.beta(9, 1, 5), 20)
     elif kind == "groups":
         n, groups = 240, np.repeat(np.arange(40), 6).astype("S")
         chance = np.repeat(rng.beta(3.6, 0.4, 40), 6)
     return (rng.random(n) < chance).astype(np.float64), Labels(("a", "b"), np.zeros(n, np.int64), None, weights, groups)
 
 
-@pytest.mark.parametrize("kind", shortened(["plain", "few wrong", "weighted", "groups"]))
+@pytest.mark.parametrize("kind", shortened(["few groups", "plain", "few wrong", "weighted", "groups"]))
 def test_nineteen_in_twenty_intervals_of_accuracy_hold_the_true_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resampled, "RESAMPLES", 300)
     rng, held = np.random.default_rng(0), 0
@@ -310,12 +364,45 @@ def test_a_class_without_images_has_no_recall_and_one_never_predicted_no_precisi
     assert (named[2].recall, named[2].precision, named[2].f1) == (None, None, None)
 
 
-def test_if_all_images_are_correct_no_interval_is_made_up() -> None:
+def test_if_all_images_are_correct_the_intervals_are_those_of_shares_of_their_number() -> None:
     labels = Labels(("a", "b"), np.arange(60) % 2)
     found = measure(labels.shares, labels)
     assert found.accuracy_ci == pytest.approx((0.93983, 1), abs=1e-5)
-    assert found.macro_f1_ci is None
-    assert found.undefined["macro_f1_ci"] == "the same on all resamples of 60 images, which so bound nothing"
+    assert found.balanced_accuracy_ci == found.macro_f1_ci
+    assert found.macro_f1_ci == pytest.approx((0.93983, 1), abs=5e-3)
+    assert found.auroc_ci == found.average_precision_ci
+    assert found.auroc_ci == pytest.approx(binomtest(30, 30).proportion_ci(method="wilson"), abs=6e-3)
+
+
+def test_if_few_images_are_wrong_losses_have_no_interval_and_a_reason_for_it() -> None:
+    rng = np.random.default_rng(0)
+    labels = Labels(("a", "b"), np.arange(200) % 2)
+    for wrong in (4, 5):
+        sure = 0.6 + 0.39 * rng.random(200)
+        sure[:wrong] = 0.2
+        shares = np.where(labels.shares > 0, sure[:, None], 1 - sure[:, None])
+        found = measure(shares, labels)
+        assert (found.log_loss_ci is None, found.brier_ci is None) == (wrong == 4, wrong == 4)
+        assert ("log_loss_ci" in found.undefined) == (wrong == 4)
+    few = measure(np.where(labels.shares > 0, 0.9, 0.1), labels)
+    assert few.undefined["brier_ci"].startswith("fewer than 5 images' worth are wrong")
+
+
+def test_a_single_group_has_no_intervals_but_the_whole_range_of_accuracy() -> None:
+    probabilities, labels = make_case()
+    found = measure(probabilities, replace(labels, groups=np.repeat(b"one", 120)))
+    assert found.accuracy_ci == (0, 1)
+    assert (found.auroc_ci, found.macro_f1_ci, found.log_loss_ci, found.per_class[0].recall_ci) == (None,) * 4
+    assert found.undefined["auroc_ci"] == "all weight is on one of 1 whole groups, which says nothing about others"
+
+
+def test_a_measure_between_0_and_1_keeps_its_interval_there() -> None:
+    for value in (0.0, 1e-9, 0.5, 1 - 1e-9, 1.0):
+        drawn = np.clip(value + 0.2 * np.random.default_rng(0).normal(size=200), 0, 1)
+        for interval in (intervals.score_interval, intervals.logit_interval):
+            low, high = interval(np.concatenate([[value], drawn]), perfect=9, widening=3) or (0, 1)
+            assert 0 <= low <= value <= high <= 1
+    assert score_interval(np.array([1.0, 1, 1])) is None
 
 
 def test_images_with_several_labels_have_measures_of_their_own() -> None:
@@ -424,12 +511,21 @@ def test_confusion_has_the_intervals_of_a_loop_and_its_diagonal_those_of_recall(
     ]
     with np.errstate(invalid="ignore"):
         shares = np.array(drawn[1:]) / np.sum(drawn[1:], axis=2, keepdims=True)
-    low, high = np.nanquantile(shares, (0.025, 0.975), axis=0)
     for row, named in np.ndindex(4, 4):
+        of_cell = shares[:, row, named]
+        value = found_share(found, row, named)
         if (ends := found.confusion_ci[row][named]) is None:
-            assert low[row, named] == high[row, named] == 0
+            assert np.nanmin(of_cell) == np.nanmax(of_cell) == value
         else:
-            assert ends == pytest.approx((low[row, named], high[row, named]))
+            drawn = of_cell[np.isfinite(of_cell)].tolist()
+            assert ends == pytest.approx(score_ends(drawn, value, factor_of(labels)), abs=1e-6)
+
+
+def found_share(found: HeadMetrics, row: int, named: int) -> float:
+    """The cell of the confusion matrix as a share of its row."""
+    cells = found.weighted_confusion or found.confusion
+    assert cells is not None
+    return cells[row][named] / sum(cells[row])
 
 
 def test_very_many_classes_have_no_confusion_and_a_reason_for_it(monkeypatch: pytest.MonkeyPatch) -> None:

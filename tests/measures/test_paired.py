@@ -16,6 +16,7 @@ from featx.measures import (
     corrected_t_test,
     draws_t_test,
     holm,
+    intervals,
     mcnemar,
     measure,
     paired,
@@ -392,7 +393,7 @@ def test_any_measure_is_compared_on_resamples_that_both_heads_share(
     kind: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(paired, "PAIRED_RESAMPLES", 40)
-    monkeypatch.setattr(resampling, "FEW_RESAMPLES", 3)
+    monkeypatch.setattr(intervals, "FEW_RESAMPLES", 3)
     better, labels = make_case(kind)
     worse = 0.5 * better + 0.5 * better[np.random.default_rng(1).permutation(len(labels))]
     (found,) = paired_measures({"a": better, "b": worse}, [PAIR], labels=labels, measure=name, seed=4)

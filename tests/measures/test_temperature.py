@@ -52,10 +52,10 @@ def test_of_soft_labels_the_temperature_is_exact() -> None:
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_it_is_the_least_that_a_general_search_finds(several: bool) -> None:
+def test_it_is_nearly_the_least_that_a_general_search_finds(several: bool) -> None:
     scores, labels = make_scores(2.0, n=200, several=several)
     expected = minimize_scalar(lambda log: nats(scores, labels, np.exp(log)), bounds=(-5, 5), method="bounded")
-    assert nats(scores, labels, fit_temperature(scores, labels)) <= expected.fun + 1e-12
+    assert nats(scores, labels, fit_temperature(scores, labels)) <= expected.fun + 2e-3
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.05, 20), st.booleans())
@@ -63,8 +63,8 @@ def test_it_is_the_least_that_a_general_search_finds(several: bool) -> None:
 def test_it_raises_no_loss_on_its_rows_and_changes_no_label(seed: int, temperature: float, several: bool) -> None:
     scores, labels = make_scores(temperature, n=40, several=several, seed=seed)
     fitted = fit_temperature(scores, labels)
-    floor = np.log1p(1 / (labels.weights.sum() ** 2 / (labels.weights @ labels.weights) + 1))
-    assert nats(scores, labels, fitted) <= max(nats(scores, labels, 1.0), floor) + 1e-9
+    doubt = 0.5 / (labels.weights.sum() ** 2 / (labels.weights @ labels.weights) + 1)
+    assert nats(scores, labels, fitted) <= nats(scores, labels, 1.0) + doubt * 2 * np.abs(scores).max() + 1e-9
     probabilities = to_probabilities(scores, temperature=fitted, multilabel=several)
     if several:
         assert np.array_equal(probabilities > 0.5, scores > 0)
@@ -73,10 +73,32 @@ def test_it_raises_no_loss_on_its_rows_and_changes_no_label(seed: int, temperatu
 
 
 @pytest.mark.parametrize("n", [10, 1000])
-def test_confidence_after_correct_rows_only_is_bounded_by_their_number(n: int) -> None:
+@pytest.mark.parametrize("scale", [0.1, 1.0, 1e3])
+def test_confidence_after_correct_rows_only_is_that_of_their_number(n: int, scale: float) -> None:
+    """All rows have the same scores: each probability is then the (n + 1/2) / (n + 1) that n of n rows support."""
     codes = np.arange(n) % 2
-    labels, scores = Labels(("a", "b"), codes), 1.0 * np.eye(2)[codes]
-    assert nats(scores, labels, fit_temperature(scores, labels)) == pytest.approx(np.log((n + 2) / (n + 1)), rel=1e-6)
+    labels, scores = Labels(("a", "b"), codes), scale * np.eye(2)[codes]
+    probabilities = to_probabilities(scores, temperature=fit_temperature(scores, labels))
+    assert probabilities.max(axis=1) == pytest.approx((n + 0.5) / (n + 1))
+
+
+def test_a_few_confident_rows_that_are_all_right_do_not_make_a_head_certain() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(2, size=2000)
+    scores = rng.normal(size=(2000, 2)) + 2 * np.eye(2)[codes]
+    right = np.flatnonzero(scores.argmax(axis=1) == codes)[:10]
+    labels = Labels(("a", "b"), codes)
+    fitted = fit_temperature(scores[right], labels.take(right))
+    assert nats(scores, labels, fitted) < nats(scores, labels, fit_temperature(scores, labels)) + 0.15
+
+
+def test_it_has_the_least_loss_against_labels_that_are_not_quite_certain() -> None:
+    scores, labels = make_scores(1.5, n=30)
+    labels = Labels(labels.classes, labels.codes)
+    smoothed = np.where(np.eye(3)[labels.codes] == 1, 30.5 / 31, 0.25 / 31)
+    soft = Labels(labels.classes, labels.codes, smoothed)
+    expected = minimize_scalar(lambda log: nats(scores, soft, np.exp(log)), bounds=(-5, 5), method="bounded")
+    assert nats(scores, soft, fit_temperature(scores, labels)) <= expected.fun + 1e-10
 
 
 def test_scores_without_information_or_with_the_opposite_become_even_probabilities() -> None:
@@ -94,7 +116,10 @@ def test_a_row_that_is_there_twice_counts_as_one_of_twice_the_weight() -> None:
     twice = np.repeat(np.arange(60), np.arange(60) % 3 + 1)
     unweighted = Labels(labels.classes, labels.codes)
     weighted = Labels(labels.classes, labels.codes, given_weights=(np.arange(60) % 3 + 1).astype(np.float64))
-    assert fit_temperature(scores[twice], unweighted.take(twice)) == pytest.approx(fit_temperature(scores, weighted))
+    # but for the number of rows that is taken to be independent
+    assert fit_temperature(scores[twice], unweighted.take(twice)) == pytest.approx(
+        fit_temperature(scores, weighted), rel=0.03
+    )
 
 
 def test_float32_scores_give_float64_probabilities() -> None:
