@@ -15,6 +15,7 @@ from featx.cli.backbones import backbones, inspect
 from featx.cli.caching import cache
 from featx.cli.comparing import compare
 from featx.cli.demo import demo
+from featx.cli.evaluating import evaluate
 from featx.cli.exporting import export_command
 from featx.cli.extracting import doctor, extract
 from featx.cli.interrupts import INTERRUPTED, TOLD, watch_interrupts
@@ -22,7 +23,7 @@ from featx.cli.labelling import label_errors
 from featx.cli.output import LineFormatter, Verbosity, say
 from featx.cli.predicting import predict
 from featx.cli.streams import OutputError, discard_output, prepare_streams
-from featx.cli.training import evaluate, train
+from featx.cli.training import train
 from featx.errors import FeatxError, one_line
 from featx.provenance import __version__
 from featx.showing import visible

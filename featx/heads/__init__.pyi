@@ -1,6 +1,6 @@
-from .evaluate import ROWS_AT_ONCE as ROWS_AT_ONCE, evaluate_head as evaluate_head
+from .evaluate import evaluate_head as evaluate_head
 from .fusions import FUSIONS as FUSIONS, find_fusion as find_fusion
-from .head import Head as Head
+from .head import ROWS_AT_ONCE as ROWS_AT_ONCE, Head as Head
 from .label_errors import LabelError as LabelError, find_label_errors as find_label_errors
 from .recipes import HEADS as HEADS, build_head as build_head, find_recipe as find_recipe
 from .records import to_records as to_records
@@ -11,7 +11,7 @@ from .results import (
     unpack_guesses as unpack_guesses,
 )
 from .results_file import ResultsFile as ResultsFile, read_results as read_results, write_results as write_results
-from .saving import check_target as check_target, load_head as load_head, save_head as save_head
+from .saving import load_head as load_head, reserve_head as reserve_head, save_head as save_head
 from .training.choosing import STACKED as STACKED, STACKED_HEADS as STACKED_HEADS
 from .training.development import is_large as is_large
 from .training.training import train_head as train_head
@@ -21,3 +21,4 @@ from .training.validating import (
     join_tuning as join_tuning,
     parse_tuning as parse_tuning,
 )
+from .unseen import find_unseen as find_unseen

@@ -1,9 +1,9 @@
 """Heads on disk: saved without pickle, and loaded without running anything that is in the file."""
 
 import json
-import os
 import zipfile
 import zlib
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
@@ -29,14 +29,18 @@ from featx.heads.file.grammar import TYPES, check_saved_pipeline
 from featx.heads.head import Head
 from featx.heads.recipes import classifiers_of
 from featx.provenance import versions
+from featx.targets import AppearedError, Kind, Target, reserve
 
 DESCRIPTION = "head.json"
 PIPELINE = "pipeline.skops"
 """The members of a head file."""
 
 
-def save_head(head: Head, path: Path | str) -> None:
-    """Write the head as a zip of `head.json` and `pipeline.skops`. Raises HeadError if it cannot be written.
+def save_head(head: Head, into: Path | str | Target, *, overwrite: bool = False) -> None:
+    """Write the head as a zip of `head.json` and `pipeline.skops`.
+
+    An existing head is replaced only with `overwrite`, a file of another kind never. Raises HeadError if the head
+    cannot be written.
 
     >>> import featx
     >>> head, _ = featx.train_head(featx.read_features("photos.h5"), "class-mean", jobs=1)
@@ -44,18 +48,22 @@ def save_head(head: Head, path: Path | str) -> None:
     >>> featx.load_head("means.featx").name
     'class-mean'
     """
-    path = check_target(path)
-    partial = path.with_name(path.name + ".partial")
+    if not isinstance(into, Target):
+        with reserve_head(into, overwrite=overwrite) as target:
+            return save_head(head, target)
     saved = skops.io.dumps(head.pipeline)
-    about = _describe(head, saved)
+    about = json.dumps(_describe(head, saved), indent=2)
     try:
-        with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as file:
-            file.writestr(DESCRIPTION, json.dumps(about, indent=2))
-            file.writestr(PIPELINE, saved, _compression(saved))
-        os.replace(partial, path)
+        with into.new_file() as new:
+            with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as file:
+                file.writestr(DESCRIPTION, about)
+                file.writestr(PIPELINE, saved, _compression(saved))
+            into.publish(new)
+    except AppearedError as error:
+        raise HeadError(f"{error.filename}: {error.strerror}") from error
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise HeadError(f"{path}: cannot be written ({error.strerror or error}); choose another --into") from error
+        raise HeadError(f"{into.path}: cannot be written ({error.strerror or error}); choose another --into") from error
+    return None
 
 
 def _describe(head: Head, pipeline: bytes) -> dict[str, Any]:
@@ -84,31 +92,34 @@ def _compression(pipeline: bytes) -> int:
     return zipfile.ZIP_STORED
 
 
-def check_target(path: Path | str) -> Path:
-    """Check that a head can be written to this path, create its folder, and return it as a Path.
+def reserve_head(path: Path | str, *, overwrite: bool = False) -> AbstractContextManager[Target]:
+    """Hold the file for a head in a `with` block, which gets what `save_head` takes; its folder is created.
 
-    Call it before hours of tuning. Raises HeadError if the path cannot be written, or if something other than a head
-    exists there.
+    Do it before hours of tuning: the block raises HeadError at its beginning if the file cannot be written, if another
+    process writes it, if it exists and `overwrite` is false, or if it is something other than a head.
     """
-    path = Path(path)
-    try:
-        if path.is_dir() or (path.exists() and not _is_head(path)):
-            raise HeadError(f"{path}: already exists and is not a featx head; choose another --into")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        probe = path.with_name(path.name + ".partial")
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise HeadError(f"{path}: cannot be written ({error.strerror or error}); choose another --into") from error
-    return path
+    return reserve(path, HEAD, overwrite=overwrite)
 
 
 def _is_head(path: Path) -> bool:
+    """Whether the file is a zip that begins as a head does; a damaged one is none."""
     try:
-        with zipfile.ZipFile(path) as file:
-            return DESCRIPTION in file.namelist()
-    except zipfile.BadZipFile:
+        with zipfile.ZipFile(path) as file, file.open(DESCRIPTION) as description:
+            return f'"{FORMAT}"'.encode() in description.read(DESCRIPTION_BYTES)
+    except OSError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, LookupError, ValueError, EOFError, RuntimeError):
         return False
+
+
+HEAD = Kind(
+    name="a featx head",
+    endings=(".featx",),
+    is_own=_is_head,
+    error=HeadError,
+    locked=HeadError,
+    writing="training a head for this file",
+)
 
 
 def load_head(path: Path | str) -> Head:

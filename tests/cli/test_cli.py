@@ -247,13 +247,31 @@ def test_train_prints_what_scripts_rely_on_and_saves_the_head(featx: Featx, made
 
 
 def test_evaluate_prints_what_scripts_rely_on(featx: Featx, made: Made) -> None:
-    ran = featx("evaluate", made.head, made.cache, "--json")
+    ran = featx("evaluate", made.head, made.cache, "--rows", "all", "--json")
     keys = ["accuracy", "accuracy_ci", "balanced_accuracy", "macro_f1", "log_loss", "per_class", "confusion", "n"]
     assert set(keys) <= set(ran.json)
     assert (
         "was trained on most of these images (or on images of the same names), so these measures are too high"
         in ran.err
     )
+
+
+def test_evaluate_measures_the_test_images_of_a_head_on_the_cache_it_was_trained_on(
+    featx: Featx, made: Made, tmp_path: Path
+) -> None:
+    into = tmp_path / "h.featx"
+    trained = featx("train", made.cache, "--head", "ridge", "--into", into, "--json").json
+    ran = featx("evaluate", into, made.cache, "--json")
+    assert ran.json["n"] == trained["rows"]["test"]
+    assert ran.json["accuracy"] == trained["metrics"]["accuracy"]
+    assert f"measured on the {trained['rows']['test']} test images that the head did not see" in ran.err
+    assert "too high" not in ran.err
+
+
+def test_evaluate_says_that_the_head_comes_first(featx: Featx, made: Made) -> None:
+    ran = featx("evaluate", made.cache, made.head)
+    assert ran.code == 2
+    assert f"c.h5 is a cache, but the head comes first: featx evaluate {made.head} {made.cache}" in ran.err
 
 
 def test_predict_classifies_images_and_says_why_one_failed(

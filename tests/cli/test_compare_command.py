@@ -185,7 +185,7 @@ def test_soft_labels_and_several_labels_reach_the_measures(featx: FeatX, made: M
     found = featx("train", made.left, f"--head={head}", "--annotations", several, "--into", into, "--json")
     assert found.code == 0, found.err
     assert found.json["metrics"]["labels"] == "several"
-    measured = featx("evaluate", into, made.left, "--annotations", several, "--json").json
+    measured = featx("evaluate", into, made.left, "--annotations", several, "--rows", "all", "--json").json
     assert measured["n"] == 48
     assert measured["labels"] == "several"
 
@@ -196,7 +196,7 @@ def test_a_fusion_and_the_rule_that_holds_out_are_chosen(featx: FeatX, made: Mad
     found = featx(*command, "--into", into, "--json")
     assert found.code == 0, found.err
     assert (found.json["fusion"], found.json["split_key"]) == ("stacked", "blocks/3")
-    assert featx("evaluate", into, made.left, made.right, "--json").json["accuracy"] > 0.9
+    assert featx("evaluate", into, made.left, made.right, "--rows", "all", "--json").json["accuracy"] > 0.9
 
 
 def test_tuning_by_folds_is_told(featx: FeatX, made: Made, tmp_path: Path) -> None:

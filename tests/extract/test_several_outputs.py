@@ -194,7 +194,7 @@ def test_the_command_line_takes_outputs_from_extraction_to_prediction(
     assert featx("cache", "info", cache, "--json").json["outputs"] == {"pooled": 3, "features": 8}
     trained = featx("train", cache, "--head", "logreg", "--output", "features", "--output", "pooled", "--into", head)
     assert trained.code == 0, trained.err
-    assert featx("evaluate", head, cache, "--json").json["n"] == 24
+    assert featx("evaluate", head, cache, "--rows", "all", "--json").json["n"] == 24
     assert len(featx("predict", head, images, "--models", models, "--device", "cpu").out.splitlines()) == 25
     assert featx("cache", "verify", cache).code == 0
 

@@ -1,0 +1,54 @@
+"""Finds the test images of a head again in the table that it was trained on."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from featx.cache import FeatureTable
+from featx.errors import TableError
+from featx.hashing import hash_columns
+from featx.heads.head import Head
+from featx.tables import RowIndices, make_splits
+
+ALL_QUARTERS = 4
+
+
+def is_of_training(head: Head, table: FeatureTable) -> bool:
+    """Whether the table has exactly the images that the head's training began with."""
+    return bool(head.training.get("images") == hash_columns([table.names]))
+
+
+def find_unseen(head: Head, table: FeatureTable) -> RowIndices | None:
+    """The test rows of the head in its own training table; None if the table is another, or its split is not known.
+
+    The split is drawn again by its rule and seed, and used only if its test images are those that the head was measured
+    on: annotations, for example, could have changed which images have a label.
+
+    >>> import featx
+    >>> from featx.heads import find_unseen
+    >>> head, result = featx.train_head("photos.h5", "class-mean", jobs=1)
+    >>> len(find_unseen(head, featx.read_features("photos.h5"))), result.metrics.n
+    (15, 15)
+    """
+    key = str(head.training.get("split_key", ""))
+    if not is_of_training(head, table) or not key:
+        return None
+    try:
+        splits = make_splits(table, **_how_drawn(key))
+    except (TableError, ValueError):
+        return None
+    found = (split.test for split in splits if split.key == key)
+    same = [test for test in found if hash_columns([table.names[test]]) == head.training.get("test")]
+    return same[0] if same else None
+
+
+def _how_drawn(key: str) -> Mapping[str, Any]:
+    """The arguments of `make_splits` that give, among others, the split with this key. Raises ValueError."""
+    name, _, rest = key.partition("/")
+    if name == "blocks":
+        return {"rule": name, "repeats": ALL_QUARTERS}
+    seed = int(rest.partition(".")[0] or 0)
+    if name.endswith("-fold"):
+        return {"rule": "k-fold", "folds": int(name.removesuffix("-fold")), "seed": seed}
+    if name.startswith("few-shot-"):
+        return {"rule": "few-shot", "shots": [int(name.removeprefix("few-shot-"))], "repeats": 1, "seed": seed}
+    return {"rule": name, "seed": seed}
