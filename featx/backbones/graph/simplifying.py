@@ -56,6 +56,15 @@ class _Simplification:
             kept.append(self._with_axes(node))
             self._add(kept[-1])
         assign(graph.node, kept)
+        self._forget_declared()
+
+    def _forget_declared(self) -> None:
+        """Remove the shapes that the exporter declared for tensors which have another one now."""
+        graph = self.model.graph
+        assign(graph.value_info, [value for value in graph.value_info if value.name not in self.changed])
+        for value in graph.output:
+            if value.name in self.changed and value.type.HasField("tensor_type"):
+                value.type.tensor_type.ClearField("shape")
 
     def _add(self, node: NodeProto) -> None:
         """Infer the shapes that the node computes, anew if it reads tensors whose shape has changed."""
