@@ -66,7 +66,8 @@ def open_csv(where: str, opening: Callable[[], BinaryIO], *, error_type: type[Fe
         step = "correct its quotes, or save it again as CSV"
         raise error_type(f"{where}: not a readable CSV file ({one_line(error)}); {step}") from error
     except OSError as error:
-        raise error_type(f"{where}: not a readable CSV file ({one_line(error)}); check it") from error
+        reason = (error.strerror or one_line(error)).lower()
+        raise error_type(f"{where}: not a readable CSV file ({reason}); check the path") from error
     finally:
         csv.field_size_limit(limit)
 

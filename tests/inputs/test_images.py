@@ -206,6 +206,17 @@ def test_a_root_with_a_folder_is_refused(fill: Write) -> None:
         list_images(fill("a.png"), root="elsewhere")
 
 
+def test_a_manifest_may_end_in_tsv(manifest: Write) -> None:
+    assert list_images(manifest("path\tlabel\na.png\tcat\n", "list.tsv")).classes == ("cat",)
+
+
+def test_a_zip_is_told_what_to_do(manifest: Write) -> None:
+    with pytest.raises(
+        ImageSetError, match=r"photos\.zip: a zip archive; unpack it, or give it as zip://::.*photos\.zip"
+    ):
+        list_images(manifest("x", "photos.zip"))
+
+
 def test_a_file_of_another_kind_is_refused(manifest: Write) -> None:
     with pytest.raises(
         ImageSetError, match=r"list\.txt: not a known kind of image source; give a folder of images, a manifest"

@@ -193,7 +193,7 @@ def test_the_root_of_a_file_system_is_listed(fill: Path, memory: Any, root: str)
     memory.put(str(fill / "photos"), "/photos", recursive=True)
     images = list_images(root.format(fill))
     assert names(images) == [f"photos/{name}" for name in names(list_images(fill / "photos"))]
-    assert images.classes == ("photos",)
+    assert images.classes == ("cat", "dog")
 
 
 def test_a_remote_root_moves_the_paths_of_a_manifest_that_lies_here(fill: Path, web: Web, tmp_path: Path) -> None:

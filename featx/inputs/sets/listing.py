@@ -26,11 +26,13 @@ from featx.inputs.sets.tar import compressed_tar_error
 
 KIND_OF_ENDING = {
     ".csv": "csv",
+    ".tsv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
     ".tar": "tar",
     ".npy": "npy",
     ".npz": "npz",
+    ".zip": "zip",
     ".h5": "hdf5",
     ".hdf5": "hdf5",
     ".hdf": "hdf5",
@@ -40,7 +42,7 @@ COMPRESSED_TAR = re.compile(r"\.(tgz|tbz2?|txz|tzst|tar\.\w+)$", re.IGNORECASE)
 _COMPRESSED_ENDINGS = (b"z", b"z2", b"st", b"lz4")
 """The last letters of compressed tars, which are compared first, as that is fast for many names."""
 ACCEPTED = (
-    "a folder of images, a manifest (.csv, .parquet), .tar, .parquet with images, .npy, .h5, FILE.h5/DATASET, "
+    "a folder of images, a manifest (.csv, .tsv, .parquet), .tar, .parquet with images, .npy, .h5, FILE.h5/DATASET, "
     "a pattern of .tar or .parquet, or an image file"
 )
 
@@ -54,7 +56,7 @@ def list_images(
 
     - a folder of images, with one sub-folder per class or flat, in bytewise order of the names; folders such as `train`
       and `val` above the classes are splits;
-    - a manifest, `.csv` or `.parquet`, with a column `path` and any of `label`, `split`, `group`, `weight`, in its own
+    - a manifest, `.csv`, `.tsv` or `.parquet`, with a column `path` and any of `label`, `split`, `group`, `weight`, in its own
       order; paths are relative to `root` (default: the manifest's folder);
     - a `.tar`, a folder of tars or a pattern (`shards-{000..127}.tar`, `*.tar`), in archive order; labels are those of
       WebDataset's .cls or .json members, else of the folders;
@@ -269,6 +271,10 @@ def _list_shards(request: _Request, shards: Shards, *, kind: str | None) -> Imag
         raise compressed_tar_error(path)
     if kind == "npz":
         raise ImageSetError(f"{path}: an .npz has several arrays; save the one with the images as .npy")
+    if kind == "zip":
+        raise ImageSetError(
+            f"{path}: a zip archive; unpack it, or give it as zip://::{path}, which needs pip install 'featx[remote]'"
+        )
     if kind is None:
         raise ImageSetError(f"{path}: not a known kind of image source; give {ACCEPTED}")
     return LISTERS[kind](shards)
