@@ -43,6 +43,14 @@ FAST = CLIP | {
     "size": {"height": None, "longest_edge": None, "shortest_edge": 16, "width": None},
 }
 """As transformers 5 writes it, with a null for what the class decides."""
+TIMM = {
+    "input_size": [3, 16, 16],
+    "crop_pct": 1.0,
+    "crop_mode": "center",
+    "interpolation": "bicubic",
+    "mean": CLIP_MEAN,
+    "std": CLIP_STD,
+}
 OPEN_CLIP = {"mean": CLIP_MEAN, "std": CLIP_STD, "interpolation": "bicubic", "resize_mode": "shortest"}
 KERAS = {
     "module": "keras_hub.src.layers.preprocessing.image_converter",
@@ -85,6 +93,9 @@ IN_OPEN_CLIP = {"model_cfg": {"vision_cfg": {"image_size": 16}}, "preprocess_cfg
         ("preprocessor_config__json", FAST, AS_CLIP),
         ("processor_config__json", {"image_processor": FAST, "processor_class": "CLIPProcessor"}, AS_CLIP),
         ("processor_config__json", {"feature_extractor": CLIP}, AS_CLIP),
+        ("preprocessor_config__json", {"image_processor": CLIP}, AS_CLIP),
+        ("preprocessor_config__json", {"image_processor_type": "TimmWrapper", "pretrained_cfg": TIMM}, AS_CLIP),
+        ("config__json", {"data_config": TIMM}, AS_CLIP),
         ("open_clip_config__json", IN_OPEN_CLIP, AS_CLIP),
         ("preprocess_cfg__json", OPEN_CLIP | {"size": [16, 16], "mode": "RGB", "fill_color": 0}, AS_CLIP),
         ("preprocess_cfg__json", {"size": 16, "resize_mode": "squash"}, AS_CLIP_SQUASHED),
@@ -165,6 +176,24 @@ def test_files_that_differ_are_both_named_with_their_values(tmp_path: Path) -> N
         assert word in note
 
 
+ON_255 = {"mean": [123.675, 116.28, 103.53], "std": [58.395, 57.12, 57.375]}
+
+
+@pytest.mark.parametrize(("name", "content"), [("config__json", ON_255), ("preprocess_cfg__json", {"std": 58})])
+def test_numbers_on_another_scale_than_that_of_the_tool_are_refused(
+    tmp_path: Path, name: str, content: Mapping[str, Any]
+) -> None:
+    with pytest.raises(BackboneError, match=r"(mean|std) = .* should be on the scale 0 to 1"):
+        beside(tmp_path, **{name: content})
+
+
+def test_other_files_without_preprocessing_are_not_spoken_of(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text('{"normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "Whitespace"}}')
+    (tmp_path / "labels.txt").write_text("meanwhile\nmeans of transport\n")
+    (tmp_path / "config.json").write_text('{"hidden_size": 768, "layer_norm_eps": 1e-12}')
+    assert not beside(tmp_path).notes
+
+
 def test_files_that_agree_are_not_spoken_of(tmp_path: Path) -> None:
     found = beside(tmp_path, preprocessor_config__json=CLIP, processor_config__json={"image_processor": CLIP})
     assert not found.notes
@@ -183,10 +212,14 @@ def test_a_processor_of_sound_or_of_texts_alone_says_nothing(tmp_path: Path) -> 
         ("inference.yml", "PreProcess:\n  - NormalizeImage:\n      mean: [0.485, 0.456, 0.406]\n"),
         ("pipeline.json", '{"transforms": [{"type": "Normalize", "mean": [123.675, 116.28, 103.53]}]}'),
         ("metadata_properties.json", '{"CustomVision.Preprocess.NormalizeMean": "[0.0, 0.0, 0.0]"}'),
+        ("config_infer_primary.txt", "net-scale-factor=0.0173\noffsets=123.675;116.28;103.53\n"),
+        ("environment.json", '{"PREPROCESSING": "{}"}'),
         ("deploy.prototxt", "transform_param { mean_value: 104 mean_value: 117 }"),
     ],
 )
-def test_another_file_that_says_a_mean_is_named_as_not_read(tmp_path: Path, name: str, text: str) -> None:
+def test_another_file_that_says_how_pixels_are_prepared_is_named_as_not_read(
+    tmp_path: Path, name: str, text: str
+) -> None:
     (tmp_path / name).write_text(text)
     (note,) = beside(tmp_path).notes
     assert note.startswith(f"{tmp_path / name}: ")

@@ -9,7 +9,7 @@ from typing import Any
 
 from featx.convert.preprocessing.hugging_face import read_hugging_face, read_nested
 from featx.convert.preprocessing.metadata import read_metadata_entries, says_anything
-from featx.convert.preprocessing.other_tools import MOST_BYTES, read_keras, read_openvino
+from featx.convert.preprocessing.other_tools import read_keras, read_openvino
 from featx.convert.preprocessing.specification import Preprocessing
 from featx.convert.preprocessing.timm_config import read_open_clip, read_timm
 from featx.errors import BackboneError
@@ -26,15 +26,18 @@ _JSON_READERS: dict[str, Callable[[Mapping[str, Any], str], Said | None]] = {
     "image_converter.json": read_keras,
 }
 """Name of a file -> its reader; the first that says anything counts."""
-_UNREAD_ENDINGS = {".json", ".yaml", ".yml", ".toml", ".prototxt", ".cfg", ".ini", ".xml"}
+_UNREAD_ENDINGS = {".json", ".yaml", ".yml", ".toml", ".prototxt", ".cfg", ".ini", ".xml", ".txt"}
 _UNREAD_BYTES = 2**20
+_JSON_BYTES = 2**23
+"""Largest file of JSON that is parsed, which may need 60 times as much memory."""
 _UNREAD_FILES = 50
 """Largest number of other files that are looked at."""
 _MEANS = re.compile(
-    r"""["'.\s<](image_|img_|pixel_|rgb_|norm_|channel_?|normalize_?)?means?(_values?|_value|_rgb)?["']?\s*[:=]""",
+    r"""(^|["'.\s<])(((image|img|pixel|rgb|norm|channel|normalize)_?)?means?(_values?|_rgb)?|preprocess(ing|or)?|"""
+    r"""net-scale-factor)["']?\s*[:=]""",
     re.IGNORECASE,
 )
-"""How a file of any format names the mean of pixels."""
+"""How a file of any format names the mean of pixels, or a preprocessing."""
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,8 @@ def _reported(path: Path, read: Callable[[Path], Said | None]) -> Said | None:
 
 def _load(path: Path) -> Mapping[str, Any]:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise ValueError(f"more than {MOST_BYTES} bytes")
+        if path.stat().st_size > _JSON_BYTES:
+            raise ValueError(f"more than {_JSON_BYTES} bytes")
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise BackboneError(f"{path}: not readable JSON ({error}); correct it or move it away") from error
@@ -139,16 +142,16 @@ def _shown(value: Any) -> str:
 
 
 def _unread_files(model: Path) -> Iterator[str]:
-    """A sentence for each other file beside the model that seems to say a mean of pixels."""
+    """A sentence for each other file beside the model that seems to say how pixels are prepared."""
     read = {*_JSON_READERS, f"{model.stem}.xml", "openvino_model.xml"}
     for folder in _folders(model):
         try:
-            others = sorted(path for path in folder.iterdir() if path.suffix in _UNREAD_ENDINGS - {""})
+            others = sorted(path for path in folder.iterdir() if path.suffix in _UNREAD_ENDINGS)
         except OSError:
             continue
         for path in [path for path in others if path.name not in read][:_UNREAD_FILES]:
             if _mentions_mean(path):
-                yield f"{path}: says a mean of pixels, it seems, but featx does not read this file; compare it"
+                yield f"{path}: seems to say how pixels are prepared, but featx does not read this file; compare it"
 
 
 def _mentions_mean(path: Path) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from featx.convert.preprocessing.specification import Preprocessing
+from featx.convert.preprocessing.timm_config import TIMM_TABLES, read_timm
 from featx.convert.preprocessing.values import Keys
 from featx.errors import BackboneError
 from featx.settings import Filter
@@ -43,6 +44,10 @@ def read_hugging_face(config: Mapping[str, Any], source: str) -> tuple[Preproces
     """The image processor of transformers, which resizes, crops, rescales and normalises; None if it is for sound."""
     if "sampling_rate" in config:
         return None
+    if any(isinstance(config.get(key), dict) for key in TIMM_TABLES):
+        return read_timm(config, source)
+    if (nested := read_nested(config, source)) is not None:
+        return nested
     keys = Keys(config, source)
     _refuse_strange(keys)
     geometry = _geometry(keys)

@@ -10,8 +10,8 @@ from featx.convert.preprocessing.specification import Preprocessing
 from featx.convert.preprocessing.values import Keys, scaled, square
 from featx.settings import FILTERS
 
-MOST_BYTES = 2**26
-"""Largest file that is read."""
+_MOST_BYTES = 2**26
+"""Largest .xml file that is searched."""
 _KERAS_NOT_PIXELS = {"name", "trainable", "dtype", "data_format", "bounding_box_format", "antialias"}
 _VALUE = r'<{}\s+value\s*=\s*"([^"<>]{{0,1000}})"'
 """An entry of the runtime information in a model of OpenVINO."""
@@ -59,7 +59,7 @@ def _affine(keys: Keys) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def read_openvino(path: Path) -> tuple[Preprocessing, list[str]] | None:
     """The mean and scale that were given to OpenVINO's converter, from the runtime information of its .xml file."""
-    if path.stat().st_size > MOST_BYTES:
+    if path.stat().st_size > _MOST_BYTES:
         return None
     text = path.read_text(encoding="utf-8", errors="replace")
     said = {key: found[1] for key in ("mean_values", "scale_values", "scale") if (found := _entry(text, key))}

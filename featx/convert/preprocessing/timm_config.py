@@ -10,6 +10,10 @@ from featx.errors import BackboneError
 from featx.settings import CROP_MODES, FILTERS, Filter
 
 TIMM_KEYS = {"input_size", "mean", "std", "interpolation", "crop_pct", "crop_mode"}
+TIMM_TABLES = ("pretrained_cfg", "data_config")
+"""The tables of a file in which timm's keys may be."""
+_LARGEST = 3.0
+"""Largest absolute mean and standard deviation on the scale 0 to 1."""
 _NOT_PIXELS = {
     *("architecture", "classifier", "custom_load", "features_only", "file", "first_conv", "global_pool", "license"),
     *("hf_hub_filename", "hf_hub_id", "hf_hub_revision", "label_descriptions", "label_names", "label_offset"),
@@ -23,23 +27,32 @@ _OPENAI_STD = [0.26862954, 0.26130258, 0.27577711]
 
 
 def read_timm(config: Mapping[str, Any], source: str) -> tuple[Preprocessing, list[str]] | None:
-    """The pretrained_cfg of timm: mean and std on the scale 0 to 1, the crop as a share of the resized side."""
-    values = config.get("pretrained_cfg", config)
+    """The table of timm: mean and std on the scale 0 to 1, the crop as a share of the resized side."""
+    values = next((config[key] for key in TIMM_TABLES if isinstance(config.get(key), dict)), config)
     if not isinstance(values, dict) or not TIMM_KEYS & values.keys():
         return None
     keys = Keys(values, source)
     size = _timm_size(keys.get("input_size"), source)
     mode = keys.one_of("crop_mode", CROP_MODES, "center")
     share = keys.number("crop_pct") or CROP_SHARE
+    mean, std = _scale(keys)
     found = Preprocessing(
         size=size,
         resize=math.floor(size / share) if size else None,
         crop_mode=mode,
         filter=_filter(keys),
-        mean=keys.channels("mean", 255.0),
-        std=keys.channels("std", 255.0),
+        mean=mean,
+        std=std,
     )
     return found, keys.unread(_NOT_PIXELS)
+
+
+def _scale(keys: Keys) -> tuple[tuple[float, ...] | None, tuple[float, ...] | None]:
+    """Mean and standard deviation on the scale 0 to 255; numbers that are on it already are refused."""
+    for key in ("mean", "std"):
+        if max(map(abs, keys.channels(key, 1.0) or (0.0,))) > _LARGEST:
+            raise keys.refuse(key, "should be on the scale 0 to 1")
+    return keys.channels("mean", 255.0), keys.channels("std", 255.0)
 
 
 def _filter(keys: Keys, default: Filter | None = None) -> Filter | None:
@@ -70,12 +83,13 @@ def read_open_clip(config: Mapping[str, Any], source: str) -> tuple[Preprocessin
     if keys.get("mode", "RGB") != "RGB":
         raise keys.refuse("mode", "should be 'RGB'")
     keys.get("fill_color")  # the colour of a border, which neither mode adds
+    mean, std = _scale(keys)
     found = Preprocessing(
         size=side,
         resize=side,
         crop_mode="squash" if mode == "squash" else "center",
         filter=_filter(keys, "bicubic"),
-        mean=keys.channels("mean", 255.0) or tuple(round(255 * one, 6) for one in _OPENAI_MEAN),
-        std=keys.channels("std", 255.0) or tuple(round(255 * one, 6) for one in _OPENAI_STD),
+        mean=mean or tuple(round(255 * one, 6) for one in _OPENAI_MEAN),
+        std=std or tuple(round(255 * one, 6) for one in _OPENAI_STD),
     )
     return found, keys.unread(())
