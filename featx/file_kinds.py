@@ -66,6 +66,25 @@ def name_kind(data: bytes) -> str:
     return next(_iter_kinds(data[:START_BYTES]), "")
 
 
+def name_given(data: bytes) -> str:
+    """What the file with these first bytes is, also if featx wrote it, to append to `not a cache`; may be empty.
+
+    >>> from featx.file_kinds import name_given
+    >>> name_given(b"%PDF-1.7")
+    ', but a PDF document'
+    """
+    start = data[:START_BYTES]
+    own = next((kind for magic, kind in _OWN if start.startswith(magic)), "")
+    if start.startswith(b"PK\3\4") and start[30:39] == b"head.json":
+        own = "a featx head"
+    kind = own or name_kind(start).partition(";")[0]
+    return f", but {kind}" if kind else ""
+
+
+_OWN = ((b"featx cache", "a featx cache"), (b'{"head": "', "a file of results of `featx compare`"))
+"""Beginning of a file that featx wrote -> what it is."""
+
+
 def _iter_kinds(start: bytes) -> Iterator[str]:
     yield from (kind for magic, kind in _STARTS.items() if start.startswith(magic))
     if start[4:8] == b"ftyp":

@@ -1,6 +1,6 @@
 """The options that users choose from, with their defaults; imports no library, so that `featx --help` is fast."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, get_args
 
 BUNDLED = "efficientnet-lite0"
@@ -12,7 +12,7 @@ Decode = Literal["exact", "fast"]
 DECODES: tuple[Decode, ...] = get_args(Decode)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Settings:
     """How to read, decode and run images; only `device` and `decode` affect the values of features.
 
@@ -38,7 +38,16 @@ class Settings:
     """`fast` decodes JPEGs at 1/2, 1/4 or 1/8 scale if that still covers the size that the card resizes to."""
 
 
+    def __repr__(self) -> str:
+        """The settings that are not the defaults, so that signatures of functions stay short."""
+        changed = [field for field in fields(self) if getattr(self, field.name) != field.default]
+        return f"Settings({', '.join(f'{field.name}={getattr(self, field.name)!r}' for field in changed)})"
+
+
 DEFAULTS = Settings()
+
+LARGEST_IMAGE = 257 << 20
+"""Most bytes of one image as it is stored: enough for as many pixels in RGB as `max_pixels` allows by default."""
 
 Storage = Literal["float32", "float16"]
 STORAGES: tuple[Storage, ...] = get_args(Storage)

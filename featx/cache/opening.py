@@ -15,6 +15,7 @@ from msgspec import Meta
 from featx.cache.checking import attribute_problems, column_problems
 from featx.cache.file import FORMAT_VERSION, MAGIC, STAMP, USER_BLOCK, Cache, Field, feature_path, partial_path
 from featx.errors import CacheError
+from featx.file_kinds import name_given
 
 REQUIRED: Mapping[str, tuple[str | None, tuple[int, ...]]] = {
     "status": ("u1", ()),
@@ -102,7 +103,7 @@ def read_head(file: BinaryIO) -> Head:
     """The JSON in the first bytes of a cache. Raises CacheError if they are not those of a cache."""
     block = file.read(USER_BLOCK)
     if not block.startswith(MAGIC):
-        raise CacheError(f"{file.name}: not a featx cache; name a file that `featx extract` wrote")
+        raise CacheError(f"{file.name}: not a featx cache{name_given(block)}; name a file that `featx extract` wrote")
     values = json.loads(block[len(MAGIC) :].rstrip(b"\0"))
     version = values.get("format_version") if isinstance(values, dict) else None
     if version != FORMAT_VERSION:

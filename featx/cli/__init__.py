@@ -18,7 +18,7 @@ from featx.cli.demo import demo
 from featx.cli.evaluating import evaluate
 from featx.cli.exporting import export_command
 from featx.cli.extracting import doctor, extract
-from featx.cli.interrupts import INTERRUPTED, TOLD, watch_interrupts
+from featx.cli.interrupts import INTERRUPTED, interruption, watch_interrupts
 from featx.cli.labelling import label_errors
 from featx.cli.output import LineFormatter, Verbosity, say
 from featx.cli.predicting import predict
@@ -92,11 +92,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Python may lose an exception, or wrap it in another one, while it deletes an object or creates a class
         if not received and not isinstance(error, EXPECTED):
             raise
-        return _report(Interrupt() if received else error)
-    return _report(Interrupt()) if received else code
+        return _report(Interrupt() if received else error, arguments)
+    return _report(Interrupt(), arguments) if received else code
 
 
-def _report(error: BaseException) -> int:
+def _report(error: BaseException, arguments: Sequence[str] | None) -> int:
     """Print in one line what ended the command, if somebody still reads it, and return the exit code."""
     if isinstance(error, click.ClickException):
         vars(error)["message"] = visible(error.message)
@@ -105,7 +105,7 @@ def _report(error: BaseException) -> int:
     if isinstance(error, Interrupt):
         for number in INTERRUPTS:
             signal.signal(number, lambda number, frame: None)  # but entry's thread still hears of them
-        say(TOLD, err=True)
+        say(interruption(sys.argv[1:] if arguments is None else arguments), err=True)
         _told.set()
         return INTERRUPTED
     if isinstance(error, OutputError):

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from threading import Event, Thread
 from typing import NoReturn
@@ -13,11 +13,20 @@ from typing import NoReturn
 INTERRUPTED = 130
 """The exit code of an interrupted command."""
 TOLD = "featx: interrupted; finished work is kept, and the same command continues from there"
+LOST = "featx: interrupted; nothing was written, and the same command begins again"
+BEGINNING = ("train", "evaluate", "predict", "label-errors", "cache", "export", "doctor", "inspect", "backbones")
+"""Commands that write their result at the end only."""
 GRACE_SECONDS = 10.0
 """The command has this long to end in order after the first interrupt."""
 REPEATED_SECONDS = 1.0
 """A second interrupt ends the process no earlier than this long after the first: `make` and others pass on to the
 command the Ctrl-C that the terminal has sent to it already."""
+
+
+def interruption(arguments: Sequence[str]) -> str:
+    """What to tell the user of an interrupted command with these arguments: what is kept, and how to go on."""
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    return LOST if command in BEGINNING else TOLD
 
 
 def watch_interrupts(numbers: Iterable[int], *, told: Event) -> None:
@@ -57,6 +66,6 @@ def _end(told: Event) -> NoReturn:
                 child.kill()
         if not told.is_set():
             os.set_blocking(2, False)
-            os.write(2, f"{TOLD}\n".encode())
+            os.write(2, f"{interruption(sys.argv[1:])}\n".encode())
     finally:
         os._exit(INTERRUPTED)

@@ -15,6 +15,8 @@ WORTHWHILE = 1.1
 """Advice is given if the run would be at least this many times faster."""
 BUSY = 0.8
 """More threads would help if they worked for less than this share of the cores' time."""
+LEAST_SECONDS = 0.25
+"""A run shorter than this says nothing about disks."""
 DECODED_AGAIN = 16
 """Number of images that are decoded once more, in both ways, to estimate the gain of fast decoding."""
 DECODING_SHARE = 0.01
@@ -24,7 +26,7 @@ DECODING_SHARE = 0.01
 def advise(
     clock: StageClock, images: ImageSet, card: Card, *, pace: Pace, settings: Settings, on_cpu: bool
 ) -> tuple[str, ...]:
-    """Two sentences: how busy the cores were, and what would make the run faster."""
+    """How busy the cores were, and what would make the run faster, unless it was too short to tell."""
     stage = clock.bound_by
     cores = usable_cores()
     busy = clock.cpu_seconds / clock.elapsed
@@ -32,6 +34,8 @@ def advise(
     spare = working / clock.elapsed < BUSY * cores
     others = not spare and busy < BUSY * cores
     load = f"{busy:.1f} of {cores} cores busy{', other programs had the rest' if others else ''}"
+    if clock.elapsed < LEAST_SECONDS and stage in ("read", "write"):
+        return (load,)
     if stage == "read":
         return load, f"images come too slowly for {pace.workers} threads: more --workers, or a faster disk, would help"
     if stage == "write":

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from featx.cli.interrupts import TOLD
+from featx.cli.interrupts import TOLD, interruption
 
 HANGING = """
 import os, sys, time
@@ -53,3 +53,18 @@ def test_one_interrupt_ends_a_command_that_cannot_end_in_order(number: signal.Si
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_the_second_interrupt_does_not_wait_for_anything(second: signal.Signals) -> None:
     assert interrupted(signal.SIGINT, second, grace=1000) == (130, f"{TOLD}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        (["extract", "photos", "--into", "c.h5"], True),
+        (["-q", "compare", "c.h5"], True),
+        (["train", "c.h5"], False),
+        (["--verbose", "cache", "merge"], False),
+        ([], True),
+    ],
+)
+def test_an_interrupted_command_says_whether_its_work_is_kept(arguments: list[str], kept: bool) -> None:
+    assert ("finished work is kept" in interruption(arguments)) is kept
+    assert ("nothing was written" in interruption(arguments)) is not kept

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from featx.errors import HeadError
+from featx.file_kinds import START_BYTES, name_given
 
 DIRECTORY_BYTES = 2**23
 """The largest directory of a zip: 100,000 members."""
@@ -39,6 +40,10 @@ def read_members(path: Path, limits: dict[str, int]) -> dict[str, bytes]:
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise HeadError("is not a file")  # a pipe would be waited for
+    with path.open("rb") as file:
+        start = file.read(START_BYTES)
+    if not start.startswith(b"PK"):
+        raise HeadError(f"not a featx head{name_given(start)}; name a file that `featx train` wrote")
     with path.open("rb") as file, open_archive(file, limit=unpacked_limit(os.fstat(file.fileno()).st_size)) as archive:
         found = {member.filename: member for member in archive.infolist()}
         if found.keys() != limits.keys():
