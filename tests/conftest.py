@@ -39,6 +39,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["FEATX_TESTS"] = tempfile.mkdtemp(prefix="featx-tests-")
 SHARED = Path(os.environ["FEATX_TESTS"])
 """A folder that is the same in every process of one run, so that tests named after it have one name."""
+os.environ["XDG_CACHE_HOME"] = str(SHARED / "caches")
+"""Backbones that were tried on this machine are those of this run."""
 
 PACKAGES = ("numpy", "h5py", "onnx", "pillow", "scikit-learn", "skops", "click", "onnxruntime", "onnxruntime-gpu")
 

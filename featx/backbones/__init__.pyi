@@ -41,3 +41,4 @@ from .store import (
     user_folder as user_folder,
 )
 from .tryout import limits_of_run as limits_of_run, try_apart as try_apart, try_outputs as try_outputs
+from .vetting import remember as remember, vet as vet

@@ -57,6 +57,11 @@ def _call(call: Callable[[Allow], Returned], allow: Allow) -> Returned:
     try:
         return call(allow)
     except FeatxError as error:
-        if is_exhausted(error) or isinstance(error.__cause__, MemoryError):
+        if ran_out(error):
             raise MemoryError from error
         raise
+
+
+def ran_out(error: FeatxError) -> bool:
+    """Whether the error says that memory ran out, or was caused by that."""
+    return is_exhausted(error) or isinstance(error.__cause__, MemoryError)

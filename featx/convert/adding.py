@@ -24,6 +24,7 @@ from featx.backbones import (
     inspect_model,
     read_card,
     read_metadata,
+    remember,
     resolve_outputs,
     run_foreign,
     save_model,
@@ -108,7 +109,9 @@ def _add(model: Path | str, description: Description, *, folder: Path, sha256: s
         source = description.source or public_address(str(model))
         described = partial(_describe, path, replace(description, source=source))
         card, notes = run_foreign(described, model=path)
-        return AddedBackbone(install(path, card, folder, notes=notes), notes)
+        backbone = install(path, card, folder, notes=notes)
+        remember(backbone)
+        return AddedBackbone(backbone, notes)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import Backbone, FeatureSession
+from featx.backbones import Backbone, FeatureSession, vet
 from featx.cache import DONE, storable
 from featx.errors import Failure
 from featx.extract.batches import NO_DUPLICATE, NO_SLOT, Batch, ImageRows, Loading, Ring, iter_batches
@@ -121,6 +121,7 @@ def open_stream(
 
     Raises DeviceError and BackboneError as open_session does.
     """
+    vet(backbone)
     total = len(images) if count is None else count
     session, pace = open_at_pace(backbone, images, settings, count=total, batch_size=batch_size)
     with ExitStack() as running:

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -17,9 +18,11 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from featx.apart import Allow, Limits, run_apart
-from featx.backbones import inspect_apart, inspect_model
+from featx.backbones import Backbone, Card, ImageInput, inspect_apart, inspect_model, vet
 from featx.errors import BackboneError
-from tests.conftest import Ran
+from featx.hashing import hash_file
+from featx.inputs import PixelSpec
+from tests.conftest import Ran, Tiny
 from tests.extract.test_shards import wait_until
 from tests.support.graphs import FLOAT, INT64, Graph
 
@@ -351,3 +354,46 @@ def test_what_is_inspected_apart_is_what_is_inspected_here(tmp_path: Path) -> No
     graph = Graph()
     path = graph.save(tmp_path / "m.onnx", graph.dense(graph.pooled(), 8, 5, into="logits"))
     assert inspect_apart(path) == inspect_model(path)
+
+
+# ---- cards of strangers
+
+
+def card_of(folder: Path, form: Callable[[Graph], str]) -> Backbone:
+    """A backbone that nobody has added: a stranger wrote its card."""
+    path = write(folder, form)
+    pixels = PixelSpec(size=16, resize=16, mean=(1.0,) * 3, std=(1.0,) * 3)
+    card = Card(
+        name=form.__name__,
+        file=path.name,
+        sha256=hash_file(path),
+        input=ImageInput(name="image", pixels=pixels),
+        feature="features",
+        dim=3,
+    )
+    path.with_suffix(".toml").write_text(card.to_toml(), encoding="utf-8")
+    return Backbone(card, path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system limits memory on Linux only")
+def test_a_model_of_a_stranger_is_tried_apart_before_images_are_extracted(
+    tmp_path: Path, featx: Callable[..., Ran], make_folder: Callable[..., Path]
+) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    card_of(models, hungry)
+    into = tmp_path / "c.h5"
+    ran = featx("extract", make_folder((2, 2)), "--backbone", "hungry", "--models", models, "--into", into)
+    assert ran.code == 1
+    assert "needs more than" in ran.err.splitlines()[-1]
+    assert not into.exists()
+
+
+def test_a_backbone_is_tried_once_on_a_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    vet(tiny.backbone)
+    monkeypatch.setattr("featx.apart.subprocess", None)
+    vet(tiny.backbone)
+    other = replace(tiny.backbone, card=replace(tiny.backbone.card, sha256="1" * 64))
+    with pytest.raises(AttributeError):
+        vet(other)
