@@ -3,8 +3,9 @@
 import csv
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 from featx.backbones import load_backbone
@@ -17,14 +18,33 @@ from featx.inputs import ImageSet, draw_shapes, list_images
 from featx.provenance import versions
 from featx.report import render_results
 from featx.settings import BUNDLED, DEFAULTS, Settings
+from featx.targets import Kind, check_replaceable, reserve
 
 DEMO_HEADS = ("logreg", "linear-svm", "rbf-svm", "pca-logreg", "pca-svm")
+REPORT = "report.md"
+REPORT_START = "# featx demo"
 SEED = 0
 SHAPES_OF_A_CLASS = 60
 HOW_TO_GET_PHOTOGRAPHS = (
     "For the real images, 2,624 photographs of solar cells (CC BY-NC-SA 4.0, for non-commercial use): "
     "pip install 'featx[demo]'"
 )
+
+
+def _begins_with(start: str) -> Callable[[Path], bool]:
+    """A function that says whether a file begins with this text."""
+    return lambda path: path.read_bytes().startswith(start.encode())
+
+
+REPORTS = Kind(
+    name="a report of the demo",
+    endings=(".md",),
+    is_own=_begins_with(REPORT_START),
+    error=DemoError,
+    locked=DemoError,
+    writing="running the demo here",
+)
+MANIFESTS = replace(REPORTS, name="a manifest of the demo", endings=(".csv",), is_own=_begins_with("path,label"))
 
 
 @dataclass(frozen=True)
@@ -68,13 +88,11 @@ def run_demo(
 
     The images are those of the package `elpv-dataset` if it is installed, else shapes that featx draws. With `noise`
     they are shapes in any case, and this share of each pixel is random: 0 is clear, 1 leaves nothing to see. A second
-    run reuses what the first one computed. Raises DemoError if the folder cannot be created.
+    run reuses what the first one computed. Raises DemoError if the folder cannot be created, or if it contains
+    something else than a demo.
     """
     folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DemoError(f"{folder}: cannot be created ({error.strerror}); choose another --into") from error
+    _claim(folder)
     demo = _choose_images(folder, noise)
     announce(f"{len(demo.images)} images: {demo.what}; classes {', '.join(demo.images.classes)}")
     cache = folder / f"{demo.name}-{BUNDLED}.h5"
@@ -85,9 +103,36 @@ def run_demo(
     for name in DEMO_HEADS:
         announce(f"head {name}: " + ("reused" if name in known else "tuning and fitting"))
         results.append(known.get(name) or _train(folder, table, name))
-    write_results(results, folder / "results.jsonl")
-    (folder / "report.md").write_text(_render(demo, extraction, results), encoding="utf-8")
+    write_results(results, folder / "results.jsonl", overwrite=True)
+    _write(folder / REPORT, _render(demo, extraction, results), kind=REPORTS)
     return DemoSummary(str(folder), extraction, tuple(results), tuple(known))
+
+
+def _claim(folder: Path) -> None:
+    """Create the folder and a first report, which marks it as a demo's own.
+
+    Raises DemoError if the folder cannot be created, or if it contains something else.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        is_new = all(found.name.startswith(f"{REPORT}.") for found in folder.iterdir())  # what a kill leaves
+    except OSError as error:
+        raise DemoError(f"{folder}: cannot be created ({error.strerror}); choose another --into") from error
+    if not is_new and not (folder / REPORT).is_file():
+        raise DemoError(f"{folder}: already contains other files than those of a demo; choose another --into")
+    if is_new:
+        _write(folder / REPORT, f"{REPORT_START}, which is not complete\n", kind=REPORTS)
+    check_replaceable(folder / REPORT, REPORTS)
+
+
+def _write(path: Path, text: str, *, kind: Kind) -> None:
+    """Write a file of the demo, and replace an older one. Raises DemoError."""
+    try:
+        with reserve(path, kind, overwrite=True) as target, target.new_file() as new:
+            new.write_text(text, encoding="utf-8")
+            target.publish(new)
+    except OSError as error:
+        raise DemoError(f"{path}: cannot be written ({error.strerror}); choose another --into") from error
 
 
 def _choose_images(folder: Path, noise: float | None) -> DemoImages:
@@ -125,11 +170,12 @@ def list_cells(manifest: Path) -> ImageSet:
         raise DemoError(f"elpv-dataset is not installed. {HOW_TO_GET_PHOTOGRAPHS}")
     data = Path(spec.origin).parent / "data"
     lines = [line.split() for line in (data / "labels.csv").read_text(encoding="utf-8").splitlines() if line.strip()]
-    with manifest.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(("path", "label"))
-        for path, probability, _ in lines:
-            writer.writerow((path, "defective" if float(probability) > 0.5 else "functional"))
+    table = StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(("path", "label"))
+    for path, probability, _ in lines:
+        writer.writerow((path, "defective" if float(probability) > 0.5 else "functional"))
+    _write(manifest, table.getvalue(), kind=MANIFESTS)
     return list_images(manifest, root=data)
 
 
@@ -154,7 +200,7 @@ def _is_result_of_file(result: Result, folder: Path) -> bool:
 
 def _train(folder: Path, table: FeatureTable, name: str) -> Result:
     head, result = train_head(table, name, seed=SEED)
-    save_head(head, folder / f"{name}.featx")
+    save_head(head, folder / f"{name}.featx", overwrite=True)
     return result
 
 
@@ -163,7 +209,7 @@ def _render(demo: DemoImages, extraction: ExtractionSummary, results: list[Resul
     numbers = ", ".join(f"{package} {number}" for package, number in versions().items())
     return "\n".join(
         [
-            f"# featx demo: {demo.title}",
+            f"{REPORT_START}: {demo.title}",
             "",
             f"{extraction.done} images ({demo.what}); {extraction.failed} failed; "
             f"features by {extraction.backbone} on {extraction.provider}.",

@@ -2,27 +2,58 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import msgspec
 
 from featx.errors import CacheLockedError, TableError
 from featx.heads.results import Result
-from featx.locking import hold_lock
+from featx.locking import NO_LINKS
 from featx.provenance import __version__
+from featx.targets import AppearedError, Kind, Target, reserve
 
-START = b'{"head": "'
-"""Beginning of the line of a result."""
+START = '{"head": "", "fusion": "", "table": "'
+"""Beginning of the line of a result, without the names of its head and fusion."""
+NAMES = re.compile(r'("(?:head|fusion)": ")[^"]*')
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, msgspec.ValidationError)
 """Errors that reading another kind of file raises."""
 
 
-def write_results(results: Iterable[Result], path: Path | str) -> None:
-    """Write the results to a file of JSON lines, replacing it."""
-    Path(path).write_text("".join(map(_line, results)), encoding="utf-8")
+def write_results(results: Iterable[Result], path: Path | str, *, overwrite: bool = False) -> None:
+    """Write the results to a file of JSON lines.
+
+    An existing file of results is replaced only with `overwrite`, a file of another kind never. Raises TableError if
+    the file cannot be written.
+    """
+    with reserve(path, RESULTS, overwrite=overwrite) as target, _writing(target.path), target.new_file() as new:
+        new.write_text("".join(map(_line, results)), encoding="utf-8")
+        target.publish(new)
+
+
+def _is_results(path: Path) -> bool:
+    try:
+        return all("head" in values and "metrics" in values for values in _parse(path.read_bytes()))
+    except OSError:
+        raise
+    except UNREADABLE:
+        return False
+
+
+RESULTS = Kind(
+    name="a file of results",
+    endings=(".jsonl",),
+    is_own=_is_results,
+    error=TableError,
+    locked=CacheLockedError,
+    writing="adding to these results",
+)
+LINES = replace(RESULTS, is_own=lambda path: True)
+"""What results are added to: reading the file tells more about a wrong one."""
 
 
 def read_results(path: Path | str) -> list[Result]:
@@ -61,57 +92,55 @@ class ResultsFile:
 
     def __init__(self, path: Path | str | None) -> None:
         self._path = None if path is None else Path(path)
-        self._lock = ExitStack()
+        self._file: BinaryIO | None = None
+        self._held = ExitStack()
         self.results: dict[str, Result] = {}
         """The results in the file by their keys, including those added."""
 
     def __enter__(self) -> Self:
         if self._path:
-            with ExitStack() as lock:
-                lock.enter_context(_locked(self._path))
-                self.results = {result.key: result for result in _recover(self._path)}
-                self._lock = lock.pop_all()
+            with ExitStack() as held:
+                target = held.enter_context(reserve(self._path, LINES, may_exist=True))
+                self._path = target.path
+                with _writing(target.path):
+                    self._file = held.enter_context(_open(target))
+                self.results = {result.key: result for result in _recover(self._file, target.path)}
+                self._held = held.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._lock.close()
+        self._held.close()
 
     def append(self, result: Result) -> None:
         """Add the result, which is on the disk when this returns. Raises TableError if it cannot be written."""
         self.results[result.key] = result
-        if self._path:
-            with _writing(self._path), self._path.open("ab") as file:
-                file.write(_line(result).encode())
-                file.flush()
-                os.fsync(file.fileno())
+        if self._path and self._file:
+            with _writing(self._path):
+                _check_same(self._file, self._path)
+                self._file.write(_line(result).encode())
+                self._file.flush()
+                os.fsync(self._file.fileno())
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock for adding to this file, whose folder is created if it is missing."""
-    if path.exists() and not path.is_file():
-        raise TableError(f"{path}: already exists and is not a file; choose another --into")
-    lock = path.with_name(path.name + ".lock")
-    with ExitStack() as held:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(hold_lock(lock))
-        except BlockingIOError as error:
-            raise CacheLockedError(
-                f"{lock}: another process is adding to these results; wait for it or choose another --into"
-            ) from error
-        except OSError as error:
-            raise TableError(f"{path}: cannot be written ({error.strerror}); choose another --into") from error
-        yield
+def _open(target: Target) -> BinaryIO:
+    """The file, open for adding to its end; a missing one is created. Raises OSError."""
+    how = os.O_CREAT | os.O_EXCL if target.before is None else 0
+    return open(os.open(target.path, os.O_RDWR | os.O_APPEND | NO_LINKS | how, 0o666), "a+b")
 
 
-def _recover(path: Path) -> list[Result]:
+def _check_same(file: BinaryIO, path: Path) -> None:
+    """Raise TableError if another file has this name now, or none."""
+    if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), os.lstat(path)):
+        raise TableError(f"{path}: was moved, removed or replaced while results were added; run the same command again")
+
+
+def _recover(file: BinaryIO, path: Path) -> list[Result]:
     """Cut off an unfinished last line, and return the results; raise TableError for another kind of file, unchanged."""
-    if not path.exists():
-        with _writing(path):
-            path.touch()
-    lines, end, unfinished = path.read_bytes().rpartition(b"\n")
-    if unfinished and not unfinished.startswith(START[: len(unfinished)]):
+    with _writing(path):
+        file.seek(0)
+        content = file.read()
+    lines, end, unfinished = content.rpartition(b"\n")
+    if unfinished and not _begins_result(unfinished):
         raise TableError(f"{path}: contains something other than results; choose another --into")
     finished = lines + end
     try:
@@ -120,13 +149,22 @@ def _recover(path: Path) -> list[Result]:
     except UNREADABLE as error:
         raise TableError(f"{path}: not a readable file of results ({error}); choose another --into") from error
     if unfinished:
-        os.truncate(path, len(finished))
+        with _writing(path):
+            file.truncate(len(finished))
     return results
+
+
+def _begins_result(line: bytes) -> bool:
+    """Whether a result's line could begin like this: nothing else that lacks its end is cut off."""
+    text = NAMES.sub(r"\1", line.decode(errors="replace"))
+    return text.startswith(START) or START.startswith(text)
 
 
 @contextmanager
 def _writing(path: Path) -> Iterator[None]:
     try:
         yield
+    except AppearedError as error:
+        raise TableError(f"{error.filename}: {error.strerror}") from error
     except OSError as error:
         raise TableError(f"{path}: cannot be written ({error.strerror}); choose another --into") from error

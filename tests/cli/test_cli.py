@@ -162,7 +162,8 @@ def test_files_that_are_no_images_are_told(
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--device", "tpu"], 2, "unknown device 'tpu'"),
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--max-failed", "nan"], 2, "nan is not in the range"),
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--batch-size", "99999999"], 2, "is not in the range"),
-        (["train", "c.h5", "--head", "logreg", "--into", "."], 1, "already exists and is not a featx head"),
+        (["train", "c.h5", "--head", "logreg", "--into", "."], 1, "already exists and is not a file"),
+        (["train", "c.h5", "--head", "logreg", "--into", "h.csv"], 1, "files that end in .csv are a table; end --into"),
         (["extract", ".", "--backbone", "x", "--into", "c.h5", "--jobs", "2"], 2, "need --shards"),
         (
             ["extract", ".", "--backbone", "x", "--into", "c.h5", "--shards", "2", "--shard", "0/2"],
@@ -371,3 +372,26 @@ def test_output_that_nobody_reads_any_more_ends_quietly(made: Made) -> None:
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("name,label")
     assert "Traceback" not in done.stderr
+
+
+def test_train_replaces_a_head_only_when_told(featx: Featx, made: Made, tmp_path: Path) -> None:
+    command, into = (
+        ["train", made.cache, "--head=class-mean", "--jobs", 1, "--into", tmp_path / "h.featx"],
+        tmp_path / "h.featx",
+    )
+    assert featx(*command).code == 0
+    before = into.read_bytes()
+    refused = featx(*command)
+    assert refused.code == 1
+    assert "h.featx: already exists; choose another --into, or replace it with --overwrite" in refused.err
+    assert into.read_bytes() == before
+    assert featx(*command, "--overwrite").code == 0
+    assert [found.name for found in tmp_path.glob("h.featx*")] == ["h.featx"]
+
+
+def test_train_writes_the_file_that_its_target_links_to(featx: Featx, made: Made, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "h.featx").symlink_to(tmp_path / "disk" / "real.featx")
+    assert featx("train", made.cache, "--head=class-mean", "--jobs", 1, "--into", tmp_path / "h.featx").code == 0
+    assert (tmp_path / "h.featx").is_symlink()
+    assert [found.name for found in (tmp_path / "disk").iterdir()] == ["real.featx"]

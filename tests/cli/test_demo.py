@@ -101,3 +101,12 @@ def test_a_demo_that_cannot_write_says_where(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DemoError, match="choose another --into"):
         run_demo(tmp_path / "file" / "demo", noise=0.0)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "report.md", "logreg.featx"])
+def test_the_demo_writes_nothing_into_a_folder_of_somebody_else(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(DemoError, match=r"already (contains other files|exists and is not a report of the demo)"):
+        run_demo(tmp_path, noise=0.0)
+    assert [found.name for found in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"

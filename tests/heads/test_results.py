@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import featx
-from featx.heads import Result, train_head, write_results
+from featx.errors import TableError
+from featx.heads import Result, ResultsFile, read_results, train_head, write_results
 from featx.measures import MEASURE_TITLES
 from tests.support.tables import make_table
 
@@ -104,3 +105,54 @@ def test_written_results_are_read_as_they_were(several_results: list[Result], tm
     found = featx.read_results(tmp_path / "r.jsonl")
     assert [json.dumps(one.to_dict()) for one in found] == (tmp_path / "r.jsonl").read_text().splitlines()
     assert [one.key for one in found] == [one.key for one in several_results]
+
+
+def test_results_are_replaced_only_when_told_and_only_by_results(tmp_path: Path, several_results: list[Result]) -> None:
+    path = tmp_path / "r.jsonl"
+    write_results(several_results[:1], path)
+    with pytest.raises(TableError, match=r"r\.jsonl: already exists; .*--overwrite"):
+        write_results(several_results, path)
+    write_results(several_results[:2], path, overwrite=True)
+    assert len(read_results(path)) == 2
+    path.write_text('{"name": "of something else"}\n')
+    with pytest.raises(TableError, match="already exists and is not a file of results"):
+        write_results(several_results, path, overwrite=True)
+    assert path.read_text() == '{"name": "of something else"}\n'
+
+
+@pytest.mark.parametrize(
+    "text", ['{"head": "x"}', '{"head": "x", "b', '{"he said', "[1, 2", '{"head": "x", "fusion": 1']
+)
+def test_an_unfinished_line_that_is_no_result_is_not_cut_off(tmp_path: Path, text: str) -> None:
+    (tmp_path / "r.jsonl").write_text(text)
+    with pytest.raises(TableError, match="contains something other than results"):
+        ResultsFile(tmp_path / "r.jsonl").__enter__()
+    assert (tmp_path / "r.jsonl").read_text() == text
+
+
+def test_the_line_that_a_killed_process_left_is_cut_off_wherever_it_ends(
+    tmp_path: Path, several_results: list[Result]
+) -> None:
+    path = tmp_path / "r.jsonl"
+    write_results(several_results[:1], path)
+    whole = path.read_bytes()
+    for length in (1, 10, 12, 14, 30, 45, 60, len(whole) - 1):
+        path.write_bytes(whole + whole[:length])
+        with ResultsFile(path) as saved:
+            assert len(saved.results) == 1
+        assert path.read_bytes() == whole
+
+
+def test_results_are_added_through_a_link_and_not_to_a_file_that_took_the_name(
+    tmp_path: Path, several_results: list[Result]
+) -> None:
+    (tmp_path / "r.jsonl").symlink_to(tmp_path / "real.jsonl")
+    with ResultsFile(tmp_path / "r.jsonl") as saved:
+        saved.append(several_results[0])
+        (tmp_path / "real.jsonl").rename(tmp_path / "moved.jsonl")
+        (tmp_path / "real.jsonl").write_text("of somebody else")
+        with pytest.raises(TableError, match="was moved, removed or replaced"):
+            saved.append(several_results[1])
+    assert (tmp_path / "r.jsonl").is_symlink()
+    assert (tmp_path / "real.jsonl").read_text() == "of somebody else"
+    assert len(read_results(tmp_path / "moved.jsonl")) == 1

@@ -23,9 +23,9 @@ from featx.heads import (
     Head,
     Result,
     build_head,
-    check_target,
     load_head,
     read_results,
+    reserve_head,
     save_head,
     train_head,
     write_results,
@@ -327,13 +327,17 @@ def test_a_head_never_replaces_what_is_no_head(saved: tuple[Head, Path], tmp_pat
 @pytest.mark.parametrize("place", [".", "file.txt/h.featx", "/proc/h.featx"])
 def test_a_place_where_no_head_can_be_written_is_refused_before_training(tmp_path: Path, place: str) -> None:
     (tmp_path / "file.txt").write_text("")
-    with pytest.raises(HeadError, match="choose another --into"):
-        check_target(tmp_path / place)
+    with pytest.raises(HeadError, match=r"; choose another --into|fix that and run the same command|move it away"):
+        reserve_head(tmp_path / place).__enter__()
 
 
-def test_a_head_replaces_an_earlier_head(saved: tuple[Head, Path]) -> None:
-    save_head(replace(saved[0], name="again"), saved[1])
-    assert load_head(saved[1]).name == "again"
+def test_a_head_replaces_an_earlier_head_only_when_told(saved: tuple[Head, Path]) -> None:
+    before = saved[1].read_bytes()
+    with pytest.raises(HeadError, match=r"already exists; .*--overwrite"):
+        save_head(replace(saved[0], temperature=2.0), saved[1])
+    assert saved[1].read_bytes() == before
+    save_head(replace(saved[0], temperature=2.0), saved[1], overwrite=True)
+    assert load_head(saved[1]).temperature == 2.0
 
 
 def test_a_missing_head_says_how_to_make_one(tmp_path: Path) -> None:
