@@ -4,7 +4,9 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,8 @@ from featx.settings import DEFAULTS, Device
 
 _UNLIMITED = sys.maxsize // 2
 """Devices other than the CPU reserve memory that they do not use."""
+_GOLDEN_BYTES = 2**28
+"""Largest golden vectors, uncompressed."""
 DRAWN_IMAGES = 6
 """Number of images that are drawn if no images are given."""
 
@@ -207,6 +211,7 @@ def _read_golden(backbone: Backbone) -> Golden | None:
         return None
     path = backbone.path.with_name(card.golden)
     try:
+        _check_golden_size(path)
         with np.load(path, allow_pickle=False) as stored:
             pixels = stored["pixels"]
             features = stored["features"]
@@ -222,6 +227,16 @@ def _read_golden(backbone: Backbone) -> Golden | None:
             f"{card.dim} features); compute them again"
         )
     return Golden(pixels, features.astype(np.float32))
+
+
+def _check_golden_size(path: Path) -> None:
+    """Raise ValueError if the file is none, or if what is compressed in it is larger than any golden vectors."""
+    if path.exists() and not path.is_file():
+        raise ValueError("not a file")
+    with ZipFile(path) as archive:
+        size = sum(info.file_size for info in archive.infolist())
+    if size > _GOLDEN_BYTES:
+        raise ValueError(f"{size} bytes, more than {_GOLDEN_BYTES}")
 
 
 def draw_pixels(size: int, *, count: int) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
@@ -244,6 +245,15 @@ def test_missing_golden_vectors_are_refused_by_name(tiny: Tiny, models: Path) ->
     with pytest.raises(
         BackboneError, match=r"tiny\.npz: cannot read golden vectors .*restore the file, or remove it from the card"
     ):
+        verify_backbone(backbone, device="cpu")
+
+
+def test_golden_vectors_that_unpack_to_more_than_any_are_refused_unread(tiny: Tiny, models: Path) -> None:
+    backbone = give_golden(tiny, models)
+    with ZipFile(models / "tiny.npz", "w", ZIP_DEFLATED) as archive, archive.open("pixels.npy", "w") as file:
+        for _ in range(257):
+            file.write(bytes(2**20))
+    with pytest.raises(BackboneError, match=r"tiny\.npz: cannot read golden vectors \(269484032 bytes, more than"):
         verify_backbone(backbone, device="cpu")
 
 
