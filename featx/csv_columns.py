@@ -170,20 +170,19 @@ def _iter_rows(
     named = max((place + 1 for place, column in enumerate(columns) if column.strip()), default=0)
     lines.taken.clear()
     for row in reader:
-        if any(map(str.strip, row)):
-            if len(row) < named or any(map(str.strip, row[len(columns) :])):
+        stripped = list(map(str.strip, row))
+        if any(stripped):
+            if len(row) < named or any(stripped[len(columns) :]):
                 raise error_type(
                     f"{where}: line {lines.number} has {len(row)} values for {len(columns)} columns; correct it, and "
                     f"put values that contain {delimiter!r} into quotes"
                 )
-            yield lines.number, _strip(row, lines.taken)
+            yield lines.number, row if row == stripped else _strip(row, lines.taken)
         lines.taken.clear()
 
 
 def _strip(row: list[str], lines: Sequence[str]) -> list[str]:
     """The values without surrounding spaces, except those that are in quotes in these lines."""
-    if all(value == value.strip() for value in row):
-        return row
     written = "".join(lines)
     return [value if '"{}"'.format(value.replace('"', '""')) in written else value.strip() for value in row]
 
@@ -203,7 +202,10 @@ def choose_path_column(where: str, header: Sequence[str], *, error_type: type[Fe
     found = [column for column in header if is_path_column(column)]
     found = [column for column in found if column.lower() != "name"] or found
     if not found:
-        raise error_type(f"{where}: no column 'path' among {list(header)[:20]}; name the columns in the first line")
+        raise error_type(
+            f"{where}: no column 'path' among {list(header)[:20]}; name the columns in the first line, and the one "
+            "with the names of images 'path'"
+        )
     if len(found) > 1:
         raise error_type(
             f"{where}: the images may be named in column {found[0]!r} or {found[1]!r}; rename one of them to 'path'"
@@ -218,6 +220,11 @@ def match_case(header: Sequence[str], known: Collection[str]) -> list[str]:
     return [name if (name := column.lower()) in known and name not in header else column for column in header]
 
 
+def misspelt(column: str, known: Collection[str]) -> str:
+    """A hint that names the known columns that this one is probably meant to be; empty if there is none."""
+    return did_you_mean(column.lower(), known, near_enough=_MISSPELT)
+
+
 def check_header(
     where: str,
     columns: Sequence[str],
@@ -228,7 +235,7 @@ def check_header(
 ) -> None:
     """Raise the error if a used column appears twice; warn of columns that are not used but look like a known one."""
     for column in columns:
-        if column and column not in used and (hint := did_you_mean(column.lower(), known, near_enough=_MISSPELT)):
+        if column and column not in used and (hint := misspelt(column, known)):
             logger.warning("%s: column %r is not used%s", where, column, hint)
     if twice := [column for column, count in Counter(columns).items() if count > 1 and column in used]:
         raise error_type(f"{where}: column {min(twice)!r} appears twice; remove one")

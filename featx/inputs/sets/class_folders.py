@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,8 +105,8 @@ def find_split_folders(where: str, names: Names) -> ClassFolders:
 def _find_splits(names: Names) -> tuple[ClassFolders, Counter[bytes]]:
     """The folders that all images share, the splits below them, and the number of images in each folder there."""
     found = ClassFolders(separator=_find_separator(names))
-    found = replace(found, skipped=_common_folders(_iter_names(names), found.separator))
-    counts = Counter(map(found.first_folder, _iter_names(names)))
+    found = replace(found, skipped=_common_folders(names, found))
+    counts = _count(names, found)
     splits = match_splits([folder.decode() for folder in counts])
     return replace(found, splits={folder.encode(): split for folder, split in splits.items()}), counts
 
@@ -123,21 +124,36 @@ def _find_separator(names: Names) -> bytes:
     return b"\\" if windows else b"/"
 
 
-def _iter_names(names: Names) -> Iterator[bytes]:
-    """All names; only a few of them are Python objects at the same time."""
+def iter_folders(names: Names, separator: bytes) -> Iterator[tuple[bytes, int]]:
+    """The folders that names are in, with a separator at their end, and how many neighbouring names are in each."""
     for array in names:
         for start in range(0, len(array), CHUNK):
-            yield from array[start : start + CHUNK].tolist()
+            folders = (name[: name.rfind(separator) + 1] for name in array[start : start + CHUNK].tolist())
+            for folder, run in groupby(folders):
+                yield folder, sum(1 for _ in run)
 
 
-def _common_folders(names: Iterator[bytes], separator: bytes) -> bytes:
-    """The folders that all names begin with, with the separator behind them."""
-    first = last = next(names, b"")
-    for name in names:
-        first = min(first, name)
-        last = max(last, name)
+def _count(names: Names, found: ClassFolders) -> Counter[bytes]:
+    """The number of images in each first folder that is not skipped; b"" for images in none."""
+    counts: Counter[bytes] = Counter()
+    for folder, count in iter_folders(names, found.separator):
+        counts[found.first_folder(folder)] += count
+    return counts
+
+
+def _common_folders(names: Names, found: ClassFolders) -> bytes:
+    """The folders that all names begin with behind what is skipped; once classes are known, only names with a class."""
+    folders = (found.rest(folder) for folder, _ in iter_folders(names, found.separator) if _counts(found, folder))
+    first = last = next(folders, b"")
+    for folder in folders:
+        first = min(first, folder)
+        last = max(last, folder)
     same = next((place for place in range(len(first)) if first[place : place + 1] != last[place : place + 1]), None)
-    return first[: first[:same].rfind(separator) + 1]
+    return first[: first[:same].rfind(found.separator) + 1]
+
+
+def _counts(found: ClassFolders, folder: bytes) -> bool:
+    return not found.labelled or bool(found.label(folder))
 
 
 def _find_single_class(
@@ -160,7 +176,10 @@ def _find_classes_in_splits(
     where: str, names: Names, found: ClassFolders, counts: Counter[bytes], *, one_is_class: bool
 ) -> ClassFolders:
     """The classes below the folders that are splits; the images of a split may have none, as those of tests do."""
-    direct = Counter(found.first_folder(name) for name in _iter_names(names) if not found.label(name))
+    direct: Counter[bytes] = Counter()
+    for folder, count in iter_folders(names, found.separator):
+        if not found.label(folder):
+            direct[found.first_folder(folder)] += count
     for folder, count in sorted(direct.items()):
         if count < counts[folder]:
             raise _mixed_error(where, names, found, under=folder)
@@ -168,9 +187,10 @@ def _find_classes_in_splits(
             logger.warning("%s: images in %r are in no class folder, and have no label", where, folder.decode())
     if len(direct) == len(counts):
         return replace(found, labelled=False)
-    below = _common_folders((found.rest(name) for name in _iter_names(names) if found.label(name)), found.separator)
+    below = _common_folders(names, found)
     deeper = replace(found, below=below)
-    if not any(found.label(name) and not deeper.label(name) for name in _iter_names(names)):
+    folders = (folder for folder, _ in iter_folders(names, found.separator))
+    if not any(found.label(folder) and not deeper.label(folder) for folder in folders):
         if below:
             logger.warning("%s: the folder %r in each split is skipped", where, below[:-1].decode())
         return deeper
@@ -193,7 +213,8 @@ def _warn_of_one_class(where: str, folder: str) -> None:
 
 def _mixed_error(where: str, names: Names, found: ClassFolders, *, under: bytes) -> ImageSetError:
     """The error for images that are directly in a folder in which others are in class folders."""
-    inside = [name for name in _iter_names(names) if not found.splits or found.first_folder(name) == under]
+    every = (name for array in names for name in array.tolist())
+    inside = [name for name in every if not found.splits or found.first_folder(name) == under]
     loose = next(name for name in inside if not found.label(name)).decode()
     within = next(name for name in inside if found.label(name)).decode()
     return ImageSetError(

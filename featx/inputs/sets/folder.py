@@ -1,7 +1,7 @@
 """Lists a folder of images, with one sub-folder per class or flat, in bytewise order of the names."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from featx.columns import CHUNK, NO_LABEL, ImageColumns, TextsBuilder, as_texts
 from featx.errors import ImageSetError
 from featx.inputs.formats import IMAGE_ENDINGS
-from featx.inputs.sets.class_folders import find_class_folders
+from featx.inputs.sets.class_folders import find_class_folders, iter_folders
 from featx.inputs.sets.files import Files, FileSource
 from featx.inputs.sets.image_set import ImageSet
 
@@ -61,8 +61,9 @@ def list_folder(files: Files, root: str, *, names: NDArray[np.bytes_], ignored: 
     if not len(names):
         raise no_images_error(root, ignored)
     folders = find_class_folders(root, [names], one_is_class=True)
-    classes, labels = _number(names, folders.label) if folders.labelled else ((), None)
-    splits, parts = _number(names, folders.split) if folders.splits else ((), None)
+    runs = list(iter_folders([names], folders.separator)) if folders.labelled or folders.splits else []
+    classes, labels = _number(runs, folders.label) if folders.labelled else ((), None)
+    splits, parts = _number(runs, folders.split) if folders.splits else ((), None)
     columns = ImageColumns(
         names=names,
         classes=classes,
@@ -72,13 +73,16 @@ def list_folder(files: Files, root: str, *, names: NDArray[np.bytes_], ignored: 
     return ImageSet(**vars(columns), source=FileSource(files, root), ignored=ignored)
 
 
-def _number(names: NDArray[np.bytes_], text_of: Callable[[bytes], str]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """The texts of all names in alphabetical order, and (n,) the position of each name's text; -1 for an empty one."""
+def _number(
+    runs: Sequence[tuple[bytes, int]], text_of: Callable[[bytes], str]
+) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """The texts of all folders in alphabetical order, and (n,) the position of each name's text; -1 for an empty one.
+
+    `runs` are folders, and the number of neighbouring names in each.
+    """
     numbers: dict[str, int] = {}
-    found = np.empty(len(names), np.int32)
-    for start in range(0, len(names), CHUNK):
-        texts = map(text_of, names[start : start + CHUNK].tolist())
-        found[start : start + CHUNK] = [numbers.setdefault(text, len(numbers)) for text in texts]
-    texts_in_order = tuple(sorted(filter(None, numbers)))
-    position = {text: index for index, text in enumerate(texts_in_order)} | {"": NO_LABEL}
-    return texts_in_order, np.array([position[text] for text in numbers], np.int32)[found]
+    found = [numbers.setdefault(text_of(folder), len(numbers)) for folder, _ in runs]
+    texts = tuple(sorted(filter(None, numbers)))
+    position = {text: index for index, text in enumerate(texts)} | {"": NO_LABEL}
+    positions = np.array([position[text] for text in numbers], np.int32)[found]
+    return texts, np.repeat(positions, [count for _, count in runs])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from featx.csv_columns import CsvTable, check_header, choose_path_column, iter_chunks, match_case, open_csv
+from featx.csv_columns import CsvTable, check_header, choose_path_column, iter_chunks, match_case, misspelt, open_csv
 from featx.errors import ImageSetError, did_you_mean
 from featx.inputs.sets.building import MANIFEST_COLUMNS, ColumnsBuilder
 from featx.inputs.sets.files import Files, FileSource, join
@@ -43,7 +43,7 @@ def choose_label_column(where: str, header: Sequence[str], label_column: str | N
     """
     if label_column is None:
         others = [column for column in header if column and column not in MANIFEST_COLUMNS]
-        if "label" not in header and others:
+        if "label" not in header and others and not any(misspelt(column, ["label"]) for column in others):
             logger.warning(
                 "%s: has no column 'label', so that images have no labels; --label-column names another one of %s",
                 where,
