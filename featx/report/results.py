@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def results_section(results: "Sequence[Result]") -> Section:
-    """One row for each result; the notes are about the first result and hold for all that share its split."""
+    """One row for each result; the notes hold for all results that share the split of the first one."""
     return Section(
         columns=_columns(results[0]),
         rows=tuple(_row(result) for result in results),
@@ -52,10 +52,21 @@ def _show(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
+def _tuning_notes(results: "Sequence[Result]") -> list[str]:
+    """How parameters were chosen, of all heads or, if that differs, of each group of heads."""
+    heads = dict[str, list[str]]()
+    for result in results:
+        heads.setdefault(result.tuned, []).append(result.head)
+    return [
+        f"tuned: {tuned}" if len(heads) == 1 else f"tuned, {', '.join(dict.fromkeys(names))}: {tuned}"
+        for tuned, names in heads.items()
+    ]
+
+
 def _notes(results: "Sequence[Result]") -> tuple[str, ...]:
     result = results[0]
     rows = result.rows
-    tuning = "training and tuning in folds" if result.folds else "tuning"
+    tuning = "training and tuning in folds" if all(one.folds for one in results) else "tuning"
     at_edge = ", ".join(dict.fromkeys(result.head for result in results if result.edge))
     notes = [
         f"features: {' + '.join(result.backbones)}",
@@ -65,7 +76,7 @@ def _notes(results: "Sequence[Result]") -> tuple[str, ...]:
         f"{rows['test']} for testing; {rows['unlabelled']} without a label and {rows['failed']} failed are left out",
         explain_result(result),
         f"interval: {result.metrics.interval}",
-        f"tuned: {result.tuned}",
+        *_tuning_notes(results),
     ]
     if at_edge:
         notes.append(f"the best penalty or C is still at the end of its grid: {at_edge}")

@@ -162,7 +162,7 @@ def test_parameters_that_converge_in_tuning_alone_give_way_to_a_stronger_penalty
     if fusion:
         table = fuse_tables([table, make_table(dim=4, apart=1.0, name="other")])
     recipe = replace(HEADS["linear-svm"], classifier=lambda seed: SweptSVM(), grid={"C": (1e-5, 1e-4, 1e-3, 1e-2)})
-    monkeypatch.setitem(HEADS, "linear-svm", recipe)  # type: ignore[arg-type]
+    monkeypatch.setitem(HEADS, "linear-svm", recipe)
     with caplog.at_level(logging.WARNING, logger="featx"):
         _, result = train_head(table, "linear-svm", fusion=fusion, jobs=1)
     chosen = [value for name, value in result.params.items() if name.endswith("__C")]
@@ -172,6 +172,6 @@ def test_parameters_that_converge_in_tuning_alone_give_way_to_a_stronger_penalty
 
 def test_if_no_parameters_converge_that_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = replace(HEADS["linear-svm"], classifier=lambda seed: SweptSVM(), grid={"C": (1e-2, 1e-1)})
-    monkeypatch.setitem(HEADS, "linear-svm", recipe)  # type: ignore[arg-type]
+    monkeypatch.setitem(HEADS, "linear-svm", recipe)
     with pytest.raises(ConvergenceError, match="the SVM did not converge"):
         train_head(make_table(), "linear-svm", jobs=1)

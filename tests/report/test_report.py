@@ -53,6 +53,14 @@ def make_result(metrics: HeadMetrics) -> Result:
     )
 
 
+def test_heads_that_were_tuned_in_different_ways_each_say_how() -> None:
+    one = make_result(measure(*make_case()))
+    same = render_results([one, replace(one, head="ridge")])
+    assert "- tuned: by hand" in same.splitlines()
+    mixed = render_results([one, replace(one, head="ridge"), replace(one, head="pca-svm", folds=5, tuned="in folds")])
+    assert {"- tuned, logreg, ridge: by hand", "- tuned, pca-svm: in folds"} < set(mixed.splitlines())
+
+
 def printed(metrics: HeadMetrics) -> str:
     """One evaluation as it is shown."""
     to = Console(file=StringIO(), width=200)
