@@ -51,6 +51,15 @@ def test_images_are_found_by_name_in_whatever_order(tmp_path: Path) -> None:
     assert label_names(annotate(FOUR, read(tmp_path, text))) == ["d", "b", "c", "a"]
 
 
+def test_backslashes_of_windows_are_slashes_unless_an_image_has_this_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = replace(FOUR, names=np.array([b"a/0.png", b"a/1.png", b"b\\2.png", b"b/2.png"]))
+    annotations = read(tmp_path, "name,label\na\\0.png,p\n.\\a\\1.png,q\nb\\2.png,r\nb/2.png,s\n")
+    assert label_names(annotate(table, annotations)) == ["p", "q", "r", "s"]
+    assert "backslashes in names, as in Windows, are read as slashes" in caplog.text
+
+
 def test_all_columns_are_taken(tmp_path: Path) -> None:
     text = lines("split,group,weight", "train,a,1", "val,b,0.5", "test,c,0", "validation,b,2e0")
     table = annotate(FOUR, read(tmp_path, text))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache import FeatureTable, read_features
-from featx.columns import NO_LABEL, as_texts
+from featx.columns import NO_LABEL, as_name, as_texts, find_repeated
 from featx.errors import TableError
 from featx.hashing import hash_columns, hash_settings
 from featx.tables.annotations.reading import Annotations
@@ -33,6 +33,7 @@ def annotate(table: FeatureTable | Path | str, annotations: Annotations) -> Feat
     (('pointed', 'round'), 2)
     """
     table = table if isinstance(table, FeatureTable) else read_features(table)
+    annotations = _read_backslashes(table, annotations)
     order = np.argsort(annotations.names)
     lines = order[np.searchsorted(annotations.names, table.names, sorter=order).clip(max=len(order) - 1)]
     found = annotations.names[lines] == table.names
@@ -43,6 +44,20 @@ def annotate(table: FeatureTable | Path | str, annotations: Annotations) -> Feat
             changed[name] = _join(column, lines, found, fill)
     annotated = replace(table, **changed)
     return replace(annotated, digest=_digest(table, annotated))
+
+
+def _read_backslashes(table: FeatureTable, annotations: Annotations) -> Annotations:
+    """The annotations with slashes in the names that have Windows's backslashes and are not those of an image."""
+    names = annotations.names
+    odd = np.flatnonzero((np.strings.find(names, b"\\") >= 0) & ~np.isin(names, table.names))
+    if not len(odd):
+        return annotations
+    changed = names.copy()
+    changed[odd] = [as_name(name.decode().replace("\\", "/")).encode() for name in names[odd].tolist()]
+    if find_repeated(changed):
+        return annotations
+    logger.warning("%s: backslashes in names, as in Windows, are read as slashes", annotations.where)
+    return replace(annotations, names=changed)
 
 
 def _digest(table: FeatureTable, annotated: FeatureTable) -> str:
