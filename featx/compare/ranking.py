@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby
+from itertools import groupby, permutations
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +23,7 @@ from featx.measures import (
     paired_resamples,
 )
 from featx.showing import Overview, Shown
+from featx.tables import Split
 
 Pairs: TypeAlias = Sequence[tuple[str, str]]
 """Names of two ranked candidates each: the one that is tested, and the reference."""
@@ -54,7 +55,16 @@ class RankedCandidate(Shown):
     rank: int = 1
     """Place by `validated` among the candidates on this kind of split; equal values share a rank."""
     reference: bool = False
-    """Whether this is the best head on a single backbone by `validated`, which all others are tested against."""
+    """Whether this is the best head on a single backbone by `validated`, which all others are tested against.
+
+    Of equal heads it is the one with the lower `validated_loss`, then the first.
+    """
+    chosen_per_split: float | None = None
+    """Of the reference on splits that choose by each other's test images: the mean measure if each split chose anew.
+
+    Each split's own validation images choose, so that this mean is not too good. The mean of the reference is, by
+    chance: it is chosen by the validation images of all splits, and these are test images of other splits.
+    """
     comparison: Comparison | None = None
     """Test against the reference; None for the reference, and if the measure is not defined on every split."""
     mcnemar: Comparison | None = None
@@ -70,6 +80,12 @@ class RankedCandidate(Shown):
     def validated(self) -> float:
         """Mean over the splits of the measure on the validation images; it alone decides ranks and the reference."""
         return float(np.mean([result.validated for result in self.results]))
+
+    @property
+    def validated_loss(self) -> float:
+        """Mean over the splits of the log loss on the validation images; infinite for results of featx 0.1.0."""
+        losses = [result.validated_loss for result in self.results]
+        return float(np.mean([np.inf if loss is None else loss for loss in losses]))
 
     def overview(self) -> Overview:
         """The candidate's rank and measures, and its difference from the reference."""
@@ -92,6 +108,7 @@ class RankedCandidate(Shown):
             "mean": _finite(self.values.mean()),
             "values": [_finite(value) for value in self.values],
             "validated": self.validated,
+            "chosen_per_split": self.chosen_per_split,
             "measure": self.results[0].measure,
             "comparison": asdict(self.comparison) if self.comparison else None,
             "mcnemar": asdict(self.mcnemar) if self.mcnemar else None,
@@ -113,6 +130,7 @@ class RankedCandidate(Shown):
             "mean": _finite(self.values.mean()),
             "deviation": _finite(self.values.std(ddof=1)) if len(self.results) > 1 else None,
             "validated": self.validated,
+            "chosen_per_split": self.chosen_per_split,
             "difference": tested.difference if tested else None,
             "difference_low": low,
             "difference_high": high,
@@ -152,8 +170,9 @@ def rank_candidates(candidates: Sequence[Candidate], results: Sequence[Result]) 
     """The ranking of all candidates that have a result on every split of their kind, in the order of the candidates.
 
     Ranks and the reference, which is the best head on a single backbone, are chosen by validation images and not by the
-    test images that the reference is compared on. Holm's correction is applied to the fusions on one kind of split
-    together, and to the other heads on single backbones together.
+    test images of the same split. On several splits, the validation images of one are test images of another, so that
+    the mean of the reference is too good by chance; its `chosen_per_split` is not. Holm's correction is applied to the
+    fusions on one kind of split together, and to the other heads on single backbones together.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
@@ -176,12 +195,14 @@ def _rank_kind(candidates: Sequence[Candidate], results: Mapping[str, Result]) -
     """The ranked candidates on one kind of split."""
     complete = _join_splits(candidates, results)
     single = [ranked for ranked in complete if len(ranked.backbones) == 1]
-    best = max(single, key=lambda ranked: ranked.validated, default=None)
+    best = max(single, key=_validity, default=None)
     tested = dict[str, RankedCandidate]()
     if best is not None:
         fused = [ranked for ranked in complete if len(ranked.backbones) > 1]
         others = [ranked for ranked in single if ranked is not best]
         one_per_split = list({candidate.split.key: candidate for candidate in candidates}.values())
+        if _are_chosen_by_test_images([candidate.split for candidate in one_per_split]):
+            tested[best.name] = replace(best, chosen_per_split=_choose_per_split(single))
         for family in (fused, others):
             tested |= {ranked.name: ranked for ranked in _test_family(family, best, one_per_split)}
     ranks = _ranks([ranked.validated for ranked in complete])
@@ -189,6 +210,25 @@ def _rank_kind(candidates: Sequence[Candidate], results: Mapping[str, Result]) -
         replace(tested.get(ranked.name, ranked), rank=rank, reference=ranked is best)
         for ranked, rank in zip(complete, ranks, strict=True)
     ]
+
+
+def _validity(ranked: RankedCandidate) -> tuple[float, float]:
+    """What the highest of is the best head: its measure on validation images, then its likelihood there."""
+    return np.nan_to_num(ranked.validated, nan=-np.inf), -ranked.validated_loss
+
+
+def _are_chosen_by_test_images(splits: Sequence[Split]) -> bool:
+    """Whether images that one split chooses heads by may be test images of another."""
+    return any(np.isin(one.development, other.test).any() for one, other in permutations(splits, 2))
+
+
+def _choose_per_split(single: Sequence[RankedCandidate]) -> float | None:
+    """The mean test measure of the heads that each split's own validation images choose; None if it is undefined."""
+    by_split = [
+        [replace(ranked, results=(result,)) for ranked, result in zip(single, results, strict=True)]
+        for results in zip(*(ranked.results for ranked in single), strict=True)
+    ]
+    return _finite(float(np.mean([max(heads, key=_validity).values[0] for heads in by_split])))
 
 
 def _join_splits(candidates: Sequence[Candidate], results: Mapping[str, Result]) -> list[RankedCandidate]:

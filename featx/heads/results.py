@@ -99,6 +99,8 @@ class Result(Shown):
     """Where parameters were chosen: `folds:K` or `validation`; empty in results of featx 0.1.0."""
     tuning_reason: str = ""
     """Why there: because of what the split is and how many images it has, or as asked for."""
+    validated_loss: float | None = None
+    """Log loss in nats on the validation images that `validated` is of; None in results of featx 0.1.0."""
 
     @property
     def key(self) -> str:

@@ -94,11 +94,22 @@ def _test_notes(ranking: "Sequence[RankedCandidate]") -> list[str]:
         mcnemar = "; in brackets McNemar's test" if any(ranked.mcnemar for ranked in ranking) else ""
         return [
             f"the best single backbone is chosen by validation; p: {'; '.join(tests)}"
-            f"{mcnemar}; Holm's correction, separately for fusions and for other heads on one backbone"
+            f"{mcnemar}; Holm's correction, separately for fusions and for other heads on one backbone",
+            *_choice_notes(ranking),
         ]
     if len(ranking) > 1:
         return ["no test: the measure is not defined on every split; use more test images"]
     return []
+
+
+def _choice_notes(ranking: "Sequence[RankedCandidate]") -> list[str]:
+    """How much too good the mean of the reference may be, which validation images of all splits chose."""
+    means = [ranked.chosen_per_split for ranked in ranking if ranked.chosen_per_split is not None]
+    return [
+        "images that choose on one split are test images of others, so the mean of the best single is too good by "
+        f"chance; chosen on each split by its own validation images, the best heads on one backbone reach {mean:.3f}"
+        for mean in means
+    ]
 
 
 def _duplicates_notes(ranked: "RankedCandidate", duplicates: "Mapping[str, Duplicates]") -> list[str]:

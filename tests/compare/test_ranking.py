@@ -3,11 +3,14 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from featx.compare import Ranking, compare_backbones, list_candidates, rank_candidates
-from featx.compare.ranking import _ranks
+from featx.compare.ranking import _ranks, _validity
+from featx.heads import unpack_guesses
+from featx.report.ranking import ranking_sections
 from featx.tables import make_splits
-from tests.support.tables import make_table
+from tests.support.tables import make_table, with_columns
 
 
 def ranking_of(repeats: int = 1) -> Ranking:
@@ -57,3 +60,56 @@ def test_a_comparison_gives_one_flat_row_for_each_result() -> None:
     compared = compare_backbones(candidates, jobs=1)
     (record,) = compared.to_records()
     assert (record["head"], record["backbones"], record["key"]) == ("class-mean", "made-up", candidates[0].key)
+
+
+def test_of_heads_with_equal_accuracy_the_likelier_one_is_the_reference() -> None:
+    first, second = (one for one in ranking_of() if one.backbones == ("left",))
+    equal = [
+        replace(one, results=(replace(one.results[0], validated=0.5, validated_loss=loss),))
+        for one, loss in ((first, 0.4), (second, 0.3))
+    ]
+    assert max(equal, key=_validity).name == second.name
+    older = [replace(one, results=(replace(one.results[0], validated_loss=None),)) for one in equal]
+    assert max(older, key=_validity).name == first.name
+
+
+def test_the_head_chosen_anew_on_each_split_is_measured_on_that_splits_test_images() -> None:
+    ranking = ranking_of(repeats=3)
+    single = [one for one in ranking if len(one.backbones) == 1]
+    expected = []
+    for split in range(3):
+        results = [one.results[split] for one in single]
+        best = max(results, key=lambda result: (result.validated, -(result.validated_loss or 0)))
+        expected.append(best.value)
+    (reference,) = (one for one in ranking if one.reference)
+    assert reference.chosen_per_split == pytest.approx(np.mean(expected))
+    assert reference.to_dict()["chosen_per_split"] == reference.chosen_per_split
+    assert [one.chosen_per_split for one in ranking if not one.reference] == [None] * 5
+    (section,) = ranking_sections(ranking)
+    assert section.notes[-1].endswith(f"the best heads on one backbone reach {reference.chosen_per_split:.3f}")
+    assert all(one.chosen_per_split is None for one in ranking_of())
+
+
+def test_few_shot_draws_are_compared_with_what_their_test_images_add() -> None:
+    table = make_table((60, 60), apart=1.0)
+    table = with_columns(table, splits=np.array([b"test", b"train", b"train"] * 40))
+    candidates = list_candidates(
+        [table], heads=("ridge", "class-mean"), splits=lambda one: make_splits(one, "few-shot", shots=(3,), repeats=4)
+    )
+    results = compare_backbones(candidates, jobs=1).results
+    ranking = rank_candidates(candidates, results)
+    assert [one.chosen_per_split for one in ranking] == [None, None]  # no test image chooses
+    (found,) = (one.comparison for one in ranking if one.comparison)
+    test = candidates[0].split.test
+    right = {
+        head: np.mean(
+            [unpack_guesses(one.guesses or "") == table.labels[test] for one in results if one.head == head], axis=0
+        )
+        for head in ("ridge", "class-mean")
+    }
+    apart = right["ridge"] - right["class-mean"]
+    assert abs(found.difference) == pytest.approx(abs(apart.mean()))
+    assert found.interval is not None
+    least = np.sqrt(apart.var(ddof=1) / len(test))
+    assert (found.interval[1] - found.interval[0]) / 2 > 1.96 * least
+    assert found.test.endswith("on 40 test images")

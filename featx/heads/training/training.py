@@ -2,8 +2,9 @@
 
 import logging
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
@@ -16,7 +17,7 @@ from featx.heads.training.fitting import fit_pipeline, held_out_scores
 from featx.heads.training.outcome import Training, measure_head
 from featx.heads.training.tuning import TunedPipeline
 from featx.heads.training.validating import AUTO, choose_tuning, join_tuning
-from featx.measures import fit_temperature
+from featx.measures import fit_temperature, row_values, to_probabilities
 from featx.tables import GivenTables, Split, as_table, split_table
 
 logger = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def train_head(
     # BLAS threads that wait for each other make a small fit many times slower
     with threadpool_limits(None if development.large else 1):
         tuned = choose_pipeline(name, fusion, development=development, seed=seed, jobs=jobs)
-        tuned, pipeline, temperature = _fit_converging(tuned, development)
+        tuned, pipeline, calibration = _fit_converging(tuned, development)
     head = Head(
         name=name,
         classes=development.labels.classes,
@@ -75,21 +76,31 @@ def train_head(
         sources=table.sources,
         training={},
         pipeline=pipeline,
-        temperature=temperature,
+        temperature=calibration.temperature,
         multilabel=development.labels.multilabel,
     )
     training = Training(split, development, tuned, fusion=fusion, tuning=chosen, seed=seed)
     result = measure_head(head, table, training=training)
-    result = replace(result, seconds=round(time.perf_counter() - start, 3))
+    seconds = round(time.perf_counter() - start, 3)
+    result = replace(result, validated_loss=calibration.loss, seconds=seconds)
     return replace(head, training=result.to_dict()), result
 
 
-def _fit_converging(tuned: TunedPipeline, development: DevelopmentSet) -> tuple[TunedPipeline, Pipeline, float]:
+@dataclass(frozen=True)
+class _Calibration:
+    """The temperature that was fitted on validation rows."""
+
+    temperature: float
+    loss: float
+    """Log loss on these rows, in nats."""
+
+
+def _fit_converging(tuned: TunedPipeline, development: DevelopmentSet) -> tuple[TunedPipeline, Pipeline, _Calibration]:
     """The pipeline fitted on the final rows and its temperature, with the best parameters whose fits converge."""
     while True:
         try:
-            temperature = _calibrate(tuned, development)
-            return tuned, fit_pipeline(tuned.pipeline, development, development.final_rows), temperature
+            calibration = _calibrate(tuned, development)
+            return tuned, fit_pipeline(tuned.pipeline, development, development.final_rows), calibration
         except ConvergenceError as error:
             other = tuned.fall_back()
             if other is None:
@@ -98,7 +109,11 @@ def _fit_converging(tuned: TunedPipeline, development: DevelopmentSet) -> tuple[
             tuned = other
 
 
-def _calibrate(tuned: TunedPipeline, development: DevelopmentSet) -> float:
+def _calibrate(tuned: TunedPipeline, development: DevelopmentSet) -> _Calibration:
     """The temperature that fits the class scores of validation rows by pipelines that were not fitted to them."""
     scores = held_out_scores(tuned.pipeline, development) if tuned.scores is None else tuned.scores
-    return fit_temperature(scores, development.labels.take(development.validation_rows))
+    labels = development.labels.take(development.validation_rows)
+    temperature = fit_temperature(scores, labels)
+    probabilities = to_probabilities(scores, temperature=temperature, multilabel=labels.multilabel)
+    losses = row_values(probabilities, labels, measure="log_loss")
+    return _Calibration(temperature, float(np.average(losses, weights=labels.weights)))
