@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -177,7 +178,7 @@ def _split_blocks(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
         parts = np.where(blocks * QUARTERS // BLOCKS == quarter, TEST, TRAIN)
         parts = hold_out_validation(blocked, parts, seed=options.seed)
         rule = f"quarter {quarter + 1} of {QUARTERS} of the image set's order held out"
-        about = {"key": f"blocks/{quarter}", "blocks": of_table, "validation_drawn": True}
+        about: dict[str, Any] = {"key": f"blocks/{quarter}", "blocks": of_table, "validation_drawn": True}
         splits.append(build_split(blocked, parts, rule, everywhere=False, **about))
     return splits
 
@@ -210,7 +211,7 @@ def _split_folds(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
             rest.check_enough(2, "to train and validate", where=f" outside of fold {fold + 1}")
             parts = hold_out_validation(shuffled, np.where(folds == fold, TEST, TRAIN), seed=fold)
             rule = f"fold {fold + 1} of {count}{of_what}, seed {seed}"
-            about = {"key": f"{count}-fold/{seed}.{fold}", "validation_drawn": True}
+            about: dict[str, Any] = {"key": f"{count}-fold/{seed}.{fold}", "validation_drawn": True}
             splits.append(build_split(eligible, parts, rule, everywhere=True, **about))
     return splits
 
@@ -222,7 +223,7 @@ def _split_few_shot(eligible: EligibleRows, options: SplitOptions) -> list[Split
         for seed in options.seeds(FEW_SHOT_REPEATS):
             parts = few_shot_assignment(eligible, shots, seed=seed)
             rule = f"{shots} {'image' if shots == 1 else 'images'} of each class drawn, seed {seed}"
-            about = {"key": f"few-shot-{shots}/{seed}", "refit": False, "shots": shots}
+            about: dict[str, Any] = {"key": f"few-shot-{shots}/{seed}", "refit": False, "shots": shots}
             splits.append(build_split(eligible, parts, rule, everywhere=everywhere, warn=not splits, **about))
     return splits
 
