@@ -1,5 +1,6 @@
 """Reads and decodes images ahead, by threads, into batches for the model; an image that fails keeps its row."""
 
+import errno
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.errors import DecodeError, Failure
+from featx.extract.budget import ByteBudget
 from featx.extract.clock import StageClock
 from featx.inputs import FINGERPRINT_BYTES, Fingerprints, ImageSet, PixelSpec, Stored, decode_image, fingerprint
-from featx.settings import Decode
+from featx.settings import LARGEST_IMAGE, Decode
 
 DECODED = 1
 """Status of a row whose image was decoded."""
@@ -27,7 +29,9 @@ PIECE = 8
 PIECE_BYTES = 2**17
 """A task takes no further image once it has this many bytes, so that slow images are spread over the threads."""
 BYTES_AHEAD = 2**28
-"""About the most bytes of images that are read but not yet decoded, however large the images are."""
+"""Most bytes of images that are read but not yet decoded, whatever their sizes, besides the image that is next."""
+UNKNOWN_BYTES = 2**25
+"""Bytes that are set aside for an image of unknown size: some web servers do not send it."""
 ROWS_PER_SLOT = 16
 """A batch ends after this many rows per slot, so that it ends even if all images are duplicates, which take no slot."""
 
@@ -111,8 +115,9 @@ def iter_batches(
     """
     with ThreadPoolExecutor(loading.workers, thread_name_prefix="featx-decode") as pool:
         try:
-            reads = _read_ahead(pool, images, loading, rows)
-            filler = _BatchFiller(pool, loading, ring, known)
+            budget = ByteBudget(BYTES_AHEAD)
+            reads = _read_ahead(pool, images, loading, rows=rows, budget=budget)
+            filler = _BatchFiller(pool, loading, ring, known, budget)
             filled: deque[_OpenBatch] = deque()
             for batch in filler.fill(reads):
                 filled.append(batch)
@@ -140,30 +145,59 @@ class _Read(NamedTuple):
     facts: _ImageFacts
 
 
-def _read_ahead(pool: Executor, images: ImageSet, loading: Loading, rows: Iterable[int]) -> Iterator[_Read]:
+class _Reads(NamedTuple):
+    """The images that a task has read, and the rows that it left, as there was no room for the next image."""
+
+    images: list[_Read]
+    left: Sequence[int] = ()
+    needed: int = 0
+    """Bytes of the image in the first row that is left."""
+
+
+def _read_ahead(
+    pool: Executor, images: ImageSet, loading: Loading, *, rows: Iterable[int], budget: ByteBudget
+) -> Iterator[_Read]:
     """Yields the images of these rows, in order; tasks are submitted ahead, fewer if the images are large.
 
     Over a network each task reads only one image, as its thread mostly waits.
     """
-    reader = _Reader(images, loading.clock)
+    reader = _Reader(images, loading.clock, budget)
     rows = iter(rows)
     count = 1 if images.source.remote else PIECE
     most = -(-loading.size // count) + loading.workers
-    tasks = deque[Future[list[_Read]]]()
+    tasks = deque[Future[_Reads]]()
     ahead = loading.workers  # until the size of the images is known
 
-    def _await() -> list[_Read]:
+    def _await(task: Future[_Reads]) -> _Reads:
         with loading.clock.time("await pixels"):
-            return tasks.popleft().result()
+            return task.result()
+
+    def _finish() -> Iterator[_Read]:
+        """Yields the images of the oldest task; those that it left are read now, each as soon as there is room."""
+        nonlocal ahead
+        done = _await(tasks.popleft())
+        size = done.needed + sum(_bytes(read.stored) for read in done.images)
+        ahead = min(most, BYTES_AHEAD // 2 // (1 + size))
+        yield from _iter_freeing(done.images)
+        while done.left:
+            with loading.clock.time("await pixels"):
+                budget.wait(done.needed)
+            done = _await(pool.submit(reader.read, done.left, is_next=True))
+            yield from _iter_freeing(done.images)
 
     while piece := list(islice(rows, count)):
         tasks.append(pool.submit(reader.read, piece))
         while len(tasks) > ahead:
-            done = _await()
-            ahead = min(most, BYTES_AHEAD // (1 + sum(_bytes(read.stored) for read in done)))
-            yield from done
+            yield from _finish()
     while tasks:
-        yield from _await()
+        yield from _finish()
+
+
+def _iter_freeing(images: list[_Read]) -> Iterator[_Read]:
+    """Yields the images and empties the list, so that nothing keeps an image in memory once it is decoded."""
+    images.reverse()
+    while images:
+        yield images.pop()
 
 
 @dataclass(frozen=True)
@@ -172,44 +206,85 @@ class _Reader:
 
     images: ImageSet
     clock: StageClock
+    budget: ByteBudget
 
-    def read(self, rows: Sequence[int]) -> list[_Read]:
-        """The images of these rows."""
+    def read(self, rows: Sequence[int], *, is_next: bool = False) -> _Reads:
+        """The images of these rows, as far as their bytes are left; the first one in any case if it `is_next`."""
         with self.clock.time("read"):
-            return [self._read(row) for row in rows]
+            found: list[_Read] = []
+            for place, row in enumerate(rows):
+                read = self._read(row, in_any_case=is_next and not place)
+                if isinstance(read, int):
+                    return _Reads(found, rows[place:], read)
+                found.append(read)
+            return _Reads(found)
 
-    def _read(self, row: int) -> _Read:
-        nothing = bytes(FINGERPRINT_BYTES)
+    def _read(self, row: int, *, in_any_case: bool) -> _Read | int:
+        """The image of this row, or its size if so many bytes are not left."""
         stat = (0, 0)
+        taken = 0
         try:
             stat = self.images.stat(row)
+            size = self._expected_bytes(stat[0])
+            if in_any_case:
+                self.budget.adjust(size)
+            elif not self.budget.take(size):
+                return size
+            taken = size
             stored = self.images.read(row)
+            if more := _bytes(stored) - taken:
+                self.budget.adjust(more)
             return _Read(stored, _ImageFacts(row, stat, fingerprint(stored)))
-        except OSError as error:
-            missing = isinstance(error, (FileNotFoundError, NotADirectoryError))
-            failure = Failure.MISSING if missing else Failure.UNREADABLE
-            reason = DecodeError(failure, error.strerror or type(error).__name__)
-            return _Read(None, _ImageFacts(row, stat, nothing, reason))
-        except MemoryError:
-            return _Read(None, _ImageFacts(row, stat, nothing, DecodeError(Failure.NO_MEMORY)))
+        except (OSError, MemoryError) as error:
+            self.budget.adjust(-taken)
+            return _Read(None, _ImageFacts(row, stat, bytes(FINGERPRINT_BYTES), _why_unread(error)))
+
+    def _expected_bytes(self, size: int) -> int:
+        """Bytes that the image will take, by the size that was found; 0 if that is not its own. Raises OSError."""
+        if not self.images.source.sized:
+            return 0
+        if size > LARGEST_IMAGE:
+            raise OSError(errno.EFBIG, f"{size >> 20} MB, above the limit of {LARGEST_IMAGE >> 20} MB")
+        return UNKNOWN_BYTES if not size and self.images.source.remote else size
+
+
+def _why_unread(error: OSError | MemoryError) -> DecodeError:
+    """The error for an image that could not be read."""
+    if isinstance(error, MemoryError):
+        return DecodeError(Failure.NO_MEMORY)
+    detail = error.strerror or type(error).__name__
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return DecodeError(Failure.MISSING, detail)
+    return DecodeError(Failure.TOO_LARGE if error.errno == errno.EFBIG else Failure.UNREADABLE, detail)
 
 
 def _bytes(stored: Stored | None) -> int:
     return stored.nbytes if isinstance(stored, np.ndarray) else len(stored or b"")
 
 
-def _decode(images: Sequence[Stored], slots: NDArray[np.uint8], loading: Loading) -> list[DecodeError | None]:
-    """Decode each image into its slot; returns for each the error if that failed, else None."""
-    with loading.clock.time("decode"):
-        return [_decode_one(stored, slot, loading) for stored, slot in zip(images, slots, strict=True)]
+def _decode(
+    images: list[Stored], slots: NDArray[np.uint8], loading: Loading, budget: ByteBudget
+) -> list[DecodeError | None]:
+    """Decode each image into its slot, and free its bytes; returns for each the error if that failed, else None."""
+    size = sum(map(_bytes, images))
+    try:
+        with loading.clock.time("decode"):
+            return [_decode_one(stored, slot, loading) for stored, slot in zip(images, slots, strict=True)]
+    finally:
+        images.clear()
+        budget.end(size)
 
 
 def _decode_one(stored: Stored, slot: NDArray[np.uint8], loading: Loading) -> DecodeError | None:
     try:
         decode_image(stored, loading.spec, max_pixels=loading.max_pixels, decode=loading.decode, out=slot)
-    except (DecodeError, MemoryError) as error:
+    except DecodeError as error:
         slot[:] = 0
-        return error if isinstance(error, DecodeError) else DecodeError(Failure.NO_MEMORY)
+        error.__cause__ = error.__context__ = None  # their tracebacks keep the image in memory
+        return error.with_traceback(None)
+    except MemoryError:
+        slot[:] = 0
+        return DecodeError(Failure.NO_MEMORY)
     return None
 
 
@@ -264,10 +339,8 @@ class _BatchFiller:
     loading: Loading
     ring: Ring
     known: Fingerprints | None
+    budget: ByteBudget
     _piece: list[Stored] = field(default_factory=list)
-    _outstanding: deque[tuple[Future[list[DecodeError | None]], int]] = field(default_factory=deque)
-    """Tasks that may still be running, and the bytes of their images."""
-    _bytes: int = 0
 
     def fill(self, reads: Iterator[_Read]) -> Iterator[_OpenBatch]:
         """Yields batches that take no further images; some of their images may not be decoded yet."""
@@ -278,6 +351,8 @@ class _BatchFiller:
             batch = batch or _OpenBatch(self.ring.take())
             if batch.place(read, self._find_duplicate(read)):
                 self._piece.append(read.stored)  # type: ignore[arg-type]
+            elif read.stored is not None:
+                self.budget.adjust(-_bytes(read.stored))
             if batch.used == size or len(batch.facts) == rows:
                 self._submit(batch)
                 yield batch
@@ -289,20 +364,13 @@ class _BatchFiller:
             yield batch
 
     def _submit(self, batch: _OpenBatch) -> None:
-        """Submit the piece for decoding, and wait for earlier pieces while too many bytes are outstanding."""
+        """Submit the piece for decoding."""
         if not self._piece:
             return
         slots = batch.pixels[batch.used - len(self._piece) : batch.used]
-        size = sum(map(_bytes, self._piece))
-        decode = self.pool.submit(_decode, self._piece, slots, self.loading)
-        batch.decodes.append(decode)
-        self._outstanding.append((decode, size))
+        self.budget.begin()
+        batch.decodes.append(self.pool.submit(_decode, self._piece, slots, self.loading, self.budget))
         self._piece = []
-        self._bytes += size
-        while self._outstanding and (self._bytes > BYTES_AHEAD or self._outstanding[0][0].done()):
-            oldest, size = self._outstanding.popleft()
-            oldest.result()
-            self._bytes -= size
 
     def _find_duplicate(self, read: _Read) -> int:
         """Number of a known image with equal bytes; if there is none, the image itself becomes known."""

@@ -147,7 +147,7 @@ def _from_pixels(pixels: NDArray[np.generic]) -> Image.Image:
 
 def _open(data: bytes) -> Image.Image:
     """Open an image as Image.open does, but without its limit on pixels, which is global and only warns."""
-    damage: Exception | None = None
+    failure: DecodeError | None = None
     for factory, accept in (Image.OPEN[name] for name in FORMATS if name in Image.OPEN):
         if not _accepts(accept, data[:16]):
             continue
@@ -156,8 +156,11 @@ def _open(data: bytes) -> Image.Image:
         except Image.DecompressionBombError as error:
             raise DecodeError(Failure.TOO_MANY_PIXELS, one_line(error)) from error
         except Exception as error:  # noqa: BLE001 - readers raise almost any type; the next one may accept it
-            damage = error
-    raise _why_unreadable(data, damage, opened=False) if damage else DecodeError(Failure.NOT_AN_IMAGE, name_kind(data))
+            failure = _why_unreadable(data, error, opened=False)
+    try:
+        raise failure or DecodeError(Failure.NOT_AN_IMAGE, name_kind(data))
+    finally:
+        failure = None  # it refers to this frame by its traceback: in a circle, which would keep the image in memory
 
 
 def _why_unreadable(stored: Stored, error: Exception, *, opened: bool) -> DecodeError:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_TEXT = 1 << 20
 """Most bytes of one text or profile, as Pillow allows by default."""
+MOST_CHUNKS = 100_000
+"""Most chunks that are looked at: sound files have far fewer, and a hostile one may have millions of empty ones."""
 LARGEST_TEXTS = 32 << 20
 """Most bytes of all that are kept together; Pillow allows twice as many."""
 
-_PLAIN = {b"tEXt", b"iTXt"}
-"""Types of chunks whose texts need not be compressed."""
+_TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}
 
 
 def drop_large_texts(data: bytes) -> bytes:
@@ -22,7 +23,7 @@ def drop_large_texts(data: bytes) -> bytes:
     left = LARGEST_TEXTS
     kept = []
     for chunk in chunks:
-        size = _text_size(data[chunk])
+        size = _text_size(data[chunk]) if data[chunk.start + 4 : chunk.start + 8] in _TEXTS else 0
         if size > LARGEST_TEXT or size > left:
             continue
         left -= size
@@ -33,22 +34,23 @@ def drop_large_texts(data: bytes) -> bytes:
 def _iter_chunks(data: bytes) -> Iterator[slice]:
     """Yields the place of each chunk; the last one goes to the end of the data, whatever is there."""
     place = len(SIGNATURE)
-    while place < len(data):
+    for _ in range(MOST_CHUNKS):
         length = int.from_bytes(data[place : place + 4])
+        kind = data[place + 4 : place + 8]
         end = place + 12 + length  # length, type, contents, checksum
-        is_last = end >= len(data) or data[place + 4 : place + 8] == b"IEND"
-        yield slice(place, len(data) if is_last else end)
-        place = len(data) if is_last else end
+        if end >= len(data) or kind == b"IEND" or not kind.isalpha():
+            break
+        yield slice(place, end)
+        place = end
+    yield slice(place, len(data))
 
 
 def _text_size(chunk: bytes) -> int:
-    """Bytes of the text or profile in the chunk once it is inflated, or more than LARGEST_TEXT; 0 for other chunks."""
+    """Bytes of the text or profile in the chunk once it is inflated, or more than LARGEST_TEXT."""
     kind = chunk[4:8]
     body = chunk[8:-4]
     if kind in {b"iCCP", b"zTXt"}:
         return _inflated_size(body.partition(b"\0")[2][1:])
-    if kind not in _PLAIN:
-        return 0
     rest = body.partition(b"\0")[2]
     if kind == b"iTXt" and rest[:1] == b"\1":
         return _inflated_size(rest[2:].partition(b"\0")[2].partition(b"\0")[2])

@@ -5,13 +5,14 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from featx.backbones import FeatureSession, open_session
-from featx.errors import InferenceError
+from featx.errors import Failure, InferenceError
 from featx.extract import FeatureBatch, FeatureStream, batches, open_stream
 from featx.extract.batches import (
     Loading,
@@ -20,9 +21,9 @@ from featx.extract.batches import (
 )
 from featx.extract.clock import StageClock
 from featx.extract.pace import Pace
-from featx.inputs import ImageSet, list_images
+from featx.inputs import ImageSet, images_of_array, list_images
 from featx.inputs.decode import decode_image
-from featx.settings import DEFAULTS, Settings
+from featx.settings import DEFAULTS, LARGEST_IMAGE, Settings
 from tests.conftest import Tiny
 
 Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -150,6 +151,58 @@ def test_fewer_images_are_read_ahead_the_larger_they_are(
         counts.append(len(read))
         found.close()  # type: ignore[attr-defined]
     assert counts[1] < counts[0]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_images_that_are_read_and_not_decoded_have_few_bytes_whatever_their_sizes(
+    make_folder: Callable[..., Path], tiny: Tiny, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    folder = make_folder((30, 30))
+    for number, path in enumerate(sorted(folder.rglob("*.png"))):
+        with path.open("ab") as file:
+            file.write(bytes([number]) * (50_000 if number % 7 == 3 else number))
+    images, total, held, most = list_images(folder), 120_000, 0, 0
+    lock, read, decode = threading.Lock(), ImageSet.read, decode_image
+    monkeypatch.setattr(batches, "BYTES_AHEAD", total)
+
+    def count(size: int) -> None:
+        nonlocal held, most
+        with lock:
+            held += size
+            most = max(most, held)
+
+    def counted_read(self: ImageSet, row: int) -> object:
+        stored = read(self, row)
+        count(len(stored))
+        return stored
+
+    def counted_decode(stored: bytes, *arguments: Any, **options: Any) -> object:
+        count(-len(stored))
+        return decode(stored, *arguments, **options)
+
+    monkeypatch.setattr(ImageSet, "read", counted_read)
+    monkeypatch.setattr(batches, "decode_image", counted_decode)
+    session = open_session(tiny.backbone, device="cpu", threads=1, streams=2)
+    found = list(stream(images, tiny, session, size=16, workers=workers))
+    assert np.concatenate([batch.rows for batch in found]).tolist() == list(range(60))
+    assert all((batch.status == 1).all() for batch in found)
+    assert held == 0
+    assert most <= total + 60_000
+
+
+def test_a_file_above_the_limit_for_one_image_fails_alone_and_is_not_read(
+    make_folder: Callable[..., Path], tiny: Tiny
+) -> None:
+    folder = make_folder((2, 2))
+    with (folder / "large.png").open("wb") as file:
+        file.truncate(LARGEST_IMAGE + 1)
+    images = images_of_array(sorted(map(str, folder.rglob("*.png"))))
+    session = open_session(tiny.backbone, device="cpu", threads=1, streams=1)
+    (batch,) = stream(images, tiny, session, size=8, workers=2)
+    assert sorted(batch.status.tolist()) == [1, 1, 1, 1, Failure.TOO_LARGE]
+    assert list(batch.details.values()) == [f"{Failure.TOO_LARGE.text} (257 MB, above the limit of 257 MB)"]
+    with pytest.raises(OSError, match="above the limit"):
+        images.read(int(batch.rows[batch.status != 1][0]))
 
 
 @pytest.mark.parametrize("streams", [1, 3])

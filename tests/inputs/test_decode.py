@@ -1,10 +1,13 @@
 """Decoding: every image file gives the pixels that the specification asks for, or a reason why not."""
 
+import gc
 import io
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -545,6 +548,25 @@ def test_flipping_bits_raises_nothing_but_decode_error(kind: str, flips: list[tu
     for place, bit in flips:
         data[int(place * len(data))] ^= 1 << bit
     assert_pixels_or_decode_error(bytes(data))
+
+
+@pytest.mark.parametrize(
+    "data", [SAMPLES["PNG"][:-100], SAMPLES["JPEG"][:30], b"\x89PNG\r\n\x1a\n" + bytes(99), b"no image"]
+)
+def test_an_image_that_fails_is_not_kept_in_memory(data: bytes) -> None:
+    gc.disable()
+    try:
+        before = sys.getrefcount(data)
+        with suppress(DecodeError):
+            decode_image(data, SPEC)
+        assert sys.getrefcount(data) == before
+    finally:
+        gc.enable()
+
+
+def test_a_png_of_countless_empty_chunks_is_damaged_soon() -> None:
+    data = SAMPLES["PNG"][:33] + bytes(12) * 2_000_000
+    assert failure_of(data) == Failure.DAMAGED
 
 
 def test_the_reason_names_the_detail() -> None:

@@ -4,6 +4,7 @@ import errno
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from featx.errors import ImageSetError
 from featx.inputs.sets.building import ColumnsBuilder
 from featx.inputs.sets.class_folders import find_class_folders, find_split_folders
 from featx.inputs.sets.containers import Container, cause_of, open_container
+from featx.inputs.sets.files import check_size
 from featx.inputs.sets.folder import no_images_error
 from featx.inputs.sets.image_set import ImageSet
 from featx.inputs.sets.member_labels import tell_not_used
@@ -33,6 +35,7 @@ class TarSource:
     """(n,): position in `tars` of the tar of each image."""
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    sized: ClassVar[bool] = True
 
     def stat(self, row: int, name: str) -> tuple[int, int]:
         """Size of the member, and the modification time of its tar."""
@@ -40,7 +43,9 @@ class TarSource:
 
     def read(self, row: int, name: str) -> bytes:
         """The bytes of the member."""
-        return self.tars[int(self.tar[row])].read_range(int(self.offsets[row]), self._size(row, name))
+        size = self._size(row, name)
+        check_size(size, name)
+        return self.tars[int(self.tar[row])].read_range(int(self.offsets[row]), size)
 
     def part(self, rows: slice) -> "TarSource":
         """The source of these rows."""

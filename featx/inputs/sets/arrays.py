@@ -3,7 +3,7 @@
 import io
 import math
 from dataclasses import dataclass, replace
-from typing import BinaryIO
+from typing import BinaryIO, ClassVar
 
 import numpy as np
 from numpy.lib import format as npy
@@ -32,6 +32,7 @@ class ArraySource:
     dtype: np.dtype[np.generic]
     first: int = 0
     """Row of the array that is row 0 of this source."""
+    sized: ClassVar[bool] = True
 
     @property
     def remote(self) -> bool:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, ClassVar, Protocol
 
 from featx.errors import ImageSetError
 from featx.inputs.sets.image_set import Stored
+from featx.settings import LARGEST_IMAGE
 
 
 class Files(Protocol):
@@ -94,13 +95,16 @@ class LocalFiles:
         return open(self.absolute(path), "rb", opener=lambda name, flags: _open_regular(name)[0])
 
     def read(self, path: str) -> bytes:
-        """All bytes of the file, as many as it has when it is opened. Raises OSError for anything but regular files.
+        """All bytes of the file, as many as it has when it is opened.
+
+        Raises OSError for anything but regular files, and for a file above the limit for one image.
 
         A file of size 0 is not read at all: those of /proc have this size, and some of them wait for ever.
         """
         # Path would intern the name of every file, so that memory grows with the number of images
         descriptor, size = _open_regular(self.absolute(path))
         try:
+            check_size(size, path)
             return _read_up_to(descriptor, size) if size else b""
         finally:
             os.close(descriptor)
@@ -138,6 +142,12 @@ def _check_regular(mode: int, path: str) -> None:
         raise OSError(errno.EINVAL, "not a regular file", path)
 
 
+def check_size(size: int, path: str) -> None:
+    """Raise OSError (EFBIG) if one image has more bytes than the limit."""
+    if size > LARGEST_IMAGE:
+        raise OSError(errno.EFBIG, f"{size >> 20} MB, above the limit of {LARGEST_IMAGE >> 20} MB", path)
+
+
 def _read_up_to(descriptor: int, size: int) -> bytes:
     """The first `size` bytes of the file, fewer if it has become shorter."""
     data = os.read(descriptor, size)
@@ -157,6 +167,7 @@ class FileSource:
 
     files: Files
     root: str
+    sized: ClassVar[bool] = True
 
     @property
     def remote(self) -> bool:

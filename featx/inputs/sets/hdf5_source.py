@@ -2,7 +2,7 @@
 
 import errno
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ class Hdf5Source:
     first: int = 0
     """Row of the dataset that is row 0 of this source."""
     _opened: Memo[str, Any] = field(default_factory=lambda: Memo(1), repr=False, compare=False)
+    sized: ClassVar[bool] = True
 
     @property
     def remote(self) -> bool:

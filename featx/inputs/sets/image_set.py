@@ -24,6 +24,10 @@ class ImageSource(Protocol):
     def remote(self) -> bool:
         """Whether images are read over a network, so that more threads than cores are useful."""
 
+    @property
+    def sized(self) -> bool:
+        """Whether `stat` gives the size of the image itself, not that of a file with many images."""
+
     def stat(self, row: int, name: str) -> tuple[int, int]:
         """Size in bytes, and a number that changes with the image: its modification time in nanoseconds if it has one.
 

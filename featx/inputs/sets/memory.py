@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ class PathSource:
     """Images that are single files, each named by its whole path."""
 
     files: Files
+    sized: ClassVar[bool] = True
 
     @property
     def remote(self) -> bool:
@@ -45,6 +47,7 @@ class PixelSource:
 
     pixels: NDArray[np.generic]
     remote: bool = False
+    sized: ClassVar[bool] = True
 
     def stat(self, row: int, name: str) -> tuple[int, int]:
         """Size of the image's pixels, and 0, as changes cannot be detected."""

@@ -3,7 +3,7 @@
 import errno
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,7 @@ class ParquetSource:
     """Row of the tables that is row 0 of this source."""
     _groups: Memo[int, Any] = field(default_factory=lambda: Memo(GROUPS_KEPT), repr=False, compare=False)
     _metadata: Memo[int, Any] = field(default_factory=lambda: Memo(TABLES_KEPT), repr=False, compare=False)
+    sized: ClassVar[bool] = False
 
     def stat(self, row: int, name: str) -> tuple[int, int]:
         """Size and modification time of the file with the image: the image's own size is known only once it is read."""

@@ -7,11 +7,13 @@ from typing import Any
 
 from aiohttp import ClientResponse, ClientTimeout
 
+from featx.settings import LARGEST_IMAGE
+
 SILENCE_SECONDS = 20.0
 """Longest time in which a server sends nothing."""
 ANSWER_SECONDS = 300.0
 """Longest time of one answer, however steadily its bytes arrive."""
-LARGEST_ANSWER = 257 << 20
+LARGEST_ANSWER = LARGEST_IMAGE
 """Most bytes of one answer that is kept in memory whole: a file that is one image, or a page with links."""
 LARGEST_OF_UNKNOWN_SIZE = 32 << 20
 """Most bytes of such an answer if the server does not send its size: it may never end, and many may come at once."""
