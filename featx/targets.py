@@ -68,6 +68,8 @@ class Kind:
     """The error to raise if another process holds the target."""
     writing: str
     """What that process does."""
+    instead: str = "choose another --into"
+    """What the user can do if the name is taken."""
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,21 @@ class Target:
     lock: Lock | None = None
     before: Identity | None = None
 
+    @classmethod
+    def at(cls, path: Path, kind: Kind, *, overwrite: bool) -> "Target":
+        """The file `path`, or the one that it links to, which nobody holds.
+
+        Whether it may be replaced is not checked. Raises the error of the kind if it is not a file.
+        """
+        place = follow(path, kind)
+        return cls(place, kind, overwrite, before=identify(place))
+
     def check(self, path: Path | None = None, *, may_exist: bool = False) -> None:
         """Raise the error of the kind if the target, or a file `path` beside it, must not be replaced."""
         place = path or self.path
         check_replaceable(place, self.kind)
         if os.path.lexists(place) and not (self.overwrite or may_exist):
-            raise self.kind.error(f"{place}: already exists; choose another --into, or replace it with --overwrite")
+            raise self.kind.error(f"{place}: already exists; {self.kind.instead}, or replace it with --overwrite")
 
     @contextmanager
     def new_file(self) -> Iterator[Path]:
@@ -141,15 +152,11 @@ def _held(place: Path, kind: Kind, *, wait: bool) -> Iterator[Lock]:
             place.parent.mkdir(parents=True, exist_ok=True)
             lock = held.enter_context(hold_lock(path, wait=wait))
         except BlockingIOError as error:
-            raise kind.locked(
-                f"{path}: another process is {kind.writing}; wait for it or choose another --into"
-            ) from error
+            raise kind.locked(f"{path}: another process is {kind.writing}; wait for it or {kind.instead}") from error
         except FileExistsError as error:
             at_fault = path if os.path.lexists(path) else place
             what = error.strerror if at_fault == path else "its folder is not a folder"
-            raise kind.error(
-                f"{at_fault}: already exists and {what}; move it away, or choose another --into"
-            ) from error
+            raise kind.error(f"{at_fault}: already exists and {what}; move it away, or {kind.instead}") from error
         except OSError as error:
             at_fault = path if os.path.lexists(path) else place
             raise kind.error(
@@ -174,7 +181,7 @@ def follow(path: Path, kind: Kind) -> Path:
     Raises the error of the kind if the folder that the link points into does not exist: its disk may not be mounted.
     """
     if path.exists() and not path.is_file():
-        raise kind.error(f"{path}: already exists and is not a file; choose another --into")
+        raise kind.error(f"{path}: already exists and is not a file; {kind.instead}")
     if not path.is_symlink():
         return path
     place = Path(os.path.realpath(path))
@@ -194,7 +201,7 @@ def check_replaceable(path: Path, kind: Kind) -> None:
             f"{path}: cannot be read ({error.strerror or error}); fix that and run the same command again"
         ) from error
     what = f"not {kind.name}" if stat.S_ISREG(mode) else "a link" if stat.S_ISLNK(mode) else "not a file"
-    raise kind.error(f"{path}: already exists and is {what}; choose another --into, or move it away, or delete it")
+    raise kind.error(f"{path}: already exists and is {what}; {kind.instead}, or move it away, or delete it")
 
 
 def _is_of_kind(path: Path, kind: Kind) -> bool:

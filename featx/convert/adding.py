@@ -1,6 +1,5 @@
 """Adds a backbone: finds the feature of a model, checks it on random images, writes its card, and installs both."""
 
-import os
 import re
 import shutil
 import tempfile
@@ -22,7 +21,6 @@ from featx.backbones import (
     describe_format,
     find_precision,
     inspect_model,
-    read_card,
     read_metadata,
     remember,
     resolve_outputs,
@@ -32,7 +30,7 @@ from featx.backbones import (
     user_folder,
 )
 from featx.convert.fetch import fetch_model, is_url, public_address
-from featx.convert.own_folder import UNFINISHED, not_writable, reserve_name
+from featx.convert.own_folder import ReservedName, files_on, not_writable, reserve_name
 from featx.convert.preprocessing import Preprocessing, complete, consider_normalisation, find_preprocessing
 from featx.errors import BackboneError
 from featx.hashing import hash_file
@@ -95,21 +93,16 @@ def add_backbone(
     ('assumed mean (123.675, 116.28, 103.53) and std ...; set them with flags if that is wrong',)
     """
     folder = user_folder() if into is None else Path(into)
-    with reserve_name(description.name, folder, overwrite=overwrite):
-        return _add(model, description, folder=folder, sha256=sha256, overwrite=overwrite)
+    with reserve_name(description.name, folder, overwrite=overwrite, source=model) as reserved:
+        return _add(model, description, reserved, sha256=sha256)
 
 
-def _add(model: Path | str, description: Description, *, folder: Path, sha256: str, overwrite: bool) -> AddedBackbone:
-    target = folder / f"{description.name}.onnx"
-    if target.exists() and not overwrite and not (Path(model).exists() and target.samefile(model)):
-        raise BackboneError(
-            f"{target}: already exists, without a card; choose another --name, or replace it with --overwrite"
-        )
+def _add(model: Path | str, description: Description, /, reserved: ReservedName, *, sha256: str) -> AddedBackbone:
     with _on_disk(str(model), sha256) as path:
         source = description.source or public_address(str(model))
         described = partial(_describe, path, replace(description, source=source))
         card, notes = run_foreign(described, model=path)
-        backbone = install(path, card, folder, notes=notes)
+        backbone = install(path, card, reserved, notes=notes)
         remember(backbone)
         return AddedBackbone(backbone, notes)
 
@@ -230,21 +223,23 @@ def _card(description: Description, inspection: Inspection, spec: PixelSpec, out
     return card.with_outputs(outputs)
 
 
-def install(path: Path, card: Card, folder: Path, *, golden: Path | None = None, notes: Sequence[str] = ()) -> Backbone:
+def install(
+    path: Path, card: Card, reserved: ReservedName, *, golden: Path | None = None, notes: Sequence[str] = ()
+) -> Backbone:
     """Copy model, golden vectors and card into the folder, the card last, so that its files exist when it does.
 
     The notes become comments in the file of the card.
     """
+    folder = reserved.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        before = _further_files(folder / f"{card.name}.toml")
-        with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=folder) as unfinished:
-            place = Path(unfinished)
+        before = files_on(folder / f"{card.name}.toml")
+        with reserved.new_folder() as place:
             card = _gather(path, card, place, golden=golden)
             (place / f"{card.name}.toml").write_text(_comments(notes) + card.to_toml(), encoding="utf-8")
             names = [name for name in (card.data, card.golden, card.file, f"{card.name}.toml") if name]
             for name in names:
-                os.replace(place / name, folder / name)
+                reserved.publish(place / name)
         for name in before - set(names):
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
@@ -256,15 +251,6 @@ def _comments(notes: Sequence[str]) -> str:
     """The notes as comments of TOML, which may not contain control characters."""
     lines = ["".join(one if one.isprintable() else "?" for one in note) for note in notes]
     return "".join(f"# {line}\n" for line in lines)
-
-
-def _further_files(path: Path) -> set[str]:
-    """Names of the weights and golden vectors on this card; a backbone that replaces it may have no such files."""
-    try:
-        card = read_card(path)
-    except BackboneError:
-        return set()
-    return {name for name in (card.data, card.golden) if name}
 
 
 def _gather(path: Path, card: Card, place: Path, *, golden: Path | None) -> Card:

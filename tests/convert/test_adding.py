@@ -1,9 +1,11 @@
 """adding: a model becomes a backbone that loads and gives the same features, or nothing is left behind."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,13 @@ from featx.convert.adding import (
     AddedBackbone,
     Description,
     add_backbone,
+    install,
 )
 from featx.convert.own_folder import reserve_name
 from featx.convert.preprocessing import Preprocessing
 from featx.errors import BackboneError
 from featx.hashing import hash_file
+from featx.locking import MARK
 from tests.conftest import Ran, Tiny
 from tests.support.graphs import (
     FIXTURES,
@@ -577,7 +581,47 @@ def test_one_that_waits_for_another_that_fails_creates_the_folder_again(tmp_path
 
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path, models: Path, tiny: Tiny) -> None:
-    (models / ".featx-abc").mkdir()
-    (models / ".featx-abc" / "half.onnx").write_bytes(b"half")
+    for name in (".featx-abc", ".featx-notes"):
+        (models / name).mkdir()
+        (models / name / "half.onnx").write_bytes(b"half")
+    (models / ".lock").write_bytes(MARK + b'".featx-abc"\n')
     add_backbone(tiny.backbone.path, Description(name="mine"), into=models)
     assert not (models / ".featx-abc").exists()
+    assert (models / ".featx-notes" / "half.onnx").exists()
+    assert not (models / ".lock").exists()
+
+
+@pytest.mark.parametrize("name", ["mine.onnx", "mine.onnx.data", "mine.golden.npz"])
+def test_files_without_a_card_are_replaced_only_when_told(models: Path, tiny: Tiny, name: str) -> None:
+    (models / name).write_text("precious")
+    with pytest.raises(BackboneError, match=rf"{name}: already exists, without a card; .*--overwrite"):
+        add_backbone(tiny.backbone.path, Description(name="mine"), into=models)
+    assert (models / name).read_text() == "precious"
+    assert not (models / "mine.toml").exists()
+
+
+@pytest.mark.parametrize("name", ["mine.onnx", "mine.toml", ".lock"])
+def test_what_is_no_file_is_not_replaced(models: Path, tiny: Tiny, name: str) -> None:
+    (models / name).mkdir()
+    with pytest.raises(BackboneError, match=re.escape(name)):
+        add_backbone(tiny.backbone.path, Description(name="mine"), into=models, overwrite=True)
+    assert [*(models / name).iterdir()] == []
+
+
+def test_a_card_that_appears_while_a_backbone_is_added_is_not_replaced(models: Path, tiny: Tiny) -> None:
+    with reserve_name("mine", models, overwrite=False) as reserved:
+        (models / "mine.toml").write_text("of somebody else")
+        with pytest.raises(BackboneError, match=r"mine\.toml: appeared or changed while the backbone was added"):
+            install(tiny.backbone.path, replace(tiny.backbone.card, name="mine", file="mine.onnx"), reserved)
+    assert (models / "mine.toml").read_text() == "of somebody else"
+
+
+def test_links_of_these_names_are_followed(tmp_path: Path, models: Path, tiny: Tiny) -> None:
+    (tmp_path / "disk").mkdir()
+    for name in ("mine.onnx", "mine.toml"):
+        (models / name).symlink_to(tmp_path / "disk" / name)
+    add_backbone(tiny.backbone.path, Description(name="mine"), into=models)
+    assert (models / "mine.onnx").is_symlink()
+    assert (models / "mine.toml").is_symlink()
+    assert {path.name for path in (tmp_path / "disk").iterdir()} == {"mine.onnx", "mine.toml"}
+    assert load_backbone("mine", folder=models).name == "mine"

@@ -8,6 +8,7 @@ import pytest
 from featx.backbones import bundled_folder, list_backbones
 from featx.convert import plan_removal, remove_backbone
 from featx.convert.adding import install
+from featx.convert.own_folder import ReservedName
 from featx.errors import BackboneError
 from tests.conftest import Ran, Tiny
 from tests.support.cards import with_keys
@@ -22,7 +23,7 @@ def names(folder: Path) -> set[str]:
 def golden(models: Path, tiny: Tiny, tmp_path: Path) -> Path:
     """A folder in which the backbone `tiny` has golden vectors beside it."""
     (tmp_path / "golden.npz").write_bytes(b"golden")
-    install(tiny.backbone.path, tiny.backbone.card, models, golden=tmp_path / "golden.npz")
+    install(tiny.backbone.path, tiny.backbone.card, ReservedName("tiny", models), golden=tmp_path / "golden.npz")
     return models
 
 

@@ -47,7 +47,11 @@ def export_model(
     folder = user_folder() if into is None else Path(into)
     if description.outputs:
         raise BackboneError("an export finds the feature itself; choose other outputs with --output of `featx extract`")
-    with reserve_name(description.name, folder, overwrite=overwrite), quiet(), tempfile.TemporaryDirectory() as place:
+    with (
+        reserve_name(description.name, folder, overwrite=overwrite) as reserved,
+        quiet(),
+        tempfile.TemporaryDirectory() as place,
+    ):
         built = build_model(recipe, size=description.pixels.size)
         pixels = _complete(description.pixels.over(built.pixels), recipe)
         reference = run_torch(built.model, pixels, source=recipe.source)
@@ -62,7 +66,7 @@ def export_model(
         np.savez_compressed(golden, pixels=reference.pixels, features=features)
         card = replace(card, golden=golden.name)
         checks = _verify(Backbone(card, path), against="output" if is_output else reference.layer, recipe=recipe)
-        return Exported(install(path, card, folder, golden=golden), (*built.notes, *notes), checks)
+        return Exported(install(path, card, reserved, golden=golden), (*built.notes, *notes), checks)
 
 
 def _complete(pixels: Preprocessing, recipe: Recipe) -> PixelSpec:

@@ -21,7 +21,7 @@ from featx.backbones import (
     user_folder,
 )
 from featx.convert.adding import install
-from featx.convert.own_folder import reserve_name
+from featx.convert.own_folder import ReservedName, reserve_name
 from featx.convert.quantize.integers import best_integers
 from featx.convert.quantize.ort_quantizer import find_extremes, fold, quantiser_errors_reported, to_halves
 from featx.convert.quantize.sample import Sample, draw_sample
@@ -80,7 +80,10 @@ def quantize_backbone(
     folder = user_folder() if into is None else Path(into)
     name = name or f"{backbone.name}-{precision}"
     _check_source(backbone)
-    with reserve_name(name, folder, overwrite=overwrite), tempfile.TemporaryDirectory(prefix="featx-") as place:
+    with (
+        reserve_name(name, folder, overwrite=overwrite) as reserved,
+        tempfile.TemporaryDirectory(prefix="featx-") as place,
+    ):
         sample = draw_sample(images, backbone.card.input.pixels, count=count)
         work = _Quantizing(backbone, sample, Path(place), name)
         tries = work.to_integers() if precision == "int8" else work.to_halves()
@@ -91,7 +94,7 @@ def quantize_backbone(
                 f"{chosen.mean_cosine:.4f} on {len(sample.held_out)} held-out images, below {LEAST_AGREEMENT}; try "
                 "more images, or write it anyway with --force"
             )
-        backbone = work.install(chosen, precision, folder)
+        backbone = work.install(chosen, precision, reserved)
         return Quantization(backbone, tries, (*sample.notes, *_slow(backbone.card)))
 
 
@@ -182,7 +185,7 @@ class _Quantizing:
 
         return _agreement
 
-    def install(self, chosen: Try, precision: LowerPrecision, folder: Path) -> Backbone:
+    def install(self, chosen: Try, precision: LowerPrecision, reserved: ReservedName) -> Backbone:
         """Install the new backbone with its own golden vectors, with which other machines can be compared."""
         pixels = draw_pixels(self.source.card.input.pixels.size, count=DRAWN_IMAGES)
         golden = self.place / "golden.npz"
@@ -201,4 +204,4 @@ class _Quantizing:
             measured_on=processor(),
         )
         card = replace(self.target.card, precision=precision, quantized=about)
-        return install(self.target.path, card, folder, golden=golden)
+        return install(self.target.path, card, reserved, golden=golden)
