@@ -21,7 +21,7 @@ from featx.cli.options import (
 )
 from featx.cli.output import Verbosity, judge_failures, print_json, say
 from featx.cli.sources import list_given
-from featx.provenance import versions
+from featx.provenance import missing_extras, versions
 from featx.settings import DEFAULT_STORAGE, STORAGES
 
 if TYPE_CHECKING:
@@ -35,16 +35,21 @@ FAILURES_SHOWN = 20
 @click.command(epilog=examples("featx doctor", "featx doctor --json"))
 @as_json
 def doctor(*, json_: bool) -> None:
-    """Show versions, devices and providers, and what is missing."""
+    """Show versions, devices and providers, and what is missing.
+
+    Extras that are not installed are listed with what they are for, and the command that installs them.
+    """
     from featx.backbones import diagnose
 
     found = diagnose()
     if json_:
-        return print_json({"versions": versions()} | asdict(found))
+        return print_json({"versions": versions()} | asdict(found) | {"missing_extras": missing_extras()})
     for package, number in versions().items():
         say(f"{package:20} {number}")
     say(f"{'devices':20} {'; '.join(found.devices) or 'none'}")
     say(f"{'providers':20} {', '.join(found.providers) or 'none'} (each opened a session)")
+    for extra, how in missing_extras().items():
+        say(f"{'extra not installed':20} {extra}, for {how}")
     for problem in found.problems:
         say(f"problem: {problem}")
     return None
@@ -62,7 +67,11 @@ def doctor(*, json_: bool) -> None:
 @with_outputs
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C.h5", help="The cache to write.")
 @with_root
-@click.option("--label-column", metavar="NAME", help="The column of labels of a manifest or table.  [default: label]")
+@click.option(
+    "--label-column",
+    metavar="NAME",
+    help="The column of labels of a manifest or table, or their key in the .json of tars.  [default: label]",
+)
 @with_models
 @with_settings_and_decode
 @option("--storage", type=click.Choice(STORAGES), default=DEFAULT_STORAGE, help="The type of the stored features.")

@@ -298,6 +298,26 @@ def test_labels_without_an_image_are_told(tar: Write, caplog: pytest.LogCaptureF
     )
 
 
+def test_the_key_of_labels_in_json_can_be_named(tar: Write, caplog: pytest.LogCaptureFixture) -> None:
+    members = {"a.jpg": b"1", "a.json": b'{"breed": "pug", "label": 1}', "a.cls": b"2", "b.jpg": b"1", "b.json": b"{}"}
+    images = list_images(tar(members), label_column="breed")
+    assert (images.classes, labels(images)) == (("pug",), [0, -1])
+    with pytest.raises(
+        ImageSetError, match=r"no \.json member has the key 'bread' of labels, such as a\.json with breed"
+    ):
+        list_images(tar(members), label_column="bread")
+
+
+def test_keys_that_may_have_labels_are_told_where_no_member_has_a_label(
+    tar: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert list_images(tar({"a.jpg": b"1", "a.json": b'{"caption": "x", "url": "y"}'})).labels is None
+    assert (
+        "no .json member has one of the keys label, class, cls, such as a.json with caption, url; --label-column names"
+        in caplog.text
+    )
+
+
 def test_two_labels_of_one_kind_are_refused(tar: Write) -> None:
     with pytest.raises(ImageSetError, match="'a' has two labels of one kind"):
         list_images(tar({"a.jpg": b"1", "a.cls": b"1", "a.CLS": b"2"}))

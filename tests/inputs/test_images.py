@@ -544,7 +544,9 @@ def test_any_column_can_have_the_labels(manifest: Write, caplog: pytest.LogCaptu
 
 
 def test_a_column_of_labels_is_refused_where_there_are_no_columns(fill: Write) -> None:
-    with pytest.raises(ImageSetError, match=r"--label-column breed is only for manifests and tables, but .*; leave it"):
+    with pytest.raises(
+        ImageSetError, match=r"--label-column breed is only for manifests, tables and tars, but .*; leave it"
+    ):
         list_images(fill("a.png"), label_column="breed")
 
 

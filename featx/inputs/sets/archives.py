@@ -1,7 +1,7 @@
 """Lists tar files and WebDataset shards as an image set, and reads their images without unpacking them."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -17,7 +17,7 @@ from featx.inputs.sets.containers import Container, cause_of, open_container
 from featx.inputs.sets.files import check_size
 from featx.inputs.sets.folder import no_images_error
 from featx.inputs.sets.image_set import ImageSet
-from featx.inputs.sets.member_labels import tell_not_used
+from featx.inputs.sets.member_labels import LABEL_KEYS, tell_not_used
 from featx.inputs.sets.shards import Shards
 from featx.inputs.sets.tar_index import NO_BYTES, TarIndex, read_tar_index
 
@@ -58,19 +58,21 @@ class TarSource:
         return size
 
 
-def list_tars(shards: Shards) -> ImageSet:
+def list_tars(shards: Shards, *, label_key: str | None = None) -> ImageSet:
     """The image set of these tars, one after the other, each in its own order; names are TAR/MEMBER.
 
     Labels are those in the .cls or .json members next to the images. If no tar has such members, the labels are the
-    class folders in the members' names. Raises ImageSetError.
+    class folders in the members' names. `label_key` names the key of labels in .json members, which are the only labels
+    then. Raises ImageSetError.
     """
     tars = tuple(open_container(shards.files, path) for path in shards.paths)
-    indexes = _read_indexes(tars) if shards.files.remote else [_read_index(tar) for tar in tars]
+    keys = LABEL_KEYS if label_key is None else (label_key,)
+    indexes = _read_indexes(tars, keys) if shards.files.remote else [_read_index(tar, keys) for tar in tars]
     ignored = _join_ignored(shards, indexes)
     lengths = [len(index.names) for index in indexes]
     if not sum(lengths):
         raise no_images_error(shards.given, ignored)
-    tell_not_used(shards.given, [index.refused for index in indexes], [index.unknown for index in indexes])
+    tell_not_used(shards.given, [index.found for index in indexes], keys=keys)
     builder = ColumnsBuilder(shards.given)
     for chunk in _iter_chunks(shards, indexes):
         builder.add(chunk)
@@ -84,19 +86,19 @@ def list_tars(shards: Shards) -> ImageSet:
     return ImageSet(**vars(builder.build()), source=source, ignored=ignored)
 
 
-def _read_indexes(tars: tuple[Container, ...]) -> list[TarIndex]:
+def _read_indexes(tars: tuple[Container, ...], keys: Sequence[str]) -> list[TarIndex]:
     """The indexes of remote tars, read in parallel."""
     with ThreadPoolExecutor(INDEXED_AT_ONCE) as pool:
         try:
-            return list(pool.map(_read_index, tars))
+            return list(pool.map(lambda tar: _read_index(tar, keys), tars))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _read_index(tar: Container) -> TarIndex:
+def _read_index(tar: Container, keys: Sequence[str]) -> TarIndex:
     try:
         with tar.files.open(tar.path) as file:
-            return read_tar_index(tar.path, file, size=tar.size)
+            return read_tar_index(tar.path, file, size=tar.size, keys=keys)
     except OSError as error:
         raise ImageSetError(f"{tar.path}: cannot be read ({cause_of(error)}); check it") from error
 

@@ -66,7 +66,7 @@ def list_images(
     - any of these at an address that fsspec supports, such as `s3://bucket/photos` or `https://host/photos.csv`.
 
     In a list of several, the names of images in folders begin with the folder's name. `label_column` names the column
-    of labels in a manifest or table that does not call it `label`.
+    of labels in a manifest or table that does not call it `label`, or the key of labels in the .json members of a tar.
 
     Raises ImageSetError saying what is wrong, where, and the next step.
 
@@ -83,7 +83,7 @@ def list_images(
     requests = [_Request(*_locate(str(one)), root, label_column) for one in given]
     if len(requests) == 1:
         return _list_one(requests[0])
-    return join_sets([_as_part(request) for request in _group_images(_for_manifests_only(requests))])
+    return join_sets([_as_part(request) for request in _group_images(_where_it_belongs(requests))])
 
 
 def _list_one(request: "_Request") -> ImageSet:
@@ -119,14 +119,23 @@ def _list_image_files(request: "_Request") -> ImageSet:
     return ImageSet(names=names, source=FileSource(request.files, parent(request.path) or "."))
 
 
-def _for_manifests_only(requests: Sequence["_Request"]) -> list["_Request"]:
-    """The requests, with root and column of labels only for manifests and tables. Raises ImageSetError without any."""
-    if not any(_kind_of(request.path) in ("csv", "parquet") for request in requests):
+def _where_it_belongs(requests: Sequence["_Request"]) -> list["_Request"]:
+    """The requests, with root only for manifests, and column of labels only for these and tars.
+
+    Raises ImageSetError if it was given, and there are none of these.
+    """
+    kinds = [_kind_of(request.path) for request in requests]
+    if not {"csv", "parquet"} & {*kinds}:
         requests[0].refuse_root()
+    if not {"csv", "parquet", "tar"} & {*kinds}:
         requests[0].refuse_label_column()
     return [
-        request if _kind_of(request.path) in ("csv", "parquet") else replace(request, root=None, label_column=None)
-        for request in requests
+        replace(
+            request,
+            root=request.root if kind in ("csv", "parquet") else None,
+            label_column=request.label_column if kind in ("csv", "parquet", "tar") else None,
+        )
+        for request, kind in zip(requests, kinds, strict=True)
     ]
 
 
@@ -161,11 +170,11 @@ class _Request:
     """Names of image files in the folder of the path, if these were given one by one."""
 
     def refuse_label_column(self) -> None:
-        """Raise ImageSetError if a column of labels was named: only manifests and tables have one."""
+        """Raise ImageSetError if a column of labels was named: only manifests, tables and tars can have one."""
         if self.label_column is not None:
             raise ImageSetError(
-                f"--label-column {self.label_column} is only for manifests and tables, but {self.path} is neither; "
-                "leave it out"
+                f"--label-column {self.label_column} is only for manifests, tables and tars, but {self.path} is "
+                "none of these; leave it out"
             )
 
     def refuse_root(self) -> None:
@@ -266,6 +275,8 @@ def _list_shards(request: _Request, shards: Shards, *, kind: str | None) -> Imag
             label_column=request.label_column,
         )
     request.refuse_root()
+    if kind == "tar":
+        return list_tars(shards, label_key=request.label_column)
     request.refuse_label_column()
     if kind == "compressed":
         raise compressed_tar_error(path)
@@ -280,5 +291,5 @@ def _list_shards(request: _Request, shards: Shards, *, kind: str | None) -> Imag
     return LISTERS[kind](shards)
 
 
-LISTERS = {"tar": list_tars, "npy": list_npy, "hdf5": list_hdf5}
+LISTERS = {"npy": list_npy, "hdf5": list_hdf5}
 """Kind -> the function that lists its images; manifests and tables need a root too."""

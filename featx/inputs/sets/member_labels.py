@@ -6,7 +6,7 @@ What is in such a member and is not a label never makes a tar unreadable: featur
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from featx.columns import TextsBuilder, to_label
 from featx.errors import ImageSetError, one_line
 from featx.inputs.sets.building import LONGEST_TEXT
 from featx.inputs.sets.folder import is_hidden
+from featx.showing import shorten
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ LARGEST_JSON = 1 << 24
 LABEL_ENDINGS = (".cls", ".json")
 """Endings of members with labels; the first is preferred."""
 LABEL_KEYS = ("label", "class", "cls")
-"""Keys of an object in a `.json` member that may have the label; the first that is there is used."""
+"""Keys of an object in a `.json` member that may have the label, if the user names none."""
 
 
 @dataclass
@@ -42,30 +43,54 @@ class NotUsed:
 class MemberLabels:
     """Collects the labels of one tar, by the names of members up to their last dot."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, keys: Sequence[str] = LABEL_KEYS) -> None:
         self._path = path
+        self._keys = keys
+        """Keys of an object in a `.json` member that may have the label; the first that is there is used."""
         self._labels = {ending: (TextsBuilder(), TextsBuilder()) for ending in LABEL_ENDINGS}
         """Ending -> names without it, and their labels."""
         self.refused = NotUsed()
         """Members that have something else in the place of a label."""
         self.unknown = NotUsed()
         """Members with the label of an image that is not in the tar."""
+        self.without = NotUsed()
+        """Objects in `.json` members with none of the keys."""
+        self.has_labels = False
+        """Whether any member has a label."""
 
     def add(self, name: str, size: int, read: Callable[[int], bytes]) -> None:
-        """Append the label in the member with this name, of which `read` returns the bytes."""
+        """Append the label in the member with this name, of which `read` returns the bytes.
+
+        If the user named a key, only .json members have labels.
+        """
         stem, ending = _split_ending(name)
+        if ending == ".cls" and self._keys is not LABEL_KEYS:
+            return
         largest = LARGEST_JSON if ending == ".json" else LONGEST_TEXT
         try:
             if size > largest:
                 raise ValueError(f"{size} bytes, above {largest}")
             text = read(size).decode("utf-8-sig")
-            label = _json_label(text) if ending == ".json" else to_label(text)
+            label = self._read_json(name, text) if ending == ".json" else to_label(text)
             _check(label)
         except (ValueError, RecursionError) as error:
             self.refused.add(f"{name} ({one_line(error)[:100]})")
             return
+        self.has_labels = self.has_labels or bool(label)
         for texts, text in zip(self._labels[ending], (stem, label), strict=True):
             texts.add(text)
+
+    def _read_json(self, name: str, text: str) -> str:
+        """The label in the text of a .json member, "" if it has none. Raises ValueError unless it is one value."""
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError(f"not an object with a label but {_describe(values)}")
+        label = next((values[key] for key in self._keys if values.get(key) is not None), None)
+        if isinstance(label, list | dict):
+            raise ValueError(f"not a number or text but {_describe(label)}")
+        if not any(key in values for key in self._keys):
+            self.without.add(f"{name} with {shorten(values)}" if values else f"{name}, which is empty")
+        return to_label(label)
 
     def of_images(self, images: NDArray[np.bytes_]) -> NDArray[np.bytes_] | None:
         """(n,): the label of each image, b"" for none; None if no member has a label of any of them.
@@ -110,15 +135,31 @@ class MemberLabels:
         return np.where(keys[place] == wanted, texts[place], np.zeros((), texts.dtype))
 
 
-def tell_not_used(where: str, refused: Iterable[NotUsed], unknown: Iterable[NotUsed]) -> None:
-    """Log in one line each what all tars have in the place of labels, and which labels are of no image."""
-    for kind, found in (
-        (".json or .cls members have no single number or text as label", list(refused)),
-        ("labels are of no image with the same name up to its ending", list(unknown)),
-    ):
-        if count := sum(one.count for one in found):
-            first = next(one.first for one in found if one.count)
-            logger.warning("%s: %d %s and are not used, such as %s", where, count, kind, first)
+def tell_not_used(where: str, found: Sequence[MemberLabels], *, keys: Sequence[str]) -> None:
+    """Log in one line each what all tars have in the place of labels, and which labels are of no image.
+
+    Raises ImageSetError if the user named the key, and no object has it.
+    """
+    _tell(where, ".json or .cls members have no single number or text as label", [one.refused for one in found])
+    _tell(where, "labels are of no image with the same name up to its ending", [one.unknown for one in found])
+    without = [one.without for one in found]
+    if any(one.has_labels for one in found) or not sum(one.count for one in without):
+        return
+    first = next(one.first for one in without if one.count)
+    if keys is not LABEL_KEYS:
+        raise ImageSetError(f"{where}: no .json member has the key {keys[0]!r} of labels, such as {first}; correct it")
+    logger.warning(
+        "%s: no .json member has one of the keys %s, such as %s; --label-column names another key of labels",
+        where,
+        ", ".join(keys),
+        first,
+    )
+
+
+def _tell(where: str, what: str, counted: Sequence[NotUsed]) -> None:
+    if count := sum(one.count for one in counted):
+        first = next(one.first for one in counted if one.count)
+        logger.warning("%s: %d %s and are not used, such as %s", where, count, what, first)
 
 
 def is_label_name(name: str) -> bool:
@@ -136,17 +177,6 @@ def _sample_key(name: str) -> str:
     """The key of a WebDataset sample: the name up to the first dot of its last part."""
     match = re.match(r"(?:.*[/\\])?[^./\\]*", name, re.DOTALL)
     return match[0] if match else name
-
-
-def _json_label(text: str) -> str:
-    """The label in the text of a .json member, "" if it has none. Raises ValueError unless it is a number or a text."""
-    values = json.loads(text)
-    if not isinstance(values, dict):
-        raise ValueError(f"not an object with a label but {_describe(values)}")
-    label = next((values[key] for key in LABEL_KEYS if values.get(key) is not None), None)
-    if isinstance(label, list | dict):
-        raise ValueError(f"not a number or text but {_describe(label)}")
-    return to_label(label)
 
 
 def _describe(value: object) -> str:

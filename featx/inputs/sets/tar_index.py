@@ -2,8 +2,8 @@
 
 import tarfile
 from array import array
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from featx.columns import CHUNK, TextsBuilder
 from featx.errors import ImageSetError
 from featx.inputs.sets.folder import is_image_name
-from featx.inputs.sets.member_labels import MemberLabels, NotUsed, is_label_name
+from featx.inputs.sets.member_labels import LABEL_KEYS, MemberLabels, is_label_name
 from featx.inputs.sets.tar import clean_name, find_target, iter_members
 
 NO_BYTES = -1
@@ -33,15 +33,16 @@ class TarIndex:
     """Labels from .cls or .json members, b"" for images without one; None if the tar has no such members."""
     ignored: NDArray[np.bytes_]
     """Names of members that are neither images nor their labels."""
-    refused: NotUsed = field(default_factory=NotUsed)
-    """Members that have something else in the place of a label."""
-    unknown: NotUsed = field(default_factory=NotUsed)
-    """Members with the label of an image that is not in the tar."""
+    found: MemberLabels
+    """What the members with labels have; the labels themselves are no longer in it."""
 
 
-def read_tar_index(path: str, file: BinaryIO, *, size: int) -> TarIndex:
-    """The index of a tar of `size` bytes. Raises ImageSetError if it is not an intact, uncompressed tar."""
-    members = _Members(path, file)
+def read_tar_index(path: str, file: BinaryIO, *, size: int, keys: Sequence[str] = LABEL_KEYS) -> TarIndex:
+    """The index of a tar of `size` bytes; `keys` of objects in .json members may have labels.
+
+    Raises ImageSetError if it is not an intact, uncompressed tar.
+    """
+    members = _Members(path, file, keys)
     for member in iter_members(path, file, size=size):
         members.add(member)
     return members.build()
@@ -50,7 +51,7 @@ def read_tar_index(path: str, file: BinaryIO, *, size: int) -> TarIndex:
 class _Members:
     """Collects the members of a tar in compact arrays of texts and numbers."""
 
-    def __init__(self, path: str, file: BinaryIO) -> None:
+    def __init__(self, path: str, file: BinaryIO, keys: Sequence[str]) -> None:
         self._path = path
         self._file = file
         self._names = TextsBuilder()
@@ -59,7 +60,7 @@ class _Members:
         self._links = array("q")
         """Numbers of the members that are links."""
         self._targets = TextsBuilder()
-        self._labels = MemberLabels(path)
+        self._labels = MemberLabels(path, keys=keys)
 
     def add(self, member: tarfile.TarInfo) -> None:
         """Append this member. Raises ImageSetError if it cannot be used."""
@@ -89,8 +90,7 @@ class _Members:
         if labels is not None:
             ignored = ignored[~_map_names(ignored, is_label_name)]
         offsets, sizes = places[is_image].T.copy()
-        about = {"refused": self._labels.refused, "unknown": self._labels.unknown}
-        return TarIndex(names[is_image], offsets, sizes, labels, ignored, **about)
+        return TarIndex(names[is_image], offsets, sizes, labels, ignored, self._labels)
 
 
 def _map_names(names: NDArray[np.bytes_], check: Callable[[str], bool]) -> NDArray[np.bool_]:
