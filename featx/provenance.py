@@ -19,6 +19,30 @@ def installed_version(package: str) -> str | None:
         return None
 
 
+EXTRAS = {
+    "parquet": ("Parquet: manifests, images, exports", ("pyarrow",)),
+    "remote": ("images at an address (s3://..., https://...)", ("fsspec", "aiohttp")),
+    "export": ("`featx export` from PyTorch", ("torch", "torchvision", "timm", "onnxscript")),
+    "dask": ("`featx extract --scheduler`", ("dask", "distributed")),
+    "demo": ("photographs of solar cells for `featx demo`", ("elpv-dataset",)),
+}
+"""Extra -> what it is for, and the packages that it brings."""
+
+
+def missing_extras() -> dict[str, str]:
+    """Name of every extra that is not installed as a whole -> what it is for, and how to install it.
+
+    >>> from featx.provenance import EXTRAS, missing_extras
+    >>> set(missing_extras()) <= set(EXTRAS)
+    True
+    """
+    return {
+        extra: f"{purpose}: pip install 'featx[{extra}]'"
+        for extra, (purpose, packages) in EXTRAS.items()
+        if not all(map(installed_version, packages))
+    }
+
+
 def runtime_version() -> str:
     """Version of ONNX Runtime, whichever package installed it; "none" if it is not installed."""
     return next((number for package in RUNTIMES if (number := installed_version(package))), "none")

@@ -63,6 +63,18 @@ def shorten(texts: Iterable[str], *, most: int = 6) -> str:
     return ", ".join(every[:most]) + more
 
 
+def show_counts(counts: Iterable[tuple[str, int]]) -> list[str]:
+    """Each name with its count; names in quotes if one ends in a number, which would read as a count.
+
+    >>> from featx.showing import show_counts
+    >>> show_counts([("cat", 3), ("dog", 1)]), show_counts([("0", 3), ("1", 1)])
+    (['cat 3', 'dog 1'], ["'0' 3", "'1' 1"])
+    """
+    every = list(counts)
+    quoted = any(name.strip() != name or name.split()[-1:] == [] or name.split()[-1].isdigit() for name, _ in every)
+    return [f"{name!r} {count}" if quoted else f"{name} {count}" for name, count in every]
+
+
 def visible(text: str) -> str:
     r"""The text on one line, with every character that a terminal would obey, or not show, as its escape.
 

@@ -13,7 +13,7 @@ from featx.cache.file import BLOCK_ROWS, DONE, PENDING, Cache, blocks
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage
 from featx.errors import failure_text
-from featx.showing import Overview, Shown, shorten
+from featx.showing import Overview, Shown, shorten, show_counts
 
 PROVENANCE_ATTRIBUTES = (
     "format_version",
@@ -64,7 +64,7 @@ class CacheInfo(Shown):
         outputs = shorten(f"{name} {dim} x {self.storage}" for name, dim in self.outputs.items())
         facts = (
             ("features", f"{outputs}, by {self.card['name']}"),
-            ("images", shorten(f"{name} {count}" for name, count in self.classes.items())),
+            ("images", shorten(show_counts(self.classes.items()))),
         )
         counts = f"{self.done} of {self.rows} images done, {self.failed} failed, {state}"
         return Overview(f"CacheInfo: {self.cache}: {counts}", facts)

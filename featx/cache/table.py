@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from featx.columns import take
 from featx.labels import Labels
 from featx.settings import Decode
-from featx.showing import Overview, Shown, shorten
+from featx.showing import Overview, Shown, shorten, show_counts
 
 RowIndex: TypeAlias = slice | NDArray[np.int64]
 """Rows of an array: a slice if they are consecutive, so that indexing with it copies nothing."""
@@ -201,7 +201,7 @@ def _describe_images(table: FeatureTable) -> Iterator[str]:
     elif table.classes:
         several = " (several per image)" if table.multilabel else ""
         counts = zip(table.classes, _count_classes(table), strict=True)
-        yield shorten(f"{name} {count}" for name, count in counts) + several
+        yield shorten(show_counts(counts)) + several
     columns = [name for name in ("splits", "groups", "weights") if getattr(table, name) is not None]
     yield f"with {', '.join(columns)}" if columns else ""
     unlabelled = len(table) - int(np.count_nonzero(table.labelled))

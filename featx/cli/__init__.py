@@ -62,6 +62,17 @@ LEARNING = (train, compare, evaluate, predict, label_errors, demo)
 for command in (*EXTRACTING, *LEARNING):
     cli.add_command(command)
 
+
+def _summarise(group: click.Group) -> None:
+    """Let lists of commands show the first sentence of each help as a whole; click would cut it at 45 letters."""
+    for one in group.commands.values():
+        one.short_help = " ".join((one.help or "").partition("\n\n")[0].split()).partition(". ")[0].rstrip(".") + "."
+        if isinstance(one, click.Group):
+            _summarise(one)
+
+
+_summarise(cli)
+
 EXPECTED = (FeatxError, click.ClickException, OSError, MemoryError)
 """The errors that end in one line and an exit code; any other is a fault of featx and shows its traceback."""
 

@@ -1,4 +1,4 @@
-"""The commands of a cache file: info, verify, merge and export."""
+"""The commands of a cache file: info, failures, verify, merge and export."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import click
 
 from featx.cli.options import as_json, examples, with_chosen_rows
-from featx.cli.output import Verbosity, print_json, say
+from featx.cli.output import Verbosity, print_json, print_row, say
 
 
 @click.group(epilog=examples("featx cache info photos.h5", "featx cache export photos.h5 --into features.npy"))
 def cache() -> None:
-    """Show, check, merge or export caches."""
+    """Show, check, merge or export caches, or list the images that failed."""
 
 
 @cache.command(epilog=examples("featx cache info photos.h5", "featx cache info photos.h5 --json"))
@@ -24,6 +24,25 @@ def info(*, path: Path, json_: bool) -> None:
 
     about = describe_cache(path)
     return print_json(asdict(about)) if json_ else print_info(about, to=out())
+
+
+@cache.command(epilog=examples("featx cache failures photos.h5 > failed.csv", "featx cache failures photos.h5 --json"))
+@click.argument("path", type=click.Path(path_type=Path))
+@as_json
+def failures(*, path: Path, json_: bool) -> None:
+    """List the images of the cache PATH that failed, and why, as CSV: name, reason.
+
+    `featx extract --retry-failed` tries them again.
+    """
+    from featx.cache import describe_cache
+
+    failed = describe_cache(path).failed_images
+    if json_:
+        return print_json([asdict(image) for image in failed])
+    print_row(("name", "reason"))
+    for image in failed:
+        print_row((image.name, image.reason))
+    return None
 
 
 @cache.command("verify", epilog=examples("featx cache verify photos.h5", "featx cache verify photos.h5 --json"))

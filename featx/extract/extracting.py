@@ -273,7 +273,8 @@ class _Run:
         batches = self.stream.batches(
             _pending(cache), count=known.pending, known=known.fingerprints, storage=cache.storage, clock=self.clock
         )
-        finished = 0
+        earlier = cache.images - known.pending
+        finished = earlier
         writes = deque[Future[None]]()
         writing = ThreadPoolExecutor(1, thread_name_prefix="featx-write")
         with CacheWriter(cache) as writer, writing as pool:
@@ -283,7 +284,7 @@ class _Run:
                 self._await(writes, WRITES_AHEAD)
                 finished += len(batch.rows)
                 note = f"bound by {self.clock.bound_by}"
-                self.report(Progress(finished, known.pending, len(recorder.reasons), note))
+                self.report(Progress(finished, cache.images, len(recorder.reasons), note, earlier))
             self._await(writes, 0)
         self.clock.stop()
         return recorder

@@ -26,12 +26,14 @@ class Progress:
     """How far an extraction is."""
 
     finished: int
-    """Number of images that are done or have failed in this run."""
+    """Number of images that are done or have failed, in this run or before it."""
     total: int
-    """Number of images in this run."""
+    """Number of images of the image set."""
     failed: int
     note: str
     """What limits the run, or how many shards are complete."""
+    earlier: int = 0
+    """Number of images that were finished before this run."""
 
 
 @dataclass(frozen=True, repr=False)

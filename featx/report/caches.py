@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from featx.cache import DECISIVE_PACKAGES
 from featx.report.section import Section
+from featx.showing import show_counts
 
 if TYPE_CHECKING:
     from featx.cache import CacheInfo
@@ -88,7 +89,8 @@ def _show_versions(versions: "Mapping[str, str]") -> str:
 
 
 def _show_counts(counts: "Mapping[str, int]") -> str:
-    shown = ", ".join(f"{name or 'none'} {count}" for name, count in list(counts.items())[:_CLASSES_SHOWN])
+    named = [(name or "none", count) for name, count in counts.items()]
+    shown = ", ".join(show_counts(named)[:_CLASSES_SHOWN])
     more = f" … and {len(counts) - _CLASSES_SHOWN} more" if len(counts) > _CLASSES_SHOWN else ""
     return f"{len(counts)}: {shown}{more}"
 

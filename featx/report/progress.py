@@ -91,14 +91,17 @@ class _ExtractionBar:
         self._task = self._bar.add_task("", total=None, rate=0.0)
 
     def __call__(self, progress: "ExtractionProgress") -> None:
-        self._bar.start()
+        if not self._bar.live.is_started:
+            # what was finished before says nothing about the speed
+            self._bar.reset(self._task, completed=progress.earlier, total=progress.total)
+            self._bar.start()
         failed = f", {progress.failed} failed" if progress.failed else ""
         self._bar.update(
             self._task,
             completed=progress.finished,
             total=progress.total,
             rate=self._rate(progress.finished),
-            description=visible(f"{progress.note}{failed}"),
+            description=visible(f"{progress.note}{failed}{_earlier(progress)}"),
         )
 
     def stop(self) -> None:
@@ -119,8 +122,13 @@ class _ExtractionLines:
         left = f"{(progress.total - progress.finished) / rate:.0f} s left, " if rate else ""
         err().print(
             f"{progress.finished} of {progress.total} images, {rate:.0f} images/s, {left}"
-            f"{progress.note}, {progress.failed} failed"
+            f"{progress.note}, {progress.failed} failed{_earlier(progress)}"
         )
+
+
+def _earlier(progress: "ExtractionProgress") -> str:
+    """How many images were finished before this run; empty if none."""
+    return f", {progress.earlier} finished before" if progress.earlier else ""
 
 
 class _ComparisonLines:

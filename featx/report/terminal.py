@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _PIPED_WIDTH = 120
 """Columns of standard output if it is not a terminal."""
+_BETWEEN = 3
+"""Columns between two columns of a table."""
 _NAME_WIDTH = 9
 """Columns for the name of a fact."""
 
@@ -55,7 +58,8 @@ def print_sections(sections: Iterable[Section], *, to: Console) -> None:
     """Print each section: a table with its notes as a list below it, or else the title, facts and notes as lines."""
     for section in sections:
         if section.columns:
-            to.print(_as_table(section))
+            table, width = _as_table(section)
+            _wide_enough(to, width).print(table)
             lines = [f"- {note}" for note in section.notes]
         else:
             facts = [f"{name:{_NAME_WIDTH}} {fact}" for name, fact in section.rows]
@@ -64,14 +68,34 @@ def print_sections(sections: Iterable[Section], *, to: Console) -> None:
             to.print(line)
 
 
-def _as_table(section: Section) -> Table:
+def _wide_enough(console: Console, width: int) -> Console:
+    """The console, or a wider one on the same stream: a terminal wraps long lines, where a table would break words."""
+    if width <= console.width:
+        return console
+    return LineConsole(file=console.file, width=width, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def _as_table(section: Section) -> tuple[Table, int]:
+    """The section as a table, and the number of terminal columns without which it would break words."""
     table = Table(title=visible(section.title) or None, box=SIMPLE)
-    for column in section.columns:
+    rows = [
+        [_cell(text, column, section) for text, column in zip(row, section.columns, strict=True)]
+        for row in section.rows
+    ]
+    widths = []
+    for place, column in enumerate(section.columns):
         whole = section.wrapped not in (None, column)
-        table.add_column(visible(column), no_wrap=whole, overflow="fold" if section.wrapped else "ellipsis")
-    for row in section.rows:
-        table.add_row(*(_cell(cell, column, section) for cell, column in zip(row, section.columns, strict=True)))
-    return table
+        cells = [visible(column), *(row[place] for row in rows)]
+        widths.append(max(_unbroken_width(cell, whole=whole) for cell in cells))
+        table.add_column(cells[0], no_wrap=whole, overflow="fold", min_width=widths[-1])
+    for row in rows:
+        table.add_row(*row)
+    return table, sum(widths) + _BETWEEN * len(widths) + 1
+
+
+def _unbroken_width(cell: str, *, whole: bool) -> int:
+    """Terminal columns of the longest line of a cell, or of its longest word if lines may be broken."""
+    return max(map(cell_len, cell.splitlines() if whole else cell.split()), default=0)
 
 
 def _cell(text: str, column: str, section: Section) -> str:

@@ -1,14 +1,18 @@
 """What a command prints is lines of its own, whatever stream it goes to, and whatever strangers have written."""
 
+import csv
+import io
 import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from featx import provenance
 from featx.cli.output import say
 from featx.showing import visible, visible_json
 from tests.conftest import Ran, Tiny
@@ -71,7 +75,7 @@ def test_a_line_that_is_said_is_one_line(capsys: pytest.CaptureFixture[str]) -> 
 def strange(make_folder: Callable[..., Path]) -> Path:
     """A folder in which a class, and images that fail, have names that a terminal would obey."""
     folder = make_folder((3, 3))
-    (folder / "class0" / "\x1b]0;title\x1b\\.png").write_bytes(b"no")
+    (folder / "class0" / "\x1b]0;title\x07.png").write_bytes(b"no")
     (folder / "class0" / f"a{FORGED}.png").write_bytes(b"no")
     (folder / "class1").rename(folder / "class\x1b[31m1")
     return folder
@@ -93,7 +97,7 @@ def test_names_of_strangers_are_printed_without_their_control_characters(
     for one in ran:
         assert "\x1b" not in one.out + one.err
         assert FORGED not in one.out + one.err
-    assert r"\x1b]0;title\x1b\.png" in ran[0].err
+    assert r"\x1b]0;title\x07.png" in ran[0].err
     assert any(name.startswith("class\x1b") for name in ran[2].json["classes"])
 
 
@@ -127,3 +131,40 @@ def test_a_file_never_takes_the_place_of_a_closed_standard_output(tmp_path: Path
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert (done.returncode, (tmp_path / "new.txt").read_bytes()) == (0, b""), done.stderr
+
+
+def test_failed_images_are_listed_as_csv_that_is_read_again(
+    featx: Callable[..., Ran], tiny: Tiny, models: Path, strange: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "c.h5"
+    featx("extract", strange, "--backbone", "tiny", "--models", models, "--into", cache, "--max-failed", "1")
+    listed = featx("cache", "failures", cache)
+    header, *rows = csv.reader(io.StringIO(listed.out))
+    assert header == ["name", "reason"]
+    assert {name for name, _ in rows} == {"class0/\x1b]0;title\x07.png", f"class0/a{FORGED}.png"}
+    assert all(reason for _, reason in rows)
+    as_json = featx("cache", "failures", cache, "--json").json
+    assert as_json == [{"name": name, "reason": reason} for name, reason in rows]
+
+
+def test_doctor_names_the_extras_that_are_missing_and_how_to_install_them(
+    featx: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = provenance.installed_version
+    monkeypatch.setattr(provenance, "installed_version", lambda name: None if name == "pyarrow" else real(name))
+    assert "pip install 'featx[parquet]'" in featx("doctor").out
+    assert "pip install 'featx[parquet]'" in featx("doctor", "--json").json["missing_extras"]["parquet"]
+
+
+def test_the_extras_that_doctor_knows_are_those_of_the_package() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = project["optional-dependencies"]
+    for extra, (_, packages) in provenance.EXTRAS.items():
+        required = " ".join(declared[extra])
+        assert all(package in required or package == "aiohttp" for package in packages)
+
+
+def test_lists_of_commands_show_whole_sentences(featx: Callable[..., Ran]) -> None:
+    for command in ([], ["cache"], ["backbones"]):
+        listed = featx(*command, "--help").out.partition("Commands:")[2].partition("Examples:")[0]
+        assert "..." not in listed
