@@ -83,6 +83,13 @@ def one_by_one(graph: Graph, image: str) -> str:
     return graph.add("Conv", image, graph.store(matrix), graph.store(bias))
 
 
+def quantised(graph: Graph, image: str) -> str:
+    """As ONNX Runtime quantises a model that divides by 255."""
+    scale, zero = graph.store(np.float32(1)), graph.store(np.uint8(0))
+    whole = graph.add("DequantizeLinear", graph.add("QuantizeLinear", image, scale, zero), scale, zero)
+    return graph.add("Mul", whole, graph.store(np.float32(1 / 255)))
+
+
 def imagenet(graph: Graph, image: str) -> str:
     return graph.add("Div", graph.add("Sub", image, graph.store(row(MEAN))), graph.store(row(STD)))
 
@@ -127,6 +134,7 @@ def inception(graph: Graph, image: str) -> str:
         (caffe_by_split, "0 to 255"),
         (one_by_one, "0 to 255"),
         (only_255, "0 to 255"),
+        (quantised, "0 to 255"),
         (imagenet, "0 to 1"),
         (halves, "0 to 1"),
         (strange, "unknown"),

@@ -18,8 +18,8 @@ from featx.backbones.graph.view import View, attributes
 Range = Literal["0 to 255", "0 to 1", "-1 to 1", "unknown"]
 Vector = NDArray[np.float64]
 
-_SAME_PIXELS = {"Cast", "Identity", "Dropout", "Resize", "Upsample"}
-"""Operators that change neither the scale of pixels nor their axes."""
+_SAME_PIXELS = {"Cast", "Identity", "Dropout", "Resize", "Upsample", "QuantizeLinear", "DequantizeLinear"}
+"""Operators that change neither the scale of pixels nor their axes; integers stand for the numbers they are of."""
 _SHAPES_ONLY = {"Shape", "Size"}
 _MOST = 64
 """Largest number of channels, and of operators after each other."""
