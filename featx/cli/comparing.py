@@ -11,7 +11,7 @@ import click
 from featx.cli.options import as_json, examples, option, together, with_balanced, with_seed, with_tuning
 from featx.cli.output import Verbosity, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_choice
-from featx.cli.types import Names, WholeNumbers
+from featx.cli.types import Jobs, Names, WholeNumbers
 from featx.settings import FUSION_NAMES, HEAD_NAMES, SPLIT_RULES
 
 if TYPE_CHECKING:
@@ -108,9 +108,7 @@ with_plan = together(
 @click.option(
     "--into", type=click.Path(path_type=Path), metavar="R.jsonl", help="Write results here, and continue from them."
 )
-@click.option(
-    "--jobs", type=click.IntRange(1), metavar="N", help="Processes that share the work.  [default: one per core]"
-)
+@click.option("--jobs", type=Jobs(), metavar="N", help="Processes that share the work.  [default: one per core]")
 @as_json
 @click.pass_obj
 def compare(

@@ -13,6 +13,7 @@ from featx.cli.types import (
     BackboneName,
     ChannelNumbers,
     Devices,
+    Jobs,
     NumberOrAuto,
     ShardOf,
     Tuning,
@@ -21,6 +22,8 @@ from featx.settings import CHANNELS, CROP_MODES, DECODES, DEFAULTS, FILTERS, Set
 
 DEFAULT_MAX_FAILED = 0.01
 MAX_BATCH = 4096
+MAX_THREADS = 1024
+"""Most threads of each kind that can be asked for."""
 MAX_SEED = 2**32 - 1
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -134,11 +137,23 @@ HOW_TO_RUN = (
         default="auto",
         help="Images in a batch; auto finds the fastest.",
     ),
-    option("--streams", type=NumberOrAuto(), metavar="N", default="auto", help="Batches that run at the same time."),
-    option("--threads", type=NumberOrAuto(), metavar="N", default="auto", help="CPU threads of each of these batches."),
+    option(
+        "--streams",
+        type=NumberOrAuto(MAX_THREADS),
+        metavar="N",
+        default="auto",
+        help="Batches that run at the same time.",
+    ),
+    option(
+        "--threads",
+        type=NumberOrAuto(MAX_THREADS),
+        metavar="N",
+        default="auto",
+        help="CPU threads of each of these batches.",
+    ),
     option(
         "--workers",
-        type=NumberOrAuto(),
+        type=NumberOrAuto(MAX_THREADS),
         metavar="N",
         default="auto",
         help="Threads that read and decode; auto: one per core.",
@@ -215,7 +230,7 @@ with_shards = together(
         metavar="N",
         help="Extract N parts, each into a file, then merge them.",
     ),
-    click.option("--jobs", type=click.IntRange(1), metavar="N", help="With --shards: processes at once.  [default: 1]"),
+    click.option("--jobs", type=Jobs(), metavar="N", help="With --shards: processes at once.  [default: 1]"),
     click.option("--scheduler", metavar="ADDRESS", help="With --shards: the Dask cluster whose workers extract."),
     click.option("--shard", type=ShardOf(), help="Extract only this part, as in 0/64; merge the caches later."),
 )

@@ -15,7 +15,7 @@ from featx.cli.options import (
 )
 from featx.cli.output import Verbosity, print_json, say
 from featx.cli.tables import TableChoice, read_chosen, with_choice
-from featx.cli.types import Name
+from featx.cli.types import Jobs, Name
 from featx.settings import FUSION_NAMES, HEAD_NAMES
 
 HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
@@ -43,9 +43,7 @@ HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
 @click.option("--overwrite", is_flag=True, help="Replace the head if it exists.")
 @with_choice
 @with_seed
-@click.option(
-    "--jobs", type=click.IntRange(1), metavar="N", help="Processes that tune at the same time.  [default: one per core]"
-)
+@click.option("--jobs", type=Jobs(), metavar="N", help="Processes that tune at the same time.  [default: one per core]")
 @as_json
 @click.pass_obj
 def train(

@@ -8,7 +8,11 @@ from click.shell_completion import CompletionItem
 
 from featx.devices import parse_device
 from featx.errors import DeviceError
+from featx.hardware import usable_cores
 from featx.settings import Device
+
+LEAST_MAX_JOBS = 64
+"""So many processes can always be asked for."""
 
 
 class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -98,6 +102,22 @@ class NumberOrAuto(click.IntRange):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number, or None for `auto`."""
         return None if value == "auto" else super().convert(value, param, ctx)
+
+
+class Jobs(click.IntRange):
+    """A number of processes above 0, of which each takes memory, so that this machine cannot run any number of them."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number, if it is not far above the number of cores."""
+        jobs = int(super().convert(value, param, ctx))
+        cores = usable_cores()
+        most = max(LEAST_MAX_JOBS, 4 * cores)
+        if jobs > most:
+            self.fail(f"{jobs} processes are too many for {cores} cores; give at most {most}.", param, ctx)
+        return jobs
 
 
 class Devices(click.ParamType):  # type: ignore[type-arg,unused-ignore]

@@ -32,6 +32,8 @@ BYTES_AHEAD = 2**28
 """Most bytes of images that are read but not yet decoded, whatever their sizes, besides the image that is next."""
 UNKNOWN_BYTES = 2**25
 """Bytes that are set aside for an image of unknown size: some web servers do not send it."""
+EXHAUSTED = (errno.EMFILE, errno.ENFILE)
+"""Too many files are open: an error that ends the run, as it is no fault of the image."""
 ROWS_PER_SLOT = 16
 """A batch ends after this many rows per slot, so that it ends even if all images are duplicates, which take no slot."""
 
@@ -237,6 +239,8 @@ class _Reader:
             return _Read(stored, _ImageFacts(row, stat, fingerprint(stored)))
         except (OSError, MemoryError) as error:
             self.budget.adjust(-taken)
+            if isinstance(error, OSError) and error.errno in EXHAUSTED:
+                raise
             return _Read(None, _ImageFacts(row, stat, bytes(FINGERPRINT_BYTES), _why_unread(error)))
 
     def _expected_bytes(self, size: int) -> int:

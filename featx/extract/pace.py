@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.backbones import Backbone, FeatureSession, open_session
-from featx.errors import DecodeError, InferenceError
+from featx.errors import DecodeError, DeviceError, InferenceError
 from featx.hardware import usable_cores
 from featx.inputs import ImageSet, decode_image
 from featx.settings import Settings
@@ -31,6 +31,8 @@ IMAGES_TIMED = 8
 """Number of images of the set on which paces are timed."""
 MOST_STREAMS = 16
 """Most streams on a CPU before any calibration: each stream keeps the tensors of a batch in memory."""
+MOST_THREADS = 1024
+"""So many threads that run the model, and so many that read, can always be asked for."""
 REMOTE_WORKERS = 16
 """Fewest threads that read images over a network."""
 CPU_BATCH = 2
@@ -85,6 +87,7 @@ def open_at_pace(
     fixed_size = settings.batch_size or batch_size
     workers = settings.workers or reading_threads(images, usable_cores())
     streams, threads = share_cores(settings, usable_cores())
+    _check_threads(workers, streams * threads, cores=usable_cores())
     start = time.perf_counter()
     session = _open(backbone, settings, streams=streams, threads=threads, batch_size=fixed_size)
     size = fixed_size or _round_up(CPU_BATCH if session.on_cpu else GPU_BATCH, session.step)
@@ -107,6 +110,14 @@ def share_cores(settings: Settings, cores: int) -> tuple[int, int]:
     """Number of streams, and of threads for each: as in the settings, else one stream per core, up to MOST_STREAMS."""
     streams = settings.streams or max(1, cores // (settings.threads or -(-cores // MOST_STREAMS)))
     return streams, settings.threads or max(1, cores // streams)
+
+
+def _check_threads(workers: int, running: int, *, cores: int) -> None:
+    """Raise DeviceError if there are so many threads that the system may refuse them."""
+    most = max(MOST_THREADS, 4 * cores)
+    for count, what in ((workers, "--workers"), (running, "--streams or --threads")):
+        if count > most:
+            raise DeviceError(f"{count} threads are too many for {cores} cores, at most {most}; give fewer {what}")
 
 
 def _open(

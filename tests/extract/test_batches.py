@@ -1,5 +1,6 @@
 """batches, extract/streaming: order, buffers that are used again, bounds on what lies in memory, whatever the pace."""
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -203,6 +204,19 @@ def test_a_file_above_the_limit_for_one_image_fails_alone_and_is_not_read(
     assert list(batch.details.values()) == [f"{Failure.TOO_LARGE.text} (257 MB, above the limit of 257 MB)"]
     with pytest.raises(OSError, match="above the limit"):
         images.read(int(batch.rows[batch.status != 1][0]))
+
+
+def test_too_many_open_files_end_the_run_and_are_no_failure_of_an_image(
+    make_folder: Callable[..., Path], tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: ImageSet, row: int) -> object:
+        raise OSError(errno.EMFILE, "Too many open files", self.name(row))
+
+    images = list_images(make_folder((4, 4)))
+    monkeypatch.setattr(ImageSet, "read", fail)
+    session = open_session(tiny.backbone, device="cpu", threads=1, streams=1)
+    with pytest.raises(OSError, match="Too many open files"):
+        list(stream(images, tiny, session, size=2, workers=2))
 
 
 @pytest.mark.parametrize("streams", [1, 3])
