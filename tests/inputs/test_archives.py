@@ -495,7 +495,7 @@ def test_a_folder_with_images_and_tars_is_refused_by_both(tar: Write, tmp_path: 
         ("{a,b}.tar", r"b\.tar: cannot be read \(no such file"),
         ("{0..9999999}.tar", "expands to more than 1000 files"),
         ("*", "matches files of several kinds"),
-        ("*.png", r"matches 2 files such as .*1\.png, but only several \.tar or \.parquet files can be one image set"),
+        ("*.npy", r"matches 2 files such as .*1\.npy, but only several \.tar or \.parquet files can be one image set"),
     ],
 )
 def test_a_pattern_that_matches_nothing_useful_is_told_so(
@@ -503,7 +503,7 @@ def test_a_pattern_that_matches_nothing_useful_is_told_so(
 ) -> None:
     monkeypatch.setattr("featx.inputs.sets.shards.MOST_SHARDS", 1000)
     tar({"1.png": b"1"}, "a.tar")
-    for name in ("1.png", "2.png"):
+    for name in ("1.npy", "2.npy"):
         (tmp_path / name).write_bytes(b"x")
     with pytest.raises(ImageSetError, match=message):
         list_images(f"{tmp_path}/{pattern}")

@@ -277,6 +277,18 @@ def test_a_class_that_is_called_test_among_others_is_a_class(fill: Write) -> Non
     assert (images.classes, images.splits) == (("cat", "dog", "test"), None)
 
 
+def test_splits_that_are_taken_for_classes_are_told(fill: Write, caplog: pytest.LogCaptureFixture) -> None:
+    images = list_images(fill("train/1.png", "val/1.png", "extra/1.png"))
+    assert (images.classes, images.splits) == (("extra", "train", "val"), None)
+    assert "the folders train, val are taken for classes, not for splits, as 'extra' beside them" in caplog.text
+
+
+def test_splits_inside_classes_are_told(fill: Write, caplog: pytest.LogCaptureFixture) -> None:
+    images = list_images(fill("cat/train/1.png", "cat/test/2.png", "dog/train/3.png"))
+    assert (images.classes, images.splits) == (("cat", "dog"), None)
+    assert "the folders test, train in each class are not used as splits; move them above the classes" in caplog.text
+
+
 def test_a_split_alone_is_a_folder_around_everything(fill: Write, caplog: pytest.LogCaptureFixture) -> None:
     images = list_images(fill("train/cat/1.png", "train/dog/1.png"))
     assert (images.classes, images.splits) == (("cat", "dog"), None)

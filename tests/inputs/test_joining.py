@@ -137,6 +137,12 @@ def test_files_that_are_no_images_are_ignored_with_the_name_of_their_folder(writ
     assert texts(images.ignored) == ["a/notes.txt"]
 
 
+def test_a_pattern_of_image_files_is_an_image_set(write: Write, tmp_path: Path) -> None:
+    write("a/2.png", "a/1.png", "b/3.png", "a/notes.txt", give=())
+    images = list_images(f"{tmp_path}/*/*.png")
+    assert (names(images), contents(images)) == (["a/1.png", "a/2.png", "b/3.png"], ["a/1.png", "a/2.png", "b/3.png"])
+
+
 def test_no_source_at_all_is_refused() -> None:
     with pytest.raises(ImageSetError, match="no source of images was given; name at least one"):
         list_images([])

@@ -104,7 +104,11 @@ def test_a_parquet_manifest_is_the_image_set_that_its_csv_is(table: Write, tmp_p
     ],
 )
 def test_labels_may_be_of_any_plain_type(table: Write, values: Any, expected: list[str]) -> None:
-    assert named(list_images(table({"path": ["a", "b", "c"], "label": values}))) == expected
+    try:
+        path = table({"path": ["a", "b", "c"], "label": values})
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(f"this pyarrow does not write this type: {error}")
+    assert named(list_images(path)) == expected
 
 
 def test_labels_that_are_all_null_are_none(table: Write) -> None:
@@ -209,7 +213,11 @@ STRUCT = pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())])
     ids=lambda column: str(column.type)[:30],
 )
 def test_images_may_be_in_any_type_of_bytes(table: Write, column: Any) -> None:
-    images = list_images(table({"id": [1, 2], "content": column}))
+    try:
+        path = table({"id": [1, 2], "content": column})
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(f"this pyarrow does not write this type: {error}")
+    images = list_images(path)
     assert images.read(0) == b"png"
     with pytest.raises(FileNotFoundError, match="no bytes in this row"):
         images.read(1)

@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 Names = Sequence[NDArray[np.bytes_]]
 """The names of images in one or several arrays."""
+MOST_SPLIT_FOLDERS = 10
+"""Most folders inside classes that are looked at for names of splits."""
 _KIND = r"(?:set|data|images?|imgs?|split)"
 _SPLIT_FOLDER = re.compile(rf"(?:{_KIND}[-_. ]+|seg_)?([a-z]+?)[-_. ]*{_KIND}?[-_. ]*\d*", re.IGNORECASE)
 
@@ -89,6 +91,7 @@ def find_class_folders(where: str, names: Names, *, one_is_class: bool) -> Class
         logger.warning("%s: all images are in the folder %r, which is skipped", where, found.skipped[:-1].decode())
     found = replace(found, labelled=True)
     if not found.splits:
+        _tell_unused_splits(where, names, found, counts)
         return found
     _tell_splits(where, counts)
     return _find_classes_in_splits(where, names, found, counts, one_is_class=one_is_class)
@@ -114,6 +117,24 @@ def _find_splits(names: Names) -> tuple[ClassFolders, Counter[bytes]]:
 def _tell_splits(where: str, counts: Counter[bytes]) -> None:
     text = shorten(f"{folder.decode()} ({count})" for folder, count in sorted(counts.items()))
     logger.warning("%s: the folders %s are splits, not classes", where, text)
+
+
+def _tell_unused_splits(where: str, names: Names, found: ClassFolders, counts: Counter[bytes]) -> None:
+    """Log that folders with the names of splits are classes, or are below classes."""
+    classes = sorted(name.decode() for name in counts)
+    splits = {name: split for name in classes if (split := find_split_folder(name))}
+    if len(set(splits.values())) > 1:
+        other = next(name for name in classes if name not in splits)
+        text = "%s: the folders %s are taken for classes, not for splits, as %r beside them is not the name of a split"
+        logger.warning(text, where, shorten(splits), other)
+    inside: set[bytes] = set()
+    for folder, _ in iter_folders(names, found.separator):
+        inside.add(found.rest(folder).partition(found.separator)[2].partition(found.separator)[0])
+        if len(inside) > MOST_SPLIT_FOLDERS:
+            return
+    if match_splits([folder.decode() for folder in inside]):
+        text = "%s: the folders %s in each class are not used as splits; move them above the classes to use them"
+        logger.warning(text, where, shorten(sorted(folder.decode() for folder in inside)))
 
 
 def _find_separator(names: Names) -> bytes:

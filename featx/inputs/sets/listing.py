@@ -62,7 +62,7 @@ def list_images(
       WebDataset's .cls or .json members, else of the folders;
     - a `.parquet` with the bytes of images, as Hugging Face writes it, a folder of such files or a pattern;
     - a `.npy` or `.h5` array, or FILE.h5/DATASET, of shape (N, H, W) or (N, H, W, 3) and type uint8 or uint16;
-    - an image file, whose name is that of the image;
+    - an image file, whose name is that of the image, or a pattern of image files;
     - any of these at an address that fsspec supports, such as `s3://bucket/photos` or `https://host/photos.csv`.
 
     In a list of several, the names of images in folders begin with the folder's name. `label_column` names the column
@@ -102,6 +102,8 @@ def _list_one(request: "_Request") -> ImageSet:
         return list_hdf5(one_file(files, inside[0]), dataset=inside[1])
     if is_pattern(path):
         shards = match_pattern(files, path)
+        if all(is_image_name(found.rpartition("/")[2]) for found in shards.paths):
+            return _list_matched_images(request, shards)
         return _list_shards(request, shards, kind=_only_kind(shards))
     raise ImageSetError(f"{path}: no such file or folder; check the path")
 
@@ -117,6 +119,14 @@ def _list_image_files(request: "_Request") -> ImageSet:
     request.refuse_label_column()
     names = as_texts(request.images or [request.path.rpartition("/")[2]])
     return ImageSet(names=names, source=FileSource(request.files, parent(request.path) or "."))
+
+
+def _list_matched_images(request: "_Request", shards: Shards) -> ImageSet:
+    """The image set of image files that a pattern matches, named by their paths behind its fixed part."""
+    request.refuse_root()
+    request.refuse_label_column()
+    names = as_texts([shards.name(path) for path in shards.paths])
+    return ImageSet(names=names, source=FileSource(request.files, shards.base or "."))
 
 
 def _where_it_belongs(requests: Sequence["_Request"]) -> list["_Request"]:
