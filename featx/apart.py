@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
@@ -29,6 +30,8 @@ _STACK_BYTES = 2**23
 """The system reserves this much for each thread, hardly any of which is used."""
 _POOLS = 4
 """Number of pools with a thread on each core that a function may have at the same time."""
+_LONGEST_WAIT = 5
+"""Largest number of times that its seconds may pass for a function that had to wait for other processes."""
 _LOOK_EVERY = 0.05
 """Seconds between two looks at the memory of a process, where the system does not limit it."""
 _BOOT: Final = (
@@ -41,6 +44,7 @@ class Limits:
     """What a function that runs apart may use."""
 
     seconds: float
+    """As on a machine that does nothing else: where other processes take turns, it may be several times as long."""
     memory: int
     """Bytes, in addition to what the process has when it begins."""
 
@@ -91,6 +95,7 @@ class _Child:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._began = monotonic()
+        self._computed = 0.0
         self._messages: SimpleQueue[tuple[str, Any]] = SimpleQueue()
 
     def __enter__(self) -> "_Child":
@@ -126,6 +131,7 @@ class _Child:
             if kind == "limits":
                 self._limits = value
                 self._began = monotonic()
+                self._computed = self._processor_seconds()
             elif kind == "log":
                 name, level, message = value
                 logging.getLogger(name).log(level, "%s", message)
@@ -141,13 +147,31 @@ class _Child:
     def _next(self) -> tuple[str, Any]:
         """Its next message; waits until its time is over."""
         while True:
-            left = self._began + self._limits.seconds - monotonic()
+            left = self._seconds_left()
             if left <= 0:
                 raise TooSlowError(self._limits)
             try:
                 return self._messages.get(timeout=left if _system_limits_memory() else min(left, _LOOK_EVERY))
             except Empty:
                 self._look_at_memory()
+
+    def _seconds_left(self) -> float:
+        """Seconds until the function has had its time, of which it must also have computed as much."""
+        limit = self._limits.seconds
+        passed = monotonic() - self._began
+        if passed < limit or passed > _LONGEST_WAIT * limit:
+            return limit - passed
+        return limit - (self._processor_seconds() - self._computed)
+
+    def _processor_seconds(self) -> float:
+        """The time that all processors together have worked for the process; infinity if it has ended."""
+        import psutil
+
+        try:
+            used = psutil.Process(self._process.pid).cpu_times()
+        except psutil.Error:
+            return inf
+        return float(used.user + used.system)
 
     def _look_at_memory(self) -> None:
         import psutil

@@ -1,23 +1,21 @@
 """What runs apart gives back what it returns, raises and logs, and can pass neither its limits nor the caller's end."""
 
-import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
 from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
-from featx.apart import Allow, CrashedError, Limits, TooLargeError, TooSlowError, run_apart
+from featx.apart import CrashedError, Limits, TooLargeError, TooSlowError, run_apart
 from featx.errors import BackboneError
 from tests.extract.test_shards import wait_until
+from tests.support.apart import SOME, abort, divide, give, refuse, sleep, take, take_more, warn
 
-SOME = Limits(seconds=60, memory=2**27)
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the system limits memory on Linux only")
 CALLER = """
 import sys
@@ -25,57 +23,10 @@ sys.path.insert(0, {root!r})
 from functools import partial
 from pathlib import Path
 from featx.apart import run_apart
-from tests.test_apart import SOME, sleep
+from tests.support.apart import SOME, sleep
 if __name__ == "__main__":
     run_apart(partial(sleep, Path({path!r})), limits=SOME)
 """
-
-
-def give(value: object, allow: Allow) -> object:
-    """Print, as libraries do, and give this back."""
-    print("printed")
-    os.system("echo printed too")
-    return value
-
-
-def warn(allow: Allow) -> int:
-    """Say something, and return the number of the process."""
-    logging.getLogger("featx.tests").warning("it is %s", "late")
-    return os.getpid()
-
-
-def refuse(allow: Allow) -> None:
-    """Raise an error of featx."""
-    raise BackboneError("no such model")
-
-
-def divide(allow: Allow) -> None:
-    """Raise an error of Python."""
-    raise ZeroDivisionError("by nothing")
-
-
-def take(count: int, allow: Allow) -> int:
-    """Take this many bytes."""
-    return len(bytearray(count))
-
-
-def take_more(count: int, allow: Allow) -> int:
-    """Take this many bytes, with leave to do so."""
-    allow(Limits(seconds=60, memory=2 * count))
-    return len(bytearray(count))
-
-
-def sleep(path: Path | None, allow: Allow) -> None:
-    """Sleep for a minute, after writing the number of the process."""
-    if path:
-        path.with_suffix(".new").write_text(str(os.getpid()))
-        path.with_suffix(".new").rename(path)
-    time.sleep(60)
-
-
-def abort(allow: Allow) -> None:
-    """End as C++ does when an exception is not caught."""
-    os.abort()
 
 
 @pytest.mark.parametrize("value", [None, 5, "x" * 2**20])
