@@ -143,6 +143,7 @@ def _check_map(step: Any, columns: int) -> int:
     nystroem.above("gamma", 0)
     rows = len(nystroem.array("components_", None, columns))
     nystroem.array("normalization_", rows, rows)
+    nystroem.array("component_indices_", rows, kinds="iu")
     if rows < 1 or not rows == mapping.get("_n_features_out", int) == nystroem.get("_n_features_out", int):
         raise mapping.wrong(f"{rows} components where it names another number")
     return rows
