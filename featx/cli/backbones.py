@@ -22,6 +22,7 @@ from featx.cli.output import logger, print_json, say
 from featx.cli.sources import list_given
 from featx.cli.types import BackboneName
 from featx.settings import CALIBRATION_IMAGES, LOWER_PRECISIONS, Decode, Device
+from featx.showing import visible
 
 if TYPE_CHECKING:
     from featx.convert import Check, Removal
@@ -177,7 +178,7 @@ def remove(context: click.Context, /, *, name: str, yes: bool, models: Path | No
     files = [str(path) for path in (removed.card, *removed.files)]
     if json_:
         return print_json({"name": name, "removed": files, "kept": list(removed.kept)})
-    return click.echo(f"removed backbone {name}: {', '.join(files)}")
+    return say(f"removed backbone {name}: {', '.join(files)}")
 
 
 def _ask_to_remove(removal: "Removal") -> None:
@@ -187,9 +188,9 @@ def _ask_to_remove(removal: "Removal") -> None:
     if not sys.stdin.isatty():
         raise click.UsageError("--yes is needed where featx cannot ask.")
     for path in (removal.card, *removal.files):
-        click.echo(f"  {path}", err=True)
+        say(f"  {path}", err=True)
     try:
-        agreed = click.confirm(f"Remove backbone {removal.name}?", err=True)
+        agreed = click.confirm(f"Remove backbone {visible(removal.name)}?", err=True)
     except click.Abort:  # the input ended
         agreed = False
     if not agreed:

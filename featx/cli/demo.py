@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from featx.cli.options import as_json, examples, with_settings
-from featx.cli.output import Verbosity, print_json
+from featx.cli.output import Verbosity, print_json, say
 from featx.settings import Settings
 
 NEXT = """
@@ -58,5 +58,6 @@ def demo(output: Verbosity, /, *, into: Path, noise: float | None, settings: Set
     if not output.quiet:
         print_extraction(summary.extraction, to=out())
         print_results(summary.results, to=out())
-        click.echo(NEXT.format(folder=into))
+        for line in NEXT.format(folder=into).splitlines():
+            say(line)
     return None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from featx import provenance
+from featx import cli, provenance
 from featx.cli.output import say
 from featx.showing import visible, visible_json
 from tests.conftest import Ran, Tiny
@@ -143,7 +143,7 @@ def test_failed_images_are_listed_as_csv_that_is_read_again(
     assert header == ["name", "reason"]
     assert {name for name, _ in rows} == {"class0/\x1b]0;title\x07.png", f"class0/a{FORGED}.png"}
     assert all(reason for _, reason in rows)
-    as_json = featx("cache", "failures", cache, "--json").json
+    as_json = json.loads(featx("cache", "failures", cache, "--json").out)
     assert as_json == [{"name": name, "reason": reason} for name, reason in rows]
 
 
@@ -168,3 +168,8 @@ def test_lists_of_commands_show_whole_sentences(featx: Callable[..., Ran]) -> No
     for command in ([], ["cache"], ["backbones"]):
         listed = featx(*command, "--help").out.partition("Commands:")[2].partition("Examples:")[0]
         assert "..." not in listed
+
+
+def test_commands_print_in_one_place_only_which_escapes() -> None:
+    places = [path.name for path in Path(cli.__file__).parent.glob("*.py") if "click.echo(" in path.read_text("utf-8")]
+    assert places == ["output.py"]

@@ -20,7 +20,7 @@ Change = Callable[[NDArray[Any]], None]
 def changed(change: Change) -> FeatureTable:
     """A table of three classes whose features are changed."""
     table = make_table((20, 20, 20), apart=4.0)
-    values = np.array(table.parts[0].values)
+    values = np.array(table.parts[0].values, np.float32)
     change(values)
     return replace(table, parts=(Part(values),))
 

@@ -302,7 +302,7 @@ def _saved(array: NDArray[Any]) -> bytes:
 
 def mutate_json(value: Any, rng: np.random.Generator) -> Any:
     """The value with something inside it replaced, removed or repeated."""
-    odd = [None, -1, 0, 1e308, float("nan"), "", "x" * 50, [], {}, True, [1], "\x1b[31m"]
+    odd: list[Any] = [None, -1, 0, 1e308, float("nan"), "", "x" * 50, [], {}, True, [1], "\x1b[31m"]
     if isinstance(value, dict) and value and rng.random() < 0.8:
         key = str(rng.choice(list(value)))
         if rng.random() < 0.2:
