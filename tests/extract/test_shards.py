@@ -653,3 +653,46 @@ def warning_tiff(seed: int) -> bytes:
     entry = data.rindex(struct.pack("<HH", last, 2))
     struct.pack_into("<I", data, entry + 8, len(data) + 1000)
     return bytes(data)
+
+
+def test_a_run_in_shards_holds_its_target_from_the_beginning(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
+) -> None:
+    images, refused = list_images(make_folder()), []
+
+    def extract_too(progress: Progress) -> None:
+        if not refused:
+            with pytest.raises(CacheLockedError, match=r"c\.h5\.lock: another process is writing this cache") as told:
+                plain(images, tiny, tmp_path / "c.h5")
+            refused.append(told)
+
+    assert sharded(images, tiny, tmp_path / "c.h5", report=extract_too).done == 24
+    assert refused
+    assert [found.name for found in tmp_path.glob("c.h5*")] == ["c.h5"]
+
+
+def test_files_of_others_in_the_folder_of_the_shards_stay(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
+) -> None:
+    folder = tmp_path / "c.h5.shards"
+    folder.mkdir()
+    names = ("notes-of-june.h5.txt", "000001-of-000007.h5", "000002-of-000007.h5.lock", "000003-of-000007.h5.partial")
+    for name in names:
+        (folder / name).write_text("precious")
+    (folder / "000004-of-000007.h5").symlink_to(folder / "notes-of-june.h5.txt")
+    for overwrite in (False, True):
+        assert sharded(list_images(make_folder()), tiny, tmp_path / "c.h5", overwrite=overwrite).done == 24
+    assert {found.name for found in folder.iterdir()} == {*names, "000004-of-000007.h5"}
+    assert {(folder / name).read_text() for name in names} == {"precious"}
+
+
+def test_a_run_in_shards_in_which_every_image_fails_writes_nothing(tiny: Tiny, tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    root.mkdir()
+    for number in range(4):
+        (root / f"{number}.png").write_text("no image")
+    with pytest.raises(ImageSetError, match=r"none of the 4 images has a feature \(4 as 0\.png: not an image"):
+        sharded(list_images(root), tiny, tmp_path / "c.h5", count=2)
+    assert [found.name for found in tmp_path.glob("c.h5*")] == []
+    draw_image(1).save(root / "0.png")
+    assert sharded(list_images(root), tiny, tmp_path / "c.h5", count=2).failed == 3
