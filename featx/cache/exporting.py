@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from filecmp import cmp
 from pathlib import Path
 
 from featx.cache.creating import creating
-from featx.cache.npy import is_exported_npy, is_lines_of, write_npy
+from featx.cache.npy import has_header, is_exported_npy, is_lines_of, write_npy
 from featx.cache.parquet import check_pyarrow, is_exported_parquet, write_parquet
 from featx.cache.reading import choose_cached_images, choose_outputs, open_complete
 from featx.cache.selection import Selection
@@ -90,6 +91,7 @@ def _write(selection: Selection, targets: Sequence[Target]) -> None:
             write_parquet(selection, fresh[0])
         else:
             write_npy(selection, matrix=fresh[0], lines=fresh[1])
+            _check_lines(targets[1], fresh[1])
         for written, target in reversed([*zip(fresh, targets, strict=True)]):
             target.publish(written)
 
@@ -122,5 +124,15 @@ def _lines_beside(into: Path, matrix: Target) -> list[Target]:
     kind = _kind(beside, is_own=lambda path: is_lines_of(path, matrix.path))
     place = follow(beside, kind)
     lines = Target(place, kind, matrix.overwrite, matrix.lock, identify(place))
-    lines.check()
+    if not (matrix.overwrite and has_header(place)):
+        lines.check()
     return [lines]
+
+
+def _check_lines(lines: Target, fresh: Path) -> None:
+    """Raise CacheError if a .csv exists that is not of an older matrix, unless it has the same content as the new one.
+
+    An export that was killed before it gave the matrix its name leaves such a .csv.
+    """
+    if not (lines.path.is_file() and cmp(lines.path, fresh, shallow=False)):
+        lines.check()

@@ -15,6 +15,7 @@ HEADERS = [
     ["name", "label", *further] for count in range(4) for further in combinations(("split", "group", "weight"), count)
 ]
 """The first lines that an exported .csv may have."""
+LONGEST_HEADER = 100
 
 
 def write_npy(selection: Selection, *, matrix: Path, lines: Path) -> None:
@@ -53,6 +54,15 @@ def _texts(block: Block, selection: Selection) -> list[list[object]]:
 def is_exported_npy(file: Path) -> bool:
     """Whether the file contains a matrix of features, and not an array of images or of anything else."""
     return _rows_of(file) is not None
+
+
+def has_header(file: Path) -> bool:
+    """Whether the file begins with the names of columns that an exported .csv has."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as text:
+        start = text.readline(LONGEST_HEADER)
+    return start.decode(errors="replace") in [",".join(names) + "\n" for names in HEADERS]
 
 
 def is_lines_of(file: Path, matrix: Path) -> bool:

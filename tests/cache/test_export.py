@@ -312,3 +312,15 @@ def test_an_older_export_is_replaced_whatever_columns_it_has(tmp_path: Path, col
     export_cache(write_cache(tmp_path / "d.h5", image_set(7)), into=tmp_path / "x.npy", overwrite=True)
     assert len(lines(tmp_path / "x.csv")) == 8
     assert len(np.load(tmp_path / "x.npy")) == 7
+
+
+@pytest.mark.parametrize("before", ["nothing", "an older export"])
+def test_an_export_that_was_killed_between_its_two_files_is_repeated(tmp_path: Path, before: str) -> None:
+    path = write_cache(tmp_path / "c.h5")
+    if before == "an older export":
+        export_cache(write_cache(tmp_path / "d.h5", image_set(7)), into=tmp_path / "x.npy")
+    export_cache(path, into=tmp_path / "new.npy")
+    (tmp_path / "new.csv").replace(tmp_path / "x.csv")
+    export_cache(path, into=tmp_path / "x.npy", overwrite=True)
+    assert (tmp_path / "x.npy").read_bytes() == (tmp_path / "new.npy").read_bytes()
+    assert len(lines(tmp_path / "x.csv")) == 11
