@@ -26,7 +26,7 @@ _JSON_READERS: dict[str, Callable[[Mapping[str, Any], str], Said | None]] = {
     "image_converter.json": read_keras,
 }
 """Name of a file -> its reader; the first that says anything counts."""
-_UNREAD_ENDINGS = {".json", ".yaml", ".yml", ".toml", ".prototxt", ".cfg", ".ini", ".xml", ".txt"}
+_UNREAD_ENDINGS = {".json", ".yaml", ".yml", ".prototxt", ".cfg", ".ini", ".xml", ".txt"}
 _UNREAD_BYTES = 2**20
 _JSON_BYTES = 2**23
 """Largest file of JSON that is parsed, which may need 60 times as much memory."""
