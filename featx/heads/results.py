@@ -1,5 +1,6 @@
 """The result of one training: what was trained on what, how it was measured, and the measures."""
 
+import math
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
@@ -14,6 +15,10 @@ from featx.measures import MEASURE_TITLES, HeadMetrics, format_measure
 from featx.showing import Overview, Shown
 
 MeasureName: TypeAlias = Literal["accuracy", "balanced_accuracy", "average_precision"]
+
+
+MOST_PACKED = 2**27
+"""Bytes of packed numbers: the guesses of 60 million test images."""
 
 
 @dataclass(frozen=True)
@@ -147,8 +152,24 @@ class Result(Shown):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Result":
-        """The result from plain JSON values. Raises msgspec.ValidationError for other values."""
-        return msgspec.convert(values, cls)
+        """The result from plain JSON values. Raises ValueError or msgspec.ValidationError for other values."""
+        result = msgspec.convert(values, cls)
+        _check(result)
+        return result
+
+
+def _check(result: Result) -> None:
+    """Raise ValueError for numbers out of range, and for packed ones that cannot be unpacked."""
+    if not all(map(math.isfinite, (result.validated, result.seconds))) or not 0 < result.temperature < math.inf:
+        raise ValueError("validated, seconds or temperature is out of range")
+    if result.validated_loss is not None and not 0 <= result.validated_loss < math.inf:
+        raise ValueError("validated_loss is out of range")
+    if any(count < 0 for count in (result.metrics.n, *result.rows.values())):
+        raise ValueError("a number of images is below 0")
+    if result.guesses is not None and (unpack_guesses(result.guesses) >= len(result.classes)).any():
+        raise ValueError("guesses name a class that there is not")
+    if result.drawn is not None:
+        unpack_drawn(result.drawn)
 
 
 def pack(values: NDArray[Any]) -> str:
@@ -159,12 +180,24 @@ def pack(values: NDArray[Any]) -> str:
 
 def unpack_guesses(text: str) -> NDArray[np.uint16]:
     """The packed positions of predicted classes (n,), in the order of the test images."""
-    return np.frombuffer(zlib.decompress(b64decode(text)), "<u2")
+    return np.frombuffer(_unpack(text), "<u2")
 
 
 def unpack_drawn(text: str) -> NDArray[np.float64]:
     """The packed values of a measure on the test images and on b resamples, (1 + b,)."""
-    return np.frombuffer(zlib.decompress(b64decode(text)), "<f4").astype(np.float64)
+    return np.frombuffer(_unpack(text), "<f4").astype(np.float64)
+
+
+def _unpack(text: str) -> bytes:
+    """The packed bytes. Raises ValueError if they are damaged, or more than any result has."""
+    unpacking = zlib.decompressobj()
+    try:
+        unpacked = unpacking.decompress(b64decode(text, validate=True), MOST_PACKED)
+    except zlib.error as error:
+        raise ValueError(f"packed numbers are damaged ({error})") from error
+    if not unpacking.eof:
+        raise ValueError("packed numbers are cut short, or too many")
+    return unpacked
 
 
 def key_of(

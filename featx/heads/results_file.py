@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Self
 
 import msgspec
 
-from featx.errors import CacheLockedError, TableError
+from featx.errors import CacheLockedError, TableError, one_line
 from featx.heads.results import Result
 from featx.locking import NO_LINKS
 from featx.provenance import __version__
@@ -20,7 +20,7 @@ from featx.targets import AppearedError, Kind, Target, reserve
 START = '{"head": "", "fusion": "", "table": "'
 """Beginning of the line of a result, without the names of its head and fusion."""
 NAMES = re.compile(r'("(?:head|fusion)": ")[^"]*')
-UNREADABLE = (OSError, ValueError, TypeError, KeyError, msgspec.ValidationError)
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.ValidationError)
 """Errors that reading another kind of file raises."""
 
 
@@ -71,7 +71,13 @@ def read_results(path: Path | str) -> list[Result]:
     try:
         return [Result.from_dict(values) for values in _parse(Path(path).read_bytes())]
     except UNREADABLE as error:
-        raise TableError(f"{path}: not a readable file of results ({error}); create it again") from error
+        raise TableError(
+            f"{path}: not a readable file of results ({one_line(error)[:200]}); create it again"
+        ) from error
+
+
+def _unreadable(path: Path | str, error: BaseException, *, step: str) -> TableError:
+    return TableError(f"{path}: not a readable file of results ({one_line(error)[:200]}); {step}")
 
 
 def _parse(lines: bytes) -> list[dict[str, Any]]:
@@ -147,7 +153,9 @@ def _recover(file: BinaryIO, path: Path) -> list[Result]:
         own = [values for values in _parse(finished) if values["versions"]["featx"] == __version__]
         results = [Result.from_dict(values) for values in own]
     except UNREADABLE as error:
-        raise TableError(f"{path}: not a readable file of results ({error}); choose another --into") from error
+        raise TableError(
+            f"{path}: not a readable file of results ({one_line(error)[:200]}); choose another --into"
+        ) from error
     if unfinished:
         with _writing(path):
             file.truncate(len(finished))

@@ -1,6 +1,8 @@
 """Results are read as strictly as they are written, and shown and tabulated for people."""
 
+import base64
 import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from featx.errors import TableError
 from featx.heads import Result, ResultsFile, read_results, train_head, write_results
 from featx.measures import MEASURE_TITLES
 from tests.support.tables import make_table
+
+RESULTS_OF_0_1 = Path(__file__).parents[1] / "fixtures" / "written-by-0.1.0" / "results.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +160,29 @@ def test_results_are_added_through_a_link_and_not_to_a_file_that_took_the_name(
     assert (tmp_path / "r.jsonl").is_symlink()
     assert (tmp_path / "real.jsonl").read_text() == "of somebody else"
     assert len(read_results(tmp_path / "moved.jsonl")) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": 0.0},
+        {"temperature": float("nan")},
+        {"validated": float("inf")},
+        {"validated_loss": -1.0},
+        {"validated_loss": float("inf")},
+        {"guesses": "no base64!"},
+        {"guesses": "eJwDAAAAAAE"},
+        {"guesses": base64.b64encode(zlib.compress(b"\xff\xff")).decode()},
+        {"guesses": base64.b64encode(zlib.compress(bytes(2**29), 9)).decode()},
+        {"metrics": {}},
+        {"classes": "abc"},
+        {"rows": {"train": -1}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_a_result_out_of_range_is_refused_in_one_line(tmp_path: Path, change: dict[str, Any]) -> None:
+    line = RESULTS_OF_0_1.read_text(encoding="utf-8").splitlines()[0]
+    (tmp_path / "r.jsonl").write_text(json.dumps(json.loads(line) | change) + "\n", encoding="utf-8")
+    with pytest.raises(TableError, match=r"r\.jsonl: not a readable file of results \(.+\)") as caught:
+        read_results(tmp_path / "r.jsonl")
+    assert "\n" not in str(caught.value)
