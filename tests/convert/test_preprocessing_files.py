@@ -189,6 +189,7 @@ def test_numbers_on_another_scale_than_that_of_the_tool_are_refused(
 
 def test_other_files_without_preprocessing_are_not_spoken_of(tmp_path: Path) -> None:
     (tmp_path / "tokenizer.json").write_text('{"normalizer": {"type": "NFC"}, "pre_tokenizer": {"type": "Whitespace"}}')
+    (tmp_path / "card.toml").write_text("mean = [0.0, 0.0, 0.0]\n")
     (tmp_path / "labels.txt").write_text("meanwhile\nmeans of transport\n")
     (tmp_path / "config.json").write_text('{"hidden_size": 768, "layer_norm_eps": 1e-12}')
     assert not beside(tmp_path).notes
