@@ -75,7 +75,7 @@ class Description(Struct, forbid_unknown_fields=True, kw_only=True):
     format: Literal["featx head"]
     format_version: int
     name: _Text
-    classes: Annotated[list[str], Meta(min_length=2)]
+    classes: Annotated[list[str], Meta(min_length=1)]
     params: dict[str, _Scalar | list[_Scalar]]
     temperature: Annotated[float, Meta(gt=0)]
     multilabel: bool
