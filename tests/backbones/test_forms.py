@@ -114,13 +114,30 @@ def test_the_feature_is_found_and_computed_whatever_stands_around_the_layers(
     assert_same(open_model(path)(pixels[:1]), expected[:1].reshape(1, WIDTH))
 
 
-@pytest.mark.parametrize("opset", [11, 17])
-def test_a_batch_axis_of_one_that_squeeze_drops_is_kept(tmp_path: Path, opset: int) -> None:
+def squeezed(graph: Graph, maps: str) -> str:
+    """`x.squeeze()`."""
+    return graph.add("Squeeze", maps, into="feature")
+
+
+def flattened(graph: Graph, maps: str) -> str:
+    """`x.view(-1)`."""
+    return graph.add("Reshape", maps, graph.integers(-1), into="feature")
+
+
+def first(graph: Graph, maps: str) -> str:
+    """`x[0]`."""
+    return graph.add("Gather", graph.add("Flatten", maps), graph.store(np.int64(0)), axis=0, into="feature")
+
+
+@pytest.mark.parametrize(("drop", "opset"), [(squeezed, 11), (squeezed, 17), (flattened, 17), (first, 17)])
+def test_a_batch_axis_of_one_image_is_kept_where_the_graph_drops_it(
+    tmp_path: Path, drop: Callable[[Graph, str], str], opset: int
+) -> None:
     graph = Graph(1, 3, 16, 16, opset=opset)
-    squeezed = graph.add("Squeeze", pool(graph), into="feature")
-    path = graph.save(tmp_path / "m.onnx", graph.add("MatMul", squeezed, graph.draw(WIDTH, CLASSES), into="logits"))
+    feature = drop(graph, pool(graph))
+    path = graph.save(tmp_path / "m.onnx", graph.add("MatMul", feature, graph.draw(WIDTH, CLASSES), into="logits"))
     found = inspect_model(path)
-    assert (found.feature_output, found.feature_dim, found.classifier_output) == ("feature", WIDTH, "logits")
+    assert (found.feature_dim, found.classifier_output, found.certain) == (WIDTH, "logits", True)
     pixels = random_pixels(3)
     expected = np.stack([run(path, normalised(pixels[place : place + 1]), "feature")[0] for place in range(3)])
     assert_same(open_model(path)(pixels), expected)
@@ -169,6 +186,25 @@ def test_scores_that_become_a_map_and_a_name_are_still_scores(tmp_path: Path) ->
     found = inspect_model(path)
     assert (found.feature_output, found.classifier_output, found.certain) == ("pooled", "loss", True)
     assert_same(open_model(path)(random_pixels(2)), run(path, normalised(random_pixels(2)), "pooled")[0])
+
+
+def in_a_sequence(model: ModelProto) -> None:
+    """Give the outputs as a list."""
+    graph = model.graph
+    graph.node.append(helper.make_node("SequenceConstruct", [value.name for value in graph.output], ["all"]))
+    kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(FLOAT, None))
+    del graph.output[:]
+    graph.output.append(onnx.ValueInfoProto(name="all", type=kind))
+
+
+def test_outputs_in_a_sequence_are_found(tmp_path: Path) -> None:
+    graph = Graph()
+    scores = graph.save(tmp_path / "scores.onnx", graph.dense(graph.pooled(WIDTH), WIDTH, CLASSES, into="logits"))
+    graph = Graph()
+    embedding = graph.save(tmp_path / "embedding.onnx", graph.pooled(WIDTH))
+    for path in (scores, embedding):
+        assert inspect_model(rewrite(path, in_a_sequence)).feature_output == "pooled"
+        assert open_model(path, "pooled")(random_pixels(2)).shape == (2, WIDTH)
 
 
 # ---- inputs of other types

@@ -193,12 +193,10 @@ def _after_axes(view: View, node: NodeProto, *, axis: int, before: int, after: i
     """Index of the batch axis after other axes were inserted or removed."""
     if before == after:
         return axis
-    given = attributes(node).get("axes")
-    if given is None and len(node.input) > 1:
-        given = view.constant(node.input[1])
+    given = view.axes(node)
     if given is None:
         return axis if axis == 0 and node.op_type != "Unsqueeze" else None
     if node.op_type == "Unsqueeze":
-        inserted = {int(number) % after for number in given}
+        inserted = {number % after for number in given}
         return [place for place in range(after) if place not in inserted][axis]
-    return axis - sum(int(number) % before < axis for number in given)
+    return axis - sum(number % before < axis for number in given)

@@ -286,7 +286,8 @@ class _Finder:
             axes = self.view.rank(name) or 9
             return (0 if is_vector(self.view, name) else axes, _preference(name), -depth.get(name, 0))
 
-        floats = [name for name in usable if self.view.elem_type(name) in FEATURE_TYPES] or usable
+        numbers = list(dict.fromkeys(self._numbers_behind(name) for name in usable))
+        floats = [name for name in numbers if self.view.elem_type(name) in FEATURE_TYPES] or numbers
         chosen = min(floats, key=_rank)
         feature = replace(self._describe(chosen), kind="embedding output")
         certain = is_vector(self.view, chosen) and self._stands_out(chosen, floats)
@@ -302,6 +303,15 @@ class _Finder:
         elif not certain and not last:
             notes.append(f"several outputs are vectors; {chosen} is taken unless --output names another")
         return feature, certain
+
+    def _numbers_behind(self, name: str) -> str:
+        """The tensor of numbers that a sequence, a map or a text was made from; the name itself if it is one."""
+        seen = set[str]()
+        while not self.view.is_numbers(name) and name not in seen:
+            seen.add(name)
+            node = self.view.producers.get(name)
+            name = next(iter(self.view.data_inputs(node)), name) if node else name
+        return name
 
     def _before(
         self, output: str, feature: FeatureCandidate, candidates: tuple[FeatureCandidate, ...], notes: list[str]
@@ -344,7 +354,7 @@ class _Finder:
         passed = [found for found in bottlenecks(self.view, main) if found.name not in excluded]
         found = {name: self._describe(name) for name in stages(self.view, passed)}
         for name in outputs:
-            if self.view.elem_type(name) in FEATURE_TYPES:
+            if self.view.is_numbers(name) and self.view.elem_type(name) in FEATURE_TYPES:
                 found[name] = replace(self._describe(name), kind="embedding output")
         found[feature.name] = feature
         return tuple(candidate for candidate in found.values() if self._plausible(candidate, feature))

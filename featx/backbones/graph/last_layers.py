@@ -122,11 +122,12 @@ class _Search:
 
     def _combined(self, node: NodeProto, data: list[str], walk: _Walk) -> list[_Layer]:
         """The last layers whose scores this node adds, averages or concatenates; empty if it does none of these."""
-        if node.op_type not in ("Add", "Sum", "Mean", "Concat") or len(data) < 2:
+        joins = node.op_type in ("Concat", "SequenceConstruct")
+        if not joins and (node.op_type not in ("Add", "Sum", "Mean") or len(data) < 2):
             return []
         found = [self.layers_before(name, walk) for name in dict.fromkeys(data)]
         layers = list({id(layer): (layer, walk) for part in found for layer, walk in part}.values())
-        same = node.op_type == "Concat" or len({_width(self.view, layer) for layer, _ in layers}) == 1
+        same = joins or len({_width(self.view, layer) for layer, _ in layers}) == 1
         return layers if all(found) and same else []
 
 

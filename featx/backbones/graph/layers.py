@@ -1,9 +1,7 @@
 """Recognises what nodes do: layers, pools, class tokens, and operators that keep values."""
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy as np
 from onnx import NodeProto, TensorProto
 
 from featx.backbones.graph.view import View, attributes
@@ -99,10 +97,7 @@ def _places(rank: int) -> list[set[int]]:
 
 
 def _reduced_axes(view: View, node: NodeProto, rank: int) -> set[int]:
-    axes: Any = attributes(node).get("axes")
-    if axes is None and len(node.input) > 1:
-        axes = view.constant(node.input[1])
-    return set() if axes is None else {int(axis) % rank for axis in np.atleast_1d(axes)}
+    return {axis % rank for axis in view.axes(node) or ()}
 
 
 def same_values(view: View, name: str) -> str:

@@ -1,27 +1,40 @@
 """Removes from a graph what an exporter wrote because it did not know the shapes of tensors.
 
 An `If` whose condition follows from shapes becomes the branch that is taken, and a Squeeze of all axes of length 1
-becomes one of these axes, so that it keeps the batch axis when there is one image only.
+becomes one of these axes, so that it keeps the batch axis when there is one image only. In a graph for one image, a
+vector without a batch axis becomes a row.
 """
 
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from featx.backbones.graph.shapes import Inference, begin_inference
-from featx.backbones.graph.view import assign, attributes, captured, opset, subgraphs
+from featx.backbones.graph.view import View, assign, attributes, captured, opset, subgraphs
 
 _AXES_ARE_INPUTS = 13
 """The opset from which on Squeeze takes its axes as an input."""
 
 
+_FLATTENING = {"Squeeze", "Reshape", "Gather"}
+"""Operators that may drop the batch axis and keep all values, if there is one image."""
+
+_ROW_BY_ROW = {
+    *("MatMul", "Gemm", "Add", "Sub", "Mul", "Div", "Relu", "Tanh", "Sigmoid", "Erf", "Clip"),
+    *("Identity", "Cast", "Dropout"),
+}
+"""Operators that do the same with a row as with a vector."""
+
+
 def simplify(model: ModelProto, image: str, *, shape: Sequence[int | None]) -> None:
     """Simplify the graph in place, for this shape of its image input; most graphs stay as they are."""
-    if any(node.op_type == "If" or _squeezes_all(node) for node in model.graph.node):
-        _Simplification(model, begin_inference(model, image, shape=shape), {image}).run()
+    if shape[0] == 1 or any(node.op_type == "If" or _squeezes_all(node) for node in model.graph.node):
+        readers = View(model.graph, {}, image).consumers
+        _Simplification(model, begin_inference(model, image, shape=shape), {image}, readers=readers).run()
 
 
 def _squeezes_all(node: NodeProto) -> bool:
@@ -38,6 +51,8 @@ class _Simplification:
     """Tensors that depend on the image."""
     changed: set[str] = field(default_factory=set)
     """Tensors whose shape may be another one than before."""
+    readers: Mapping[str, Sequence[NodeProto]] = field(default_factory=dict)
+    """Tensor -> the nodes that read it, before anything is simplified."""
 
     def run(self) -> None:
         """Simplify the nodes of the graph, in order."""
@@ -53,8 +68,7 @@ class _Simplification:
                 self.changed.update(node.output)
                 waiting.extendleft(reversed(inside.nodes))
                 continue
-            kept.append(self._with_axes(node))
-            self._add(kept[-1])
+            kept.append(self._add(self._with_axes(node)))
         assign(graph.node, kept)
         self._forget_declared()
 
@@ -66,8 +80,11 @@ class _Simplification:
             if value.name in self.changed and value.type.HasField("tensor_type"):
                 value.type.tensor_type.ClearField("shape")
 
-    def _add(self, node: NodeProto) -> None:
-        """Infer the shapes that the node computes, anew if it reads tensors whose shape has changed."""
+    def _add(self, node: NodeProto) -> NodeProto:
+        """The node, or one that keeps the batch axis, after the shapes that it computes were inferred.
+
+        They are inferred anew if the node reads tensors whose shape has changed.
+        """
         read = {*node.input, *captured(node)}
         if not self.varying.isdisjoint(read) and node.op_type not in ("Shape", "Size"):
             self.varying.update(node.output)
@@ -76,6 +93,26 @@ class _Simplification:
             for name in node.output:
                 self.inference.values.pop(name, None)
         self.inference.add(node)
+        return self._add(self._as_row(node)) if self._loses_batch(node) else node
+
+    def _loses_batch(self, node: NodeProto) -> bool:
+        """Whether the node turns what the graph computes for its only image into a vector without a batch axis."""
+        if node.op_type not in _FLATTENING or node.input[0] not in self.varying:
+            return False
+        if not {reader.op_type for reader in self.readers.get(node.output[0], ())} <= _ROW_BY_ROW:
+            return False
+        before = self.inference.shape(node.input[0])
+        after = self.inference.shape(node.output[0])
+        if not before or not after or None in before:
+            return False
+        return before[0] == 1 and len(after) == 1 and after[0] == prod(side or 0 for side in before) > 1
+
+    def _as_row(self, node: NodeProto) -> NodeProto:
+        """A node with the same values in one row."""
+        stored = numpy_helper.from_array(np.array([1, -1], np.int64), f"featx_row_{node.output[0]}")
+        self._store([stored])
+        self.changed.update(node.output)
+        return helper.make_node("Reshape", [node.input[0], stored.name], node.output, name=node.name)
 
     def _branch_taken(self, node: NodeProto) -> GraphProto | None:
         """The branch that an If takes whatever the image is; None if that is not known."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
 
+MOST_AXES = 64
+"""Largest number of axes that are read; no tensor has as many."""
 Shape = tuple[int | None, ...]
 """The sides of a tensor; None for a side that is free."""
 
@@ -81,6 +84,22 @@ class View:
     def elem_type(self, name: str) -> int:
         """The element type of a tensor as a number of TensorProto; 0 if it is unknown."""
         return int(self.values[name].type.tensor_type.elem_type) if name in self.values else 0
+
+    def is_numbers(self, name: str) -> bool:
+        """Whether the tensor is one of numbers, or of an unknown type; not a text, a sequence, a map or an optional."""
+        kind = self.values[name].type if name in self.values else None
+        if kind is None or kind.WhichOneof("value") is None:
+            return True
+        return bool(kind.HasField("tensor_type")) and kind.tensor_type.elem_type != TensorProto.STRING
+
+    def axes(self, node: NodeProto) -> list[int] | None:
+        """The axes that the node has as an attribute, or stored as its second input; None if it has neither."""
+        given = attributes(node).get("axes")
+        if given is None and len(node.input) > 1:
+            stored = self.weights.get(node.input[1])
+            if stored is None or prod(stored.dims) <= MOST_AXES:
+                given = self.constant(node.input[1])
+        return None if given is None else [int(axis) for axis in np.atleast_1d(given)]
 
     def constant(self, name: str) -> NDArray[Any] | None:
         """The values of a stored tensor; None if it is computed, or was too large to be read."""
