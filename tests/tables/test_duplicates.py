@@ -148,3 +148,42 @@ def test_what_is_found_is_what_comparing_all_pairs_finds(monkeypatch: pytest.Mon
     assert {(pair.test, pair.train) for pair in found.nearest} == {
         (table.name(int(split.test[row])), table.name(int(split.development[cosines[row].argmax()]))) for row in near
     }
+
+
+@pytest.mark.parametrize("at_once", [7, 1024])
+def test_copies_that_are_less_similar_are_suspects_and_not_counted(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(duplicates, "TRAIN_ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(duplicates, "PAIRS_LISTED", 100)
+    table, split, copies = copied(30, noise=0.45)
+    found = find_duplicates(table, split)
+    units = table.features - table.features[split.development].mean(axis=0, dtype=np.float64)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    cosines = units[split.test] @ units[split.development].T
+    second, highest = np.sort(cosines, axis=1)[:, -2:].T
+    suspect = (highest > 0.8) & (1 - highest <= (1 - second) / 2) & (highest <= found.threshold)
+    assert found.suspects == np.sum(suspect) > 5
+    assert found.searched == found.tested == 100
+    assert {(pair.test, pair.train) for pair in found.nearest_suspects} == {
+        (table.name(int(split.test[row])), table.name(int(split.development[cosines[row].argmax()])))
+        for row in np.flatnonzero(suspect)
+    }
+    assert {pair.test for pair in found.nearest_suspects} <= {table.name(int(row)) for row in copies}
+    first = found.nearest_suspects[0]
+    assert found.text.endswith(
+        f"; {found.suspects} more may have one, such as {first.test} and {first.train} ({first.cosine:.4f})"
+    )
+
+
+def test_of_too_many_test_images_suspects_are_searched_among_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "SUSPECT_PAIRS", 40 * 300)
+    found = find_duplicates(*copied(100, noise=0.45)[:2])
+    assert found.searched == 40
+    assert f"; {found.suspects} more of 40 searched may have one" in found.text
+
+
+def test_images_of_equal_features_are_no_suspects() -> None:
+    table, split, _ = copied(3, noise=0)
+    found = find_duplicates(table, split)
+    assert (found.suspects, found.nearest_suspects) == (0, ())

@@ -1,6 +1,6 @@
 """Finds test images that are nearly or exactly equal to an image that a head may learn from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -21,6 +21,12 @@ LOWEST_THRESHOLD = 0.95
 With features of EfficientNet-Lite0, 24 of the 10,000 test images of Fashion-MNIST have a training image above it, and
 look like it; so do nine of ten ELPV cells, compared with themselves after JPEG compression with quality 90.
 """
+LOWEST_SUSPECT = 0.80
+"""Pairs with a lower cosine are not even suspects."""
+SUSPECT_RATIO = 0.5
+"""An image is a suspect if the nearest image is at most this many times as far away as the second nearest."""
+SUSPECT_PAIRS = 2 * 10**8
+"""Number of pairs that are compared in full to find suspects; in a larger set fewer test images are."""
 DEVIATIONS = 4
 """Standard deviations from the similarity of different classes; a normal distribution exceeds them in 1 of 30,000."""
 MOST_REFERENCES = 500
@@ -64,6 +70,12 @@ class Duplicates(Shown):
     """The cosine above which two images count as near-duplicates."""
     nearest: tuple[DuplicatePair, ...]
     """The most similar pairs, at most ten."""
+    suspects: int = 0
+    """Number of further test images that may have a near-duplicate: look at them."""
+    searched: int = 0
+    """Number of test images among which suspects were searched for."""
+    nearest_suspects: tuple[DuplicatePair, ...] = ()
+    """The most similar pairs of suspects, at most ten."""
 
     @property
     def text(self) -> str:
@@ -73,17 +85,26 @@ class Duplicates(Shown):
             f"{self.count} of {self.tested} test images{some} have a near-duplicate among the training images "
             f"(cosine above {self.threshold:.4f})"
         )
-        if not self.nearest:
-            return found
-        first = self.nearest[0]
-        return f"{found}, {self.equal} an equal one; such as {first.test} and {first.train} ({first.cosine:.4f})"
+        if self.nearest:
+            first = self.nearest[0]
+            found += f", {self.equal} an equal one; such as {first.test} and {first.train} ({first.cosine:.4f})"
+        if self.nearest_suspects:
+            first = self.nearest_suspects[0]
+            some = "" if self.searched == self.tested else f" of {self.searched} searched"
+            pair = f"{first.test} and {first.train} ({first.cosine:.4f})"
+            found += f"; {self.suspects} more{some} may have one, such as {pair}"
+        return found
 
     def overview(self) -> Overview:
         """The counts, and the most similar pair."""
         first = next((f"{pair.test} and {pair.train} ({pair.cosine:.4f})" for pair in self.nearest), "")
         return Overview(
             f"Duplicates: {self.count} of {self.tested} test images, {self.equal} of them equal",
-            (("cosine above", f"{self.threshold:.4f}"), ("most similar", first)),
+            (
+                ("cosine above", f"{self.threshold:.4f}"),
+                ("most similar", first),
+                ("suspects", str(self.suspects) if self.suspects else ""),
+            ),
         )
 
 
@@ -93,9 +114,13 @@ def find_duplicates(table: GivenTables, split: Split) -> Duplicates:
     The threshold adapts to the data. Images of different classes are not duplicates, so their similarity shows what is
     normal: let d be 1 minus the cosine of a test image and the most similar image of another class. A pair is a
     near-duplicate if log d is 4 robust standard deviations (1.4826 times the median absolute deviation) below the
-    median of log d and the cosine is above 0.95. Equal features are always duplicates and are always found. Memory is
-    bounded. The time grows with the number of pairs up to four billion; beyond that a sample of the test rows, chosen
-    by the hashes of their names, is compared.
+    median of log d and the cosine is above 0.95. Equal features are always duplicates and are always found. An image
+    is a suspect, to be looked at, if it is at most half as far from the nearest image (1 minus the cosine, which is
+    above 0.8) as from the second nearest, as Lowe (2004, section 7.1) matches features: a copy is closer than anything
+    else. Copies of copies, which have two near images, are not suspects.
+
+    Memory is bounded. The time grows with the number of pairs up to four billion; beyond that a sample of the test
+    rows, chosen by the hashes of their names, is compared. Suspects are searched for among 200 million pairs.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
@@ -109,13 +134,32 @@ def find_duplicates(table: GivenTables, split: Split) -> Duplicates:
     compared = _sample(table, split.test, most=max(1, MOST_PAIRS // len(development)))
     centred = _CentredTable.of(table, development)
     references = _sample(table, split.test, most=MOST_REFERENCES)
-    threshold = _threshold(_find_other_class(centred, references, development))
-    equal = _find_equal(table, split.test, development)
-    near = _find_near(centred, compared, development, threshold)
-    found = near | {row: (other, 1.0) for row, other in equal.items()}
+    of_others = _find_other_class(centred, references, development)
+    threshold = _threshold(of_others)
+    equal = {row: (other, 1.0) for row, other in _find_equal(table, split.test, development).items()}
+    found = _find_near(centred, compared, development, threshold) | equal
+    searched = _sample(table, split.test, most=max(1, SUSPECT_PAIRS // len(development)))
+    suspects = _find_suspects(centred, searched, development)
+    suspects = {row: pair for row, pair in suspects.items() if row not in found}
+    return Duplicates(
+        count=len(found),
+        equal=len(equal),
+        compared=len(compared),
+        tested=len(split.test),
+        threshold=threshold,
+        nearest=_most_similar(table, found),
+        suspects=len(suspects),
+        searched=len(searched),
+        nearest_suspects=_most_similar(table, suspects),
+    )
+
+
+def _most_similar(table: FeatureTable, found: Mapping[int, tuple[int, float]]) -> tuple[DuplicatePair, ...]:
+    """The pairs of the highest cosine, at most PAIRS_LISTED, by test row -> other row and cosine."""
     ranked = sorted(found, key=lambda row: (-found[row][1], table.name(row)))
-    pairs = [DuplicatePair(table.name(row), table.name(found[row][0]), found[row][1]) for row in ranked[:PAIRS_LISTED]]
-    return Duplicates(len(found), len(equal), len(compared), len(split.test), threshold, tuple(pairs))
+    return tuple(
+        DuplicatePair(table.name(row), table.name(found[row][0]), found[row][1]) for row in ranked[:PAIRS_LISTED]
+    )
 
 
 @dataclass(frozen=True)
@@ -214,6 +258,36 @@ def _find_nearest(
         highest[mine[order]] = values[order]
         nearest[mine[order]] = development[start + other[order]]
     return nearest, highest
+
+
+def _find_suspects(centred: _CentredTable, test: RowIndices, development: RowIndices) -> dict[int, tuple[int, float]]:
+    """Test rows that are much nearer to one development row than to all others -> that row, and their cosine."""
+    found: dict[int, tuple[int, float]] = {}
+    for begin in range(0, len(test), TEST_ROWS_AT_ONCE):
+        rows = test[begin : begin + TEST_ROWS_AT_ONCE]
+        nearest, highest, second = _find_two_nearest(centred, rows, development)
+        suspect = (highest > LOWEST_SUSPECT) & (1 - highest <= SUSPECT_RATIO * (1 - second))
+        found |= {int(rows[place]): (int(nearest[place]), float(highest[place])) for place in np.flatnonzero(suspect)}
+    return found
+
+
+def _find_two_nearest(
+    centred: _CentredTable, rows: RowIndices, development: RowIndices
+) -> tuple[RowIndices, NDArray[np.float32], NDArray[np.float32]]:
+    """The most similar development row of each row (n,), their cosine, and that of the second most similar row."""
+    left = centred.directions(rows)
+    nearest = np.zeros(len(rows), np.int64)
+    highest, second = np.full((2, len(rows)), -1, np.float32)
+    each = np.arange(len(rows))
+    for start in range(0, len(development), TRAIN_ROWS_AT_ONCE):
+        cosines = left @ centred.directions(development[start : start + TRAIN_ROWS_AT_ONCE]).T
+        best = cosines.argmax(axis=1)
+        value = cosines[each, best]
+        cosines[each, best] = -1
+        second = np.maximum(np.minimum(value, highest), np.maximum(second, cosines.max(axis=1)))
+        nearest = np.where(value > highest, development[start + best], nearest)
+        highest = np.maximum(value, highest)
+    return nearest, highest, second
 
 
 def _class_numbers(table: FeatureTable, rows: RowIndices) -> NDArray[np.int64]:
