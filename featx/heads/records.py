@@ -40,6 +40,7 @@ def _to_record(result: Result) -> dict[str, Any]:
         **_measures(result),
         "majority_accuracy": result.metrics.majority_accuracy,
         "validated": result.validated,
+        "validated_loss": result.validated_loss,
         **{f"n_{kind}": count for kind, count in result.rows.items()},
         "n_classes": len(result.classes),
         "labels": result.metrics.labels,
