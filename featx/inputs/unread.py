@@ -62,8 +62,10 @@ def misread_kind(image: Image.Image) -> str:
 
     Of the TIFFs whose bands are stored one after the other, Pillow reads only bands of 8 bits rightly.
     """
-    tags = getattr(image, "tag_v2", None)
-    if tags is None or tags.get(Base.PlanarConfiguration, 1) != 2 or len(image.getbands()) == 1:
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return ""
+    tags = image.tag_v2
+    if tags.get(Base.PlanarConfiguration, 1) != 2 or len(image.getbands()) == 1:
         return ""
     alpha = _numbers(tags.get(Base.ExtraSamples))
     plain = set(_numbers(tags.get(Base.BitsPerSample))) == {8} and image.mode in ("RGB", "RGBA", "CMYK")
