@@ -18,7 +18,7 @@ from featx.inputs import ImageSet, draw_shapes, list_images
 from featx.provenance import versions
 from featx.report import render_results
 from featx.settings import BUNDLED, DEFAULTS, Settings
-from featx.targets import Kind, check_replaceable, reserve
+from featx.targets import Kind, check_replaceable, explain_failure, reserve
 
 DEMO_HEADS = ("logreg", "linear-svm", "rbf-svm", "pca-logreg", "pca-svm")
 REPORT = "report.md"
@@ -132,7 +132,7 @@ def _write(path: Path, text: str, *, kind: Kind) -> None:
             new.write_text(text, encoding="utf-8")
             target.publish(new)
     except OSError as error:
-        raise DemoError(f"{path}: cannot be written ({error.strerror}); choose another --into") from error
+        raise DemoError(explain_failure(path, error)) from error
 
 
 def _choose_images(folder: Path, noise: float | None) -> DemoImages:

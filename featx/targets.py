@@ -7,6 +7,7 @@ exclusively under names that nobody can foresee; they get the name of the target
 import errno
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -159,10 +160,19 @@ def _held(place: Path, kind: Kind, *, wait: bool) -> Iterator[Lock]:
             raise kind.error(f"{at_fault}: already exists and {what}; move it away, or {kind.instead}") from error
         except OSError as error:
             at_fault = path if os.path.lexists(path) else place
-            raise kind.error(
-                f"{at_fault}: cannot be written ({error.strerror or error}); fix that and run the same command again"
-            ) from error
+            raise kind.error(explain_failure(at_fault, error)) from error
         yield lock
+
+
+def explain_failure(path: Path, error: OSError | RuntimeError) -> str:
+    """Why the file could not be written, and the next step; h5py raises RuntimeError if it fails in the middle."""
+    if isinstance(error, AppearedError):
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        free = shutil.disk_usage(path.parent).free
+        return f"{path}: no space for it ({free / 1e9:.1f} GB free); free some, or choose another --into"
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return f"{path}: cannot be written ({reason}); fix that and run the same command again"
 
 
 def check_ending(path: Path, kind: Kind) -> None:

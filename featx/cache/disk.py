@@ -1,8 +1,6 @@
 """Reserves space on disk, writes rows in place, and turns errors of the disk into errors of the cache."""
 
-import errno
 import os
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +8,7 @@ from numpy.typing import NDArray
 
 from featx.cache.file import Field, runs
 from featx.errors import CacheError, CacheLockedError
-from featx.targets import AppearedError
+from featx.targets import explain_failure
 
 
 def allocate(path: Path, size: int) -> None:
@@ -39,14 +37,8 @@ def _pwrite(descriptor: int, data: bytes, offset: int) -> None:
 
 
 def write_error(path: Path, error: OSError | RuntimeError) -> CacheError:
-    """The error to raise when a write fails; h5py raises RuntimeError if it fails in the middle."""
-    if isinstance(error, AppearedError):
-        return CacheError(f"{error.filename}: {error.strerror}")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        free = shutil.disk_usage(path.parent).free
-        return CacheError(f"{path}: no space for it ({free / 1e9:.1f} GB free); free some, or choose another --into")
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return CacheError(f"{path}: cannot be written ({reason}); fix that and run the same command again")
+    """The error to raise when a write fails."""
+    return CacheError(explain_failure(path, error))
 
 
 def locked_error(path: Path) -> CacheLockedError:

@@ -15,7 +15,7 @@ from featx.errors import CacheLockedError, TableError, one_line
 from featx.heads.results import Result
 from featx.locking import NO_LINKS
 from featx.provenance import __version__
-from featx.targets import AppearedError, Kind, Target, reserve
+from featx.targets import Kind, Target, explain_failure, reserve
 
 START = '{"head": "", "fusion": "", "table": "'
 """Beginning of the line of a result, without the names of its head and fusion."""
@@ -172,7 +172,5 @@ def _begins_result(line: bytes) -> bool:
 def _writing(path: Path) -> Iterator[None]:
     try:
         yield
-    except AppearedError as error:
-        raise TableError(f"{error.filename}: {error.strerror}") from error
     except OSError as error:
-        raise TableError(f"{path}: cannot be written ({error.strerror}); choose another --into") from error
+        raise TableError(explain_failure(path, error)) from error

@@ -29,7 +29,7 @@ from featx.heads.file.grammar import TYPES, check_saved_pipeline
 from featx.heads.head import Head
 from featx.heads.recipes import classifiers_of
 from featx.provenance import versions
-from featx.targets import AppearedError, Kind, Target, reserve
+from featx.targets import Kind, Target, explain_failure, reserve
 
 DESCRIPTION = "head.json"
 PIPELINE = "pipeline.skops"
@@ -59,10 +59,8 @@ def save_head(head: Head, into: Path | str | Target, *, overwrite: bool = False)
                 file.writestr(DESCRIPTION, about)
                 file.writestr(PIPELINE, saved, _compression(saved))
             into.publish(new)
-    except AppearedError as error:
-        raise HeadError(f"{error.filename}: {error.strerror}") from error
     except OSError as error:
-        raise HeadError(f"{into.path}: cannot be written ({error.strerror or error}); choose another --into") from error
+        raise HeadError(explain_failure(into.path, error)) from error
     return None
 
 
