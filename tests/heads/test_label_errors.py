@@ -59,7 +59,7 @@ def test_most_wrong_labels_of_real_images_are_ranked_first() -> None:
 
 
 def test_either_kind_of_evidence_alone_ranks_worse() -> None:
-    """Classifier and neighbours err on different images, which is why the score is their mean."""
+    """Classifier and neighbours err on different images, which is why the score is made of both."""
     flipped, wrong = flip(digits(), 0.05)
     ranked = find_label_errors(flipped, repeats=1)
     labels = [found.name in wrong for found in ranked]
