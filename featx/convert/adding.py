@@ -224,12 +224,14 @@ def _card(description: Description, inspection: Inspection, spec: PixelSpec, out
 
 
 def install(
-    path: Path, card: Card, reserved: ReservedName, *, golden: Path | None = None, notes: Sequence[str] = ()
+    path: Path, card: Card, into: ReservedName | Path, *, golden: Path | None = None, notes: Sequence[str] = ()
 ) -> Backbone:
     """Copy model, golden vectors and card into the folder, the card last, so that its files exist when it does.
 
-    The notes become comments in the file of the card.
+    The notes become comments in the file of the card. `into` is a name that was reserved in a folder of cards, or such
+    a folder, in which the files of a backbone with this name are replaced without asking.
     """
+    reserved = ReservedName(card.name, into) if isinstance(into, Path) else into
     folder = reserved.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -580,6 +580,12 @@ def test_one_that_waits_for_another_that_fails_creates_the_folder_again(tmp_path
     assert files(models).keys() == {"mine.onnx", "mine.toml"}
 
 
+def test_a_model_is_installed_in_a_folder_that_was_not_reserved(models: Path, tiny: Tiny) -> None:
+    """Code of 0.1.0 calls install so, with a card of describe_model."""
+    card = replace(tiny.backbone.card, name="mine", file="mine.onnx")
+    assert install(tiny.backbone.path, card, models) == load_backbone("mine", folder=models)
+
+
 def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path, models: Path, tiny: Tiny) -> None:
     for name in (".featx-abc", ".featx-notes"):
         (models / name).mkdir()
