@@ -156,6 +156,40 @@ def test_a_graph_that_takes_normalised_pixels_has_no_normalisation_of_its_own(
     assert found(tmp_path, build) is None
 
 
+def caffe_alone(graph: Graph, image: str) -> str:
+    return graph.add("Sub", image, graph.store(row(CAFFE)))
+
+
+@pytest.mark.parametrize(
+    ("build", "channels"),
+    [
+        (caffe_by_gather, "RGB"),
+        (caffe_by_slice, "RGB"),
+        (caffe_by_split, "BGR"),
+        (caffe_alone, "BGR"),
+        (keras, "RGB"),
+        (imagenet, "RGB"),
+        (mxnet, ""),
+        (only_255, ""),
+    ],
+)
+def test_the_order_of_channels_follows_from_the_means(
+    tmp_path: Path, build: Callable[[Graph, str], str], channels: str
+) -> None:
+    normalisation = found(tmp_path, build)
+    assert normalisation is not None
+    assert normalisation.channels == channels
+
+
+def test_layers_that_read_different_channels_are_not_guessed_at(tmp_path: Path) -> None:
+    def build(graph: Graph, image: str) -> str:
+        scaled = only_255(graph, image)
+        one = graph.add("Gather", scaled, graph.integers(0), axis=1)
+        return graph.add("Add", graph.conv(scaled, 3, 3), graph.conv(one, 1, 3))
+
+    assert found(tmp_path, build) is None
+
+
 def test_scale_and_shift_are_those_of_all_nodes_together(tmp_path: Path) -> None:
     normalisation = found(tmp_path, keras)
     assert normalisation is not None

@@ -291,6 +291,16 @@ def test_a_model_that_normalises_pixels_itself_is_given_what_it_takes(
     assert not any("ImageNet" in note for note in notes)
 
 
+def test_a_model_whose_means_are_those_of_blue_green_and_red_is_given_that_order(tmp_path: Path) -> None:
+    graph = Graph()
+    means = graph.store(np.array([103.939, 116.779, 123.68], np.float32).reshape(1, 3, 1, 1))
+    pooled = graph.add("GlobalAveragePool", graph.conv(graph.add("Sub", graph.image, means), 3, 8))
+    path = graph.save(tmp_path / "m.onnx", graph.dense(graph.add("Flatten", pooled), 8, 5, into="logits"))
+    card, notes = describe_model(path, Description(name="made"))
+    assert (card.input.pixels.channels, card.input.pixels.std) == ("BGR", (1.0,) * 3)
+    assert any("in the order blue, green, red" in note for note in notes)
+
+
 def test_pixels_are_not_normalised_twice_unless_it_was_said(tmp_path: Path) -> None:
     path = normalising(tmp_path, 1 / 127.5, -1.0)
     beside(tmp_path, preprocessor_config__json=CLIP)

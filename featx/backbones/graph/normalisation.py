@@ -29,6 +29,8 @@ _LARGEST = 5.0
 """Largest absolute value of normalised pixels."""
 _NARROWEST = 0.9
 """Smallest width of the range of normalised pixels, which is 1 if they are divided by 255 only."""
+_USUAL_MEANS = np.array([123.7, 116.6, 103.7])
+"""Means of red, green and blue over ImageNet, from which those of all libraries differ by less than 1."""
 _IMAGENET_ENDS = np.array([[-2.118, -2.036, -1.804], [2.249, 2.429, 2.640]])
 """The least and the largest pixel of each channel after normalisation by ImageNet's mean and standard deviation."""
 
@@ -45,11 +47,14 @@ class Normalisation:
     """What each channel is multiplied by, in total."""
     shift: tuple[float, ...]
     """What is then added to each channel."""
+    channels: Literal["", "RGB", "BGR"] = ""
+    """The order of the channels, if the means are those of ImageNet or Caffe; else empty."""
 
     def __str__(self) -> str:
         """What the graph does and takes, in words."""
         taken = "in a range that featx does not know" if self.takes == "unknown" else f"from {self.takes}"
-        return f"the model normalises them itself ({', '.join(self.operators)}) and takes them {taken}"
+        order = ", in the order blue, green, red, as its means say" if self.channels == "BGR" else ""
+        return f"the model normalises them itself ({', '.join(self.operators)}) and takes them {taken}{order}"
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ class _Pixels:
     shift: Vector
     axis: int | None
     """The axis of the channels; None if one channel was taken without its axis."""
+    source: NDArray[np.int64]
+    """The channel of the image from which each channel is."""
     operators: tuple[str, ...] = ()
 
     def then(self, operator: str, scale: Vector | float, shift: Vector | float) -> "_Pixels":
@@ -75,9 +82,14 @@ class _Pixels:
         """Whether it has more channels or operators than any normalisation; their number could double at each node."""
         return len(self.scale) > _MOST or len(self.operators) > _MOST
 
+    def is_like(self, other: "_Pixels") -> bool:
+        """Whether another tensor has the same channels in the same scale."""
+        mine, others = (np.stack([one.scale, one.shift, one.source]) for one in (self, other))
+        return mine.shape == others.shape and bool(np.allclose(mine, others))
+
     def choose(self, chosen: Any) -> "_Pixels":
         """Some of the channels, or all in another order."""
-        return replace(self, scale=self.scale[chosen], shift=self.shift[chosen])
+        return replace(self, scale=self.scale[chosen], shift=self.shift[chosen], source=self.source[chosen])
 
 
 def find_normalisation(view: View, *, channels: int, axis: int) -> Normalisation | None:
@@ -87,12 +99,15 @@ def find_normalisation(view: View, *, channels: int, axis: int) -> Normalisation
     """
     with np.errstate(all="ignore"):
         ends = _Walk(view, channels, axis).ends()
-        first, *others = ends or [_Pixels(np.ones(1), np.zeros(1), axis)]
-        same = all(np.allclose(first.scale, one.scale) and np.allclose(first.shift, one.shift) for one in others)
-        takes = _range_of(first.scale, first.shift) if same and np.isfinite([first.scale, first.shift]).all() else None
-    if takes is None:
-        return None
-    return Normalisation(first.operators, takes, tuple(first.scale.tolist()), tuple(first.shift.tolist()))
+        if not ends or not all(ends[0].is_like(one) for one in ends[1:]):
+            return None
+        pixels = ends[0]
+        takes = _range_of(pixels.scale, pixels.shift) if np.isfinite([pixels.scale, pixels.shift]).all() else None
+        if takes is None:
+            return None
+        order = _order_of(pixels, takes)
+    scale, shift = (tuple(values.tolist()) for values in (pixels.scale, pixels.shift))
+    return Normalisation(pixels.operators, takes, scale, shift, order)
 
 
 def _range_of(scale: Vector, shift: Vector) -> Range | None:
@@ -107,6 +122,17 @@ def _range_of(scale: Vector, shift: Vector) -> Range | None:
         "-1 to 1": _between(scale, 110, 140) and _between(shift, 100, 140),
     }
     return next((one for one, fits in usual.items() if fits), "unknown")
+
+
+def _order_of(pixels: _Pixels, takes: Range) -> Literal["", "RGB", "BGR"]:
+    """The order of the image's channels, if the means that are subtracted are those of red, green and blue."""
+    means = -pixels.shift / pixels.scale * (255 if takes == "0 to 1" else 1)
+    by_channel = means[np.argsort(pixels.source)]
+    if by_channel.shape != _USUAL_MEANS.shape or takes not in ("0 to 255", "0 to 1"):
+        return ""
+    if np.allclose(by_channel, _USUAL_MEANS, atol=1.5, rtol=0):
+        return "RGB"
+    return "BGR" if np.allclose(by_channel, _USUAL_MEANS[::-1], atol=1.5, rtol=0) else ""
 
 
 def _ends(scale: Vector, shift: Vector, low: float, high: float) -> tuple[Vector, Vector]:
@@ -141,7 +167,7 @@ class _Walk:
     def __init__(self, view: View, channels: int, axis: int) -> None:
         self.graph = view.graph
         self.constants = Constants(view)
-        self.pixels = {view.image: _Pixels(np.ones(channels), np.zeros(channels), axis)}
+        self.pixels = {view.image: _Pixels(np.ones(channels), np.zeros(channels), axis, np.arange(channels))}
         self.rules: dict[str, Callable[[NodeProto], Sequence[_Pixels] | None]] = {
             **dict.fromkeys(_SAME_PIXELS, lambda node: [self.pixels[node.input[0]]]),
             **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Sum"), self._arithmetic),
@@ -300,6 +326,7 @@ class _Walk:
                 np.concatenate([part.scale for part in parts]),
                 np.concatenate([part.shift for part in parts]),
                 axis,
+                np.concatenate([part.source for part in parts]),
                 max((part.operators for part in parts), key=len),
             )
         ]

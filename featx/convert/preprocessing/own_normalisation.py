@@ -23,6 +23,8 @@ def consider_normalisation(
     own = inspection.normalisation
     if own is None or inspection.input.dtype in WHOLE_NUMBERS:
         return both, ()
+    if own.channels == "BGR" and both.channels is None:
+        both = replace(both, channels="BGR")
     wanted = _SCALES.get(own.takes)
     right = wanted is not None and both.mean == (wanted[0],) * 3 and both.std == (wanted[1],) * 3
     if right:
