@@ -4,7 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -17,6 +17,8 @@ from pyarrow import parquet
 from featx.columns import CHUNK
 from featx.errors import ImageSetError
 from featx.inputs import ImageSet, list_images
+from featx.inputs.sets import parquet_window
+from featx.inputs.sets.parquet_window import rows_at_once
 from tests.support.image_sets import labels, names, texts
 
 Write = Callable[..., Path]
@@ -368,12 +370,34 @@ def test_tables_of_other_columns_are_refused_together(table: Write, tmp_path: Pa
         list_images(f"{tmp_path}/*.parquet")
 
 
-def test_a_row_group_that_is_too_large_to_be_read_whole_is_refused(
+@pytest.mark.parametrize("order", [range(40), reversed(range(40)), [0, 39, 0, 20]])
+def test_of_a_large_row_group_only_some_rows_are_in_memory_and_every_row_is_found(
+    table: Write, monkeypatch: pytest.MonkeyPatch, order: Iterable[int]
+) -> None:
+    monkeypatch.setattr(parquet_window, "WINDOW_BYTES", 5000)
+    monkeypatch.setattr(parquet_window, "BATCH_BYTES", 100_000)
+    images = list_images(table({"image": hugging(*(bytes([number]) * 1000 for number in range(40)))}))
+    for row in order:
+        assert images.read(row) == bytes([row]) * 1000
+    (window,) = images.source._groups._values.values()  # type: ignore[attr-defined]
+    assert len(window.result()._kept) < 10
+
+
+def test_a_large_value_that_is_stored_once_and_occurs_often_is_not_in_memory_often(
     table: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("featx.inputs.sets.parquet.LARGEST_GROUP", 100)
-    with pytest.raises(ImageSetError, match=r"a row group takes .* bytes of memory, above 100; write the file again"):
-        list_images(table({"image": hugging(bytes(range(256)))}))
+    monkeypatch.setattr(parquet_window, "WINDOW_BYTES", 1 << 20)
+    monkeypatch.setattr(parquet_window, "BATCH_BYTES", 1 << 20)
+    images = list_images(table({"image": hugging(*[bytes(1 << 18)] * 60)}, dictionary_pagesize_limit=1 << 26))
+    assert images.stat(0)[0] < 1 << 17
+    assert len(images.read(59)) == 1 << 18
+    (window,) = images.source._groups._values.values()  # type: ignore[attr-defined]
+    assert sum(values.nbytes for _, values in window.result()._kept) <= 3 << 20
+
+
+@pytest.mark.parametrize(("size", "rows"), [(0, 1024), (1 << 20, 256), (1 << 28, 1), (1 << 40, 1), (-1, 1024)])
+def test_fewer_rows_are_read_at_once_the_more_bytes_each_may_have(size: int, rows: int) -> None:
+    assert rows_at_once(size) == rows
 
 
 def test_a_table_without_rows_is_refused(table: Write) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from featx.inputs.sets.parquet_columns import (
     open_table,
     readable,
 )
-from featx.inputs.sets.parquet_source import LARGEST_GROUP, ParquetSource
+from featx.inputs.sets.parquet_source import ParquetSource
 from featx.inputs.sets.shards import Shards
 
 logger = logging.getLogger(__name__)
@@ -164,7 +163,7 @@ def _check_label_column(table: Table, column: str) -> str:
 
 
 def _place_groups(shards: Shards, tables: tuple[Table, ...], *, image: str) -> ParquetSource:
-    """The source that reads the images by row groups. Raises ImageSetError if one is too large to be read whole."""
+    """The source that reads the images by row groups. Raises ImageSetError if a file is damaged."""
     column = f"{image}.bytes" if is_struct(tables[0].schema.field(image).type) else image
     rows = [0]
     places = []
@@ -172,7 +171,6 @@ def _place_groups(shards: Shards, tables: tuple[Table, ...], *, image: str) -> P
         with readable(table.path):
             for number in range(table.metadata.num_row_groups):
                 group = table.metadata.row_group(number)
-                _check_size(table, group)
                 rows.append(group.num_rows)
                 places.append((position, number))
     return ParquetSource(
@@ -182,12 +180,3 @@ def _place_groups(shards: Shards, tables: tuple[Table, ...], *, image: str) -> P
         np.cumsum(rows, dtype=np.int64),
         *np.array(places, np.int32).reshape(-1, 2).T.copy(),
     )
-
-
-def _check_size(table: Table, group: Any) -> None:
-    size = group.total_byte_size  # of all columns, as pyarrow can crash when asked for the size of one
-    if size > LARGEST_GROUP:
-        raise ImageSetError(
-            f"{table.path}: a row group takes {size} bytes of memory, above {LARGEST_GROUP}; write the file again with "
-            "smaller row groups (row_group_size=1000)"
-        )

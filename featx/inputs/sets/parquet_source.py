@@ -1,7 +1,7 @@
-"""Reads images whose bytes are in a column of Parquet files, one row group at a time."""
+"""Reads images whose bytes are in a column of Parquet files, some rows of a row group at a time."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, TypeVar
 
@@ -12,10 +12,11 @@ from featx.errors import one_line
 from featx.inputs.sets.containers import Container
 from featx.inputs.sets.memo import Memo
 from featx.inputs.sets.parquet_columns import import_parquet, is_list, is_struct
+from featx.inputs.sets.parquet_window import GroupWindow, rows_at_once
 
-LARGEST_GROUP = 1 << 30
-"""Most bytes of one row group, which is read whole."""
 GROUPS_KEPT = 2
+PIECE_BYTES = 1 << 20
+"""Bytes of a file that are read at once."""
 TABLES_KEPT = 4
 
 _T = TypeVar("_T")
@@ -23,10 +24,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class ParquetSource:
-    """Images in a column of bytes. Two row groups are kept in memory, and each thread may be reading another one.
-
-    Row groups of more than 1 GiB are refused when the images are listed.
-    """
+    """Images in a column of bytes. Of two row groups, the rows that were read last are kept in memory."""
 
     tables: tuple[Container, ...]
     remote: bool
@@ -40,7 +38,7 @@ class ParquetSource:
     """Position of each row group in its table."""
     first: int = 0
     """Row of the tables that is row 0 of this source."""
-    _groups: Memo[int, Any] = field(default_factory=lambda: Memo(GROUPS_KEPT), repr=False, compare=False)
+    _groups: Memo[int, GroupWindow] = field(default_factory=lambda: Memo(GROUPS_KEPT), repr=False, compare=False)
     _metadata: Memo[int, Any] = field(default_factory=lambda: Memo(TABLES_KEPT), repr=False, compare=False)
     sized: ClassVar[bool] = False
 
@@ -52,8 +50,8 @@ class ParquetSource:
     def read(self, row: int, name: str) -> bytes:
         """The bytes in this row."""
         number = self._find_group(row)
-        values = self._groups.get(number, lambda: _or_os_error(lambda: self._read_group(number)))
-        value = _or_os_error(lambda: _bytes_of(values[self.first + row - int(self.starts[number])]))
+        window = self._groups.get(number, lambda: GroupWindow(lambda: self._iter_values(number), retry=self.remote))
+        value = _or_os_error(lambda: _bytes_of(window.value(self.first + row - int(self.starts[number]))))
         if value is None:
             raise FileNotFoundError(errno.ENOENT, "no bytes in this row", name)
         return value
@@ -65,19 +63,23 @@ class ParquetSource:
     def _find_group(self, row: int) -> int:
         return int(np.searchsorted(self.starts, self.first + row, side="right")) - 1
 
-    def _read_group(self, number: int) -> Any:
-        """The column of bytes of one row group."""
+    def _iter_values(self, number: int) -> Iterator[Any]:
+        """Yields the column of bytes of one row group, some rows at a time."""
         position = int(self.table[number])
+        group = int(self.group[number])
         container = self.tables[position]
         container.check()
         parquet = import_parquet(container.path)
         with container.files.open(container.path) as file:
             metadata = self._metadata.get(position, lambda: parquet.read_metadata(file))
-            opened = parquet.ParquetFile(file, metadata=metadata, page_checksum_verification=True)
-            table = opened.read_row_group(int(self.group[number]), columns=[self.column])
-        if len(table) != self.starts[number + 1] - self.starts[number]:
-            raise OSError(errno.EIO, "the row group does not have the rows that its metadata says", container.path)
-        return table.column(0)
+            opened = parquet.ParquetFile(
+                file, metadata=metadata, page_checksum_verification=True, buffer_size=PIECE_BYTES
+            )
+            rows = rows_at_once(metadata.row_group(group).total_byte_size)
+            batches = opened.iter_batches(rows, row_groups=[group], columns=[self.column], use_threads=False)
+            for batch in batches:
+                container.check()
+                yield batch.column(0)
 
 
 def _bytes_of(value: Any) -> bytes | None:
