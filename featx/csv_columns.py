@@ -210,8 +210,7 @@ def choose_path_column(where: str, header: Sequence[str], *, error_type: type[Fe
         raise error_type(
             f"{where}: the images may be named in column {found[0]!r} or {found[1]!r}; rename one of them to 'path'"
         )
-    if found[0].lower() not in ("path", "name"):
-        logger.warning("%s: column %r is read as 'path'", where, found[0])
+    logger.warning("%s: column %r is read as 'path'", where, found[0])
     return ["path" if column == found[0] else column for column in header]
 
 
