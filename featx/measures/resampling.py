@@ -57,7 +57,7 @@ class Units:
     @cached_property
     def spread(self) -> float:
         """What the variance over resamples is multiplied by to become that over samples: K / (K - 1) for K units."""
-        count = np.count_nonzero(self.weights)
+        count = int(np.count_nonzero(self.weights))
         return count / (count - 1) if count > 1 else np.inf
 
     @cached_property

@@ -98,10 +98,8 @@ def test_an_evaluation_shows_every_measure_with_its_interval_and_every_class() -
 def test_what_is_not_defined_is_shown_with_the_reason() -> None:
     shown = printed(measure(np.tile([0.9, 0.1], (50, 1)), Labels(("ok", "crack"), np.zeros(50, np.int64))))
     assert "no AUROC: all test images are of class 'ok', so there are no others to rank them against" in shown
-    assert (
-        "no interval of balanced accuracy, interval of macro F1, interval of log loss, interval of ECE: the same on all"
-        in shown
-    )
+    assert "no interval of log loss: fewer than 5 images' worth are wrong" in shown
+    assert "no interval of ECE: the same on all resamples of 50 images" in shown
 
 
 def test_the_groups_that_fare_worst_are_shown_first() -> None:
