@@ -25,6 +25,9 @@ _SIXTEEN_BIT_FORMATS = {"PNG", "PPM"}
 
 _RESAMPLING = {name: Image.Resampling[name.upper()] for name in FILTERS}
 
+STRIP_PIXELS = 2**22
+"""Most pixels that are laid over white at once."""
+
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -233,7 +236,7 @@ def _to_grey_or_rgb(image: Image.Image) -> Image.Image:
     if image.mode in _SIXTEEN_BIT_MODES or (image.mode == "I" and image.format in _SIXTEEN_BIT_FORMATS):
         return _scale_16_bit(image)
     if image.mode in _ALPHA_MODES or "transparency" in image.info:
-        return image.convert("RGB") if _has_unused_alpha(image) else _over_white(image.convert("RGBA"))
+        return image.convert("RGB") if _has_unused_alpha(image) else _over_white(image)
     if image.mode in ("I", "F"):
         raise DecodeError(Failure.NO_STANDARD_RANGE, f"mode {image.mode}")
     if image.mode in ("L", "RGB"):
@@ -247,8 +250,20 @@ def _has_unused_alpha(image: Image.Image) -> bool:
 
 
 def _over_white(image: Image.Image) -> Image.Image:
+    """The image over white, in RGB; strip by strip, as a large image would need several times its memory at once."""
+    rows = max(1, STRIP_PIXELS // image.width)
+    if rows >= image.height:
+        return _strip_over_white(image)
+    whole = Image.new("RGB", image.size)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        whole.paste(_strip_over_white(strip), (0, top))
+    return whole
+
+
+def _strip_over_white(image: Image.Image) -> Image.Image:
     white = Image.new("RGBA", image.size, "white")
-    return Image.alpha_composite(white, image).convert("RGB")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
 
 
 def _scale_16_bit(image: Image.Image) -> Image.Image:

@@ -347,6 +347,19 @@ def test_a_format_that_pillow_opens_but_featx_does_not_allow_is_no_image(kind: s
     assert failure_of(FOREIGN[kind]) == Failure.NOT_AN_IMAGE
 
 
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L"])
+def test_a_large_transparent_image_is_laid_over_white_strip_by_strip_with_equal_pixels(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = noise((40, 31)).convert("RGBA")
+    image.putalpha(noise((40, 31), seed=1).convert("L"))
+    converted = image.quantize(16) if mode == "P" else image.convert(mode)
+    data = encode(converted, "PNG", **({"transparency": 3} if mode in {"P", "L"} else {}))
+    whole = decode_image(data, SPEC)
+    monkeypatch.setattr("featx.inputs.decode.STRIP_PIXELS", 100)
+    assert np.array_equal(decode_image(data, SPEC), whole)
+
+
 # ---- what is sound, but unusual
 
 
