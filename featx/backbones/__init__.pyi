@@ -29,7 +29,7 @@ from .graph.view import View as View, assign as assign, opset as opset
 from .model_inputs import NUMPY_TYPES as NUMPY_TYPES, WHOLE_NUMBERS as WHOLE_NUMBERS, ImageInput as ImageInput
 from .outputs import select_outputs as select_outputs
 from .reading import check_card as check_card, read_card as read_card
-from .session.diagnosing import diagnose as diagnose
+from .session.diagnosing import choose_devices as choose_devices, diagnose as diagnose
 from .session.feature_session import FeatureSession as FeatureSession
 from .session.opening import open_session as open_session
 from .session.whole import run_whole as run_whole

@@ -20,6 +20,7 @@ from featx.backbones import (
     FeatureSession,
     Output,
     channel_axes,
+    choose_devices,
     limits_of_run,
     open_session,
     run_foreign,
@@ -116,9 +117,17 @@ def verify_backbone(backbone: Backbone, *, device: Device = DEFAULTS.device) -> 
 
 
 def _verify(backbone: Backbone, device: Device, allow: Allow) -> tuple[Check, ...]:
+    return verify_here(backbone, device=device, allow=allow)
+
+
+def verify_here(backbone: Backbone, *, device: Device, allow: Allow | None = None) -> tuple[Check, ...]:
+    """What verify_backbone returns, computed in this process; `allow` sets its limits once the size is known."""
     golden = _read_golden(backbone)
-    limits = limits_of_run(backbone, images=len(golden.pixels) if golden else DRAWN_IMAGES)
-    allow(limits if device == "cpu" else replace(limits, memory=_UNLIMITED))
+    if allow:
+        limits = limits_of_run(backbone, images=len(golden.pixels) if golden else DRAWN_IMAGES)
+        allow(replace(limits, memory=_UNLIMITED))
+        if all(spec.kind == "cpu" for spec in choose_devices(device)):
+            allow(limits)
     return tuple(_checks(backbone, open_session(backbone, device=device), golden))
 
 

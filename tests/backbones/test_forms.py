@@ -10,7 +10,7 @@ import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from featx.backbones import inspect_model
-from featx.convert import verify_backbone
+from featx.convert.verifying import verify_here
 from featx.errors import BackboneError
 from tests.support.graphs import (
     FLOAT,
@@ -147,7 +147,7 @@ def test_a_backbone_with_branches_and_squeezes_is_verified(tmp_path: Path) -> No
     for form in (if_before, plain_squeeze):
         graph = Graph(opset=13)
         path = graph.save(tmp_path / f"{form.__name__}.onnx", form(graph))
-        assert all(check.ok for check in verify_backbone(describe(path), device="cpu"))
+        assert all(check.ok for check in verify_here(describe(path), device="cpu"))
 
 
 # ---- outputs that are no tensors of numbers
@@ -241,7 +241,7 @@ def test_a_model_takes_any_type_of_number(tmp_path: Path, dtype: str) -> None:
     (expected,) = run(plain_path, values, "pooled")
     within = 1e-2 if dtype == "bfloat16" else 1e-4
     assert_same(open_model(path, **pixels_of(dtype))(pixels), expected, within=within)
-    assert all(check.ok for check in verify_backbone(backbone, device="cpu"))
+    assert all(check.ok for check in verify_here(backbone, device="cpu"))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from featx.backbones.store import Backbone, load_backbone
 from featx.convert.adding import Description, add_backbone
 from featx.convert.fast_decoding import measure_fast
 from featx.convert.preprocessing import Preprocessing
-from featx.convert.verifying import Check, verify_backbone
+from featx.convert.verifying import Check, verify_backbone, verify_here
 from featx.errors import BackboneError
 from featx.inputs import ImageSet, list_images
 from featx.inputs.decode import decode_image
@@ -68,13 +68,13 @@ def test_golden_vectors_are_the_first_check(tiny: Tiny, models: Path) -> None:
 
 
 def test_the_bundled_backbone_passes(tmp_path: Path) -> None:
-    checks = verify_backbone(load_backbone(BUNDLED), device="cpu")
+    checks = verify_here(load_backbone(BUNDLED), device="cpu")
     assert all(check.ok for check in checks)
     assert names(checks)[0] == "golden vectors"
 
 
 def test_every_check_gives_its_figures_and_its_tolerances(tiny: Tiny) -> None:
-    for check in verify_backbone(tiny.backbone, device="cpu"):
+    for check in verify_here(tiny.backbone, device="cpu"):
         assert 0 <= check.largest_difference <= check.largest_allowed == 1e-4
         assert 1.0001 >= check.lowest_cosine >= check.lowest_allowed == 0.99999
 
@@ -85,7 +85,7 @@ def test_every_output_is_checked_on_its_own(tmp_path: Path) -> None:
     graph.add("Flatten", graph.add("GlobalAveragePool", maps), into="pooled")
     path = graph.save(tmp_path / "m.onnx", graph.dense("pooled", 8, 5, into="logits"))
     outputs = ["pooled", "maps:mean", "maps:max", "maps:gem", "logits"]
-    checks = verify_backbone(describe(path, *outputs), device="cpu")
+    checks = verify_here(describe(path, *outputs), device="cpu")
     assert all(check.ok for check in checks)
     assert [check.output for check in checks] == outputs * 2
 
@@ -97,7 +97,7 @@ def test_the_model_as_exported_is_given_what_the_card_says(
 ) -> None:
     backbone = make_tiny(models, layout=layout).backbone
     changed = with_card(backbone, channels=channels)
-    assert all(check.ok for check in verify_backbone(changed, device="cpu"))
+    assert all(check.ok for check in verify_here(changed, device="cpu"))
 
 
 @pytest.mark.parametrize("dtype", [FLOAT16, UINT8])
@@ -107,30 +107,30 @@ def test_models_that_take_other_types_pass(tmp_path: Path, dtype: int) -> None:
     pooled = graph.add("Flatten", graph.add("GlobalAveragePool", graph.conv(floats, 3, 8)))
     path = graph.save(tmp_path / "m.onnx", graph.dense(pooled, 8, 5, into="logits"))
     scale: dict[str, Any] = {"mean": None, "std": None} if dtype == UINT8 else {}
-    assert all(check.ok for check in verify_backbone(describe(path, **scale), device="cpu"))
+    assert all(check.ok for check in verify_here(describe(path, **scale), device="cpu"))
 
 
 def test_a_model_of_one_channel_passes(tmp_path: Path) -> None:
     graph = Graph("batch", 1, 16, 16)
     pooled = graph.add("Flatten", graph.add("GlobalAveragePool", graph.conv("image", 1, 8)))
     path = graph.save(tmp_path / "m.onnx", graph.dense(pooled, 8, 5, into="logits"))
-    assert all(check.ok for check in verify_backbone(describe(path), device="cpu"))
+    assert all(check.ok for check in verify_here(describe(path), device="cpu"))
 
 
 @pytest.mark.parametrize("model", sorted(path.name for path in FIXTURES.glob("*.onnx")))
 def test_what_torch_exported_passes_once_it_is_registered(models: Path, model: str) -> None:
     said = Description(name="made", pixels=Preprocessing(mean=(MEAN,) * 3, std=(STD,) * 3))
     if model == "external.onnx":
-        checks = verify_backbone(describe(FIXTURES / model, size=32), device="cpu")
+        checks = verify_here(describe(FIXTURES / model, size=32), device="cpu")
     else:
-        checks = verify_backbone(add_backbone(FIXTURES / model, said, into=models).backbone, device="cpu")
+        checks = verify_here(add_backbone(FIXTURES / model, said, into=models).backbone, device="cpu")
     assert all(check.ok for check in checks)
     assert len(checks) == 2
 
 
 def test_tokens_and_the_maps_of_a_transformer_pass(tmp_path: Path) -> None:
     outputs = ["last_hidden_state:cls", "last_hidden_state:mean", "last_hidden_state:max", "last_hidden_state:gem"]
-    checks = verify_backbone(describe(FIXTURES / "encoder-dynamo-fixed.onnx", *outputs, size=32), device="cpu")
+    checks = verify_here(describe(FIXTURES / "encoder-dynamo-fixed.onnx", *outputs, size=32), device="cpu")
     assert all(check.ok for check in checks)
 
 
@@ -141,7 +141,7 @@ def test_maps_are_pooled_along_the_same_axes_on_both_sides(tmp_path: Path, chann
     graph.add("Transpose", maps, into="tensor", perm=[0, 2, 3, 1] if last else [0, 1, 2, 3])
     pooled = graph.add("Flatten", graph.add("GlobalAveragePool", maps))
     path = graph.save(tmp_path / "m.onnx", graph.dense(pooled, channels, 5, into="logits"), "tensor")
-    checks = verify_backbone(describe(path, "tensor:mean"), device="cpu")
+    checks = verify_here(describe(path, "tensor:mean"), device="cpu")
     assert all(check.ok for check in checks)
 
 
@@ -164,7 +164,7 @@ def test_golden_vectors_that_differ_by_more_than_the_tolerance_fail(
     tiny: Tiny, models: Path, difference: float, ok: bool
 ) -> None:
     features = off_by(difference)(tiny.expected(random_pixels(3)))
-    first, *others = verify_backbone(give_golden(tiny, models, features=features), device="cpu")
+    first, *others = verify_here(give_golden(tiny, models, features=features), device="cpu")
     assert (first.name, first.ok) == ("golden vectors", ok)
     assert first.largest_difference == pytest.approx(difference, rel=0.02, abs=1e-5)
     assert all(check.ok for check in others)
@@ -175,19 +175,19 @@ def test_golden_vectors_that_are_no_numbers_fail(tiny: Tiny, models: Path, value
     features = tiny.expected(random_pixels(3))
     features[0, 0] = value
     with np.errstate(invalid="ignore"):
-        checks = verify_backbone(give_golden(tiny, models, features=features), device="cpu")
+        checks = verify_here(give_golden(tiny, models, features=features), device="cpu")
     assert not checks[0].ok
 
 
 def test_golden_vectors_in_another_order_fail(tiny: Tiny, models: Path) -> None:
     features = tiny.expected(random_pixels(3))[::-1]
-    assert not verify_backbone(give_golden(tiny, models, features=features), device="cpu")[0].ok
+    assert not verify_here(give_golden(tiny, models, features=features), device="cpu")[0].ok
 
 
 def test_a_backbone_whose_card_lies_about_the_scale_fails_by_its_golden_vectors(tiny: Tiny, models: Path) -> None:
     backbone = give_golden(tiny, models)
     lying = with_card(backbone, mean=[121.0, 110.0, 100.0])
-    first, *others = verify_backbone(lying, device="cpu")
+    first, *others = verify_here(lying, device="cpu")
     assert not first.ok
     assert all(check.ok for check in others)
 
@@ -198,7 +198,7 @@ def test_features_that_depend_on_their_neighbours_fail(tmp_path: Path) -> None:
     graph.add("Sub", data, graph.add("ReduceMean", data, axes=[0], keepdims=1), into="read")
     path = graph.save(tmp_path / "m.onnx", graph.dense("read", 8, 5, into="logits"))
     backbone = describe(path, "read")
-    first, second = verify_backbone(replace(backbone, card=replace(backbone.card, batch=0)), device="cpu")
+    first, second = verify_here(replace(backbone, card=replace(backbone.card, batch=0)), device="cpu")
     assert (first.name, first.ok, second.ok) == ("batch 1 against 6", False, True)
 
 
@@ -209,7 +209,7 @@ def test_features_that_depend_on_their_neighbours_are_made_one_at_a_time(tmp_pat
     path = graph.save(tmp_path / "m.onnx", graph.dense("read", 8, 5, into="logits"))
     backbone = describe(path, "read")
     assert backbone.card.batch == 1
-    assert all(check.ok for check in verify_backbone(backbone, device="cpu"))
+    assert all(check.ok for check in verify_here(backbone, device="cpu"))
 
 
 # ---- golden vectors that cannot be used
@@ -230,13 +230,13 @@ def test_features_that_depend_on_their_neighbours_are_made_one_at_a_time(tmp_pat
 )
 def test_golden_vectors_of_another_shape_are_refused(tiny: Tiny, models: Path, changes: dict[str, Any]) -> None:
     with pytest.raises(BackboneError, match=r"tiny\.npz: pixels .* and features .* do not fit the card \(16 pixels, 8"):
-        verify_backbone(give_golden(tiny, models, **changes), device="cpu")
+        verify_here(give_golden(tiny, models, **changes), device="cpu")
 
 
 @pytest.mark.parametrize("key", ["pixels", "features"])
 def test_golden_vectors_that_lack_an_array_are_refused(tiny: Tiny, models: Path, key: str) -> None:
     with pytest.raises(BackboneError, match=rf"tiny\.npz: cannot read golden vectors .*{key}.*; restore the file"):
-        verify_backbone(give_golden(tiny, models, **{key: None}), device="cpu")
+        verify_here(give_golden(tiny, models, **{key: None}), device="cpu")
 
 
 def test_missing_golden_vectors_are_refused_by_name(tiny: Tiny, models: Path) -> None:
@@ -245,7 +245,7 @@ def test_missing_golden_vectors_are_refused_by_name(tiny: Tiny, models: Path) ->
     with pytest.raises(
         BackboneError, match=r"tiny\.npz: cannot read golden vectors .*restore the file, or remove it from the card"
     ):
-        verify_backbone(backbone, device="cpu")
+        verify_here(backbone, device="cpu")
 
 
 def test_golden_vectors_that_unpack_to_more_than_any_are_refused_unread(tiny: Tiny, models: Path) -> None:
@@ -254,13 +254,13 @@ def test_golden_vectors_that_unpack_to_more_than_any_are_refused_unread(tiny: Ti
         for _ in range(257):
             file.write(bytes(2**20))
     with pytest.raises(BackboneError, match=r"tiny\.npz: cannot read golden vectors \(269484032 bytes, more than"):
-        verify_backbone(backbone, device="cpu")
+        verify_here(backbone, device="cpu")
 
 
 def test_golden_vectors_that_would_run_code_are_refused(tiny: Tiny, models: Path) -> None:
     objects = np.array([{"a": 1}, None, 3], dtype=object)
     with pytest.raises(BackboneError, match=r"tiny\.npz: cannot read golden vectors"):
-        verify_backbone(give_golden(tiny, models, features=objects), device="cpu")
+        verify_here(give_golden(tiny, models, features=objects), device="cpu")
 
 
 # ---- the command
@@ -321,7 +321,7 @@ def test_maps_as_wide_as_they_are_high_and_deep_are_pooled_alike_on_both_sides(t
     graph.add("Transpose", maps, into="tensor", perm=[0, 2, 3, 1])
     pooled = graph.add("Flatten", graph.add("GlobalAveragePool", maps))
     path = graph.save(tmp_path / "m.onnx", graph.dense(pooled, 8, 5, into="logits"), "tensor")
-    assert all(check.ok for check in verify_backbone(describe(path, "tensor:mean"), device="cpu"))
+    assert all(check.ok for check in verify_here(describe(path, "tensor:mean"), device="cpu"))
 
 
 # ---- what fast decoding does

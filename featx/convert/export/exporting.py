@@ -14,7 +14,7 @@ from featx.convert.export.models import FEATURE_OUTPUT, SCORES_OUTPUT, UNDECIDED
 from featx.convert.export.reference import TorchRun, run_torch
 from featx.convert.own_folder import reserve_name
 from featx.convert.preprocessing import Preprocessing, complete
-from featx.convert.verifying import Check, verify_backbone
+from featx.convert.verifying import Check, verify_here
 from featx.errors import BackboneError, InferenceError
 from featx.inputs import PixelSpec
 
@@ -144,7 +144,7 @@ def _check_certain(found: Inspection, built: BuiltModel, recipe: Recipe) -> None
 def _verify(backbone: Backbone, *, against: str, recipe: Recipe) -> tuple[Check, ...]:
     """Run every check of the backbone. Raises BackboneError unless all of them pass."""
     try:
-        checks = verify_backbone(backbone, device="cpu")
+        checks = verify_here(backbone, device="cpu")
     except InferenceError as error:
         raise BackboneError(
             f"{recipe.source}: its ONNX model only runs on {_TRACED} images; let its forward take the batch size "
