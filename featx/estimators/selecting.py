@@ -179,7 +179,10 @@ def l1_size(X: NDArray[Any], targets: Targets) -> NDArray[np.float64]:
     mean, variance = column_moments(X, targets.weights)
     rows, labels, weights = expand_shares(standardised(X, mean=mean, factor=per_deviation(variance)), targets.mass)
     sides = 2 * weights[:, np.newaxis] * (labels[:, np.newaxis] == np.arange(labels.max() + 1))
-    least = 0.5 / np.abs(sides.T @ rows).max()
+    strongest = float(np.abs(sides.T @ rows).max())
+    if not strongest:
+        raise HeadError("no column varies, so none says anything about the classes; check the features")
+    least = 0.5 / strongest
     machine = LinearSVC(C=L1_STRENGTH * least, penalty="l1", dual=False, max_iter=L1_ITERATIONS, random_state=0)
     with converging("selection by L1", iterations=L1_ITERATIONS, step="select by anova or mutual-info"):
         machine.fit(rows, labels, weights)

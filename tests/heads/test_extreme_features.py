@@ -96,3 +96,8 @@ def test_columns_of_any_size_are_standardised_as_in_float64(scaler: Any, size: f
     exact = rows.astype(np.float64)
     exact = (exact - exact.mean(axis=0)) / exact.std(axis=0)
     assert np.allclose(scaled, exact, atol=1e-5)
+
+
+def test_selection_by_l1_refuses_columns_that_do_not_vary() -> None:
+    with pytest.raises(HeadError, match="no column varies, so none says anything about the classes"):
+        train_head(changed(scale_all(0.0)), "class-mean", fusion="l1", tuning="validation", jobs=1)
