@@ -13,6 +13,7 @@ from networks import LITE0
 from record import read
 from speed import images_per_second, render_figures, render_gpu, render_limits, render_peers, render_prices
 from tables import made_on, spread, table
+from truth import render_validity
 
 README = Path(__file__).parent / "README.md"
 SCALE = README.parents[1] / "docs" / "scale.md"
@@ -197,6 +198,7 @@ RENDERERS = {
     "published": render_published,
     "heads": render_heads,
     "hundred": render_hundred,
+    "validity": render_validity,
 }
 
 
