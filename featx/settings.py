@@ -37,7 +37,6 @@ class Settings:
     decode: Decode = "exact"
     """`fast` decodes JPEGs at 1/2, 1/4 or 1/8 scale if that still covers the size that the card resizes to."""
 
-
     def __repr__(self) -> str:
         """The settings that are not the defaults, so that signatures of functions stay short."""
         changed = [field for field in fields(self) if getattr(self, field.name) != field.default]

@@ -76,3 +76,8 @@ def test_a_table_shows_its_size_classes_columns_and_failures() -> None:
     assert "class0 7, class1 7 (several per image)" in repr(several)
     soft = replace(table, shares=np.full((7, 2), 0.5, np.float32))
     assert "soft labels of class0, class1" in repr(soft)
+
+
+def test_settings_show_only_what_is_not_the_default() -> None:
+    assert repr(featx.Settings()) == "Settings()"
+    assert repr(featx.Settings(device="cpu", batch_size=8)) == "Settings(device='cpu', batch_size=8)"
