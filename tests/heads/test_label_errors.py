@@ -71,6 +71,22 @@ def test_either_kind_of_evidence_alone_ranks_worse() -> None:
     assert max(precisions, key=precisions.__getitem__) == "score"
 
 
+def test_a_habit_of_calling_one_class_another_is_found_sooner_than_by_each_image_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = select_rows(digits(), np.arange(600))
+    rows = np.random.default_rng(0).choice(len(table), 60, replace=False)
+    labels = table.labels.copy()
+    labels[rows] = (labels[rows] + 1) % 10
+    is_wrong = np.isin(np.arange(len(table)), rows)
+    spoilt, found = replace(table, labels=labels), {}
+    for weight in (0.0, 8.0):
+        monkeypatch.setattr("featx.heads.label_errors.HABIT", weight)
+        scores = {error.name: error.score for error in find_label_errors(spoilt, repeats=1)}
+        found[weight] = average_precision_score(is_wrong, [scores[table.name(row)] for row in range(len(table))])
+    assert found[8.0] > found[0.0]
+
+
 def test_scores_are_in_order_and_in_their_range() -> None:
     ranked = find_label_errors(flip(make_table(), 0.05)[0])
     scores = [found.score for found in ranked]
