@@ -658,7 +658,8 @@ def warning_tiff(seed: int) -> bytes:
 def test_a_run_in_shards_holds_its_target_from_the_beginning(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
-    images, refused = list_images(make_folder()), []
+    images = list_images(make_folder())
+    refused: list[pytest.ExceptionInfo[CacheLockedError]] = []
 
     def extract_too(progress: Progress) -> None:
         if not refused:
