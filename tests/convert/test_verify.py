@@ -372,7 +372,9 @@ def test_an_image_that_fails_is_left_out_and_named(
     images = photographs(tmp_path / "own", (100, 80), (90, 75))
     (tmp_path / "own" / "0.jpg").write_bytes(b"no image")
     assert [effect.images for effect in measure_fast(tiny.backbone, images=images, device="cpu")] == [1]
-    assert [record.message for record in caplog.records] == ["0.jpg is skipped: not an image in a known format"]
+    assert [record.message for record in caplog.records] == [
+        "0.jpg is skipped: not an image in a known format (text; check where it comes from)"
+    ]
 
 
 def test_verify_tells_of_fast_decoding_only_when_asked(

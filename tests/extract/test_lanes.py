@@ -186,7 +186,7 @@ def test_shards_of_the_fast_lane_make_the_cache_of_one_run(
 def fit(caches: list[Path], tmp_path: Path) -> Head:
     """A head trained on these caches, saved and loaded."""
     head, _ = train_head(fuse_tables([read_features(cache) for cache in caches]), "logreg", jobs=1)
-    save_head(head, tmp_path / "h.featx")
+    save_head(head, tmp_path / "h.featx", overwrite=True)
     return load_head(tmp_path / "h.featx")
 
 

@@ -67,7 +67,7 @@ def test_a_result_shows_what_it_is_of_and_its_measure_in_three_lines(several_res
     assert "95 % interval" in ridge.splitlines()[1]
     assert ridge.endswith("split: stratified quarter held out, seed 0")
     assert "mAP: " in multilabel
-    assert "balanced accuracy: 1.000 on 20 test images" in balanced
+    assert "balanced accuracy: 1.000 (95 % interval 0." in balanced
     assert all(len(shown.splitlines()) == 3 for shown in (ridge, multilabel, balanced))
 
 

@@ -361,10 +361,16 @@ def test_a_group_on_two_sides_of_the_image_sets_own_split_is_refused(first: str,
         split_table(with_columns(make_table((42, 42)), groups=groups, splits=splits))
 
 
-@pytest.mark.parametrize("side", [b"train", b"test"])
-def test_a_split_with_an_empty_side_is_refused(side: bytes) -> None:
-    with pytest.raises(TableError, match="the image set's own split has no"):
-        split_table(with_columns(make_table(), splits=np.full(80, side)))
+def test_an_official_split_with_an_empty_side_is_refused() -> None:
+    for side in (b"train", b"test"):
+        with pytest.raises(TableError, match="the image set's own split has no"):
+            make_splits(with_columns(make_table(), splits=np.full(80, side)), "official")
+
+
+def test_a_split_is_drawn_if_all_labels_are_for_training(caplog: pytest.LogCaptureFixture) -> None:
+    split = split_table(with_columns(make_table(), splits=np.full(80, b"train")))
+    assert split.key.startswith("stratified")
+    assert "has labels for training images only; the split is stratified instead" in caplog.text
 
 
 def test_a_class_that_is_only_tested_is_named() -> None:
