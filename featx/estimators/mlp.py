@@ -20,10 +20,10 @@ from featx.estimators.targets import ClassWeight, Targets, expand_shares
 BATCH = 200
 """Largest number of rows in a step; MLPClassifier's own default."""
 EPOCHS = 200
-STEPS = 2000
+STEPS = 400
 """Training may go on for so many epochs or steps, whichever takes longer: few rows make few steps in an epoch."""
 PATIENCE = 10
-PATIENT_STEPS = 100
+PATIENT_STEPS = 20
 """Training ends after so many epochs or steps without a gain, whichever takes longer."""
 LEAST_HELD_OUT = 200
 """Number of rows in the validation part below which its accuracy is too coarse to say when to stop."""
@@ -35,7 +35,7 @@ class MLP(MarginClassifier):
     A part of the training rows, `validation_share`, decides when to stop: training ends after `patience` epochs without
     a gain in accuracy on it, and the best epoch is kept. If that part has fewer than 200 rows or not every class, the
     training loss decides instead, and the fitted `early_stopping_` is False. `max_iter` is the largest number of
-    epochs. By default it is 200 epochs or as many as make 2,000 steps, and `patience` 10 epochs or as many as make 100
+    epochs. By default it is 200 epochs or as many as make 400 steps, and `patience` 10 epochs or as many as make 20
     steps: few rows make few steps in an epoch. Where the loss decides, the last epoch is kept whatever its number;
     where early stopping does and has not stopped the fit, it raises ConvergenceError. `alpha` is the L2 penalty, in
     place of dropout. A row counts for each class that it has a share of. The same seed gives the same network on the

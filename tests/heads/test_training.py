@@ -41,6 +41,8 @@ from tests.support.sizes import shortened
 from tests.support.tables import make_table, with_columns
 
 NAMES = sorted(HEADS)
+MLP_LATER = [pytest.param(name, marks=pytest.mark.exhaustive) if name == "mlp" else name for name in NAMES]
+"""All heads, of which the network takes many seconds to tune."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,7 +53,7 @@ def test_every_head_learns_what_can_be_learnt(name: str) -> None:
     assert result.rows == {"train": 48, "validation": 12, "test": 20, "unlabelled": 0, "failed": 0}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MLP_LATER)
 def test_no_head_learns_what_cannot_be_learnt(name: str) -> None:
     """With labels drawn at random, test rows stay at chance: any leak from them would show."""
     table = make_table((120, 120), dim=40)
@@ -60,7 +62,7 @@ def test_no_head_learns_what_cannot_be_learnt(name: str) -> None:
     assert 0.35 < np.mean(accuracies) < 0.65
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MLP_LATER)
 def test_test_rows_change_neither_the_head_nor_its_parameters(name: str) -> None:
     table = make_table()
     head, _ = train_head(table, name, jobs=1)
@@ -181,7 +183,7 @@ def test_probabilities_of_svms_are_learnt_on_rows_that_were_not_fitted(name: str
     assert np.abs(head.predict_probabilities(table.features) - 0.5).mean() < 0.25
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MLP_LATER)
 def test_probabilities_are_probabilities_for_several_classes(name: str) -> None:
     table = make_table((30, 30, 30, 30), apart=4.0)
     head, _ = train_head(table, name, jobs=1)
@@ -191,7 +193,9 @@ def test_probabilities_are_probabilities_for_several_classes(name: str) -> None:
     assert probabilities.min() >= 0
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"class-mean"}))  # whose means know nothing of their frequency
+@pytest.mark.parametrize(
+    "name", [name for name in MLP_LATER if name != "class-mean"]
+)  # whose means know nothing of their frequency
 def test_weights_count_in_fitting(name: str) -> None:
     """One class weighs next to nothing, so the other is named."""
     table = make_table(apart=0.3)
@@ -253,7 +257,7 @@ def saved(tmp_path: Path) -> tuple[Head, Path]:
     return head, tmp_path / "h.featx"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MLP_LATER)
 def test_a_loaded_head_predicts_exactly_what_the_saved_one_predicted(name: str, tmp_path: Path) -> None:
     table = make_table((30, 30, 30), apart=4.0)
     head, _ = train_head(table, name, jobs=1)
