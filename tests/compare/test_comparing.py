@@ -36,6 +36,7 @@ from featx.measures import (
 )
 from featx.report.ranking import ranking_sections
 from featx.tables import Split, fuse_tables, make_splits, select_rows
+from tests.support.sizes import shortened
 from tests.support.tables import make_table
 
 
@@ -153,7 +154,7 @@ def test_two_comparisons_do_not_write_one_file(tmp_path: Path) -> None:
         compare_backbones(candidates_of([make_table()], ("class-mean",)), into=tmp_path / "r.jsonl", jobs=1)
 
 
-@pytest.mark.parametrize("fusion", [*FUSIONS, STACKED])
+@pytest.mark.parametrize("fusion", shortened([*FUSIONS, STACKED], most=3))
 def test_every_fusion_learns_what_two_backbones_know(fusion: str) -> None:
     table = fuse_tables(two_tables(apart=5.0))
     _, result = train_head(table, "logreg", fusion=fusion, jobs=1)

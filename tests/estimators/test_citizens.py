@@ -40,7 +40,7 @@ ESTIMATORS = [
     OneVsRest(),
     OneVsRest(NearestClassMean()),
     MultilabelNeighbors(),
-    MLP((16,), learning_rate=0.02, max_iter=5000),
+    MLP((16,), learning_rate=0.05, max_iter=300),
 ]
 WEIGHTS = "check_sample_weight_equivalence_on_dense_data"
 UNMET = {

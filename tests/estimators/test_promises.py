@@ -33,7 +33,7 @@ EXACT: Sequence[Case] = [
 DRAWING: Sequence[Case] = [
     (KernelSVM(approximate=True, n_components=15), {"C": [0.1, 1.0], "gamma": [0.3, 1.0]}),
     (StackedBlocks(), {"l2": [0.1, 10.0]}),
-    (MLP((16,), learning_rate=0.02, max_iter=3000), {"alpha": [1e-4, 1.0], "class_weight": [None, "balanced"]}),
+    (MLP((16,), learning_rate=0.05, max_iter=300), {"alpha": [1e-4, 1.0], "class_weight": [None, "balanced"]}),
 ]
 """They draw or deal rows, so that as many rows with other weights are another problem to them."""
 EACH = pytest.mark.parametrize(("classifier", "grid"), [*EXACT, *DRAWING], ids=repr)

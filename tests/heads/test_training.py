@@ -37,12 +37,13 @@ from featx.heads.training.tuning import tune
 from featx.labels import Labels
 from featx.tables import make_splits, split_table
 from featx.tables.joining import fuse_tables
-from tests.support.sizes import shortened
+from tests.support.sizes import as_exhaustive, shortened
 from tests.support.tables import make_table, with_columns
 
 NAMES = sorted(HEADS)
-MLP_LATER = [pytest.param(name, marks=pytest.mark.exhaustive) if name == "mlp" else name for name in NAMES]
-"""All heads, of which the network takes many seconds to tune."""
+SLOW = ("mlp", "pca-logreg", "pca-svm")
+SLOW_LATER = [as_exhaustive(name) if name in SLOW else name for name in NAMES]
+"""All heads, of which the slow ones take many seconds to tune."""
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -53,7 +54,7 @@ def test_every_head_learns_what_can_be_learnt(name: str) -> None:
     assert result.rows == {"train": 48, "validation": 12, "test": 20, "unlabelled": 0, "failed": 0}
 
 
-@pytest.mark.parametrize("name", MLP_LATER)
+@pytest.mark.parametrize("name", SLOW_LATER)
 def test_no_head_learns_what_cannot_be_learnt(name: str) -> None:
     """With labels drawn at random, test rows stay at chance: any leak from them would show."""
     table = make_table((120, 120), dim=40)
@@ -62,7 +63,7 @@ def test_no_head_learns_what_cannot_be_learnt(name: str) -> None:
     assert 0.35 < np.mean(accuracies) < 0.65
 
 
-@pytest.mark.parametrize("name", MLP_LATER)
+@pytest.mark.parametrize("name", SLOW_LATER)
 def test_test_rows_change_neither_the_head_nor_its_parameters(name: str) -> None:
     table = make_table()
     head, _ = train_head(table, name, jobs=1)
@@ -183,7 +184,7 @@ def test_probabilities_of_svms_are_learnt_on_rows_that_were_not_fitted(name: str
     assert np.abs(head.predict_probabilities(table.features) - 0.5).mean() < 0.25
 
 
-@pytest.mark.parametrize("name", MLP_LATER)
+@pytest.mark.parametrize("name", SLOW_LATER)
 def test_probabilities_are_probabilities_for_several_classes(name: str) -> None:
     table = make_table((30, 30, 30, 30), apart=4.0)
     head, _ = train_head(table, name, jobs=1)
@@ -194,7 +195,7 @@ def test_probabilities_are_probabilities_for_several_classes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in MLP_LATER if name != "class-mean"]
+    "name", [name for name in SLOW_LATER if name != "class-mean"]
 )  # whose means know nothing of their frequency
 def test_weights_count_in_fitting(name: str) -> None:
     """One class weighs next to nothing, so the other is named."""
@@ -257,7 +258,7 @@ def saved(tmp_path: Path) -> tuple[Head, Path]:
     return head, tmp_path / "h.featx"
 
 
-@pytest.mark.parametrize("name", MLP_LATER)
+@pytest.mark.parametrize("name", SLOW_LATER)
 def test_a_loaded_head_predicts_exactly_what_the_saved_one_predicted(name: str, tmp_path: Path) -> None:
     table = make_table((30, 30, 30), apart=4.0)
     head, _ = train_head(table, name, jobs=1)
