@@ -21,10 +21,10 @@ BATCH = 200
 """Largest number of rows in a step; MLPClassifier's own default."""
 EPOCHS = 200
 STEPS = 400
-"""Training may go on for so many epochs or steps, whichever takes longer: few rows make few steps in an epoch."""
+"""Limits of training, in epochs and in steps; the longer one holds, because few rows make few steps in an epoch."""
 PATIENCE = 10
 PATIENT_STEPS = 20
-"""Training ends after so many epochs or steps without a gain, whichever takes longer."""
+"""Epochs and steps without a gain after which training ends; the longer of the two holds."""
 LEAST_HELD_OUT = 200
 """Number of rows in the validation part below which its accuracy is too coarse to say when to stop."""
 

@@ -222,7 +222,7 @@ class _Reader:
             return _Reads(found)
 
     def _read(self, row: int, *, in_any_case: bool) -> _Read | int:
-        """The image of this row, or its size if so many bytes are not left."""
+        """The image of this row, or its size in bytes if that is more than what is left."""
         stat = (0, 0)
         taken = 0
         try:

@@ -32,7 +32,7 @@ IMAGES_TIMED = 8
 MOST_STREAMS = 16
 """Most streams on a CPU before any calibration: each stream keeps the tensors of a batch in memory."""
 MOST_THREADS = 1024
-"""So many threads that run the model, and so many that read, can always be asked for."""
+"""Number of threads that may always be asked for, to run the model and to read."""
 REMOTE_WORKERS = 16
 """Fewest threads that read images over a network."""
 CPU_BATCH = 2
@@ -113,7 +113,7 @@ def share_cores(settings: Settings, cores: int) -> tuple[int, int]:
 
 
 def _check_threads(workers: int, running: int, *, cores: int) -> None:
-    """Raise DeviceError if there are so many threads that the system may refuse them."""
+    """Raise DeviceError if there are more threads than the system can be expected to start."""
     most = max(MOST_THREADS, 4 * cores)
     for count, what in ((workers, "--workers"), (running, "--streams or --threads")):
         if count > most:

@@ -66,7 +66,7 @@ def correct_all(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
 
 
 def t_comparison(pair: Pair, difference: float, *, variance: float, freedom: float, test: str, n: int) -> Comparison:
-    """The comparison of a difference that has this variance, estimated with so many degrees of freedom.
+    """The comparison of a difference that has this variance, estimated with these degrees of freedom.
 
     Without a degree of freedom, or if nothing varies, there is no interval, and no p unless the heads do not differ.
     """

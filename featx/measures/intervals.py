@@ -69,7 +69,7 @@ def score_interval(
     most: float = np.inf,
     perfect: float | None = None,
 ) -> tuple[float, float] | None:
-    """The 95 % interval of a measure between 0 and 1 as Wilson's for a share of so many images.
+    """The 95 % interval of a measure between 0 and 1 as Wilson's for a share of this number of images.
 
     The number of images is that of which a share would have the variance over the resamples (Korn & Graubard 1998), at
     most `most`, and divided by the square of `widening`. A measure of exactly 0 or 1 hardly varies over resamples, but

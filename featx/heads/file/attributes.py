@@ -62,7 +62,7 @@ class Fitted:
         return values
 
     def reads(self, columns: int) -> None:
-        """Raise HeadError unless this part was fitted to so many columns."""
+        """Raise HeadError unless this part was fitted to this number of columns."""
         if self.get("n_features_in_", int) != columns:
             raise self.wrong(f"{self.part.n_features_in_} columns where it is given {columns}")
 

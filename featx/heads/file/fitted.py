@@ -19,7 +19,7 @@ SEEN = ("n_features_in_", "classes_", "seen_")
 
 
 def check_fitted(pipeline: Any, *, columns: int, classes: int, classifiers: Collection[str]) -> None:
-    """Raise HeadError unless this is a fitted pipeline from so many columns to so many classes.
+    """Raise HeadError unless this is a fitted pipeline with these numbers of columns and classes.
 
     Its classifier, and those inside that, are of these types.
     """
@@ -35,7 +35,7 @@ def check_fitted(pipeline: Any, *, columns: int, classes: int, classifiers: Coll
 
 
 def _check_pipeline(pipeline: Any, columns: int) -> int:
-    """The number of classes of a pipeline that reads so many columns."""
+    """The number of classes of a pipeline that reads this number of columns."""
     if type(pipeline).__name__ != "Pipeline":
         raise HeadError(f"has a {type(pipeline).__name__} where it needs a pipeline; do not use this file")
     settings = Fitted(pipeline, ())

@@ -16,7 +16,7 @@ MOST_FOLDS = 5
 FEWEST_FOLDS = 3
 """With fewer, every fit of tuning would have much fewer images than the final one."""
 FEW_IMAGES = 2000
-"""Up to so many images to learn from, folds choose better parameters than a single fifth of them does."""
+"""Number of images to learn from up to which folds choose better parameters than a single fifth does."""
 
 
 @dataclass(frozen=True)
