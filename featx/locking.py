@@ -101,7 +101,7 @@ def _open_existing(path: Path) -> int:
         descriptor = os.open(path, os.O_RDWR | NO_LINKS | NO_WAITING)
     except PermissionError:
         descriptor = os.open(path, os.O_RDONLY | NO_LINKS | NO_WAITING)
-    if stat.S_ISREG(os.fstat(descriptor).st_mode) and (_is_own(descriptor) or _is_empty(descriptor)):
+    if stat.S_ISREG(os.fstat(descriptor).st_mode) and _may_be_own(descriptor):
         return descriptor
     os.close(descriptor)
     raise _foreign(path)
@@ -115,9 +115,13 @@ def _is_own(descriptor: int) -> bool:
     return os.pread(descriptor, len(MARK), 0) == MARK
 
 
-def _is_empty(descriptor: int) -> bool:
-    """Whether nothing is in the file, or only the zeros that a power cut leaves."""
-    return not os.pread(descriptor, len(MARK), 0).strip(b"\0")
+def _may_be_own(descriptor: int) -> bool:
+    """Whether the file begins with the mark, or is empty, or holds only the zeros that a power cut leaves.
+
+    It is read once: its creator may write the mark between two reads.
+    """
+    start = os.pread(descriptor, len(MARK), 0)
+    return start == MARK or not start.strip(b"\0")
 
 
 def _clear(lock: Lock) -> bool:

@@ -77,7 +77,7 @@ class _Step:
         """The curvature along the step, times its squared length."""
         return float(np.vdot(self.move, self.change))
 
-    @property
+    @cached_property
     def is_reliable(self) -> bool:
         """Whether the change is more than rounding errors."""
         return self.bend > LEAST_BEND * float(np.linalg.norm(self.move) * np.linalg.norm(self.change))
