@@ -55,6 +55,7 @@ from featx.inputs import ImageSet, list_images
 from featx.settings import Settings
 from tests.conftest import Ran, Tiny, build_tiny, draw_image
 from tests.extract.test_extract import StoppedError, masked, stop_after
+from tests.support.lasting import LastingWorkers
 from tests.support.sizes import shortened
 
 FOUR = Settings(device="cpu", batch_size=4)
@@ -94,19 +95,56 @@ def stop_at(finished: int) -> Callable[[Progress], None]:
     return report
 
 
+def write_stopped(images: ImageSet, tiny: Tiny, into: Path) -> None:
+    """What a run in four shards leaves if it is stopped in the third of them."""
+    folder = into.with_name(into.name + ".shards")
+    folder.mkdir()
+    for index in (0, 1):
+        plain(images.shard(index, 4), tiny, folder / f"{index:06}-of-000004.h5")
+    with pytest.raises(StoppedError):
+        plain(images.shard(2, 4), tiny, folder / "000002-of-000004.h5", report=stop_after(1))
+
+
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 64 images that take a few seconds together, a tiny backbone, and what one plain run makes."""
-    folder = tmp_path_factory.mktemp("slow")
-    plain(list_images(write_slow_images(folder / "images", 64)), build_tiny(folder / "models"), folder / "whole.h5")
+    return write_slow(tmp_path_factory.mktemp("slow"), 64)
+
+
+@pytest.fixture(scope="module")
+def few_slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with 24 images."""
+    return write_slow(tmp_path_factory.mktemp("few"), 24)
+
+
+def write_slow(folder: Path, count: int) -> Path:
+    """Write slow images, a tiny backbone, and what one plain run makes, into the folder."""
+    plain(list_images(write_slow_images(folder / "images", count)), build_tiny(folder / "models"), folder / "whole.h5")
     return folder
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for what other processes hold."""
-    monkeypatch.setattr(distributing, "PAUSE_SECONDS", 0.3)
+    monkeypatch.setattr(distributing, "PAUSE_SECONDS", 0.1)
     monkeypatch.setattr(distributing, "FRUITLESS_ROUNDS", 2)
+
+
+LASTING = LastingWorkers()
+"""Workers of the tests that are not about how workers begin and end."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_lasting_workers_left() -> Iterator[None]:
+    """They end with the tests that used them."""
+    yield
+    LASTING.end()
+
+
+@pytest.fixture
+def lasting_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shards are extracted by processes that other tests have used already; a run that fails ends even those."""
+    LASTING.lend(monkeypatch)
 
 
 @pytest.fixture(autouse=True)
@@ -117,11 +155,11 @@ def no_process_left() -> Iterator[None]:
 
 
 def workers_of(process: psutil.Process) -> list[psutil.Process]:
-    """The processes that extract shards for this one."""
-    found = []
+    """The processes that extract shards for this one, and have not been lent to it."""
+    found, lasting = [], LASTING.waiting
     for one in process.children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # what has just ended
-            found += [one] if "popen_loky_posix" in " ".join(one.cmdline()) else []
+            found += [one] if one.pid not in lasting and "popen_loky_posix" in " ".join(one.cmdline()) else []
     return found
 
 
@@ -162,7 +200,8 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize(("count", "jobs"), [(1, 1), (6, 3)])
+@pytest.mark.usefixtures("lasting_workers")
+@pytest.mark.parametrize(("count", "jobs"), shortened([(1, 1), (6, 2), (6, 3)], most=2))
 def test_any_number_of_shards_and_jobs_makes_the_file_of_one_run(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, count: int, jobs: int
 ) -> None:
@@ -188,6 +227,7 @@ def test_shards_and_threads_change_no_bit_of_a_real_backbone(make_folder: Callab
     assert len({masked(path) for path in tmp_path.glob("*.h5")}) == 1
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_what_the_threads_of_a_shard_warn_of_is_handed_on(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -207,6 +247,7 @@ def test_what_the_threads_of_a_shard_warn_of_is_handed_on(
     assert sharded(images, tiny, tmp_path / "d.h5", count=2).advice == ()
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_a_second_run_computes_nothing_starts_nobody_and_changes_nothing(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +265,7 @@ def test_more_shards_than_images_are_refused(make_folder: Callable[..., Path], t
     assert list(tmp_path.glob("c.h5*")) == []
 
 
+@pytest.mark.usefixtures("lasting_workers")
 @pytest.mark.parametrize("kind", ["tar", "npy", "hdf5"])
 def test_images_from_anywhere_reach_the_workers(tiny: Tiny, tmp_path: Path, kind: str) -> None:
     images = list_images(WRITERS[kind](tmp_path))
@@ -263,6 +305,7 @@ def _write_hdf5(folder: Path) -> Path:
 WRITERS = {"tar": _write_tar, "npy": _write_npy, "hdf5": _write_hdf5}
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_progress_goes_over_the_whole_never_back_and_ends_at_the_end(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
@@ -289,6 +332,7 @@ def test_a_report_that_raises_ends_the_run_and_what_is_done_is_kept(
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
+@pytest.mark.usefixtures("lasting_workers")
 @pytest.mark.exhaustive
 def test_another_number_of_shards_takes_the_rows_of_those_before(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
@@ -303,6 +347,7 @@ def test_another_number_of_shards_takes_the_rows_of_those_before(
     assert sorted(path.name for path in tmp_path.glob("c.h5*")) == ["c.h5"]
 
 
+@pytest.mark.usefixtures("lasting_workers")
 @pytest.mark.parametrize("count", [1, 3])
 def test_what_an_interrupted_run_without_shards_did_is_taken(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, count: int
@@ -316,12 +361,12 @@ def test_what_an_interrupted_run_without_shards_did_is_taken(
     assert sorted(path.name for path in tmp_path.glob("c.h5*")) == ["c.h5"]
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_a_folder_that_grew_and_changed_between_runs_gives_what_a_fresh_run_gives(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
     root = make_folder()
-    with pytest.raises(StoppedError):
-        sharded(list_images(root), tiny, tmp_path / "c.h5", report=stop_at(12))
+    write_stopped(list_images(root), tiny, tmp_path / "c.h5")
     kept = acknowledged(tmp_path / "c.h5")
     draw_image(99).save(root / "class0" / "0000a.png")
     draw_image(98).save(root / "class1" / "0011.png")
@@ -333,11 +378,11 @@ def test_a_folder_that_grew_and_changed_between_runs_gives_what_a_fresh_run_give
     assert sharded(list_images(root), tiny, tmp_path / "c.h5", count=3).reused == 25
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_a_rotten_shard_is_mended_and_not_merged(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     images = list_images(make_folder())
     plain(images, tiny, tmp_path / "whole.h5")
-    with pytest.raises(StoppedError):
-        sharded(images, tiny, tmp_path / "c.h5", report=stop_at(12))
+    write_stopped(images, tiny, tmp_path / "c.h5")
     shard = tmp_path / "c.h5.shards" / "000000-of-000004.h5"
     with shard.open("r+b") as file:
         file.seek(open_cache(shard).fields["features/features"].offset + 5)
@@ -346,6 +391,7 @@ def test_a_rotten_shard_is_mended_and_not_merged(make_folder: Callable[..., Path
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_overwrite_gives_up_the_cache_and_the_shards(
     make_folder: Callable[..., Path], make_tiny: Callable[..., Tiny], tiny: Tiny, tmp_path: Path
 ) -> None:
@@ -360,6 +406,7 @@ def test_overwrite_gives_up_the_cache_and_the_shards(
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
+@pytest.mark.usefixtures("lasting_workers")
 @pytest.mark.exhaustive
 def test_failed_images_are_tried_again_when_told(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     images, small = list_images(make_folder()), replace(FOUR, max_pixels=10)
@@ -370,6 +417,7 @@ def test_failed_images_are_tried_again_when_told(make_folder: Callable[..., Path
     assert sharded(images, tiny, tmp_path / "c.h5", count=3, retry_failed=True).done == 24
 
 
+@pytest.mark.usefixtures("lasting_workers")
 @pytest.mark.exhaustive
 def test_shards_of_another_storage_are_refused(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     images = list_images(make_folder())
@@ -382,6 +430,7 @@ def test_shards_of_another_storage_are_refused(make_folder: Callable[..., Path],
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_shards_made_by_another_runtime_are_not_merged_and_both_are_named(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -397,6 +446,7 @@ def test_shards_made_by_another_runtime_are_not_merged_and_both_are_named(
     assert not (tmp_path / "c.h5").exists()
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_two_runs_at_once_are_refused(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     images = list_images(make_folder())
     with (
@@ -407,6 +457,7 @@ def test_two_runs_at_once_are_refused(make_folder: Callable[..., Path], tiny: Ti
     assert sharded(images, tiny, tmp_path / "c.h5").done == 24
 
 
+@pytest.mark.usefixtures("lasting_workers")
 @pytest.mark.parametrize("released", shortened([True, False]))
 def test_a_shard_that_another_process_holds_is_waited_for_but_not_for_ever(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture, released: bool
@@ -440,7 +491,8 @@ def test_what_is_no_cache_is_refused_before_any_work(
     assert not (tmp_path / "precious.shards").exists()
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.usefixtures("lasting_workers")
+@pytest.mark.parametrize("jobs", shortened([1, 2]))
 def test_an_error_in_a_worker_is_the_error_of_the_run(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path, jobs: int
 ) -> None:
@@ -453,14 +505,16 @@ def test_an_error_in_a_worker_is_the_error_of_the_run(
     assert (type(met.value), str(met.value)) == (type(alone.value), str(alone.value))
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_warnings_of_workers_are_told_here(tiny: Tiny, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "set.csv").write_text("path\n" + "".join(f"{number}.png\n" for number in range(6)))
     (tmp_path / "here").mkdir()
     for number in range(6):
         draw_image(number).save(tmp_path / "here" / f"{number}.png")
     images = list_images(tmp_path / "set.csv", root=tmp_path / "here")
-    with pytest.raises(StoppedError):
-        sharded(images, tiny, tmp_path / "c.h5", count=2, report=stop_at(6))
+    (tmp_path / "c.h5.shards").mkdir()
+    for index in range(2):
+        plain(images.shard(index, 2), tiny, tmp_path / "c.h5.shards" / f"{index:06}-of-000002.h5")
     (tmp_path / "here").rename(tmp_path / "away")
     sharded(images, tiny, tmp_path / "c.h5", count=2)
     told = [record for record in caplog.records if "images cannot be reached" in record.message]
@@ -494,17 +548,17 @@ def test_an_error_of_the_system_keeps_its_number() -> None:
 
 
 def test_a_worker_that_is_killed_costs_a_second_and_changes_no_byte(
-    slow: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    few_slow: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     killed = list[psutil.Process]()
 
     def kill_one(progress: Progress) -> None:
-        if progress.finished >= 20 and not killed:
+        if progress.finished >= 8 and not killed:
             killed.append(workers_of(psutil.Process())[0])
             killed[0].kill()
 
-    backbone, seen = load_backbone("tiny", folder=slow / "models"), list[int]()
-    images = list_images(slow / "images")
+    backbone, seen = load_backbone("tiny", folder=few_slow / "models"), list[int]()
+    images = list_images(few_slow / "images")
 
     def report(progress: Progress) -> None:
         seen.append(progress.finished)
@@ -514,7 +568,7 @@ def test_a_worker_that_is_killed_costs_a_second_and_changes_no_byte(
     assert killed
     assert "a worker process died" in caplog.text
     assert seen == sorted(seen)
-    assert masked(tmp_path / "c.h5") == masked(slow / "whole.h5")
+    assert masked(tmp_path / "c.h5") == masked(few_slow / "whole.h5")
 
 
 @pytest.mark.exhaustive
@@ -559,8 +613,8 @@ def test_a_run_ended_by_whatever_signal_leaves_no_worker_and_goes_on_to_the_same
     assert masked(into) == masked(slow / "whole.h5")
 
 
-def test_an_interrupt_while_workers_start_is_told_in_one_line(slow: Path, tmp_path: Path) -> None:
-    line = command(slow, tmp_path / "c.h5", "--shards", 3, "--jobs", 2)
+def test_an_interrupt_while_workers_start_is_told_in_one_line(few_slow: Path, tmp_path: Path) -> None:
+    line = command(few_slow, tmp_path / "c.h5", "--shards", 3, "--jobs", 2)
     running = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_until(lambda: len(workers_of(psutil.Process(running.pid))) == 2)
     time.sleep(0.25)  # into their imports
@@ -569,10 +623,10 @@ def test_an_interrupt_while_workers_start_is_told_in_one_line(slow: Path, tmp_pa
     assert (running.returncode, told) == (130, INTERRUPTED)
 
 
-def test_a_disk_that_is_full_for_a_worker_ends_the_run_in_one_line(slow: Path, tmp_path: Path) -> None:
+def test_a_disk_that_is_full_for_a_worker_ends_the_run_in_one_line(few_slow: Path, tmp_path: Path) -> None:
     import resource
 
-    line = command(slow, tmp_path / "c.h5", "--shards", 2)
+    line = command(few_slow, tmp_path / "c.h5", "--shards", 2)
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2**12, 2**12))  # noqa: E731
     done = subprocess.run(line, preexec_fn=limit, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
@@ -616,6 +670,7 @@ def test_options_that_contradict_each_other_are_wrong_usage(
     assert told in " ".join(ran.err.split())
 
 
+@pytest.mark.usefixtures("lasting_workers")
 @pytest.mark.exhaustive
 def test_parts_may_be_cut_again(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     images = list_images(make_folder())
@@ -626,6 +681,7 @@ def test_parts_may_be_cut_again(make_folder: Callable[..., Path], tiny: Tiny, tm
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_a_link_to_a_cache_stays_a_link(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "link.h5").symlink_to(tmp_path / "real.h5")
     sharded(list_images(make_folder()), tiny, tmp_path / "link.h5")
@@ -634,6 +690,7 @@ def test_a_link_to_a_cache_stays_a_link(make_folder: Callable[..., Path], tiny: 
     assert not partial_path(tmp_path / "real.h5").exists()
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_what_pillow_warns_of_is_not_told_by_workers(
     featx: Callable[..., Ran], tiny: Tiny, models: Path, tmp_path: Path
 ) -> None:
@@ -657,6 +714,7 @@ def warning_tiff(seed: int) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_a_run_in_shards_holds_its_target_from_the_beginning(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
@@ -674,6 +732,7 @@ def test_a_run_in_shards_holds_its_target_from_the_beginning(
     assert [found.name for found in tmp_path.glob("c.h5*")] == ["c.h5"]
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_files_of_others_in_the_folder_of_the_shards_stay(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
@@ -689,6 +748,7 @@ def test_files_of_others_in_the_folder_of_the_shards_stay(
     assert {(folder / name).read_text() for name in names} == {"precious"}
 
 
+@pytest.mark.usefixtures("lasting_workers")
 def test_a_run_in_shards_in_which_every_image_fails_writes_nothing(tiny: Tiny, tmp_path: Path) -> None:
     root = tmp_path / "images"
     root.mkdir()
