@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from featx.backbones import open_session
+from featx.backbones import open_session, remember
 from featx.backbones.store import Backbone, list_backbones, load_backbone
 from featx.cache import describe_cache
 from featx.convert import Quantization, quantize_backbone
@@ -29,7 +29,7 @@ from featx.convert.quantize.ort_quantizer import (
 from featx.convert.quantize.quantizing import LEAST_AGREEMENT
 from featx.convert.quantize.sample import draw_sample
 from featx.convert.quantize.tries import agreement, features_on_cpu
-from featx.convert.verifying import verify_backbone
+from featx.convert.verifying import verify_here
 from featx.errors import (
     BackboneError,
     DeviceError,
@@ -51,10 +51,26 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> ImageSet:
     return list_images(write_folder(tmp_path_factory.mktemp("images")))
 
 
-@pytest.fixture
-def source(tmp_path: Path) -> Backbone:
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
     """A small convolutional network whose feature is its global average."""
-    return describe(classifier(tmp_path / "source", made=32))
+    described = describe(classifier(tmp_path_factory.mktemp("source"), made=32))
+    remember(described)  # so that no cache of its features is preceded by a trial of the model
+    return described
+
+
+@pytest.fixture(scope="module")
+def made(source: Backbone, images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Quantization:
+    """The network in int8, in a folder that tests read but do not change."""
+    quantized = quantize(source, images, tmp_path_factory.mktemp("int8"))
+    remember(quantized.backbone)
+    return quantized
+
+
+@pytest.fixture(scope="module")
+def halved(source: Backbone, images: ImageSet, tmp_path_factory: pytest.TempPathFactory) -> Quantization:
+    """The network in float16, in a folder that tests read but do not change."""
+    return quantize(source, images, tmp_path_factory.mktemp("float16"), precision="float16")
 
 
 def quantize(source: Backbone, images: ImageSet, into: Path, **said: Any) -> Quantization:
@@ -78,75 +94,85 @@ def hard_to_quantize(folder: Path) -> Backbone:
 
 
 def test_int8_agrees_with_float32_on_images_that_it_was_not_measured_with(
-    source: Backbone, images: ImageSet, models: Path
+    source: Backbone, images: ImageSet, made: Quantization
 ) -> None:
-    made = quantize(source, images, models).backbone
     sample = draw_sample(images, source.card.input.pixels, count=12)
-    found = agreement(features_on_cpu(made, sample.held_out), features_on_cpu(source, sample.held_out))
-    about = made.card.quantized
+    found = agreement(features_on_cpu(made.backbone, sample.held_out), features_on_cpu(source, sample.held_out))
+    about = made.backbone.card.quantized
     assert about is not None
     assert found.mean > LEAST_AGREEMENT
     assert (about.mean_cosine, about.lowest_cosine) == (found.mean, found.lowest)
 
 
-def test_the_card_tells_what_the_backbone_was_made_of(source: Backbone, images: ImageSet, models: Path) -> None:
-    made = quantize(source, images, models)
+def test_the_card_tells_what_the_backbone_was_made_of(source: Backbone, made: Quantization) -> None:
     card, about = made.backbone.card, made.backbone.card.quantized
     assert about is not None
     assert (card.name, card.precision, card.computes_in) == ("made-int8", "int8", "int8")
     assert (about.source, about.source_hash, about.images, about.held_out) == ("made", source.hash, 12, 6)
     assert about.speed > 0
     assert [one.method for one in made.tries if one.chosen] == [about.method]
-    assert load_backbone("made-int8", folder=models) == made.backbone
+    assert load_backbone("made-int8", folder=made.backbone.path.parent) == made.backbone
 
 
-def test_the_way_that_agrees_best_is_chosen(source: Backbone, images: ImageSet, models: Path) -> None:
-    tries = quantize(source, images, models).tries
+def test_the_way_that_agrees_best_is_chosen(made: Quantization) -> None:
+    tries = made.tries
     assert len({one.method for one in tries}) == len(tries) >= 3
     assert [one.mean_cosine for one in tries if one.chosen] == [max(one.mean_cosine for one in tries)]
 
 
-def test_pixels_are_prepared_as_for_the_original(source: Backbone, images: ImageSet, models: Path) -> None:
-    made, card = quantize(source, images, models).backbone.card, source.card
-    assert (made.input, made.feature, made.dim) == (card.input, card.feature, card.dim)
+def test_pixels_are_prepared_as_for_the_original(source: Backbone, made: Quantization) -> None:
+    found, card = made.backbone.card, source.card
+    assert (found.input, found.feature, found.dim) == (card.input, card.feature, card.dim)
 
 
-def test_a_byte_in_the_graph_is_a_pixel(source: Backbone, images: ImageSet, models: Path) -> None:
-    model = onnx.load(str(quantize(source, images, models).backbone.path))
+def test_a_byte_in_the_graph_is_a_pixel(made: Quantization) -> None:
+    model = onnx.load(str(made.backbone.path))
     first = next(node for node in model.graph.node if node.op_type == "QuantizeLinear" and node.input[0] == "image")
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     scale, zero = (stored[name].item() for name in first.input[1:3])
     assert (scale, zero) == (pytest.approx(1 / STD), MEAN)
 
 
-def test_the_same_images_give_the_same_bytes(source: Backbone, images: ImageSet, tmp_path: Path) -> None:
-    one, other = (quantize(source, images, tmp_path / name).backbone for name in ("one", "other"))
+def test_the_same_images_give_the_same_bytes(
+    source: Backbone, images: ImageSet, made: Quantization, models: Path
+) -> None:
+    one, other = made.backbone, quantize(source, images, models).backbone
     assert one.path.read_bytes() == other.path.read_bytes()
     assert one.hash == other.hash
 
 
-def test_a_quantized_backbone_verifies_and_a_changed_one_does_not(
-    source: Backbone, images: ImageSet, models: Path
-) -> None:
-    made = quantize(source, images, models).backbone
-    checks = verify_backbone(made, device="cpu")
+def test_a_quantized_backbone_verifies_and_a_changed_one_does_not(made: Quantization, models: Path) -> None:
+    checks = verify_here(made.backbone, device="cpu")
     assert checks[0].name == "golden vectors"
     assert all(check.ok for check in checks)
-    golden = made.path.with_name(made.card.golden)
+    shutil.copytree(made.backbone.path.parent, models)
+    changed = load_backbone(made.backbone.name, folder=models)
+    golden = changed.path.with_name(changed.card.golden)
     with np.load(golden) as stored:
         np.savez(golden, pixels=stored["pixels"], features=stored["features"][::-1])
-    assert not verify_backbone(made, device="cpu")[0].ok
+    assert not verify_here(changed, device="cpu")[0].ok
 
 
-def test_a_cache_says_in_what_its_features_were_computed(source: Backbone, images: ImageSet, tmp_path: Path) -> None:
-    made = quantize(source, images, tmp_path / "models").backbone
-    for name, backbone in (("float32", source), ("int8", made)):
+def test_a_cache_says_in_what_its_features_were_computed(
+    source: Backbone, images: ImageSet, made: Quantization, tmp_path: Path
+) -> None:
+    for name, backbone in (("float32", source), ("int8", made.backbone)):
         extract_features(images, backbone, into=tmp_path / f"{name}.h5", settings=Settings(device="cpu"))
         assert describe_cache(tmp_path / f"{name}.h5").provenance["precision"] == name
 
 
-@pytest.mark.parametrize("sides", [("batch", *SIDES), (1, *SIDES)], ids=["free", "fixed"])
-@pytest.mark.parametrize("opset", [11, 13, 18])
+FREE, FIXED = ("batch", *SIDES), (1, *SIDES)
+
+
+@pytest.mark.parametrize(
+    ("opset", "sides"),
+    [
+        pytest.param(11, FIXED, id="11-fixed"),
+        pytest.param(18, FREE, id="18-free"),
+        *(pytest.param(opset, FREE, id=f"{opset}-free", marks=pytest.mark.exhaustive) for opset in (11, 13)),
+        *(pytest.param(opset, FIXED, id=f"{opset}-fixed", marks=pytest.mark.exhaustive) for opset in (13, 18)),
+    ],
+)
 def test_graphs_of_any_opset_and_batch_are_quantized(
     tmp_path: Path, images: ImageSet, sides: tuple[Any, ...], opset: int
 ) -> None:
@@ -242,14 +268,14 @@ def test_the_bundled_backbone_loses_almost_nothing(tmp_path: Path) -> None:
 # ---- float16
 
 
-def test_float16_agrees_and_takes_half_the_bytes(source: Backbone, images: ImageSet, models: Path) -> None:
-    made = quantize(source, images, models, precision="float16").backbone
+def test_float16_agrees_and_takes_half_the_bytes(halved: Quantization) -> None:
+    made = halved.backbone
     about = made.card.quantized
     assert about is not None
     assert about.mean_cosine > 0.9999
     assert (made.name, made.card.computes_in, made.card.input.dtype) == ("made-float16", "float16", "float32")
     assert {tensor.data_type for tensor in onnx.load(str(made.path)).graph.initializer} == {FLOAT16}
-    assert all(check.ok for check in verify_backbone(made, device="cpu"))
+    assert all(check.ok for check in verify_here(made, device="cpu"))
 
 
 def test_numbers_beyond_float16_are_refused_by_their_tensor(tmp_path: Path, images: ImageSet) -> None:
@@ -281,18 +307,19 @@ def test_bad_agreement_is_written_where_one_insists(tmp_path: Path, images: Imag
 
 @pytest.mark.parametrize("precision", ["int8", "float16"])
 def test_what_has_fewer_bits_already_is_refused(
-    source: Backbone, images: ImageSet, models: Path, precision: str
+    made: Quantization, halved: Quantization, images: ImageSet, models: Path, precision: str
 ) -> None:
-    made = quantize(source, images, models, precision=precision).backbone
+    backbone = (made if precision == "int8" else halved).backbone
     with pytest.raises(
         BackboneError, match=f"made-{precision}: already computes in {precision}; quantise the float32 model"
     ):
-        quantize(made, images, models)
+        quantize(backbone, images, models)
 
 
-def test_a_quantized_model_of_another_maker_is_told_from_its_graph(tmp_path: Path, images: ImageSet) -> None:
-    made = quantize(describe(classifier(tmp_path / "source", made=32)), images, tmp_path / "models").backbone
-    found = describe(made.path, "pooled")
+def test_a_quantized_model_of_another_maker_is_told_from_its_graph(
+    tmp_path: Path, images: ImageSet, made: Quantization
+) -> None:
+    found = describe(made.backbone.path, "pooled")
     assert found.card.computes_in == "int8"
     with pytest.raises(BackboneError, match="already computes in int8"):
         quantize(found, images, tmp_path / "models", name="again")
@@ -312,9 +339,9 @@ def test_a_model_without_layers_is_refused(tmp_path: Path, images: ImageSet) -> 
 
 
 def test_a_name_that_is_taken_is_refused_unless_one_overwrites(
-    source: Backbone, images: ImageSet, models: Path
+    source: Backbone, images: ImageSet, made: Quantization, models: Path
 ) -> None:
-    quantize(source, images, models)
+    shutil.copytree(made.backbone.path.parent, models)
     with pytest.raises(BackboneError, match=r"'made-int8' already exists; .*--overwrite"):
         quantize(source, images, models)
     quantize(source, images, models, overwrite=True)
@@ -326,10 +353,12 @@ def test_a_name_that_is_taken_is_refused_unless_one_overwrites(
 # ---- the images
 
 
-def test_fewer_images_than_asked_for_are_told(source: Backbone, images: ImageSet, models: Path) -> None:
+def test_fewer_images_than_asked_for_are_told(
+    source: Backbone, images: ImageSet, made: Quantization, models: Path
+) -> None:
     told = "24 different images, held-out ones included, instead of the 192 asked for"
-    assert told not in quantize(source, images, models).notes
-    assert told in quantize(source, images, models, count=128, overwrite=True).notes
+    assert told not in made.notes
+    assert told in quantize(source, images, models, count=128).notes
 
 
 def test_images_that_cannot_be_read_are_told_and_left_out(source: Backbone, tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ def quantize_backbone(
         reserve_name(name, folder, overwrite=overwrite) as reserved,
         tempfile.TemporaryDirectory(prefix="featx-") as place,
     ):
+        try_apart(backbone)
         sample = draw_sample(images, backbone.card.input.pixels, count=count)
         work = _Quantizing(backbone, sample, Path(place), name)
         tries = work.to_integers() if precision == "int8" else work.to_halves()
@@ -107,7 +108,7 @@ def _slow(card: Card) -> tuple[str, ...]:
 
 
 def _check_source(backbone: Backbone) -> None:
-    """Refuse backbones that are not float32, do not run, or whose features depend on other images of the batch."""
+    """Refuse backbones that are not float32, or whose features depend on other images of the batch."""
     precisions = {find_precision(backbone.path), backbone.card.input.dtype} - {"float32"}
     if precisions:
         raise BackboneError(
@@ -117,7 +118,6 @@ def _check_source(backbone: Backbone) -> None:
         raise BackboneError(
             f"{backbone.name}: its features depend on the other images of a batch; quantise another backbone"
         )
-    try_apart(backbone)
 
 
 @dataclass(frozen=True)
