@@ -20,6 +20,7 @@ def ranking_of(repeats: int = 1) -> Ranking:
         tables,
         heads=("ridge", "class-mean"),
         splits=lambda table: make_splits(table, "stratified", repeats=repeats),
+        tuning="validation",
     )
     return rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
 
