@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from featx.convert.adding import (
     AddedBackbone,
     Description,
     add_backbone,
+    describe_model,
     install,
 )
 from featx.convert.own_folder import reserve_name
@@ -37,6 +38,7 @@ from tests.support.graphs import (
     Graph,
     assert_same,
     classifier,
+    describe,
     normalised,
     open_model,
     random_pixels,
@@ -80,27 +82,57 @@ def refused(model: Path, into: Path, match: str, **options: Any) -> None:
     assert files(into) == before
 
 
+@dataclass(frozen=True)
+class Mine:
+    """A backbone `mine` in a folder that tests read but do not change, and its model, which lies elsewhere now."""
+
+    backbone: Backbone
+    folder: Path
+    model: Path
+
+    def copy(self, to: Path) -> None:
+        """A folder that a test may change."""
+        shutil.copytree(self.folder, to)
+
+
+def move_after_adding(model: Path, folder: Path) -> Mine:
+    """Add the model to the folder, then move it and its weights away."""
+    backbone = add(model, folder / "models").backbone
+    shutil.move(model.parent, folder / "moved")
+    return Mine(backbone, folder / "models", folder / "moved" / model.name)
+
+
+@pytest.fixture(scope="module")
+def mine(tmp_path_factory: pytest.TempPathFactory) -> Mine:
+    """A classifier that was added."""
+    folder = tmp_path_factory.mktemp("mine")
+    return move_after_adding(classifier(folder / "there"), folder)
+
+
+def put(tiny: Tiny, models: Path, *, name: str = "mine") -> Backbone:
+    """What add_backbone does with the files of a model that was described before."""
+    with reserve_name(name, models, overwrite=False, source=tiny.backbone.path) as reserved:
+        return install(tiny.backbone.path, replace(tiny.backbone.card, name=name, file=f"{name}.onnx"), reserved)
+
+
 # ---- a backbone
 
 
-def test_a_backbone_that_was_added_loads_and_gives_the_features_of_its_model(tmp_path: Path, models: Path) -> None:
-    path, pixels = classifier(tmp_path), random_pixels(3)
-    added = add(path, models)
-    backbone = load_backbone("mine", folder=models)
-    assert backbone == added.backbone
-    assert_same(features(backbone, pixels), run(path, normalised(pixels), "pooled")[0])
+def test_a_backbone_that_was_added_loads_and_gives_the_features_of_its_model(mine: Mine) -> None:
+    pixels = random_pixels(3)
+    backbone = load_backbone("mine", folder=mine.folder)
+    assert backbone == mine.backbone
+    assert_same(features(backbone, pixels), run(mine.model, normalised(pixels), "pooled")[0])
 
 
-def test_a_model_without_external_data_is_copied_byte_for_byte(tmp_path: Path, models: Path) -> None:
-    path = classifier(tmp_path)
-    backbone = add(path, models).backbone
-    assert files(models).keys() == {"mine.onnx", "mine.toml"}
-    assert backbone.path.read_bytes() == path.read_bytes()
-    assert backbone.card.sha256 == hash_file(path)
+def test_a_model_without_external_data_is_copied_byte_for_byte(mine: Mine) -> None:
+    assert files(mine.folder).keys() == {"mine.onnx", "mine.toml"}
+    assert mine.backbone.path.read_bytes() == mine.model.read_bytes()
+    assert mine.backbone.card.sha256 == hash_file(mine.model)
 
 
-def test_the_card_says_what_the_model_told(tmp_path: Path, models: Path) -> None:
-    card = add(classifier(tmp_path), models).backbone.card
+def test_the_card_says_what_the_model_told(mine: Mine) -> None:
+    card = mine.backbone.card
     assert (card.name, card.file, card.input.name, card.input.layout, card.input.dtype) == (
         "mine",
         "mine.onnx",
@@ -111,12 +143,10 @@ def test_the_card_says_what_the_model_told(tmp_path: Path, models: Path) -> None
     assert (card.input.pixels.size, card.feature, card.dim, card.classifier) == (16, "pooled", 8, "logits")
 
 
-def test_the_model_may_be_removed_afterwards(tmp_path: Path, models: Path) -> None:
-    path, pixels = classifier(tmp_path / "there"), random_pixels(2)
-    expected = run(path, normalised(pixels), "pooled")[0]
-    add(path, models)
-    shutil.rmtree(path.parent)
-    assert_same(features(load_backbone("mine", folder=models), pixels), expected)
+def test_the_model_may_be_removed_afterwards(mine: Mine, weighty: Mine) -> None:
+    for one in (mine, weighty):
+        assert not (one.folder.parent / "there").exists()
+        assert features(load_backbone("mine", folder=one.folder), random_pixels(2)).shape == (2, one.backbone.card.dim)
 
 
 def test_without_a_folder_the_backbone_is_the_users(tmp_path: Path, own_folder: Path) -> None:
@@ -139,8 +169,8 @@ def test_a_model_that_lies_in_the_folder_already_becomes_a_backbone_there(models
 
 
 @pytest.mark.parametrize("name", ["a.b-c_1", "ResNet50", "ß"])
-def test_a_name_may_hold_dots_dashes_and_letters_of_all_languages(tmp_path: Path, models: Path, name: str) -> None:
-    assert add(classifier(tmp_path), models, name).backbone == load_backbone(name, folder=models)
+def test_a_name_may_hold_dots_dashes_and_letters_of_all_languages(tiny: Tiny, models: Path, name: str) -> None:
+    assert put(tiny, models, name=name) == load_backbone(name, folder=models)
 
 
 @pytest.mark.parametrize("name", ["", "a b", "a/b", "../a", "..", ".hidden", "a\n", "a:b"])
@@ -162,17 +192,17 @@ def test_the_name_of_the_bundled_backbone_is_refused_always(tmp_path: Path, mode
     )
 
 
-def test_overwriting_replaces_card_and_model(tmp_path: Path, models: Path) -> None:
-    add(classifier(tmp_path / "first", seed=1), models)
+def test_overwriting_replaces_card_and_model(tmp_path: Path, models: Path, mine: Mine) -> None:
+    mine.copy(models)
     second, pixels = classifier(tmp_path / "second", seed=2), random_pixels(2)
     add(second, models, overwrite=True)
     found = features(load_backbone("mine", folder=models), pixels)
     assert_same(found, run(second, normalised(pixels), "pooled")[0])
 
 
-def test_a_backbone_can_be_described_anew_from_its_own_model(tmp_path: Path, models: Path) -> None:
-    path = add(classifier(tmp_path), models).backbone.path
-    add(path, models, outputs=["logits"], overwrite=True)
+def test_a_backbone_can_be_described_anew_from_its_own_model(models: Path, mine: Mine) -> None:
+    mine.copy(models)
+    add(models / "mine.onnx", models, outputs=["logits"], overwrite=True)
     assert load_backbone("mine", folder=models).card.feature == "logits"
 
 
@@ -180,8 +210,8 @@ def test_overwriting_what_is_not_there_is_adding(tmp_path: Path, models: Path) -
     assert add(classifier(tmp_path), models, overwrite=True).backbone == load_backbone("mine", folder=models)
 
 
-def test_overwriting_that_fails_leaves_the_old_backbone(tmp_path: Path, models: Path) -> None:
-    add(classifier(tmp_path), models)
+def test_overwriting_that_fails_leaves_the_old_backbone(tmp_path: Path, models: Path, mine: Mine) -> None:
+    mine.copy(models)
     (tmp_path / "bad.onnx").write_bytes(b"no model")
     refused(tmp_path / "bad.onnx", models, "not an ONNX model but text", overwrite=True)
     assert load_backbone("mine", folder=models)
@@ -194,7 +224,7 @@ def test_an_uncertain_feature_is_refused_with_the_candidates(tmp_path: Path, mod
     graph = Graph()
     path = graph.save(tmp_path / "m.onnx", graph.dense(graph.pooled(), 8, 512, into="output"))
     refused(path, models, r"m\.onnx: its feature is not certain.*--output.*output \(512.*pooled \(8, global pool\)")
-    assert add(path, models, outputs=["pooled"]).backbone.card.dim == 8
+    assert describe_model(path, Description(name="mine", outputs=("pooled",), pixels=PIXELS))[0].dim == 8
 
 
 def test_features_that_are_no_numbers_are_refused(tmp_path: Path, models: Path) -> None:
@@ -273,13 +303,12 @@ def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path: Path) -> None
 # ---- external data
 
 
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
+def write_large(folder: Path) -> Path:
     """A classifier with weights of 128 KiB in one file and small ones in another."""
     graph = Graph()
     flat = graph.add("Flatten", graph.maps(), into="flat")
     hidden = graph.add("Relu", graph.dense(flat, 512, 64), into="hidden")
-    path = graph.save(tmp_path / "large" / "m.onnx", graph.dense(hidden, 64, 5, into="logits"))
+    path = graph.save(folder / "m.onnx", graph.dense(hidden, 64, 5, into="logits"))
 
     def move(model: onnx.ModelProto) -> None:
         for tensor in model.graph.initializer:
@@ -295,19 +324,36 @@ def large(tmp_path: Path) -> Path:
     return rewrite(path, move)
 
 
-def test_external_weights_are_gathered_beside_the_card(large: Path, models: Path) -> None:
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """Such a classifier, in `large`."""
+    return write_large(tmp_path / "large")
+
+
+@pytest.fixture(scope="module")
+def weighty(tmp_path_factory: pytest.TempPathFactory) -> Mine:
+    """Such a classifier that was added."""
+    folder = tmp_path_factory.mktemp("weighty")
+    return move_after_adding(write_large(folder / "there"), folder)
+
+
+def test_external_weights_are_gathered_beside_the_card(weighty: Mine) -> None:
     pixels = random_pixels(3)
-    expected = run(large, normalised(pixels), "hidden")[0]
-    card = add(large, models).backbone.card
-    shutil.rmtree(large.parent)
+    expected = run(weighty.model, normalised(pixels), "hidden")[0]
+    card, models = weighty.backbone.card, weighty.folder
     assert files(models).keys() == {"mine.onnx", "mine.onnx.data", "mine.toml"}
     assert (card.data, card.data_sha256) == ("mine.onnx.data", hash_file(models / "mine.onnx.data"))
     assert card.sha256 == hash_file(models / "mine.onnx")
     assert_same(features(load_backbone("mine", folder=models), pixels), expected)
 
 
-@pytest.mark.parametrize("cwd", [".", "large", "elsewhere"])
-@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize(
+    ("relative", "cwd"),
+    [
+        *((True, "large"), (True, "elsewhere"), (False, "elsewhere")),
+        *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in [(True, "."), (False, "."), (False, "large")]),
+    ],
+)
 def test_the_current_folder_does_not_matter(
     tmp_path: Path, large: Path, monkeypatch: pytest.MonkeyPatch, cwd: str, relative: bool
 ) -> None:
@@ -333,8 +379,8 @@ def name_again(model: onnx.ModelProto, old: str, new: str) -> None:
                 entry.value = new
 
 
-def test_external_weights_that_were_changed_are_refused_by_hash(large: Path, models: Path) -> None:
-    add(large, models)
+def test_external_weights_that_were_changed_are_refused_by_hash(weighty: Mine, models: Path) -> None:
+    weighty.copy(models)
     data = bytearray((models / "mine.onnx.data").read_bytes())
     data[1000] ^= 1
     (models / "mine.onnx.data").write_bytes(data)
@@ -342,18 +388,18 @@ def test_external_weights_that_were_changed_are_refused_by_hash(large: Path, mod
         load_backbone("mine", folder=models)
 
 
-def test_external_weights_that_were_lost_are_refused_by_name(large: Path, models: Path) -> None:
-    add(large, models)
+def test_external_weights_that_were_lost_are_refused_by_name(weighty: Mine, models: Path) -> None:
+    weighty.copy(models)
     (models / "mine.onnx.data").unlink()
     with pytest.raises(BackboneError, match=r"mine\.onnx\.data: missing"):
         load_backbone("mine", folder=models)
 
 
-def test_a_backbone_with_external_weights_can_be_described_anew(large: Path, models: Path) -> None:
+def test_a_backbone_with_external_weights_can_be_described_anew(weighty: Mine, models: Path) -> None:
     pixels = random_pixels(2)
-    expected = run(large, normalised(pixels), "hidden")[0]
-    path = add(large, models).backbone.path
-    add(path, models, overwrite=True)
+    expected = run(weighty.model, normalised(pixels), "hidden")[0]
+    weighty.copy(models)
+    add(models / "mine.onnx", models, overwrite=True)
     assert files(models).keys() == {"mine.onnx", "mine.onnx.data", "mine.toml"}
     assert_same(features(load_backbone("mine", folder=models), pixels), expected)
 
@@ -384,8 +430,8 @@ def test_other_outputs_can_be_selected_than_those_on_the_card(tiny: Tiny) -> Non
     assert chosen.hash != tiny.backbone.hash
 
 
-def test_selecting_nothing_or_what_is_there_changes_nothing(tmp_path: Path, models: Path) -> None:
-    backbone = add(classifier(tmp_path), models, outputs=["pooled", "logits"]).backbone
+def test_selecting_nothing_or_what_is_there_changes_nothing(tmp_path: Path) -> None:
+    backbone = describe(classifier(tmp_path), "pooled", "logits")
     assert select_outputs(backbone, []) == backbone
     assert select_outputs(backbone, ["pooled", "logits"]) == backbone
     assert select_outputs(backbone, ["logits"]).card.feature == "logits"
@@ -405,13 +451,12 @@ def test_an_unknown_output_that_is_selected_is_refused_with_near_ones(tiny: Tiny
 
 
 def test_the_command_adds_lists_and_shows(tmp_path: Path, featx: Callable[..., Ran]) -> None:
-    home = str(tmp_path / "home")
     flags = ["--mean", "127", "--std", "64", "--resize", "16"]
-    added = featx("backbones", "add", classifier(tmp_path), "--name", "mine", *flags, "--json", XDG_DATA_HOME=home)
+    added = featx("backbones", "add", classifier(tmp_path), "--name", "mine", *flags, "--json")
     assert added.code == 0
-    shown = featx("backbones", "show", "mine", "--json", XDG_DATA_HOME=home)
+    shown = featx("backbones", "show", "mine", "--json")
     assert shown.json == added.json
-    listed: Any = featx("backbones", "--json", XDG_DATA_HOME=home).json
+    listed: Any = featx("backbones", "--json").json
     assert [card["name"] for card in listed] == [BUNDLED, "mine"]
     assert added.json in listed
 
@@ -438,13 +483,18 @@ def test_a_name_is_refused_before_the_model_is_looked_at(tmp_path: Path, featx: 
     assert ran.err == f"featx: --name '{BUNDLED}' is the name of a bundled backbone; choose another\n"
 
 
-def test_a_backbone_of_every_architecture_that_torch_exported_can_be_added(models: Path) -> None:
-    pixels = random_pixels(2, 32)
-    for path in sorted(FIXTURES.glob("*-dynamo-fixed.onnx")):
-        backbone = add(path, models, path.stem).backbone
-        found = features(load_backbone(path.stem, folder=models), pixels)
-        assert found.shape == (2, backbone.card.dim)
-    assert len(list_backbones(models)) == 7
+EXPORTED = [path.stem for path in sorted(FIXTURES.glob("*-dynamo-fixed.onnx"))]
+"""Backbones of every architecture, of which the quick tests of adding take a transformer; those of verifying all."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name.startswith("vit") else pytest.param(name, marks=pytest.mark.exhaustive) for name in EXPORTED]
+)
+def test_a_backbone_of_every_architecture_that_torch_exported_can_be_added(models: Path, name: str) -> None:
+    assert len(EXPORTED) == 6
+    backbone = add(FIXTURES / f"{name}.onnx", models, name).backbone
+    found = features(load_backbone(name, folder=models), random_pixels(2, 32))
+    assert found.shape == (2, backbone.card.dim)
 
 
 def test_small_external_weights_are_taken_along(tmp_path: Path, models: Path) -> None:
@@ -469,13 +519,12 @@ def test_small_external_weights_are_taken_along(tmp_path: Path, models: Path) ->
     ],
     ids=["resize below size", "negative std", "an output twice"],
 )
-def test_a_card_that_could_not_be_read_is_not_written(
-    tmp_path: Path, models: Path, said: dict[str, Any], outputs: tuple[str, ...]
+def test_a_card_that_could_not_be_read_is_not_made(
+    tmp_path: Path, said: dict[str, Any], outputs: tuple[str, ...]
 ) -> None:
     path = classifier(tmp_path)
     with pytest.raises(BackboneError):
-        add_backbone(path, Description(name="mine", outputs=outputs, pixels=Preprocessing(**said)), into=models)
-    assert not models.exists() or len(list_backbones(models)) == 1
+        describe_model(path, Description(name="mine", outputs=outputs, pixels=Preprocessing(**said)))
 
 
 def test_a_model_without_a_card_of_the_same_name_is_not_overwritten_unasked(tmp_path: Path, models: Path) -> None:
@@ -493,13 +542,8 @@ def test_a_name_on_a_card_in_another_file_is_taken_too(tmp_path: Path, models: P
     assert len(list_backbones(models)) == 2
 
 
-def test_overwriting_removes_external_weights_that_nobody_reads(tmp_path: Path, models: Path) -> None:
-    graph = Graph()
-    hidden = graph.dense(graph.add("Flatten", graph.maps()), 512, 64)
-    path = graph.save(tmp_path / "m.onnx", graph.dense(graph.add("Relu", hidden), 64, 5, into="logits"))
-    model = onnx.load(str(path))
-    onnx.save(model, str(path), save_as_external_data=True, location="w")
-    add_backbone(path, Description(name="mine", pixels=PIXELS), into=models)
+def test_overwriting_removes_external_weights_that_nobody_reads(tmp_path: Path, models: Path, weighty: Mine) -> None:
+    weighty.copy(models)
     add_backbone(classifier(tmp_path), Description(name="mine", pixels=PIXELS), into=models, overwrite=True)
     assert {file.name for file in models.iterdir()} == {"mine.onnx", "mine.toml"}
 
@@ -516,9 +560,14 @@ def tokens_first(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["sequence:mean", "sequence:max", "sequence:cls"])
-def test_an_output_whose_first_axis_is_not_the_batch_is_refused(tmp_path: Path, models: Path, name: str) -> None:
+def test_an_output_whose_first_axis_is_not_the_batch_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(BackboneError, match=r"first axis .*is not the batch; choose another --output"):
-        add_backbone(tokens_first(tmp_path), Description(name="mine", outputs=(name,)), into=models)
+        describe_model(tokens_first(tmp_path), Description(name="mine", outputs=(name,)))
+
+
+def test_nothing_is_left_of_a_backbone_whose_output_is_refused(tmp_path: Path, models: Path) -> None:
+    with pytest.raises(BackboneError, match="is not the batch"):
+        add_backbone(tokens_first(tmp_path), Description(name="mine", outputs=("sequence:mean",)), into=models)
     assert not list(models.glob("*")) if models.exists() else True
 
 
@@ -530,17 +579,17 @@ def test_a_tensor_whose_first_axis_is_not_the_batch_is_no_candidate(tmp_path: Pa
     assert "sequence" not in {candidate.name for candidate in inspect_model(path).candidates}
 
 
-def test_an_output_that_is_another_one_each_time_is_refused(tmp_path: Path, models: Path) -> None:
+def test_an_output_that_is_another_one_each_time_is_refused(tmp_path: Path) -> None:
     graph = Graph()
     noise = graph.add("RandomNormalLike", graph.pooled())
     path = graph.save(tmp_path / "m.onnx", graph.dense(noise, 8, 5))
     with pytest.raises(BackboneError, match="differs when the model is run again"):
-        add_backbone(path, Description(name="mine", outputs=(noise,)), into=models)
+        describe_model(path, Description(name="mine", outputs=(noise,)))
 
 
 @pytest.mark.parametrize("names", [("a", "a/b"), ("a", "/a"), ("a/b", "a//b"), (".", "a"), ("a/./b", "c")])
 def test_outputs_that_have_no_places_of_their_own_in_a_cache_are_refused(
-    tmp_path: Path, models: Path, names: tuple[str, str]
+    tmp_path: Path, names: tuple[str, str]
 ) -> None:
     graph = Graph()
     pooled = graph.pooled()
@@ -550,7 +599,7 @@ def test_outputs_that_have_no_places_of_their_own_in_a_cache_are_refused(
     with pytest.raises(
         BackboneError, match=r"outputs of different names, none within another|that can have a place in a cache"
     ):
-        add_backbone(path, Description(name="mine", outputs=names), into=models)
+        describe_model(path, Description(name="mine", outputs=names))
 
 
 def test_two_that_add_the_same_name_at_once_leave_one_backbone_and_one_refusal(tmp_path: Path, models: Path) -> None:
@@ -574,7 +623,7 @@ def test_one_that_waits_for_another_that_fails_creates_the_folder_again(tmp_path
         with pytest.raises(RuntimeError), reserve_name("mine", models, overwrite=False):
             waiting = pool.submit(add, path, models)
             with pytest.raises(TimeoutError):
-                waiting.result(timeout=0.5)
+                waiting.result(timeout=0.2)
             raise RuntimeError
         assert waiting.result().backbone == load_backbone("mine", folder=models)
     assert files(models).keys() == {"mine.onnx", "mine.toml"}
@@ -586,12 +635,12 @@ def test_a_model_is_installed_in_a_folder_that_was_not_reserved(models: Path, ti
     assert install(tiny.backbone.path, card, models) == load_backbone("mine", folder=models)
 
 
-def test_what_a_killed_process_left_is_cleared_away(tmp_path: Path, models: Path, tiny: Tiny) -> None:
+def test_what_a_killed_process_left_is_cleared_away(models: Path, tiny: Tiny) -> None:
     for name in (".featx-abc", ".featx-notes"):
         (models / name).mkdir()
         (models / name / "half.onnx").write_bytes(b"half")
     (models / ".lock").write_bytes(MARK + b'".featx-abc"\n')
-    add_backbone(tiny.backbone.path, Description(name="mine"), into=models)
+    put(tiny, models)
     assert not (models / ".featx-abc").exists()
     assert (models / ".featx-notes" / "half.onnx").exists()
     assert not (models / ".lock").exists()
@@ -626,7 +675,7 @@ def test_links_of_these_names_are_followed(tmp_path: Path, models: Path, tiny: T
     (tmp_path / "disk").mkdir()
     for name in ("mine.onnx", "mine.toml"):
         (models / name).symlink_to(tmp_path / "disk" / name)
-    add_backbone(tiny.backbone.path, Description(name="mine"), into=models)
+    put(tiny, models)
     assert (models / "mine.onnx").is_symlink()
     assert (models / "mine.toml").is_symlink()
     assert {path.name for path in (tmp_path / "disk").iterdir()} == {"mine.onnx", "mine.toml"}

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from featx.backbones.store import Backbone, load_backbone
-from featx.convert.adding import Description, add_backbone
+from featx.convert.adding import Description, describe_model, install
 from featx.convert.fast_decoding import measure_fast
 from featx.convert.preprocessing import Preprocessing
 from featx.convert.verifying import Check, verify_backbone, verify_here
@@ -119,11 +119,12 @@ def test_a_model_of_one_channel_passes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("model", sorted(path.name for path in FIXTURES.glob("*.onnx")))
 def test_what_torch_exported_passes_once_it_is_registered(models: Path, model: str) -> None:
-    said = Description(name="made", pixels=Preprocessing(mean=(MEAN,) * 3, std=(STD,) * 3))
     if model == "external.onnx":
         checks = verify_here(describe(FIXTURES / model, size=32), device="cpu")
     else:
-        checks = verify_here(add_backbone(FIXTURES / model, said, into=models).backbone, device="cpu")
+        said = Description(name="made", pixels=Preprocessing(mean=(MEAN,) * 3, std=(STD,) * 3))
+        card, notes = describe_model(FIXTURES / model, said)  # as add_backbone does in a process of its own
+        checks = verify_here(install(FIXTURES / model, card, models, notes=notes), device="cpu")
     assert all(check.ok for check in checks)
     assert len(checks) == 2
 

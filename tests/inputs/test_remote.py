@@ -98,7 +98,7 @@ def web(tmp_path: Path) -> Iterator[Web]:
     state = Web()
     handler = type("Serving", (Handler,), {"web": state})
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     state.address = f"http://127.0.0.1:{server.server_port}"
     yield state

@@ -84,7 +84,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tries: list[str]) -> Iterator[str]:
     ended = Event()
     listening = ThreadingHTTPServer(("127.0.0.1", 0), type("Answering", (Hostile,), {"ended": ended, "tries": tries}))
     listening.daemon_threads = True
-    thread = Thread(target=listening.serve_forever, daemon=True)
+    thread = Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listening.server_port}"
     ended.set()
