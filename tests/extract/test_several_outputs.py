@@ -1,5 +1,6 @@
 """Several outputs of one backbone, from a single pass to a head that is trained on them."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,14 +33,27 @@ from featx.heads import load_head, save_head, train_head
 from featx.inputs import list_images
 from featx.settings import Settings
 from featx.tables import fuse_tables, read_tables
-from tests.conftest import Ran, Tiny, draw_image
+from tests.conftest import Ran, Tiny, build_tiny, draw_image, write_folder
 
 CPU = Settings(device="cpu", batch_size=4)
+ALL = ("features", "pooled", "logits")
+"""Outputs of the tiny backbone."""
+
+
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with images, and caches of them: of two outputs, and of each one alone. No test changes it."""
+    folder = tmp_path_factory.mktemp("extracted")
+    images, tiny = write_folder(folder / "images"), build_tiny(folder / "models")
+    for name, outputs in ({"both": ("features", "pooled")} | {name: (name,) for name in ALL}).items():
+        extract_features(list_images(images), taking(tiny, *outputs), into=folder / f"{name}.h5", settings=CPU)
+    return folder
 
 
 @pytest.fixture
-def images(make_folder: Callable[..., Path]) -> Path:
-    return make_folder()
+def images(extracted: Path, tmp_path: Path) -> Path:
+    """Images of this test's own, which are known by their times too."""
+    return Path(shutil.copytree(extracted / "images", tmp_path / "images"))
 
 
 def taking(tiny: Tiny, *names: str) -> Backbone:
@@ -48,23 +62,14 @@ def taking(tiny: Tiny, *names: str) -> Backbone:
 
 
 @pytest.fixture
-def both(images: Path, tiny: Tiny, tmp_path: Path) -> Path:
+def both(extracted: Path, tmp_path: Path) -> Path:
     """A cache of two outputs."""
-    extract_features(list_images(images), taking(tiny, "features", "pooled"), into=tmp_path / "both.h5", settings=CPU)
-    return tmp_path / "both.h5"
+    return Path(shutil.copy2(extracted / "both.h5", tmp_path / "both.h5"))
 
 
-def extract_one(images: Path, tiny: Tiny, name: str, into: Path) -> Path:
-    """A cache of one output."""
-    extract_features(list_images(images), taking(tiny, name), into=into, settings=CPU)
-    return into
-
-
-def test_each_output_of_one_pass_is_to_the_bit_what_a_pass_of_its_own_gives(
-    both: Path, images: Path, tiny: Tiny, tmp_path: Path
-) -> None:
+def test_each_output_of_one_pass_is_to_the_bit_what_a_pass_of_its_own_gives(both: Path, extracted: Path) -> None:
     for name in ("features", "pooled"):
-        alone = read_features(extract_one(images, tiny, name, tmp_path / f"{name}.h5"))
+        alone = read_features(extracted / f"{name}.h5")
         assert np.array_equal(read_features(both, outputs=[name]).features, alone.features)
 
 
@@ -136,7 +141,9 @@ def test_a_cache_of_other_outputs_is_refused(both: Path, images: Path, tiny: Tin
 def test_a_head_reads_from_caches_and_images_the_outputs_that_it_was_trained_on(
     both: Path, images: Path, tiny: Tiny, models: Path, tmp_path: Path
 ) -> None:
-    head, result = train_head(fuse_tables(read_tables([both], outputs=["pooled", "features"])), "logreg", jobs=1)
+    head, result = train_head(
+        fuse_tables(read_tables([both], outputs=["pooled", "features"])), "logreg", jobs=1, tuning="validation"
+    )
     assert result.backbones == ("tiny:pooled", "tiny:features")
     save_head(head, tmp_path / "h.featx")
     loaded = load_head(tmp_path / "h.featx")
@@ -146,37 +153,28 @@ def test_a_head_reads_from_caches_and_images_the_outputs_that_it_was_trained_on(
 
 
 def test_a_head_of_one_output_predicts_with_the_cards_other_feature_as_default(
-    both: Path, images: Path, models: Path
+    both: Path, images: Path, extracted: Path
 ) -> None:
-    head, _ = train_head(fuse_tables(read_tables([both], outputs=["pooled"])), "logreg", jobs=1)
-    assert len(list(predict_images(head, list_images(images), models=models, settings=CPU))) == 24
+    head, _ = train_head(fuse_tables(read_tables([both], outputs=["pooled"])), "logreg", jobs=1, tuning="validation")
+    assert len(list(predict_images(head, list_images(images), models=extracted / "models", settings=CPU))) == 24
 
 
-def test_a_head_is_not_given_another_output_of_the_same_width(
-    both: Path, images: Path, tiny: Tiny, tmp_path: Path
-) -> None:
-    head, _ = train_head(fuse_tables([read_features(both)]), "logreg", jobs=1)
-    other = extract_one(images, tiny, "pooled", tmp_path / "other.h5")
+def test_a_head_is_not_given_another_output_of_the_same_width(both: Path, extracted: Path) -> None:
+    head, _ = train_head(fuse_tables([read_features(both)]), "logreg", jobs=1, tuning="validation")
     with pytest.raises(HeadError, match="was trained on features of tiny"):
-        list(predict_tables(head, read_tables([other], sources=head.sources)))
+        list(predict_tables(head, read_tables([extracted / "pooled.h5"], sources=head.sources)))
 
 
-def test_outputs_of_several_caches_are_taken_where_they_are(
-    both: Path, images: Path, tiny: Tiny, tmp_path: Path
-) -> None:
-    other = extract_one(images, tiny, "logits", tmp_path / "logits.h5")
-    tables = read_tables([both, other], outputs=["pooled", "logits"])
+def test_outputs_of_several_caches_are_taken_where_they_are(both: Path, extracted: Path) -> None:
+    tables = read_tables([both, extracted / "logits.h5"], outputs=["pooled", "logits"])
     assert fuse_tables(tables).features.shape == (24, 3 + 5)
 
 
-def test_an_output_in_no_cache_and_a_cache_without_any_are_refused(
-    both: Path, images: Path, tiny: Tiny, tmp_path: Path
-) -> None:
-    other = extract_one(images, tiny, "logits", tmp_path / "logits.h5")
+def test_an_output_in_no_cache_and_a_cache_without_any_are_refused(both: Path, extracted: Path) -> None:
     with pytest.raises(TableError, match=r"no cache has output 'layer'; choose from"):
         read_tables([both], outputs=["layer"])
     with pytest.raises(TableError, match=r"logits\.h5: has none of the outputs pooled; name one of logits too"):
-        read_tables([both, other], outputs=["pooled"])
+        read_tables([both, extracted / "logits.h5"], outputs=["pooled"])
 
 
 def test_the_digest_tells_which_outputs_were_read(both: Path) -> None:
@@ -189,10 +187,13 @@ def test_the_command_line_takes_outputs_from_extraction_to_prediction(
 ) -> None:
     cache, head = tmp_path / "c.h5", tmp_path / "h.featx"
     asked = ("--models", models, "--device", "cpu", "--output", "pooled", "--output", "features")
+    quickly = ("--tuning", "validation", "--jobs", 1)
     ran = featx("extract", images, "--backbone", tiny.backbone.name, "--into", cache, *asked, "--json")
     assert (ran.code, ran.json["done"]) == (0, 24)
     assert featx("cache", "info", cache, "--json").json["outputs"] == {"pooled": 3, "features": 8}
-    trained = featx("train", cache, "--head", "logreg", "--output", "features", "--output", "pooled", "--into", head)
+    trained = featx(
+        "train", cache, "--head", "logreg", "--output", "features", "--output", "pooled", *quickly, "--into", head
+    )
     assert trained.code == 0, trained.err
     assert featx("evaluate", head, cache, "--rows", "all", "--json").json["n"] == 24
     assert len(featx("predict", head, images, "--models", models, "--device", "cpu").out.splitlines()) == 25
