@@ -2,6 +2,7 @@
 
 import platform
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 __version__ = "0.1.0"
@@ -11,6 +12,7 @@ RUNTIMES = tuple(f"onnxruntime{build}" for build in ("", "-gpu", "-openvino", "-
 PACKAGES = ("numpy", "h5py", "onnx", *RUNTIMES, "pillow", "scikit-learn", "skops")
 
 
+@cache  # a process does not change what it imported, and every extraction and result asks for nine packages
 def installed_version(package: str) -> str | None:
     """Version of a package, or None if it is not installed."""
     try:
