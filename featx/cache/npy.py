@@ -4,6 +4,7 @@ import csv
 import os
 from itertools import combinations
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -81,8 +82,8 @@ def is_lines_of(file: Path, matrix: Path) -> bool:
 def _rows_of(file: Path) -> int | None:
     """Number of rows of an exported matrix; None if the file is something else."""
     try:
-        matrix = np.load(file, mmap_mode="r")
-    except (OSError, ValueError, EOFError):
+        matrix = np.lib.format.open_memmap(file, mode="r")
+    except (OSError, ValueError, EOFError, TokenError):
         return None
-    is_matrix = isinstance(matrix, np.ndarray) and matrix.ndim == 2 and matrix.dtype in (np.float32, np.float16)
+    is_matrix = matrix.ndim == 2 and matrix.dtype in (np.float32, np.float16)
     return len(matrix) if is_matrix else None

@@ -10,11 +10,10 @@ from scipy import stats
 
 from featx.errors import TableError
 from featx.measures.per_image import Floats
+from featx.measures.resampling import LEAST_FREEDOM
 
 ZERO = 1e-12
 """Differences up to this count as 0."""
-NO_FREEDOM = 1e-9
-"""Fewer degrees of freedom than this are rounding errors of 0."""
 
 Pair: TypeAlias = tuple[str, str]
 """The names of two heads."""
@@ -68,10 +67,10 @@ def correct_all(comparisons: Iterable[Comparison]) -> tuple[Comparison, ...]:
 def t_comparison(pair: Pair, difference: float, *, variance: float, freedom: float, test: str, n: int) -> Comparison:
     """The comparison of a difference that has this variance, estimated with these degrees of freedom.
 
-    Without a degree of freedom, or if nothing varies, there is no interval, and no p unless the heads do not differ.
+    With hardly any freedom, or if nothing varies, there is no interval, and no p unless the heads do not differ.
     """
     error = float(np.sqrt(variance))
-    if freedom < NO_FREEDOM or error <= ZERO * max(1.0, abs(difference)):
+    if freedom < LEAST_FREEDOM or error <= ZERO * max(1.0, abs(difference)):
         return Comparison(*pair, difference, None, None if abs(difference) > ZERO else 1.0, None, test, n)
     half = float(stats.t.ppf(0.975, freedom)) * error
     p = float(2 * stats.t.sf(abs(difference) / error, freedom))

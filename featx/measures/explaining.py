@@ -61,7 +61,8 @@ def _explain_interval(name: str, resampled: ResampledMeasures) -> str:
     """Why a measure that is defined has no interval."""
     units = resampled.units
     if not np.isfinite(units.widening):
-        return f"all weight is on one of {units.count} {units.noun}, which says nothing about others"
+        nearly = "nearly " if np.count_nonzero(units.weights) > 1 else ""
+        return f"{nearly}all weight is on one of {units.count} {units.noun}, which says nothing about others"
     if name in LOSSES and resampled.sizes.wrong < LEAST_WRONG:
         return (
             f"fewer than {LEAST_WRONG} images' worth are wrong, so that rare large losses may not be among these images"

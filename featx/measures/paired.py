@@ -80,7 +80,7 @@ def paired_bootstrap(
     If there are groups, interval and p are those of a t-test over the K groups instead: a bootstrap of a few groups
     finds differences where there are none. The variance of the mean is that of a ratio of sums over groups (Cochran
     1977, section 6.3), with K - 1 degrees of freedom, or fewer if the weights of the groups differ (Kish's effective
-    number of groups, minus 1).
+    number of groups, minus 1). Raises TableError if the values do not fit the labels, or if all weights are 0.
 
     >>> import numpy as np
     >>> from featx.labels import Labels
@@ -91,6 +91,7 @@ def paired_bootstrap(
     >>> round(found.difference, 2), found.p < 0.001, found.test
     (0.2, True, 'paired bootstrap of 100 images, 10000 resamples')
     """
+    resampled.check_labels(labels)
     units = units_of(labels)
     if units.grouped:
         of_pairs = [(pair, difference_of(values, pair, len(labels))) for pair in pairs]

@@ -178,7 +178,7 @@ def check_probabilities(probabilities: Floats, labels: Labels) -> Floats:
             f"the probabilities have shape {probabilities.shape}, but there are {shape[0]} images and {shape[1]} "
             "classes; give one row per image and one column per class"
         )
-    _check_labels(labels)
+    check_labels(labels)
     values: Floats = probabilities.astype(np.float64, copy=False)
     lowest = values.min()
     highest = values.max()
@@ -190,7 +190,8 @@ def check_probabilities(probabilities: Floats, labels: Labels) -> Floats:
     return values
 
 
-def _check_labels(labels: Labels) -> None:
+def check_labels(labels: Labels) -> None:
+    """Raise TableError if there are no images, if one has no label, or if the weights are all 0 or some negative."""
     if not len(labels):
         raise TableError("there are no images to measure on; give some with labels")
     weights = labels.weights

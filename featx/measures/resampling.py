@@ -22,8 +22,8 @@ ENDS = (0.025, 0.975)
 """Quantiles at the ends of a 95 % interval."""
 NORMAL = 1.959964
 """Half width of a 95 % interval of a normal distribution, in standard errors."""
-ZERO = 1e-9
-"""With fewer degrees of freedom there are none: all weight is on one unit."""
+LEAST_FREEDOM = 0.1
+"""With fewer degrees of freedom nearly all weight is on one unit, and an interval would be anything (t is 1e10)."""
 GROUPS = "whole groups"
 """What units that are groups are called."""
 
@@ -63,7 +63,7 @@ class Units:
     @cached_property
     def widening(self) -> float:
         """How many times as wide as over resamples an interval is: as t is wider than the normal distribution."""
-        if self.freedom < ZERO:
+        if self.freedom < LEAST_FREEDOM:
             return np.inf
         return float(stats.t.ppf(ENDS[1], self.freedom)) / NORMAL * float(np.sqrt(self.spread))
 

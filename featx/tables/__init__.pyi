@@ -14,5 +14,10 @@ from .splits.duplicates import Duplicates as Duplicates, find_duplicates as find
 from .splits.eligible import check_not_empty as check_not_empty, eligible_rows as eligible_rows
 from .splits.few_shot import SHOTS as SHOTS
 from .splits.folds import make_folds as make_folds, tuning_folds as tuning_folds
-from .splits.rules import FOLDS as FOLDS, make_splits as make_splits, split_table as split_table
+from .splits.rules import (
+    FOLDS as FOLDS,
+    QUARTERS as QUARTERS,
+    make_splits as make_splits,
+    split_table as split_table,
+)
 from .splits.split import RowIndices as RowIndices, Split as Split

@@ -1,6 +1,6 @@
 """What a caller gives where a table is taken: a table, the path of a cache, or several of them to be fused."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,7 +23,7 @@ def as_tables(given: GivenTables, *, sources: Sequence[Source] = ()) -> list[Fea
     >>> [table.dim for table in as_tables("photos.h5")]
     [1280]
     """
-    each = [given] if isinstance(given, FeatureTable | Path | str) else list(given)
+    each = [given] if isinstance(given, FeatureTable | Path | str) or not isinstance(given, Iterable) else list(given)
     for one in each:
         if not isinstance(one, FeatureTable | Path | str):
             raise TableError(f"{type(one).__name__} is no table; give a FeatureTable, or the path of a cache")

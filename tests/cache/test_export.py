@@ -184,6 +184,14 @@ def test_a_file_of_another_kind_is_never_given_up(tmp_path: Path, name: str, tar
     assert left_in(tmp_path) == [name]
 
 
+@pytest.mark.parametrize("content", [b"PK\x03\x04 no zip", b"\x93NUMPY\x01\x00\x10\x00((((((((((((((((", b"\x80\x04"])
+def test_a_damaged_file_is_no_export_and_is_never_given_up(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.npy").write_bytes(content)
+    with pytest.raises(CacheError, match=r"x\.npy: already exists and is not an export of a cache"):
+        export_cache(write_cache(tmp_path / "c.h5"), into=tmp_path / "x.npy", overwrite=True)
+    assert (tmp_path / "x.npy").read_bytes() == content
+
+
 def test_a_format_that_is_none_is_refused(tmp_path: Path) -> None:
     path = write_cache(tmp_path / "c.h5")
     for name in ("x", "x.csv", "c.h5", "x.npz"):

@@ -12,10 +12,12 @@ from sklearn.pipeline import Pipeline
 
 from featx.cache import Part
 from featx.errors import HeadError, TableError
-from featx.heads import Head
+from featx.hashing import hash_columns
+from featx.heads import Head, find_unseen
 from featx.heads.evaluate import evaluate_head, order_classes
 from featx.labels import Labels
 from featx.measures import HeadMetrics
+from featx.tables import make_splits
 from tests.support.tables import make_source, make_table, with_columns
 
 COUNTS = (50, 30, 20)
@@ -147,6 +149,19 @@ def test_rows_that_are_not_labelled_take_no_part() -> None:
     labels = table.labels.copy()
     labels[::2] = -1
     assert evaluate_head(fitted_head(), replace(table, labels=labels)).n == 50
+
+
+def test_the_last_quarter_is_found_again_though_the_first_one_cannot_be_tested() -> None:
+    plain = make_table((20, 80))
+    table = replace(plain, labels=np.where(np.arange(100) < 20, 0, 1 + np.arange(100) % 2), classes=("a", "b", "c"))
+    split = make_splits(table, "blocks")[0]
+    with pytest.raises(TableError, match="none to train on"):
+        make_splits(table, "blocks", repeats=4)
+    training = {"images": hash_columns([table.names]), "test": hash_columns([table.names[split.test]])}
+    head = replace(fitted_head(), training=training | {"split_key": split.key})
+    found = find_unseen(head, table)
+    assert found is not None
+    assert np.array_equal(found, split.test)
 
 
 def test_the_bootstrap_draws_the_groups_of_the_table() -> None:

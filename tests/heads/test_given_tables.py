@@ -62,6 +62,8 @@ def test_features_of_another_width_are_refused_with_both_numbers(trained: featx.
 def test_what_is_neither_a_table_nor_a_cache_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(TableError, match="int is no table; give a FeatureTable, or the path of a cache"):
         featx.fuse_tables([7])  # type: ignore[list-item]
+    with pytest.raises(TableError, match="NoneType is no table"):
+        featx.fuse_tables(None)  # type: ignore[arg-type]
     with pytest.raises(CacheError, match=r"none\.h5: no such cache"):
         featx.train_head(tmp_path / "none.h5", "ridge")
     with pytest.raises(TableError, match="no tables to fuse"):

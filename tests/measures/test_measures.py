@@ -388,6 +388,16 @@ def test_if_few_images_are_wrong_losses_have_no_interval_and_a_reason_for_it() -
     assert few.undefined["brier_ci"].startswith("fewer than 5 images' worth are wrong")
 
 
+def test_groups_of_which_one_has_nearly_all_weight_have_no_endless_intervals() -> None:
+    probabilities, labels = make_case(n=40)
+    weights = np.repeat([1e7, 1.0], 20)
+    heavy = replace(labels, given_weights=weights, groups=np.repeat([b"g", b"h"], 20))
+    found = measure(probabilities, heavy)
+    assert found.accuracy_ci == (0, 1)
+    assert found.brier_ci is None
+    assert found.undefined["brier_ci"].startswith("nearly all weight is on one of 2 whole groups")
+
+
 def test_a_single_group_has_no_intervals_but_the_whole_range_of_accuracy() -> None:
     probabilities, labels = make_case()
     found = measure(probabilities, replace(labels, groups=np.repeat(b"one", 120)))

@@ -147,6 +147,12 @@ def test_heads_that_never_differ_have_no_interval_and_p_1() -> None:
     assert (found.difference, found.interval, found.p, found.p_holm) == (0, None, 1, 1)
 
 
+@pytest.mark.parametrize("groups", [None, np.repeat([b"g", b"h"], 5)], ids=["images", "groups"])
+def test_weights_that_are_all_zero_are_an_error(groups: NDArray[np.bytes_] | None) -> None:
+    with pytest.raises(TableError, match="weights of the evaluated images are all 0"):
+        paired_bootstrap(outcomes(5, 3, 2), [PAIR], labels=make_labels(10, weights=np.zeros(10), groups=groups))
+
+
 def test_a_difference_that_is_equal_on_all_images_has_no_p() -> None:
     values = {"a": np.full(50, 0.7), "b": np.full(50, 0.5)}
     (found,) = paired_bootstrap(values, [PAIR], labels=make_labels(50))
