@@ -224,8 +224,18 @@ def test_labels_beside_the_images_are_theirs(
 
 def test_texts_at_which_hdf5_hangs_are_not_waited_for(h5: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("featx.inputs.sets.hdf5_texts.TEXTS_TIMEOUT", 0)
-    with pytest.raises(ImageSetError, match=r"texts in /label cannot be read \(TimeoutExpired\); write the file"):
+    with pytest.raises(ImageSetError, match=r"texts in /label cannot be read \(that takes more than 0 seconds\)"):
         list_images(h5(datasets={"x": draw(2, 4, 5), "label": ["cat", "dog"]}))
+
+
+def test_reading_texts_runs_no_module_of_the_current_folder(
+    h5: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = h5(datasets={"x": draw(2, 4, 5), "label": ["cat", "dog"]})
+    (tmp_path / "h5py.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert list_images(path).classes == ("cat", "dog")
+    assert not (tmp_path / "ran").exists()
 
 
 def test_split_group_and_weight_beside_the_images_are_theirs(h5: Callable[..., Path]) -> None:
