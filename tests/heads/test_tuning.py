@@ -11,9 +11,11 @@ from featx.cache import FeatureTable
 from featx.errors import ConvergenceError, HeadError
 from featx.estimators import LinearSVM
 from featx.heads import HEADS, choose_tuning, parse_tuning, train_head
+from featx.heads.recipes import plan_head
 from featx.heads.training import validating
 from featx.heads.training.development import make_development_set
 from featx.heads.training.fitting import held_out_scores
+from featx.heads.training.tuning import tune
 from featx.measures import fit_temperature
 from featx.tables import Split, fuse_tables, make_splits, split_table
 from tests.support.tables import make_table, with_columns
@@ -141,6 +143,19 @@ def test_of_perfect_values_the_middle_one_is_chosen(head: str, name: str, least:
     assert result.validated == 1
     assert least < result.params[f"classifier__{name}"] < most
     assert not result.edge
+
+
+@pytest.mark.parametrize("folds", [3, 5, 7])
+def test_every_validation_image_counts_once_whatever_the_size_of_its_fold(folds: int) -> None:
+    table = make_table((43, 40), apart=1.0)
+    development = make_development_set(table, split_table(table), folds=folds)
+    blocks = development.block_widths
+    rows = development.fewest_fitted
+    tuned = tune(plan_head("ridge", blocks=blocks, rows=rows, most=rows, multilabel=False, seed=0), development, jobs=1)
+    codes = development.labels_of(development.validation_rows).codes
+    assert tuned.scores is not None
+    assert len({len(held_out) for _, held_out in development.folds}) > 1
+    assert tuned.measure == round(float((tuned.scores.argmax(axis=1) == codes).mean()), 12)
 
 
 class SweptSVM(LinearSVM):

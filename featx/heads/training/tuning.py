@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
@@ -42,6 +42,8 @@ ParamsKey: TypeAlias = tuple[tuple[str, Any], ...]
 EXTENSIONS = 3
 """How many times a grid is extended if its end is best."""
 VALUES_PER_EXTENSION = 4
+EXACT_DIGITS = 12
+"""Decimal places of a mean measure; further ones are rounding errors, which would decide between equal parameters."""
 PERFECT = 1 - 1e-9
 """A measure of 1, whatever was lost by rounding."""
 KEPT_BYTES = 2**26
@@ -79,7 +81,7 @@ class TunedPipeline:
 
 
 def tune(plan: HeadPlan, development: DevelopmentSet, *, jobs: int | None = None) -> TunedPipeline:
-    """The planned pipeline with the parameters whose measure on validation rows, averaged over folds, is best.
+    """The planned pipeline with the parameters whose measure on the validation rows of all folds is best.
 
     Of equal measures, the one with the higher likelihood is best, and of equal likelihoods the one that was tried
     first. If several parameter sets are perfect, their likelihood only says how large the scores are, and the middle
@@ -146,12 +148,17 @@ class _Search:
     def _add(self, setup: Params, on_folds: "Sequence[_OnFold]") -> None:
         by_params = [{_key(params): measured for params, measured in fold.measured} for fold in on_folds]
         for params, _ in on_folds[0].measured:
-            mean = _mean([of_fold[_key(params)] for of_fold in by_params])
+            mean = _mean([of_fold[_key(params)] for of_fold in by_params], weights=self._fold_weights)
             tried = _Tried(mean, setup, params)
             self.tried[tried.key] = tried
             of_folds = [fold.scores.get(_key(params)) for fold in on_folds]
             if kept := [scores for scores in of_folds if scores is not None]:
                 self.scores[tried.key] = np.concatenate(kept)
+
+    @cached_property
+    def _fold_weights(self) -> list[float]:
+        """The total weight of the validation rows of each fold."""
+        return [float(self.development.labels_of(rows).weights.sum()) for _, rows in self.development.folds]
 
     def extend(self, grid: Grid) -> bool:
         """Try this grid with the best setup, and return whether all fits converge."""
@@ -246,9 +253,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _mean(measured: Sequence[ValidationMeasure]) -> ValidationMeasure:
-    measure, log_likelihood = np.mean([astuple(of_fold) for of_fold in measured], axis=0)
-    return ValidationMeasure(float(measure), float(log_likelihood))
+def _mean(measured: Sequence[ValidationMeasure], *, weights: Sequence[float]) -> ValidationMeasure:
+    """The mean over folds, in which every validation row counts by its weight, whatever the size of its fold.
+
+    Measures are rounded, so that parameters that are right on equally many rows are equal.
+    """
+    measure, log_likelihood = np.average([astuple(of_fold) for of_fold in measured], axis=0, weights=weights)
+    return ValidationMeasure(round(float(measure), EXACT_DIGITS), float(log_likelihood))
 
 
 @dataclass(frozen=True)
