@@ -125,10 +125,13 @@ def files_on(path: Path) -> set[str]:
 
 
 def lock_folder(folder: Path, stack: ExitStack) -> Lock:
-    """Create the folder if it is missing, and hold its lock until the stack is closed."""
+    """Create the folder if it is missing, and hold its lock until the stack is closed. Raises BackboneError."""
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise not_writable(folder, error) from error
+        try:
             return stack.enter_context(hold_lock(folder / _LOCK, wait=True))
         except FileNotFoundError:
             continue  # the process that held the lock added nothing, so it removed the folder that it had created

@@ -45,6 +45,7 @@ from tests.support.graphs import (
     rewrite,
     run,
 )
+from tests.support.sizes import as_exhaustive
 
 BUNDLED = "efficientnet-lite0"
 PIXELS = Preprocessing(mean=(MEAN,) * 3, std=(STD,) * 3)
@@ -109,10 +110,17 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Mine:
     return move_after_adding(classifier(folder / "there"), folder)
 
 
-def put(tiny: Tiny, models: Path, *, name: str = "mine") -> Backbone:
+def put(tiny: Tiny, models: Path, *, name: str = "mine", overwrite: bool = False) -> Backbone:
     """What add_backbone does with the files of a model that was described before."""
-    with reserve_name(name, models, overwrite=False, source=tiny.backbone.path) as reserved:
+    with reserve_name(name, models, overwrite=overwrite, source=tiny.backbone.path) as reserved:
         return install(tiny.backbone.path, replace(tiny.backbone.card, name=name, file=f"{name}.onnx"), reserved)
+
+
+def not_described(model: Path, match: str, *outputs: str) -> None:
+    """Fail unless the model is refused in one line when it is described, which is before anything is written."""
+    with pytest.raises(BackboneError, match=match) as caught:
+        describe_model(model, Description(name="mine", outputs=outputs, pixels=PIXELS))
+    assert "\n" not in str(caught.value)
 
 
 # ---- a backbone
@@ -206,8 +214,8 @@ def test_a_backbone_can_be_described_anew_from_its_own_model(models: Path, mine:
     assert load_backbone("mine", folder=models).card.feature == "logits"
 
 
-def test_overwriting_what_is_not_there_is_adding(tmp_path: Path, models: Path) -> None:
-    assert add(classifier(tmp_path), models, overwrite=True).backbone == load_backbone("mine", folder=models)
+def test_overwriting_what_is_not_there_is_adding(models: Path, tiny: Tiny) -> None:
+    assert put(tiny, models, overwrite=True) == load_backbone("mine", folder=models)
 
 
 def test_overwriting_that_fails_leaves_the_old_backbone(tmp_path: Path, models: Path, mine: Mine) -> None:
@@ -220,18 +228,18 @@ def test_overwriting_that_fails_leaves_the_old_backbone(tmp_path: Path, models: 
 # ---- what is refused
 
 
-def test_an_uncertain_feature_is_refused_with_the_candidates(tmp_path: Path, models: Path) -> None:
+def test_an_uncertain_feature_is_refused_with_the_candidates(tmp_path: Path) -> None:
     graph = Graph()
     path = graph.save(tmp_path / "m.onnx", graph.dense(graph.pooled(), 8, 512, into="output"))
-    refused(path, models, r"m\.onnx: its feature is not certain.*--output.*output \(512.*pooled \(8, global pool\)")
+    not_described(path, r"m\.onnx: its feature is not certain.*--output.*output \(512.*pooled \(8, global pool\)")
     assert describe_model(path, Description(name="mine", outputs=("pooled",), pixels=PIXELS))[0].dim == 8
 
 
-def test_features_that_are_no_numbers_are_refused(tmp_path: Path, models: Path) -> None:
+def test_features_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
     graph = Graph()
     graph.add("Sqrt", graph.add("Neg", graph.pooled()), into="roots")
     path = graph.save(tmp_path / "m.onnx", graph.dense("roots", 8, 5, into="logits"))
-    refused(path, models, r"m\.onnx: output 'roots' is NaN or infinite .*--mean and --std, or choose another --output")
+    not_described(path, r"m\.onnx: output 'roots' is NaN or infinite .*--mean and --std, or choose another --output")
 
 
 def test_an_unknown_output_is_refused_with_near_ones(tmp_path: Path, models: Path) -> None:
@@ -239,17 +247,17 @@ def test_an_unknown_output_is_refused_with_near_ones(tmp_path: Path, models: Pat
 
 
 @pytest.mark.parametrize("place", ["../weights", "/weights", "missing"])
-def test_a_model_whose_weights_are_not_beside_it_is_refused(tmp_path: Path, models: Path, place: str) -> None:
+def test_a_model_whose_weights_are_not_beside_it_is_refused(tmp_path: Path, place: str) -> None:
     def move(model: onnx.ModelProto) -> None:
         tensor = model.graph.initializer[0]
         tensor.ClearField("raw_data")
         tensor.data_location = onnx.TensorProto.EXTERNAL
         tensor.external_data.add(key="location", value=place)
 
-    refused(rewrite(classifier(tmp_path), move), models, "the external data of 'weight_0'")
+    not_described(rewrite(classifier(tmp_path), move), "the external data of 'weight_0'")
 
 
-def test_a_model_that_the_runtime_refuses_is_refused_by_name(tmp_path: Path, models: Path) -> None:
+def test_a_model_that_the_runtime_refuses_is_refused_by_name(tmp_path: Path) -> None:
     graph = Graph()
     wrong = graph.add("MatMul", graph.pooled(), graph.draw(7, 6))
     end = helper.make_tensor_value_info("logits", 1, None)
@@ -257,7 +265,7 @@ def test_a_model_that_the_runtime_refuses_is_refused_by_name(tmp_path: Path, mod
     model = helper.make_model(helper.make_graph(graph.nodes, "made", graph.inputs, [end], graph.weights))
     model.ir_version, model.opset_import[0].version = 8, 17
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    refused(tmp_path / "m.onnx", models, r"m\.onnx")
+    not_described(tmp_path / "m.onnx", r"m\.onnx")
 
 
 def test_a_wrong_hash_of_a_file_is_refused_with_both(tmp_path: Path, models: Path) -> None:
@@ -298,6 +306,13 @@ def test_a_folder_that_cannot_be_made_is_refused_by_name(tmp_path: Path) -> None
     (tmp_path / "file").write_text("precious")
     with pytest.raises(BackboneError, match=r"file/models: cannot be written .*name another folder with --models"):
         add(classifier(tmp_path), tmp_path / "file" / "models")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="only /proc says of a folder that can never be made: not found")
+@pytest.mark.timeout(60)
+def test_a_folder_that_can_never_be_made_is_not_tried_for_ever(tmp_path: Path) -> None:
+    with pytest.raises(BackboneError, match=r"/proc/featx: cannot be written .*name another folder with --models"):
+        add(classifier(tmp_path), Path("/proc/featx"))
 
 
 # ---- external data
@@ -351,7 +366,7 @@ def test_external_weights_are_gathered_beside_the_card(weighty: Mine) -> None:
     ("relative", "cwd"),
     [
         *((True, "large"), (True, "elsewhere"), (False, "elsewhere")),
-        *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in [(True, "."), (False, "."), (False, "large")]),
+        *map(as_exhaustive, [(True, "."), (False, "."), (False, "large")]),
     ],
 )
 def test_the_current_folder_does_not_matter(
@@ -487,9 +502,7 @@ EXPORTED = [path.stem for path in sorted(FIXTURES.glob("*-dynamo-fixed.onnx"))]
 """Backbones of every architecture, of which the quick tests of adding take a transformer; those of verifying all."""
 
 
-@pytest.mark.parametrize(
-    "name", [name if name.startswith("vit") else pytest.param(name, marks=pytest.mark.exhaustive) for name in EXPORTED]
-)
+@pytest.mark.parametrize("name", [name if name.startswith("vit") else as_exhaustive(name) for name in EXPORTED])
 def test_a_backbone_of_every_architecture_that_torch_exported_can_be_added(models: Path, name: str) -> None:
     assert len(EXPORTED) == 6
     backbone = add(FIXTURES / f"{name}.onnx", models, name).backbone
