@@ -158,6 +158,8 @@ def _open(data: bytes) -> Image.Image:
             return factory(io.BytesIO(data), "")
         except Image.DecompressionBombError as error:
             raise DecodeError(Failure.TOO_MANY_PIXELS, one_line(error)) from error
+        except MemoryError as error:
+            raise DecodeError(Failure.NO_MEMORY) from error
         except Exception as error:  # noqa: BLE001 - readers raise almost any type; the next one may accept it
             failure = _why_unreadable(data, error, opened=False)
     try:

@@ -7,9 +7,9 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 LARGEST_TEXT = 1 << 20
 """Most bytes of one text or profile, as Pillow allows by default."""
 MOST_CHUNKS = 100_000
-"""Most chunks that are looked at: sound files have far fewer, and a hostile one may have millions of empty ones."""
+"""Most chunks that are looked at: intact files have far fewer, and a hostile one may have millions of empty ones."""
 LARGEST_TEXTS = 32 << 20
-"""Most bytes of all that are kept together; Pillow allows twice as many."""
+"""Most bytes of all texts and profiles together, so that inflating them ends soon; Pillow allows twice as many."""
 
 _TEXTS = {b"tEXt", b"zTXt", b"iTXt", b"iCCP"}
 
@@ -23,11 +23,12 @@ def drop_large_texts(data: bytes) -> bytes:
     left = LARGEST_TEXTS
     kept = []
     for chunk in chunks:
-        size = _text_size(data[chunk]) if data[chunk.start + 4 : chunk.start + 8] in _TEXTS else 0
-        if size > LARGEST_TEXT or size > left:
-            continue
-        left -= size
-        kept.append(chunk)
+        if data[chunk.start + 4 : chunk.start + 8] not in _TEXTS:
+            kept.append(chunk)
+        elif left > 0:
+            size = _text_size(data[chunk])
+            left -= min(size, LARGEST_TEXT + 1)
+            kept += [chunk] if size <= LARGEST_TEXT and left >= 0 else []
     return data if len(kept) == len(chunks) else SIGNATURE + b"".join(data[chunk] for chunk in kept)
 
 

@@ -41,6 +41,8 @@ _JPEG_KINDS = {
 """Marker of a frame of a JPEG -> its kind, where libjpeg may not read it."""
 _FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 """Markers of the header of a frame of a JPEG."""
+_MOST_BANDS = 2**16 - 1
+"""Largest number of bands, which has 16 bits; a damaged file may say any number."""
 _TO_RGB = "convert it to RGB of 8 bits, or to grey of 8 or 16 bits"
 
 
@@ -112,9 +114,12 @@ def _iter_tiff_words(tags: TiffImagePlugin.ImageFileDirectory_v2) -> Iterator[st
 
 
 def _bits(tags: TiffImagePlugin.ImageFileDirectory_v2) -> tuple[int, ...]:
-    """Bits of each band."""
+    """Bits of each band. Raises ValueError for more bands than a TIFF can have."""
     bits = _numbers(tags.get(Base.BitsPerSample)) or (1,)
-    return bits * tags.get(Base.SamplesPerPixel, 1) if len(bits) == 1 else bits
+    bands = tags.get(Base.SamplesPerPixel, 1)
+    if bands > _MOST_BANDS:
+        raise ValueError(f"{bands} bands, above {_MOST_BANDS}")
+    return bits * bands if len(bits) == 1 else bits
 
 
 def _numbers(value: object) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ import gc
 import io
 import struct
 import sys
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from featx.errors import DecodeError, Failure
+from featx.inputs import png as png_file
 from featx.inputs.decode import decode_image
 from featx.inputs.pixels import PixelSpec
 from featx.settings import DEFAULTS, FILTERS, Filter
@@ -424,6 +426,30 @@ def test_a_png_with_a_large_text_that_is_cut_short_is_damaged() -> None:
     assert failure_of(data[: len(data) // 2]) == Failure.DAMAGED
 
 
+def test_the_texts_of_a_png_are_not_inflated_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    inflated = []
+
+    def _inflate(data: bytes) -> int:
+        inflated.append(size := inflate(data))
+        return size
+
+    inflate = png_file._inflated_size
+    monkeypatch.setattr(png_file, "_inflated_size", _inflate)
+    texts = [chunk(b"zTXt", b"%d\0\0" % number + zlib.compress(bytes(1_100_000))) for number in range(100)]
+    plain = encode(noise(), "PNG")
+    assert png_file.drop_large_texts(with_chunks(plain, *texts)) == plain
+    assert sum(inflated) <= png_file.LARGEST_TEXTS + 2 * png_file.LARGEST_TEXT
+
+
+def test_an_image_for_which_memory_is_lacking_is_not_called_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
+    def _lack(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setitem(Image.OPEN, "PNG", (_lack, Image.OPEN["PNG"][1]))
+    with pytest.raises(DecodeError, match=Failure.NO_MEMORY.text):
+        decode_image(png((8, 8), 8, 0, [b"\0" * 8] * 8), SPEC)
+
+
 def tiff(bands: int, bits: int, *, photometric: int = 1, planar: int = 1, sample_format: int = 1) -> bytes:
     """A TIFF of 8 x 8 pixels that is not compressed, with bands of zeros."""
     size = 64 * bands * bits // 8
@@ -479,6 +505,17 @@ def test_a_sound_tiff_of_a_kind_that_is_not_read_is_called_that(kind: str) -> No
 @pytest.mark.parametrize("kind", UNREAD_TIFFS)
 def test_such_a_tiff_that_is_cut_short_fails_too(kind: str) -> None:
     assert failure_of(UNREAD_TIFFS[kind][:-1]) in {Failure.DAMAGED, Failure.NOT_READ}
+
+
+def test_a_tiff_that_says_that_it_has_billions_of_bands_takes_no_memory() -> None:
+    one_band = struct.pack("<HHII", 277, 3, 1, 1)
+    data = tiff(1, 8).replace(one_band, struct.pack("<HHII", 277, 4, 1, 2**27))
+    tracemalloc.start()
+    try:
+        assert failure_of(data) == Failure.DAMAGED
+        assert tracemalloc.get_traced_memory()[1] < 2**25
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("planar", [1, 2])
@@ -551,12 +588,27 @@ PLACES = st.one_of(st.floats(0, 1, exclude_max=True), st.floats(0, 0.05))
 """Parts of a file's length, half of them in its header."""
 
 
-@settings(deadline=None, max_examples=400)
-@given(
-    kind=st.sampled_from(sorted(SAMPLES)),
-    flips=st.lists(st.tuples(PLACES, st.integers(0, 7)), min_size=1, max_size=12),
-)
+KINDS = st.sampled_from(sorted(SAMPLES))
+FLIPS = st.lists(st.tuples(PLACES, st.integers(0, 7)), min_size=1, max_size=12)
+
+
+@settings(deadline=None, max_examples=100)
+@given(kind=KINDS, flips=FLIPS)
 def test_flipping_bits_raises_nothing_but_decode_error(kind: str, flips: list[tuple[float, int]]) -> None:
+    flip_bits(kind, flips)
+
+
+@pytest.mark.exhaustive
+@settings(deadline=None, max_examples=400)
+@given(kind=KINDS, flips=FLIPS)
+def test_flipping_bits_hundreds_of_times_raises_nothing_but_decode_error(
+    kind: str, flips: list[tuple[float, int]]
+) -> None:
+    flip_bits(kind, flips)
+
+
+def flip_bits(kind: str, flips: list[tuple[float, int]]) -> None:
+    """Decode a sample with these bits of these places flipped."""
     data = bytearray(SAMPLES[kind])
     for place, bit in flips:
         data[int(place * len(data))] ^= 1 << bit
