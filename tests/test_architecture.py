@@ -3,6 +3,7 @@
 import ast
 import importlib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -80,9 +81,20 @@ def files_of(room: str) -> list[Path]:
     return [single] if single.exists() else sorted((PACKAGE / room).rglob("*.py"))
 
 
-def imports_in(path: Path) -> Iterator[str]:
+@cache
+def nodes_in(path: Path) -> list[ast.AST]:
+    """All that the file says; every file is read by several tests, once."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
+def imports_in(path: Path) -> list[str]:
     """Every module that the file imports, also inside functions; of `from featx import x`, `featx.x`."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    return list(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in nodes_in(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -98,7 +110,7 @@ def own_imports_in(path: Path) -> set[str]:
 
 def functions_in(path: Path) -> Iterator[tuple[str, int]]:
     """Name of each function, and its lines without the docstring."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes_in(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             docstring = ast.get_docstring(node, clean=False)
             described = docstring.count("\n") + 1 if docstring else 0

@@ -20,6 +20,7 @@ from featx.processes import (
     run_parallel,
 )
 from tests.extract.test_shards import wait_until, workers_of
+from tests.support.sizes import shortened
 
 SLEEPING = """
 import signal
@@ -90,7 +91,7 @@ def test_an_interrupt_within_the_block_arrives_after_it() -> None:
 
 
 @posix
-@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3])
+@pytest.mark.parametrize("seconds", shortened([0.1, 0.0, 0.3]))
 def test_processes_that_are_starting_are_not_interrupted_but_end_with_this_one(seconds: float, tmp_path: Path) -> None:
     line = [sys.executable, "-c", SLEEPING]
     with subprocess.Popen(line, stdout=-1, stderr=-1, text=True, start_new_session=True, cwd=tmp_path) as running:

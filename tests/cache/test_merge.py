@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from featx.columns import ImageColumns
 from featx.errors import CacheError, CacheMismatchError
 from tests.conftest import Ran
 from tests.support.caches import flip, image_set, part, place, provenance, rows_of, write_cache
+from tests.support.sizes import shortened
 
 NOT_CONTENTS = {"started", "sealed"}
 
@@ -59,9 +60,18 @@ def write_shards(folder: Path, images: ImageColumns, edges: list[int], **changes
     ]
 
 
-@pytest.mark.parametrize("edges", [[0, 40], [0, 20, 40], [0, 1, 2, 39, 40], [0, 10, 20, 30, 40]])
-@pytest.mark.parametrize("outputs", [(), ("stage/4", "logits")])
-@pytest.mark.parametrize("storage", ["float32", "float16"])
+EDGES = ([0, 40], [0, 20, 40], [0, 1, 2, 39, 40], [0, 10, 20, 30, 40])
+SHARDED = [
+    (EDGES[2], ("stage/4", "logits"), "float16"),
+    (EDGES[2], (), "float32"),
+    (EDGES[0], ("stage/4", "logits"), "float32"),
+    (EDGES[1], (), "float16"),
+]
+"""Of every kind one, which a quick run tries; `make check` tries all of them with each other."""
+SHARDED += [one for one in product(EDGES, [(), ("stage/4", "logits")], ["float32", "float16"]) if one not in SHARDED]
+
+
+@pytest.mark.parametrize(("edges", "outputs", "storage"), shortened(SHARDED, most=4))
 def test_the_shards_of_a_set_make_the_file_of_the_whole(
     tmp_path: Path, edges: list[int], outputs: tuple[str, ...], storage: str
 ) -> None:
@@ -266,7 +276,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_that_names_it(tmp_path: Pat
         merge_caches([source], into=into)
 
 
-@pytest.mark.parametrize("after", [1, 2, 3, 4, 6, 8])
+@pytest.mark.parametrize("after", shortened([1, 3, 8, 2, 4, 6], most=3))
 def test_a_killed_merge_leaves_its_sources_alone_and_the_next_one_is_whole(tmp_path: Path, after: int) -> None:
     """The process is killed at one of its writes: of columns, of metadata, of rows, of statuses."""
     sources = [write_cache(tmp_path / "a.h5"), write_cache(tmp_path / "b.h5", start=10)]

@@ -26,7 +26,7 @@ from featx.errors import CacheError
 from tests.support.caches import provenance, write_cache
 from tests.support.sizes import shortened
 
-MUTANTS, A_PROCESS = 500, 100
+MUTANTS, A_PROCESS, QUICK = 500, 100, 50
 SECONDS = 120
 FOUND = b"a problem, by verifying"
 
@@ -111,9 +111,18 @@ def judge(folder: Path, seeds: range) -> None:
     assert told > len(seeds)
 
 
-@pytest.mark.parametrize("first", shortened(range(0, MUTANTS, A_PROCESS)))
-def test_damaged_files_end_in_an_error_that_names_them_or_in_the_right_rows(tmp_path: Path, first: int) -> None:
-    command = [sys.executable, "-W", "error", "-m", __name__, str(tmp_path), str(first), str(first + A_PROCESS)]
+PARTS = [
+    (0, QUICK),
+    (QUICK, A_PROCESS),
+    *((first, first + A_PROCESS) for first in range(A_PROCESS, MUTANTS, A_PROCESS)),
+]
+
+
+@pytest.mark.parametrize(("first", "end"), shortened(PARTS))
+def test_damaged_files_end_in_an_error_that_names_them_or_in_the_right_rows(
+    tmp_path: Path, first: int, end: int
+) -> None:
+    command = [sys.executable, "-W", "error", "-m", __name__, str(tmp_path), str(first), str(end)]
     root = Path(__file__).parents[2]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, done.stderr

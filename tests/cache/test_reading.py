@@ -222,7 +222,8 @@ def learnable(tmp_path: Path) -> Path:
 def test_the_commands_choose_rows(tmp_path: Path, learnable: Path, featx: Callable[..., Ran]) -> None:
     head = tmp_path / "h.featx"
     chosen = ("--split", "train", "--label", "a", "--label", "c")
-    ran = featx("train", learnable, "--head", "logreg", "--into", head, "--jobs", 1, *chosen, "--json")
+    quickly = ("--tuning", "validation")
+    ran = featx("train", learnable, "--head", "logreg", "--into", head, "--jobs", 1, *quickly, *chosen, "--json")
     assert ran.code == 0, ran.err
     assert ran.json["classes"] == ["a", "c"]
     assert sum(ran.json["rows"][part] for part in ("train", "validation", "test")) == 60
@@ -275,8 +276,8 @@ def test_whoever_computes_gets_float32(tmp_path: Path) -> None:
 def test_a_head_is_trained_and_measured_on_float16(learnable: Path, tmp_path: Path) -> None:
     whole = read_features(learnable)
     halved = replace(whole, parts=(replace(whole.parts[0], values=whole.features.astype(np.float16)),))
-    _, expected = train_head(whole, "logreg", jobs=1)
-    _, found = train_head(halved, "logreg", jobs=1)
+    _, expected = train_head(whole, "logreg", jobs=1, tuning="validation")
+    _, found = train_head(halved, "logreg", jobs=1, tuning="validation")
     assert found.metrics.accuracy == pytest.approx(expected.metrics.accuracy, abs=0.05)
 
 

@@ -97,9 +97,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(running: Cluster) -> Cluster:
-    """A cluster with three workers."""
+    """A cluster with two workers."""
     running.workers = [worker for worker in running.workers if worker.poll() is None]
-    while len(running.workers) < 3:
+    while len(running.workers) < 2:
         running.start_worker()
     return running
 
@@ -108,7 +108,7 @@ def cluster(running: Cluster) -> Cluster:
 def slow(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with images that take a few seconds together, a tiny backbone, and what one plain run makes."""
     folder = tmp_path_factory.mktemp("slow")
-    plain(list_images(write_slow_images(folder / "images", 60)), build_tiny(folder / "models"), folder / "whole.h5")
+    plain(list_images(write_slow_images(folder / "images", 36)), build_tiny(folder / "models"), folder / "whole.h5")
     return folder
 
 
@@ -128,9 +128,9 @@ def test_a_worker_that_is_killed_in_a_shard_changes_no_byte(cluster: Cluster, sl
 
     summary = extract(slow, tmp_path / "c.h5", cluster, report=report)
     assert cluster.workers[0].poll() == -signal.SIGKILL
-    assert (summary.done, summary.failed) == (60, 0)
+    assert (summary.done, summary.failed) == (36, 0)
     assert seen == sorted(seen)
-    assert seen[-1] == 60
+    assert seen[-1] == 36
     assert masked(tmp_path / "c.h5") == masked(slow / "whole.h5")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.h5"]
 
@@ -214,7 +214,8 @@ def test_a_cluster_with_another_featx_or_none_is_refused_and_both_are_named(
     cluster = Cluster(tmp_path)
     try:
         cluster.start_scheduler(PYTHONPATH=str(tmp_path) if who == "scheduler" else "")
-        cluster.start_worker(PYTHONPATH=str(tmp_path) if who == "worker" else "")
+        if who == "worker":
+            cluster.start_worker(PYTHONPATH=str(tmp_path))
         with pytest.raises(DeviceError, match=rf"{told}.* but {__version__} here; install this one there"):
             extract(slow, tmp_path / "c.h5", cluster)
     finally:
@@ -261,7 +262,7 @@ def test_a_run_waits_for_workers_and_says_so(
 def test_a_scheduler_that_is_not_there_is_told_in_bounded_time(
     slow: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, running: Cluster
 ) -> None:
-    monkeypatch.setattr(workers, "CONNECT_SECONDS", 1)
+    monkeypatch.setattr(workers, "CONNECT_SECONDS", 0.3)
     backbone, images = load_backbone("tiny", folder=slow / "models"), list_images(slow / "images")
     for address in ("tcp://127.0.0.1:9", "nonsense://127.0.0.1"):
         with pytest.raises(DeviceError, match=rf"no Dask scheduler answers at {address}.*dask scheduler"):

@@ -565,7 +565,7 @@ extract_features(list_images(root), load_backbone("tiny", folder=models), into=i
 def test_kill_9_at_any_moment_costs_no_acknowledged_row_and_changes_no_byte(
     make_folder: Callable[..., Path], tiny: Tiny, models: Path, tmp_path: Path
 ) -> None:
-    root, into, rng = make_folder((150, 150)), tmp_path / "c.h5", np.random.default_rng(0)
+    root, into, rng = make_folder((100, 100)), tmp_path / "c.h5", np.random.default_rng(0)
     images = list_images(root)
     extract(images, tiny, tmp_path / "whole.h5")
     command = [sys.executable, "-c", SLOW, str(root), str(models), str(into)]

@@ -171,7 +171,7 @@ def test_shards_of_the_fast_lane_make_the_cache_of_one_run(
     images: ImageSet, tiny: Tiny, extract: Callable[..., Path], tmp_path: Path, featx: Callable[..., Ran]
 ) -> None:
     into, models = tmp_path / "sharded.h5", tiny.backbone.path.parent
-    command = ["extract", tmp_path / "photos", "--backbone=tiny", "--models", models, "--into", into, "--shards=3"]
+    command = ["extract", tmp_path / "photos", "--backbone=tiny", "--models", models, "--into", into, "--shards=2"]
     command += ["--device=cpu", "--batch-size=4"]
     assert featx(*command, "--decode=fast").code == 0
     assert masked(into) == masked(extract("fast"))
@@ -185,7 +185,7 @@ def test_shards_of_the_fast_lane_make_the_cache_of_one_run(
 
 def fit(caches: list[Path], tmp_path: Path) -> Head:
     """A head trained on these caches, saved and loaded."""
-    head, _ = train_head(fuse_tables([read_features(cache) for cache in caches]), "logreg", jobs=1)
+    head, _ = train_head(fuse_tables([read_features(cache) for cache in caches]), "logreg", jobs=1, tuning="validation")
     save_head(head, tmp_path / "h.featx", overwrite=True)
     return load_head(tmp_path / "h.featx")
 
