@@ -80,7 +80,7 @@ def _sum_up(part: int, output: str, values: NDArray[np.float64]) -> FastEffect:
 def _sample(images: ImageSet) -> Iterator[tuple[str, Stored]]:
     for row in np.unique(np.linspace(0, len(images) - 1, MOST_SAMPLED).astype(int)).tolist():
         try:
-            yield images.name(row), images.read(row)
+            yield images.name(row), images.read_bounded(row)
         except OSError as error:
             logger.warning("%s is skipped: %s", images.name(row), error.strerror or error)
 

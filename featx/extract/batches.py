@@ -236,6 +236,7 @@ class _Reader:
             stored = self.images.read(row)
             if more := _bytes(stored) - taken:
                 self.budget.adjust(more)
+                taken += more
             return _Read(stored, _ImageFacts(row, stat, fingerprint(stored)))
         except (OSError, MemoryError) as error:
             self.budget.adjust(-taken)

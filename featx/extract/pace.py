@@ -142,7 +142,7 @@ def _first_pixels(images: ImageSet, backbone: Backbone, settings: Settings) -> N
     pixels = np.zeros((min(IMAGES_TIMED, len(images)), *spec.shape), np.uint8)
     for row, slot in enumerate(pixels):
         with suppress(OSError, DecodeError, MemoryError):
-            stored = images.read(row)
+            stored = images.read_bounded(row)
             decode_image(stored, spec, max_pixels=settings.max_pixels, decode=settings.decode, out=slot)
     return pixels
 

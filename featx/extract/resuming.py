@@ -129,7 +129,7 @@ def _shares_bytes(previous: Cache, images: ImageSet) -> bool:
     known = Fingerprints(previous.read("images/fingerprint"), rows=0, to_come=0)
     for row in np.unique(np.linspace(0, len(images) - 1, IMAGES_COMPARED).astype(int)).tolist():
         with suppress(OSError):
-            if known.find(fingerprint(images.read(row))) is not None:
+            if known.find(fingerprint(images.read_bounded(row))) is not None:
                 return True
     return False
 

@@ -206,6 +206,20 @@ def test_a_file_above_the_limit_for_one_image_fails_alone_and_is_not_read(
         images.read(int(batch.rows[batch.status != 1][0]))
 
 
+def test_an_image_that_was_read_and_cannot_be_fingerprinted_gives_its_bytes_back(
+    make_folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def _lack(stored: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(batches, "fingerprint", _lack)
+    monkeypatch.setattr(ImageSet, "stat", lambda images, row: (1, 0))  # the image has more bytes than that
+    budget = batches.ByteBudget(1000)
+    reads = batches._Reader(list_images(make_folder((1,))), StageClock(), budget).read([0])
+    assert [read.stored for read in reads.images] == [None]
+    assert budget.take(1000)
+
+
 def test_too_many_open_files_end_the_run_and_are_no_failure_of_an_image(
     make_folder: Callable[..., Path], tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """arrays: .npy files and HDF5 datasets in, their rows as images out, each as it was saved."""
 
 import io
+import math
 import pickle
 import re
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from featx.errors import ImageSetError
 from featx.inputs import ImageSet, list_images
+from featx.settings import LARGEST_IMAGE
 from tests.support.image_sets import labels, names, texts
 
 Pixels = NDArray[np.generic]
@@ -82,6 +84,15 @@ def test_a_grown_array_keeps_its_names(save: Callable[..., Path]) -> None:
 def test_stat_tells_the_bytes_of_the_pixels_and_the_time_of_the_file(save: Callable[..., Path]) -> None:
     path = save(draw(3, 5, 6, 3))
     assert list_images(path).stat(2) == (5 * 6 * 3, path.stat().st_mtime_ns)
+
+
+def test_a_row_above_the_limit_for_one_image_is_not_read_by_a_sample(tmp_path: Path) -> None:
+    shape = (1, 1 << 14, LARGEST_IMAGE // (1 << 14) + 1)
+    with (tmp_path / "photos.npy").open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        file.truncate(file.tell() + math.prod(shape))
+    with pytest.raises(OSError, match="above the limit of 257 MB"):
+        list_images(tmp_path / "photos.npy").read_bounded(0)
 
 
 def test_a_part_of_a_part_reads_what_the_whole_reads_in_another_process_too(save: Callable[..., Path]) -> None:

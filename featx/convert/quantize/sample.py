@@ -62,7 +62,7 @@ def _decode(images: ImageSet, spec: PixelSpec, count: int) -> Iterator[tuple[byt
     seen = set[bytes]()
     for row in np.unique(np.linspace(0, len(images) - 1, count).round().astype(int)).tolist():
         try:
-            stored = images.read(row)
+            stored = images.read_bounded(row)
             mark = fingerprint(stored)
             if mark not in seen:
                 yield mark, decode_image(stored, spec)

@@ -14,9 +14,8 @@ from featx.errors import ImageSetError
 from featx.inputs.sets.building import ColumnsBuilder
 from featx.inputs.sets.class_folders import find_class_folders, find_split_folders
 from featx.inputs.sets.containers import Container, cause_of, open_container
-from featx.inputs.sets.files import check_size
 from featx.inputs.sets.folder import no_images_error
-from featx.inputs.sets.image_set import ImageSet
+from featx.inputs.sets.image_set import ImageSet, check_size
 from featx.inputs.sets.member_labels import LABEL_KEYS, tell_not_used
 from featx.inputs.sets.shards import Shards
 from featx.inputs.sets.tar_index import NO_BYTES, TarIndex, read_tar_index

@@ -10,8 +10,7 @@ from stat import S_ISDIR, S_ISREG
 from typing import BinaryIO, ClassVar, Protocol
 
 from featx.errors import ImageSetError
-from featx.inputs.sets.image_set import Stored
-from featx.settings import LARGEST_IMAGE
+from featx.inputs.sets.image_set import Stored, check_size
 
 
 class Files(Protocol):
@@ -128,7 +127,7 @@ def _open_regular(path: str) -> tuple[int, int]:
     try:
         status = os.fstat(descriptor)
         _check_regular(status.st_mode, path)
-    except BaseException:
+    except OSError:
         os.close(descriptor)
         raise
     return descriptor, status.st_size
@@ -140,12 +139,6 @@ def _check_regular(mode: int, path: str) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     if not S_ISREG(mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
-
-
-def check_size(size: int, path: str) -> None:
-    """Raise OSError (EFBIG) if one image has more bytes than the limit."""
-    if size > LARGEST_IMAGE:
-        raise OSError(errno.EFBIG, f"{size >> 20} MB, above the limit of {LARGEST_IMAGE >> 20} MB", path)
 
 
 def _read_up_to(descriptor: int, size: int) -> bytes:

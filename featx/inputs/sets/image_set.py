@@ -1,5 +1,6 @@
 """The image set: names and labels of images in one fixed order, and the source from which their bytes are read."""
 
+import errno
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from featx.columns import ImageColumns, take
 from featx.errors import ImageSetError
 from featx.inputs.fingerprints import FINGERPRINT_BYTES
+from featx.settings import LARGEST_IMAGE
 from featx.showing import Overview, Shown, shorten
 
 Stored = bytes | NDArray[np.generic]
@@ -77,6 +79,12 @@ class ImageSet(Shown, ImageColumns):
         """The image in this row, as stored. Raises OSError."""
         return self.source.read(row, self.name(row))
 
+    def read_bounded(self, row: int) -> Stored:
+        """What `read` returns, after a check of its size, as it may be any. Raises OSError if it is above the limit."""
+        if self.source.sized:
+            check_size(self.stat(row)[0], self.name(row))
+        return self.read(row)
+
     def shard(self, index: int, count: int) -> "ImageSet":
         """Shard `index` of `count`, counted from 0: contiguous images; shards differ by at most one image in size.
 
@@ -97,6 +105,12 @@ class ImageSet(Shown, ImageColumns):
             ignored=self.ignored[:0],
             part_of=self.part_of or len(self),
         )
+
+
+def check_size(size: int, name: str) -> None:
+    """Raise OSError (EFBIG) if one image has more bytes than the limit."""
+    if size > LARGEST_IMAGE:
+        raise OSError(errno.EFBIG, f"{size >> 20} MB, above the limit of {LARGEST_IMAGE >> 20} MB", name)
 
 
 def _describe_columns(images: ImageSet) -> Iterator[str]:
