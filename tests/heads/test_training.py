@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from featx.cache import Part
 from featx.errors import HeadError, TableError
-from featx.estimators import blocks
+from featx.estimators import MLP, blocks
 from featx.heads import (
     HEADS,
     Head,
@@ -46,12 +46,26 @@ SLOW_LATER = [as_exhaustive(name) if name in SLOW else name for name in NAMES]
 """All heads, of which the slow ones take many seconds to tune."""
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [as_exhaustive(name) if name == "mlp" else name for name in NAMES])
 def test_every_head_learns_what_can_be_learnt(name: str) -> None:
     head, result = train_head(make_table(apart=6.0), name, tuning="validation", jobs=1)
     assert result.metrics.accuracy > 0.9
     assert head.classes == ("class0", "class1")
     assert result.rows == {"train": 48, "validation": 12, "test": 20, "unlabelled": 0, "failed": 0}
+
+
+def test_a_head_with_a_small_network_learns_and_is_loaded_as_it_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The network that `mlp` has takes seconds."""
+    small = replace(HEADS["mlp"], classifier=lambda seed: MLP((16,), learning_rate=0.02, seed=seed))
+    monkeypatch.setitem(HEADS, "mlp", small)
+    table = make_table(apart=6.0)
+    head, result = train_head(table, "mlp", folds=2, jobs=1)
+    assert result.metrics.accuracy > 0.9
+    save_head(head, tmp_path / "h.featx")
+    loaded = load_head(tmp_path / "h.featx")
+    assert np.array_equal(loaded.predict_probabilities(table.features), head.predict_probabilities(table.features))
 
 
 @pytest.mark.parametrize("name", SLOW_LATER)
