@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-COUNT = 300
-"""Damages of each file."""
+from tests.support.sizes import shortened
+
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 5, 6, 3), dtype=np.uint8)
 
 
@@ -57,11 +57,12 @@ def write(path: Path, form: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to so much memory")
+@pytest.mark.parametrize("count", shortened([60, 300]))
 @pytest.mark.parametrize(
     "form",
     ["gnu.tar", "pax.tar", "photos.npy", "list.csv", "list.parquet", "images.parquet", "plain.h5", "chunks.h5"],
 )
-def test_a_damaged_file_is_refused_or_its_rows_read_or_fail(tmp_path: Path, form: str) -> None:
+def test_a_damaged_file_is_refused_or_its_rows_read_or_fail(tmp_path: Path, form: str, count: int) -> None:
     write(tmp_path / form, form)
     command = [
         sys.executable,
@@ -70,11 +71,11 @@ def test_a_damaged_file_is_refused_or_its_rows_read_or_fail(tmp_path: Path, form
         "-m",
         "tests.support.damaged",
         str(tmp_path / form),
-        str(COUNT),
+        str(count),
         "1",
     ]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]
     refused, read, failed = json.loads(ran.stdout)
-    assert refused > COUNT / 20
+    assert refused > count / 20
     assert read + failed

@@ -109,16 +109,33 @@ def test_a_fast_picture_shows_what_the_exact_one_shows(kind: str) -> None:
 SIDES = st.integers(1, 200)
 
 
-@settings(deadline=None, max_examples=200)
-@given(
-    size=st.tuples(SIDES, SIDES),
-    side=st.integers(1, 24),
-    more=st.integers(0, 9),
-    crop_mode=st.sampled_from(["center", "squash"]),
-)
+ASKED = {
+    "size": st.tuples(SIDES, SIDES),
+    "side": st.integers(1, 24),
+    "more": st.integers(0, 9),
+    "crop_mode": st.sampled_from(["center", "squash"]),
+}
+
+
+@settings(deadline=None, max_examples=60)
+@given(**ASKED)
 def test_no_jpeg_is_read_at_a_size_below_the_one_asked_for(
     size: tuple[int, int], side: int, more: int, crop_mode: CropMode
 ) -> None:
+    assert_large_enough(size, side, more, crop_mode)
+
+
+@pytest.mark.exhaustive
+@settings(deadline=None, max_examples=200)
+@given(**ASKED)
+def test_no_jpeg_of_hundreds_is_read_at_a_size_below_the_one_asked_for(
+    size: tuple[int, int], side: int, more: int, crop_mode: CropMode
+) -> None:
+    assert_large_enough(size, side, more, crop_mode)
+
+
+def assert_large_enough(size: tuple[int, int], side: int, more: int, crop_mode: CropMode) -> None:
+    """Fail unless a JPEG of this size is read whole, or at a part that is large enough."""
     spec = replace(SPEC, size=side, resize=side + more, crop_mode=crop_mode)
     data = encode(noise(size), "JPEG")
     if part_of(size, spec) == 1:
@@ -215,10 +232,26 @@ def test_a_jpeg_cut_anywhere_fails_alike_in_both_lanes(kind: str, kept: float) -
     assert outcome(data, decode="fast") == outcome(data)
 
 
+FLIPS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=12)
+
+
+@QUIET
+@settings(deadline=None, max_examples=50)
+@given(flips=FLIPS)
+def test_flipped_bits_raise_nothing_but_decode_error(flips: list[tuple[float, int]]) -> None:
+    flip_bits(flips)
+
+
+@pytest.mark.exhaustive
 @QUIET
 @settings(deadline=None, max_examples=200)
-@given(flips=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), min_size=1, max_size=12))
-def test_flipped_bits_raise_nothing_but_decode_error(flips: list[tuple[float, int]]) -> None:
+@given(flips=FLIPS)
+def test_bits_flipped_hundreds_of_times_raise_nothing_but_decode_error(flips: list[tuple[float, int]]) -> None:
+    flip_bits(flips)
+
+
+def flip_bits(flips: list[tuple[float, int]]) -> None:
+    """Decode a JPEG with these bits of these places flipped."""
     data = bytearray(BIG["JPEG"])
     for place, bit in flips:
         data[int(place * len(data))] ^= 1 << bit
