@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from time import monotonic
 from typing import IO, Any, Final, TypeVar
 
@@ -184,10 +184,12 @@ class _Child:
 
     def _read(self, stdout: IO[bytes]) -> None:
         """Queue its messages, in a thread, until it ends."""
-        with stdout, suppress(EOFError, OSError, pickle.UnpicklingError):
-            while True:
-                self._messages.put(_load(stdout))
-        self._messages.put(("end", None))
+        try:
+            with stdout, suppress(EOFError, OSError, pickle.UnpicklingError):
+                while True:
+                    self._messages.put(_load(stdout))
+        finally:  # nothing may keep the other thread waiting
+            self._messages.put(("end", None))
 
 
 def _not_interrupted() -> dict[str, Any]:
@@ -226,9 +228,13 @@ def _serve() -> None:
     limits = _load(stdin)
     level = _load(stdin)
 
+    sending = Lock()
+
     def _send(kind: str, value: object) -> None:
-        pickle.dump((kind, value), messages)
-        messages.flush()
+        message = pickle.dumps((kind, value))  # as a whole first: what cannot be pickled would leave half a message
+        with sending:
+            messages.write(message)
+            messages.flush()
 
     def _allow(limits: Limits) -> None:
         _limit_memory(limits.memory)

@@ -1,6 +1,7 @@
 """What runs apart gives back what it returns, raises and logs, and can pass neither its limits nor the caller's end."""
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -14,7 +15,18 @@ import pytest
 from featx.apart import CrashedError, Limits, TooLargeError, TooSlowError, run_apart
 from featx.errors import BackboneError
 from tests.extract.test_shards import wait_until
-from tests.support.apart import SOME, abort, divide, give, refuse, sleep, take, take_more, warn
+from tests.support.apart import (
+    SOME,
+    abort,
+    divide,
+    give,
+    give_what_cannot_be_pickled,
+    refuse,
+    sleep,
+    take,
+    take_more,
+    warn,
+)
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the system limits memory on Linux only")
 CALLER = """
@@ -46,9 +58,14 @@ def test_what_a_function_raises_is_raised_here(call: object, error: type[Excepti
         run_apart(call, limits=SOME)  # type: ignore[arg-type]
 
 
+def test_a_result_that_cannot_be_pickled_is_an_error_that_says_so() -> None:
+    with pytest.raises((AttributeError, pickle.PicklingError), match="pickle"):
+        run_apart(give_what_cannot_be_pickled, limits=SOME)
+
+
 def test_what_does_not_end_is_ended() -> None:
     with pytest.raises(TooSlowError):
-        run_apart(partial(sleep, None), limits=Limits(seconds=0.5, memory=2**27))
+        run_apart(partial(sleep, None), limits=Limits(seconds=0.2, memory=2**27))
 
 
 @on_linux

@@ -257,6 +257,19 @@ def test_a_model_whose_weights_are_not_beside_it_is_refused(tmp_path: Path, plac
     not_described(rewrite(classifier(tmp_path), move), "the external data of 'weight_0'")
 
 
+def test_weights_of_a_negative_size_do_not_read_a_whole_file(tmp_path: Path) -> None:
+    def shrink(model: onnx.ModelProto) -> None:
+        tensor = model.graph.initializer[0]
+        tensor.ClearField("raw_data")
+        del tensor.dims[:]
+        tensor.dims.extend([-1, 5])
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="weights")
+
+    (tmp_path / "weights").write_bytes(bytes(2**20))
+    not_described(rewrite(classifier(tmp_path), shrink), r"should have -20 bytes from 0 on.*export it again")
+
+
 def test_a_model_that_the_runtime_refuses_is_refused_by_name(tmp_path: Path) -> None:
     graph = Graph()
     wrong = graph.add("MatMul", graph.pooled(), graph.draw(7, 6))

@@ -34,6 +34,11 @@ def divide(allow: Allow) -> None:
     raise ZeroDivisionError("by nothing")
 
 
+def give_what_cannot_be_pickled(allow: Allow) -> object:
+    """Give back much that can be pickled, and then what cannot."""
+    return [bytes(2**20), lambda: None]
+
+
 def take(count: int, allow: Allow) -> int:
     """Take this many bytes."""
     return len(bytearray(count))

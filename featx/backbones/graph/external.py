@@ -118,7 +118,7 @@ def _locate(tensor: TensorProto, path: Path) -> _Place:
     expected = tensor_bytes(tensor)
     length = int(said.get("length", 0)) or expected
     size = file.stat().st_size
-    if length != expected or start < 0 or start + length > size:
+    if length != expected or min(start, length) < 0 or start + length > size:
         raise BackboneError(
             f"{_named(tensor.name, said.get('location'), path)} should have {length} bytes from {start} on, but the "
             f"file has {size}; export it again"

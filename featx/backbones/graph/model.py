@@ -61,7 +61,7 @@ def damage_reported(path: Path) -> Iterator[None]:
         raise
     except OversizedError as error:
         raise BackboneError(f"{path}: {error}; export it again, and smaller") from error
-    except Exception as error:
+    except Exception as error:  # protobuf, onnx's C++ code and numpy raise almost any type on damaged models
         raise BackboneError(name_unreadable(path, _first_line(error))) from error
 
 
@@ -96,8 +96,8 @@ def describe_format(path: Path) -> str:
 
     Raises BackboneError as load_model does.
     """
-    stated = onnx.load(str(path), format="protobuf", load_external_data=False).ir_version
     used = load_model(path).ir_version
+    stated = onnx.load(str(path), format="protobuf", load_external_data=False).ir_version
     if stated <= max(used, FORMAT_READ_BY_ALL):
         return ""
     return f"the file has version {stated} of the ONNX format (IR), but nothing in it needs that; it is run as {used}"
@@ -189,9 +189,11 @@ def find_precision(path: Path) -> str:
 def save_model(path: Path, into: Path) -> Path | None:
     """Copy the model to `into`; returns the file next to it with its external weights, or None if it has none.
 
-    External weights are gathered in one file, `<into>.data`; a model without any is copied byte for byte.
+    External weights are gathered in one file, `<into>.data`; a model without any is copied byte for byte. Raises
+    BackboneError as load_model does.
     """
-    stored = onnx.load(str(path), format="protobuf", load_external_data=False)
+    with damage_reported(path):
+        stored = onnx.load(str(path), format="protobuf", load_external_data=False)
     if not any(map(uses_external_data, tensors_in(stored.graph))):
         shutil.copyfile(path, into)
         return None

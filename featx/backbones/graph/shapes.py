@@ -162,7 +162,7 @@ class Inference:
 
     def _evaluate(self, node: NodeProto) -> TensorProto | None:
         given = {name: numpy_helper.to_array(self.known[name]) for name in node.input if name}
-        if _output_is_long(node, [numpy_helper.to_array(self.known[name]) for name in node.input if name]):
+        if _output_is_long(node, [given[name] for name in node.input if name]):
             return None
         try:
             return self._run_alone(node, given)
