@@ -25,6 +25,7 @@ from featx.inputs import PixelSpec
 from tests.conftest import Ran, Tiny
 from tests.extract.test_shards import wait_until
 from tests.support.graphs import FLOAT, INT64, Graph
+from tests.support.sizes import shortened
 
 HUGE = 2**30
 SIDE = 2**15
@@ -268,7 +269,7 @@ def steps_to_inspect(path: Path) -> int:
     return count
 
 
-@pytest.mark.parametrize("form", [chain, wide, diamonds, outputs, shapes, branches])
+@pytest.mark.parametrize("form", shortened([diamonds, branches, chain, wide, outputs, shapes], most=2))
 def test_a_graph_of_twice_the_nodes_takes_twice_the_steps(
     tmp_path: Path, form: Callable[[Graph, int], list[str]]
 ) -> None:
@@ -331,7 +332,7 @@ def test_a_model_that_asks_for_gigabytes_while_it_runs_is_refused_in_one_line(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", shortened([signal.SIGINT, signal.SIGTERM]))
 def test_a_model_that_never_ends_is_interrupted_at_once(tmp_path: Path, number: signal.Signals) -> None:
     models = tmp_path / "models"
     command = ["backbones", "add", write(tmp_path, looping), "--name", "n", "--models", models, *ADDING]
