@@ -108,6 +108,16 @@ class Target:
         with new_file(self.path, self.lock) as new:
             yield new
 
+    @contextmanager
+    def written(self) -> Iterator[Path]:
+        """Path of a new file, which gets the name of the target after the block. Raises the error of the kind."""
+        try:
+            with self.new_file() as new:
+                yield new
+                self.publish(new)
+        except OSError as error:
+            raise self.kind.error(explain_failure(self.path, error)) from error
+
     def publish(self, new: Path) -> None:
         """Give the finished file the name of the target. Raises OSError, and AppearedError if it must not be replaced.
 

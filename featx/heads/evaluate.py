@@ -19,6 +19,10 @@ def evaluate_head(
 ) -> HeadMetrics:
     """The measures of the head on these rows of the table (default: all labelled rows), with 95 % intervals.
 
+    **By default the rows that the head was trained on count too, and make it look better than it is.** On the table
+    of its training, give the rows of its test images, as the second example does; `featx evaluate` finds them by
+    itself. The default is right for images that the head has never seen.
+
     Intervals come from a bootstrap over the rows, or over whole groups if the table has groups. Raises HeadError if the
     features are of another backbone; TableError if no row has a label, if a label is not one of the head's classes, or
     if only one of head and table is multi-label.
@@ -28,6 +32,13 @@ def evaluate_head(
     >>> metrics = featx.evaluate_head(head, table)
     >>> metrics.n, metrics.majority_accuracy, [found.name for found in metrics.per_class][:2]
     (60, 0.2, ['circle', 'cross'])
+
+    Only the test images:
+
+    >>> split = featx.make_splits(table)[0]
+    >>> head, _ = featx.train_head(table, "class-mean", split=split, jobs=1)
+    >>> featx.evaluate_head(head, table, rows=split.test).n
+    15
     """
     table = as_table(table, sources=head.sources)
     rows = np.flatnonzero(table.labelled) if rows is None else rows

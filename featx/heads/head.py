@@ -73,8 +73,8 @@ class Head(Shown):
     def predict_proba(self, features: NDArray[np.float32] | GivenTables) -> NDArray[np.float64]:
         """The probabilities (n, classes) of features (n, d), of a table, or of the cache at a path.
 
-        Raises HeadError if the features are of another backbone, NaN or infinite; CacheError for a path that is no
-        complete cache.
+        Raises HeadError if the features are of another backbone, NaN, infinite or beyond 1e15; CacheError for a path
+        that is no complete cache.
 
         >>> import featx
         >>> featx.load_head("photos.featx").predict_proba("photos.h5").shape

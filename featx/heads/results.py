@@ -166,10 +166,17 @@ def _check(result: Result) -> None:
         raise ValueError("validated_loss is out of range")
     if any(count < 0 for count in (result.metrics.n, *result.rows.values())):
         raise ValueError("a number of images is below 0")
-    if result.guesses is not None and (unpack_guesses(result.guesses) >= len(result.classes)).any():
-        raise ValueError("guesses name a class that there is not")
+    if result.guesses is not None:
+        _check_guesses(unpack_guesses(result.guesses), result)
     if result.drawn is not None:
         unpack_drawn(result.drawn)
+
+
+def _check_guesses(guesses: NDArray[np.uint16], result: Result) -> None:
+    if len(guesses) != result.metrics.n:
+        raise ValueError(f"guesses are of {len(guesses)} images, but the measures of {result.metrics.n}")
+    if (guesses >= len(result.classes)).any():
+        raise ValueError("guesses name a class that there is not")
 
 
 def pack(values: NDArray[Any]) -> str:

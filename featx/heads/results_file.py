@@ -19,6 +19,8 @@ from featx.targets import Kind, Target, explain_failure, reserve
 
 START = '{"head": "", "fusion": "", "table": "'
 """Beginning of the line of a result, without the names of its head and fusion."""
+LONGEST_LINE = 2**28
+"""Bytes of a line: packed numbers have at most 2**27, which base64 makes a third longer."""
 NAMES = re.compile(r'("(?:head|fusion)": ")[^"]*')
 UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, msgspec.ValidationError)
 """Errors that reading another kind of file raises."""
@@ -30,18 +32,22 @@ def write_results(results: Iterable[Result], path: Path | str, *, overwrite: boo
     An existing file of results is replaced only with `overwrite`, a file of another kind never. Raises TableError if
     the file cannot be written.
     """
-    with reserve(path, RESULTS, overwrite=overwrite) as target, _writing(target.path), target.new_file() as new:
+    with reserve(path, RESULTS, overwrite=overwrite) as target, target.written() as new:
         new.write_text("".join(map(_line, results)), encoding="utf-8")
-        target.publish(new)
 
 
 def _is_results(path: Path) -> bool:
+    """Whether every line of the file is a result; lines are read one by one, for the file may be of any size."""
+    with path.open("rb") as file:
+        return all(map(_is_result, iter(lambda: file.readline(LONGEST_LINE), b"")))
+
+
+def _is_result(line: bytes) -> bool:
     try:
-        return all("head" in values and "metrics" in values for values in _parse(path.read_bytes()))
-    except OSError:
-        raise
-    except UNREADABLE:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
         return False
+    return isinstance(values, dict) and "head" in values and "metrics" in values
 
 
 RESULTS = Kind(
@@ -71,12 +77,10 @@ def read_results(path: Path | str) -> list[Result]:
     try:
         return [Result.from_dict(values) for values in _parse(Path(path).read_bytes())]
     except UNREADABLE as error:
-        raise TableError(
-            f"{path}: not a readable file of results ({one_line(error)[:200]}); create it again"
-        ) from error
+        raise _unreadable(path, error, step="create it again") from error
 
 
-def _unreadable(path: Path | str, error: BaseException, *, step: str) -> TableError:
+def _unreadable(path: Path | str, error: Exception, *, step: str) -> TableError:
     return TableError(f"{path}: not a readable file of results ({one_line(error)[:200]}); {step}")
 
 
@@ -153,9 +157,7 @@ def _recover(file: BinaryIO, path: Path) -> list[Result]:
         own = [values for values in _parse(finished) if values["versions"]["featx"] == __version__]
         results = [Result.from_dict(values) for values in own]
     except UNREADABLE as error:
-        raise TableError(
-            f"{path}: not a readable file of results ({one_line(error)[:200]}); choose another --into"
-        ) from error
+        raise _unreadable(path, error, step="choose another --into") from error
     if unfinished:
         with _writing(path):
             file.truncate(len(finished))

@@ -19,6 +19,7 @@ from featx.heads.file.description import (
     FORMAT,
     MOST_BYTES as DESCRIPTION_BYTES,
     VERSION,
+    Description,
     check_description,
     check_digest,
     digest_of,
@@ -29,7 +30,7 @@ from featx.heads.file.grammar import TYPES, check_saved_pipeline
 from featx.heads.head import Head
 from featx.heads.recipes import classifiers_of
 from featx.provenance import versions
-from featx.targets import Kind, Target, explain_failure, reserve
+from featx.targets import Kind, Target, reserve
 
 DESCRIPTION = "head.json"
 PIPELINE = "pipeline.skops"
@@ -48,20 +49,19 @@ def save_head(head: Head, into: Path | str | Target, *, overwrite: bool = False)
     >>> featx.load_head("means.featx").name
     'class-mean'
     """
-    if not isinstance(into, Target):
+    if isinstance(into, Target):
+        _write(head, into)
+    else:
         with reserve_head(into, overwrite=overwrite) as target:
-            return save_head(head, target)
+            _write(head, target)
+
+
+def _write(head: Head, target: Target) -> None:
     saved = skops.io.dumps(head.pipeline)
     about = json.dumps(_describe(head, saved), indent=2)
-    try:
-        with into.new_file() as new:
-            with zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as file:
-                file.writestr(DESCRIPTION, about)
-                file.writestr(PIPELINE, saved, _compression(saved))
-            into.publish(new)
-    except OSError as error:
-        raise HeadError(explain_failure(into.path, error)) from error
-    return None
+    with target.written() as new, zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr(DESCRIPTION, about)
+        file.writestr(PIPELINE, saved, _compression(saved))
 
 
 def _describe(head: Head, pipeline: bytes) -> dict[str, Any]:
@@ -137,20 +137,32 @@ def load_head(path: Path | str) -> Head:
         raise HeadError(f"{path}: no such head; create it with `featx train`") from error
     except HeadError as error:
         raise HeadError(f"{path}: {error}") from error
-    except Exception as error:
-        # depending on the damage, zipfile, json, skops and numpy raise almost anything
+    except Exception as error:  # zipfile, json, skops and numpy raise almost anything, depending on the damage
         raise HeadError(
             f"{path}: not a readable head ({one_line(error)[:200]}); train it again with `featx train`"
         ) from error
 
 
 def _read(path: Path) -> Head:
-    parts = read_members(path, {DESCRIPTION: DESCRIPTION_BYTES, PIPELINE: unpacked_limit(path.stat().st_size)})
+    limit = unpacked_limit(path.stat().st_size)
+    parts = read_members(path, {DESCRIPTION: DESCRIPTION_BYTES, PIPELINE: limit})
     about = read_description(parts[DESCRIPTION])
     saved = parts[PIPELINE]
-    check_saved_pipeline(BytesIO(saved), limit=unpacked_limit(path.stat().st_size))
+    check_saved_pipeline(BytesIO(saved), limit=limit)
     check_digest(about, saved)
-    head = Head(
+    head = _build(about, saved)
+    check_fitted(
+        head.pipeline,
+        columns=about.sources[-1].stop,
+        classes=len(about.classes),
+        classifiers=classifiers_of(about.name),
+    )
+    return head
+
+
+def _build(about: Description, saved: bytes) -> Head:
+    """The head of a description and a saved pipeline, both checked."""
+    return Head(
         name=about.name,
         classes=tuple(about.classes),
         params=about.params,
@@ -160,10 +172,3 @@ def _read(path: Path) -> Head:
         temperature=about.temperature,
         multilabel=about.multilabel,
     )
-    check_fitted(
-        head.pipeline,
-        columns=about.sources[-1].stop,
-        classes=len(about.classes),
-        classifiers=classifiers_of(about.name),
-    )
-    return head

@@ -14,6 +14,7 @@ import pytest
 import featx
 from featx.errors import TableError
 from featx.heads import Result, ResultsFile, read_results, train_head, write_results
+from featx.heads.results import pack
 from featx.measures import MEASURE_TITLES
 from tests.support.tables import make_table
 
@@ -118,10 +119,11 @@ def test_results_are_replaced_only_when_told_and_only_by_results(tmp_path: Path,
         write_results(several_results, path)
     write_results(several_results[:2], path, overwrite=True)
     assert len(read_results(path)) == 2
-    path.write_text('{"name": "of something else"}\n')
-    with pytest.raises(TableError, match="already exists and is not a file of results"):
-        write_results(several_results, path, overwrite=True)
-    assert path.read_text() == '{"name": "of something else"}\n'
+    for content in ('{"name": "of something else"}\n', '["head", "metrics"]\n', "\n"):
+        path.write_text(content)
+        with pytest.raises(TableError, match="already exists and is not a file of results"):
+            write_results(several_results, path, overwrite=True)
+        assert path.read_text() == content
 
 
 @pytest.mark.parametrize(
@@ -172,7 +174,8 @@ def test_results_are_added_through_a_link_and_not_to_a_file_that_took_the_name(
         {"validated_loss": float("inf")},
         {"guesses": "no base64!"},
         {"guesses": "eJwDAAAAAAE"},
-        {"guesses": base64.b64encode(zlib.compress(b"\xff\xff")).decode()},
+        {"guesses": pack(np.zeros(7, np.int64))},
+        {"guesses": pack(np.full(15, 65_535))},
         {"guesses": base64.b64encode(zlib.compress(bytes(2**29), 9)).decode()},
         {"metrics": {}},
         {"classes": "abc"},

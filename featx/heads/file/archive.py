@@ -42,9 +42,13 @@ def read_members(path: Path, limits: dict[str, int]) -> dict[str, bytes]:
         raise HeadError("is not a file")  # a pipe would be waited for
     with path.open("rb") as file:
         start = file.read(START_BYTES)
-    if not start.startswith(b"PK"):
-        raise HeadError(f"not a featx head{name_given(start)}; name a file that `featx train` wrote")
-    with path.open("rb") as file, open_archive(file, limit=unpacked_limit(os.fstat(file.fileno()).st_size)) as archive:
+        if not start.startswith(b"PK"):
+            raise HeadError(f"not a featx head{name_given(start)}; name a file that `featx train` wrote")
+        return _read_all(file, limits)
+
+
+def _read_all(file: BinaryIO, limits: dict[str, int]) -> dict[str, bytes]:
+    with open_archive(file, limit=unpacked_limit(os.fstat(file.fileno()).st_size)) as archive:
         found = {member.filename: member for member in archive.infolist()}
         if found.keys() != limits.keys():
             raise HeadError(f"contains {_list_names(list(found))} instead of {_list_names(list(limits))}")

@@ -45,8 +45,16 @@ DEEPEST = 60
 """How far nodes may be inside each other."""
 STEPS = (BlockPCA, BlockScaler, ColumnSelector, FeatureScaler, KernelMap)
 CLASSIFIERS = (
-    *(MLP, CosineNeighbors, KernelSVM, LinearSVM, LooRidgeClassifier, MultilabelNeighbors, NearestClassMean),
-    *(OneVsRest, SoftmaxRegression, StackedBlocks),
+    MLP,
+    CosineNeighbors,
+    KernelSVM,
+    LinearSVM,
+    LooRidgeClassifier,
+    MultilabelNeighbors,
+    NearestClassMean,
+    OneVsRest,
+    SoftmaxRegression,
+    StackedBlocks,
 )
 TYPES = frozenset(f"{one.__module__}.{one.__qualname__}" for one in (*STEPS, *CLASSIFIERS, Nystroem, Pipeline))
 """All types of objects in a head, by the names that skops gives them."""
