@@ -1,8 +1,8 @@
 """Damages files that hold images, many times, in a process of its own: lists and reads each, and says how it went.
 
-    python -m tests.support.damaged FILE COUNT SEED
+    python -m tests.support.damaged COUNT SEED FILE ...
 
-Prints one line of JSON: how often the file was refused, how many images were read, how many failed.
+Prints one line of JSON for each file: how often it was refused, how many images were read, how many failed.
 """
 
 import json
@@ -49,15 +49,16 @@ def try_out(path: Path) -> tuple[int, int, int]:
 
 def main(path: Path, count: int, seed: int) -> None:
     """Try so many damages of the file."""
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     rng, data = random.Random(seed), path.read_bytes()
     told = [0, 0, 0]
     for _ in range(count):
         spoilt = path.with_stem("spoilt")
         spoilt.write_bytes(damage(data, rng))
         told = [sum(pair) for pair in zip(told, try_out(spoilt), strict=True)]
-    print(json.dumps(told))
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    for file in sys.argv[3:]:
+        main(Path(file), int(sys.argv[1]), int(sys.argv[2]))
