@@ -353,6 +353,7 @@ def test_a_shape_that_freeing_leaves_unused_is_no_obstacle(tmp_path: Path, ir: i
     assert open_model(path).batch is None
 
 
+@pytest.mark.exhaustive
 def test_shufflenet_is_freed(tmp_path: Path) -> None:
     assert open_model(ZOO / "light_shufflenet.onnx", size=224).batch is None
 

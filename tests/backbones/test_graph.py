@@ -24,6 +24,7 @@ from featx.errors import (
 )
 from tests.conftest import Tiny
 from tests.support.cards import with_card
+from tests.support.sizes import shortened
 
 LAYOUTS = ("NCHW", "NHWC")
 
@@ -89,7 +90,7 @@ def bundled_session() -> FeatureSession:
     return open_session(load_backbone("efficientnet-lite0"), device="cpu")
 
 
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("place", shortened([0, 3, 1, 2], most=2))
 def test_a_feature_is_the_same_to_the_bit_whatever_its_neighbours_and_place(place: int) -> None:
     size = load_backbone("efficientnet-lite0").card.input.pixels.size
     alone, crowd = random_pixels(4, size, seed=1), random_pixels(4, size, seed=2)

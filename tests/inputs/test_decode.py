@@ -394,14 +394,21 @@ def with_chunks(data: bytes, *chunks: bytes, at_end: bool = False) -> bytes:
     return data[:place] + b"".join(chunks) + data[place:]
 
 
-LARGE_TEXT = bytes(2_000_000)
-LARGE_TEXTS = {
-    "colour profile": [chunk(b"iCCP", b"scanner\0\0" + zlib.compress(LARGE_TEXT))],
-    "compressed text": [chunk(b"zTXt", b"workflow\0\0" + zlib.compress(LARGE_TEXT))],
-    "international text": [chunk(b"iTXt", b"prompt\0\1\0\0\0" + zlib.compress(LARGE_TEXT))],
-    "plain text": [chunk(b"tEXt", b"note\0" + bytes(65_000_000))],
-    "many texts": [chunk(b"zTXt", b"%d\0\0" % number + zlib.compress(bytes(1_000_000))) for number in range(70)],
+def many_texts() -> list[bytes]:
+    """Texts of 1 MB each, 70 MB in all."""
+    text = zlib.compress(bytes(1_000_000))
+    return [chunk(b"zTXt", b"%d\0\0" % number + text) for number in range(70)]
+
+
+LARGE_TEXT = zlib.compress(bytes(2_000_000))
+LARGE_TEXTS: dict[str, Callable[[], list[bytes]]] = {
+    "colour profile": lambda: [chunk(b"iCCP", b"scanner\0\0" + LARGE_TEXT)],
+    "compressed text": lambda: [chunk(b"zTXt", b"workflow\0\0" + LARGE_TEXT)],
+    "international text": lambda: [chunk(b"iTXt", b"prompt\0\1\0\0\0" + LARGE_TEXT)],
+    "plain text": lambda: [chunk(b"tEXt", b"note\0" + bytes(65_000_000))],
+    "many texts": many_texts,
 }
+"""Kind -> the chunks of such texts, which take much memory."""
 
 
 @pytest.mark.parametrize("at_end", [False, True])
@@ -409,7 +416,7 @@ LARGE_TEXTS = {
 def test_a_png_with_large_texts_or_profiles_has_the_pixels_that_it_has_without(kind: str, at_end: bool) -> None:
     plain = encode(noise(), "PNG")
     assert np.array_equal(
-        decode_image(with_chunks(plain, *LARGE_TEXTS[kind], at_end=at_end), SPEC), decode_image(plain, SPEC)
+        decode_image(with_chunks(plain, *LARGE_TEXTS[kind](), at_end=at_end), SPEC), decode_image(plain, SPEC)
     )
 
 
@@ -417,12 +424,12 @@ def test_a_large_text_does_not_hide_the_orientation_in_a_small_one() -> None:
     spec = replace(SPEC, exif_orientation=True)
     raw = f"\nexif\n{len(exif_of(6)):8}\n{exif_of(6).hex()}"
     text = chunk(b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(raw.encode()))
-    both = with_chunks(encode(noise(), "PNG"), text, *LARGE_TEXTS["compressed text"])
+    both = with_chunks(encode(noise(), "PNG"), text, *LARGE_TEXTS["compressed text"]())
     assert np.array_equal(decode_image(both, spec), decode_image(turned("PNG"), spec))
 
 
 def test_a_png_with_a_large_text_that_is_cut_short_is_damaged() -> None:
-    data = with_chunks(encode(noise(), "PNG"), *LARGE_TEXTS["compressed text"])
+    data = with_chunks(encode(noise(), "PNG"), *LARGE_TEXTS["compressed text"]())
     assert failure_of(data[: len(data) // 2]) == Failure.DAMAGED
 
 
