@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,11 +26,14 @@ from featx.heads import (
 )
 from featx.settings import FUSION_NAMES, HEAD_NAMES, SPLIT_RULES
 from featx.tables.splits.rules import RULES
-from tests.conftest import Ran, Tiny, build_tiny
+from tests.conftest import Ran, build_tiny, run_featx, write_folder
 from tests.extract.test_shards import INTERRUPTED, wait_until, workers_of
 from tests.support.sizes import shortened
 
 FeatX = Callable[..., Ran]
+
+QUICKLY = ("--tuning=validation", "--jobs=1")
+"""For heads whose tuning does not matter."""
 
 
 @dataclass(frozen=True)
@@ -40,14 +44,23 @@ class Made:
     right: Path
 
 
-@pytest.fixture
-def made(featx: FeatX, make_folder: Callable[..., Path], tiny: Tiny, models: Path, tmp_path: Path) -> Made:
-    folder = make_folder((24, 24))
-    build_tiny(models, name="second", dim=4, seed=1)
+@pytest.fixture(scope="module")
+def extracted(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """The caches of which every test has a copy."""
+    home = tmp_path_factory.mktemp("extracted")
+    folder = write_folder(home / "images", (24, 24))
+    build_tiny(home / "models")
+    build_tiny(home / "models", name="second", dim=4, seed=1)
     for name in ("tiny", "second"):
-        ran = featx("extract", folder, "--backbone", name, "--models", models, "--into", tmp_path / f"{name}.h5")
+        into = home / f"{name}.h5"
+        ran = run_featx("extract", folder, "--backbone", name, "--models", home / "models", "--into", into)
         assert ran.code == 0, ran.err
-    return Made(tmp_path / "tiny.h5", tmp_path / "second.h5")
+    return Made(home / "tiny.h5", home / "second.h5")
+
+
+@pytest.fixture
+def made(extracted: Made, tmp_path: Path) -> Made:
+    return Made(*(Path(shutil.copy(cache, tmp_path)) for cache in (extracted.left, extracted.right)))
 
 
 def annotate(made: Made, tmp_path: Path, header: str, cells: Callable[[int], str], featx: FeatX) -> Path:
@@ -61,7 +74,7 @@ def annotate(made: Made, tmp_path: Path, header: str, cells: Callable[[int], str
 
 
 def test_every_backbone_and_their_fusion_are_compared_on_the_same_images(featx: FeatX, made: Made) -> None:
-    ran = featx("compare", made.left, made.right, "--heads", "ridge,class-mean", "--jobs", 1, "--json")
+    ran = featx("compare", made.left, made.right, "--heads", "ridge,class-mean", *QUICKLY, "--json")
     assert ran.code == 0, ran.err
     assert [(row["head"], row["backbones"]) for row in ran.json["results"]] == [
         ("ridge", ["tiny"]),
@@ -79,7 +92,9 @@ def test_every_backbone_and_their_fusion_are_compared_on_the_same_images(featx: 
 
 
 def test_the_table_names_the_best_single_backbone_and_tests_the_fusion(featx: FeatX, made: Made) -> None:
-    ran = featx("compare", made.left, made.right, "--heads", "class-mean", "--splits", "stratified", "--repeats", 2)
+    ran = featx(
+        "compare", made.left, made.right, "--heads", "class-mean", "--splits", "stratified", "--repeats", 2, "--jobs", 1
+    )
     assert ran.code == 0, ran.err
     assert "is the best single" in ran.out
     assert "corrected resampled t-test over 2 splits" in ran.out
@@ -87,7 +102,17 @@ def test_the_table_names_the_best_single_backbone_and_tests_the_fusion(featx: Fe
 
 
 def test_a_second_run_makes_nothing_anew(featx: FeatX, made: Made, tmp_path: Path) -> None:
-    command = ("compare", made.left, "--heads", "class-mean,ridge", "--into", tmp_path / "r.jsonl", "--jobs", 1)
+    command = (
+        "compare",
+        made.left,
+        "--heads",
+        "class-mean,ridge",
+        "--tuning=validation",
+        "--into",
+        tmp_path / "r.jsonl",
+        "--jobs",
+        1,
+    )
     assert featx(*command).code == 0
     written = (tmp_path / "r.jsonl").read_bytes()
     assert len(written.splitlines()) == 2
@@ -159,7 +184,7 @@ def test_what_cannot_be_compared_is_told_in_a_line(
 
 
 def test_all_heads_and_all_fusions_are_tried_where_all_are_asked_for(featx: FeatX, made: Made) -> None:
-    heads = featx("compare", made.left, made.right, "--heads", "class-mean", "--fusions", "all", "--jobs", 1, "--json")
+    heads = featx("compare", made.left, made.right, "--heads", "class-mean", "--fusions", "all", *QUICKLY, "--json")
     fused = [row["fusion"] for row in heads.json["results"] if len(row["backbones"]) == 2]
     assert fused == [
         *("concat", "standardised", "weighted", "pca", "joint-pca", "kernel", "anova", "mutual-info", "l1", "stacked")
@@ -168,7 +193,9 @@ def test_all_heads_and_all_fusions_are_tried_where_all_are_asked_for(featx: Feat
 
 def test_annotations_take_the_place_of_labels(featx: FeatX, made: Made, tmp_path: Path) -> None:
     said = annotate(made, tmp_path, "label,group", lambda number: f"kind{number % 3 > 0},{number // 4}", featx)
-    found = featx("train", made.left, "--head=ridge", "--annotations", said, "--into", tmp_path / "h.featx", "--json")
+    found = featx(
+        "train", made.left, "--head=ridge", *QUICKLY, "--annotations", said, "--into", tmp_path / "h.featx", "--json"
+    )
     assert found.code == 0, found.err
     assert found.json["classes"] == ["kindFalse", "kindTrue"]
     assert "groups" in found.json["split"]
@@ -177,12 +204,14 @@ def test_annotations_take_the_place_of_labels(featx: FeatX, made: Made, tmp_path
 @pytest.mark.parametrize("head", ["logreg", "knn"])
 def test_soft_labels_and_several_labels_reach_the_measures(featx: FeatX, made: Made, tmp_path: Path, head: str) -> None:
     soft = annotate(made, tmp_path, "share:a,share:b", lambda n: "0.75,0.25" if n < 24 else "0,1", featx)
-    found = featx("train", made.left, f"--head={head}", "--annotations", soft, "--into", tmp_path / "s.featx", "--json")
+    found = featx(
+        "train", made.left, f"--head={head}", *QUICKLY, "--annotations", soft, "--into", tmp_path / "s.featx", "--json"
+    )
     assert found.code == 0, found.err
     assert found.json["metrics"]["labels"] == "soft"
     several = annotate(made, tmp_path, "has:a,has:b,has:c", lambda n: f"{int(n < 24)},{n % 2},{int(n % 3 == 0)}", featx)
     into = tmp_path / "m.featx"
-    found = featx("train", made.left, f"--head={head}", "--annotations", several, "--into", into, "--json")
+    found = featx("train", made.left, f"--head={head}", *QUICKLY, "--annotations", several, "--into", into, "--json")
     assert found.code == 0, found.err
     assert found.json["metrics"]["labels"] == "several"
     measured = featx("evaluate", into, made.left, "--annotations", several, "--rows", "all", "--json").json
@@ -193,21 +222,40 @@ def test_soft_labels_and_several_labels_reach_the_measures(featx: FeatX, made: M
 def test_a_fusion_and_the_rule_that_holds_out_are_chosen(featx: FeatX, made: Made, tmp_path: Path) -> None:
     into = tmp_path / "h.featx"
     command = ("train", made.left, made.right, "--head", "ridge", "--fusion", "stacked", "--hold-out", "blocks")
-    found = featx(*command, "--into", into, "--json")
+    found = featx(*command, *QUICKLY, "--into", into, "--json")
     assert found.code == 0, found.err
     assert (found.json["fusion"], found.json["split_key"]) == ("stacked", "blocks/3")
     assert featx("evaluate", into, made.left, made.right, "--rows", "all", "--json").json["accuracy"] > 0.9
 
 
 def test_tuning_by_folds_is_told(featx: FeatX, made: Made, tmp_path: Path) -> None:
-    command = ("train", made.left, "--head", "ridge", "--tuning-folds", 3, "--into", tmp_path / "h.featx", "--json")
+    command = (
+        "train",
+        made.left,
+        "--head=ridge",
+        "--tuning-folds=3",
+        "--jobs=1",
+        "--into",
+        tmp_path / "h.featx",
+        "--json",
+    )
     assert featx(*command).json["tuned"].startswith("best accuracy on 3 folds of all but the test images")
 
 
 def test_what_failed_is_told_at_the_end_and_the_rest_is_shown(featx: FeatX, made: Made, tmp_path: Path) -> None:
     with h5py.File(made.right, "r+") as file:
         file["features/features"][:] = np.nan
-    command = ("compare", made.left, made.right, "--heads=ridge", "--into", tmp_path / "r.jsonl", "--jobs", 1)
+    command = (
+        "compare",
+        made.left,
+        made.right,
+        "--heads=ridge",
+        "--tuning=validation",
+        "--into",
+        tmp_path / "r.jsonl",
+        "--jobs",
+        1,
+    )
     ran = featx(*command)
     assert ran.code == 1
     assert "near-duplicate among the training images" in ran.out
@@ -232,9 +280,9 @@ def test_the_image_set_s_own_split_is_there_once_beside_splits_that_are_drawn_of
 def test_balanced_classes_are_told_by_train_and_compare(featx: FeatX, made: Made, tmp_path: Path) -> None:
     for command in (
         ("train", "--head=ridge", "--into", tmp_path / "h.featx"),
-        ("compare", "--heads=ridge", "--jobs=1"),
+        ("compare", "--heads=ridge"),
     ):
-        found = featx(*command, made.left, "--balanced", "--json").json
+        found = featx(*command, *QUICKLY, made.left, "--balanced", "--json").json
         (result,) = found.get("results", [found])
         assert result["balanced"]
         assert result["tuned"].startswith("best balanced accuracy")
@@ -248,7 +296,7 @@ def test_evaluate_warns_unless_it_measures_just_the_images_that_were_held_out(
     for hold_out in ("official", "stratified"):
         into = tmp_path / f"{hold_out}.featx"
         options = ("--head=class-mean", "--hold-out", hold_out, "--annotations", said, "--into", into)
-        assert featx("train", made.left, *options).code == 0
+        assert featx("train", made.left, *QUICKLY, *options).code == 0
         ran = featx("evaluate", into, made.left, "--annotations", said, "--split", "test")
         warned[hold_out] = "so these measures are too high" in ran.err
     assert warned == {"official": False, "stratified": True}
@@ -257,7 +305,7 @@ def test_evaluate_warns_unless_it_measures_just_the_images_that_were_held_out(
 def test_predict_names_all_labels_that_are_likelier_than_not(featx: FeatX, made: Made, tmp_path: Path) -> None:
     said = annotate(made, tmp_path, "has:a,has:b", lambda n: f"{int(n < 36)},{int(n >= 24)}", featx)
     into = tmp_path / "m.featx"
-    assert featx("train", made.left, "--head=logreg", "--annotations", said, "--into", into).code == 0
+    assert featx("train", made.left, "--head=logreg", *QUICKLY, "--annotations", said, "--into", into).code == 0
     rows = json.loads(featx("predict", into, made.left, "--json").out)
     head, table = load_head(into), read_features(made.left)
     probabilities = head.predict_probabilities(table.features)

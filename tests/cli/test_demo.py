@@ -72,7 +72,7 @@ def test_without_photographs_the_demo_draws_shapes_and_says_how_photographs_are_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "SHAPES_OF_A_CLASS", 8)
-    monkeypatch.setattr(demo, "DEMO_HEADS", ("logreg", "pca-logreg"))
+    monkeypatch.setattr(demo, "DEMO_HEADS", ("linear-svm", "rbf-svm"))
     summary = run_demo(tmp_path / "demo", settings=SETTINGS)
     assert summary.extraction.done == 40
     report = (tmp_path / "demo" / "report.md").read_text()
@@ -85,7 +85,7 @@ def test_noise_asks_for_shapes_even_where_photographs_are_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo, "SHAPES_OF_A_CLASS", 8)
-    monkeypatch.setattr(demo, "DEMO_HEADS", ("logreg",))
+    monkeypatch.setattr(demo, "DEMO_HEADS", ("linear-svm",))
     summary = run_featx("demo", "--noise", "1", "--json", cwd=tmp_path).json
     result = json.loads((tmp_path / "featx-demo" / "results.jsonl").read_text())
     assert summary["extraction"]["done"] == 40
