@@ -1,5 +1,6 @@
 """Checks that what a cache says has the types and ranges of format 1, whoever wrote the file."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -81,7 +82,7 @@ _JSON = {
 def attribute_problems(attributes: Mapping[str, Any]) -> Iterator[str]:
     """Yields what is wrong with the root attributes; the first problem is enough to refuse the file."""
     if attributes.get("format") != FORMAT:
-        yield f"not a featx cache (no attribute format = {FORMAT!r}); name a file that `featx extract` wrote"
+        yield f"its attribute format is {attributes.get('format')!r}, not {FORMAT!r}"
     try:
         checked = msgspec.convert(dict(attributes), _Attributes, strict=True)
     except msgspec.ValidationError as error:
@@ -126,11 +127,14 @@ def column_problems(fields: Mapping[str, Field], rows: int) -> Iterator[str]:
 
 
 def value_problems(cache: Cache) -> Iterator[str]:
-    """Yields the first value of each image column that is outside its range; rows are read block by block."""
+    """Yields the first wrong value of each image column, and of the class names; rows are read block by block."""
     for name in ("labels/name", "images/name", "images/split", "images/group"):
         if name in cache.fields and (found := _find_text(cache, name)):
             yield found
-    classes = cache.fields["labels/name"].shape[0] if "labels/name" in cache.fields else 0
+    names = cache.read("labels/name").tolist() if "labels/name" in cache.fields else []
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        yield f"labels/name has {repeated[0].decode(errors='replace')!r} twice"
+    classes = len(names)
     checks = {
         "images/label": (lambda values: (values >= -1) & (values < classes), f"from -1 to {classes - 1}"),
         "images/weight": (lambda values: np.isfinite(values) & (values >= 0), "a finite number from 0"),

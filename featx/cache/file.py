@@ -214,13 +214,19 @@ class Cache:
         return self["status"]
 
     def intact(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
-        """(n,): which of these rows (None for all) are acknowledged and match their checksum."""
+        """(n,): which of these rows (None for all) are acknowledged, match their checksum and have finite features."""
         found = np.zeros(self.images if rows is None else len(rows), bool)
         for block in blocks(len(found), self.rows_at_once):
             chosen = block if rows is None else rows[block]
             if self.read("status", chosen).any():
-                found[block] = matching(self.stored(chosen))
+                stored = self.stored(chosen)
+                found[block] = matching(stored) & self.finite(stored)
         return found
+
+    def finite(self, stored: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+        """(n,): whether the features of each row, as `stored` returns them, are finite or the image failed."""
+        finite = [np.isfinite(stored[feature_path(output)]).all(axis=1) for output in self.outputs]
+        return np.asarray((stored["status"] != DONE) | np.logical_and.reduce(finite))
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -67,9 +68,9 @@ def open_cache(path: Path) -> Cache:
     try:
         cache = _open(path)
         problem = next(_faults(cache), None)
-    except Exception as error:  # h5py raises OSError, KeyError, RuntimeError, TypeError or ValueError on damage
-        if isinstance(error, CacheError):
-            raise
+    except CacheError:
+        raise
+    except Exception as error:  # h5py raises almost anything, depending on the damage
         if isinstance(error, OSError) and error.errno:
             raise read_error(path, error) from error
         raise CacheError(f"{path}: not a readable cache ({error}); restore it or extract again") from error
@@ -79,14 +80,14 @@ def open_cache(path: Path) -> Cache:
 
 
 def _open(path: Path) -> Cache:
-    file = path.open("rb")
-    try:
+    with ExitStack() as opened:
+        file = opened.enter_context(path.open("rb"))
         check_metadata(file)
         with h5py.File(file, "r") as known:
-            return Cache(path, {key: _plain(value) for key, value in known.attrs.items()}, locate(known), file)
-    except BaseException:
-        file.close()
-        raise
+            attributes = {key: _plain(value) for key, value in known.attrs.items()}
+            fields = locate(known)
+        opened.pop_all()  # the cache keeps the file open
+    return Cache(path, attributes, fields, file)
 
 
 def check_metadata(file: BinaryIO) -> None:

@@ -1,6 +1,6 @@
 """Verifies a cache: every row against its checksum, and the image columns against their hash."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache.checking import value_problems
-from featx.cache.file import DONE, PENDING, Cache, feature_path, matching
+from featx.cache.file import PENDING, Cache, matching
 from featx.cache.opening import open_cache
 from featx.errors import CacheError
 
@@ -48,7 +48,7 @@ def contents_problems(cache: Cache) -> Iterator[str]:
 def row_problems(cache: Cache, rows: slice) -> Iterator[str]:
     """Yields a problem, with row and image, for each of these rows that is pending or damaged."""
     stored = cache.stored(rows)
-    intact, finite = matching(stored), finite_rows(cache, stored)
+    intact, finite = matching(stored), cache.finite(stored)
     for row in np.flatnonzero(~(intact & finite)):
         name = bytes(cache.read("images/name", slice(rows.start + row, rows.start + row + 1))[0])
         wrong = "pending" if stored["status"][row] == PENDING else "its bytes do not match their checksum"
@@ -56,16 +56,9 @@ def row_problems(cache: Cache, rows: slice) -> Iterator[str]:
         yield f"row {rows.start + row} ({name.decode(errors='replace')}): {wrong}"
 
 
-def finite_rows(cache: Cache, stored: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
-    """(n,): whether the features of each row, as `Cache.stored` returns them, are finite or the image failed."""
-    finite = stored["status"] != DONE
-    features = [stored[feature_path(output)] for output in cache.outputs]
-    return np.asarray(finite | np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in features]))
-
-
 def checked_rows(cache: Cache, rows: slice) -> dict[str, NDArray[Any]]:
     """These rows as `Cache.stored` returns them. Raises CacheError, naming the first row that is pending or damaged."""
     stored = cache.stored(rows)
-    if not (matching(stored) & finite_rows(cache, stored)).all():
+    if not (matching(stored) & cache.finite(stored)).all():
         raise CacheError(f"{cache.path}: {next(row_problems(cache, rows))}; restore it or extract it again")
     return stored

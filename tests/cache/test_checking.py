@@ -138,6 +138,7 @@ WRONG_VALUES = {
     "a split of another name": set_value("images/split", b"dev"),
     "a name that is not UTF-8": set_value("images/name", b"\xff\xfe"),
     "a group that is not UTF-8": set_value("images/group", b"\xe9"),
+    "two classes of one name": lambda file: file["labels/name"].__setitem__(1, b"cat"),
     "a class that is not UTF-8": lambda file: file["labels/name"].__setitem__(1, b"\xe9"),
 }
 WRONG_FEATURES = {
@@ -178,6 +179,7 @@ def test_features_that_are_not_finite_are_found_by_verify_and_copied_by_nobody(
 ) -> None:
     rewrite(cache, change)
     assert verify_cache(cache) == ["row 2 (02.png): done, but its features are NaN or infinite"]
+    assert np.flatnonzero(~open_cache(cache).intact()).tolist() == [2]
     for name in ("m.h5", "x.npy", "x.parquet"):
         into = cache.with_name(name)
         with pytest.raises(CacheError, match=r"row 2 \(02\.png\): done, but its features are NaN"):
