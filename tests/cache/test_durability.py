@@ -430,7 +430,12 @@ def server(forks: Server) -> Iterator[Server]:
 
 def has_rows(job: Job) -> bool:
     """Whether the unfinished cache has an acknowledged row."""
-    return job.partial.exists() and bool(np.any(open_cache(job.partial).status != PENDING))
+    return rows_of(job) > 0
+
+
+def rows_of(job: Job) -> int:
+    """Number of rows that the unfinished cache has acknowledged."""
+    return int(np.count_nonzero(open_cache(job.partial).status != PENDING)) if job.partial.exists() else 0
 
 
 SLOW = Pace(sync_seconds=-1.0, delay=0.004)
@@ -494,6 +499,19 @@ def test_a_limit_on_the_size_of_files_is_told_and_leaves_nothing(small: Job, ser
 
 
 # -- kills -------------------------------------------------------------------------------------------------------------
+
+
+def test_kills_while_rows_are_written_change_no_byte(make_job: Callable[[int], Job], server: Server) -> None:
+    job, rng = make_job(48), np.random.default_rng(0)
+    result = job.undisturbed()
+    life = Life(server, ("-q", *job.arguments()), job.into, truth_of(job.into, result), SLOW, about=3)
+    for how in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+        before = acknowledged(job.into)
+        life.kill(how, rng.uniform(0, 0.03), after=lambda: job.into.exists() or rows_of(job) > len(before))  # noqa: B023
+        assert list(life.truth.problems(job.into)) == []
+        assert before <= acknowledged(job.into)
+    assert server.run("-q", *job.arguments()) == 0
+    assert timeless(job.into) == timeless(result)
 
 
 @pytest.mark.exhaustive
