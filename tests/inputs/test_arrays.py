@@ -4,6 +4,8 @@ import io
 import math
 import pickle
 import re
+import resource
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -303,6 +305,73 @@ def test_pixels_that_were_never_written_are_no_black_images(tmp_path: Path) -> N
                 pixels[:2] = 1
         with pytest.raises(ImageSetError, match="x: parts of it were never written"):
             list_images(tmp_path / name)
+
+
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    """A megabyte and a half that inflates to one and a half gigabytes."""
+    deflate = zlib.compressobj(9, wbits=-15)
+    block = deflate.compress(bytes(1 << 24)) + deflate.flush(zlib.Z_FULL_FLUSH)
+    return b"\x78\xda" + 96 * block + b"\x03\0" + bytes(4)
+
+
+def test_a_chunk_that_inflates_beyond_its_shape_fails_alone_and_takes_no_memory(tmp_path: Path, bomb: bytes) -> None:
+    with h5py.File(tmp_path / "photos.h5", "w") as file:
+        pixels = file.create_dataset("x", data=draw(3, 40, 50), chunks=(1, 40, 50), compression="gzip")
+        pixels.id.write_direct_chunk((1, 0, 0), bomb)
+    images = list_images(tmp_path / "photos.h5")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(OSError, match="more than the 2000 bytes of its shape"):
+        images.read(1)
+    assert np.array_equal(np.asarray(images.read(2)), draw(3, 40, 50)[2])
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**19
+
+
+def test_labels_that_inflate_beyond_their_shape_are_refused(
+    h5: Callable[..., Path], tmp_path: Path, bomb: bytes
+) -> None:
+    path = h5(datasets={"x": draw(3, 4, 5)})
+    with h5py.File(path, "a") as file:
+        file.create_dataset("label", data=[1, 2, 3], chunks=(3,), compression="gzip").id.write_direct_chunk((0,), bomb)
+    with pytest.raises(ImageSetError, match=r"photos\.h5: not a readable HDF5 file .*more than the 24 bytes"):
+        list_images(path)
+
+
+def test_large_chunks_of_compressed_images_are_read(tmp_path: Path) -> None:
+    array = draw(30, 300, 400)
+    with h5py.File(tmp_path / "photos.h5", "w") as file:
+        file.create_dataset("x", data=array, chunks=(15, 300, 200), compression="gzip", shuffle=True, fletcher32=True)
+    assert np.array_equal(contents(list_images(tmp_path / "photos.h5")), array)
+
+
+def test_images_that_are_compressed_twice_are_refused(tmp_path: Path) -> None:
+    properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    properties.set_chunk((1, 4, 5))
+    properties.set_deflate(9)
+    properties.set_deflate(9)
+    with h5py.File(tmp_path / "photos.h5", "w") as file:
+        space = h5py.h5s.create_simple((2, 4, 5))
+        h5py.Dataset(h5py.h5d.create(file.id, b"x", h5py.h5t.NATIVE_UINT8, space, properties))[:] = draw(2, 4, 5)
+    with pytest.raises(ImageSetError, match="x: it is compressed more than once; write it with one compression"):
+        list_images(tmp_path / "photos.h5")
+
+
+@pytest.mark.parametrize(
+    ("values", "chunk", "message"),
+    [
+        (np.zeros(3, "S5000"), (1,), "/label: its values have 5000 bytes each, above 4096"),
+        (np.zeros(3), (2**17,), "/label: its chunks have 1048576 bytes, above 1000000; write smaller ones"),
+    ],
+)
+def test_labels_that_take_much_memory_are_refused(
+    h5: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, values: Any, chunk: tuple[int], message: str
+) -> None:
+    monkeypatch.setattr("featx.inputs.sets.hdf5.LARGEST_CHUNK", 1_000_000)
+    path = h5(datasets={"x": draw(3, 4, 5)})
+    with h5py.File(path, "a") as file:
+        file.create_dataset("label", data=values, chunks=chunk, maxshape=(None,), compression="gzip")
+    with pytest.raises(ImageSetError, match=message):
+        list_images(path)
 
 
 def test_pixels_that_lie_in_other_files_are_refused(h5: Callable[..., Path], tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from featx.columns import CHUNK, ImageColumns, to_text
 from featx.errors import ImageSetError, did_you_mean, one_line
 from featx.inputs.sets.arrays import ArraySource, why_not_images
-from featx.inputs.sets.building import ColumnsBuilder
+from featx.inputs.sets.building import LONGEST_TEXT, ColumnsBuilder
 from featx.inputs.sets.containers import Container, open_container
+from featx.inputs.sets.hdf5_chunks import LARGEST_CHUNK, Chunks, why_unbounded
 from featx.inputs.sets.hdf5_links import find_own, foreign_links
 from featx.inputs.sets.hdf5_source import Hdf5Source, open_hdf5
 from featx.inputs.sets.hdf5_texts import read_texts
@@ -24,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 COLUMN_OF_DATASET = {"label": "label", "labels": "label", "split": "split", "group": "group", "weight": "weight"}
 """Name of a dataset next to the images -> the column that it is read as."""
-LARGEST_CHUNK = 1 << 30
-"""Most bytes of one chunk, which is always read whole."""
 CACHE_MARK = b"featx cache"
 """First bytes of a cache of features."""
 _FILE = re.compile(r"(.+?\.(?:h5|hdf5|hdf|he5))/(.+)", re.IGNORECASE)
@@ -120,10 +119,12 @@ def _why_not_images(dataset: Any) -> str | None:
 
 
 def _why_not_whole(dataset: Any) -> str | None:
-    """Why values of the dataset are missing; HDF5 would silently read zeros: black images and the first class."""
+    """Why not all values of the dataset can be read; for missing ones, HDF5 would silently read zeros: black images."""
     if dataset.is_virtual or dataset.external:
         return "its values are in other files; name those"
-    return "parts of it were never written; write them" if _has_missing_chunks(dataset) else None
+    if _has_missing_chunks(dataset):
+        return "parts of it were never written; write them"
+    return why_unbounded(dataset)
 
 
 def _has_missing_chunks(dataset: Any) -> bool:
@@ -169,7 +170,7 @@ def _find_columns(path: str, file: Any, images: Any) -> dict[str, Any]:
         if dataset.size != len(images) or not _is_plain(dataset.dtype):
             logger.warning("%s: %s is not used, as it does not have one value per image", path, dataset.name)
             continue
-        if reason := _why_not_whole(dataset):
+        if reason := _why_not_whole(dataset) or _why_too_wide(dataset):
             raise ImageSetError(f"{path}: {dataset.name}: {reason}")
         found[column] = dataset
     return found
@@ -182,8 +183,17 @@ def _is_plain(dtype: np.dtype[np.generic]) -> bool:
     return dtype.kind in "iufbS" or h5py.check_string_dtype(dtype) is not None
 
 
+def _why_too_wide(dataset: Any) -> str | None:
+    """Why a column takes more memory than its values need; None if it does not."""
+    if dataset.dtype.itemsize > LONGEST_TEXT:
+        return f"its values have {dataset.dtype.itemsize} bytes each, above {LONGEST_TEXT}; write shorter ones"
+    size = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+    return f"its chunks have {size} bytes, above {LARGEST_CHUNK}; write smaller ones" if size > LARGEST_CHUNK else None
+
+
 def _read_column(container: Container, dataset: Any) -> NDArray[np.generic]:
     """The values (N,): numbers, or texts as UTF-8."""
     if dataset.dtype.kind == "O":
         return read_texts(container, dataset.name, rows=len(dataset))
+    Chunks(dataset, rows=len(dataset)).check(0)
     return np.asarray(dataset[:]).reshape(-1)

@@ -11,6 +11,7 @@ from featx.errors import one_line
 from featx.inputs.sets.arrays import squeeze_channel
 from featx.inputs.sets.containers import Container
 from featx.inputs.sets.files import Files, LocalFiles
+from featx.inputs.sets.hdf5_chunks import Chunks
 from featx.inputs.sets.memo import Memo
 
 CHUNK_SLOTS = 10_007
@@ -37,7 +38,7 @@ class Hdf5Source:
     """Bytes of chunks to keep in memory."""
     first: int = 0
     """Row of the dataset that is row 0 of this source."""
-    _opened: Memo[str, Any] = field(default_factory=lambda: Memo(1), repr=False, compare=False)
+    _opened: Memo[str, tuple[Any, Chunks]] = field(default_factory=lambda: Memo(1), repr=False, compare=False)
     sized: ClassVar[bool] = True
 
     @property
@@ -53,7 +54,9 @@ class Hdf5Source:
         """The pixels, (H, W) or (H, W, 3)."""
         self.file.check()
         try:
-            pixels: NDArray[np.generic] = self._opened.get(self.dataset, self._open)[self.first + row]
+            dataset, chunks = self._opened.get(self.dataset, self._open)
+            chunks.check(self.first + row)
+            pixels: NDArray[np.generic] = dataset[self.first + row]
         except (OSError, MemoryError):
             raise
         except Exception as error:  # h5py raises RuntimeError, KeyError and others on damaged files
@@ -64,5 +67,6 @@ class Hdf5Source:
         """The source of these rows."""
         return replace(self, first=self.first + (rows.start or 0))
 
-    def _open(self) -> Any:
-        return open_hdf5(self.file.files, self.file.path, chunk_bytes=self.chunk_bytes)[self.dataset]
+    def _open(self) -> tuple[Any, Chunks]:
+        dataset = open_hdf5(self.file.files, self.file.path, chunk_bytes=self.chunk_bytes)[self.dataset]
+        return dataset, Chunks(dataset, rows=1)

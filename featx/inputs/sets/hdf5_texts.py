@@ -1,6 +1,6 @@
 """Reads texts of variable length from an HDF5 file, in a process that can be ended.
 
-On a damaged file, HDF5 can loop for ever in C code that no thread or signal interrupts, or ask for any amount of memory.
+On a damaged file, HDF5 can loop for ever in C code that no thread or signal interrupts, or take any amount of memory.
 """
 
 from functools import partial

@@ -1,0 +1,85 @@
+"""Checks compressed chunks of HDF5 files before HDF5 inflates them, which it does without any limit.
+
+A chunk of a megabyte may become a gigabyte, whatever the shape of the dataset is.
+"""
+
+import errno
+import math
+import zlib
+from itertools import product
+from typing import Any
+
+LARGEST_CHUNK = 1 << 30
+"""Most bytes of the chunks that are read for one image, or of one chunk of a column."""
+_DEFLATE = 1
+_CHECKSUM = 3
+"""Numbers of HDF5's filters."""
+_MOST_RATIO = 1032
+"""Largest number of bytes that one byte of compressed ones can become."""
+_PIECE = 1 << 20
+"""Bytes that are inflated at once."""
+
+
+def why_unbounded(dataset: Any) -> str | None:
+    """Why the size of its chunks cannot be checked, and the next step; None if it can."""
+    filters = _filters(dataset)
+    behind = filters[filters.index(_DEFLATE) + 1 :] if _DEFLATE in filters else []
+    return "it is compressed more than once; write it with one compression" if {*behind} - {_CHECKSUM} else None
+
+
+def _filters(dataset: Any) -> list[int]:
+    """The numbers of the filters through which chunks are written, in order."""
+    properties = dataset.id.get_create_plist()
+    return [properties.get_filter(place)[0] for place in range(properties.get_nfilters())]
+
+
+class Chunks:
+    """The chunks of a dataset, of which those with some rows are checked before they are read."""
+
+    def __init__(self, dataset: Any, *, rows: int) -> None:
+        self._dataset = dataset
+        self._rows = rows
+        """Number of rows that are read at once."""
+        self._largest = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
+        self._harmless = LARGEST_CHUNK // (_MOST_RATIO * max(1, math.prod(map(len, self._places(0)))))
+        """Bytes of a stored chunk up to which all chunks that are read at once cannot become too large."""
+        self._suspicious = self._has_large()
+
+    def check(self, row: int) -> None:
+        """Raise OSError if a chunk with a part of the rows from this one on is larger than its shape says."""
+        if self._suspicious:
+            for place in product(*self._places(row)):
+                self._check(place)
+
+    def _places(self, row: int) -> list[range]:
+        """For each axis, the offsets of the chunks with a part of the rows from this one on."""
+        if not self._dataset.chunks:
+            return []
+        first, *others = self._dataset.chunks
+        stop = min(row + self._rows, len(self._dataset))
+        sides = zip(self._dataset.shape[1:], others, strict=True)
+        return [range(row - row % first, stop, first), *(range(0, side, step) for side, step in sides)]
+
+    def _has_large(self) -> bool:
+        """Whether any compressed chunk is stored in more than the harmless number of bytes."""
+        if _DEFLATE not in _filters(self._dataset):
+            return False
+        return bool(self._dataset.id.chunk_iter(lambda chunk: chunk.size > self._harmless or None))
+
+    def _check(self, place: tuple[int, ...]) -> None:
+        _, data = self._dataset.id.read_direct_chunk(place)
+        if len(data) > self._harmless and _inflates_beyond(data, self._largest):
+            raise OSError(errno.EFBIG, f"a compressed chunk of more than the {self._largest} bytes of its shape")
+
+
+def _inflates_beyond(data: bytes, most: int) -> bool:
+    """Whether the data inflate to more bytes than these, without keeping them; damage is left to HDF5."""
+    inflating = zlib.decompressobj()
+    size = 0
+    try:
+        while data and not inflating.eof and size <= most:
+            size += len(inflating.decompress(data, _PIECE))
+            data = inflating.unconsumed_tail
+    except zlib.error:
+        return False
+    return size > most
