@@ -562,6 +562,7 @@ extract_features(list_images(root), load_backbone("tiny", folder=models), into=i
 """
 
 
+@pytest.mark.exhaustive
 def test_kill_9_at_any_moment_costs_no_acknowledged_row_and_changes_no_byte(
     make_folder: Callable[..., Path], tiny: Tiny, models: Path, tmp_path: Path
 ) -> None:
