@@ -63,16 +63,23 @@ def predict(
 def _predict(
     head: "Head", images: Sequence[str], *, root: str | None, models: Path | None, settings: Settings
 ) -> "Iterator[Prediction]":
-    from featx.cache import is_cache
     from featx.deploy import predict_images, predict_tables
     from featx.tables import read_tables
 
-    caches = [path for path in map(Path, images) if path.suffix == ".h5" and (not path.is_file() or is_cache(path))]
+    caches = [Path(image) for image in images if _names_cache(image)]
     if len(caches) < len(images):
         return predict_images(head, list_given(images, root), models=models, settings=settings)
     if root or models:
         raise click.UsageError(f"--root and --models are options for images, but {images[0]} is a cache.")
     return predict_tables(head, read_tables(caches, sources=head.sources))
+
+
+def _names_cache(image: str) -> bool:
+    """Whether an argument names a cache: a file .h5 that is one or does not exist, neither an array nor an address."""
+    from featx.cache import is_cache
+
+    path = Path(image)
+    return path.suffix == ".h5" and "://" not in image and (not path.is_file() or is_cache(path))
 
 
 def _write_row(row: "Prediction", *, first: bool) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 
 from tests.conftest import Tiny, draw_image, write_folder
@@ -67,6 +69,18 @@ def test_several_sources_are_one_cache_and_their_images_are_predicted_alike(
     assert (of_images.code, of_images.out) == (0, of_cache.out)
     names = [row["name"] for row in csv.DictReader(io.StringIO(of_images.out))]
     assert (names[0], names[12].split("/")[0], names[-1]) == ("a/class0/0000.png", "b.tar", "c.png")
+
+
+def test_an_array_of_images_at_an_address_is_predicted_and_is_no_cache(
+    featx: Featx, to_tiny: list[object], models: Path, tmp_path: Path
+) -> None:
+    into, head = tmp_path / "c.h5", tmp_path / "h.featx"
+    assert featx("extract", write_folder(tmp_path / "a", (6, 6)), *to_tiny, "--into", into).code == 0
+    assert featx("train", into, "--head", "ridge", "--into", head, "--jobs", 1).code == 0
+    with h5py.File(tmp_path / "new.h5", "w") as file:
+        file["images"] = np.zeros((2, 40, 40, 3), np.uint8)
+    ran = featx("predict", head, f"file://{tmp_path / 'new.h5'}", "--models", models)
+    assert [row["name"] for row in csv.DictReader(io.StringIO(ran.out))] == ["new.h5/images/0", "new.h5/images/1"]
 
 
 def test_the_column_of_labels_is_an_option(featx: Featx, to_tiny: list[object], tmp_path: Path) -> None:

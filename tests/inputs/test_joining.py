@@ -60,6 +60,27 @@ def test_one_image_file_is_an_image_set(write: Write) -> None:
         assert (names(images), contents(images), images.labels) == (["1.png"], ["a/1.png"], None)
 
 
+def test_folders_of_tars_have_their_labels_under_the_key_that_was_named(tmp_path: Path) -> None:
+    members = {"1.png": b"pixels", "1.json": b'{"breed": "pug"}'}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        with tarfile.open(tmp_path / name / "x.tar", "w") as file:
+            for member, content in members.items():
+                info = tarfile.TarInfo(member)
+                info.size = len(content)
+                file.addfile(info, io.BytesIO(content))
+    folders = [tmp_path / "a", tmp_path / "b"]
+    assert known(list_images(folders, label_column="breed")) == ["pug", "pug"]
+    with pytest.raises(ImageSetError, match=r"--root .* is only for manifests"):
+        list_images(folders, root=tmp_path)
+
+
+def test_folders_of_images_have_no_column_of_labels(write: Write) -> None:
+    folders = write("a/1.png", "b/2.png", give=("a", "b"))
+    with pytest.raises(ImageSetError, match=r"--label-column breed is only for manifests, tables and tars, but .*a is"):
+        list_images(folders, label_column="breed")
+
+
 def test_a_folder_a_tar_and_files_are_one_image_set_in_their_order(write: Write, tar: Callable[..., Path]) -> None:
     folder, first, second = write("a/cat/1.png", "a/dog/2.png", "3.png", "b/4.png", give=("a", "3.png", "b/4.png"))
     images = list_images([folder, tar("b.tar", "cat/5.png", "eel/6.png"), first, second])

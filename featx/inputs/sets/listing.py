@@ -83,7 +83,7 @@ def list_images(
     requests = [_Request(*_locate(str(one)), root, label_column) for one in given]
     if len(requests) == 1:
         return _list_one(requests[0])
-    return join_sets([_as_part(request) for request in _group_images(_where_it_belongs(requests))])
+    return join_sets([_as_part(request) for request in _group_images(_keep_options(requests))])
 
 
 def _list_one(request: "_Request") -> ImageSet:
@@ -129,12 +129,14 @@ def _list_matched_images(request: "_Request", shards: Shards) -> ImageSet:
     return ImageSet(names=names, source=FileSource(request.files, shards.base or "."))
 
 
-def _where_it_belongs(requests: Sequence["_Request"]) -> list["_Request"]:
-    """The requests, with root only for manifests, and column of labels only for these and tars.
+def _keep_options(requests: Sequence["_Request"]) -> list["_Request"]:
+    """The requests: with a root only if they may be manifests, with a column of labels only if they may be tars too.
 
-    Raises ImageSetError if it was given, and there are none of these.
+    Raises ImageSetError if an option was given that belongs to none of them.
     """
-    kinds = [_kind_of(request.path) for request in requests]
+    if requests[0].root is None and requests[0].label_column is None:
+        return list(requests)
+    kinds = [_kind_of(request.path) or _kind_inside(request) for request in requests]
     if not {"csv", "parquet"} & {*kinds}:
         requests[0].refuse_root()
     if not {"csv", "parquet", "tar"} & {*kinds}:
@@ -147,6 +149,18 @@ def _where_it_belongs(requests: Sequence["_Request"]) -> list["_Request"]:
         )
         for request, kind in zip(requests, kinds, strict=True)
     ]
+
+
+def _kind_inside(request: "_Request") -> str | None:
+    """The kind of a folder by the first tar, table or image in it; None for images, and for what is no folder."""
+    if not request.files.is_folder(request.path):
+        return None
+    for name in request.files.walk(request.path):
+        if (kind := _kind_of(name)) in ("tar", "parquet") and not is_hidden(name):
+            return kind
+        if is_image_name(name):
+            break
+    return None
 
 
 def _group_images(requests: Sequence["_Request"]) -> Iterator["_Request"]:
