@@ -45,11 +45,13 @@ def public_objects(folder: Path) -> Iterator[Shown]:
     """One object of each class that shows itself."""
     table = make_table()
     (split,) = featx.make_splits(table)
-    candidates = featx.list_candidates([table], heads=["class-mean", "ridge"], splits=lambda one: [split])
+    candidates = featx.list_candidates(
+        [table], heads=["class-mean", "ridge"], splits=lambda one: [split], tuning="validation"
+    )
     compared = featx.compare_backbones(candidates, jobs=1)
     ranking = featx.rank_candidates(candidates, compared.results)
-    head, result = featx.train_head(table, "class-mean", split=split)
-    draw_shapes(folder / "photos", count=2, size=32)
+    head, result = featx.train_head(table, "class-mean", split=split, tuning="validation", jobs=1)
+    draw_shapes(folder / "photos", count=2, size=16)
     yield from (table, split, candidates[0], compared, ranking, *ranking, head, result, result.metrics)
     yield from (featx.list_images(folder / "photos"), featx.load_backbone("efficientnet-lite0"))
     yield featx.describe_cache(FIXTURES / "cache-v1.h5")

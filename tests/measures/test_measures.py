@@ -218,13 +218,13 @@ def balanced_size(labels: Labels) -> float:
 def test_every_resample_measures_what_scikit_learn_measures_on_its_rows(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resampled, "RESAMPLES", 40)
+    monkeypatch.setattr(resampled, "RESAMPLES", 20)
     monkeypatch.setattr(intervals, "FEW_RESAMPLES", 3)
     monkeypatch.setattr(resampled, "RARE", 0)
     probabilities, labels = make_case(kind)
     if "groups" in kind:
         labels = replace(labels, groups=np.repeat(np.arange(30), 4).astype("S"))
-    expected, found = loop_draws(probabilities, labels, of=40, seed=5), measure(probabilities, labels, seed=5)
+    expected, found = loop_draws(probabilities, labels, of=20, seed=5), measure(probabilities, labels, seed=5)
     factor, most = factor_of(labels), balanced_size(labels)
     for name in expected.keys() - {"ece", "accuracy"}:
         value = getattr(found, name)
@@ -323,7 +323,7 @@ def share_of_right(rng: np.random.Generator, kind: str) -> tuple[Floats, Labels]
 
 @pytest.mark.parametrize("kind", shortened(["few groups", "plain", "few wrong", "weighted", "groups"]))
 def test_nineteen_in_twenty_intervals_of_accuracy_hold_the_true_one(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resampled, "RESAMPLES", 300)
+    monkeypatch.setattr(resampled, "RESAMPLES", 100)
     rng, held = np.random.default_rng(0), 0
     for seed in range(300):
         right, labels = share_of_right(rng, kind)
@@ -503,7 +503,10 @@ def test_too_many_groups_are_not_listed_and_the_reason_is_given() -> None:
 
 @pytest.mark.parametrize("grouped", shortened([True, False]))
 @pytest.mark.parametrize("kind", shortened(["soft", "single", "weighted"]))
-def test_confusion_has_the_intervals_of_a_loop_and_its_diagonal_those_of_recall(kind: str, grouped: bool) -> None:
+def test_confusion_has_the_intervals_of_a_loop_and_its_diagonal_those_of_recall(
+    kind: str, grouped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resampled, "RESAMPLES", 200)
     probabilities, labels = make_case(kind)
     labels = replace(labels, groups=(np.arange(120) // 4).astype("S")) if grouped else labels
     found, units = measure(probabilities, labels), units_of(labels)

@@ -398,12 +398,12 @@ def test_weights_of_the_paired_bootstrap_are_repeated_rows_in_its_difference() -
 def test_any_measure_is_compared_on_resamples_that_both_heads_share(
     kind: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(paired, "PAIRED_RESAMPLES", 40)
+    monkeypatch.setattr(paired, "PAIRED_RESAMPLES", 20)
     monkeypatch.setattr(intervals, "FEW_RESAMPLES", 3)
     better, labels = make_case(kind)
     worse = 0.5 * better + 0.5 * better[np.random.default_rng(1).permutation(len(labels))]
     (found,) = paired_measures({"a": better, "b": worse}, [PAIR], labels=labels, measure=name, seed=4)
-    drawn = [np.array(loop_draws(one, labels, of=40, seed=4)[name]) for one in (better, worse)]
+    drawn = [np.array(loop_draws(one, labels, of=20, seed=4)[name]) for one in (better, worse)]
     assert found.difference == pytest.approx(
         getattr(measure(better, labels), name) - getattr(measure(worse, labels), name)
     )
