@@ -124,6 +124,7 @@ def _lines_beside(into: Path, matrix: Target) -> list[Target]:
     kind = _kind(beside, is_own=lambda path: is_lines_of(path, matrix.path))
     place = follow(beside, kind)
     lines = Target(place, kind, matrix.overwrite, matrix.lock, identify(place))
+    # what has such a header may be of an export that was killed: _check_lines looks at it when the new one is written
     if not (matrix.overwrite and has_header(place)):
         lines.check()
     return [lines]

@@ -161,11 +161,13 @@ def list_candidates(
     """The candidates: every head on every block alone and, with every fusion, on all blocks; for every split.
 
     A block is the columns of one output of one backbone. `splits` draws the splits of the joined table. `tuning` and
-    `folds` say where parameters are chosen, as in featx.train_head. All candidates
-    use the same images: those with a feature in every table. Impossible combinations are skipped with a warning: other
-    fusions of a head that has its own, stacked heads on images with several labels, and a supervised choice of columns
-    from one training image per class. Raises TableError if the tables do not fit together, cannot be split or cannot be
-    balanced, HeadError for an unknown head or fusion.
+    `folds` say where parameters are chosen, as in featx.train_head. All candidates use the same images: those with a
+    feature in every table. Impossible combinations are skipped with a warning: other fusions of a head that has its
+    own, stacked heads on images with several labels, and a supervised choice of columns from one training image per
+    class.
+
+    Raises TableError if the tables do not fit together, cannot be split or cannot be balanced, HeadError for an unknown
+    head or fusion.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import groupby, permutations
+from itertools import groupby
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -37,11 +37,11 @@ class RankedCandidate(Shown):
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
-    >>> candidates = featx.list_candidates([table], heads=["ridge"], splits=featx.make_splits)
+    >>> candidates = featx.list_candidates([table], heads=["class-mean"], splits=featx.make_splits)
     >>> results = featx.compare_backbones(candidates, jobs=1).results
     >>> best = featx.rank_candidates(candidates, results)[0]
     >>> best.name, best.rank, best.reference
-    ('ridge on efficientnet-lite0', 1, True)
+    ('class-mean on efficientnet-lite0', 1, True)
     """
 
     name: str
@@ -145,10 +145,10 @@ class Ranking(Shown, tuple[RankedCandidate, ...]):
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
-    >>> candidates = featx.list_candidates([table], heads=["ridge", "class-mean"], splits=featx.make_splits)
+    >>> candidates = featx.list_candidates([table], heads=["knn", "class-mean"], splits=featx.make_splits)
     >>> ranking = featx.rank_candidates(candidates, featx.compare_backbones(candidates, jobs=1).results)
     >>> [(row["head"], row["measure"]) for row in ranking.to_records()]
-    [('ridge', 'accuracy'), ('class-mean', 'accuracy')]
+    [('knn', 'accuracy'), ('class-mean', 'accuracy')]
     """
 
     __slots__ = ()
@@ -176,11 +176,11 @@ def rank_candidates(candidates: Sequence[Candidate], results: Sequence[Result]) 
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
-    >>> candidates = featx.list_candidates([table], heads=["ridge", "class-mean"], splits=featx.make_splits)
+    >>> candidates = featx.list_candidates([table], heads=["knn", "class-mean"], splits=featx.make_splits)
     >>> results = featx.compare_backbones(candidates, jobs=1).results
     >>> ranking = featx.rank_candidates(candidates, results)
     >>> [(ranked.head, ranked.splits) for ranked in ranking]
-    [('ridge', 'stratified'), ('class-mean', 'stratified')]
+    [('knn', 'stratified'), ('class-mean', 'stratified')]
     """
     by_key = {result.key: result for result in results}
     kinds = dict.fromkeys(candidate.split.kind for candidate in candidates)
@@ -213,13 +213,14 @@ def _rank_kind(candidates: Sequence[Candidate], results: Mapping[str, Result]) -
 
 
 def _validity(ranked: RankedCandidate) -> tuple[float, float]:
-    """What the highest of is the best head: its measure on validation images, then its likelihood there."""
+    """Sorts heads, the best one last: by the measure on validation images, then by the log loss there."""
     return np.nan_to_num(ranked.validated, nan=-np.inf), -ranked.validated_loss
 
 
 def _are_chosen_by_test_images(splits: Sequence[Split]) -> bool:
-    """Whether images that one split chooses heads by may be test images of another."""
-    return any(np.isin(one.development, other.test).any() for one, other in permutations(splits, 2))
+    """Whether images that one split chooses heads by are test images of another; of the same split they never are."""
+    development = np.concatenate([split.development for split in splits])
+    return bool(np.isin(development, np.concatenate([split.test for split in splits])).any())
 
 
 def _choose_per_split(single: Sequence[RankedCandidate]) -> float | None:

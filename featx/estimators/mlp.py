@@ -94,16 +94,16 @@ class MLP(MarginClassifier):
         """The unfitted network for this number of rows."""
         fitted = rows * (1 - self.validation_share) if self.early_stopping_ else rows
         steps = math.ceil(fitted / BATCH)
+        epochs = max(EPOCHS, math.ceil(STEPS / steps))
+        patience = max(PATIENCE, math.ceil(PATIENT_STEPS / steps))
         return MLPClassifier(
             hidden_layer_sizes=tuple(self.hidden),
             alpha=self.alpha,
             learning_rate_init=self.learning_rate,
-            max_iter=max(EPOCHS, math.ceil(STEPS / steps)) if self.max_iter is None else self.max_iter,
+            max_iter=epochs if self.max_iter is None else self.max_iter,
             early_stopping=self.early_stopping_,
             validation_fraction=self.validation_share,
-            n_iter_no_change=max(PATIENCE, math.ceil(PATIENT_STEPS / steps))
-            if self.patience is None
-            else self.patience,
+            n_iter_no_change=patience if self.patience is None else self.patience,
             random_state=self.seed,
         )
 

@@ -122,6 +122,7 @@ class SquaredHinge:
             inside = inside[:, bending]
 
         def product(scaled: Point) -> Point:
+            """The curvature times this direction, both in scaled axes."""
             direction = design.turn_back(scaled * scale)
             score = design.scorer(direction)
             change = np.zeros_like(direction)

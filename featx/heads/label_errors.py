@@ -29,9 +29,9 @@ AT_ONCE = 1024
 CHANCES = 0.01, 0.1
 """Added to the probability and to the share of the neighbours of every class, so that neither alone rules it out."""
 PART_OF_BOTH = 0.8
-"""The part of the evidence that is the product of both; the probability is the rest. Chosen on digits and clothes."""
+"""The part of the evidence that is the product of both; the rest is the probability. Chosen on digits and clothes."""
 HABIT = 8.0
-"""Weight of a one-sided confusion of two classes for each standard error above the first. Chosen on the same data."""
+"""Weight of a one-sided confusion of two classes for each standard error above one; chosen on digits and clothes."""
 STRONG_L2 = 100.0
 """Penalty of the default classifier on standardised features, strong enough not to learn wrong labels by heart."""
 

@@ -71,10 +71,10 @@ def score_interval(
 ) -> tuple[float, float] | None:
     """The 95 % interval of a measure between 0 and 1 as Wilson's for a share of this number of images.
 
-    The number of images is that of which a share would have the variance over the resamples (Korn & Graubard 1998), at
-    most `most`, and divided by the square of `widening`. A measure of exactly 0 or 1 hardly varies over resamples, but
-    is uncertain all the same: it is taken for a share of `perfect` images, or has no interval if that is None. None
-    also if the measure is undefined or equal on all resamples.
+    This number is at most `most`, and is the one at which a share varies as much as the measure does over the
+    resamples (Korn & Graubard 1998), divided by the square of `widening`. A measure of exactly 0 or 1 hardly varies
+    over resamples, but is uncertain all the same: it is taken for a share of `perfect` images, or has no interval if
+    that is None. None also if the measure is undefined or equal on all resamples.
     """
     value = float(resampled[0])
     if not np.isfinite(value) or not np.isfinite(widening):

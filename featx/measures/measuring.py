@@ -49,10 +49,12 @@ def measure(probabilities: Floats, labels: Labels, *, seed: int = 0) -> HeadMetr
     if there are too many images (for rankings: images times classes). Of log loss, Brier score and calibration error,
     and of accuracy unless few images are wrong, the ends are percentiles (normal if there are 100 resamples). Other
     measures are shares, or like shares: their interval is Wilson's for as many images as a share of the same variance
-    would have; that of AUROC is normal on the logit scale. All are wider by t / 1.96 for the number of images or
-    groups. Log loss and Brier score have none if fewer than 5 images are wrong. The field `interval` says what was
-    done. Equal seeds draw equal resamples. Raises TableError if shapes differ, a probability is not between 0 and 1, an
-    image has no label, or all weights are 0.
+    would have. That of AUROC, and of the average precision of a single class, is normal on the logit scale. All are
+    wider by t / 1.96 for the number of images or groups. Log loss and Brier score have none if fewer than 5 images are
+    wrong. The field `interval` says what was done. Equal seeds draw equal resamples.
+
+    Raises TableError if shapes differ, a probability is not between 0 and 1, an image has no label, or all weights are
+    0.
 
     >>> import numpy as np
     >>> from featx.labels import Labels

@@ -45,10 +45,10 @@ MEASURES = (
 LOSSES: Mapping[str, Interval] = {"log_loss": (0.0, np.inf), "brier": (0.0, 2.0)}
 """The means of losses over images, and their range; all other measures are between 0 and 1."""
 MEANS_OF_CLASSES: Mapping[str, float] = {"balanced_accuracy": 1.0, "macro_f1": 1.0, "average_precision": 0.5}
-"""The means over classes that are like shares, and how many images an image counts as if all is perfect.
+"""The means over classes that are like shares, and what an image counts for where the measure is perfect.
 
-A perfect ranking may hang on the images of the rarer side alone, which are half of all images if all classes weigh the
-same.
+A perfect ranking may depend on the images of the rarer side alone, which are half of all images if all classes weigh
+the same.
 """
 LEAST_WRONG = 5
 """With fewer wrong images, the rare large losses that make up most of a mean are hardly in the sample."""
@@ -112,13 +112,14 @@ class EffectiveSizes:
     """How many images of equal weight these images are worth."""
 
     accuracy: float
-    """As `effective_size` has it for the accuracy."""
+    """The size that determines the accuracy as well as these images do (`effective_size`)."""
     balanced: float
     """Kish's size of the images if all classes weigh the same: few images of one class are worth little."""
     perfect: float
-    """The same of the units: what is known of a measure that is perfect on all images, as groups may be all alike."""
+    """Kish's size of the units if all classes weigh the same: the images of a group may all be alike, so that a measure
+    that is perfect on all images is known from this number only."""
     wrong: float
-    """Of the images that are wrong."""
+    """Kish's size of all images, times the share of those that are wrong."""
 
     @classmethod
     def of(cls, labels: Labels, units: Units, *, correct: Floats) -> "EffectiveSizes":

@@ -35,6 +35,7 @@ class SharedImages:
     count: int
     """Number of different images, or groups, that were tested."""
     noun: str
+    """What they are called in texts: `images` or `whole groups`."""
     freedom: float
     """Degrees of freedom of the variance."""
 

@@ -73,13 +73,13 @@ class _Fit:
         self._scores = scores / self.scale if self.scale else scores
 
     def slope(self, sharpness: float) -> float:
-        """The derivative of the likelihood by scale / temperature."""
+        """The derivative of the negative log-likelihood by scale / temperature."""
         probabilities = to_probabilities(self._scores, temperature=np.exp(-sharpness), multilabel=self._multilabel)
         return float(self._weights @ ((probabilities - self._shares) * self._scores).sum(axis=1))
 
 
 def _smooth(labels: Labels) -> Floats:
-    """(n, classes): the shares of the classes, where no label is quite certain; other classes have the rest."""
+    """(n, classes): the shares of the classes, with a little taken from each hard label and given to other classes."""
     doubt = 0.5 / (kish_size(labels.weights) + 1)
     others = 1 if labels.multilabel else max(1, len(labels.classes) - 1)
     shares = labels.shares
