@@ -1,6 +1,7 @@
 """images: a folder or a manifest in, one fixed order out; and what a wrong one is told."""
 
 import csv
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from featx.inputs import (
     list_images,
 )
 from featx.inputs.formats import IMAGE_ENDINGS
+from featx.inputs.sets.files import LocalFiles
 from featx.tables import read_annotations
 from tests.support.image_sets import labels, names, texts
 
@@ -57,6 +59,17 @@ def test_sub_folders_are_the_classes(fill: Write) -> None:
     images = list_images(fill("dog/1.png", "cat/1.png", "dog/0.png"))
     assert images.classes == ("cat", "dog")
     assert dict(zip(names(images), labels(images), strict=True)) == {"cat/1.png": 0, "dog/0.png": 1, "dog/1.png": 1}
+
+
+def test_folders_may_be_nested_more_deeply_than_python_calls(fill: Write) -> None:
+    root = fill("/".join(["a"] * 300) + "/1.png", "b/2.png")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + 200)
+    try:
+        found = list(LocalFiles().walk(str(root)))
+    finally:
+        sys.setrecursionlimit(limit)
+    assert [name.rpartition("/")[2] for name in found] == ["1.png", "2.png"]
 
 
 def test_the_label_of_a_nested_image_is_its_first_folder(fill: Write) -> None:
@@ -523,10 +536,10 @@ def test_a_backslash_in_the_name_of_a_file_stays(fill: Write, manifest: Write) -
 
 
 def test_paths_that_lead_into_the_root_are_names_below_it(fill: Write, manifest: Write, tmp_path: Path) -> None:
-    root = fill("cat/1.png", "cat/2.png", "3.png")
+    root = fill("cat/1.png", "cat/2.png", "3.png", "..dog/4.png")
     (tmp_path / "other").symlink_to(root)
-    path = manifest(f"path\n{root}/cat/1.png\n../images/cat/2.png\ncat/../3.png\n")
-    expected = ["cat/1.png", "cat/2.png", "3.png"]
+    path = manifest(f"path\n{root}/cat/1.png\n../images/cat/2.png\ncat/../3.png\ncat/../..dog/4.png\n")
+    expected = ["cat/1.png", "cat/2.png", "3.png", "..dog/4.png"]
     assert names(list_images(path, root=root)) == expected
     assert names(list_images(path, root=tmp_path / "other")) == expected
     absolute = manifest(f"path\n{root}/cat/1.png\n", "absolute.csv")

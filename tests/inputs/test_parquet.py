@@ -1,5 +1,6 @@
 """parquet: manifests, and tables with the bytes of images, in; the image set that they say out."""
 
+import errno
 import json
 import pickle
 import subprocess
@@ -18,6 +19,7 @@ from featx.columns import CHUNK
 from featx.errors import ImageSetError
 from featx.inputs import ImageSet, list_images
 from featx.inputs.sets import parquet_window
+from featx.inputs.sets.parquet_columns import readable
 from featx.inputs.sets.parquet_window import rows_at_once
 from tests.support.image_sets import labels, names, texts
 
@@ -422,6 +424,12 @@ def test_what_is_called_parquet_and_is_none_is_told_so(tmp_path: Path, content: 
     (tmp_path / "list.parquet").write_bytes(content)
     with pytest.raises(ImageSetError, match=r"list\.parquet: not a readable Parquet file"):
         list_images(tmp_path / "list.parquet")
+
+
+def test_a_table_that_may_not_be_read_is_not_called_damaged() -> None:
+    told = r"list\.parquet: cannot be read .*Permission denied.*; check it"
+    with pytest.raises(ImageSetError, match=told), readable("list.parquet"):
+        raise PermissionError(errno.EACCES, "Permission denied")
 
 
 def test_without_pyarrow_parquet_says_what_to_install(table: Write) -> None:

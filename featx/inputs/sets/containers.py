@@ -42,6 +42,11 @@ def open_container(files: Files, path: str) -> Container:
     return Container(files, path, size, changed)
 
 
+def is_refused(error: Exception) -> bool:
+    """Whether the system or a server did not let a file be read, which itself may be whole."""
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL, errno.EFBIG)
+
+
 def cause_of(error: OSError) -> str:
     """The reason for the error without the path, which our messages already contain."""
     return (error.strerror or one_line(error)).lower()

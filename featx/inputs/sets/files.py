@@ -73,7 +73,7 @@ class LocalFiles:
 
     def walk(self, root: str) -> Iterator[str]:
         """Paths of all files below the root. Links are followed; a link to a folder above it is an error."""
-        return _walk(Path(root), "", frozenset())
+        return _walk(Path(root))
 
     def glob(self, pattern: str) -> list[str]:
         """Paths that match the pattern; ** matches any number of nested folders."""
@@ -197,25 +197,38 @@ def is_inside(name: str) -> bool:
     return not name.startswith("/") and ".." not in name.split("/")
 
 
-def _walk(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Prefixed paths of all files below the folder; `above` are the device and inode of the folders that contain it."""
-    below: list[str] = []
-    try:
-        status = folder.stat()
-        if (here := (status.st_dev, status.st_ino)) in above:
-            raise ImageSetError(f"{folder}: a link to a folder that contains it; remove the link")
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.isprintable() and not _is_utf8(entry.name):
-                    raise ImageSetError(f"{folder}: the name {entry.name!r} is not UTF-8; rename the file")
-                if _is_folder(entry):
-                    below.append(entry.name)
-                else:
-                    yield prefix + entry.name
-    except OSError as error:
-        raise ImageSetError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
-    for name in sorted(below):
-        yield from _walk(folder / name, f"{prefix}{name}/", above | {here})
+def _walk(root: Path) -> Iterator[str]:
+    """Paths of all files below the root, relative to it: a stack of folders, which may be nested to any depth."""
+    waiting: list[tuple[str, frozenset[tuple[int, int]]]] = [("", frozenset())]
+    while waiting:
+        prefix, above = waiting.pop()
+        folder = root / prefix
+        below: list[str] = []
+        try:
+            within = above | {_identify(folder, above)}
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    _check_name(folder, entry.name)
+                    if _is_folder(entry):
+                        below.append(entry.name)
+                    else:
+                        yield prefix + entry.name
+        except OSError as error:
+            raise ImageSetError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
+        waiting.extend((f"{prefix}{name}/", within) for name in sorted(below, reverse=True))
+
+
+def _identify(folder: Path, above: frozenset[tuple[int, int]]) -> tuple[int, int]:
+    """Device and inode of the folder. Raises ImageSetError if it is one of those above it."""
+    status = folder.stat()
+    if (here := (status.st_dev, status.st_ino)) in above:
+        raise ImageSetError(f"{folder}: a link to a folder that contains it; remove the link")
+    return here
+
+
+def _check_name(folder: Path, name: str) -> None:
+    if not name.isprintable() and not _is_utf8(name):
+        raise ImageSetError(f"{folder}: the name {name!r} is not UTF-8; rename the file")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -13,7 +13,7 @@ from featx.columns import CHUNK, ImageColumns, to_text
 from featx.errors import ImageSetError, did_you_mean, one_line
 from featx.inputs.sets.arrays import ArraySource, why_not_images
 from featx.inputs.sets.building import LONGEST_TEXT, ColumnsBuilder
-from featx.inputs.sets.containers import Container, open_container
+from featx.inputs.sets.containers import Container, is_refused, open_container
 from featx.inputs.sets.hdf5_chunks import LARGEST_CHUNK, Chunks, why_unbounded
 from featx.inputs.sets.hdf5_links import find_own, foreign_links
 from featx.inputs.sets.hdf5_source import Hdf5Source, open_hdf5
@@ -55,6 +55,8 @@ def list_hdf5(shards: Shards, *, dataset: str | None = None) -> ImageSet:
     except ImageSetError:
         raise
     except Exception as error:  # h5py raises OSError, RuntimeError, KeyError and others on damaged files
+        if is_refused(error):
+            raise ImageSetError(f"{path}: cannot be read ({one_line(error)}); check it") from error
         raise ImageSetError(f"{path}: not a readable HDF5 file ({one_line(error)}); write it again") from error
     return ImageSet(**vars(columns), source=source)
 

@@ -105,13 +105,18 @@ class ListedPaths:
         """The path without `..`, if it still leads to the same file inside the root; else the path as it is."""
         if self.source.files.remote:
             plain = posixpath.normpath(path)
-            return path if plain.startswith("..") else plain
+            return path if _leaves(plain) else plain
         for root in self._roots:
             plain = os.path.relpath(os.path.normpath(os.path.join(root, path)), root)
             same = os.path.realpath(os.path.join(root, path)) == os.path.realpath(os.path.join(root, plain))
-            if same and not plain.startswith(".."):
+            if same and not _leaves(plain):
                 return plain
         return path
+
+
+def _leaves(path: str) -> bool:
+    """Whether a path without `..` in its middle leads out of its folder."""
+    return path == ".." or path.startswith("../")
 
 
 def _is_special(path: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from featx.columns import CHUNK, to_text
 from featx.errors import ImageSetError, one_line
-from featx.inputs.sets.containers import Container, open_container
+from featx.inputs.sets.containers import Container, is_refused, open_container
 from featx.inputs.sets.files import Files
 
 
@@ -50,6 +50,8 @@ def readable(path: str) -> Iterator[None]:
     except ImageSetError:
         raise
     except Exception as error:  # pyarrow raises its own types, OSError, ValueError, TypeError, MemoryError on damage
+        if is_refused(error):
+            raise ImageSetError(f"{path}: cannot be read ({one_line(error)}); check it") from error
         raise ImageSetError(f"{path}: not a readable Parquet file ({one_line(error)}); write it again") from error
 
 
