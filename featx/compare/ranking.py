@@ -37,11 +37,11 @@ class RankedCandidate(Shown):
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
-    >>> candidates = featx.list_candidates([table], heads=["class-mean"], splits=featx.make_splits)
+    >>> candidates = featx.list_candidates([table], heads=["ridge"], splits=featx.make_splits)
     >>> results = featx.compare_backbones(candidates, jobs=1).results
     >>> best = featx.rank_candidates(candidates, results)[0]
     >>> best.name, best.rank, best.reference
-    ('class-mean on efficientnet-lite0', 1, True)
+    ('ridge on efficientnet-lite0', 1, True)
     """
 
     name: str
@@ -145,10 +145,10 @@ class Ranking(Shown, tuple[RankedCandidate, ...]):
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
-    >>> candidates = featx.list_candidates([table], heads=["knn", "class-mean"], splits=featx.make_splits)
+    >>> candidates = featx.list_candidates([table], heads=["ridge", "class-mean"], splits=featx.make_splits)
     >>> ranking = featx.rank_candidates(candidates, featx.compare_backbones(candidates, jobs=1).results)
     >>> [(row["head"], row["measure"]) for row in ranking.to_records()]
-    [('knn', 'accuracy'), ('class-mean', 'accuracy')]
+    [('ridge', 'accuracy'), ('class-mean', 'accuracy')]
     """
 
     __slots__ = ()
@@ -176,11 +176,11 @@ def rank_candidates(candidates: Sequence[Candidate], results: Sequence[Result]) 
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
-    >>> candidates = featx.list_candidates([table], heads=["knn", "class-mean"], splits=featx.make_splits)
+    >>> candidates = featx.list_candidates([table], heads=["ridge", "class-mean"], splits=featx.make_splits)
     >>> results = featx.compare_backbones(candidates, jobs=1).results
     >>> ranking = featx.rank_candidates(candidates, results)
     >>> [(ranked.head, ranked.splits) for ranked in ranking]
-    [('knn', 'stratified'), ('class-mean', 'stratified')]
+    [('ridge', 'stratified'), ('class-mean', 'stratified')]
     """
     by_key = {result.key: result for result in results}
     kinds = dict.fromkeys(candidate.split.kind for candidate in candidates)
