@@ -99,8 +99,8 @@ def _elpv(rows: Mapping[str, list[dict[str, Any]]], published: Mapping[str, floa
             [accuracy for part, accuracy in by_part.items() if part.startswith(kind)]
             for kind in ("split", "fresh", "quarter")
         )
-        told = _mean(splits), _each(splits), _mean(fresh), _each(quarters)
-        made.append([name, f"{runs[0]['columns']:,}", *told])
+        cells = _mean(splits), _each(splits), _mean(fresh), _each(quarters)
+        made.append([name, f"{runs[0]['columns']:,}", *cells])
     parts = "mean ± s.d. of splits", "each split", "of five further splits", "each quarter in turn"
     header = ["ELPV, frozen features", "columns", *parts]
     return table(header, made) if rows else ""

@@ -56,7 +56,7 @@ class Inference:
     batch: int
 
     def run(self, images: int) -> None:
-        """Run so many images of noise, in whole batches, as many at once as the session likes."""
+        """Run this number of images of noise, in whole batches, as many at once as the session runs best."""
         with ThreadPoolExecutor(self.session.streams) as pool:
             for _ in pool.map(self.session, repeat(self._noise, images // self.batch)):
                 pass

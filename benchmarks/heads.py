@@ -63,7 +63,7 @@ class Task:
 
 
 def open_task(cache: Path | None, rows: int | None) -> Task:
-    """The cache's official split, or made-up features; of the training rows so many, all classes among them."""
+    """The cache's official split, or made-up features; of the training rows this number, all classes among them."""
     features, labels, test_features, test_labels = _read(cache) if cache else _make_up()
     if rows and rows < len(labels):
         some = np.sort(train_test_split(np.arange(len(labels)), train_size=rows, stratify=labels, random_state=0)[0])
@@ -110,10 +110,10 @@ def tune_peer(task: Task, value: float) -> tuple[float, bool]:
     search = GridSearchCV(
         _peer(), {"logisticregression__C": [1 / value]}, cv=[(task.train, task.validation)], refit=False
     )
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always", ConvergenceWarning)
         search.fit(task.features, task.labels)
-    return float(search.best_score_), not any(issubclass(one.category, ConvergenceWarning) for one in told)
+    return float(search.best_score_), not any(issubclass(one.category, ConvergenceWarning) for one in warned)
 
 
 def _peer(l2: float = 1.0) -> Pipeline:

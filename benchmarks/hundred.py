@@ -52,8 +52,8 @@ def main() -> None:
     made = compare_backbones([candidates[index] for index in drawn], report=lambda tally: print(tally, flush=True))
     seconds = time.perf_counter() - start
     about = {"images": len(tables[0]), "columns": [table.dim for table in tables], "of": len(candidates)}
-    told = {"failures": [failure.reason for failure in made.failures], "heads": by_head(made.results)}
-    keep("hundred", about | {"count": COUNT, "seconds": seconds, "cores": usable_cores()} | told)
+    trained = {"failures": [failure.reason for failure in made.failures], "heads": by_head(made.results)}
+    keep("hundred", about | {"count": COUNT, "seconds": seconds, "cores": usable_cores()} | trained)
 
 
 if __name__ == "__main__":

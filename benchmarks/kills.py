@@ -145,7 +145,9 @@ def measure(name: str, images: Path, life: Iterator[Kill]) -> dict[str, object]:
 def main() -> None:
     """Kill and keep."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=200, help="so many are aimed at in the life of one extraction")
+    parser.add_argument(
+        "--kills", type=int, default=200, help="number of kills to aim at in the life of one extraction"
+    )
     parser.add_argument("--images", type=int, default=1000)
     arguments = parser.parse_args()
     some = arguments.kills // 4

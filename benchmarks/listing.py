@@ -100,8 +100,8 @@ def run(path: Path) -> dict[str, float]:
 
 def peak() -> int:
     """The most bytes that this process has held; not ru_maxrss, which begins with those of whoever started it."""
-    told = Path("/proc/self/status").read_text(encoding="utf-8").partition("VmHWM:")[2]
-    return int(told.split()[0]) * 1024
+    peak_line = Path("/proc/self/status").read_text(encoding="utf-8").partition("VmHWM:")[2]
+    return int(peak_line.split()[0]) * 1024
 
 
 def held(images: ImageSet) -> int:

@@ -58,7 +58,7 @@ class _Pixels:
 
 
 def openvino_throughput(images: ImageSet, network: Network) -> NDArray[np.float32]:
-    """OpenVINO with its hint for throughput: one image a request, so many at once as it likes, decoded by their feeder.
+    """OpenVINO with its hint for throughput: one image a request, as many at once as it chooses.
 
     In float32, also where the processor has bfloat16, which OpenVINO would take by itself.
     """
@@ -95,14 +95,16 @@ def agreeing_peers(
 ) -> tuple[dict[str, Peer], dict[str, dict[str, Any]]]:
     """The peers that can run here, and of each its lowest cosine to these features, or what it misses."""
     found: dict[str, Peer] = {}
-    told: dict[str, dict[str, Any]] = {}
+    agreements: dict[str, dict[str, Any]] = {}
     for name, peer in PEERS.items():
         try:
-            told[name] = agreement(peer(images, network), features)
+            agreements[name] = agreement(peer(images, network), features)
         except ImportError as error:
-            told[name] = {"missing": error.name}
+            agreements[name] = {"missing": error.name}
             continue
-        if told[name]["lowest_cosine"] < LEAST_COSINE:
-            raise SystemExit(f"{name}: its features of {network.name} are not featx's ({told[name]}); mend peers.py")
+        if agreements[name]["lowest_cosine"] < LEAST_COSINE:
+            raise SystemExit(
+                f"{name}: its features of {network.name} are not featx's ({agreements[name]}); mend peers.py"
+            )
         found[name] = peer
-    return found, told
+    return found, agreements

@@ -30,7 +30,7 @@ class Published:
     build: Callable[[int], Any]
     """Seed -> unfitted classifier."""
     shuffles: int
-    """Over so many is averaged: one where nothing but the order of the rows changes."""
+    """Number of fits that are averaged: one if only the order of the rows would change."""
 
 
 def _logistic(l1_ratio: float) -> Any:

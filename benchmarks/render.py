@@ -135,7 +135,7 @@ def render_listing(found: dict[str, Any]) -> str:
 
 
 def render_scale(speed: float) -> str:
-    """What 10^8 and 10^10 images take at so many a second, from the sizes that were measured."""
+    """What 10^8 and 10^10 images take at this speed (images a second), from the sizes that were measured."""
     flow = read("memory")["many"][0]
     most = read("reading")["rows"][-1]
     checks = most["rows"] / float(np.median(most["seconds"]["featx, verify"]))

@@ -2,10 +2,10 @@
 
     python benchmarks/small_data.py [tuning] [mlp] [labels] [--splits N] [--heads A,B] [--fashion FOLDER]
 
-`tuning` draws images to learn from, and tests on all others (at most 1,000): every head by `--tuning auto` and by
+`tuning` draws images to learn from, and tests on the rest (at most 1,000): every head by `--tuning auto` and by
 `--tuning validation`, which is what featx 0.1.0 did, on the same splits. Differences are paired. ELPV needs the
 extra `demo`; its features are kept in the folder `--work`. `mlp` and `labels` use scikit-learn's digits, and `labels`
-Fashion-MNIST too. What was chosen by looking at such data was chosen on other seeds than those measured here.
+Fashion-MNIST too. Constants of featx that were chosen on such data were chosen with other seeds than these.
 """
 
 import argparse
@@ -40,10 +40,11 @@ SETS = {"digits": 200, "cancer": 150, "elpv": 300}
 """Images to learn from."""
 MOST_TESTED = 1000
 MLP_ROWS = (30, 100, 160, 300, 600, 1000, 1400)
-"""The digits have 1,797 rows, of which the others are tested."""
+"""Numbers of rows to learn from; the rest of the 1,797 digits is tested."""
 FLAWS = ((0.05, "any other class"), (0.1, "any other class"), (0.05, "one other class"), (0.1, "one other class"))
 """Shares of wrong labels, and what they are changed to."""
 IMAGES = 800
+"""Number of images among which wrong labels are looked for."""
 
 
 def read_digits() -> Data:
@@ -80,7 +81,7 @@ def make_table(data: Data, *, name: str, splits: NDArray[np.bytes_] | None = Non
 
 
 def draw(data: Data, count: int, *, seed: int) -> Data:
-    """So many rows, without putting any back."""
+    """`count` rows at random, each at most once."""
     rows = np.random.default_rng(seed).permutation(len(data[1]))[:count]
     return data[0][rows], data[1][rows]
 
@@ -98,12 +99,12 @@ def compare_tunings(name: str, data: Data, heads: Sequence[str], *, seed: int) -
             _, result = train_head(table, head, split=split, tuning=tuning, seed=seed, jobs=1)
             spent = time.process_time() - start
             metrics = result.metrics
-            told = {"accuracy": metrics.accuracy, "log_loss": metrics.log_loss, "cpu_seconds": spent}
-            yield {"set": name, "seed": seed, "head": head, "tuning": tuning, "tuned": result.tuning, **told}
+            about = {"set": name, "seed": seed, "head": head, "tuning": tuning, "tuned": result.tuning}
+            yield about | {"accuracy": metrics.accuracy, "log_loss": metrics.log_loss, "cpu_seconds": spent}
 
 
 def conclude(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Mean gain of `auto`, in points of accuracy, with standard errors; by head, by set and in all; and its cost."""
+    """What `auto` gains over `validation`, and what it costs: for each head, for each set, and over all rows."""
     found: dict[str, Any] = {"by_head": {}, "by_set": {}}
     for kind, place in (("head", "by_head"), ("set", "by_set")):
         for value in dict.fromkeys(row[kind] for row in rows):
@@ -112,7 +113,10 @@ def conclude(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _gain(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Gains averaged over the heads of each split, whose heads share their test rows, then over splits."""
+    """The mean gain in points of accuracy with its standard error, and the costs.
+
+    Gains are averaged over the heads of a split first: these share their test rows, so that splits are what varies.
+    """
     sides = [{key_of(row): row for row in rows if row["tuning"] == tuning} for tuning in ("auto", "validation")]
     by_split: dict[tuple[str, int], list[float]] = {}
     for key, row in sides[0].items():
@@ -132,7 +136,7 @@ def _gain(rows: Sequence[dict[str, Any]]) -> dict[str, float]:
 
 
 def key_of(row: dict[str, Any]) -> tuple[str, int, str]:
-    """What is tuned in two ways."""
+    """Set, seed and head: rows with equal ones differ in their tuning only."""
     return row["set"], row["seed"], row["head"]
 
 
@@ -152,7 +156,7 @@ def compare_networks(data: Data, *, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def spoil(labels: NDArray[np.int32], share: float, kind: str, *, seed: int) -> NDArray[np.int32]:
-    """The labels with so many of them changed."""
+    """The labels with this share of them changed: each to any other class, or always to one other class of its own."""
     rng = np.random.default_rng(seed)
     classes = int(labels.max()) + 1
     rows = rng.choice(len(labels), round(share * len(labels)), replace=False)
@@ -209,7 +213,7 @@ PARTS = {"tuning": measure_tuning, "mlp": measure_networks, "labels": measure_la
 
 
 def main() -> None:
-    """Measure, tell each row, and keep what is measured beside what was kept of other parts."""
+    """Measure the parts asked for, print each row, and keep the rows beside those of the other parts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS])
     parser.add_argument("--splits", type=int, default=20)

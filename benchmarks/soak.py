@@ -1,12 +1,12 @@
-"""Minutes of kills and changes over the same files: whether a promise breaks that single tests do not reach.
+"""Minutes of kills and changes over the same files: whether a promise breaks where no single test looks.
 
     python benchmarks/soak.py [--minutes N] [--seed N]
 
 Images come, go, are renamed and rewritten, while commands that write (extract, extract --shards, cache merge, cache
 export, train, compare) are ended at random moments by SIGKILL, SIGTERM and SIGINT, now and then two of them at once.
-After each of them, what stands under a final name must be complete: what was there before, or what an undisturbed
-command makes; no acknowledged row may be lost; and no file of somebody else may have changed. A violation is counted
-and printed, and the soak goes on.
+After each of them, a file with a final name must be complete: what was there before, or what an undisturbed command
+makes; no acknowledged row may be lost; and no foreign file may have changed. A violation is counted and printed, and
+the soak goes on.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -40,7 +41,7 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 PACE = Pace(sync_seconds=0.05, delay=0.002)
 """Rows are acknowledged often and the disk is slow, so that kills fall everywhere."""
 FOREIGN = ("c.h5.txt", "notes.txt", "m.h5.bak", "x.txt", "h.featx.old")
-"""Files of somebody else beside the targets."""
+"""Files beside the targets that featx did not write."""
 TARGETS = ("c.h5", "s.h5", "m.h5", "x.npy", "x.csv", "h.featx", "r.jsonl")
 
 Command = Callable[[Path], list[object]]
@@ -59,7 +60,7 @@ class Soak:
     kills: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
     left_behind: set[str] = field(default_factory=set)
-    """Files that neither a user nor a later command wants."""
+    """Names of further files that were there after a command."""
     commands: int = 0
     """Commands that were disturbed and then completed."""
     written: int = 0
@@ -137,7 +138,7 @@ class Soak:
                 self.report(f"{self.name(command)} {how.name}", [reason])
 
     def complete(self, command: list[object]) -> float:
-        """Give the command, undisturbed; return its seconds. It must succeed."""
+        """Run the command undisturbed, and return its seconds; it must succeed."""
         start = time.perf_counter()
         code = self.server.run(*command)
         if code:
@@ -156,14 +157,14 @@ class Soak:
         self.commands += 1
 
     def different(self, results: Sequence[str]) -> Iterator[str]:
-        """Results that differ from those of the undisturbed command, and files that nobody wants any more."""
+        """Yields results that differ from those of the undisturbed command, and notes which further files are there."""
         for name in results:
             if content(self.work / name) != content(self.calm / name):
                 yield f"{name} differs from that of an undisturbed command"
         self.left_behind |= {path.name for path in self.work.iterdir()} - set(TARGETS) - set(FOREIGN)
 
     def report(self, about: str, problems: Iterable[str]) -> None:
-        """Count what is wrong, crashes and changed files of somebody else among it."""
+        """Print and count these problems, crashes, and foreign files that changed."""
         found = [*problems, *self.server.crashes()]
         found += [f"{name} changed" for name in FOREIGN if (self.work / name).read_text() != f"precious {name}"]
         for problem in found:
@@ -260,6 +261,16 @@ class Soak:
         rows = [json.loads(line) for line in (folder / "r.jsonl").read_text().splitlines()]
         return sorted((row["head"], row["split_key"], row["metrics"]["accuracy"]) for row in rows)
 
+    def found(self) -> dict[str, Any]:
+        """What was seen, as it is kept."""
+        return {
+            "commands_completed": self.commands,
+            "kills": sum(self.kills.values()),
+            "kills_by_command": dict(sorted(self.kills.items())),
+            "left_behind": sorted(self.left_behind),
+            "violations": self.violations,
+        }
+
 
 def content(path: Path) -> bytes:
     """The bytes of a file, without times if it is a cache; nothing if it does not exist."""
@@ -282,16 +293,7 @@ def main() -> None:
         ways = itertools.cycle((*extracting, soak.exporting, soak.training, soak.comparing))
         while time.monotonic() < end:
             next(ways)()
-    measured = {
-        "minutes": arguments.minutes,
-        "seed": arguments.seed,
-        "commands_completed": soak.commands,
-        "kills": sum(soak.kills.values()),
-        "kills_by_command": dict(sorted(soak.kills.items())),
-        "left_behind": sorted(soak.left_behind),
-        "violations": soak.violations,
-    }
-    keep("soak", measured)
+    keep("soak", {"minutes": arguments.minutes, "seed": arguments.seed} | soak.found())
     sys.exit(bool(soak.violations))
 
 

@@ -56,7 +56,7 @@ class Bench:
         """What every way of doing it took, and the ratios between them."""
         images, backbone = photos.first(case.images), self.network.backbone
         lanes = open_lanes(case.lanes, backbone, self.calibration, folder=self.folder, device=self.device)
-        peers, told = self._peers(case, photos, lanes[EXACT]) if case.compared else ({}, {})
+        peers, agreements = self._peers(case, photos, lanes[EXACT]) if case.compared else ({}, {})
         runs = {
             name: Run(partial(lane.extract, partial(photos.first, case.images)), case.images)
             for name, lane in lanes.items()
@@ -70,7 +70,7 @@ class Bench:
             "prices": {
                 name: price(lanes[name], lanes[EXACT], labelled=images.labels is not None) for name in case.lanes[1:]
             },
-            "peers": told,
+            "peers": agreements,
             "peer_over_featx": {name: ratios(took[name].wall, took[FEATX].wall) for name in peers},
         }
 
@@ -108,10 +108,10 @@ class Bench:
         """The runs of featx and its peers on the same images, and how near their features are."""
         few, compared = photos.first(LEAST), partial(photos.first, case.compared)
         exact.extract(lambda: few)
-        peers, told = agreeing_peers(few, self.network, exact.features())
+        peers, agreements = agreeing_peers(few, self.network, exact.features())
         runs = {name: Run(partial(peer, compared(), self.network), case.compared) for name, peer in peers.items()}
         lane = replace(exact, into=self.folder / "compared.h5")
-        return {FEATX: Run(partial(lane.extract, compared), case.compared), **runs}, told
+        return {FEATX: Run(partial(lane.extract, compared), case.compared), **runs}, agreements
 
 
 def over_the_least(own: Seconds, decoding: Seconds, inference: Seconds) -> dict[str, list[float]]:

@@ -10,6 +10,7 @@ tumours that scikit-learn ships.
 """
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -202,7 +203,7 @@ def compare_on_splits(rng: np.random.Generator) -> Comparison:
 
 
 def compare_on_groups(count: int, rng: np.random.Generator, *, unequal: bool, balanced: bool = False) -> Comparison:
-    """The comparison of two equally good heads on so many groups; which of them is better varies with the group."""
+    """The comparison of two equally good heads on `count` groups; which of them is better varies with the group."""
     sizes = np.maximum(1, rng.poisson(rng.gamma(2, 10, count))) if unequal else np.full(count, 20)
     group = np.repeat(np.arange(count), sizes)
     codes = (rng.random(len(group)) < 0.4).astype(np.int64)
@@ -267,26 +268,14 @@ def _nats(scores: Floats, codes: Codes, temperature: float) -> float:
 
 def measure_temperature(repeats: int) -> list[dict[str, Any]]:
     """Nats above those of the best temperature, of temperatures fitted on few images."""
+    sets = {"digits": load_digits(return_X_y=True), "tumours": load_breast_cancer(return_X_y=True)}
     rows = []
-    for name, load in (("digits", load_digits), ("tumours", load_breast_cancer)):
-        features, codes = load(return_X_y=True)
-        for n in (50, 150):
-            for classifier in _classifiers():
-                for folds in (1, 5):
-                    lost = [
-                        _lose(features, codes, n=n, classifier=classifier, folds=folds, seed=seed)
-                        for seed in range(repeats)
-                    ]
-                    rows.append(
-                        {
-                            "set": name,
-                            "images": n,
-                            "head": classifier,
-                            "validated_on": "a fifth" if folds == 1 else "5 folds",
-                        }
-                        | {"mean_nats_lost": float(np.mean(lost)), "most_nats_lost": float(np.max(lost))}
-                    )
-                    print(rows[-1], flush=True)
+    for name, n, classifier, folds in itertools.product(sets, (50, 150), _classifiers(), (1, 5)):
+        lost = [_lose(*sets[name], n=n, classifier=classifier, folds=folds, seed=seed) for seed in range(repeats)]
+        validated_on = "a fifth" if folds == 1 else "5 folds"
+        about = {"set": name, "images": n, "head": classifier, "validated_on": validated_on}
+        rows.append(about | {"mean_nats_lost": float(np.mean(lost)), "most_nats_lost": float(np.max(lost))})
+        print(rows[-1], flush=True)
     return rows
 
 
@@ -307,7 +296,7 @@ def _lose(features: Floats, codes: Codes, *, n: int, classifier: str, folds: int
 
 
 def main() -> None:
-    """Simulate and keep."""
+    """Simulate what was asked for, and keep it beside what was kept of the rest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=150)
     parser.add_argument("--only", choices=("tests", "intervals", "temperature"))
