@@ -2,8 +2,10 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
+import joblib
 import pytest
 
 from featx import demo
@@ -38,6 +40,13 @@ def no_cells(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "find_spec", lambda name: None)
 
 
+@pytest.fixture
+def in_threads() -> Iterator[None]:
+    """Heads are tuned in threads: to start processes takes longer than these few images."""
+    with joblib.parallel_config("threading"):
+        yield
+
+
 @pytest.mark.exhaustive
 @pytest.mark.usefixtures("cells")
 def test_the_demo_leaves_cache_heads_results_and_report_and_reuses_them(tmp_path: Path) -> None:
@@ -67,7 +76,7 @@ def test_the_label_rule_is_a_probability_above_one_half(tmp_path: Path) -> None:
         assert next(csv.reader(file)) == ["path", "label"]
 
 
-@pytest.mark.usefixtures("no_cells")
+@pytest.mark.usefixtures("no_cells", "in_threads")
 def test_without_photographs_the_demo_draws_shapes_and_says_how_photographs_are_had(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,7 +89,7 @@ def test_without_photographs_the_demo_draws_shapes_and_says_how_photographs_are_
     assert len((tmp_path / "demo" / "results.jsonl").read_text().splitlines()) == 2
 
 
-@pytest.mark.usefixtures("cells")
+@pytest.mark.usefixtures("cells", "in_threads")
 def test_noise_asks_for_shapes_even_where_photographs_are_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
