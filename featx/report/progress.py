@@ -1,10 +1,12 @@
 """Shows on standard error how far a long run is: a bar on a terminal, else a line every few seconds."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from featx.report.terminal import err
@@ -47,10 +49,28 @@ def comparison_progress(*, quiet: bool) -> "Iterator[Callable[[ComparisonProgres
         yield _ComparisonLines()
 
 
+class _Bar(Progress):
+    """Bars that leave room for the ^C of an interrupt, which would otherwise begin a line that nothing clears."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bars, in lines that end before the last columns of the terminal."""
+        yield from map(_Narrower, super().get_renderables())
+
+
+@dataclass(frozen=True)
+class _Narrower:
+    """Something that rich can print, in lines that leave room for a ^C."""
+
+    inner: RenderableType
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield from console.render(self.inner, options.update_width(max(1, options.max_width - len("^C"))))
+
+
 def _bar(*columns: ProgressColumn) -> Progress:
     """A bar with counts, these columns, the time left and a description."""
     last = (TimeRemainingColumn(), TextColumn("{task.description}", markup=False))
-    return Progress(BarColumn(), MofNCompleteColumn(), *columns, *last, console=err())
+    return _Bar(BarColumn(), MofNCompleteColumn(), *columns, *last, console=err())
 
 
 class _Rate:

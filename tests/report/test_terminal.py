@@ -50,3 +50,14 @@ def test_lines_of_a_resumed_run_count_what_was_finished_before(
     with progress.extraction_progress(quiet=False) as report:
         report(Progress(1200, 2624, 0, "bound by infer", 1198))
     assert ", 1198 finished before" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("description", ["bound by infer", "bound by read, 12 failed, 1198 finished before, and more"])
+def test_a_bar_leaves_room_for_what_an_interrupt_prints_behind_it(description: str) -> None:
+    bar = progress._bar()
+    bar.add_task(description, total=100)
+    file = io.StringIO()
+    LineConsole(file=file, width=40, force_terminal=True, color_system=None).print(bar.get_renderable())
+    lines = file.getvalue().splitlines()
+    assert lines
+    assert max(map(len, lines)) <= 38
