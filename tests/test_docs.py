@@ -116,7 +116,7 @@ def build_images(folder: Path) -> None:
     """Write the folders, tars and the manifest that the pages speak of."""
     photos = draw_shapes(folder / "photos", count=8, size=64)
     draw_shapes(folder / "new-photos", count=4, size=64, seed=1)
-    draw_shapes(folder / "featx-demo" / "shapes", count=8, size=64, seed=2)
+    draw_shapes(folder / "featx-demo" / "shapes", count=6, size=64, seed=2)
     draw_shapes(folder / "sites" / "clean", count=6, size=64, seed=3)
     draw_shapes(folder / "sites" / "noisy", count=6, size=64, seed=4, noise=0.5)
     (folder / "new").mkdir()
@@ -145,7 +145,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         into=folder / "photos.h5",
         settings=Settings(device="cpu", batch_size=4, streams=1),
     )
-    head, _ = featx.train_head(featx.read_features(folder / "photos.h5"), "ridge", jobs=1)
+    head, _ = featx.train_head(featx.read_features(folder / "photos.h5"), "ridge", tuning="validation", jobs=1)
     featx.save_head(head, folder / "photos.featx")
     return folder
 

@@ -42,7 +42,7 @@ def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     featx.extract_features(
         images, featx.load_backbone("efficientnet-lite0"), into=folder / "photos.h5", settings=settings
     )
-    head, _ = featx.train_head(featx.read_features(folder / "photos.h5"), "ridge")
+    head, _ = featx.train_head(featx.read_features(folder / "photos.h5"), "ridge", tuning="validation", jobs=1)
     featx.save_head(head, folder / "photos.featx")
     return folder
 
