@@ -53,7 +53,7 @@ class Head(Shown):
     multilabel: bool = False
     """Whether an image can have several classes, each with an independent probability."""
 
-    def predict_probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def predict_probabilities(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """The probabilities (n, classes) for features (n, d); the most probable class is the label.
 
         Raises HeadError if a feature is NaN, infinite or beyond 1e15.
@@ -70,7 +70,7 @@ class Head(Shown):
         """(classes,): the classes as scikit-learn names them, in the order of the columns of `predict_proba`."""
         return np.array(self.classes)
 
-    def predict_proba(self, features: NDArray[np.float32] | GivenTables) -> NDArray[np.float64]:
+    def predict_proba(self, features: NDArray[np.floating[Any]] | GivenTables) -> NDArray[np.float64]:
         """The probabilities (n, classes) of features (n, d), of a table, or of the cache at a path.
 
         Raises HeadError if the features are of another backbone, NaN, infinite or beyond 1e15; CacheError for a path
@@ -89,7 +89,7 @@ class Head(Shown):
         parts = [self.predict_probabilities(table.take(some)) for some in rows]
         return np.vstack([np.empty((0, len(self.classes))), *parts])
 
-    def predict(self, features: NDArray[np.float32] | GivenTables) -> NDArray[Any]:
+    def predict(self, features: NDArray[np.floating[Any]] | GivenTables) -> NDArray[Any]:
         """The most probable class (n,) of each row of features, as text, from what `predict_proba` takes.
 
         Of images with several labels it is the indicator (n, classes) of probabilities above 0.5, as scikit-learn
@@ -145,7 +145,7 @@ class Head(Shown):
         return MEASURE_TITLES[name], f"{measured} on {metrics['n']} test images"
 
 
-def _checked_columns(head: Head, features: NDArray[np.float32]) -> NDArray[np.float32]:
+def _checked_columns(head: Head, features: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     """The features as they are. Raises HeadError unless they have the columns that the head reads."""
     columns = head.sources[-1].stop
     if features.ndim != 2 or features.shape[1] != columns or features.dtype.kind != "f":

@@ -82,8 +82,8 @@ def find_label_errors(
     with the largest share.
 
     `classifier` is an unfitted scikit-learn classifier with `predict_proba` (default: logistic regression on
-    standardised features). Raises TableError if the table is multi-label or a class has too few images for the folds,
-    ConvergenceError if the classifier does not converge.
+    standardised features). Raises TableError if the table is multi-label, a class has too few images for the folds or
+    there are fewer than 2 folds, 1 repeat or 1 neighbour; ConvergenceError if the classifier does not converge.
 
     >>> import featx
     >>> from dataclasses import replace
@@ -94,6 +94,9 @@ def find_label_errors(
     >>> len(found), [error.label for error in found if error.name == table.name(0)]
     (60, ['star'])
     """
+    for name, least, number in (("folds", 2, folds), ("repeats", 1, repeats), ("neighbours", 1, neighbours)):
+        if number < least:
+            raise TableError(f"{name} must be {least} or more, not {number}")
     table = as_table(table)
     if table.multilabel:
         raise TableError(

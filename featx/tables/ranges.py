@@ -19,9 +19,9 @@ def check_range(features: NDArray[Any], subject_of: Callable[[int], str]) -> Non
 
     `subject_of` turns a row of the features (n, d) into the beginning of the message: `row 3 is`.
     """
-    if not features.size or (features.min() >= -LARGEST and features.max() <= LARGEST):
+    if not features.size or (float(features.min()) >= -LARGEST and float(features.max()) <= LARGEST):
         return
-    usable = np.abs(features) <= LARGEST
+    usable = np.abs(features) <= min(LARGEST, float(np.finfo(features.dtype).max))
     row = int(np.flatnonzero(~usable.all(axis=1))[0])
     column = int(np.flatnonzero(~usable[row])[0])
     value = float(features[row, column])

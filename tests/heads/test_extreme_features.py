@@ -78,6 +78,16 @@ def test_features_that_cannot_be_computed_with_are_refused_by_name(change: Chang
         train_head(changed(change), "ridge", jobs=1)
 
 
+def test_a_head_predicts_from_float16_as_from_float32_and_refuses_what_is_infinite() -> None:
+    table = make_table()
+    head, _ = train_head(table, "ridge", jobs=1)
+    halves = table.features.astype(np.float16)
+    assert np.array_equal(head.predict(halves), head.predict(halves.astype(np.float32)))
+    halves[3, 2] = np.inf
+    with pytest.raises(HeadError, match="row 3 of the features is NaN or infinite"):
+        head.predict(halves)
+
+
 def test_a_head_refuses_to_predict_from_features_that_are_too_large() -> None:
     table = changed(scale_all(1.0))
     head, _ = train_head(table, "class-mean", jobs=1)

@@ -166,6 +166,12 @@ def test_several_labels_are_refused() -> None:
         find_label_errors(several)
 
 
+@pytest.mark.parametrize("number", [{"folds": 1}, {"repeats": 0}, {"neighbours": 0}])
+def test_too_few_folds_repeats_or_neighbours_are_refused_by_name(number: dict[str, int]) -> None:
+    with pytest.raises(TableError, match=rf"{min(number)} must be [12] or more, not [01]"):
+        find_label_errors(make_table(), **number)
+
+
 def test_a_class_that_cannot_fill_the_folds_is_named() -> None:
     with pytest.raises(TableError, match="class 'class1' has 4 images, too few for 5 folds"):
         find_label_errors(make_table((40, 4)))
