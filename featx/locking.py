@@ -68,7 +68,7 @@ def _take(path: Path, *, wait: bool) -> Lock:
             lock_descriptor(descriptor, path, wait=wait)
             if _is_at(path, descriptor) and (created or not _clear(lock)):
                 return lock
-        except BaseException:
+        except BaseException:  # an interrupt too: the lock lasts as long as the descriptor is open
             os.close(descriptor)
             raise
         os.close(descriptor)  # the file does not have this name any more: try again with a new file
@@ -87,7 +87,7 @@ def _create(path: Path) -> int:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINKS, 0o666)
     try:
         os.write(descriptor, MARK)
-    except BaseException:
+    except BaseException:  # an interrupt too: a lock file without the mark would never be removed
         os.close(descriptor)
         path.unlink(missing_ok=True)
         raise

@@ -57,6 +57,7 @@ class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
+        """How to import a module by its old name; None if it is no module of featx 0.1 that has moved."""
         package, _, name = fullname.partition(".")
         if package != "featx" or name.partition(".")[0] not in MOVED:
             return None
@@ -70,6 +71,7 @@ class _MovedModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         """Python makes the module itself."""
 
     def exec_module(self, module: ModuleType) -> None:
+        """Fill the module of the old name, whose attributes are those of the new one. Warns of the old name."""
         new = _new_name(module.__name__)
         text = f"{module.__name__} is now {new}; the old name will be removed in the next release"
         warnings.warn(text, DeprecationWarning, stacklevel=2)

@@ -5,6 +5,7 @@ characters in them: colours, titles, cleared screens, lines that seem to be feat
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -38,15 +39,15 @@ class Overview:
         return f"<div><strong>{escape(self.title)}</strong><table>{rows}</table></div>"
 
 
-class Shown:
+class Shown(ABC):
     """Base of objects whose `repr` is their overview.
 
     A subclass defines `overview`. A dataclass also needs `@dataclass(repr=False)`, or its own `repr` hides this one.
     """
 
+    @abstractmethod
     def overview(self) -> Overview:
         """The title and facts to show."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         return self.overview().to_text()

@@ -244,14 +244,15 @@ def new_file(beside: Path, lock: Lock | None = None) -> Iterator[Path]:
     if lock is not None:
         lock.record(new.name)
     os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | NO_LINKS, 0o666))
+    keep = False
     try:
         yield new
     except AppearedError:
+        keep = True
         raise
-    except BaseException:
-        _remove(new)
-        raise
-    _remove(new)
+    finally:
+        if not keep:
+            _remove(new)
 
 
 def _remove(path: Path) -> None:

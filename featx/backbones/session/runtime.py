@@ -74,7 +74,7 @@ def new_session(
         with _silent(ort):
             wanted = list(providers) or [(spec.provider, {})]
             session = ort.InferenceSession(model, options, providers=wanted, enable_fallback=0)
-    except Exception as error:
+    except Exception as error:  # ONNX Runtime has no public base class for what it raises
         if spec == CPU:
             raise BackboneError(f"{name}: {_refusal(one_line(error))}") from error
         raise DeviceError(f"no session on {spec}: {one_line(error)}; `featx doctor` shows what is missing") from error

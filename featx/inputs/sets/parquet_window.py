@@ -64,7 +64,7 @@ class GroupWindow:
             values = next(self._batches, None)
             if values is None:
                 raise OSError(errno.EIO, "the row group does not have the rows that its metadata says")
-        except Exception as error:
+        except Exception as error:  # of any type: every later row of the row group fails with the same error
             self._error = error
             if self._retry:
                 self._batches = None

@@ -42,7 +42,7 @@ class BoundedResponse(ClientResponse):
                 if max(received, size or 0) > most:
                     raise OSError(errno.EFBIG, _why_too_large(size, most))
                 yield part
-        except BaseException:
+        except BaseException:  # however the reading ends, also if its task is cancelled, the rest is not waited for
             self.close()
             raise
 
