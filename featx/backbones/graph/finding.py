@@ -171,6 +171,18 @@ def is_embedding_width(width: int) -> bool:
 
 
 @dataclass(frozen=True)
+class _Choice:
+    """The feature of a model, and what else can be one."""
+
+    feature: FeatureCandidate
+    classifier: str | None
+    """Name of the output with class scores."""
+    certain: bool
+    """Whether there is no doubt about the feature."""
+    candidates: tuple[FeatureCandidate, ...]
+
+
+@dataclass(frozen=True)
 class _Finder:
     """Finds the features of one model."""
 
@@ -181,40 +193,42 @@ class _Finder:
     def inspect(self) -> Inspection:
         """The inspection of the model."""
         outputs = [value.name for value in self.view.graph.output]
-        usable = self._usable(outputs)
-        classifiers = {
-            name: last
-            for name in usable
-            if (last := find_last_layers(self.view, name)) and _computes_scores(name, last)
-        }
         notes: list[str] = []
-        if classifiers:
-            feature, classifier, certain = self._penultimate(classifiers, notes)
-            main = classifier
-        else:
-            feature, certain = self._embedding(usable, notes)
-            main = feature.name
-            classifier = None
-        embeddings = [name for name in usable if name not in classifiers]
-        candidates = self._candidates(main, feature, classifier, embeddings)
-        if classifier is None and _suggested_by_name(main) == "scores":
-            feature, classifier, certain = self._before(main, feature, candidates, notes)
-            candidates = tuple(candidate for candidate in candidates if candidate.name != main)
+        choice = self._choose(self._usable(outputs), notes)
         return Inspection(
             model=str(self.path),
             input=self.input,
-            feature_output=feature.name,
-            feature_pool=feature.pool,
-            feature_dim=feature.dim,
-            classifier_output=classifier,
-            certain=certain,
+            feature_output=choice.feature.name,
+            feature_pool=choice.feature.pool,
+            feature_dim=choice.feature.dim,
+            classifier_output=choice.classifier,
+            certain=choice.certain,
             notes=tuple(notes),
-            candidates=candidates,
+            candidates=choice.candidates,
             outputs=tuple(outputs),
             normalisation=find_normalisation(
                 self.view, channels=self.input.channels or 3, axis=1 if self.input.layout == "NCHW" else 3
             ),
         )
+
+    def _choose(self, usable: list[str], notes: list[str]) -> "_Choice":
+        """The feature that these outputs are computed from, or that is one of them; appends notes."""
+        classifiers = {
+            name: last
+            for name in usable
+            if (last := find_last_layers(self.view, name)) and _computes_scores(name, last)
+        }
+        embeddings = [name for name in usable if name not in classifiers]
+        if classifiers:
+            feature, classifier, certain = self._penultimate(classifiers, notes)
+            return _Choice(feature, classifier, certain, self._candidates(classifier, feature, classifier, embeddings))
+        feature, certain = self._embedding(usable, notes)
+        main = feature.name
+        candidates = self._candidates(main, feature, None, embeddings)
+        if _suggested_by_name(main) != "scores":
+            return _Choice(feature, None, certain, candidates)
+        feature, guessed, certain = self._before(main, feature, candidates, notes)
+        return _Choice(feature, guessed, certain, tuple(one for one in candidates if one.name != main))
 
     def _usable(self, outputs: list[str]) -> list[str]:
         """The outputs that depend on the image alone. Raises BackboneError if there are none."""
