@@ -31,7 +31,7 @@ _STACK_BYTES = 2**23
 _POOLS = 4
 """Number of pools with a thread on each core that a function may have at the same time."""
 _LONGEST_WAIT = 5
-"""Largest number of times that its seconds may pass for a function that had to wait for other processes."""
+"""A function that has to wait for other processes is ended after this many times its seconds."""
 _LOOK_EVERY = 0.05
 """Seconds between two looks at the memory of a process, where the system does not limit it."""
 _BOOT: Final = (
@@ -44,7 +44,7 @@ class Limits:
     """What a function that runs apart may use."""
 
     seconds: float
-    """As on a machine that does nothing else: where other processes take turns, it may be several times as long."""
+    """On a machine that does nothing else; where other processes use its cores, the function may take longer."""
     memory: int
     """Bytes, in addition to what the process has when it begins."""
 
@@ -156,7 +156,7 @@ class _Child:
                 self._look_at_memory()
 
     def _seconds_left(self) -> float:
-        """Seconds until the function has had its time, of which it must also have computed as much."""
+        """Seconds until the function is ended: when its limit has passed, and it has also computed that long."""
         limit = self._limits.seconds
         passed = monotonic() - self._began
         if passed < limit or passed > _LONGEST_WAIT * limit:

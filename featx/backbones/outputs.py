@@ -13,7 +13,7 @@ logger = logging.getLogger(__name__)
 
 
 def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
-    """The backbone with these outputs, computed in one pass; the first is the feature. Without names, the same one.
+    """The backbone with these outputs, computed in one pass; the first is the feature. Without names, as it is.
 
     Raises BackboneError if a tensor does not exist or a name is given twice.
 

@@ -20,7 +20,7 @@ def vet(backbone: Backbone) -> None:
     """Run the model on black images, apart, unless it was added, vetted or bundled here before.
 
     A folder of cards may come from a stranger, and its model may never end or ask for any amount of memory. Raises
-    BackboneError if it does. What else is wrong with it, its next run tells.
+    BackboneError if it does. Other faults of the model are reported by its next run.
     """
     record = _record(backbone)
     if record.exists() or backbone.path.parent == bundled_folder():

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 INTERRUPTED = 130
 """The exit code of an interrupted command."""
-TOLD = "featx: interrupted; finished work is kept, and the same command continues from there"
+KEPT = "featx: interrupted; finished work is kept, and the same command continues from there"
 LOST = "featx: interrupted; nothing was written, and the same command begins again"
 BEGINNING = ("train", "evaluate", "predict", "label-errors", "cache", "export", "doctor", "inspect", "backbones")
 """Commands that write their result at the end only."""
@@ -26,14 +26,14 @@ command the Ctrl-C that the terminal has sent to it already."""
 def interruption(arguments: Sequence[str]) -> str:
     """What to tell the user of an interrupted command with these arguments: what is kept, and how to go on."""
     command = next((word for word in arguments if not word.startswith("-")), "")
-    return LOST if command in BEGINNING else TOLD
+    return LOST if command in BEGINNING else KEPT
 
 
 def watch_interrupts(numbers: Iterable[int], *, told: Event) -> None:
     """End the process at the second of these signals, or GRACE_SECONDS after the first.
 
-    A thread does so, told by the part of Python that receives signals: handlers in Python run only when the main thread
-    comes back from the system or from a library, which may be never. `told` is set once the user has been told.
+    A thread does so, which Python wakes as soon as it receives a signal: handlers in Python run only when the main
+    thread comes back from the system or from a library, which may be never. `told` is set once the user has been told.
     """
     arrivals, sender = socket.socketpair()
     sender.setblocking(False)

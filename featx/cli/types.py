@@ -12,7 +12,7 @@ from featx.hardware import usable_cores
 from featx.settings import Device
 
 LEAST_MAX_JOBS = 64
-"""So many processes can always be asked for."""
+"""Number of processes that can always be asked for."""
 
 
 class Name(click.ParamType):  # type: ignore[type-arg,unused-ignore]

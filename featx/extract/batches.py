@@ -211,7 +211,7 @@ class _Reader:
     budget: ByteBudget
 
     def read(self, rows: Sequence[int], *, is_next: bool = False) -> _Reads:
-        """The images of these rows, as far as their bytes are left; the first one in any case if it `is_next`."""
+        """The images of these rows up to one for which too few bytes are left, unless it is the first and `is_next`."""
         with self.clock.time("read"):
             found: list[_Read] = []
             for place, row in enumerate(rows):

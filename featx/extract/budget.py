@@ -6,7 +6,7 @@ from threading import Condition, Lock
 class ByteBudget:
     """Counts bytes that are held, up to a total; called from several threads.
 
-    One image that is larger than what is left passes if it is the next one and nothing will become free before it.
+    An image with more bytes than are left is read if it is the next one and no task will give bytes back before it.
     """
 
     def __init__(self, total: int) -> None:

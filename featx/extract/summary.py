@@ -18,7 +18,7 @@ from featx.inputs import ImageSet
 from featx.showing import Overview, Shown, shorten
 
 REASONS_TOLD = 3
-"""So many reasons are in the message if all images failed."""
+"""Most reasons in the message if all images failed."""
 
 
 @dataclass(frozen=True)

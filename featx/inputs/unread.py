@@ -1,4 +1,4 @@
-"""Tells images that are sound, but of a kind that Pillow does not read, from damaged ones."""
+"""Distinguishes images of kinds that Pillow does not read from damaged images."""
 
 import io
 import re

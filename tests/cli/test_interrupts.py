@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from featx.cli.interrupts import TOLD, interruption
+from featx.cli.interrupts import KEPT, interruption
 
 HANGING = """
 import os, sys, time
@@ -46,13 +46,13 @@ def interrupted(*signals: signal.Signals, grace: float) -> tuple[int, str]:
 @posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_one_interrupt_ends_a_command_that_cannot_end_in_order(number: signal.Signals) -> None:
-    assert interrupted(number, grace=0.3) == (130, f"{TOLD}\n")
+    assert interrupted(number, grace=0.3) == (130, f"{KEPT}\n")
 
 
 @posix
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_the_second_interrupt_does_not_wait_for_anything(second: signal.Signals) -> None:
-    assert interrupted(signal.SIGINT, second, grace=1000) == (130, f"{TOLD}\n")
+    assert interrupted(signal.SIGINT, second, grace=1000) == (130, f"{KEPT}\n")
 
 
 @pytest.mark.parametrize(

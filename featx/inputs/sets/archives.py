@@ -16,7 +16,7 @@ from featx.inputs.sets.class_folders import find_class_folders, find_split_folde
 from featx.inputs.sets.containers import Container, cause_of, open_container
 from featx.inputs.sets.folder import no_images_error
 from featx.inputs.sets.image_set import ImageSet, check_size
-from featx.inputs.sets.member_labels import LABEL_KEYS, tell_not_used
+from featx.inputs.sets.member_labels import LABEL_KEYS, warn_of_unused
 from featx.inputs.sets.shards import Shards
 from featx.inputs.sets.tar_index import NO_BYTES, TarIndex, read_tar_index
 
@@ -71,7 +71,7 @@ def list_tars(shards: Shards, *, label_key: str | None = None) -> ImageSet:
     lengths = [len(index.names) for index in indexes]
     if not sum(lengths):
         raise no_images_error(shards.given, ignored)
-    tell_not_used(shards.given, [index.found for index in indexes], keys=keys)
+    warn_of_unused(shards.given, [index.found for index in indexes], keys=keys)
     builder = ColumnsBuilder(shards.given)
     for chunk in _iter_chunks(shards, indexes):
         builder.add(chunk)

@@ -91,9 +91,9 @@ def find_class_folders(where: str, names: Names, *, one_is_class: bool) -> Class
         logger.warning("%s: all images are in the folder %r, which is skipped", where, found.skipped[:-1].decode())
     found = replace(found, labelled=True)
     if not found.splits:
-        _tell_unused_splits(where, names, found, counts)
+        _warn_of_unused_splits(where, names, found, counts)
         return found
-    _tell_splits(where, counts)
+    _warn_of_splits(where, counts)
     return _find_classes_in_splits(where, names, found, counts, one_is_class=one_is_class)
 
 
@@ -101,7 +101,7 @@ def find_split_folders(where: str, names: Names) -> ClassFolders:
     """The splits in the names of images that have labels of their own, so that folders are not classes."""
     found, counts = _find_splits(names)
     if found.splits:
-        _tell_splits(where, counts)
+        _warn_of_splits(where, counts)
     return found
 
 
@@ -114,12 +114,12 @@ def _find_splits(names: Names) -> tuple[ClassFolders, Counter[bytes]]:
     return replace(found, splits={folder.encode(): split for folder, split in splits.items()}), counts
 
 
-def _tell_splits(where: str, counts: Counter[bytes]) -> None:
+def _warn_of_splits(where: str, counts: Counter[bytes]) -> None:
     text = shorten(f"{folder.decode()} ({count})" for folder, count in sorted(counts.items()))
     logger.warning("%s: the folders %s are splits, not classes", where, text)
 
 
-def _tell_unused_splits(where: str, names: Names, found: ClassFolders, counts: Counter[bytes]) -> None:
+def _warn_of_unused_splits(where: str, names: Names, found: ClassFolders, counts: Counter[bytes]) -> None:
     """Log that folders with the names of splits are classes, or are below classes."""
     classes = sorted(name.decode() for name in counts)
     splits = {name: split for name in classes if (split := find_split_folder(name))}
@@ -164,7 +164,8 @@ def _count(names: Names, found: ClassFolders) -> Counter[bytes]:
 
 def _common_folders(names: Names, found: ClassFolders) -> bytes:
     """The folders that all names begin with behind what is skipped; once classes are known, only names with a class."""
-    folders = (found.rest(folder) for folder, _ in iter_folders(names, found.separator) if _counts(found, folder))
+    every = (folder for folder, _ in iter_folders(names, found.separator))
+    folders = (found.rest(folder) for folder in every if _may_have_class(found, folder))
     first = last = next(folders, b"")
     for folder in folders:
         first = min(first, folder)
@@ -173,7 +174,8 @@ def _common_folders(names: Names, found: ClassFolders) -> bytes:
     return first[: first[:same].rfind(found.separator) + 1]
 
 
-def _counts(found: ClassFolders, folder: bytes) -> bool:
+def _may_have_class(found: ClassFolders, folder: bytes) -> bool:
+    """Whether images in this folder have a class, or it is not known yet which ones have."""
     return not found.labelled or bool(found.label(folder))
 
 

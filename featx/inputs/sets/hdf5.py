@@ -81,11 +81,11 @@ def _find_images(path: str, file: Any) -> Any:
     """The only dataset of images. Raises ImageSetError if there is none or more than one."""
     datasets: dict[str, Any] = {}
 
-    def collect(name: str, item: Any) -> None:
+    def _collect(name: str, item: Any) -> None:
         if hasattr(item, "shape"):
             datasets[name] = item
 
-    file.visititems(collect)
+    file.visititems(_collect)
     reasons = {name: _why_not_images(dataset) for name, dataset in datasets.items()} | foreign_links(file)
     images = [name for name, reason in reasons.items() if reason is None]
     if len(images) > 1:

@@ -15,7 +15,7 @@ _DEFLATE = 1
 _CHECKSUM = 3
 """Numbers of HDF5's filters."""
 _MOST_RATIO = 1032
-"""Largest number of bytes that one byte of compressed ones can become."""
+"""Largest number of bytes that one compressed byte can become."""
 _PIECE = 1 << 20
 """Bytes that are inflated at once."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from featx.errors import ImageSetError
 
 MOST_LINKS = 16
-"""Soft links that are followed on one path; links in a circle end here."""
+"""Most soft links that are followed on one path, so that links in a circle end."""
 
 
 def find_own(path: str, file: Any, *, name: str) -> Any:
@@ -22,7 +22,8 @@ def find_own(path: str, file: Any, *, name: str) -> Any:
     import h5py
 
     found: Any = file
-    steps, followed = _steps(name), 0
+    steps = _steps(name)
+    followed = 0
     while steps:
         step = steps.pop(0)
         link = found.get(step, getlink=True) if isinstance(found, h5py.Group) else None
@@ -47,11 +48,11 @@ def foreign_links(file: Any) -> dict[str, str]:
 
     found: dict[str, str] = {}
 
-    def collect(name: str, link: Any) -> None:
+    def _collect(name: str, link: Any) -> None:
         if isinstance(link, h5py.ExternalLink):
             found[name] = f"a link to {_target(link)}; name that file"
 
-    file.visititems_links(collect)
+    file.visititems_links(_collect)
     return found
 
 

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Part:
-    """The image set of one source, with the folder that tells its names from those of other sources."""
+    """The image set of one source, and the folder by which its names can differ from those of other sources."""
 
     images: ImageSet
     given: str

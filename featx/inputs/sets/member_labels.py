@@ -135,13 +135,13 @@ class MemberLabels:
         return np.where(keys[place] == wanted, texts[place], np.zeros((), texts.dtype))
 
 
-def tell_not_used(where: str, found: Sequence[MemberLabels], *, keys: Sequence[str]) -> None:
-    """Log in one line each what all tars have in the place of labels, and which labels are of no image.
+def warn_of_unused(where: str, found: Sequence[MemberLabels], *, keys: Sequence[str]) -> None:
+    """Log how many members of all tars have no label although their names say so, and how many labels no image.
 
     Raises ImageSetError if the user named the key, and no object has it.
     """
-    _tell(where, ".json or .cls members have no single number or text as label", [one.refused for one in found])
-    _tell(where, "labels are of no image with the same name up to its ending", [one.unknown for one in found])
+    _warn_of(where, ".json or .cls members have no single number or text as label", [one.refused for one in found])
+    _warn_of(where, "labels are of no image with the same name up to its ending", [one.unknown for one in found])
     without = [one.without for one in found]
     if any(one.has_labels for one in found) or not sum(one.count for one in without):
         return
@@ -156,7 +156,7 @@ def tell_not_used(where: str, found: Sequence[MemberLabels], *, keys: Sequence[s
     )
 
 
-def _tell(where: str, what: str, counted: Sequence[NotUsed]) -> None:
+def _warn_of(where: str, what: str, counted: Sequence[NotUsed]) -> None:
     if count := sum(one.count for one in counted):
         first = next(one.first for one in counted if one.count)
         logger.warning("%s: %d %s and are not used, such as %s", where, count, what, first)

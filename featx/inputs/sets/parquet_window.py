@@ -9,8 +9,8 @@ from typing import Any
 WINDOW_BYTES = 1 << 27
 """About the most bytes of one row group that are kept in memory."""
 BATCH_BYTES = 1 << 28
-"""Most bytes of the rows that are read at once, even if each of them has all bytes of the row group: values that occur
-several times are stored once."""
+"""Most bytes of the rows that are read at once. One row may have as many bytes as its row group, in which a value that
+occurs several times is stored once."""
 MOST_ROWS = 1024
 """Most rows that are read at once."""
 
