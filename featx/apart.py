@@ -223,36 +223,43 @@ def _pools() -> int:
 def _serve() -> None:
     """Run the function that the process at the other end of standard input gives, and write messages for it."""
     stdin = sys.stdin.buffer
-    messages = os.fdopen(os.dup(1), "wb")
+    messages = _Messages(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)  # what libraries print is no message
     limits = _load(stdin)
     level = _load(stdin)
-
-    sending = Lock()
-
-    def _send(kind: str, value: object) -> None:
-        message = pickle.dumps((kind, value))  # as a whole first: what cannot be pickled would leave half a message
-        with sending:
-            messages.write(message)
-            messages.flush()
-
-    def _allow(limits: Limits) -> None:
-        _limit_memory(limits.memory)
-        _send("limits", limits)
-
     _use_few_cores()
-    _forward_logs(_send, level)
+    _forward_logs(messages.send, level)
     try:
         call = _load(stdin)
         Thread(target=_end_with_parent, args=[stdin], daemon=True).start()
         _limit_memory(limits.memory)
-        _send("result", call(_allow))
+        messages.send("result", call(messages.allow))
     except MemoryError:
-        _send("memory", None)
+        messages.send("memory", None)
     except BaseException as error:  # noqa: BLE001 - whatever it is, the other process raises it
         _limit_memory(sys.maxsize)
-        _send(*_described(error))
+        messages.send(*_described(error))
     os._exit(0)  # threads of libraries may still run
+
+
+class _Messages:
+    """The messages for the process that waits, which any thread may send."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._lock = Lock()
+
+    def send(self, kind: str, value: object) -> None:
+        """Send one message. What cannot be pickled raises an error before any part of the message is sent."""
+        message = pickle.dumps((kind, value))
+        with self._lock:
+            self._stream.write(message)
+            self._stream.flush()
+
+    def allow(self, limits: Limits) -> None:
+        """Set other limits, here and in the process that waits."""
+        _limit_memory(limits.memory)
+        self.send("limits", limits)
 
 
 def _described(error: BaseException) -> tuple[str, object]:

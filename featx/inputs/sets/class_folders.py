@@ -199,16 +199,7 @@ def _find_classes_in_splits(
     where: str, names: Names, found: ClassFolders, counts: Counter[bytes], *, one_is_class: bool
 ) -> ClassFolders:
     """The classes below the folders that are splits; the images of a split may have none, as those of tests do."""
-    direct: Counter[bytes] = Counter()
-    for folder, count in iter_folders(names, found.separator):
-        if not found.label(folder):
-            direct[found.first_folder(folder)] += count
-    for folder, count in sorted(direct.items()):
-        if count < counts[folder]:
-            raise _mixed_error(where, names, found, under=folder)
-        if len(direct) < len(counts):
-            logger.warning("%s: images in %r are in no class folder, and have no label", where, folder.decode())
-    if len(direct) == len(counts):
+    if not _check_mixed(where, names, found, counts):
         return replace(found, labelled=False)
     below = _common_folders(names, found)
     deeper = replace(found, below=below)
@@ -223,6 +214,20 @@ def _find_classes_in_splits(
         return replace(found, labelled=False)
     _warn_of_one_class(where, common)
     return found
+
+
+def _check_mixed(where: str, names: Names, found: ClassFolders, counts: Counter[bytes]) -> bool:
+    """Whether the images of any split are in class folders. Raises ImageSetError if only some of a split are."""
+    direct: Counter[bytes] = Counter()
+    for folder, count in iter_folders(names, found.separator):
+        if not found.label(folder):
+            direct[found.first_folder(folder)] += count
+    for folder, count in sorted(direct.items()):
+        if count < counts[folder]:
+            raise _mixed_error(where, names, found, under=folder)
+        if len(direct) < len(counts):
+            logger.warning("%s: images in %r are in no class folder, and have no label", where, folder.decode())
+    return len(direct) < len(counts)
 
 
 def _warn_of_one_class(where: str, folder: str) -> None:

@@ -302,17 +302,22 @@ def _list_shards(request: _Request, shards: Shards, *, kind: str | None) -> Imag
     if kind == "tar":
         return list_tars(shards, label_key=request.label_column)
     request.refuse_label_column()
+    if kind not in LISTERS:
+        raise _unread_error(path, kind)
+    return LISTERS[kind](shards)
+
+
+def _unread_error(path: str, kind: str | None) -> ImageSetError:
+    """The error for a file of a kind that is not read, with what to give instead."""
     if kind == "compressed":
-        raise compressed_tar_error(path)
+        return compressed_tar_error(path)
     if kind == "npz":
-        raise ImageSetError(f"{path}: an .npz has several arrays; save the one with the images as .npy")
+        return ImageSetError(f"{path}: an .npz has several arrays; save the one with the images as .npy")
     if kind == "zip":
-        raise ImageSetError(
+        return ImageSetError(
             f"{path}: a zip archive; unpack it, or give it as zip://::{path}, which needs pip install 'featx[remote]'"
         )
-    if kind is None:
-        raise ImageSetError(f"{path}: not a known kind of image source; give {ACCEPTED}")
-    return LISTERS[kind](shards)
+    return ImageSetError(f"{path}: not a known kind of image source; give {ACCEPTED}")
 
 
 LISTERS = {"npy": list_npy, "hdf5": list_hdf5}

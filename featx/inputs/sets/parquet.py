@@ -129,6 +129,11 @@ def _find_label_column(table: Table, image: str, asked: str | None) -> str | Non
             logger.warning("%s: column %r is not used, as it has more than one label per image", table.path, column)
         elif column in table.columns:
             return column
+    return _find_class_labels(table, image)
+
+
+def _find_class_labels(table: Table, image: str) -> str | None:
+    """The column of class labels with the most classes; None if there is none."""
     others = [column for column in table.columns if column != image and column not in MANIFEST_COLUMNS]
     kinds = {column: table.schema.field(column).type for column in others}
     others = [column for column, kind in kinds.items() if is_one_value(kind) and not is_bytes(kind)]
