@@ -77,11 +77,13 @@ def read_results(path: Path | str) -> list[Result]:
     try:
         return [Result.from_dict(values) for values in _parse(Path(path).read_bytes())]
     except UNREADABLE as error:
-        raise _unreadable(path, error, step="create it again") from error
+        step = "check the path" if isinstance(error, OSError) else "create it again"
+        raise _unreadable(path, error, step=step) from error
 
 
 def _unreadable(path: Path | str, error: Exception, *, step: str) -> TableError:
-    return TableError(f"{path}: not a readable file of results ({one_line(error)[:200]}); {step}")
+    reason = error.strerror if isinstance(error, OSError) else None
+    return TableError(f"{path}: not a readable file of results ({(reason or one_line(error))[:200]}); {step}")
 
 
 def _parse(lines: bytes) -> list[dict[str, Any]]:

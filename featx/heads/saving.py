@@ -136,7 +136,8 @@ def load_head(path: Path | str) -> Head:
     except FileNotFoundError as error:
         raise HeadError(f"{path}: no such head; create it with `featx train`") from error
     except HeadError as error:
-        raise HeadError(f"{path}: {error}") from error
+        step = "" if ";" in str(error) else "; do not use this file, but train the head again with `featx train`"
+        raise HeadError(f"{path}: {error}{step}") from error
     except Exception as error:  # zipfile, json, skops and numpy raise almost anything, depending on the damage
         raise HeadError(
             f"{path}: not a readable head ({one_line(error)[:200]}); train it again with `featx train`"

@@ -66,6 +66,7 @@ def refused(path: Path, reason: str) -> None:
         load_head(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "; " in str(caught.value), "there is a next step"
 
 
 def test_a_saved_head_has_exactly_two_members_and_a_digest_of_both(original: Path, table: FeatureTable) -> None:

@@ -112,6 +112,13 @@ def test_written_results_are_read_as_they_were(several_results: list[Result], tm
     assert [one.key for one in found] == [one.key for one in several_results]
 
 
+def test_results_that_cannot_be_read_are_an_error_that_says_why_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"r\.jsonl: .* \(No such file or directory\); check the path"):
+        read_results(tmp_path / "r.jsonl")
+    with pytest.raises(TableError, match=r"\(Is a directory\); check the path"):
+        read_results(tmp_path)
+
+
 def test_results_are_replaced_only_when_told_and_only_by_results(tmp_path: Path, several_results: list[Result]) -> None:
     path = tmp_path / "r.jsonl"
     write_results(several_results[:1], path)

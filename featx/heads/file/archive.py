@@ -39,7 +39,7 @@ def read_members(path: Path, limits: dict[str, int]) -> dict[str, bytes]:
     zipfile raises if it cannot be read.
     """
     if not stat.S_ISREG(path.stat().st_mode):
-        raise HeadError("is not a file")  # a pipe would be waited for
+        raise HeadError("is not a file; name a file that `featx train` wrote")  # a pipe would be waited for
     with path.open("rb") as file:
         start = file.read(START_BYTES)
         if not start.startswith(b"PK"):

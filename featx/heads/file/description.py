@@ -92,7 +92,7 @@ def read_description(data: bytes) -> Description:
         raise HeadError("its description has more parts than that of any head")
     values = json.loads(data)
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise HeadError("is not a featx head")
+        raise HeadError("is not a featx head; name a file that `featx train` wrote")
     _check_version(values.get("format_version"))
     return check_description(values)
 
@@ -133,7 +133,8 @@ def _check_version(version: object) -> None:
     if isinstance(version, int) and version > VERSION:
         raise HeadError(f"was written by a newer featx (format {version}; this one reads {VERSION}); update featx")
     if version not in READ_VERSIONS:
-        raise HeadError(f"has format version {version!r}, but this featx reads {READ_VERSIONS}")
+        known = " and ".join(map(str, READ_VERSIONS))
+        raise HeadError(f"has format version {version!r}, but this featx reads {known}; use the featx that wrote it")
 
 
 def _other_version(values: dict[str, Any]) -> str:
