@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def list_given(images: str | Sequence[str], root: str | None = None, *, label_column: str | None = None) -> "ImageSet":
     """The image set of the sources that the user named; a warning counts the files in it that are not images."""
-    from featx.inputs import list_images
+    from featx.inputs import hide_secrets, list_images
 
     sources = [images] if isinstance(images, str) else list(images)
     found = list_images(sources, root=root, label_column=label_column)
@@ -25,7 +25,7 @@ def list_given(images: str | Sequence[str], root: str | None = None, *, label_co
         step = "; to take files without an ending, list them in a manifest" if bare else ""
         logger.warning(
             "%s: ignored %d files without the ending of an image, such as %s%s",
-            shorten(sources, most=2),
+            shorten(map(hide_secrets, sources), most=2),
             count,
             first,
             step,

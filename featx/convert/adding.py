@@ -101,7 +101,8 @@ def _add(model: Path | str, description: Description, /, reserved: ReservedName,
     with _on_disk(str(model), sha256) as path:
         source = description.source or public_address(str(model))
         described = partial(_describe, path, replace(description, source=source))
-        card, notes = run_foreign(described, model=path)
+        card, found = run_foreign(described, model=path)
+        notes = tuple(note.replace(str(path), public_address(str(model)) or str(path)) for note in found)
         backbone = install(path, card, reserved, notes=notes)
         remember(backbone)
         return AddedBackbone(backbone, notes)

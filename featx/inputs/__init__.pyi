@@ -4,4 +4,5 @@ from .pixels import PixelSpec as PixelSpec
 from .sets.image_set import ImageSet as ImageSet, Stored as Stored, fingerprint as fingerprint
 from .sets.listing import list_images as list_images
 from .sets.memory import images_of_array as images_of_array
+from .sets.remote import hide_secrets as hide_secrets
 from .shapes import draw_shapes as draw_shapes

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import ModelProto
 
 from featx.backbones import open_session
 from featx.backbones.store import load_backbone
@@ -24,6 +25,7 @@ from tests.support.graphs import (
     classifier,
     normalised,
     random_pixels,
+    rewrite,
     run,
 )
 
@@ -212,6 +214,16 @@ def test_a_model_at_an_address_becomes_a_backbone(server: Server, tmp_path: Path
     )
     expected = run(path, (images - mean) / std, "pooled")[0]
     assert_same(open_session(backbone, device="cpu")(pixels), expected)
+
+
+def test_notes_on_a_model_at_an_address_name_the_address(server: Server, tmp_path: Path, models: Path) -> None:
+    def note(model: ModelProto) -> None:
+        model.metadata_props.add(key="Image.NominalPixelRange", value="Normalized_0_1")
+
+    path = rewrite(classifier(tmp_path), note)
+    url = server.offer("/net.onnx", path.read_bytes())
+    added = add_backbone(f"{url}?token=secret", Description(name="mine"), into=models, sha256=hash_file(path))
+    assert f"preprocessing from {url} (its metadata)" in added.notes
 
 
 def test_a_source_that_is_said_goes_before_the_address(server: Server, tmp_path: Path, models: Path) -> None:

@@ -27,7 +27,7 @@ import pytest
 from pyarrow import parquet
 
 from featx.errors import ImageSetError
-from featx.inputs import ImageSet, list_images
+from featx.inputs import ImageSet, hide_secrets, images_of_array, list_images
 from tests.support.image_sets import names
 
 
@@ -336,6 +336,32 @@ def test_user_and_password_and_query_reach_the_server_and_no_message(fill: Path,
     with pytest.raises(PermissionError) as denied:
         images.read(0)
     assert not re.search("geheim|secret", str(denied.value))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("ftp://user:pass@word@host/a.tar", "ftp://host/a.tar"),
+        ("https://host/a.csv?token=se@cret", "https://host/a.csv"),
+        ("zip://::s3://key:secret@bucket/a.zip and https://u:p@host/x", "zip://::s3://bucket/a.zip and https://host/x"),
+    ],
+)
+def test_no_part_of_a_password_or_query_is_shown(text: str, shown: str) -> None:
+    assert hide_secrets(text) == shown
+
+
+def test_a_root_or_a_path_that_is_refused_shows_no_secret(fill: Path, tmp_path: Path) -> None:
+    secret = "https://user:geheim@host/photos?token=secret"
+    (tmp_path / "signed.csv").write_text(f"path\n{secret}\n")
+    for refused in (
+        lambda: list_images(fill / "photos", root=secret),
+        lambda: list_images(tmp_path / "signed.csv"),
+        lambda: images_of_array([secret]),
+        lambda: images_of_array(np.zeros((2, 4, 4), np.uint8), root=secret),
+    ):
+        with pytest.raises(ImageSetError, match="host/photos") as caught:
+            refused()
+        assert not re.search("geheim|secret", str(caught.value))
 
 
 @pytest.mark.parametrize("missing", ["fsspec", "aiohttp"])

@@ -22,6 +22,7 @@ from featx.columns import (
     warn_of_labels,
 )
 from featx.errors import ImageSetError
+from featx.inputs.sets.remote import hide_secrets
 
 MANIFEST_COLUMNS = ("path", "label", "split", "group", "weight")
 LONGEST_TEXT = 4096
@@ -111,7 +112,7 @@ class ColumnsBuilder:
         names = [as_name(value) for value in values]
         for position, (name, value) in enumerate(zip(names, values, strict=True)):
             if name is not value and "://" in value:
-                message = f"{value!r} is an address; give the part that all addresses share as --root"
+                message = f"{hide_secrets(value)!r} is an address; give the part that all addresses share as --root"
                 raise self._error_at(position, message)
             if _DRIVE.match(name) or name.startswith("/") or name == "." or "\0" in name or ".." in name.split("/"):
                 raise self._error_at(

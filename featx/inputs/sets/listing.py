@@ -20,7 +20,7 @@ from featx.inputs.sets.image_set import ImageSet
 from featx.inputs.sets.joining import Part, join_sets
 from featx.inputs.sets.manifest import read_csv_manifest
 from featx.inputs.sets.parquet import list_parquet
-from featx.inputs.sets.remote import is_address, open_address
+from featx.inputs.sets.remote import hide_secrets, is_address, open_address
 from featx.inputs.sets.shards import Shards, is_pattern, match_pattern, one_file
 from featx.inputs.sets.tar import compressed_tar_error
 
@@ -204,9 +204,8 @@ class _Request:
     def refuse_root(self) -> None:
         """Raise ImageSetError if a root was given: only manifests have one."""
         if self.root is not None:
-            raise ImageSetError(
-                f"--root {self.root} is only for manifests, but {self.path} is not a manifest; leave it out"
-            )
+            root = hide_secrets(str(self.root))
+            raise ImageSetError(f"--root {root} is only for manifests, but {self.path} is not a manifest; leave it out")
 
     def find_root(self, base: str) -> FileSource:
         """The source of the files that a manifest lists. Raises ImageSetError if the root is not a folder."""

@@ -13,7 +13,7 @@ from featx.errors import ImageSetError
 from featx.inputs.sets.arrays import name_rows, squeeze_channel, why_not_images
 from featx.inputs.sets.files import Files, LocalFiles, join
 from featx.inputs.sets.image_set import ImageSet, Stored
-from featx.inputs.sets.remote import is_address, open_address
+from featx.inputs.sets.remote import hide_secrets, is_address, open_address
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ def images_of_array(array: ArrayLike, *, root: Path | str | None = None) -> Imag
     if values.dtype.kind in "OSUT":
         return _list_paths(values, root)
     if root is not None:
-        raise ImageSetError(f"root={str(root)!r} is only for paths, but X has {values.dtype}; leave it out")
+        raise ImageSetError(
+            f"root={hide_secrets(str(root))!r} is only for paths, but X has {values.dtype}; leave it out"
+        )
     if reason := why_not_images(values.shape, values.dtype):
         raise ImageSetError(f"X: {reason}")
     return ImageSet(names=name_rows("X", len(values)), source=PixelSource(values))
@@ -103,5 +105,5 @@ def _as_path(value: object, row: int) -> str:
     path = os.fsdecode(value)
     if not path or "\0" in path or is_address(path):
         step = "give the part that all addresses share as root" if is_address(path) else "correct it"
-        raise ImageSetError(f"X: row {row} is {path!r}, which is not a path on this machine; {step}")
+        raise ImageSetError(f"X: row {row} is {hide_secrets(path)!r}, which is not a path on this machine; {step}")
     return path

@@ -41,7 +41,7 @@ BUSY = (408, 425, 429)
 
 _T = TypeVar("_T")
 _ADDRESS = re.compile(r"(?:[a-z][\w+.-]*::)*([a-z][\w+.-]*)://", re.IGNORECASE)
-_SECRETS = re.compile(r"(?<=://)[^/@\s]+@|\?[^\s'\")]+")
+_SECRETS = re.compile(r"(?<=://)[^/?#\s]+@|\?[^\s'\")]+")
 
 
 def is_address(text: str) -> bool:
