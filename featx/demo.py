@@ -33,7 +33,12 @@ HOW_TO_GET_PHOTOGRAPHS = (
 
 def _begins_with(start: str) -> Callable[[Path], bool]:
     """A function that says whether a file begins with this text."""
-    return lambda path: path.read_bytes().startswith(start.encode())
+
+    def _begins(path: Path) -> bool:
+        with path.open("rb") as file:
+            return file.read(len(start.encode())) == start.encode()
+
+    return _begins
 
 
 REPORTS = Kind(

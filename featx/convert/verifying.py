@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from zipfile import ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.apart import Allow
+from featx.apart import Allow, Limits
 from featx.backbones import (
     GEM_POWER,
     NUMPY_TYPES,
@@ -31,6 +31,8 @@ from featx.settings import DEFAULTS, Device
 
 _UNLIMITED = sys.maxsize // 2
 """Devices other than the CPU reserve memory that they do not use."""
+_COMPILING = 30
+"""Devices other than the CPU may compile a model first, which may take this many times as long as to run it."""
 _GOLDEN_BYTES = 2**28
 """Largest golden vectors, uncompressed."""
 DRAWN_IMAGES = 6
@@ -125,7 +127,7 @@ def verify_here(backbone: Backbone, *, device: Device, allow: Allow | None = Non
     golden = _read_golden(backbone)
     if allow:
         limits = limits_of_run(backbone, images=len(golden.pixels) if golden else DRAWN_IMAGES)
-        allow(replace(limits, memory=_UNLIMITED))
+        allow(Limits(_COMPILING * limits.seconds, _UNLIMITED))
         if all(spec.kind == "cpu" for spec in choose_devices(device)):
             allow(limits)
     return tuple(_checks(backbone, open_session(backbone, device=device), golden))

@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from featx.apart import Limits
 from featx.backbones.store import Backbone, load_backbone
+from featx.convert import verifying
 from featx.convert.adding import Description, describe_model, install
 from featx.convert.fast_decoding import measure_fast
 from featx.convert.preprocessing import Preprocessing
 from featx.convert.verifying import Check, verify_backbone, verify_here
+from featx.devices import DeviceSpec
 from featx.errors import BackboneError
 from featx.inputs import ImageSet, list_images
 from featx.inputs.decode import decode_image
@@ -53,6 +56,18 @@ def names(checks: tuple[Check, ...]) -> list[str]:
 
 
 # ---- what passes
+
+
+def test_a_device_that_compiles_models_has_the_time_for_it(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed: list[Limits] = []
+    monkeypatch.setattr(verifying, "choose_devices", lambda device: (DeviceSpec("tensorrt", 0),))
+    monkeypatch.setattr(verifying, "open_session", lambda *_, **__: None)
+    monkeypatch.setattr(verifying, "_checks", lambda *_: iter(()))
+    verify_here(tiny.backbone, device="tensorrt", allow=allowed.append)
+    assert allowed[-1].seconds >= 1800
+    monkeypatch.setattr(verifying, "choose_devices", lambda device: (DeviceSpec("cpu", None),))
+    verify_here(tiny.backbone, device="cpu", allow=allowed.append)
+    assert allowed[-1].seconds < 120
 
 
 def test_a_backbone_without_golden_vectors_is_checked_against_itself(tiny: Tiny) -> None:
