@@ -118,7 +118,7 @@ def iter_batches(
     with ThreadPoolExecutor(loading.workers, thread_name_prefix="featx-decode") as pool:
         try:
             budget = ByteBudget(BYTES_AHEAD)
-            reads = _read_ahead(pool, images, loading, rows=rows, budget=budget)
+            reads = _ReadAhead(pool, _Reader(images, loading.clock, budget), loading).read(rows)
             filler = _BatchFiller(pool, loading, ring, known, budget)
             filled: deque[_OpenBatch] = deque()
             for batch in filler.fill(reads):
@@ -156,43 +156,46 @@ class _Reads(NamedTuple):
     """Bytes of the image in the first row that is left."""
 
 
-def _read_ahead(
-    pool: Executor, images: ImageSet, loading: Loading, *, rows: Iterable[int], budget: ByteBudget
-) -> Iterator[_Read]:
-    """Yields the images of these rows, in order; tasks are submitted ahead, fewer if the images are large.
+class _ReadAhead:
+    """Reads images by tasks that are submitted ahead, fewer if the images are large.
 
     Over a network each task reads only one image, as its thread mostly waits.
     """
-    reader = _Reader(images, loading.clock, budget)
-    rows = iter(rows)
-    count = 1 if images.source.remote else PIECE
-    most = -(-loading.size // count) + loading.workers
-    tasks = deque[Future[_Reads]]()
-    ahead = loading.workers  # until the size of the images is known
 
-    def _await(task: Future[_Reads]) -> _Reads:
-        with loading.clock.time("await pixels"):
-            return task.result()
+    def __init__(self, pool: Executor, reader: "_Reader", loading: Loading) -> None:
+        self._pool = pool
+        self._reader = reader
+        self._clock = loading.clock
+        self._count = 1 if reader.images.source.remote else PIECE
+        self._most = -(-loading.size // self._count) + loading.workers
+        self._ahead = loading.workers  # until the size of the images is known
+        self._tasks = deque[Future[_Reads]]()
 
-    def _finish() -> Iterator[_Read]:
+    def read(self, rows: Iterable[int]) -> Iterator[_Read]:
+        """Yields the images of these rows, in order."""
+        rows = iter(rows)
+        while piece := list(islice(rows, self._count)):
+            self._tasks.append(self._pool.submit(self._reader.read, piece))
+            while len(self._tasks) > self._ahead:
+                yield from self._finish()
+        while self._tasks:
+            yield from self._finish()
+
+    def _finish(self) -> Iterator[_Read]:
         """Yields the images of the oldest task; those that it left are read now, each as soon as there is room."""
-        nonlocal ahead
-        done = _await(tasks.popleft())
+        done = self._await(self._tasks.popleft())
         size = done.needed + sum(_bytes(read.stored) for read in done.images)
-        ahead = min(most, BYTES_AHEAD // 2 // (1 + size))
+        self._ahead = min(self._most, BYTES_AHEAD // 2 // (1 + size))
         yield from _iter_freeing(done.images)
         while done.left:
-            with loading.clock.time("await pixels"):
-                budget.wait(done.needed)
-            done = _await(pool.submit(reader.read, done.left, is_next=True))
+            with self._clock.time("await pixels"):
+                self._reader.budget.wait(done.needed)
+            done = self._await(self._pool.submit(self._reader.read, done.left, is_next=True))
             yield from _iter_freeing(done.images)
 
-    while piece := list(islice(rows, count)):
-        tasks.append(pool.submit(reader.read, piece))
-        while len(tasks) > ahead:
-            yield from _finish()
-    while tasks:
-        yield from _finish()
+    def _await(self, task: Future[_Reads]) -> _Reads:
+        with self._clock.time("await pixels"):
+            return task.result()
 
 
 def _iter_freeing(images: list[_Read]) -> Iterator[_Read]:
