@@ -66,3 +66,9 @@ from .tables import (
     make_splits as make_splits,
     read_annotations as read_annotations,
 )
+from .transfer import (
+    RankedSource as RankedSource,
+    SourceScore as SourceScore,
+    TransferScores as TransferScores,
+    score_transferability as score_transferability,
+)

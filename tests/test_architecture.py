@@ -31,12 +31,12 @@ GROUND = (
 ROOMS = (
     *("inputs", "backbones", "convert", "cache", "extract"),
     *("tables", "estimators", "measures", "heads", "compare"),
-    *("deploy", "report", "demo", "cli", "__main__"),
+    *("transfer", "deploy", "report", "demo", "cli", "__main__"),
 )
 FLOW = (*GROUND, *ROOMS)
 
 EXTRACTING = {"inputs", "backbones", "convert", "extract"}
-LEARNING = {"tables", "estimators", "measures", "heads", "compare"}
+LEARNING = {"tables", "estimators", "measures", "heads", "compare", "transfer"}
 
 DOORS = {
     "PIL": {"inputs"},
@@ -56,7 +56,7 @@ DOORS = {
     "joblib": {"extract", "processes"},
     "dask": {"extract"},
     "distributed": {"extract"},
-    "sklearn": {"extract", "estimators", "heads", "processes"},
+    "sklearn": {"extract", "estimators", "heads", "transfer", "processes"},
     "threadpoolctl": {"heads"},
     "scipy": {"estimators", "measures"},
     "skops": {"heads"},

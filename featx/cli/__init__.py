@@ -22,6 +22,7 @@ from featx.cli.interrupts import INTERRUPTED, interruption, watch_interrupts
 from featx.cli.labelling import label_errors
 from featx.cli.output import LineFormatter, Verbosity, say
 from featx.cli.predicting import predict
+from featx.cli.scoring import score
 from featx.cli.streams import OutputError, discard_output, prepare_streams
 from featx.cli.training import train
 from featx.errors import FeatxError, one_line
@@ -58,7 +59,7 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
 
 
 EXTRACTING = (doctor, inspect, backbones, export_command, extract, cache)
-LEARNING = (train, compare, evaluate, predict, label_errors, demo)
+LEARNING = (score, train, compare, evaluate, predict, label_errors, demo)
 for command in (*EXTRACTING, *LEARNING):
     cli.add_command(command)
 

@@ -1,10 +1,16 @@
 from .comparison import Comparison as Comparison, holm as holm
+from .means import (
+    accuracy_interval as accuracy_interval,
+    resampled_means as resampled_means,
+    standard_error as standard_error,
+)
 from .measuring import measure as measure
 from .metrics import (
     MEASURE_TITLES as MEASURE_TITLES,
     ClassMetrics as ClassMetrics,
     GroupMetrics as GroupMetrics,
     HeadMetrics as HeadMetrics,
+    Interval as Interval,
     format_measure as format_measure,
 )
 from .over_splits import corrected_t_test as corrected_t_test, draws_t_test as draws_t_test

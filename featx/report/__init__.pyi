@@ -12,4 +12,5 @@ from .terminal import (
     print_metrics as print_metrics,
     print_ranking as print_ranking,
     print_results as print_results,
+    print_scores as print_scores,
 )

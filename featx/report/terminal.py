@@ -14,6 +14,7 @@ from featx.report.metrics import metrics_sections
 from featx.report.models import checks_section, effects_section, inspection_sections
 from featx.report.ranking import ranking_sections
 from featx.report.results import results_section
+from featx.report.scores import scores_section
 from featx.report.section import Section
 from featx.showing import visible
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from featx.heads import Result
     from featx.measures import HeadMetrics
     from featx.tables import Duplicates
+    from featx.transfer import TransferScores
 
 _PIPED_WIDTH = 120
 """Columns of standard output if it is not a terminal."""
@@ -124,6 +126,11 @@ def print_info(info: "CacheInfo", *, to: Console) -> None:
 def print_inspection(inspection: "Inspection", *, to: Console) -> None:
     """Print the input and outputs of a model, and a table of the tensors that could be the feature."""
     print_sections(inspection_sections(inspection), to=to)
+
+
+def print_scores(scores: "TransferScores", *, to: Console) -> None:
+    """Print the sources in the order of the ranking, with their scores."""
+    print_sections([scores_section(scores)], to=to)
 
 
 def print_checks(checks: "Sequence[Check]", *, to: Console) -> None:

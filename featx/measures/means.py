@@ -1,0 +1,61 @@
+"""How sure a mean over images is: of what was right or wrong, or of differences between two heads or sources."""
+
+import numpy as np
+
+from featx.labels import Labels
+from featx.measures.intervals import effective_size, wilson
+from featx.measures.metrics import Interval
+from featx.measures.per_image import Floats
+from featx.measures.resampling import units_of
+
+
+def accuracy_interval(correct: Floats, labels: Labels) -> Interval:
+    """Wilson's 95 % interval of the mean of `correct` (n,) by weight, for the effective number of images.
+
+    >>> import numpy as np
+    >>> from featx.labels import Labels
+    >>> from featx.measures import accuracy_interval
+    >>> labels = Labels(("cat", "dog"), codes=np.zeros(100, np.int64))
+    >>> low, high = accuracy_interval(np.arange(100) < 90, labels)
+    >>> round(low, 3), round(high, 3)
+    (0.826, 0.945)
+    """
+    units = units_of(labels)
+    share = float(np.average(correct, weights=labels.weights))
+    return wilson(share, effective_size(np.asarray(correct, np.float64), labels.weights, units))
+
+
+def standard_error(values: Floats, labels: Labels) -> float:
+    """The standard error of the mean of these values (n,) by weight; between groups, if the labels have groups.
+
+    Infinite for a single image or group.
+
+    >>> import numpy as np
+    >>> from featx.labels import Labels
+    >>> from featx.measures import standard_error
+    >>> round(standard_error(np.array([0.0, 1.0, 1.0, 0.0]), Labels(("cat",), codes=np.zeros(4, np.int64))), 4)
+    0.2887
+    """
+    units = units_of(labels)
+    if not np.isfinite(units.spread):
+        return float("inf")
+    deviations = units.sum(labels.weights * (values - np.average(values, weights=labels.weights)))
+    return float(np.sqrt(deviations @ deviations * units.spread) / units.weights.sum())
+
+
+def resampled_means(values: Floats, labels: Labels, *, resamples: int, seed: int = 0) -> Floats:
+    """The means (s, 1 + b) by weight of s rows of values (s, n): of all images, then of b resamples of them.
+
+    Whole groups are drawn, if the labels have groups. Equal seeds give equal resamples.
+
+    >>> import numpy as np
+    >>> from featx.labels import Labels
+    >>> from featx.measures import resampled_means
+    >>> labels = Labels(("cat", "dog"), codes=np.zeros(4, np.int64))
+    >>> resampled_means(np.array([[0.0, 1.0, 1.0, 0.0]]), labels, resamples=10).shape
+    (1, 11)
+    """
+    units = units_of(labels)
+    sums = np.stack([units.sum(labels.weights * one) for one in values])
+    rounds = units.draw(resamples, seed=seed)
+    return np.hstack([(sums @ counts) / (units.weights @ counts) for counts in rounds])

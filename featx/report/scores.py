@@ -1,0 +1,41 @@
+"""The scores of sources as one table in the order of the ranking, with notes on how sure it is."""
+
+from typing import TYPE_CHECKING
+
+from featx.report.measures import show_interval
+from featx.report.section import Section
+
+if TYPE_CHECKING:
+    from featx.transfer import RankedSource, SourceScore, TransferScores
+
+
+def scores_section(scores: "TransferScores") -> Section:
+    """One row for each source."""
+    names = tuple(dict.fromkeys(row.score for row in scores.rows))
+    found = {(row.backbone, row.output, row.score): row for row in scores.rows}
+    rows = tuple(
+        (
+            f"{one.rank}{' =' if one.tied else ''}",
+            one.backbone,
+            one.output,
+            *(_show(found[one.backbone, one.output, name]) for name in names),
+            _show_difference(one),
+            "" if one.first_in is None else f"{one.first_in:.0%}",
+        )
+        for one in scores.ranking
+    )
+    columns = ("rank", "backbone", "output", *names, "against the highest", "first in")
+    notes = (*scores.notes, "=: tied with the highest, by the accuracy of ridge regression; press orders those")
+    return Section("sources", columns, rows, notes)
+
+
+def _show(row: "SourceScore") -> str:
+    if row.value is None:
+        return ""
+    return f"{row.value:.3f} {show_interval(row.ci)}".rstrip() if row.ci else f"{row.value:.3f}"
+
+
+def _show_difference(one: "RankedSource") -> str:
+    if one.difference == 0:
+        return "is the highest"
+    return f"{one.difference:+.3f} {show_interval(one.ci)}".rstrip() if one.ci else f"{one.difference:+.3f}"

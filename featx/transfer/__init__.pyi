@@ -1,0 +1,11 @@
+from .evidence import log_evidence as log_evidence
+from .h_score import shrunk_h_score as shrunk_h_score
+from .ranking import RankedSource as RankedSource, rank_sources as rank_sources
+from .scoring import (
+    DEFAULT_SCORES as DEFAULT_SCORES,
+    SCORES as SCORES,
+    SourceScore as SourceScore,
+    TransferScores as TransferScores,
+    score_transferability as score_transferability,
+    tables_of as tables_of,
+)

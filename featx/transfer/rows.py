@@ -1,0 +1,118 @@
+"""Labelled rows that are read in blocks, so that scoring a source never holds all its features."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from featx.errors import TableError
+from featx.labels import Labels
+
+Floats: TypeAlias = NDArray[np.float64]
+Indices: TypeAlias = NDArray[np.int64]
+
+BLOCK_BYTES = 2**25
+"""Bytes of float64 features in a block: products of a block are as fast as those of a larger one."""
+
+
+@dataclass(frozen=True)
+class LabelledRows:
+    """Features of n images with labels; every image has a weight above 0, and every class an image."""
+
+    read: Callable[[Indices], NDArray[Any]]
+    """The features (b, D) of these rows."""
+    labels: Labels
+    columns: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def weights(self) -> Floats:
+        """(n,): the weight of each row, 1 on average."""
+        weights = self.labels.weights
+        return np.asarray(weights / weights.mean())
+
+    @cached_property
+    def mass(self) -> Floats:
+        """(n, K): weight of the row x share of the class in it."""
+        return self.labels.shares * self.weights[:, None]
+
+    def read_all(self) -> Floats:
+        """(n, D): all features."""
+        return self.read(np.arange(len(self))).astype(np.float64)
+
+    def blocks(self) -> Iterator[tuple[Indices, Floats]]:
+        """Rows and their features, a block (b, D) at a time, which the caller may overwrite.
+
+        The rows of one group are in one block, however large it is.
+        """
+        for rows in self._blocks_of_rows():
+            yield rows, self.read(rows).astype(np.float64)
+
+    def groups_in(self, rows: Indices) -> list[slice]:
+        """The parts of a block that have one group each; single rows if there are no groups."""
+        if self.labels.groups is None:
+            return [slice(place, place + 1) for place in range(len(rows))]
+        starts = np.flatnonzero(np.r_[True, np.diff(self._group_of[rows]) != 0])
+        return [slice(int(start), int(stop)) for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True)]
+
+    def _blocks_of_rows(self) -> Iterator[Indices]:
+        step = max(1, BLOCK_BYTES // (8 * max(1, self.columns)))
+        if self.labels.groups is None:
+            yield from (np.arange(start, min(start + step, len(self))) for start in range(0, len(self), step))
+            return
+        order = np.argsort(self._group_of, kind="stable")
+        ends = np.flatnonzero(np.r_[np.diff(self._group_of[order]) != 0, True]) + 1
+        start = 0
+        while start < len(order):
+            within = ends[(ends > start) & (ends <= start + step)]
+            stop = int(within[-1] if len(within) else ends[ends > start][0])
+            yield order[start:stop]
+            start = stop
+
+    @cached_property
+    def _group_of(self) -> Indices:
+        return np.unique(self.labels.groups, return_inverse=True)[1] if self.labels.groups is not None else self._none
+
+    @property
+    def _none(self) -> Indices:
+        return np.zeros(len(self), np.int64)
+
+
+def rows_of_arrays(features: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None) -> LabelledRows:
+    """The labelled rows of features (n, D), one label each (n,), and weights (n,). Raises TableError."""
+    given = np.asarray(features)
+    if given.ndim != 2 or len(given) != np.shape(labels)[0]:
+        raise TableError(
+            f"there are features of shape {given.shape} and {np.shape(labels)[0]} labels; give each row one label"
+        )
+    names, codes = np.unique(np.asarray(labels), return_inverse=True)
+    weighed = None if weights is None else np.asarray(weights, np.float64)
+    whole = Labels(tuple(map(str, names)), codes.astype(np.int64), given_weights=weighed)
+    return usable_rows(given.__getitem__, whole, columns=given.shape[1])
+
+
+def usable_rows(read: Callable[[Indices], NDArray[Any]], labels: Labels, *, columns: int) -> LabelledRows:
+    """The rows that weigh anything, with the classes that they have. Raises TableError for fewer than two classes."""
+    kept = np.flatnonzero(labels.weights > 0)
+    labels = _without_absent_classes(labels.take(kept))
+    if len(labels.classes) < 2:
+        raise TableError(f"the images have {len(labels.classes)} class; a source is scored by two classes or more")
+    return LabelledRows(lambda rows: read(kept[rows]), labels, columns)
+
+
+def _without_absent_classes(labels: Labels) -> Labels:
+    present = np.flatnonzero(labels.class_totals > 0)
+    if len(present) == len(labels.classes):
+        return labels
+    shares = labels.given_shares
+    return replace(
+        labels,
+        classes=tuple(labels.classes[index] for index in present),
+        codes=labels.codes if labels.multilabel else np.searchsorted(present, labels.codes),
+        given_shares=None if shares is None else shares[:, present],
+    )

@@ -1,0 +1,120 @@
+"""The principal axes of a source's features, and where the classes lie along them: what most scores follow from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.transfer.rows import Floats, Indices, LabelledRows
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The eigendecomposition of the weighted Gram matrix of n rows (n, D) minus their mean.
+
+    Weights are 1 on average. Of axes along which rows do not vary there are none, so that k <= min(n, D).
+    """
+
+    mean: Floats
+    """(D,)"""
+    variances: Floats
+    """(D,): the variance of each column."""
+    values: Floats
+    """(k,): eigenvalues, all above 0: n times the variance along each axis."""
+    axes: Floats
+    """(D, k): one eigenvector a column."""
+    moments: Floats
+    """(k, K): along each axis, the sum over rows of weight x share of the class x coordinate."""
+
+
+class Collector(Protocol):
+    """Collects what a score depends on, block by block."""
+
+    def add(self, places: Indices, *, centred: Floats, turned: Floats) -> None:
+        """Count these rows: minus the mean of all (b, D), and along the axes (b, k)."""
+
+
+def collect(rows: LabelledRows, spectrum: Spectrum, collectors: Sequence[Collector]) -> None:
+    """Give all rows to each collector, by one pass over them."""
+    for places, block in rows.blocks():
+        centred = np.subtract(block, spectrum.mean, out=block)
+        turned = centred @ spectrum.axes
+        for collector in collectors:
+            collector.add(places, centred=centred, turned=turned)
+
+
+def decompose(rows: LabelledRows, *, centred: bool = True) -> Spectrum:
+    """The spectrum of these rows, in float64, by one pass over them; of their smaller Gram matrix.
+
+    With `centred=False` nothing is subtracted from the rows.
+    """
+    decompose_gram = _decompose_columns if len(rows) > rows.columns else _decompose_rows
+    return decompose_gram(rows, centred=centred)
+
+
+def _decompose_rows(rows: LabelledRows, *, centred: bool) -> Spectrum:
+    """By the inner products (n, n): no more rows than columns, all of which are held."""
+    features = rows.read_all()
+    mean = np.average(features, axis=0, weights=rows.weights) if centred else np.zeros(rows.columns)
+    features -= mean
+    class_sums = rows.mass.T @ features
+    variances = rows.weights @ np.square(features) / len(rows)
+    features *= np.sqrt(rows.weights)[:, None]
+    values, vectors = np.linalg.eigh(features @ features.T)
+    kept = _is_kept(values, rows)
+    axes = features.T @ (vectors[:, kept] / np.sqrt(values[kept]))
+    return Spectrum(mean, variances, values[kept], axes, axes.T @ class_sums.T)
+
+
+def _decompose_columns(rows: LabelledRows, *, centred: bool) -> Spectrum:
+    """By the products of columns (D, D)."""
+    sums = _Sums.of(rows, centred=centred)
+    values, axes = np.linalg.eigh(sums.gram)
+    kept = _is_kept(values, rows)
+    axes = axes[:, kept]
+    return Spectrum(
+        mean=sums.mean,
+        variances=sums.gram.diagonal().clip(0) / len(rows),
+        values=values[kept],
+        axes=axes,
+        moments=axes.T @ sums.of_classes.T,
+    )
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Weighted sums over rows minus their mean."""
+
+    mean: Floats
+    """(D,)"""
+    gram: Floats
+    """(D, D): of products of columns."""
+    of_classes: Floats
+    """(K, D): over the rows of each class."""
+
+    @classmethod
+    def of(cls, rows: LabelledRows, *, centred: bool) -> "_Sums":
+        """The sums by one pass, about the mean of the first block, which is near that of all, and then moved."""
+        centre = next(rows.blocks())[1].mean(axis=0) if centred else np.zeros(rows.columns)
+        gram = np.zeros((rows.columns, rows.columns))
+        of_classes = np.zeros((rows.mass.shape[1], rows.columns))
+        total = np.zeros(rows.columns)
+        for places, block in rows.blocks():
+            near = np.subtract(block, centre, out=block)
+            total += rows.weights[places] @ near
+            of_classes += rows.mass[places].T @ near
+            near *= np.sqrt(rows.weights[places])[:, None]
+            gram += near.T @ near
+        shift = total / len(rows) if centred else np.zeros(rows.columns)
+        return cls(
+            mean=centre + shift,
+            gram=gram - len(rows) * np.outer(shift, shift),
+            of_classes=of_classes - np.outer(rows.mass.sum(axis=0), shift),
+        )
+
+
+def _is_kept(values: Floats, rows: LabelledRows) -> NDArray[np.bool_]:
+    """Which eigenvalues are more than rounding errors."""
+    return np.asarray(values > values.max() * max(len(rows), rows.columns) * np.finfo(np.float64).eps)

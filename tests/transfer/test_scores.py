@@ -1,0 +1,261 @@
+"""Every score against brute force or an independent implementation, and what must not change it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from sklearn.covariance import ledoit_wolf
+from sklearn.linear_model import Ridge
+
+from featx.errors import TableError
+from featx.labels import Labels
+from featx.transfer import log_evidence, rows as rows_module, shrunk_h_score
+from featx.transfer.class_means import ClassMeans
+from featx.transfer.left_out import PENALTIES, LeaveOut
+from featx.transfer.neighbours import Neighbours
+from featx.transfer.rows import LabelledRows, usable_rows
+from featx.transfer.spectrum import collect, decompose
+
+Floats = NDArray[np.float64]
+SHAPES = [(40, 6), (25, 24), (25, 25), (20, 30)]
+"""More rows than columns, as many, one more, and fewer."""
+
+
+def draw(count: int, columns: int, *, seed: int = 0) -> tuple[Floats, NDArray[np.int64]]:
+    """Features of three classes, along axes of very different variance, and their labels."""
+    rng = np.random.default_rng(seed)
+    labels = np.r_[0, 1, 2, rng.integers(0, 3, count - 3)]
+    features = rng.normal(size=(count, columns)) * np.linspace(0.1, 3, columns) + 1
+    features[:, 0] += labels
+    return features, labels
+
+
+def draw_weights(count: int, *, weighted: bool) -> Floats:
+    """Weights of mean 1."""
+    weights = np.random.default_rng(1).uniform(0.2, 3, count) if weighted else np.ones(count)
+    return np.asarray(weights / weights.mean())
+
+
+def rows_of(
+    features: Floats,
+    labels: NDArray[np.int64],
+    *,
+    weights: Floats | None = None,
+    groups: NDArray[Any] | None = None,
+) -> LabelledRows:
+    """Labelled rows in memory."""
+    names = tuple(map(str, range(int(labels.max()) + 1)))
+    given = Labels(names, labels, given_weights=weights, groups=None if groups is None else groups.astype("S"))
+    return usable_rows(features.__getitem__, given, columns=features.shape[1])
+
+
+def dense_evidence(features: Floats, target: Floats, weights: Floats, *, intercept: bool) -> float:
+    """The largest log-evidence of one target, from the Gaussian of all rows, whose covariance is inverted."""
+
+    def minus(logs: Floats) -> float:
+        alpha, beta = np.exp(logs.clip(-25, 25))
+        covariance = np.diag(1 / (beta * weights)) + features @ features.T / alpha
+        inverse = np.linalg.inv(covariance)
+        mean, lost = 0.0, 0.0
+        if intercept:
+            precision = float(inverse.sum())
+            mean = float(inverse.sum(axis=0) @ target) / precision
+            lost = np.log(precision) - np.log(2 * np.pi)
+        rest = target - mean
+        size = np.linalg.slogdet(covariance)[1] + len(target) * np.log(2 * np.pi) + lost
+        return float(size + rest @ inverse @ rest) / 2
+
+    starts = [(0.0, 1.0), (4.0, 4.0), (-3.0, 0.0)]
+    found = [minimize(minus, start, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13}) for start in starts]
+    return -min(float(one.fun) for one in found)
+
+
+@pytest.mark.parametrize("intercept", [True, False])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("count", "columns"), SHAPES)
+def test_the_evidence_is_that_of_the_gaussian_of_all_rows(
+    count: int, columns: int, weighted: bool, intercept: bool
+) -> None:
+    features, labels = draw(count, columns)
+    weights = draw_weights(count, weighted=weighted)
+    dense = [
+        dense_evidence(features, (labels == one).astype(float), weights, intercept=intercept) / count
+        for one in range(3)
+    ]
+    found = log_evidence(features, labels, weights=weights, intercept=intercept)
+    assert found == pytest.approx(np.mean(dense), abs=1e-8)
+
+
+def rotate(features: Floats) -> Floats:
+    """The features along other axes."""
+    axes = np.linalg.qr(np.random.default_rng(2).normal(size=(features.shape[1],) * 2))[0]
+    return np.asarray(features @ axes)
+
+
+UNCHANGED: dict[str, Callable[[Floats], Floats]] = {
+    "rotated": rotate,
+    "scaled": lambda features: 1000 * features,
+    "shifted": lambda features: features + 5,
+    "with a constant column": lambda features: np.column_stack([features, np.full(len(features), 3.0)]),
+}
+
+
+@pytest.mark.parametrize("score", [log_evidence, shrunk_h_score])
+@pytest.mark.parametrize("change", UNCHANGED)
+@pytest.mark.parametrize(("count", "columns"), [(60, 8), (20, 40)])
+def test_neither_axes_nor_units_nor_the_order_of_classes_change_a_score(
+    score: Callable[..., float], change: str, count: int, columns: int
+) -> None:
+    features, labels = draw(count, columns)
+    if score is shrunk_h_score and change == "with a constant column":
+        pytest.skip("the H-score shrinks towards the mean variance of all columns")
+    expected = score(features, labels)
+    assert score(UNCHANGED[change](features), labels) == pytest.approx(expected, rel=1e-6)
+    assert score(features, (labels + 1) % 3) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_evidence_prefers_features_of_the_classes_to_noise_and_to_labels_of_others() -> None:
+    features, labels = draw(200, 10)
+    others = np.random.default_rng(3).permutation(labels)
+    assert log_evidence(features, labels) > log_evidence(features, others) + 0.01
+
+
+@pytest.mark.parametrize(("count", "columns"), [(200, 20), (50, 80)])
+def test_the_h_score_is_that_of_the_shrunk_covariance(count: int, columns: int) -> None:
+    features, labels = draw(count, columns)
+    shrunk, shrinkage = ledoit_wolf(features)
+    means = np.stack([features[labels == one].mean(axis=0) for one in range(3)]) - features.mean(axis=0)
+    between = (means.T * np.bincount(labels) / count) @ means
+    expected = (1 - shrinkage) * np.trace(np.linalg.solve(shrunk, between))
+    assert shrunk_h_score(features, labels) == pytest.approx(expected, rel=1e-9)
+
+
+def test_the_h_score_of_random_labels_stays_far_from_its_largest_value() -> None:
+    rng = np.random.default_rng(0)
+    assert shrunk_h_score(rng.normal(size=(100, 512)), np.arange(100) % 5) < 0.4
+
+
+def refit_without(
+    features: Floats, labels: NDArray[np.int64], weights: Floats, groups: NDArray[Any], *, l2: float
+) -> Floats:
+    """The class scores of each group by scikit-learn's ridge regression of all others."""
+    targets = np.eye(3)[labels]
+    scores = np.zeros_like(targets)
+    for group in np.unique(groups):
+        left = groups == group
+        fitted = Ridge(alpha=l2).fit(features[~left], targets[~left], sample_weight=weights[~left])
+        scores[left] = fitted.predict(features[left])
+    return scores
+
+
+@pytest.mark.parametrize("place", [0, 8, 16])
+@pytest.mark.parametrize("size", [1, 4, 15])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("count", "columns"), [(60, 6), (30, 40)])
+def test_what_was_left_out_is_predicted_as_by_refits(
+    count: int, columns: int, weighted: bool, size: int, place: int
+) -> None:
+    features, labels = draw(count, columns)
+    weights = draw_weights(count, weighted=weighted)
+    groups = np.random.default_rng(4).permutation(count) // size
+    rows = rows_of(features, labels, weights=weights, groups=None if size == 1 else groups)
+    spectrum = decompose(rows)
+    left_out = LeaveOut(rows, spectrum, penalties=PENALTIES[place : place + 1])
+    collect(rows, spectrum, [left_out])
+    l2 = PENALTIES[place] * count * spectrum.variances.mean()
+    scores = refit_without(features, labels, weights, groups, l2=l2)
+    targets = np.eye(3)[labels]
+    errors = weights @ np.square(targets - scores)
+    spread = weights @ np.square(targets - np.average(targets, axis=0, weights=weights))
+    found = left_out.result()
+    assert found.press == pytest.approx(1 - errors.sum() / spread.sum(), abs=1e-9)
+    assert found.accuracy == pytest.approx(np.average(scores.argmax(axis=1) == labels, weights=weights))
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_the_nearest_class_mean_is_that_without_the_group(size: int) -> None:
+    features, labels = draw(60, 8)
+    groups = np.arange(60) // size
+    rows = rows_of(features, labels, groups=None if size == 1 else groups)
+    spectrum = decompose(rows)
+    means = ClassMeans(rows, spectrum)
+    collect(rows, spectrum, [means])
+    scaled = (features - features.mean(axis=0)) / features.std(axis=0)
+    right = 0
+    for row in range(60):
+        kept = groups != groups[row]
+        centres = np.stack([scaled[kept & (labels == one)].mean(axis=0) for one in range(3)])
+        right += int(np.square(centres - scaled[row]).sum(axis=1).argmin() == labels[row])
+    assert means.measured().value == pytest.approx(right / 60)
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_the_nearest_neighbours_are_of_other_groups(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featx.transfer.neighbours.NEIGHBOURS", 7)
+    features, labels = draw(60, 8)
+    groups = np.arange(60) // size
+    rows = rows_of(features, labels, groups=None if size == 1 else groups)
+    spectrum = decompose(rows)
+    neighbours = Neighbours(rows, spectrum, seed=0)
+    collect(rows, spectrum, [neighbours])
+    scaled = (features - features.mean(axis=0)) / features.std(axis=0)
+    scaled /= np.linalg.norm(scaled, axis=1, keepdims=True)
+    cosines = np.where(groups[:, None] == groups, -2, scaled @ scaled.T)
+    nearest = np.argsort(-cosines, axis=1)[:, :7]
+    votes = np.stack([(labels[nearest] == one).sum(axis=1) for one in range(3)], axis=1)
+    assert neighbours.measured().value == pytest.approx((votes.argmax(axis=1) == labels).mean())
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_the_size_of_blocks_changes_nothing(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    features, labels = draw(90, 7)
+    groups = np.random.default_rng(5).integers(0, 12, 90) if grouped else None
+    found = []
+    for size in (2**25, 8 * 7 * 11):
+        monkeypatch.setattr(rows_module, "BLOCK_BYTES", size)
+        rows = rows_of(features, labels, groups=groups)
+        spectrum = decompose(rows)
+        collectors = LeaveOut(rows, spectrum), ClassMeans(rows, spectrum), Neighbours(rows, spectrum, seed=0)
+        collect(rows, spectrum, collectors)
+        left_out, means, neighbours = collectors
+        found.append((left_out.result().press, means.measured().value, neighbours.measured().value))
+    assert found[0] == pytest.approx(found[1])
+
+
+def test_a_class_with_one_image_is_never_right_and_hinders_nothing() -> None:
+    features, labels = draw(40, 5)
+    labels[:] = labels % 2
+    labels[7] = 2
+    rows = rows_of(features, labels)
+    spectrum = decompose(rows)
+    left_out, means = LeaveOut(rows, spectrum), ClassMeans(rows, spectrum)
+    collect(rows, spectrum, [left_out, means])
+    assert left_out.result().correct[7] == 0
+    assert np.isfinite(left_out.result().press)
+    assert means.measured().value is not None
+
+
+@pytest.mark.parametrize("kind", ["constant", "duplicated", "equal rows"])
+def test_columns_and_rows_that_say_nothing_new_are_no_error(kind: str) -> None:
+    features, labels = draw(40, 5)
+    if kind == "constant":
+        features[:] = 1.0
+    elif kind == "duplicated":
+        features = np.hstack([features, features])
+    else:
+        features[1:20] = features[0]
+    assert np.isfinite(log_evidence(features, labels))
+    assert np.isfinite(shrunk_h_score(features, labels))
+
+
+def test_one_class_is_refused() -> None:
+    with pytest.raises(TableError, match="the images have 1 class; a source is scored by two classes or more"):
+        log_evidence(np.eye(4), np.zeros(4))
+
+
+def test_features_and_labels_of_different_images_are_refused() -> None:
+    with pytest.raises(TableError, match=r"features of shape \(4, 4\) and 3 labels; give each row one label"):
+        log_evidence(np.eye(4), np.arange(3))
