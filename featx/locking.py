@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ NO_WAITING = getattr(os, "O_NONBLOCK", 0)
 """Opening a FIFO does not wait for its other end."""
 MARK = b"featx lock\n"
 """First line of every lock file of featx; those of version 0.1 are empty."""
+UNFINISHED = re.compile(r".+\.[0-9a-f]{8}\.new|\.featx-[0-9a-f]{8}", re.DOTALL)
+"""Names of unfinished files and folders. Nothing else is removed, as a lock file of a stranger may name any file."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,8 @@ class Lock:
     def record(self, name: str) -> None:
         """Write into the lock file that an unfinished file or folder of this name will be created next to it.
 
-        If this process is killed, the next one that takes the lock removes what is recorded. Raises OSError.
+        If this process is killed, the next one that takes the lock removes what is recorded under a name of UNFINISHED.
+        Raises OSError.
         """
         if self._created:
             os.write(self._descriptor, json.dumps(name).encode() + b"\n")
@@ -146,7 +150,7 @@ def _recorded(descriptor: int) -> Iterator[str]:
     for line in os.pread(descriptor, size, 0)[len(MARK) :].splitlines():
         with suppress(ValueError):
             name = json.loads(line)
-            if isinstance(name, str) and Path(name).name == name:
+            if isinstance(name, str) and Path(name).name == name and UNFINISHED.fullmatch(name):
                 yield name
 
 

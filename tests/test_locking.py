@@ -1,5 +1,6 @@
 """Locks: one holder at a time, none after its process has ended, and nothing done to a file that is not ours."""
 
+import json
 import os
 import signal
 import subprocess
@@ -148,13 +149,25 @@ def test_what_is_not_a_regular_file_is_no_lock(path: Path, tmp_path: Path, kind:
 
 def test_what_a_killed_holder_recorded_is_removed_and_nothing_else(path: Path, tmp_path: Path) -> None:
     (tmp_path / "outside").mkdir()
-    (tmp_path / "folder" / "inner").mkdir(parents=True)
-    for name in ("a.123.new", "a.456.new", "outside/precious", "folder/inner/half"):
+    (tmp_path / ".featx-01234567" / "inner").mkdir(parents=True)
+    link = "link.00000000.new"
+    kept = {"a.00000002.new", "thesis.doc", "mine.new"}
+    for name in (*kept, "a.00000001.new", "outside/precious", ".featx-01234567/inner/half"):
         (tmp_path / name).write_text("x")
-    (tmp_path / "link.new").symlink_to(tmp_path / "a.456.new")
-    path.write_bytes(MARK + b'"a.123.new"\n"outside/precious"\n"../b"\n"link.new"\n"folder"\n17\n"a.45')
+    (tmp_path / link).symlink_to(tmp_path / "a.00000002.new")
+    recorded = [
+        "a.00000001.new",
+        "outside/precious",
+        "../b",
+        link,
+        ".featx-01234567",
+        17,
+        "outside",
+        *kept - {"a.00000002.new"},
+    ]
+    path.write_bytes(MARK + "".join(f"{json.dumps(name)}\n" for name in recorded).encode() + b'"a.00000002.n')
     assert is_free(path)
-    assert {found.name for found in tmp_path.iterdir()} == {"a.456.new", "outside", "link.new"}
+    assert {found.name for found in tmp_path.iterdir()} == kept | {"outside", link}
     assert (tmp_path / "outside" / "precious").exists()
 
 
