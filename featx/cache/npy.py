@@ -69,12 +69,11 @@ def has_header(file: Path) -> bool:
 def is_lines_of(file: Path, matrix: Path) -> bool:
     """Whether the .csv belongs to this exported matrix: it has the columns of an export, and one line for each row."""
     rows = _rows_of(matrix) if matrix.is_file() else None
-    if rows is None:
+    if rows is None or not has_header(file):
         return False
     try:
         with file.open(encoding="utf-8", errors="surrogateescape", newline="") as text:
-            table = csv.reader(text)
-            return next(table, None) in HEADERS and sum(1 for _ in table) == rows
+            return sum(1 for _ in csv.reader(text)) == 1 + rows
     except csv.Error:
         return False
 

@@ -166,10 +166,10 @@ def _check(result: Result) -> None:
         raise ValueError("validated_loss is out of range")
     if any(count < 0 for count in (result.metrics.n, *result.rows.values())):
         raise ValueError("a number of images is below 0")
-    if result.guesses is not None:
-        _check_guesses(unpack_guesses(result.guesses), result)
-    if result.drawn is not None:
-        unpack_drawn(result.drawn)
+    if result.metrics.labels != "several":
+        _check_guesses(unpack_guesses(result.guesses or ""), result)
+    elif result.metrics.average_precision is not None:
+        unpack_drawn(result.drawn or "")
 
 
 def _check_guesses(guesses: NDArray[np.uint16], result: Result) -> None:

@@ -112,6 +112,16 @@ def test_written_results_are_read_as_they_were(several_results: list[Result], tm
     assert [one.key for one in found] == [one.key for one in several_results]
 
 
+def test_a_result_of_several_labels_may_lack_its_resamples_only_if_it_lacks_the_measure(
+    several_results: list[Result],
+) -> None:
+    values = several_results[2].to_dict() | {"drawn": None}
+    with pytest.raises(ValueError, match="packed numbers are cut short"):
+        Result.from_dict(values)
+    values["metrics"] = values["metrics"] | {"average_precision": None}
+    assert Result.from_dict(values).drawn is None
+
+
 def test_results_that_cannot_be_read_are_an_error_that_says_why_and_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(TableError, match=r"r\.jsonl: .* \(No such file or directory\); check the path"):
         read_results(tmp_path / "r.jsonl")
@@ -179,6 +189,7 @@ def test_results_are_added_through_a_link_and_not_to_a_file_that_took_the_name(
         {"validated": float("inf")},
         {"validated_loss": -1.0},
         {"validated_loss": float("inf")},
+        {"guesses": None},
         {"guesses": "no base64!"},
         {"guesses": "eJwDAAAAAAE"},
         {"guesses": pack(np.zeros(7, np.int64))},
