@@ -9,3 +9,4 @@ from .scoring import (
     score_transferability as score_transferability,
     tables_of as tables_of,
 )
+from .source_classes import leep as leep, nce as nce

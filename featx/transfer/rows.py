@@ -26,6 +26,8 @@ class LabelledRows:
     """The features (b, D) of these rows."""
     labels: Labels
     columns: int
+    class_scores: bool = False
+    """Whether the columns are not features, but class scores of the source's own task."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -96,13 +98,15 @@ def rows_of_arrays(features: ArrayLike, labels: ArrayLike, *, weights: ArrayLike
     return usable_rows(given.__getitem__, whole, columns=given.shape[1])
 
 
-def usable_rows(read: Callable[[Indices], NDArray[Any]], labels: Labels, *, columns: int) -> LabelledRows:
+def usable_rows(
+    read: Callable[[Indices], NDArray[Any]], labels: Labels, *, columns: int, class_scores: bool = False
+) -> LabelledRows:
     """The rows that weigh anything, with the classes that they have. Raises TableError for fewer than two classes."""
     kept = np.flatnonzero(labels.weights > 0)
     labels = _without_absent_classes(labels.take(kept))
     if len(labels.classes) < 2:
         raise TableError(f"the images have {len(labels.classes)} class; a source is scored by two classes or more")
-    return LabelledRows(lambda rows: read(kept[rows]), labels, columns)
+    return LabelledRows(lambda rows: read(kept[rows]), labels, columns, class_scores)
 
 
 def _without_absent_classes(labels: Labels) -> Labels:

@@ -15,6 +15,7 @@ from featx.transfer.left_out import LeaveOut
 from featx.transfer.measured import Measured, measured_accuracy
 from featx.transfer.neighbours import Neighbours
 from featx.transfer.rows import Floats, Indices, LabelledRows
+from featx.transfer.source_classes import leep_of, nce_of
 from featx.transfer.spectrum import Spectrum, collect
 
 
@@ -71,14 +72,23 @@ SCORERS: dict[str, Make] = {
     "logme": lambda rows, spectrum, leave_out, seed: _OfAllRows(lambda: Measured(evidence_of(rows, spectrum))),
     "knn": lambda rows, spectrum, leave_out, seed: Neighbours(rows, spectrum, seed=seed),
     "class-mean": lambda rows, spectrum, leave_out, seed: ClassMeans(rows, spectrum),
+    "leep": lambda rows, spectrum, leave_out, seed: _OfAllRows(lambda: Measured(leep_of(rows))),
+    "nce": lambda rows, spectrum, leave_out, seed: _OfAllRows(lambda: Measured(nce_of(rows))),
     "h-score": lambda rows, spectrum, leave_out, seed: HScore(rows, spectrum),
 }
 OF_SEVERAL_LABELS = ("ridge", "press", "logme")
+OF_CLASS_SCORES = ("leep", "nce")
+"""Scores that read the classes of the source, not its features."""
 
 
 def is_defined(score: str, labels: Labels) -> bool:
-    """Whether there is such a score for these labels: several a class, soft or weighted."""
+    """Whether there is such a score for these labels: one or several an image, soft, weighted."""
     if labels.multilabel:
         return score in OF_SEVERAL_LABELS
     plain = labels.given_weights is None and labels.given_shares is None
     return score != "h-score" or plain
+
+
+def is_known(score: str, rows: LabelledRows) -> bool:
+    """Whether these rows of a source have the score."""
+    return is_defined(score, rows.labels) and (rows.class_scores or score not in OF_CLASS_SCORES)

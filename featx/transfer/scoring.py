@@ -27,7 +27,7 @@ from featx.transfer.measured import Measured
 from featx.transfer.neighbours import QUERIES
 from featx.transfer.ranking import RankedSource, rank_sources
 from featx.transfer.rows import Indices, LabelledRows, usable_rows
-from featx.transfer.scorers import SCORERS, is_defined
+from featx.transfer.scorers import OF_CLASS_SCORES, SCORERS, is_defined, is_known
 from featx.transfer.spectrum import collect, decompose
 
 SCORES = {
@@ -36,6 +36,8 @@ SCORES = {
     "logme": "log-evidence of a Bayesian linear model, in nats per image",
     "knn": "accuracy of the 20 nearest neighbours",
     "class-mean": "accuracy of the nearest class mean on images that were left out",
+    "leep": "log-likelihood of the labels by the classes of the source, in nats per image",
+    "nce": "minus the entropy of the labels, given the class that the source finds most likely, in nats per image",
     "h-score": "variance between the classes, relative to the variance of the features",
 }
 """What each score is; larger is better."""
@@ -111,15 +113,14 @@ def score_transferability(
     joined = fuse_tables(given)
     learnt = split_table(joined, seed=seed).development if rows is None else rows
     blocks = separate_blocks(given, joined)
-    sources = [
-        usable_rows(partial(_read, block, learnt), joined.labels_of(learnt), columns=block.dim) for block in blocks
-    ]
+    sources = [_rows_of(block, learnt) for block in blocks]
     names = name_sources(joined.sources)
     scored = [_score(*source, scores=scores, seed=seed) for source in zip(sources, names, strict=True)]
     labels = sources[0].labels
     ranking = rank_sources(names, [one.left_out for one in scored], labels, seed=seed)
     rows_of_all = tuple(row for one in scored for row in one.scores)
-    return TransferScores(rows_of_all, ranking, tuple(_notes(labels, scores, ranking, drawn=rows is None)))
+    notes = [*_notes(labels, scores, ranking, drawn=rows is None), *_notes_on_classes(sources, scores)]
+    return TransferScores(rows_of_all, ranking, tuple(notes))
 
 
 def tables_of(tables: GivenTables, ranking: Sequence[RankedSource]) -> list[FeatureTable]:
@@ -148,6 +149,17 @@ def name_sources(sources: Sequence[Source]) -> list[tuple[str, str]]:
     ]
 
 
+def _rows_of(block: FeatureTable, learnt: RowIndices) -> LabelledRows:
+    """The rows of one source that are scored."""
+    source = block.sources[0]
+    return usable_rows(
+        partial(_read, block, learnt),
+        block.labels_of(learnt),
+        columns=block.dim,
+        class_scores=source.output == source.card.get("classifier"),
+    )
+
+
 def _read(block: FeatureTable, learnt: RowIndices, rows: Indices) -> NDArray[np.float32]:
     """The features of these rows of those that are scored. Raises TableError for numbers out of range."""
     features = block.take(learnt[rows])
@@ -169,7 +181,7 @@ def _score(rows: LabelledRows, source: tuple[str, str], *, scores: Sequence[str]
     with clock.time():
         spectrum = decompose(rows)
     leave_out = LeaveOut(rows, spectrum)
-    scorers = {name: SCORERS[name](rows, spectrum, leave_out, seed) for name in scores if is_defined(name, rows.labels)}
+    scorers = {name: SCORERS[name](rows, spectrum, leave_out, seed) for name in scores if is_known(name, rows)}
     collect(rows, spectrum, [Timed(leave_out, clock), *(Timed(one, clock, name) for name, one in scorers.items())])
     found = []
     for name in scores:
@@ -195,3 +207,13 @@ def _notes(labels: Labels, scores: Sequence[str], ranking: Sequence[RankedSource
     tied = sum(one.tied for one in ranking)
     if tied > 1:
         yield f"train the first {tied}: the images cannot tell them apart"
+
+
+def _notes_on_classes(sources: Sequence[LabelledRows], scores: Sequence[str]) -> Iterator[str]:
+    """What is missing for the scores that read the classes of a source."""
+    wanted = [name for name in scores if name in OF_CLASS_SCORES]
+    if wanted and not any(rows.class_scores for rows in sources):
+        yield (
+            f"{' and '.join(wanted)} read the class scores of the source model: extract them beside the features "
+            "with --output, by the name that `featx inspect` calls classifier"
+        )

@@ -12,7 +12,7 @@ from sklearn.linear_model import Ridge
 
 from featx.errors import TableError
 from featx.labels import Labels
-from featx.transfer import log_evidence, rows as rows_module, shrunk_h_score
+from featx.transfer import leep, log_evidence, nce, rows as rows_module, shrunk_h_score
 from featx.transfer.class_means import ClassMeans
 from featx.transfer.left_out import PENALTIES, LeaveOut
 from featx.transfer.neighbours import Neighbours
@@ -259,3 +259,41 @@ def test_one_class_is_refused() -> None:
 def test_features_and_labels_of_different_images_are_refused() -> None:
     with pytest.raises(TableError, match=r"features of shape \(4, 4\) and 3 labels; give each row one label"):
         log_evidence(np.eye(4), np.arange(3))
+
+
+def draw_classes(count: int, classes: int) -> Floats:
+    """Probabilities of the classes of a source."""
+    return np.random.default_rng(6).dirichlet(np.full(classes, 0.3), count)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_leep_is_the_mean_of_its_definition(weighted: bool) -> None:
+    labels = draw(50, 2)[1]
+    weights = draw_weights(50, weighted=weighted)
+    seen = draw_classes(50, 7)
+    joint = np.array([[(weights * seen[:, z])[labels == y].sum() for z in range(7)] for y in range(3)])
+    given = joint / joint.sum(axis=0)
+    expected = np.average([np.log(given[labels[row]] @ seen[row]) for row in range(50)], weights=weights)
+    assert leep(seen, labels, weights=weights) == pytest.approx(expected)
+
+
+def test_nce_is_the_entropy_of_its_definition() -> None:
+    labels = draw(50, 2)[1]
+    seen = draw_classes(50, 7)
+    top = seen.argmax(axis=1)
+    expected = np.mean([np.log(np.mean(labels[top == top[row]] == labels[row])) for row in range(50)])
+    assert nce(seen, labels) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("score", [leep, nce])
+def test_logits_score_as_their_probabilities(score: Callable[..., float]) -> None:
+    labels = draw(50, 2)[1]
+    seen = draw_classes(50, 7)
+    assert score(np.log(seen) + 3, labels) == pytest.approx(score(seen, labels))
+
+
+@pytest.mark.parametrize("score", [leep, nce])
+def test_classes_of_the_source_that_are_those_of_the_target_tell_all(score: Callable[..., float]) -> None:
+    labels = draw(50, 2)[1]
+    assert score(np.eye(5)[labels], labels) == pytest.approx(0)
+    assert score(np.eye(5)[labels], np.random.default_rng(0).permutation(labels)) < -0.5

@@ -11,6 +11,7 @@ from featx.labels import Labels
 from featx.tables import split_table
 from featx.transfer import SCORES, rank_sources, score_transferability, tables_of
 from featx.transfer.left_out import LeftOut
+from featx.transfer.scorers import OF_CLASS_SCORES
 from tests.support.tables import make_table, with_columns
 
 ALL = tuple(SCORES)
@@ -35,7 +36,7 @@ def noise_like(table: FeatureTable, *, name: str = "noise", columns: int = 6, se
     )
 
 
-@pytest.mark.parametrize("score", ALL)
+@pytest.mark.parametrize("score", [score for score in ALL if score not in OF_CLASS_SCORES])
 def test_features_of_the_classes_score_higher_than_noise(score: str) -> None:
     table = make_table((60, 50, 40), apart=2.0)
     found = score_transferability([noise_like(table), table], scores=[score])
@@ -111,7 +112,7 @@ def test_soft_labels_are_scored_by_what_is_defined_for_them() -> None:
     shares = np.eye(2, dtype=np.float32)[table.labels] * 0.8 + 0.1
     found = score_transferability(replace(table, shares=shares), scores=ALL)
     values = {row.score: row.value for row in found.rows}
-    assert values.pop("h-score") is None
+    assert [values.pop(name) for name in ("h-score", "leep", "nce")] == [None, None, None]
     assert all(value is not None for value in values.values())
     assert "not defined for such labels: h-score" in found.notes
 
@@ -122,8 +123,19 @@ def test_several_labels_are_ranked_by_press() -> None:
     several = replace(table, shares=has, labels=np.full(100, -1, np.int32), multilabel=True)
     found = score_transferability([noise_like(several), several], scores=ALL)
     assert [one.backbone for one in found.ranking] == ["made-up", "noise"]
-    assert {row.score for row in found.rows if row.value is None} == {"knn", "class-mean", "h-score"}
+    assert {row.score for row in found.rows if row.value is None} == {"knn", "class-mean", "leep", "nce", "h-score"}
     assert found.ranking[0].first_in is None
+
+
+def test_class_scores_of_the_source_are_read_where_a_cache_has_them() -> None:
+    table = make_table((50, 50), apart=2.0)
+    card = dict(table.sources[0].card) | {"classifier": table.sources[0].output}
+    with_classes = replace(table, sources=(replace(table.sources[0], card=card),))
+    found = score_transferability([noise_like(table), with_classes], scores=["leep", "nce"])
+    assert [row.value is None for row in found.rows] == [True, True, False, False]
+    assert not any("extract them beside the features" in note for note in found.notes)
+    without = score_transferability(table, scores=["leep"])
+    assert any(note.startswith("leep read the class scores of the source model") for note in without.notes)
 
 
 def test_few_images_a_class_are_called_weak() -> None:

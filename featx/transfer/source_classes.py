@@ -1,0 +1,75 @@
+"""LEEP and NCE: how well the classes that a source model sees in the images tell the classes of the target task."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import softmax
+
+from featx.transfer.rows import Floats, LabelledRows, rows_of_arrays
+
+SUM = 1e-3
+"""How far from 1 the probabilities of an image may sum; float16 has about three digits."""
+
+
+def leep(probabilities: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None) -> float:
+    """LEEP of the source's class probabilities (n, Z) for labels (n,), in nats per row; at most 0.
+
+    It is the mean log-likelihood of the labels if a class of the source is drawn by its probability for the image, and
+    then a class of the target by how often it goes with that class (Nguyen et al. 2020, arXiv 2002.12462, equation 2).
+    Rows that are no probabilities are taken for logits. Raises TableError for fewer than two classes.
+
+    >>> import numpy as np
+    >>> from featx.transfer import leep
+    >>> certain = np.eye(2)[[0, 0, 1, 1]]
+    >>> leep(certain, [7, 7, 9, 9]), round(leep(certain, [7, 9, 7, 9]), 4)
+    (0.0, -0.6931)
+    """
+    return leep_of(rows_of_arrays(probabilities, labels, weights=weights))
+
+
+def nce(probabilities: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | None = None) -> float:
+    """NCE of the source's class probabilities or logits (n, Z) for labels (n,), in nats per row; at most 0.
+
+    It is minus the conditional entropy of the labels, given the class that the source finds most likely (Tran et al.
+    2019, arXiv 1908.08142, section 3). Raises TableError for fewer than two classes.
+
+    >>> import numpy as np
+    >>> from featx.transfer import nce
+    >>> round(nce(np.eye(2)[[0, 0, 1, 1]], [7, 9, 7, 9]), 4)
+    -0.6931
+    """
+    return nce_of(rows_of_arrays(probabilities, labels, weights=weights))
+
+
+def leep_of(rows: LabelledRows) -> float:
+    """LEEP of rows whose features are class scores of the source, by two passes over them."""
+    joint = np.zeros((rows.mass.shape[1], rows.columns))
+    for places, block in rows.blocks():
+        joint += rows.mass[places].T @ _probabilities(block)
+    total = joint.sum(axis=0)
+    conditional = joint / np.where(total > 0, total, 1)
+    likelihood = 0.0
+    for places, block in rows.blocks():
+        expected = _probabilities(block) @ conditional.T
+        mass = rows.mass[places]
+        likelihood += float((mass[mass > 0] * np.log(expected[mass > 0])).sum())
+    return min(0.0, likelihood / len(rows))
+
+
+def nce_of(rows: LabelledRows) -> float:
+    """NCE of rows whose features are class scores of the source, by one pass over them."""
+    joint = np.zeros((rows.columns, rows.mass.shape[1]))
+    for places, block in rows.blocks():
+        np.add.at(joint, block.argmax(axis=1), rows.mass[places])
+    seen = joint[joint.any(axis=1)]
+    shares = seen / seen.sum(axis=1, keepdims=True)
+    return min(0.0, float((seen[seen > 0] * np.log(shares[seen > 0])).sum() / len(rows)))
+
+
+def _probabilities(scores: Floats) -> Floats:
+    """The scores (b, Z), if each row is at least 0 and sums to 1, else their softmax."""
+    return scores if are_probabilities(scores) else np.asarray(softmax(scores, axis=1))
+
+
+def are_probabilities(scores: NDArray[np.floating]) -> bool:
+    """Whether all rows (b, Z) are at least 0 and sum to 1."""
+    return bool((scores >= 0).all() and (np.abs(scores.sum(axis=1) - 1) <= SUM).all())
