@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from featx.errors import ImageSetError
 from featx.inputs import ImageSet, list_images
+from featx.inputs.sets import hdf5_chunks
 from featx.settings import LARGEST_IMAGE
 from tests.support.image_sets import labels, names, texts
 
@@ -342,6 +343,22 @@ def test_large_chunks_of_compressed_images_are_read(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "photos.h5", "w") as file:
         file.create_dataset("x", data=array, chunks=(15, 300, 200), compression="gzip", shuffle=True, fletcher32=True)
     assert np.array_equal(contents(list_images(tmp_path / "photos.h5")), array)
+
+
+def test_a_chunk_of_several_images_is_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hdf5_chunks, "LARGEST_CHUNK", 1_000_000)  # so that all chunks are suspicious
+    inflates_beyond = hdf5_chunks._inflates_beyond
+    checked: list[int] = []
+
+    def _counted(data: bytes, most: int) -> bool:
+        checked.append(most)
+        return inflates_beyond(data, most)
+
+    monkeypatch.setattr(hdf5_chunks, "_inflates_beyond", _counted)
+    with h5py.File(tmp_path / "photos.h5", "w") as file:
+        file.create_dataset("x", data=draw(30, 40, 50), chunks=(10, 40, 50), compression="gzip")
+    assert np.array_equal(contents(list_images(tmp_path / "photos.h5")), draw(30, 40, 50))
+    assert checked == [20_000] * 3
 
 
 def test_images_that_are_compressed_twice_are_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ A chunk of a megabyte may become a gigabyte, whatever the shape of the dataset i
 import errno
 import math
 import zlib
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -16,6 +17,8 @@ _CHECKSUM = 3
 """Numbers of HDF5's filters."""
 _MOST_RATIO = 1032
 """Largest number of bytes that one compressed byte can become."""
+_REMEMBERED = 16
+"""Number of rows of chunks that are not checked again, as chunks of several images are read image by image."""
 _PIECE = 1 << 20
 """Bytes that are inflated at once."""
 
@@ -41,7 +44,9 @@ class Chunks:
         self._rows = rows
         """Number of rows that are read at once."""
         self._largest = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
-        self._harmless = LARGEST_CHUNK // (_MOST_RATIO * max(1, math.prod(map(len, self._places(0)))))
+        count = max(1, math.prod(map(len, self._places(0))))
+        self._check_once = lru_cache(_REMEMBERED * count)(self._check)
+        self._harmless = LARGEST_CHUNK // (_MOST_RATIO * count)
         """Bytes of a stored chunk up to which all chunks that are read at once cannot become too large."""
         self._suspicious = self._has_large()
 
@@ -49,7 +54,7 @@ class Chunks:
         """Raise OSError if a chunk with a part of the rows from this one on is larger than its shape says."""
         if self._suspicious:
             for place in product(*self._places(row)):
-                self._check(place)
+                self._check_once(place)
 
     def _places(self, row: int) -> list[range]:
         """For each axis, the offsets of the chunks with a part of the rows from this one on."""
