@@ -20,6 +20,7 @@ from featx.extract.batches import (
     Ring,
     iter_batches,
 )
+from featx.extract.budget import ByteBudget
 from featx.extract.clock import StageClock
 from featx.extract.pace import Pace
 from featx.inputs import ImageSet, images_of_array, list_images
@@ -214,7 +215,7 @@ def test_an_image_that_was_read_and_cannot_be_fingerprinted_gives_its_bytes_back
 
     monkeypatch.setattr(batches, "fingerprint", _lack)
     monkeypatch.setattr(ImageSet, "stat", lambda images, row: (1, 0))  # the image has more bytes than that
-    budget = batches.ByteBudget(1000)
+    budget = ByteBudget(1000)
     reads = batches._Reader(list_images(make_folder((1,))), StageClock(), budget).read([0])
     assert [read.stored for read in reads.images] == [None]
     assert budget.take(1000)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -353,12 +353,13 @@ def test_no_part_of_a_password_or_query_is_shown(text: str, shown: str) -> None:
 def test_a_root_or_a_path_that_is_refused_shows_no_secret(fill: Path, tmp_path: Path) -> None:
     secret = "https://user:geheim@host/photos?token=secret"
     (tmp_path / "signed.csv").write_text(f"path\n{secret}\n")
-    for refused in (
+    calls: list[Callable[[], ImageSet]] = [
         lambda: list_images(fill / "photos", root=secret),
         lambda: list_images(tmp_path / "signed.csv"),
         lambda: images_of_array([secret]),
         lambda: images_of_array(np.zeros((2, 4, 4), np.uint8), root=secret),
-    ):
+    ]
+    for refused in calls:
         with pytest.raises(ImageSetError, match="host/photos") as caught:
             refused()
         assert not re.search("geheim|secret", str(caught.value))
