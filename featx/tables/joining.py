@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache import FailedImage, FeatureTable, Source
+from featx.columns import find_repeated
 from featx.errors import TableError
 from featx.hashing import hash_columns, hash_settings
 from featx.tables.given import GivenTables, as_tables
@@ -49,6 +50,7 @@ def _some(tables: list[FeatureTable]) -> list[FeatureTable]:
 
 
 def _fuse(left: FeatureTable, right: FeatureTable) -> FeatureTable:
+    _check_repeated(left)
     _check_images(left, right)
     failed = np.isin(left.names, _failed_names(right))
     kept = np.flatnonzero(~failed)
@@ -80,9 +82,20 @@ def separate_blocks(tables: Sequence[FeatureTable], joined: FeatureTable) -> lis
 
 
 def _match_rows(table: FeatureTable, names: NDArray[np.bytes_]) -> NDArray[np.int64]:
-    """(n,): the row of each of these names; the table must have all of them."""
+    """(n,): the row of each of these names; the table must have all of them. Raises TableError if one is repeated."""
+    _check_repeated(table)
     order = np.argsort(table.names)
     return order[np.searchsorted(table.names, names, sorter=order)]
+
+
+def _check_repeated(table: FeatureTable) -> None:
+    """Raise TableError if two rows have the same name, as in a cache that another program wrote."""
+    if repeated := find_repeated(table.names):
+        first, second = repeated
+        raise TableError(
+            f"{describe_table(table)} has the image {table.name(first)} in row {first} and in row {second}; images are "
+            "matched by name, so give each a name of its own"
+        )
 
 
 def _failed_names(table: FeatureTable) -> NDArray[np.bytes_]:

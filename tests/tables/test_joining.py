@@ -8,7 +8,7 @@ import pytest
 
 from featx.cache import FailedImage, FeatureTable
 from featx.errors import TableError
-from featx.tables import fuse_tables, select_rows
+from featx.tables import fuse_tables, select_rows, separate_blocks
 from tests.support.tables import make_table
 
 
@@ -54,6 +54,18 @@ def test_an_image_that_one_table_does_not_know_is_an_error(swapped: bool) -> Non
         TableError, match=r"the cache of other lacks 3 images of the cache of made-up, such as image00000"
     ):
         fuse_tables(tables[::-1] if swapped else tables)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_name_in_two_rows_is_an_error_that_names_both(swapped: bool) -> None:
+    names = make_table().names.copy()
+    names[7] = names[3]
+    once = select_rows(make_table(), np.delete(np.arange(80), 7))
+    tables = [once, replace(make_table(name="other"), names=names)]
+    with pytest.raises(TableError, match=r"other has the image image00003\.png in row 3 and in row 7; .* by name"):
+        fuse_tables(tables[::-1] if swapped else tables)
+    with pytest.raises(TableError, match="in row 3 and in row 7"):
+        separate_blocks([tables[1]], tables[1])
 
 
 def test_a_label_that_differs_is_an_error_that_names_image_and_both_labels() -> None:
