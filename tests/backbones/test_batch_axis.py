@@ -12,8 +12,10 @@ from onnx import ModelProto, helper
 from featx.backbones import FeatureSession
 from featx.backbones.graph.surgery import prepare_graph
 from featx.cache import read_features
+from featx.errors import BackboneError
 from tests.conftest import Ran
 from tests.support.graphs import (
+    FLOAT,
     ZOO,
     Graph,
     assert_same,
@@ -291,6 +293,23 @@ def test_a_batch_that_cannot_be_freed_is_kept_with_a_warning(
     for word in (str(path), f"{batch} images", why):
         assert word in record.getMessage()
     assert_takes_any_number(session, path, batch)
+
+
+@pytest.mark.parametrize("operator", ["Reshape", "Einsum"])
+def test_a_damaged_node_is_refused_by_the_name_of_the_model(tmp_path: Path, operator: str) -> None:
+    graph = Graph(4, 3, 16, 16)
+    path = graph.save(tmp_path / "m.onnx", graph.dense(graph.pooled(), 8, 5, into="logits"))
+    backbone = describe(path)
+
+    def damage(model: ModelProto) -> None:
+        node = model.graph.node[0]
+        model.graph.node.insert(0, helper.make_node(operator, [node.input[0]], ["damaged"]))
+        node.input[0] = "damaged"
+        model.graph.value_info.append(helper.make_tensor_value_info("damaged", FLOAT, [4, 3, 16, 16]))
+
+    rewrite(path, damage)
+    with pytest.raises(BackboneError, match=r"m\.onnx: not a readable ONNX model"):
+        prepare_graph(backbone)
 
 
 def test_a_mean_over_a_batch_that_is_kept_is_taken_of_one_image_among_black_ones(tmp_path: Path) -> None:

@@ -52,13 +52,14 @@ def prepare_graph(backbone: Backbone, *, keep_batch: bool = False) -> PreparedGr
     BackboneError if the file or a tensor contradicts the card.
     """
     card = backbone.card
-    cut = _cut_model(backbone, input_name=PIXEL_INPUT, keep_batch=keep_batch)
-    graph = cut.model.graph
-    _add_outputs(graph, cut.view, card, version=opset(cut.model))
-    add_pixel_input(graph, card.input, batch=cut.batch if keep_batch else None)
-    del graph.value_info[:]
-    freed = cut.batch is not None and not keep_batch
-    return PreparedGraph(_serialise(cut.model, backbone), backbone.path.parent, cut.batch, freed)
+    with damage_reported(backbone.path):
+        cut = _cut_model(backbone, input_name=PIXEL_INPUT, keep_batch=keep_batch)
+        graph = cut.model.graph
+        _add_outputs(graph, cut.view, card, version=opset(cut.model))
+        add_pixel_input(graph, card.input, batch=cut.batch if keep_batch else None)
+        del graph.value_info[:]
+        freed = cut.batch is not None and not keep_batch
+        return PreparedGraph(_serialise(cut.model, backbone), backbone.path.parent, cut.batch, freed)
 
 
 def feature_model(backbone: Backbone) -> ModelProto:
@@ -66,6 +67,11 @@ def feature_model(backbone: Backbone) -> ModelProto:
 
     Raises BackboneError as prepare_graph does, and if the model is too large for one file.
     """
+    with damage_reported(backbone.path):
+        return _cut_to_features(backbone)
+
+
+def _cut_to_features(backbone: Backbone) -> ModelProto:
     card = backbone.card
     cut = _cut_model(backbone, input_name=card.input.name, keep_batch=False)
     graph = cut.model.graph
@@ -115,8 +121,7 @@ def _load_simplified(backbone: Backbone) -> tuple[ModelProto, int | None]:
     model = load_model(backbone.path)
     batch = _check_input(model.graph, backbone)
     image = backbone.card.input
-    with damage_reported(backbone.path):
-        simplify(model, image.name, shape=(batch or ANY_BATCH, *image.sides))
+    simplify(model, image.name, shape=(batch or ANY_BATCH, *image.sides))
     return model, batch
 
 
@@ -133,7 +138,15 @@ def _copy(graph: GraphProto) -> GraphProto:
 
 
 def whole_graph(backbone: Backbone) -> PreparedGraph:
-    """The model as exported, but its only outputs are the tensors of the card's outputs, as float32."""
+    """The model as exported, but its only outputs are the tensors of the card's outputs, as float32.
+
+    Raises BackboneError as prepare_graph does.
+    """
+    with damage_reported(backbone.path):
+        return _keep_whole(backbone)
+
+
+def _keep_whole(backbone: Backbone) -> PreparedGraph:
     card = backbone.card
     model = load_model(backbone.path)
     batch = _check_input(model.graph, backbone)
@@ -166,24 +179,23 @@ def _take_floats(graph: GraphProto, image: ImageInput) -> None:
 def _infer(model: ModelProto, backbone: Backbone, batch: int | None) -> Mapping[str, ValueInfoProto]:
     """Tensor -> its type and shape at the size of the card."""
     image = backbone.card.input
-    with damage_reported(backbone.path):
-        return view_model(model, image.name, shape=(batch or ANY_BATCH, *image.sides)).values
+    return view_model(model, image.name, shape=(batch or ANY_BATCH, *image.sides)).values
 
 
 def channel_axes(backbone: Backbone) -> list[int]:
-    """For each output of the card, the index of the channel axis of its tensor."""
+    """For each output of the card, the index of the channel axis of its tensor. Raises BackboneError."""
     card = backbone.card
-    model, batch = _load_simplified(backbone)
-    view = View(model.graph, _infer(model, backbone, batch), card.input.name)
-    return [channel_axis(view, output.tensor) for output in card.all_outputs]
+    with damage_reported(backbone.path):
+        model, batch = _load_simplified(backbone)
+        view = View(model.graph, _infer(model, backbone, batch), card.input.name)
+        return [channel_axis(view, output.tensor) for output in card.all_outputs]
 
 
 def _read_weights(model: ModelProto, backbone: Backbone) -> None:
     """Read the external weights into the model if they fit; else ONNX Runtime will read them from their files."""
     outside = external_bytes(model)
     if outside and outside + model.ByteSize() <= _EMBEDDED_BYTES:
-        with damage_reported(backbone.path):
-            read_external(model, backbone.path)
+        read_external(model, backbone.path)
 
 
 def _serialise(model: ModelProto, backbone: Backbone) -> bytes:
