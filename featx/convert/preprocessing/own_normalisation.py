@@ -26,22 +26,24 @@ def consider_normalisation(
     if own.channels == "BGR" and both.channels is None:
         both = replace(both, channels="BGR")
     wanted = _SCALES.get(own.takes)
-    right = wanted is not None and both.mean == (wanted[0],) * 3 and both.std == (wanted[1],) * 3
-    if right:
+    if wanted and both.mean == (wanted[0],) * 3 and both.std == (wanted[1],) * 3:
         return both, ()
-    step = "give --mean and --std" + (f", such as --mean {wanted[0]:g} --std {wanted[1]:g}" if wanted else "")
     if given.mean or given.std:
         return both, (f"pixels: {own}; with --mean and --std as given they are normalised twice",) if wanted else ()
-    if both.mean is not None and wanted:
-        raise BackboneError(
-            f"{inspection.model}: pixels: {own}, but {found.origin} says mean and std too, so they would be normalised "
-            f"twice; {step}"
-        )
-    if both.mean is not None:
-        return both, (f"pixels: {own}; mean and std are those of {found.origin}",)
+    if both.mean is None and wanted:
+        mean, std = wanted
+        note = f"pixels: {own}, so mean {mean:g} and std {std:g} are used"
+        return replace(both, mean=(mean,) * 3, std=(std,) * 3), (note,)
+    if both.mean is None or wanted:
+        raise BackboneError(f"{inspection.model}: pixels: {own}{_why_refused(wanted, found)}")
+    return both, (f"pixels: {own}; mean and std are those of {found.origin}",)
+
+
+def _why_refused(wanted: tuple[float, float] | None, found: Found) -> str:
+    """Why mean and standard deviation must be given, and how: those of a file count twice, or the range is unknown."""
     if wanted is None:
-        raise BackboneError(f"{inspection.model}: pixels: {own}; {step}, as its authors prepare pixels of 0 to 255")
-    mean, std = wanted
-    return replace(both, mean=(mean,) * 3, std=(std,) * 3), (
-        f"pixels: {own}, so mean {mean:g} and std {std:g} are used",
+        return "; give --mean and --std, as its authors prepare pixels of 0 to 255"
+    return (
+        f", but {found.origin} says mean and std too, so they would be normalised twice; give --mean and --std, such "
+        f"as --mean {wanted[0]:g} --std {wanted[1]:g}"
     )
