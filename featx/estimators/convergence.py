@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from sklearn.exceptions import ConvergenceWarning
 
-from featx.errors import ConvergenceError
+from featx.errors import ConvergenceError, one_line
 
 
 @contextmanager
@@ -20,4 +20,6 @@ def converging(what: str, *, iterations: int | None = None, step: str) -> Iterat
         try:
             yield
         except ConvergenceWarning as warning:
-            raise ConvergenceError(what, iterations=iterations, reached=str(warning), step=step) from warning
+            raise ConvergenceError(
+                what, iterations=iterations, reached=one_line(warning).rstrip("."), step=step
+            ) from warning

@@ -77,7 +77,7 @@ def draws_t_test(
         return _without_p(scores, pairs, draws)
     name = f"corrected t-test over {draws} draws, two of which share {shared:.0%} of their training images"
     if tested is not None:
-        name += f", on {tested.count} test {tested.noun}"
+        name += f", tested on {tested.count} {tested.noun}"
     return _compare(scores, pairs, draws, overlap=shared / (1 - shared), test=name, tested=tested)
 
 

@@ -33,7 +33,7 @@ class SharedImages:
     factor: float
     """What the sum of squares of a difference of deviations is multiplied by to become the variance of the mean."""
     count: int
-    """Number of different images, or groups, that were tested."""
+    """Number of different images, or groups, that were tested; where resamples are given, those of the first draw."""
     noun: str
     """What they are called in texts: `images` or `whole groups`."""
     freedom: float

@@ -113,4 +113,4 @@ def test_few_shot_draws_are_compared_with_what_their_test_images_add() -> None:
     assert found.interval is not None
     least = np.sqrt(apart.var(ddof=1) / len(test))
     assert (found.interval[1] - found.interval[0]) / 2 > 1.96 * least
-    assert found.test.endswith("on 40 test images")
+    assert found.test.endswith("tested on 40 images")

@@ -338,7 +338,7 @@ def test_both_variances_of_draws_are_added_with_satterthwaites_degrees_of_freedo
     of_images = shared.variance(PAIR)
     freedom = (of_draws + of_images) ** 2 / (of_draws**2 / 2 + of_images**2 / 49)
     assert found.p == pytest.approx(2 * stats.t.sf(differences.mean() / np.sqrt(of_draws + of_images), freedom))
-    assert found.test.endswith("of their training images, on 50 test images")
+    assert found.test.endswith("of their training images, tested on 50 images")
 
 
 @pytest.mark.parametrize("draws", [5, 20])
