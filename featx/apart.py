@@ -65,10 +65,6 @@ Allow = Callable[[Limits], None]
 """Sets other limits for the function that calls it, from now on."""
 
 
-def no_limits(limits: Limits) -> None:
-    """The function `allow` of code that runs in the caller's own process, where there are no limits."""
-
-
 def run_apart(call: Callable[[Allow], Returned], *, limits: Limits) -> Returned:
     """What the function returns, which runs in a process of its own with these limits.
 

@@ -84,8 +84,8 @@ with_tuning = option(
     "tuning",
     type=Tuning(),
     default="auto",
-    help="Where parameters are chosen, always without the test images: validation, folds:K (or just K), or auto: in "
-    "5 folds if no validation images are given for up to 2,000 images, and for PCA.",
+    help="Where parameters are chosen, always without the test images: validation, folds:K (or just K), or auto: 5 "
+    "folds for PCA, and for up to 2,000 images if none of them are given for validation; else validation.",
 )
 
 with_balanced = click.option(
