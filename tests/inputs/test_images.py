@@ -15,6 +15,7 @@ from featx.errors import ImageSetError
 from featx.inputs import (
     ImageSet,
     fingerprint,
+    images_of_array,
     list_images,
 )
 from featx.inputs.formats import IMAGE_ENDINGS
@@ -70,6 +71,32 @@ def test_folders_may_be_nested_more_deeply_than_python_calls(fill: Write) -> Non
     finally:
         sys.setrecursionlimit(limit)
     assert [name.rpartition("/")[2] for name in found] == ["1.png", "2.png"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no names that are not UTF-8")
+def test_a_name_that_is_not_utf8_is_refused_however_it_is_given(tmp_path: Path) -> None:
+    wrong = tmp_path / os.fsdecode(b"\xff.png")
+    (tmp_path / "a.png").touch()
+    wrong.touch()
+    (tmp_path / os.fsdecode(b"\xff.tar")).touch()
+    folders = [tmp_path / "b", tmp_path / os.fsdecode(b"\xff.folder")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "1.png").touch()
+    assert len(list_images(folders[1])) == 1
+    calls: list[Callable[[], ImageSet]] = [
+        lambda: list_images(wrong),
+        lambda: list_images([tmp_path / "a.png", wrong]),
+        lambda: list_images(tmp_path / "*.png"),
+        lambda: list_images(tmp_path / "*.tar"),
+        lambda: list_images(wrong.with_suffix(".tar")),
+        lambda: list_images(folders),
+        lambda: images_of_array([str(wrong)]),
+        lambda: images_of_array([os.fsencode(wrong)]),
+    ]
+    for refused in calls:
+        with pytest.raises(ImageSetError, match=r"the name '.*\\udcff\..*' is not UTF-8; rename the file"):
+            refused()
 
 
 def test_the_label_of_a_nested_image_is_its_first_folder(fill: Write) -> None:

@@ -192,9 +192,14 @@ def parent(path: str) -> str:
 
 def is_inside(name: str) -> bool:
     """Whether the name does not lead out of its root. Raises ImageSetError if it is not UTF-8."""
-    if not name.isprintable() and not _is_utf8(name):
-        raise ImageSetError(f"the name {name!r} is not UTF-8; rename the file")
+    check_utf8(name)
     return not name.startswith("/") and ".." not in name.split("/")
+
+
+def check_utf8(name: str, *, within: str = "") -> None:
+    """Raise ImageSetError if the name of a file, which is `within` a folder, is not UTF-8."""
+    if not name.isprintable() and not _is_utf8(name):
+        raise ImageSetError(f"{within}the name {name!r} is not UTF-8; rename the file")
 
 
 def _walk(root: Path) -> Iterator[str]:
@@ -208,7 +213,7 @@ def _walk(root: Path) -> Iterator[str]:
             within = above | {_identify(folder, above)}
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    _check_name(folder, entry.name)
+                    check_utf8(entry.name, within=f"{folder}: ")
                     if _is_folder(entry):
                         below.append(entry.name)
                     else:
@@ -224,11 +229,6 @@ def _identify(folder: Path, above: frozenset[tuple[int, int]]) -> tuple[int, int
     if (here := (status.st_dev, status.st_ino)) in above:
         raise ImageSetError(f"{folder}: a link to a folder that contains it; remove the link")
     return here
-
-
-def _check_name(folder: Path, name: str) -> None:
-    if not name.isprintable() and not _is_utf8(name):
-        raise ImageSetError(f"{folder}: the name {name!r} is not UTF-8; rename the file")
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

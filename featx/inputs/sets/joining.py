@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from featx.columns import NO_LABEL, TextsBuilder, as_texts, find_repeated, sort_classes
 from featx.errors import ImageSetError
 from featx.inputs.sets.class_folders import match_splits
+from featx.inputs.sets.files import check_utf8
 from featx.inputs.sets.image_set import ImageSet, ImageSource, Stored
 
 logger = logging.getLogger(__name__)
@@ -119,9 +120,10 @@ def _name_apart(parts: Sequence[Part]) -> tuple[list[str], NDArray[np.bytes_]]:
 
 
 def _prefix(columns: Sequence[NDArray[np.bytes_]], prefixes: Sequence[str]) -> NDArray[np.bytes_]:
-    """All names, with the prefixes of their parts."""
+    """All names, with the prefixes of their parts. Raises ImageSetError if a prefix is not UTF-8."""
     builder = TextsBuilder()
     for column, prefix in zip(columns, prefixes, strict=True):
+        check_utf8(prefix)
         for name in column:
             builder.add(prefix + bytes(name).decode())
     return builder.build()

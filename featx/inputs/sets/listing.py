@@ -13,7 +13,7 @@ from featx.columns import as_texts
 from featx.errors import ImageSetError
 from featx.inputs.sets.archives import list_tars
 from featx.inputs.sets.arrays import list_npy
-from featx.inputs.sets.files import Files, FileSource, LocalFiles, join, parent
+from featx.inputs.sets.files import Files, FileSource, LocalFiles, check_utf8, join, parent
 from featx.inputs.sets.folder import is_hidden, is_image_name, list_folder, walk_folder
 from featx.inputs.sets.hdf5 import list_hdf5, split_dataset
 from featx.inputs.sets.image_set import ImageSet
@@ -117,8 +117,10 @@ def _list_image_files(request: "_Request") -> ImageSet:
     """The image set of image files in one folder, in their order."""
     request.refuse_root()
     request.refuse_label_column()
-    names = as_texts(request.images or [request.path.rpartition("/")[2]])
-    return ImageSet(names=names, source=FileSource(request.files, parent(request.path) or "."))
+    names = request.images or [request.path.rpartition("/")[2]]
+    for name in names:
+        check_utf8(name)
+    return ImageSet(names=as_texts(names), source=FileSource(request.files, parent(request.path) or "."))
 
 
 def _list_matched_images(request: "_Request", shards: Shards) -> ImageSet:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from featx.columns import as_texts
 from featx.errors import ImageSetError
 from featx.inputs.sets.arrays import name_rows, squeeze_channel, why_not_images
-from featx.inputs.sets.files import Files, LocalFiles, join
+from featx.inputs.sets.files import Files, LocalFiles, check_utf8, join
 from featx.inputs.sets.image_set import ImageSet, Stored
 from featx.inputs.sets.remote import hide_secrets, is_address, open_address
 
@@ -106,4 +106,5 @@ def _as_path(value: object, row: int) -> str:
     if not path or "\0" in path or is_address(path):
         step = "give the part that all addresses share as root" if is_address(path) else "correct it"
         raise ImageSetError(f"X: row {row} is {hide_secrets(path)!r}, which is not a path on this machine; {step}")
+    check_utf8(path, within=f"X: row {row}: ")
     return path

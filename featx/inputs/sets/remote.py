@@ -170,7 +170,7 @@ class RemoteFiles:
         info = self._call(path, lambda: self.system.info(self._inner(path)))
         tags = sorted((key, str(value)) for key, value in info.items() if key.lower() in CHANGE_TAGS and value)
         digest = hashlib.blake2b(repr(tags).encode(errors="replace"), digest_size=8).digest()
-        return info["size"] or 0, int.from_bytes(digest) >> 1 if tags else 0
+        return info.get("size") or 0, int.from_bytes(digest) >> 1 if tags else 0
 
     def open(self, path: str, *, seek: bool = True) -> BinaryIO:
         """The file, opened for reading; without `seek` only from start to end, which every server supports."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from featx.columns import as_texts, find_split
 from featx.errors import ImageSetError
 from featx.inputs.sets.class_folders import find_split_folders
-from featx.inputs.sets.files import Files, parent
+from featx.inputs.sets.files import Files, check_utf8, parent
 
 MOST_SHARDS = 1_000_000
 """Most names that braces may expand to: {0..9999999999} is a mistake."""
@@ -53,7 +53,8 @@ class Shards:
 
 
 def one_file(files: Files, path: str) -> Shards:
-    """One file, named relative to its folder."""
+    """One file, named relative to its folder. Raises ImageSetError if its name is not UTF-8."""
+    check_utf8(path.rpartition("/")[2])
     return Shards(files, path, parent(path), (path,))
 
 
@@ -71,6 +72,8 @@ def match_pattern(files: Files, pattern: str) -> Shards:
         matched = files.glob(path) if _pattern_start(path) < len(path) else [path]
         if not matched:
             raise ImageSetError(f"{path}: no file matches this pattern; check it")
+        for name in matched:
+            check_utf8(name)
         found.update(matched)
     return Shards(files, pattern, parent(pattern[: _pattern_start(pattern)]), tuple(sorted(found, key=str.encode)))
 
