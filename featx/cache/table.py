@@ -1,5 +1,6 @@
 """Defines the feature table: features and labels of images, in memory maps that are copied only when they are used."""
 
+import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -78,6 +79,12 @@ class Part:
     def locate(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The positions in `values` of these rows of the table."""
         return rows + (self.rows.start or 0) if isinstance(self.rows, slice) else self.rows[rows]
+
+    def release(self) -> None:
+        """Let the system take back the memory of what was read from a file; it is read again when it is used."""
+        pages = getattr(self.values, "_mmap", None)
+        if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
 
     def take(self, rows: NDArray[np.int64]) -> "Part":
         """The block with only these rows, in this order; no feature is copied."""
@@ -185,6 +192,11 @@ class FeatureTable(Shown):
             taken[:, start:stop] = part.values[compact_rows(part.locate(rows))]
             start = stop
         return taken
+
+    def release(self) -> None:
+        """Let the system take back the memory of features that were read from files; nothing else changes."""
+        for part in self.parts:
+            part.release()
 
 
 def compact_rows(rows: NDArray[np.int64]) -> RowIndex:

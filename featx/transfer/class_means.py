@@ -25,7 +25,7 @@ class ClassMeans:
 
     def add(self, places: Indices, *, centred: Floats, turned: Floats) -> None:
         """Predict these rows (b, D) minus the mean of all."""
-        scaled = centred / self._deviations
+        scaled = centred / self._deviations.astype(centred.dtype)
         if self._rows.labels.groups is None:
             nearest = self._distances_alone(places, scaled).argmin(axis=1)
         else:
@@ -43,7 +43,7 @@ class ClassMeans:
 
         Without its part m of the total T of a class, a row is T / (T - m) times as far from the mean.
         """
-        means = self._sums / self._totals[:, None]
+        means = (self._sums / self._totals[:, None]).astype(scaled.dtype)
         squares = np.square(scaled).sum(axis=1)[:, None] + np.square(means).sum(axis=1) - 2 * scaled @ means.T
         left = self._totals - self._rows.mass[places]
         empty = left <= EMPTY * self._totals

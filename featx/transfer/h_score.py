@@ -40,7 +40,7 @@ class HScore:
 
     def add(self, places: Indices, *, centred: Floats, turned: Floats) -> None:
         """Count these rows, whose coordinates along the axes are `turned` (b, k)."""
-        self._fourth += float(np.square(np.square(turned).sum(axis=1)).sum())
+        self._fourth += float(np.square(np.square(turned).sum(axis=1, dtype=np.float64)).sum())
 
     def measured(self) -> Measured:
         """The H-score of all rows."""

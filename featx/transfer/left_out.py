@@ -1,6 +1,8 @@
 """What ridge regression predicts for each image without having seen it, exactly and for many penalties at once."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -9,6 +11,9 @@ from featx.transfer.spectrum import Spectrum
 
 PENALTIES = 10.0 ** np.arange(-5, 3.5, 0.5)
 """Penalties that are tried, as multiples of the number of rows times the mean variance of the columns."""
+
+COLUMNS_AT_ONCE = 256
+"""Number of classes times penalties that are fitted by one product, which reads the rows once."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +51,14 @@ class LeaveOut:
     def add(self, places: Indices, *, centred: Floats, turned: Floats) -> None:
         """Predict these rows, whose coordinates along the axes are `turned` (b, k)."""
         shares = self._rows.labels.shares[places]
-        for index, inverse in enumerate(self._inverses):
-            residuals = self._left_out(places, turned, inverse)
+        for index, residuals in enumerate(self._left_out(places, turned)):
             top = (shares - residuals).argmax(axis=1)
             self._errors[index] += self._rows.weights[places] @ np.square(residuals).sum(axis=1)
             self._correct[index, places] = shares[np.arange(len(places)), top]
 
     def scores(self, places: Indices, turned: Floats) -> Floats:
         """The left-out class scores (b, K) of these rows, with the first penalty."""
-        return np.asarray(self._rows.labels.shares[places] - self._left_out(places, turned, self._inverses[0]))
+        return np.asarray(self._rows.labels.shares[places] - next(self._left_out(places, turned)))
 
     def result(self) -> LeftOut:
         """What all rows together show."""
@@ -69,18 +73,34 @@ class LeaveOut:
             penalty=float(self._penalties[predicted.argmax()]),
         )
 
-    def _left_out(self, places: Indices, turned: Floats, inverse: Floats) -> Floats:
-        """(b, K): the residuals of these rows by fits without them, or without their groups."""
-        fitted = self._bias + turned @ (inverse[:, None] * self._spectrum.moments)
-        residuals = self._rows.labels.shares[places] - fitted
-        weights = self._rows.weights[places]
-        if self._rows.labels.groups is None:
-            leverages = weights * (1 / len(self._rows) + np.square(turned) @ inverse)
-            return np.asarray(residuals / np.maximum(1 - leverages, np.finfo(np.float64).eps)[:, None])
-        roots = np.sqrt(weights)[:, None]
+    def _left_out(self, places: Indices, turned: Floats) -> Iterator[Floats]:
+        """For each penalty the residuals (b, K) of these rows by fits without them, or without their groups."""
+        residuals = self._residuals(places, turned)
+        if self._rows.labels.groups is not None:
+            yield from map(partial(self._without_groups, places, turned), residuals, self._inverses)
+            return
+        leverages = self._rows.weights[places, None] * (
+            1 / len(self._rows) + np.square(turned) @ self._inverses.T.astype(turned.dtype)
+        )
+        left = np.maximum(1 - leverages, np.finfo(np.float64).eps)
+        yield from (one / part[:, None] for one, part in zip(residuals, left.T, strict=True))
+
+    def _residuals(self, places: Indices, turned: Floats) -> Iterator[Floats]:
+        """For each penalty the residuals (b, K) of these rows by the fit to all rows, some penalties at a time."""
+        expected = self._rows.labels.shares[places] - self._bias
+        step = max(1, COLUMNS_AT_ONCE // len(self._bias))
+        for start in range(0, len(self._inverses), step):
+            inverses = self._inverses[start : start + step]
+            coefficients = inverses.T[:, :, None] * self._spectrum.moments[:, None]
+            fitted = turned @ coefficients.reshape(turned.shape[1], -1).astype(turned.dtype)
+            yield from (expected - one for one in np.split(fitted, len(inverses), axis=1))
+
+    def _without_groups(self, places: Indices, turned: Floats, residuals: Floats, inverse: Floats) -> Floats:
+        """(b, K): the residuals by fits without the group of each row."""
+        roots = np.sqrt(self._rows.weights[places])[:, None]
         bias = np.full((len(turned), 1), np.sqrt(1 / len(self._rows)))
         halves = np.hstack([turned * np.sqrt(inverse), bias]) * roots
-        left = np.empty((len(places), len(self._bias)))
+        left = np.empty_like(residuals)
         for group in self._rows.groups_in(places):
             left[group] = _without_group(halves[group], roots[group] * residuals[group]) / roots[group]
         return left

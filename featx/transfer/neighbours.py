@@ -10,8 +10,10 @@ from featx.transfer.spectrum import Spectrum
 
 NEIGHBOURS = 20
 """Number of neighbours that vote, if there are as many."""
-QUERIES = 2000
+QUERIES = 1000
 """Number of images whose neighbours are looked for; of more images, this many are drawn."""
+AT_ONCE = 1024
+"""Number of images that are compared with the queries at once."""
 
 
 class Neighbours:
@@ -27,16 +29,21 @@ class Neighbours:
         self._places = draw_queries(len(rows), seed=seed)
         self._queries = self._directions(rows.read(self._places).astype(np.float64) - self._mean)
         self._nearest = np.zeros((len(self._places), 0), np.int64)
-        self._similarities = np.zeros((len(self._places), 0))
+        self._similarities = np.zeros((len(self._places), 0), np.float32)
 
     def add(self, places: Indices, *, centred: Floats, turned: Floats) -> None:
         """Look among these rows (b, D) minus the mean of all."""
-        found = self._queries @ self._directions(centred).T
+        for start in range(0, len(places), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            self._look_among(places[part], self._directions(centred[part]))
+
+    def _look_among(self, places: Indices, directions: NDArray[np.float32]) -> None:
+        found = self._queries @ directions.T
         found[self._is_same(places)] = -np.inf
         similarities = np.hstack([self._similarities, found])
         candidates = np.hstack([self._nearest, np.broadcast_to(places, found.shape)])
         count = min(NEIGHBOURS, similarities.shape[1])
-        top = np.argpartition(-similarities, count - 1, axis=1)[:, :count]
+        top = np.argpartition(similarities, -count, axis=1)[:, -count:]
         self._similarities = np.take_along_axis(similarities, top, axis=1)
         self._nearest = np.take_along_axis(candidates, top, axis=1)
 
@@ -47,10 +54,10 @@ class Neighbours:
         correct = self._rows.labels.shares[self._places, top]
         return measured_accuracy(correct, self._rows.labels.take(self._places))
 
-    def _directions(self, centred: Floats) -> Floats:
-        scaled = centred / self._deviations
+    def _directions(self, centred: Floats) -> NDArray[np.float32]:
+        scaled = centred / self._deviations.astype(centred.dtype)
         lengths = np.linalg.norm(scaled, axis=1, keepdims=True)
-        return np.asarray(scaled / np.where(lengths > 0, lengths, 1))
+        return np.asarray(scaled / np.where(lengths > 0, lengths, 1), np.float32)
 
     def _is_same(self, places: Indices) -> NDArray[np.bool_]:
         """(q, b): whether a row is the query itself, or of its group."""

@@ -85,6 +85,8 @@ def _interval(difference: float, error: float) -> Interval | None:
 
 def _share_of_firsts(values: NDArray[np.float64], labels: Labels, *, seed: int) -> NDArray[np.float64]:
     """(s,): how often each source has the highest accuracy on resamples; equal ones share a first place."""
+    if len(values) == 1:
+        return np.ones(1)
     means = resampled_means(values, labels, resamples=RESAMPLES, seed=seed)[:, 1:].round(12)
     first = means == means.max(axis=0)
     return np.asarray((first / first.sum(axis=0)).mean(axis=1))

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from featx.errors import TableError
 from featx.labels import Labels
@@ -16,6 +16,8 @@ Indices: TypeAlias = NDArray[np.int64]
 
 BLOCK_BYTES = 2**25
 """Bytes of float64 features in a block: products of a block are as fast as those of a larger one."""
+MANY = 4
+"""With more rows for each column, what is left out hardly changes a fit, and float32 shows it exactly enough."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +25,11 @@ class LabelledRows:
     """Features of n images with labels; every image has a weight above 0, and every class an image."""
 
     read: Callable[[Indices], NDArray[Any]]
-    """The features (b, D) of these rows."""
+    """The features (b, D) of these rows, as an array of their own."""
     labels: Labels
     columns: int
+    dtype: DTypeLike = np.float32
+    """Type of the features."""
     class_scores: bool = False
     """Whether the columns are not features, but class scores of the source's own task."""
 
@@ -43,17 +47,23 @@ class LabelledRows:
         """(n, K): weight of the row x share of the class in it."""
         return self.labels.shares * self.weights[:, None]
 
+    @property
+    def precision(self) -> type[np.floating[Any]]:
+        """The type of the products of single rows: float32, if the features are float32 and there are many."""
+        many = len(self) > MANY * self.columns
+        return np.float32 if many and np.dtype(self.dtype).itemsize <= 4 else np.float64
+
     def read_all(self) -> Floats:
         """(n, D): all features."""
         return self.read(np.arange(len(self))).astype(np.float64)
 
-    def blocks(self) -> Iterator[tuple[Indices, Floats]]:
-        """Rows and their features, a block (b, D) at a time, which the caller may overwrite.
+    def blocks(self, dtype: DTypeLike = np.float64) -> Iterator[tuple[Indices, NDArray[Any]]]:
+        """Rows and their features in this type, a block (b, D) at a time, which the caller may overwrite.
 
         The rows of one group are in one block, however large it is.
         """
         for rows in self._blocks_of_rows():
-            yield rows, self.read(rows).astype(np.float64)
+            yield rows, self.read(rows).astype(dtype, copy=False)
 
     def groups_in(self, rows: Indices) -> list[slice]:
         """The parts of a block that have one group each; single rows if there are no groups."""
@@ -95,7 +105,7 @@ def rows_of_arrays(features: ArrayLike, labels: ArrayLike, *, weights: ArrayLike
     names, codes = np.unique(np.asarray(labels), return_inverse=True)
     weighed = None if weights is None else np.asarray(weights, np.float64)
     whole = Labels(tuple(map(str, names)), codes.astype(np.int64), given_weights=weighed)
-    return usable_rows(given.__getitem__, whole, columns=given.shape[1])
+    return replace(usable_rows(given.__getitem__, whole, columns=given.shape[1]), dtype=given.dtype)
 
 
 def usable_rows(
@@ -106,7 +116,7 @@ def usable_rows(
     labels = _without_absent_classes(labels.take(kept))
     if len(labels.classes) < 2:
         raise TableError(f"the images have {len(labels.classes)} class; a source is scored by two classes or more")
-    return LabelledRows(lambda rows: read(kept[rows]), labels, columns, class_scores)
+    return LabelledRows(lambda rows: read(kept[rows]), labels, columns, class_scores=class_scores)
 
 
 def _without_absent_classes(labels: Labels) -> Labels:

@@ -163,6 +163,7 @@ def _rows_of(block: FeatureTable, learnt: RowIndices) -> LabelledRows:
 def _read(block: FeatureTable, learnt: RowIndices, rows: Indices) -> NDArray[np.float32]:
     """The features of these rows of those that are scored. Raises TableError for numbers out of range."""
     features = block.take(learnt[rows])
+    block.release()
     check_range(features, lambda row: f"the features of {block.name(int(learnt[rows[row]]))} are")
     return features
 

@@ -37,10 +37,12 @@ class Collector(Protocol):
 
 
 def collect(rows: LabelledRows, spectrum: Spectrum, collectors: Sequence[Collector]) -> None:
-    """Give all rows to each collector, by one pass over them."""
-    for places, block in rows.blocks():
-        centred = np.subtract(block, spectrum.mean, out=block)
-        turned = centred @ spectrum.axes
+    """Give all rows to each collector, by one pass over them, in `rows.precision`."""
+    mean = spectrum.mean.astype(rows.precision)
+    axes = spectrum.axes.astype(rows.precision)
+    for places, block in rows.blocks(rows.precision):
+        centred = np.subtract(block, mean, out=block)
+        turned = centred @ axes
         for collector in collectors:
             collector.add(places, centred=centred, turned=turned)
 

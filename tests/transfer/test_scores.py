@@ -1,6 +1,7 @@
 """Every score against brute force or an independent implementation, and what must not change it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def rows_of(
     """Labelled rows in memory."""
     names = tuple(map(str, range(int(labels.max()) + 1)))
     given = Labels(names, labels, given_weights=weights, groups=None if groups is None else groups.astype("S"))
-    return usable_rows(features.__getitem__, given, columns=features.shape[1])
+    return replace(usable_rows(features.__getitem__, given, columns=features.shape[1]), dtype=features.dtype)
 
 
 def dense_evidence(features: Floats, target: Floats, weights: Floats, *, intercept: bool) -> float:
