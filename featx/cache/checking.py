@@ -30,7 +30,7 @@ OPTIONAL: Mapping[str, tuple[str | None, tuple[int, ...]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Attributes:
-    """The root attributes, which may have others beside them."""
+    """The root attributes that featx reads; a file may have others."""
 
     format: str
     format_version: int
@@ -61,7 +61,7 @@ class _Output:
 
 @dataclass(frozen=True, kw_only=True)
 class _Card:
-    """What a cache needs of its backbone's card, which may have other keys."""
+    """The keys that featx reads of the backbone's card in a cache; a card has others."""
 
     name: _Name
     feature: _Name

@@ -62,8 +62,8 @@ class RankedCandidate(Shown):
     chosen_per_split: float | None = None
     """Of the reference on splits that choose by each other's test images: the mean measure if each split chose anew.
 
-    Each split's own validation images choose, so that this mean is not too good. The mean of the reference is, by
-    chance: it is chosen by the validation images of all splits, and these are test images of other splits.
+    The mean of the reference itself is too good by chance: the validation images of all splits choose it, and these are
+    test images of other splits. For this mean each split chooses by its own validation images only.
     """
     comparison: Comparison | None = None
     """Test against the reference; None for the reference, and if the measure is not defined on every split."""

@@ -58,8 +58,8 @@ RESULTS = Kind(
     locked=CacheLockedError,
     writing="adding to these results",
 )
-LINES = replace(RESULTS, is_own=lambda path: True)
-"""What results are added to: reading the file tells more about a wrong one."""
+ADDED_TO = replace(RESULTS, is_own=lambda path: True)
+"""A file that results are added to: it is read anyway, and the message then says what is wrong with it."""
 
 
 def read_results(path: Path | str) -> list[Result]:
@@ -112,7 +112,7 @@ class ResultsFile:
     def __enter__(self) -> Self:
         if self._path:
             with ExitStack() as held:
-                target = held.enter_context(reserve(self._path, LINES, may_exist=True))
+                target = held.enter_context(reserve(self._path, ADDED_TO, may_exist=True))
                 self._path = target.path
                 with _writing(target.path):
                     self._file = held.enter_context(_open(target))

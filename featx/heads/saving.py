@@ -84,7 +84,7 @@ def _describe(head: Head, pipeline: bytes) -> dict[str, Any]:
 
 
 def _compression(pipeline: bytes) -> int:
-    """How to compress a pipeline: not at all if it would shrink so much that it looked like a bomb."""
+    """How to compress a pipeline: not at all if it would shrink so much that `load_head` would refuse to unpack it."""
     if len(pipeline) <= LEAST_LIMIT or len(zlib.compress(pipeline, 1)) > 2 * len(pipeline) / MOST_PACKED:
         return zipfile.ZIP_DEFLATED
     return zipfile.ZIP_STORED

@@ -49,8 +49,8 @@ def loss_interval(
     """The 95 % interval of a mean loss: percentiles, with an upper end at least as far up as of a log-normal value.
 
     Most losses are small and few are large, so that a sample often has too few of the large ones, and then its
-    resamples too. The logarithm of the mean is closer to normal. That end is at most 3.3 (e^1.2) times the mean, for
-    of a few groups it would be anywhere.
+    resamples too. The logarithm of the mean is closer to normal. That end is at most 3.3 (e^1.2) times the mean: with a
+    few groups it could be anywhere.
     """
     interval = percentile_interval(resampled, bounds=bounds, widening=widening)
     drawn = _drawn(resampled)
@@ -69,12 +69,12 @@ def score_interval(
     most: float = np.inf,
     perfect: float | None = None,
 ) -> tuple[float, float] | None:
-    """The 95 % interval of a measure between 0 and 1 as Wilson's for a share of this number of images.
+    """The 95 % interval of a measure between 0 and 1: Wilson's, for as many images as a share of equal variance has.
 
-    This number is at most `most`, and is the one at which a share varies as much as the measure does over the
-    resamples (Korn & Graubard 1998), divided by the square of `widening`. A measure of exactly 0 or 1 hardly varies
-    over resamples, but is uncertain all the same: it is taken for a share of `perfect` images, or has no interval if
-    that is None. None also if the measure is undefined or equal on all resamples.
+    That number follows from the variance over the resamples (Korn & Graubard 1998). It is at most `most`, and is
+    divided by the square of `widening`. A measure of exactly 0 or 1 hardly varies over resamples, but is uncertain all
+    the same: it is taken for a share of `perfect` images, or has no interval if that is None. None also if the measure
+    is undefined or equal on all resamples.
     """
     value = float(resampled[0])
     if not np.isfinite(value) or not np.isfinite(widening):

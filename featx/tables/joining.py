@@ -24,7 +24,7 @@ def as_table(given: GivenTables, *, sources: Sequence[Source] = ()) -> FeatureTa
     >>> as_table(["photos.h5"]).dim
     1280
     """
-    return given if isinstance(given, FeatureTable) else reduce(_fuse, _some(as_tables(given, sources=sources)))
+    return given if isinstance(given, FeatureTable) else reduce(_fuse, _at_least_one(as_tables(given, sources=sources)))
 
 
 def fuse_tables(tables: GivenTables) -> FeatureTable:
@@ -42,7 +42,7 @@ def fuse_tables(tables: GivenTables) -> FeatureTable:
     return as_table(tables)
 
 
-def _some(tables: list[FeatureTable]) -> list[FeatureTable]:
+def _at_least_one(tables: list[FeatureTable]) -> list[FeatureTable]:
     """The tables as they are. Raises TableError if there is none."""
     if not tables:
         raise TableError("no tables to fuse; name at least one cache")

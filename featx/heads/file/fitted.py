@@ -1,7 +1,7 @@
 """Checks that the parts of a loaded pipeline fit each other: a step reads as many columns as the one before it gives.
 
 scikit-learn checks what is fitted, not what is loaded: an array of another shape would be broadcast, or read beyond its
-end. Types are told apart by their names.
+end. Types are recognised by their names.
 """
 
 from collections.abc import Callable, Collection, Mapping
