@@ -93,8 +93,10 @@ class Result(Shown):
     guesses: str | None
     """Predicted class of each test image, as packed positions in `classes`; None for multi-label images."""
     drawn: str | None
-    """Multi-label: `measure` on resamples of the test images, which are equal for all heads, packed. None if images have
-    one label, or if the measure is undefined."""
+    """Multi-label: `measure` on resamples of the test images, which are equal for all heads, packed; else None.
+
+    None too if the measure is undefined.
+    """
     classes: tuple[str, ...]
     seed: int
     seconds: float
