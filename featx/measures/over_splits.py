@@ -15,6 +15,7 @@ from featx.measures.comparison import (
     t_comparison,
 )
 from featx.measures.per_image import Floats
+from featx.measures.resampling import LEAST_FREEDOM
 from featx.measures.shared_images import SharedImages
 
 
@@ -54,10 +55,10 @@ def draws_t_test(
 
     `train` lists the training rows of each draw; two draws share a part r of them on average. The test is that of
     resampled splits with r as the correlation of scores, which Nadeau & Bengio (2003, section 3.2) take to be the share
-    of rows: the variance of the mean is (1/J + r/(1 - r)) s^2. Draws share test images too. Whatever these add by
-    being the ones that they are is the same in every draw and does not show in s^2: `tested` has the variance that the
-    mean over draws has because of them. Both variances are added, with Satterthwaite's degrees of freedom (1946).
-    Without `tested` the result holds for these test images alone.
+    of rows: the variance of the mean is (1/J + r/(1 - r)) s^2. Draws share test images too. What a head gains or loses
+    because just these images are tested is equal in all draws, and does not show in s^2: `tested` has the variance of
+    the mean over draws that comes from it. Both variances are added, with Satterthwaite's degrees of freedom (1946).
+    Without `tested` the result holds for these test images alone. If all of them are in one group there is no p-value.
 
     If all draws have the same rows there is no p-value, since they say nothing about other draws. Raises TableError for
     fewer than 2 draws, or if a head does not have one score per draw.
@@ -123,7 +124,12 @@ def _variance_of_mean(differences: Floats, overlap: float) -> tuple[float, float
 
 
 def _add_variances(*parts: tuple[float, float]) -> tuple[float, float]:
-    """The sum of independent variances with their degrees of freedom, and its own (Satterthwaite 1946, equation 17)."""
+    """The sum of independent variances with their degrees of freedom, and its own (Satterthwaite 1946, equation 17).
+
+    It has none if a part has hardly any: test images of a single group say nothing about others.
+    """
     total = sum(variance for variance, _ in parts)
+    if min(freedom for _, freedom in parts) < LEAST_FREEDOM:
+        return total, 0.0
     inverse = sum(variance**2 / freedom for variance, freedom in parts if variance > 0)
     return total, total**2 / inverse if inverse > 0 else 0.0

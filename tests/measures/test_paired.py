@@ -325,6 +325,18 @@ def test_resamples_of_the_same_test_images_add_the_variance_of_their_mean() -> N
     assert apart.variance(PAIR) > shared.variance(PAIR)
 
 
+def test_draws_that_are_all_tested_on_one_group_have_no_p() -> None:
+    rng = np.random.default_rng(0)
+    codes = rng.integers(2, size=33)
+    labels = Labels(("x", "y"), codes, groups=np.repeat(b"one", 33))
+    guesses = {name: [rng.integers(2, size=33) for _ in range(3)] for name in PAIR}
+    tested = SharedImages.of_guesses(guesses, labels=[labels] * 3, rows=[np.arange(33)] * 3)
+    scores = {name: [float((guess == codes).mean()) for guess in of_draws] for name, of_draws in guesses.items()}
+    (found,) = draws_t_test(scores, [PAIR], train=[np.array([draw, 9]) for draw in range(3)], tested=tested)
+    assert (found.interval, found.p, found.p_holm) == (None, None, None)
+    assert found.difference == pytest.approx(np.mean(scores["a"]) - np.mean(scores["b"]))
+
+
 def test_both_variances_of_draws_are_added_with_satterthwaites_degrees_of_freedom() -> None:
     rng = np.random.default_rng(0)
     labels, rows = draw_guesses(rng, draws=3)
