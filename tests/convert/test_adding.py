@@ -662,12 +662,12 @@ def test_a_model_is_installed_in_a_folder_that_was_not_reserved(models: Path, ti
 
 
 def test_what_a_killed_process_left_is_cleared_away(models: Path, tiny: Tiny) -> None:
-    for name in (".featx-abc", ".featx-notes"):
+    for name in (".featx-0123abcd", ".featx-notes"):
         (models / name).mkdir()
         (models / name / "half.onnx").write_bytes(b"half")
-    (models / ".lock").write_bytes(MARK + b'".featx-abc"\n')
+    (models / ".lock").write_bytes(MARK + b'".featx-0123abcd"\n".featx-notes"\n')
     put(tiny, models)
-    assert not (models / ".featx-abc").exists()
+    assert not (models / ".featx-0123abcd").exists()
     assert (models / ".featx-notes" / "half.onnx").exists()
     assert not (models / ".lock").exists()
 

@@ -6,7 +6,6 @@ A chunk of a megabyte may become a gigabyte, whatever the shape of the dataset i
 import errno
 import math
 import zlib
-from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -45,7 +44,9 @@ class Chunks:
         """Number of rows that are read at once."""
         self._largest = math.prod(dataset.chunks or ()) * dataset.dtype.itemsize
         count = max(1, math.prod(map(len, self._places(0))))
-        self._check_once = lru_cache(_REMEMBERED * count)(self._check)
+        self._most = _REMEMBERED * count
+        self._sound: set[tuple[int, ...]] = set()
+        """Offsets of the chunks that were checked last."""
         self._harmless = LARGEST_CHUNK // (_MOST_RATIO * count)
         """Bytes of a stored chunk up to which all chunks that are read at once cannot become too large."""
         self._suspicious = self._has_large()
@@ -54,7 +55,15 @@ class Chunks:
         """Raise OSError if a chunk with a part of the rows from this one on is larger than its shape says."""
         if self._suspicious:
             for place in product(*self._places(row)):
-                self._check_once(place)
+                if place not in self._sound:
+                    self._check(place)
+                    self._remember(place)
+
+    def _remember(self, place: tuple[int, ...]) -> None:
+        """Check this chunk no more for a while; no cache of functools, which would keep the file open in a circle."""
+        if len(self._sound) >= self._most:
+            self._sound.clear()
+        self._sound.add(place)
 
     def _places(self, row: int) -> list[range]:
         """For each axis, the offsets of the chunks with a part of the rows from this one on."""
