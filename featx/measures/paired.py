@@ -220,7 +220,7 @@ def _t_over_groups(pair: Pair, differences: Floats, labels: Labels, units: Units
     """The comparison from the difference of each image (n,), by a t-test over the groups."""
     mean = float(np.average(differences, weights=labels.weights))
     deviations = units.sum(labels.weights * (differences - mean))
-    variance = float(deviations @ deviations) / units.weights.sum() ** 2 * units.spread
+    variance = float(deviations @ deviations / units.weights.sum() ** 2) * units.spread
     test = f"t-test over {units.count} {units.noun}"
     return t_comparison(pair, mean, variance=variance, freedom=units.freedom, test=test, n=len(labels))
 
