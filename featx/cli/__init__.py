@@ -4,6 +4,7 @@ import errno
 import logging
 import signal
 import sys
+import threading
 import warnings
 from collections.abc import Sequence
 from threading import Event
@@ -91,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def _interrupt(number: int, frame: object) -> NoReturn:
         received.append(number)
+        _silence_threads()
         raise Interrupt
 
     for number in INTERRUPTS:
@@ -106,6 +108,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _report(Interrupt() if received else error, arguments)
     return _report(Interrupt(), arguments) if received else code
+
+
+def _silence_threads() -> None:
+    """Print nothing more of threads that fail: an interrupt ends the processes that they wait for, at any moment."""
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = lambda failed: None
 
 
 def _report(error: BaseException, arguments: Sequence[str] | None) -> int:
