@@ -11,6 +11,7 @@ from accuracies import render_heads, render_hundred, render_published
 from figures import find_row
 from networks import LITE0
 from record import read
+from small_tables import render_small_data
 from speed import images_per_second, render_figures, render_gpu, render_limits, render_peers, render_prices
 from tables import made_on, spread, table
 from truth import render_validity
@@ -198,6 +199,7 @@ RENDERERS = {
     "published": render_published,
     "heads": render_heads,
     "hundred": render_hundred,
+    "small_data": render_small_data,
     "validity": render_validity,
 }
 
