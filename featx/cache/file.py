@@ -291,4 +291,4 @@ def feature_path(output: str) -> str:
 
 def partial_path(path: Path) -> Path:
     """Path of the cache until it is complete."""
-    return path.with_name(path.name + ".partial")
+    return path.parent / f"{path.name}.partial"  # with_name refuses `.` and `/`, which users may give

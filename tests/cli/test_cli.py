@@ -188,6 +188,7 @@ def test_files_that_are_no_images_are_told(
         (["train", "c.h5", "--head", "linear-svn", "--into", "h.featx"], 1, "did you mean linear-svm"),
         (["evaluate", "h.featx", "c.h5"], 1, "h.featx: no such head"),
         (["predict", "h.featx", "."], 1, "h.featx: no such head"),
+        (["cache", "info", "."], 1, ".: no such cache; create it with `featx extract`"),
         (["predikt"], 2, "No such command 'predikt'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

@@ -164,6 +164,12 @@ def test_a_pattern_of_image_files_is_an_image_set(write: Write, tmp_path: Path) 
     assert (names(images), contents(images)) == (["a/1.png", "a/2.png", "b/3.png"], ["a/1.png", "a/2.png", "b/3.png"])
 
 
+@pytest.mark.parametrize("sources", ["", ["a.png", ""]])
+def test_an_empty_text_is_not_the_current_folder(sources: str | list[str]) -> None:
+    with pytest.raises(ImageSetError, match="an empty text is no path; give a folder of images"):
+        list_images(sources)
+
+
 def test_no_source_at_all_is_refused() -> None:
     with pytest.raises(ImageSetError, match="no source of images was given; name at least one"):
         list_images([])

@@ -222,7 +222,9 @@ class _Request:
 
 
 def _locate(text: str) -> tuple[Files, str]:
-    """The file system of a path or address, and the path in it."""
+    """The file system of a path or address, and the path in it. Raises ImageSetError for an empty text."""
+    if not text:
+        raise ImageSetError(f"an empty text is no path; give {ACCEPTED}")
     if is_address(text):
         return open_address(text)
     return LocalFiles(), text.rstrip("/") or text
