@@ -373,6 +373,19 @@ def test_images_that_are_compressed_twice_are_refused(tmp_path: Path) -> None:
         list_images(tmp_path / "photos.h5")
 
 
+def test_a_filter_that_counts_other_values_than_a_chunk_has_is_refused_and_crashes_nothing(tmp_path: Path) -> None:
+    array = draw(3, 40, 51)
+    with h5py.File(tmp_path / "photos.h5", "w") as file:
+        file.create_dataset("x", data=array, chunks=(1, 40, 51), scaleoffset=0)
+    assert np.array_equal(contents(list_images(tmp_path / "photos.h5")), array)
+    count = (40 * 51).to_bytes(4, "little")
+    stored = (tmp_path / "photos.h5").read_bytes()
+    assert stored.count(count) == 1
+    (tmp_path / "wrong.h5").write_bytes(stored.replace(count, (3_000_000_000).to_bytes(4, "little")))
+    with pytest.raises(ImageSetError, match="x: its filter counts other values than its chunks have; write it again"):
+        list_images(tmp_path / "wrong.h5")
+
+
 @pytest.mark.parametrize(
     ("values", "chunk", "message"),
     [

@@ -13,7 +13,8 @@ LARGEST_CHUNK = 1 << 30
 """Most bytes of the chunks that are read for one image, or of one chunk of a column."""
 _DEFLATE = 1
 _CHECKSUM = 3
-"""Numbers of HDF5's filters."""
+_COUNTING = (5, 6)
+"""Numbers of HDF5's filters; those of n-bit and of scale-offset trust the number and size of values that they store."""
 _MOST_RATIO = 1032
 """Largest number of bytes that one compressed byte can become."""
 _REMEMBERED = 16
@@ -25,14 +26,21 @@ _PIECE = 1 << 20
 def why_unbounded(dataset: Any) -> str | None:
     """Why the size of its chunks cannot be checked, and the next step; None if it can."""
     filters = _filters(dataset)
-    behind = filters[filters.index(_DEFLATE) + 1 :] if _DEFLATE in filters else []
-    return "it is compressed more than once; write it with one compression" if {*behind} - {_CHECKSUM} else None
+    numbers = [number for number, _ in filters]
+    behind = numbers[numbers.index(_DEFLATE) + 1 :] if _DEFLATE in numbers else []
+    if {*behind} - {_CHECKSUM}:
+        return "it is compressed more than once; write it with one compression"
+    counted = (math.prod(dataset.chunks or ()), dataset.dtype.itemsize)
+    if any(number in _COUNTING and (*values[2:3], *values[4:5]) != counted for number, values in filters):
+        return "its filter counts other values than its chunks have; write it again"
+    return None
 
 
-def _filters(dataset: Any) -> list[int]:
-    """The numbers of the filters through which chunks are written, in order."""
+def _filters(dataset: Any) -> list[tuple[int, tuple[int, ...]]]:
+    """Number and values of the filters through which chunks are written, in order."""
     properties = dataset.id.get_create_plist()
-    return [properties.get_filter(place)[0] for place in range(properties.get_nfilters())]
+    found = [properties.get_filter(place) for place in range(properties.get_nfilters())]
+    return [(number, values) for number, _, values, _ in found]
 
 
 class Chunks:
@@ -76,7 +84,7 @@ class Chunks:
 
     def _has_large(self) -> bool:
         """Whether any compressed chunk is stored in more than the harmless number of bytes."""
-        if _DEFLATE not in _filters(self._dataset):
+        if _DEFLATE not in [number for number, _ in _filters(self._dataset)]:
             return False
         return bool(self._dataset.id.chunk_iter(lambda chunk: chunk.size > self._harmless or None))
 
