@@ -20,6 +20,16 @@ README = Path(__file__).parent / "README.md"
 SCALE = README.parents[1] / "docs" / "scale.md"
 
 
+def render_soak(found: dict[str, Any]) -> str:
+    """How much was disturbed, and what broke."""
+    count = len(found["violations"])
+    told = (
+        f"{found['minutes']:.0f} minutes, seed {found['seed']}: {found['kills']} commands ended at random moments, "
+        f"{found['commands_completed']} completed; {count} violations"
+    )
+    return f"{told}\n\n{made_on(found)}"
+
+
 def render_elpv(found: dict[str, Any]) -> str:
     """Agreement with the plain loop, and the heads' accuracies."""
     same = found["agreement_with_plain_loop"]
@@ -195,6 +205,7 @@ RENDERERS = {
     "memory": render_memory,
     "reading": render_reading,
     "kills": render_kills,
+    "soak": render_soak,
     "listing": render_listing,
     "published": render_published,
     "heads": render_heads,

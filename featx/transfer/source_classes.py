@@ -2,8 +2,8 @@
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
 
+from featx.measures import to_probabilities
 from featx.transfer.rows import Floats, LabelledRows, rows_of_arrays
 
 SUM = 1e-3
@@ -67,7 +67,7 @@ def nce_of(rows: LabelledRows) -> float:
 
 def _probabilities(scores: Floats) -> Floats:
     """The scores (b, Z), if each row is at least 0 and sums to 1, else their softmax."""
-    return scores if are_probabilities(scores) else np.asarray(softmax(scores, axis=1))
+    return scores if are_probabilities(scores) else to_probabilities(scores)
 
 
 def are_probabilities(scores: NDArray[np.floating]) -> bool:
