@@ -9,6 +9,9 @@ OTHER_cpu := onnxruntime-gpu onnxruntime-openvino
 OTHER_gpu := onnxruntime onnxruntime-openvino
 OTHER_openvino := onnxruntime onnxruntime-gpu
 
+# Many tests start processes, each of which would compile featx anew if nobody may keep what is compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-all setup models check format lint types lowest docs bench clean
 
 demo: .venv/demo-$(RUNTIME)  ## the main job on real images: features, five heads, a table

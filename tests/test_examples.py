@@ -12,10 +12,13 @@ import pytest
 import featx
 from featx.inputs import draw_shapes
 from featx.settings import Settings
+from tests.support.sizes import as_exhaustive
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 WITHOUT = {"FeatxError", "__version__"}
 """Public names that are not called."""
+SLOW = {f"featx.convert.{name}" for name in ("adding", "quantize.quantizing", "removing", "verifying")}
+"""Modules whose examples try models in processes of their own, as many other tests do."""
 
 
 def documented_modules() -> Iterator[str]:
@@ -47,7 +50,7 @@ def example_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", documented_modules())
+@pytest.mark.parametrize("name", [as_exhaustive(name) if name in SLOW else name for name in documented_modules()])
 def test_the_examples_of_a_module_do_what_they_say(
     name: str, example_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

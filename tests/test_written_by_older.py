@@ -89,7 +89,7 @@ def test_a_head_of_an_older_version_gives_the_probabilities_that_it_gave(
     np.testing.assert_allclose(found, written_probabilities[name], rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("names", shortened([["logreg-stacked", "rbf-svm"], HEADS]), ids=len)
+@pytest.mark.parametrize("names", shortened([["rbf-svm"], HEADS]), ids=len)
 def test_a_head_of_an_older_version_is_loaded_as_the_first_thing_that_a_process_does(names: list[str]) -> None:
     paths = [WRITTEN / "heads" / f"{name}.featx" for name in names]
     done = subprocess.run(

@@ -11,7 +11,7 @@ import click
 from featx.cli.options import as_json, examples, option, with_seed
 from featx.cli.output import Verbosity, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_choice
-from featx.cli.types import Names
+from featx.cli.types import Jobs, Names
 from featx.settings import SCORE_NAMES
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 @click.option("--check", type=click.IntRange(1), metavar="N", help="Then train logreg on the first N sources.")
 @with_choice
 @with_seed
+@click.option("--jobs", type=Jobs(), metavar="N", help="Processes of --check.  [default: one per core]")
 @as_json
 @click.pass_obj
 def score(
@@ -41,6 +42,7 @@ def score(
     check: int | None,
     choice: TableChoice,
     seed: int,
+    jobs: int | None,
     json_: bool,
 ) -> None:
     """Rank the sources in CACHES by how well they may transfer.
@@ -54,7 +56,7 @@ def score(
 
     tables = read_chosen(caches, choice)
     found = score_transferability(tables, scores=tuple(SCORES) if scores == ("all",) else scores, seed=seed)
-    checked = None if check is None else _train_first(tables, found.ranking[:check], seed=seed)
+    checked = None if check is None else _train_first(tables, found.ranking[:check], seed=seed, jobs=jobs)
     if json_:
         trained = {} if checked is None else {"checked": [place.to_dict() for place in checked]}
         return print_json(asdict(found) | trained)
@@ -65,7 +67,9 @@ def score(
     return None
 
 
-def _train_first(tables: "Sequence[FeatureTable]", ranking: "Sequence[RankedSource]", *, seed: int) -> "Ranking":
+def _train_first(
+    tables: "Sequence[FeatureTable]", ranking: "Sequence[RankedSource]", *, seed: int, jobs: int | None
+) -> "Ranking":
     """The ranking of heads that were trained and tested on each of these sources alone."""
     from featx.compare import compare_backbones, list_candidates, rank_candidates
     from featx.tables import make_splits
@@ -74,4 +78,4 @@ def _train_first(tables: "Sequence[FeatureTable]", ranking: "Sequence[RankedSour
     draw = partial(make_splits, seed=seed)
     sources = tables_of(tables, ranking)
     candidates = [one for table in sources for one in list_candidates(table, heads=["logreg"], splits=draw, seed=seed)]
-    return rank_candidates(candidates, compare_backbones(candidates).results)
+    return rank_candidates(candidates, compare_backbones(candidates, jobs=jobs).results)

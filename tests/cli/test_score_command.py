@@ -54,12 +54,12 @@ def test_people_see_the_ranking_and_what_to_train(caches: list[Path]) -> None:
 
 
 def test_the_first_sources_are_trained_and_tested_if_that_is_asked_for(caches: list[Path]) -> None:
-    ran = run_featx("score", *caches, "--check", "1", "--json")
+    ran = run_featx("score", *caches, "--check", "1", "--jobs=1", "--json")
     assert ran.code == 0, ran.err
     found = json.loads(ran.out)
     assert [one["backbones"] for one in found["checked"]] == [[found["ranking"][0]["backbone"]]]
     assert found["checked"][0]["head"] == "logreg"
-    assert "is the best single" in run_featx("score", *caches, "--check", "2").out
+    assert "is the best single" in run_featx("score", *caches, "--check", "2", "--jobs=1").out
 
 
 @pytest.mark.parametrize(
