@@ -1,6 +1,7 @@
 from .comparison import Comparison as Comparison, holm as holm
 from .means import (
     accuracy_interval as accuracy_interval,
+    mean_interval as mean_interval,
     resampled_means as resampled_means,
     standard_error as standard_error,
 )

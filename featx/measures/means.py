@@ -1,12 +1,13 @@
 """How sure a mean over images is: of what was right or wrong, or of differences between two heads or sources."""
 
 import numpy as np
+from scipy import stats
 
 from featx.labels import Labels
 from featx.measures.intervals import effective_size, wilson
 from featx.measures.metrics import Interval
 from featx.measures.per_image import Floats
-from featx.measures.resampling import units_of
+from featx.measures.resampling import ENDS, LEAST_FREEDOM, units_of
 
 
 def accuracy_interval(correct: Floats, labels: Labels) -> Interval:
@@ -41,6 +42,26 @@ def standard_error(values: Floats, labels: Labels) -> float:
         return float("inf")
     deviations = units.sum(labels.weights * (values - np.average(values, weights=labels.weights)))
     return float(np.sqrt(deviations @ deviations * units.spread) / units.weights.sum())
+
+
+def mean_interval(values: Floats, labels: Labels) -> Interval | None:
+    """The 95 % interval of the mean of these values (n,) by weight: Student's t over images, or over groups.
+
+    None for a single image or group.
+
+    >>> import numpy as np
+    >>> from featx.labels import Labels
+    >>> from featx.measures import mean_interval
+    >>> low, high = mean_interval(np.array([0.0, 1.0, 1.0, 0.0]), Labels(("cat",), codes=np.zeros(4, np.int64)))
+    >>> round(low, 3), round(high, 3)
+    (-0.419, 1.419)
+    """
+    freedom = units_of(labels).freedom
+    if freedom < LEAST_FREEDOM:
+        return None
+    mean = float(np.average(values, weights=labels.weights))
+    half = float(stats.t.ppf(ENDS[1], freedom)) * standard_error(values, labels)
+    return mean - half, mean + half
 
 
 def resampled_means(values: Floats, labels: Labels, *, resamples: int, seed: int = 0) -> Floats:

@@ -19,7 +19,7 @@ class ClassMeans:
     def __init__(self, rows: LabelledRows, spectrum: Spectrum) -> None:
         self._rows = rows
         self._deviations = deviations(spectrum)
-        self._totals = rows.mass.sum(axis=0)
+        self._totals = rows.totals
         self._sums = (spectrum.axes @ spectrum.moments).T / self._deviations
         self._correct = np.zeros(len(rows))
 
@@ -32,7 +32,7 @@ class ClassMeans:
             nearest = np.concatenate(
                 [self._distances_of_group(places[group], scaled[group]) for group in self._rows.groups_in(places)]
             ).argmin(axis=1)
-        self._correct[places] = self._rows.labels.shares[places, nearest]
+        self._correct[places] = self._rows.shares(places)[np.arange(len(places)), nearest]
 
     def measured(self) -> Measured:
         """The accuracy over all rows."""
@@ -45,13 +45,13 @@ class ClassMeans:
         """
         means = (self._sums / self._totals[:, None]).astype(scaled.dtype)
         squares = np.square(scaled).sum(axis=1)[:, None] + np.square(means).sum(axis=1) - 2 * scaled @ means.T
-        left = self._totals - self._rows.mass[places]
+        left = self._totals - self._rows.mass(places)
         empty = left <= EMPTY * self._totals
         return np.where(empty, np.inf, squares * np.square(self._totals / np.where(empty, 1, left)))
 
     def _distances_of_group(self, places: Indices, scaled: Floats) -> Floats:
         """(g, K): the squared distances of the rows of one group to the class means without it, less a constant."""
-        mass = self._rows.mass[places]
+        mass = self._rows.mass(places)
         left = self._totals - mass.sum(axis=0)
         empty = left <= EMPTY * self._totals
         means = (self._sums - mass.T @ scaled) / np.where(empty, 1, left)[:, None]

@@ -42,9 +42,7 @@ def log_evidence(
 
 def evidence_of(rows: LabelledRows, spectrum: Spectrum, *, intercept: bool = True) -> float:
     """LogME of rows whose spectrum is known."""
-    totals = rows.mass.sum(axis=0)
-    squares = rows.weights @ np.square(rows.labels.shares)
-    sizes = squares - totals**2 / len(rows) if intercept else squares
+    sizes = rows.squares - rows.totals**2 / len(rows) if intercept else rows.squares
     parts = np.square(spectrum.moments) / spectrum.values[:, None]
     freedom = len(rows) - intercept
     rest = np.maximum(sizes - parts.sum(axis=0), 0) if len(spectrum.values) < freedom else np.zeros(len(sizes))

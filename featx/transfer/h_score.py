@@ -52,7 +52,7 @@ class HScore:
         variances = self._spectrum.values / count
         shrinkage = self._shrinkage(variances)
         mean = float(variances.sum()) / self._rows.columns
-        between = np.square(self._spectrum.moments) @ (1 / self._rows.mass.sum(axis=0)) / count
+        between = np.square(self._spectrum.moments) @ (1 / self._rows.totals) / count
         shrunk = (1 - shrinkage) * variances + shrinkage * mean
         return float((1 - shrinkage) * (between / shrunk).sum())
 

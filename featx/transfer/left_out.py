@@ -1,6 +1,6 @@
 """What ridge regression predicts for each image without having seen it, exactly and for many penalties at once."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,7 +11,6 @@ from featx.transfer.spectrum import Spectrum
 
 PENALTIES = 10.0 ** np.arange(-5, 3.5, 0.5)
 """Penalties that are tried, as multiples of the number of rows times the mean variance of the columns."""
-
 COLUMNS_AT_ONCE = 256
 """Number of classes times penalties that are fitted by one product, which reads the rows once."""
 
@@ -42,7 +41,7 @@ class LeaveOut:
         self._rows = rows
         self._spectrum = spectrum
         self._penalties = penalties
-        self._bias = rows.mass.sum(axis=0) / len(rows)
+        self._bias = rows.totals / len(rows)
         unit = len(rows) * max(float(spectrum.variances.mean()), np.finfo(np.float64).tiny)
         self._inverses = 1 / (spectrum.values + unit * penalties[:, None])
         self._errors = np.zeros(len(penalties))
@@ -50,7 +49,7 @@ class LeaveOut:
 
     def add(self, places: Indices, *, centred: Floats, turned: Floats) -> None:
         """Predict these rows, whose coordinates along the axes are `turned` (b, k)."""
-        shares = self._rows.labels.shares[places]
+        shares = self._rows.shares(places)
         for index, residuals in enumerate(self._left_out(places, turned)):
             top = (shares - residuals).argmax(axis=1)
             self._errors[index] += self._rows.weights[places] @ np.square(residuals).sum(axis=1)
@@ -58,13 +57,13 @@ class LeaveOut:
 
     def scores(self, places: Indices, turned: Floats) -> Floats:
         """The left-out class scores (b, K) of these rows, with the first penalty."""
-        return np.asarray(self._rows.labels.shares[places] - next(self._left_out(places, turned)))
+        return np.asarray(self._rows.shares(places) - next(self._left_out(places, turned)))
 
     def result(self) -> LeftOut:
         """What all rows together show."""
         accuracies = self._correct @ self._rows.weights / len(self._rows)
-        spread = np.square(self._rows.labels.shares - self._bias).sum(axis=1)
-        predicted = 1 - self._errors / float(self._rows.weights @ spread)
+        spread = float((self._rows.squares - self._rows.totals**2 / len(self._rows)).sum())
+        predicted = 1 - self._errors / spread
         best = max(range(len(accuracies)), key=lambda index: (round(float(accuracies[index]), 12), predicted[index]))
         return LeftOut(
             accuracy=float(accuracies[best]),
@@ -77,17 +76,17 @@ class LeaveOut:
         """For each penalty the residuals (b, K) of these rows by fits without them, or without their groups."""
         residuals = self._residuals(places, turned)
         if self._rows.labels.groups is not None:
-            yield from map(partial(self._without_groups, places, turned), residuals, self._inverses)
+            without = partial(self._without_groups, places, self._rows.groups_in(places), turned)
+            yield from map(without, residuals, self._inverses)
             return
-        leverages = self._rows.weights[places, None] * (
-            1 / len(self._rows) + np.square(turned) @ self._inverses.T.astype(turned.dtype)
-        )
+        lengths = np.square(turned) @ self._inverses.T.astype(turned.dtype)
+        leverages = self._rows.weights[places, None] * (1 / len(self._rows) + lengths)
         left = np.maximum(1 - leverages, np.finfo(np.float64).eps)
         yield from (one / part[:, None] for one, part in zip(residuals, left.T, strict=True))
 
     def _residuals(self, places: Indices, turned: Floats) -> Iterator[Floats]:
         """For each penalty the residuals (b, K) of these rows by the fit to all rows, some penalties at a time."""
-        expected = self._rows.labels.shares[places] - self._bias
+        expected = self._rows.shares(places) - self._bias
         step = max(1, COLUMNS_AT_ONCE // len(self._bias))
         for start in range(0, len(self._inverses), step):
             inverses = self._inverses[start : start + step]
@@ -95,13 +94,15 @@ class LeaveOut:
             fitted = turned @ coefficients.reshape(turned.shape[1], -1).astype(turned.dtype)
             yield from (expected - one for one in np.split(fitted, len(inverses), axis=1))
 
-    def _without_groups(self, places: Indices, turned: Floats, residuals: Floats, inverse: Floats) -> Floats:
+    def _without_groups(
+        self, places: Indices, groups: Sequence[slice], turned: Floats, residuals: Floats, inverse: Floats
+    ) -> Floats:
         """(b, K): the residuals by fits without the group of each row."""
         roots = np.sqrt(self._rows.weights[places])[:, None]
         bias = np.full((len(turned), 1), np.sqrt(1 / len(self._rows)))
         halves = np.hstack([turned * np.sqrt(inverse), bias]) * roots
         left = np.empty_like(residuals)
-        for group in self._rows.groups_in(places):
+        for group in groups:
             left[group] = _without_group(halves[group], roots[group] * residuals[group]) / roots[group]
         return left
 

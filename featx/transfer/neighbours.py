@@ -49,10 +49,13 @@ class Neighbours:
 
     def measured(self) -> Measured:
         """The accuracy of the class with most votes."""
-        votes = self._rows.mass[self._nearest] * np.isfinite(self._similarities)[..., None]
-        top = votes.sum(axis=1).argmax(axis=1)
-        correct = self._rows.labels.shares[self._places, top]
+        top = np.array([self._elect(*one) for one in zip(self._nearest, self._similarities, strict=True)])
+        correct = self._rows.shares(self._places)[np.arange(len(top)), top]
         return measured_accuracy(correct, self._rows.labels.take(self._places))
+
+    def _elect(self, nearest: Indices, similarities: NDArray[np.float32]) -> int:
+        """The class with most votes of these rows; those of the query's own group have none."""
+        return int(self._rows.mass(nearest[np.isfinite(similarities)]).sum(axis=0).argmax())
 
     def _directions(self, centred: Floats) -> NDArray[np.float32]:
         scaled = centred / self._deviations.astype(centred.dtype)

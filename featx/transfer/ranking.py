@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.labels import Labels
-from featx.measures import Interval, resampled_means, standard_error
+from featx.measures import Interval, mean_interval, resampled_means, standard_error
 from featx.transfer.left_out import LeftOut
 
 TIED = 2.0
 """Sources within this many standard errors of the first are tied with it."""
 RESAMPLES = 1000
-NORMAL = 1.959964
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def rank_sources(
             tied=bool(tied[index]),
             first_in=float(firsts[index]),
             difference=float(differences[index]),
-            ci=None if index == best else _interval(differences[index], errors[index]),
+            ci=None if index == best else mean_interval(values[index] - values[best], labels),
         )
         for rank, index in enumerate(order, start=1)
     )
@@ -75,12 +74,6 @@ def rank_sources(
 def _place(source: LeftOut, *, tied: bool) -> tuple[bool, float, float]:
     """What sources are sorted by: the tied ones by `press`, the others by accuracy."""
     return not tied, -source.press if tied else -source.accuracy, -source.press
-
-
-def _interval(difference: float, error: float) -> Interval | None:
-    if not np.isfinite(error):
-        return None
-    return float(difference - NORMAL * error), float(difference + NORMAL * error)
 
 
 def _share_of_firsts(values: NDArray[np.float64], labels: Labels, *, seed: int) -> NDArray[np.float64]:

@@ -43,9 +43,23 @@ class LabelledRows:
         return np.asarray(weights / weights.mean())
 
     @cached_property
-    def mass(self) -> Floats:
-        """(n, K): weight of the row x share of the class in it."""
-        return self.labels.shares * self.weights[:, None]
+    def totals(self) -> Floats:
+        """(K,): for each class, the sum of weight x share over all rows."""
+        return np.asarray(self.labels.class_totals / self.labels.weights.mean())
+
+    @cached_property
+    def squares(self) -> Floats:
+        """(K,): for each class, the sum of weight x squared share over all rows."""
+        shares = self.labels.given_shares
+        return self.totals if shares is None else np.asarray(self.weights @ np.square(shares))
+
+    def shares(self, rows: Indices) -> Floats:
+        """(b, K): the share of each class in these rows; those of all rows might not fit into memory."""
+        return self.labels.take(rows).shares
+
+    def mass(self, rows: Indices) -> Floats:
+        """(b, K): weight of the row x share of the class in it."""
+        return np.asarray(self.shares(rows) * self.weights[rows, None])
 
     @property
     def precision(self) -> type[np.floating[Any]]:

@@ -58,7 +58,7 @@ class _LeftOutScores:
 
     def __init__(self, leave_out: LeaveOut, rows: LabelledRows) -> None:
         self._leave_out = leave_out
-        self.values = np.empty(rows.mass.shape)
+        self.values = np.empty((len(rows), len(rows.totals)))
 
     def add(self, places: Indices, *, centred: Floats, turned: Floats) -> None:
         """Predict these rows."""

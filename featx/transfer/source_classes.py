@@ -42,24 +42,24 @@ def nce(probabilities: ArrayLike, labels: ArrayLike, *, weights: ArrayLike | Non
 
 def leep_of(rows: LabelledRows) -> float:
     """LEEP of rows whose features are class scores of the source, by two passes over them."""
-    joint = np.zeros((rows.mass.shape[1], rows.columns))
+    joint = np.zeros((len(rows.totals), rows.columns))
     for places, block in rows.blocks():
-        joint += rows.mass[places].T @ _probabilities(block)
+        joint += rows.mass(places).T @ _probabilities(block)
     total = joint.sum(axis=0)
     conditional = joint / np.where(total > 0, total, 1)
     likelihood = 0.0
     for places, block in rows.blocks():
         expected = _probabilities(block) @ conditional.T
-        mass = rows.mass[places]
+        mass = rows.mass(places)
         likelihood += float((mass[mass > 0] * np.log(expected[mass > 0])).sum())
     return min(0.0, likelihood / len(rows))
 
 
 def nce_of(rows: LabelledRows) -> float:
     """NCE of rows whose features are class scores of the source, by one pass over them."""
-    joint = np.zeros((rows.columns, rows.mass.shape[1]))
+    joint = np.zeros((rows.columns, len(rows.totals)))
     for places, block in rows.blocks():
-        np.add.at(joint, block.argmax(axis=1), rows.mass[places])
+        np.add.at(joint, block.argmax(axis=1), rows.mass(places))
     seen = joint[joint.any(axis=1)]
     shares = seen / seen.sum(axis=1, keepdims=True)
     return min(0.0, float((seen[seen > 0] * np.log(shares[seen > 0])).sum() / len(rows)))

@@ -61,7 +61,7 @@ def _decompose_rows(rows: LabelledRows, *, centred: bool) -> Spectrum:
     features = rows.read_all()
     mean = np.average(features, axis=0, weights=rows.weights) if centred else np.zeros(rows.columns)
     features -= mean
-    class_sums = rows.mass.T @ features
+    class_sums = rows.mass(np.arange(len(rows))).T @ features
     variances = rows.weights @ np.square(features) / len(rows)
     features *= np.sqrt(rows.weights)[:, None]
     values, vectors = np.linalg.eigh(features @ features.T)
@@ -101,19 +101,19 @@ class _Sums:
         """The sums by one pass, about the mean of the first block, which is near that of all, and then moved."""
         centre = next(rows.blocks())[1].mean(axis=0) if centred else np.zeros(rows.columns)
         gram = np.zeros((rows.columns, rows.columns))
-        of_classes = np.zeros((rows.mass.shape[1], rows.columns))
+        of_classes = np.zeros((len(rows.totals), rows.columns))
         total = np.zeros(rows.columns)
         for places, block in rows.blocks():
             near = np.subtract(block, centre, out=block)
             total += rows.weights[places] @ near
-            of_classes += rows.mass[places].T @ near
+            of_classes += rows.mass(places).T @ near
             near *= np.sqrt(rows.weights[places])[:, None]
             gram += near.T @ near
         shift = total / len(rows) if centred else np.zeros(rows.columns)
         return cls(
             mean=centre + shift,
             gram=gram - len(rows) * np.outer(shift, shift),
-            of_classes=of_classes - np.outer(rows.mass.sum(axis=0), shift),
+            of_classes=of_classes - np.outer(rows.totals, shift),
         )
 
 
