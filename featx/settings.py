@@ -70,7 +70,10 @@ CALIBRATION_IMAGES = 128
 """Number of images on which quantisation measures the ranges of tensors."""
 
 HEAD_NAMES = ("logreg", "linear-svm", "rbf-svm", "ridge", "knn", "class-mean", "mlp", "pca-logreg", "pca-svm")
-SCORE_NAMES = ("ridge", "press", "logme", "knn", "class-mean", "leep", "nce", "h-score")
+SCORE_NAMES = (
+    *("ridge", "press", "logme", "knn", "class-mean", "leep", "nce"),
+    *("nleep", "gbc", "transrate", "h-score"),
+)
 FUSION_NAMES = (
     "concat",
     "standardised",

@@ -9,7 +9,9 @@ from sklearn.metrics import average_precision_score
 
 from featx.labels import Labels
 from featx.transfer.class_means import ClassMeans
+from featx.transfer.coding_rate import transrate_of
 from featx.transfer.evidence import evidence_of
+from featx.transfer.gaussians import Clusters, Overlap
 from featx.transfer.h_score import HScore
 from featx.transfer.left_out import LeaveOut
 from featx.transfer.measured import Measured, measured_accuracy
@@ -74,11 +76,16 @@ SCORERS: dict[str, Make] = {
     "class-mean": lambda rows, spectrum, leave_out, seed: ClassMeans(rows, spectrum),
     "leep": lambda rows, spectrum, leave_out, seed: _OfAllRows(lambda: Measured(leep_of(rows))),
     "nce": lambda rows, spectrum, leave_out, seed: _OfAllRows(lambda: Measured(nce_of(rows))),
+    "nleep": lambda rows, spectrum, leave_out, seed: Clusters(rows, spectrum, seed=seed),
+    "gbc": lambda rows, spectrum, leave_out, seed: Overlap(rows, spectrum),
+    "transrate": lambda rows, spectrum, leave_out, seed: _OfAllRows(lambda: Measured(transrate_of(rows, spectrum))),
     "h-score": lambda rows, spectrum, leave_out, seed: HScore(rows, spectrum),
 }
 OF_SEVERAL_LABELS = ("ridge", "press", "logme")
 OF_CLASS_SCORES = ("leep", "nce")
 """Scores that read the classes of the source, not its features."""
+OF_PLAIN_LABELS = ("nleep", "transrate", "h-score")
+"""Scores of images that have one class each, and the same weight."""
 
 
 def is_defined(score: str, labels: Labels) -> bool:
@@ -86,7 +93,7 @@ def is_defined(score: str, labels: Labels) -> bool:
     if labels.multilabel:
         return score in OF_SEVERAL_LABELS
     plain = labels.given_weights is None and labels.given_shares is None
-    return score != "h-score" or plain
+    return plain or score not in OF_PLAIN_LABELS
 
 
 def is_known(score: str, rows: LabelledRows) -> bool:

@@ -38,6 +38,9 @@ SCORES = {
     "class-mean": "accuracy of the nearest class mean on images that were left out",
     "leep": "log-likelihood of the labels by the classes of the source, in nats per image",
     "nce": "minus the entropy of the labels, given the class that the source finds most likely, in nats per image",
+    "nleep": "LEEP of clusters of the features, in nats per image",
+    "gbc": "minus the overlap of the classes, if each is Gaussian",
+    "transrate": "nats by which the features are coded shorter if the classes are known",
     "h-score": "variance between the classes, relative to the variance of the features",
 }
 """What each score is; larger is better."""

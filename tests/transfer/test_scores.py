@@ -9,11 +9,22 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.covariance import ledoit_wolf
+from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
+from sklearn.mixture import GaussianMixture
 
 from featx.errors import TableError
 from featx.labels import Labels
-from featx.transfer import leep, log_evidence, nce, rows as rows_module, shrunk_h_score
+from featx.transfer import (
+    clustered_leep,
+    gaussian_overlap,
+    leep,
+    log_evidence,
+    nce,
+    rows as rows_module,
+    shrunk_h_score,
+    transrate,
+)
 from featx.transfer.class_means import ClassMeans
 from featx.transfer.left_out import PENALTIES, LeaveOut
 from featx.transfer.neighbours import Neighbours
@@ -104,7 +115,7 @@ UNCHANGED: dict[str, Callable[[Floats], Floats]] = {
 }
 
 
-@pytest.mark.parametrize("score", [log_evidence, shrunk_h_score])
+@pytest.mark.parametrize("score", [log_evidence, shrunk_h_score, transrate, gaussian_overlap])
 @pytest.mark.parametrize("change", UNCHANGED)
 @pytest.mark.parametrize(("count", "columns"), [(60, 8), (20, 40)])
 def test_neither_axes_nor_units_nor_the_order_of_classes_change_a_score(
@@ -298,3 +309,55 @@ def test_classes_of_the_source_that_are_those_of_the_target_tell_all(score: Call
     labels = draw(50, 2)[1]
     assert score(np.eye(5)[labels], labels) == pytest.approx(0)
     assert score(np.eye(5)[labels], np.random.default_rng(0).permutation(labels)) < -0.5
+
+
+def test_the_overlap_is_that_of_every_pair_of_gaussians() -> None:
+    features, labels = draw(90, 5)
+    centred = features - features.mean(axis=0)
+    turned = centred @ np.linalg.svd(centred, full_matrices=False)[2].T
+    of_class = [turned[labels == one] for one in range(3)]
+    total = 0.0
+    for one in of_class:
+        for other in of_class:
+            if one is other:
+                continue
+            shared = np.diag((one.var(axis=0) + other.var(axis=0)) / 2)
+            apart = one.mean(axis=0) - other.mean(axis=0)
+            sizes = [np.linalg.slogdet(np.diag(each.var(axis=0)))[1] for each in (one, other)]
+            distance = apart @ np.linalg.solve(shared, apart) / 8
+            distance += (np.linalg.slogdet(shared)[1] - sum(sizes) / 2) / 2
+            total += np.exp(-distance)
+    assert gaussian_overlap(features, labels) == pytest.approx(-total)
+
+
+@pytest.mark.parametrize(("count", "columns"), [(90, 5), (30, 40)])
+def test_transrate_is_the_difference_of_the_coding_rates(count: int, columns: int) -> None:
+    features, labels = draw(count, columns)
+    centred = features - features.mean(axis=0)
+    centred /= np.sqrt(np.square(centred).sum(axis=1).mean())
+
+    def rate(rows: Floats) -> float:
+        return float(np.linalg.slogdet(np.eye(columns) + rows.T @ rows / (len(rows) * 1e-4))[1]) / 2
+
+    expected = rate(centred) - sum(rate(centred[labels == one]) * np.mean(labels == one) for one in range(3))
+    assert transrate(features, labels) == pytest.approx(expected)
+
+
+def test_the_leep_of_clusters_is_that_of_a_mixture_on_principal_components() -> None:
+    features, labels = draw(90, 8)
+    components = PCA(0.8).fit_transform(features)
+    expected = []
+    for seed in range(3):
+        mixture = GaussianMixture(9, covariance_type="diag", random_state=seed).fit(components)
+        expected.append(leep(mixture.predict_proba(components), labels))
+    # a component may have the other sign, which changes where k-means begins by rounding errors alone
+    assert clustered_leep(features, labels) == pytest.approx(np.mean(expected), abs=0.05)
+    assert clustered_leep(features, labels) == clustered_leep(features, labels)
+
+
+@pytest.mark.parametrize("score", [gaussian_overlap, transrate, clustered_leep])
+def test_a_class_with_one_image_hinders_no_score(score: Callable[..., float]) -> None:
+    features, labels = draw(40, 5)
+    labels[:] = labels % 2
+    labels[7] = 2
+    assert np.isfinite(score(features, labels))
