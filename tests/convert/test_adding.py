@@ -162,7 +162,7 @@ def test_without_a_folder_the_backbone_is_the_users(tmp_path: Path, own_folder: 
     backbone = add_backbone(classifier(tmp_path), said).backbone
     assert backbone.path == own_folder / "mine.onnx"
     assert load_backbone("mine") == backbone
-    assert {one.name for one in list_backbones()} == {BUNDLED, "mine"}
+    assert {one.name for one in list_backbones()} == {BUNDLED, "raw-pixels", "mine"}
 
 
 def test_the_users_folder_is_below_the_one_of_the_platform(tmp_path: Path, own_folder: Path) -> None:
