@@ -333,8 +333,9 @@ def test_labels_that_inflate_beyond_their_shape_are_refused(
 ) -> None:
     path = h5(datasets={"x": draw(3, 4, 5)})
     with h5py.File(path, "a") as file:
-        file.create_dataset("label", data=[1, 2, 3], chunks=(3,), compression="gzip").id.write_direct_chunk((0,), bomb)
-    with pytest.raises(ImageSetError, match=r"photos\.h5: not a readable HDF5 file .*more than the 24 bytes"):
+        labels = file.create_dataset("label", data=[1, 2, 3], chunks=(256,), maxshape=(None,), compression="gzip")
+        labels.id.write_direct_chunk((0,), bomb)
+    with pytest.raises(ImageSetError, match=r"photos\.h5: not a readable HDF5 file .*more than the 2048 bytes"):
         list_images(path)
 
 
@@ -374,7 +375,7 @@ def test_images_that_are_compressed_twice_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_filter_that_counts_other_values_than_a_chunk_has_is_refused_and_crashes_nothing(tmp_path: Path) -> None:
-    array = draw(3, 40, 51)
+    array = draw(3, 40, 51) // 2  # HDF5 1.14.4 cannot read numbers of all 8 bits
     with h5py.File(tmp_path / "photos.h5", "w") as file:
         file.create_dataset("x", data=array, chunks=(1, 40, 51), scaleoffset=0)
     assert np.array_equal(contents(list_images(tmp_path / "photos.h5")), array)
