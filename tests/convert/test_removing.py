@@ -45,7 +45,7 @@ def test_other_backbones_stay_usable(models: Path, make_tiny: Callable[..., Tiny
     make_tiny(models, name="one")
     make_tiny(models, name="two")
     remove_backbone("one", folder=models)
-    assert [backbone.name for backbone in list_backbones(models)] == ["efficientnet-lite0", "two"]
+    assert [backbone.name for backbone in list_backbones(models)] == ["efficientnet-lite0", "raw-pixels", "two"]
     assert names(models) == {"two.onnx", "two.toml"}
 
 
