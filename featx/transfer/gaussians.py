@@ -1,5 +1,7 @@
 """GBC and N-LEEP: scores that take the features of each class, or of each cluster, for Gaussian."""
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.mixture import GaussianMixture
@@ -7,7 +9,7 @@ from sklearn.mixture import GaussianMixture
 from featx.transfer.measured import Measured
 from featx.transfer.rows import Floats, Indices, LabelledRows, rows_of_arrays
 from featx.transfer.source_classes import leep_of
-from featx.transfer.spectrum import Spectrum, collect, decompose
+from featx.transfer.spectrum import Spectrum, gather
 
 MOST_AXES = 64
 """Number of principal axes in which Gaussians are fitted."""
@@ -36,11 +38,7 @@ def gaussian_overlap(features: ArrayLike, labels: ArrayLike, *, weights: ArrayLi
     >>> gaussian_overlap(far, labels) > gaussian_overlap(near, labels)
     True
     """
-    rows = rows_of_arrays(features, labels, weights=weights)
-    spectrum = decompose(rows)
-    found = Overlap(rows, spectrum)
-    collect(rows, spectrum, [found])
-    return found.value()
+    return gather(rows_of_arrays(features, labels, weights=weights), Overlap).value()
 
 
 class Overlap:
@@ -103,11 +101,7 @@ def clustered_leep(features: ArrayLike, labels: ArrayLike, *, seed: int = 0) -> 
     >>> clustered_leep(far, labels) > clustered_leep(near, labels)
     True
     """
-    rows = rows_of_arrays(features, labels)
-    spectrum = decompose(rows)
-    found = Clusters(rows, spectrum, seed=seed)
-    collect(rows, spectrum, [found])
-    return found.value()
+    return gather(rows_of_arrays(features, labels), partial(Clusters, seed=seed)).value()
 
 
 class Clusters:

@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from featx.transfer.measured import Measured
 from featx.transfer.rows import Floats, Indices, LabelledRows, rows_of_arrays
-from featx.transfer.spectrum import Spectrum, collect, decompose
+from featx.transfer.spectrum import Spectrum, gather
 
 
 def shrunk_h_score(features: ArrayLike, labels: ArrayLike) -> float:
@@ -23,11 +23,7 @@ def shrunk_h_score(features: ArrayLike, labels: ArrayLike) -> float:
     >>> 0 < shrunk_h_score(rng.normal(size=(200, 5)) + labels[:, None], labels) < 1
     True
     """
-    rows = rows_of_arrays(features, labels)
-    spectrum = decompose(rows)
-    found = HScore(rows, spectrum)
-    collect(rows, spectrum, [found])
-    return found.value()
+    return gather(rows_of_arrays(features, labels), HScore).value()
 
 
 class HScore:

@@ -1,8 +1,8 @@
 """The principal axes of a source's features, and where the classes lie along them: what most scores follow from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,9 @@ class Collector(Protocol):
         """Count these rows: minus the mean of all (b, D), and along the axes (b, k)."""
 
 
+Collected = TypeVar("Collected", bound=Collector)
+
+
 def collect(rows: LabelledRows, spectrum: Spectrum, collectors: Sequence[Collector]) -> None:
     """Give all rows to each collector, by one pass over them, in `rows.precision`."""
     mean = spectrum.mean.astype(rows.precision)
@@ -45,6 +48,14 @@ def collect(rows: LabelledRows, spectrum: Spectrum, collectors: Sequence[Collect
         turned = centred @ axes
         for collector in collectors:
             collector.add(places, centred=centred, turned=turned)
+
+
+def gather(rows: LabelledRows, make: Callable[[LabelledRows, Spectrum], Collected]) -> Collected:
+    """The collector that `make` returns, with all rows."""
+    spectrum = decompose(rows)
+    collector = make(rows, spectrum)
+    collect(rows, spectrum, [collector])
+    return collector
 
 
 def decompose(rows: LabelledRows, *, centred: bool = True) -> Spectrum:
