@@ -41,6 +41,7 @@ from tests.support.breaking import (
     Server,
     acknowledged,
     done_rows,
+    stop,
     timeless,
     truth_of,
     until,
@@ -664,7 +665,7 @@ def test_of_five_that_begin_at_once_those_that_do_not_write_are_refused_in_one_l
 def test_a_stopped_holder_keeps_the_lock_and_a_killed_one_does_not(job: Job, server: Server) -> None:
     holder = server.start("-q", *job.arguments(), pace=SLOW)
     until(lambda: has_rows(job))
-    os.kill(holder, signal.SIGSTOP)
+    stop(holder)
     before = job.partial.read_bytes()
     assert server.run("-q", *job.arguments()) == 1
     assert REFUSED in server.told()
@@ -678,7 +679,7 @@ def test_a_stopped_holder_keeps_the_lock_and_a_killed_one_does_not(job: Job, ser
 def test_a_stopped_holder_that_goes_on_completes(job: Job, server: Server) -> None:
     holder = server.start("-q", *job.arguments(), pace=SLOW)
     until(lambda: has_rows(job))
-    os.kill(holder, signal.SIGSTOP)
+    stop(holder)
     assert server.run("-q", *job.arguments()) == 1
     os.kill(holder, signal.SIGCONT)
     assert server.wait(holder) == 0

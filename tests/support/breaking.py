@@ -268,6 +268,18 @@ def until(happened: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+def stop(process: int) -> None:
+    """Stop the process, and wait until each of its threads has ended the call of the system in which it was."""
+    os.kill(process, signal.SIGSTOP)
+    until(lambda: _is_stopped(Path(f"/proc/{process}/task")))
+
+
+def _is_stopped(threads: Path) -> bool:
+    with suppress(FileNotFoundError):  # a thread has ended
+        return all((thread / "stat").read_text().rpartition(") ")[2].startswith("T") for thread in threads.iterdir())
+    return False
+
+
 # -- kills -------------------------------------------------------------------------------------------------------------
 
 PHASES = ("before creation", "creating", "running", "sealing", "complete")
