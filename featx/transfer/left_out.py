@@ -1,8 +1,7 @@
 """What ridge regression predicts for each image without having seen it, exactly and for many penalties at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -74,15 +73,13 @@ class LeaveOut:
 
     def _left_out(self, places: Indices, turned: Floats) -> Iterator[Floats]:
         """For each penalty the residuals (b, K) of these rows by fits without them, or without their groups."""
-        residuals = self._residuals(places, turned)
         if self._rows.labels.groups is not None:
-            without = partial(self._without_groups, places, self._rows.groups_in(places), turned)
-            yield from map(without, residuals, self._inverses)
+            yield from self._without_groups(places, turned)
             return
         lengths = np.square(turned) @ self._inverses.T.astype(turned.dtype)
         leverages = self._rows.weights[places, None] * (1 / len(self._rows) + lengths)
         left = np.maximum(1 - leverages, np.finfo(np.float64).eps)
-        yield from (one / part[:, None] for one, part in zip(residuals, left.T, strict=True))
+        yield from (one / part[:, None] for one, part in zip(self._residuals(places, turned), left.T, strict=True))
 
     def _residuals(self, places: Indices, turned: Floats) -> Iterator[Floats]:
         """For each penalty the residuals (b, K) of these rows by the fit to all rows, some penalties at a time."""
@@ -94,17 +91,17 @@ class LeaveOut:
             fitted = turned @ coefficients.reshape(turned.shape[1], -1).astype(turned.dtype)
             yield from (expected - one for one in np.split(fitted, len(inverses), axis=1))
 
-    def _without_groups(
-        self, places: Indices, groups: Sequence[slice], turned: Floats, residuals: Floats, inverse: Floats
-    ) -> Floats:
-        """(b, K): the residuals by fits without the group of each row."""
+    def _without_groups(self, places: Indices, turned: Floats) -> Iterator[Floats]:
+        """For each penalty the residuals (b, K) of these rows by fits without the group of each."""
+        groups = self._rows.groups_in(places)
         roots = np.sqrt(self._rows.weights[places])[:, None]
         bias = np.full((len(turned), 1), np.sqrt(1 / len(self._rows)))
-        halves = np.hstack([turned * np.sqrt(inverse), bias]) * roots
-        left = np.empty_like(residuals)
-        for group in groups:
-            left[group] = _without_group(halves[group], roots[group] * residuals[group]) / roots[group]
-        return left
+        for residuals, inverse in zip(self._residuals(places, turned), self._inverses, strict=True):
+            halves = np.hstack([turned * np.sqrt(inverse), bias]) * roots
+            left = np.empty_like(residuals)
+            for group in groups:
+                left[group] = _without_group(halves[group], roots[group] * residuals[group]) / roots[group]
+            yield left
 
 
 def _without_group(halves: Floats, residuals: Floats) -> Floats:

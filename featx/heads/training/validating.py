@@ -34,7 +34,7 @@ class Tuning:
 
 
 def parse_tuning(tuning: str) -> str:
-    """The same text if it is `auto`, `validation` or `folds:K` with K of 2 or more. Raises HeadError for others."""
+    """The tuning, unchanged. Raises HeadError unless it is `auto`, `validation`, or `folds:K` with K of 2 or more."""
     folds = tuning.removeprefix(IN_FOLDS)
     in_folds = tuning.startswith(IN_FOLDS) and folds.isdecimal() and folds.isascii() and int(folds) >= 2
     if in_folds or tuning in (AUTO, VALIDATION):

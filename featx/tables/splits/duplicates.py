@@ -173,6 +173,7 @@ class _CentredTable:
 
     @classmethod
     def of(cls, table: FeatureTable, development: RowIndices) -> "_CentredTable":
+        """The table with the mean and the axes of these rows."""
         total = sum(table.take(rows).sum(axis=0, dtype=np.float64) for rows in _chunks(development))
         mean = total / len(development)
         sample = directions(table.take(_sample(table, development, most=8 * AXES)), mean)
