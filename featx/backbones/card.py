@@ -19,6 +19,7 @@ _OptionalPooling = Annotated[
     str, Meta(pattern=rf"\A({'|'.join(POOLINGS)})?\Z", description=f"{' or '.join(POOLINGS)}, or left out")
 ]
 _Precision = Literal["", "float32", "float16", "int8"]
+_Baseline = Literal["", "pixels", "histogram", "random weights"]
 MOST_OUTPUTS = 1000
 _MOST_DIM = 2**26
 _MOST_BATCH = 2**16
@@ -57,14 +58,19 @@ DESCRIPTIVE = {
     "classifier",
     "precision",
     "quantized",
+    "baseline",
 }
-"""Keys of a card that do not affect features; all others are part of its identity."""
+"""Keys of a card that do not affect features; all others are part of its identity.
+
+`baseline` is among them, so that a cache that was written before the key existed is continued by the same backbone.
+"""
 LATER_KEYS = {"data_sha256": "", "channels": "RGB", "batch": 0, "crop_mode": "center", "pool": "", "outputs": []}
 """Keys added after the first version -> the value that older cards imply; an identity leaves out that value."""
 _KEYS = (
     *("name", "file", "sha256", "data", "data_sha256", "source", "licence", "reference", "golden"),
     *("input", "layout", "dtype", "size", "channels", "batch", "resize", "crop_mode", "filter", "mean", "std"),
     *("exif_orientation", "feature", "dim", "pool", "outputs", "classifier", "precision", "quantized"),
+    "baseline",
 )
 """The keys of a card in the order of its file, with those that describe the input among the others."""
 
@@ -174,6 +180,8 @@ class Card:
     """Type in which the model computes: float32, float16 or int8; empty if it is that of the input."""
     quantized: _Quantized = None
     """Origin of a backbone that was computed by quantising another."""
+    baseline: _Baseline = ""
+    """What it is if it transfers nothing and stands beside sources as a baseline; empty for a source."""
 
     @property
     def computes_in(self) -> str:

@@ -65,6 +65,7 @@ OTHER: dict[str, Any] = {
     "outputs": [{"name": "layer3:gem", "dim": 5, "pool": "gem"}, {"name": "pooled", "dim": 3, "pool": ""}],
     "classifier": "scores",
     "precision": "int8",
+    "baseline": "random weights",
     "quantized": {
         "source": "mine",
         "source_hash": "d" * 64,
@@ -238,6 +239,12 @@ def test_a_model_of_bytes_whose_pixels_would_be_scaled_is_refused(key: str) -> N
         card(dtype="uint8", **values)
 
 
+def test_a_baseline_of_an_unknown_kind_is_refused_and_the_kinds_are_named() -> None:
+    wanted = r"baseline = 'chance' should be pixels or histogram or random weights or left out; correct the card"
+    with pytest.raises(BackboneError, match=rf"mine\.toml: {wanted}"):
+        card(baseline="chance")
+
+
 def test_whole_numbers_are_numbers_too() -> None:
     assert card(mean=[127, 127, 127]).input.pixels.mean == (127.0, 127.0, 127.0)
 
@@ -258,7 +265,7 @@ def test_the_other_values_cover_every_key_and_differ() -> None:
 # Written down again: a key that moves from one side to the other would make old caches look like new ones.
 DESCRIPTIVE = {
     *("name", "file", "data", "source", "licence", "reference", "golden", "classifier"),
-    *("precision", "quantized"),
+    *("precision", "quantized", "baseline"),
 }
 
 
@@ -318,6 +325,7 @@ CARDS = st.builds(
     feature=TEXT.filter(lambda name: name.strip("/") and "." not in name and "\0" not in name),
     dim=SIZES,
     classifier=TEXT,
+    baseline=st.sampled_from(["", "pixels", "histogram", "random weights"]),
 ).filter(lambda made: made.file != made.golden)
 
 

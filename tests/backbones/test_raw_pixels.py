@@ -20,6 +20,7 @@ def test_its_features_are_the_pixels_of_a_small_picture(tmp_path: Path) -> None:
     into = tmp_path / "pixels.h5"
     settings = Settings(device="cpu", batch_size=1, streams=1)
     extract_features(list_images(tmp_path / "images"), load_backbone("raw-pixels"), into=into, settings=settings)
+    assert read_features(into).sources[0].card["baseline"] == "pixels"
     small = np.asarray(picture.resize((16, 16), Image.Resampling.BOX), np.float32) / 255
     np.testing.assert_allclose(read_features(into).features[0], small.transpose(2, 0, 1).ravel(), atol=1e-6)
 
