@@ -12,7 +12,7 @@ from .rows import select_rows as select_rows
 from .similarity import directions as directions
 from .splits.duplicates import Duplicates as Duplicates, find_duplicates as find_duplicates
 from .splits.eligible import check_not_empty as check_not_empty, eligible_rows as eligible_rows
-from .splits.few_shot import SHOTS as SHOTS
+from .splits.few_shot import FEW_SHOT_REPEATS as FEW_SHOT_REPEATS, SHOTS as SHOTS, possible_shots as possible_shots
 from .splits.folds import make_folds as make_folds, tuning_folds as tuning_folds
 from .splits.rules import (
     FOLDS as FOLDS,

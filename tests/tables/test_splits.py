@@ -17,6 +17,7 @@ from featx.tables import (
     Split,
     make_folds,
     make_splits,
+    possible_shots,
     select_rows,
     split_table,
     tuning_folds,
@@ -437,6 +438,34 @@ def test_so_many_images_of_each_class_train_and_validate_and_all_others_are_test
         assert sum(map(len, sides(split))) == 300
         assert not split.refit
         assert np.array_equal(split.fitted, split.train)
+
+
+@pytest.mark.parametrize("kind", ["alike", "scarce", "grouped", "own split", "test rows only"])
+def test_possible_shots_are_those_that_can_be_drawn(kind: str) -> None:
+    table = make_table((9, 40) if kind == "scarce" else (60, 60))
+    rows = np.arange(len(table))
+    if kind == "grouped":
+        table = with_columns(table, groups=rows // 3)
+    if kind in ("own split", "test rows only"):
+        parts = np.where(rows % 3 == 0, b"test", b"train" if kind == "own split" else b"test")
+        table = with_columns(table, splits=parts)
+    found = possible_shots(table, repeats=3, seed=2)
+    assert found == tuple(shots for shots in SHOTS if _can_be_drawn(table, shots))
+    assert bool(found) == (kind != "test rows only")
+
+
+def _can_be_drawn(table: FeatureTable, shots: int) -> bool:
+    try:
+        make_splits(table, "few-shot", shots=(shots,), repeats=3, seed=2)
+    except TableError:
+        return False
+    return True
+
+
+def test_no_number_of_shots_is_blamed_for_missing_labels() -> None:
+    table = make_table()
+    with pytest.raises(TableError, match="no image has a label"):
+        possible_shots(replace(table, labels=np.full(len(table), -1, np.int32)))
 
 
 def test_more_shots_train_on_the_rows_of_fewer() -> None:

@@ -1,28 +1,80 @@
 """Few-shot assignment: k rows of each class train, k others validate, and the remaining rows are tested."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from featx.errors import TableError
+from featx.tables.given import GivenTables
+from featx.tables.joining import as_table
 from featx.tables.splits.assignment import (
     TEST,
     TRAIN,
     UNUSED,
     VALIDATION,
+    build_split,
     official_assignment,
 )
-from featx.tables.splits.eligible import EligibleRows
+from featx.tables.splits.eligible import EligibleRows, eligible_rows
 from featx.tables.splits.sampling import (
     Integers,
     Keys,
     rank_within,
     shuffle_keys,
 )
+from featx.tables.splits.split import Split
 
 SHOTS = (1, 2, 4, 8, 16, 32, 64)
 FEW_SHOT_REPEATS = 5
 GROUP_SHARES = (1 / 2, 1 / 4, 1 / 4)
 """Shares of the groups from which test, validation and training rows are drawn."""
+
+
+def possible_shots(
+    table: GivenTables, shots: Sequence[int] = SHOTS, *, repeats: int = FEW_SHOT_REPEATS, seed: int = 0
+) -> tuple[int, ...]:
+    """Those of the given numbers of shots that `make_splits(table, "few-shot")` can draw, with these repeats and seed.
+
+    The others would make it raise TableError, because a class has too few images or too few groups. Raises TableError
+    if no number of shots is the reason: if no image has a label, for example, or if a group is in two parts of the
+    image set's own split.
+
+    >>> import featx
+    >>> from featx.tables import possible_shots
+    >>> possible_shots(featx.read_features("photos.h5"))
+    (1, 2, 4)
+    """
+    eligible = eligible_rows(as_table(table))
+    _assign_sources(eligible, seed)
+    seeds = range(seed, seed + repeats)
+    return tuple(number for number in shots if all(_is_possible(eligible, number, seed=one) for one in seeds))
+
+
+def _is_possible(eligible: EligibleRows, shots: int, *, seed: int) -> bool:
+    try:
+        few_shot_split(eligible, shots, seed=seed, warn=False)
+    except TableError:
+        return False
+    return True
+
+
+def few_shot_split(eligible: EligibleRows, shots: int, *, seed: int, warn: bool = True) -> Split:
+    """One draw of `shots` training rows of each class; logs a warning for test classes without images if `warn` is set.
+
+    Raises TableError if a class has too few images.
+    """
+    parts = few_shot_assignment(eligible, shots, seed=seed)
+    return build_split(
+        eligible,
+        parts,
+        f"{shots} {'image' if shots == 1 else 'images'} of each class drawn, seed {seed}",
+        everywhere=eligible.table.splits is None,
+        warn=warn,
+        key=f"few-shot-{shots}/{seed}",
+        refit=False,
+        shots=shots,
+    )
 
 
 def few_shot_assignment(eligible: EligibleRows, shots: int, *, seed: int) -> Integers:

@@ -27,7 +27,7 @@ from featx.tables.splits.eligible import EligibleRows, eligible_rows
 from featx.tables.splits.few_shot import (
     FEW_SHOT_REPEATS,
     SHOTS,
-    few_shot_assignment,
+    few_shot_split,
 )
 from featx.tables.splits.sampling import Integers, shuffle_keys
 from featx.tables.splits.split import Split
@@ -218,13 +218,9 @@ def _split_folds(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
 
 def _split_few_shot(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
     splits: list[Split] = []
-    everywhere = eligible.table.splits is None
     for shots in options.shots:
         for seed in options.seeds(FEW_SHOT_REPEATS):
-            parts = few_shot_assignment(eligible, shots, seed=seed)
-            rule = f"{shots} {'image' if shots == 1 else 'images'} of each class drawn, seed {seed}"
-            about: dict[str, Any] = {"key": f"few-shot-{shots}/{seed}", "refit": False, "shots": shots}
-            splits.append(build_split(eligible, parts, rule, everywhere=everywhere, warn=not splits, **about))
+            splits.append(few_shot_split(eligible, shots, seed=seed, warn=not splits))
     return splits
 
 
