@@ -58,6 +58,13 @@ from .inputs import ImageSet as ImageSet, list_images as list_images
 from .measures import HeadMetrics as HeadMetrics
 from .provenance import __version__ as __version__
 from .settings import Settings as Settings
+from .suites import (
+    Protocol as Protocol,
+    SourceModel as SourceModel,
+    Suite as Suite,
+    Target as Target,
+    read_suite as read_suite,
+)
 from .tables import (
     Split as Split,
     annotate as annotate,

@@ -13,6 +13,7 @@ FeatxError
 │   └── ChoiceError         the cache or table lacks a split, class or output; also a CacheError
 ├── HeadError          an unknown head, or a head file that cannot be used    (ValueError)
 │   └── ConvergenceError    the fit of a head stopped before its optimum
+├── SuiteError         the suite file: a key, a value, a name that is there twice  (ValueError)
 └── DemoError          something that the demo needs is not installed         (RuntimeError)
 """
 
@@ -136,6 +137,10 @@ class ConvergenceError(HeadError):
         self.iterations = iterations
         within = "" if iterations is None else f" in {iterations} iterations"
         super().__init__(f"{what} did not converge{within}: {reached}; {step}")
+
+
+class SuiteError(FeatxError, ValueError):
+    """The file of a suite cannot be read, or says what cannot be run."""
 
 
 class DemoError(FeatxError, RuntimeError):

@@ -31,7 +31,7 @@ GROUND = (
 ROOMS = (
     *("inputs", "backbones", "convert", "cache", "extract"),
     *("tables", "estimators", "measures", "heads", "compare"),
-    *("transfer", "deploy", "report", "demo", "cli", "__main__"),
+    *("transfer", "suites", "deploy", "report", "demo", "cli", "__main__"),
 )
 FLOW = (*GROUND, *ROOMS)
 
@@ -40,7 +40,7 @@ LEARNING = {"tables", "estimators", "measures", "heads", "compare", "transfer"}
 
 DOORS = {
     "PIL": {"inputs"},
-    "msgspec": {"inputs", "backbones", "cache", "measures", "heads"},
+    "msgspec": {"inputs", "backbones", "cache", "measures", "heads", "suites"},
     "onnx": {"backbones", "convert"},
     "platformdirs": {"backbones"},
     "pooch": {"convert"},
