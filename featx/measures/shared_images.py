@@ -1,8 +1,8 @@
 """How the mean of a score over several draws depends on which images were tested, if the draws share test images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,8 +41,14 @@ class SharedImages:
 
     def variance(self, pair: Pair) -> float:
         """The variance of the mean difference of two heads that comes from the sample of test images."""
-        difference = self.deviations[pair[0]] - self.deviations[pair[1]]
-        return float(difference @ difference) * self.factor
+        return self._variance(self.deviations[pair[0]] - self.deviations[pair[1]])
+
+    def variance_of(self, name: str) -> float:
+        """The variance of the mean of one head that comes from the sample of test images."""
+        return self._variance(self.deviations[name])
+
+    def _variance(self, deviations: Floats) -> float:
+        return float(deviations @ deviations) * self.factor
 
     @classmethod
     def of_guesses(
@@ -52,22 +58,44 @@ class SharedImages:
         labels: Sequence[Labels],
         rows: Sequence[NDArray[np.int64]],
         balanced: bool = False,
+        draws: Mapping[str, Sequence[int]] | None = None,
     ) -> Self:
-        """The deviations of accuracy, or of balanced accuracy, from the predicted classes of each head on each draw.
+        """The deviations of accuracy, or of balanced accuracy, from the predicted classes of each head on its draws.
 
-        `labels` and `rows` say for each draw which images were tested: equal rows are equal images. An image's part of
-        a deviation is its influence: its weight times how far it is from the mean, divided by the sum of weights. Over
-        draws it is averaged; those of a group are added up.
+        `labels` and `rows` say for each draw which images were tested: equal rows are equal images. `draws` says which
+        of these draws each head has guesses for, if not for all of them. An image's part of a deviation is its
+        influence: its weight times how far it is from the mean, divided by the sum of weights. Over draws it is
+        averaged; those of a group are added up.
         """
+        influence = _influence_on_recalls if balanced else _influence_on_accuracy
+        return cls._of_influences(influence, predicted, labels=labels, rows=rows, draws=draws)
+
+    @classmethod
+    def of_values(
+        cls, values: Mapping[str, Sequence[Floats]], *, labels: Sequence[Labels], rows: Sequence[NDArray[np.int64]]
+    ) -> Self:
+        """The deviations of a mean over images, such as accuracy, from the `row_values` of each head on each draw."""
+        return cls._of_influences(_influence_on_mean, values, labels=labels, rows=rows)
+
+    @classmethod
+    def _of_influences(
+        cls,
+        influence: Callable[[NDArray[Any], Labels], Floats],
+        given: Mapping[str, Sequence[NDArray[Any]]],
+        *,
+        labels: Sequence[Labels],
+        rows: Sequence[NDArray[np.int64]],
+        draws: Mapping[str, Sequence[int]] | None = None,
+    ) -> Self:
         images, places = _places(rows)
         units, of_image = _units(labels, places, len(images))
         deviations = {}
-        for name, of_draws in predicted.items():
+        for name, of_draws in given.items():
             total = np.zeros(units.count)
-            for guess, of_draw, place in zip(of_draws, labels, places, strict=True):
-                influence = _influence(guess, of_draw, balanced=balanced)
-                total += np.bincount(of_image[place], influence, units.count)
-            deviations[name] = total / len(rows)
+            own = range(len(rows)) if draws is None else draws[name]
+            for of_draw, draw in zip(of_draws, own, strict=True):
+                total += np.bincount(of_image[places[draw]], influence(of_draw, labels[draw]), units.count)
+            deviations[name] = total / len(own)
         return cls(deviations, units.spread, units.count, units.noun, units.freedom)
 
     @classmethod
@@ -116,13 +144,20 @@ def _units(
     return units, units.of_image
 
 
-def _influence(predicted: NDArray[np.int64], labels: Labels, *, balanced: bool) -> Floats:
-    """(n,): what each image adds to the deviation of the accuracy, or balanced accuracy, of these predictions."""
-    if not balanced:
-        correct = class_correctness(predicted, labels)
-        mean = float(np.average(correct, weights=labels.weights))
-        influence: Floats = labels.weights * (correct - mean) / labels.weights.sum()
-        return influence
+def _influence_on_accuracy(predicted: NDArray[np.int64], labels: Labels) -> Floats:
+    """(n,): what each image adds to the deviation of the accuracy of these predictions."""
+    return _influence_on_mean(class_correctness(predicted, labels), labels)
+
+
+def _influence_on_mean(values: Floats, labels: Labels) -> Floats:
+    """(n,): what each image adds to the deviation of the weighted mean of these values (n,)."""
+    mean = float(np.average(values, weights=labels.weights))
+    influence: Floats = labels.weights * (values - mean) / labels.weights.sum()
+    return influence
+
+
+def _influence_on_recalls(predicted: NDArray[np.int64], labels: Labels) -> Floats:
+    """(n,): what each image adds to the deviation of the balanced accuracy of these predictions."""
     image, column, share = labels.entries
     value = labels.weights[image] * share
     correct = (predicted[image] == column).astype(np.float64)
