@@ -146,7 +146,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_carries_the_bundled_backbones_the_stubs_and_the_marker_of_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {f"featx/models/efficientnet-lite0.{ending}" for ending in ("onnx", "toml", "golden.npz")} <= names
-    assert {"featx/models/raw-pixels.onnx", "featx/models/raw-pixels.toml"} <= names
+    baselines = ("raw-pixels", "color-histogram", "gradient-histogram")
+    assert {f"featx/models/{name}.{ending}" for name in baselines for ending in ("onnx", "toml")} <= names
     assert "featx/py.typed" in names
     assert {str(stub.relative_to(ROOT)) for stub in (ROOT / "featx").rglob("*.pyi")} <= names
     assert not [name for name in names if name.startswith(("tests/", "benchmarks/", "models/"))]

@@ -94,7 +94,7 @@ def test_the_script_for_the_shell_is_printed(shell: str) -> None:
     [
         (["train", "--head"], "pca", ["pca-logreg", "pca-svm"]),
         (["extract", "--backbone"], "eff", ["efficientnet-lite0"]),
-        (["backbones", "show"], "", ["efficientnet-lite0", "raw-pixels"]),
+        (["backbones", "show"], "", ["color-histogram", "efficientnet-lite0", "gradient-histogram", "raw-pixels"]),
         (["train", "--fusion"], "st", ["standardised", "stacked"]),
         ([], "ev", ["evaluate"]),
     ],

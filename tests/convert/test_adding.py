@@ -31,6 +31,7 @@ from featx.errors import BackboneError
 from featx.hashing import hash_file
 from featx.locking import MARK
 from tests.conftest import Ran, Tiny
+from tests.support.cards import BUNDLED_NAMES
 from tests.support.graphs import (
     FIXTURES,
     MEAN,
@@ -162,7 +163,7 @@ def test_without_a_folder_the_backbone_is_the_users(tmp_path: Path, own_folder: 
     backbone = add_backbone(classifier(tmp_path), said).backbone
     assert backbone.path == own_folder / "mine.onnx"
     assert load_backbone("mine") == backbone
-    assert {one.name for one in list_backbones()} == {BUNDLED, "raw-pixels", "mine"}
+    assert {one.name for one in list_backbones()} == {*BUNDLED_NAMES, "mine"}
 
 
 def test_the_users_folder_is_below_the_one_of_the_platform(tmp_path: Path, own_folder: Path) -> None:
@@ -485,7 +486,7 @@ def test_the_command_adds_lists_and_shows(tmp_path: Path, featx: Callable[..., R
     shown = featx("backbones", "show", "mine", "--json")
     assert shown.json == added.json
     listed: Any = featx("backbones", "--json").json
-    assert [card["name"] for card in listed] == [BUNDLED, "mine", "raw-pixels"]
+    assert [card["name"] for card in listed] == sorted([*BUNDLED_NAMES, "mine"])
     assert added.json in listed
 
 
@@ -565,7 +566,7 @@ def test_a_name_on_a_card_in_another_file_is_taken_too(tmp_path: Path, models: P
     (models / "tiny.toml").rename(models / "renamed.toml")
     with pytest.raises(BackboneError, match="'tiny' already exists"):
         add_backbone(classifier(tmp_path), Description(name="tiny", pixels=PIXELS), into=models)
-    assert {one.name for one in list_backbones(models)} == {BUNDLED, "raw-pixels", "tiny"}
+    assert {one.name for one in list_backbones(models)} == {*BUNDLED_NAMES, "tiny"}
 
 
 def test_overwriting_removes_external_weights_that_nobody_reads(tmp_path: Path, models: Path, weighty: Mine) -> None:

@@ -6,6 +6,9 @@ from typing import Any
 from featx.backbones import Backbone, Card
 from featx.backbones.reading import parse_card
 
+BUNDLED_NAMES = {"efficientnet-lite0", "raw-pixels", "color-histogram", "gradient-histogram"}
+"""The backbones that come with featx."""
+
 
 def with_keys(card: Card, **changes: Any) -> Card:
     """The card with these keys of its file changed."""
