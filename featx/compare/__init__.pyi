@@ -13,3 +13,4 @@ from .ranking import (
     Ranking as Ranking,
     rank_candidates as rank_candidates,
 )
+from .split_images import Outcome as Outcome, SplitImages as SplitImages, predicted_classes as predicted_classes

@@ -9,24 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.compare.candidates import Candidate
-from featx.heads import Result, unpack_drawn, unpack_guesses
-from featx.labels import Labels
-from featx.measures import (
-    Comparison,
-    SharedImages,
-    class_correctness,
-    corrected_t_test,
-    draws_t_test,
-    mcnemar,
-    paired_bootstrap,
-    paired_recalls,
-    paired_resamples,
-)
+from featx.compare.split_images import Outcome, Pairs, SplitImages
+from featx.heads import Result
+from featx.measures import Comparison, mcnemar
 from featx.showing import Overview, Shown
 from featx.tables import Split
 
-Pairs: TypeAlias = Sequence[tuple[str, str]]
-"""Names of two ranked candidates each: the one that is tested, and the reference."""
 Tests: TypeAlias = Mapping[str, tuple[Comparison, ...]]
 """Field of RankedCandidate -> one comparison for each pair."""
 
@@ -265,67 +253,24 @@ def _test_family(
     if not rivals:
         return []
     pairs = [(rival.name, best.name) for rival in rivals]
-    if len(one_per_split) == 1:
-        results = {ranked.name: ranked.results[0] for ranked in (*rivals, best)}
-        tests = _test_on_images(results, pairs, one_per_split[0])
-    else:
-        tests = {"comparison": _test_on_splits((*rivals, best), pairs, one_per_split)}
+    first = one_per_split[0]
+    splits = [candidate.split for candidate in one_per_split]
+    images = SplitImages.of(first.table, splits, balanced=first.balanced, seed=first.seed)
+    outcomes = {
+        one.name: [images.outcome(result, place) for place, result in enumerate(one.results)] for one in (*rivals, best)
+    }
+    tests = {"comparison": images.compare(outcomes, pairs), **_mcnemar(images, outcomes, pairs)}
     by_pair = [dict(zip(tests, comparisons, strict=True)) for comparisons in zip(*tests.values(), strict=True)]
     return [replace(rival, **comparisons) for rival, comparisons in zip(rivals, by_pair, strict=True)]
 
 
-def _test_on_images(results: Mapping[str, Result], pairs: Pairs, candidate: Candidate) -> Tests:
-    """Tests on the test images of a single split; any candidate on it has its labels."""
-    labels = candidate.table.labels_of(candidate.split.test)
-    if labels.multilabel:
-        drawn = {name: unpack_drawn(result.drawn or "") for name, result in results.items()}
-        return {"comparison": paired_resamples(drawn, pairs, labels=labels)}
-    guesses = {name: _predicted_classes(result, labels) for name, result in results.items()}
-    if candidate.balanced:
-        return {"comparison": paired_recalls(guesses, pairs, labels=labels, seed=candidate.seed)}
-    right = {name: class_correctness(guess, labels) for name, guess in guesses.items()}
-    bootstrapped = paired_bootstrap(right, pairs, labels=labels, seed=candidate.seed)
-    if labels.given_shares is None and labels.given_weights is None and labels.groups is None:
-        return {"comparison": bootstrapped, "mcnemar": mcnemar(right, pairs, labels=labels)}
-    return {"comparison": bootstrapped}
-
-
-def _test_on_splits(
-    ranked: Sequence[RankedCandidate], pairs: Pairs, candidates: Sequence[Candidate]
-) -> tuple[Comparison, ...]:
-    """Tests on several splits; `candidates` has one of each split, whose rows and labels are those of all."""
-    values = {one.name: one.values.tolist() for one in ranked}
-    splits = [candidate.split for candidate in candidates]
-    if splits[0].shots:
-        shared = _shared_images(ranked, candidates)
-        return draws_t_test(values, pairs, train=[split.fitted for split in splits], tested=shared)
-    train = [len(split.fitted) for split in splits]
-    test = [len(split.test) for split in splits]
-    return corrected_t_test(values, pairs, train=train, test=test)
-
-
-def _shared_images(ranked: Sequence[RankedCandidate], candidates: Sequence[Candidate]) -> SharedImages:
-    """What the test images, which few-shot draws share, add to the variance of each mean over draws."""
-    labels = [candidate.table.labels_of(candidate.split.test) for candidate in candidates]
-    if labels[0].multilabel:
-        drawn = {one.name: [unpack_drawn(result.drawn or "") for result in one.results] for one in ranked}
-        aligned = len({result.test for result in ranked[0].results}) == 1
-        return SharedImages.of_resamples(drawn, labels=labels, aligned=aligned)
-    return SharedImages.of_guesses(
-        {
-            one.name: [_predicted_classes(result, of_draw) for result, of_draw in zip(one.results, labels, strict=True)]
-            for one in ranked
-        },
-        labels=labels,
-        rows=[candidate.split.test for candidate in candidates],
-        balanced=candidates[0].balanced,
-    )
-
-
-def _predicted_classes(result: Result, labels: Labels) -> NDArray[np.int64]:
-    """(n,): the predicted class of each test image, as a position in the classes of the labels."""
-    column = np.array([labels.classes.index(name) for name in result.classes])
-    return column[unpack_guesses(result.guesses or "")]
+def _mcnemar(images: SplitImages, outcomes: Mapping[str, Sequence[Outcome]], pairs: Pairs) -> Tests:
+    """McNemar's test, for the accuracy on one split with one label per image, equal weights and no groups."""
+    labels = images.labels[0]
+    plain = labels.given_shares is None and labels.given_weights is None and labels.groups is None
+    if len(images.splits) > 1 or images.multilabel or images.balanced or not plain:
+        return {}
+    return {"mcnemar": mcnemar({name: one.each for name, (one,) in outcomes.items()}, pairs, labels=labels)}
 
 
 def _finite(value: float) -> float | None:
