@@ -1,4 +1,9 @@
 from .comparison import Comparison as Comparison, holm as holm
+from .crossing import (
+    first_reaching as first_reaching,
+    rising_curve as rising_curve,
+    shots_between as shots_between,
+)
 from .means import (
     accuracy_interval as accuracy_interval,
     mean_interval as mean_interval,
@@ -14,7 +19,16 @@ from .metrics import (
     Interval as Interval,
     format_measure as format_measure,
 )
-from .over_splits import corrected_t_test as corrected_t_test, draws_t_test as draws_t_test
+from .over_draws import (
+    SampleSize as SampleSize,
+    difference_over_draws as difference_over_draws,
+    interval_over_draws as interval_over_draws,
+)
+from .over_splits import (
+    corrected_t_test as corrected_t_test,
+    draws_t_test as draws_t_test,
+    share_of_rows as share_of_rows,
+)
 from .paired import (
     RowMeasure as RowMeasure,
     mcnemar as mcnemar,

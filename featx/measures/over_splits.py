@@ -73,13 +73,26 @@ def draws_t_test(
     draws = len(train)
     if draws < 2:
         raise TableError(f"a t-test needs two or more draws, but {draws} was given; draw more")
-    shared = float(np.mean([np.isin(one, other).mean() for one, other in combinations(train, 2)]))
+    shared = share_of_rows(train)
     if shared == 1:
         return _without_p(scores, pairs, draws)
     name = f"corrected t-test over {draws} draws, two of which share {shared:.0%} of their training images"
     if tested is not None:
         name += f", tested on {tested.count} {tested.noun}"
     return _compare(scores, pairs, draws, overlap=shared / (1 - shared), test=name, tested=tested)
+
+
+def share_of_rows(train: Sequence[NDArray[np.int64]]) -> float:
+    """The part of its training rows that a draw shares with another one, on average; 1 for a single draw.
+
+    >>> import numpy as np
+    >>> from featx.measures import share_of_rows
+    >>> share_of_rows([np.array([0, 5]), np.array([0, 7])])
+    0.5
+    """
+    if len(train) < 2:
+        return 1.0
+    return float(np.mean([np.isin(one, other).mean() for one, other in combinations(train, 2)]))
 
 
 def _without_p(scores: Mapping[str, Sequence[float]], pairs: Sequence[Pair], draws: int) -> tuple[Comparison, ...]:
@@ -104,9 +117,9 @@ def _compare(
     compared = []
     for pair in pairs:
         differences = difference_of(arrays, pair, splits)
-        variance, freedom = _variance_of_mean(differences, overlap)
+        variance, freedom = variance_of_mean(differences, overlap)
         if tested is not None:
-            variance, freedom = _add_variances((variance, freedom), (tested.variance(pair), tested.freedom))
+            variance, freedom = add_variances((variance, freedom), (tested.variance(pair), tested.freedom))
         mean = float(differences.mean())
         compared.append(t_comparison(pair, mean, variance=variance, freedom=freedom, test=test, n=splits))
     return correct_all(compared)
@@ -116,14 +129,14 @@ def _as_arrays(scores: Mapping[str, Sequence[float]]) -> dict[str, Floats]:
     return {name: np.asarray(score, np.float64) for name, score in scores.items()}
 
 
-def _variance_of_mean(differences: Floats, overlap: float) -> tuple[float, float]:
+def variance_of_mean(differences: Floats, overlap: float) -> tuple[float, float]:
     """The variance of the mean over splits that share training rows, and its degrees of freedom."""
     splits = len(differences)
     spread = float(differences.var(ddof=1))
     return spread * (1 / splits + overlap), float(splits - 1)
 
 
-def _add_variances(*parts: tuple[float, float]) -> tuple[float, float]:
+def add_variances(*parts: tuple[float, float]) -> tuple[float, float]:
     """The sum of independent variances with their degrees of freedom, and its own (Satterthwaite 1946, equation 17).
 
     It has none if a part has hardly any: test images of a single group say nothing about others.
