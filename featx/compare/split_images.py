@@ -75,7 +75,10 @@ class SplitImages:
         return Outcome(result.value, each)
 
     def take(self, places: Sequence[Places]) -> "SplitImages":
-        """Only the test images at these positions of each split, compared by accuracy; splits without one are left out."""
+        """Only the test images at these positions of each split, compared by accuracy.
+
+        Splits that have none of them are left out.
+        """
         kept = [index for index, some in enumerate(places) if len(some)]
         return replace(
             self,
