@@ -72,7 +72,7 @@ CALIBRATION_IMAGES = 128
 HEAD_NAMES = ("logreg", "linear-svm", "rbf-svm", "ridge", "knn", "class-mean", "mlp", "pca-logreg", "pca-svm")
 SCORE_NAMES = (
     *("ridge", "press", "logme", "knn", "class-mean", "leep", "nce"),
-    *("nleep", "gbc", "transrate", "h-score"),
+    *("nleep", "gbc", "transrate", "h-score", "pactran"),
 )
 FUSION_NAMES = (
     "concat",

@@ -17,6 +17,6 @@ from .scores import (
     sweep as sweep,
 )
 from .selecting import By as By, ColumnSelector as ColumnSelector
-from .softmax import SoftmaxRegression as SoftmaxRegression
+from .softmax import SoftmaxRegression as SoftmaxRegression, fit_along_axes as fit_along_axes
 from .stacking import StackedBlocks as StackedBlocks
 from .targets import balancing_factors as balancing_factors

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.estimators.design import Point, design_of
+from featx.estimators.design import Design, Point, design_of
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,14 @@ class Evaluation:
 class CrossEntropy:
     """The mean cross-entropy of weighted rows (n, D), with the mass (n, K) of each class in each row.
 
-    Products are in the type of the rows, sums over blocks of rows in float64.
+    Products are in the type of the rows, sums over blocks of rows in float64. `design` is that of the rows, if it is
+    known.
     """
 
-    def __init__(self, X: NDArray[Any], mass: NDArray[np.float64]) -> None:
+    def __init__(self, X: NDArray[Any], mass: NDArray[np.float64], design: Design | None = None) -> None:
         weights = mass.sum(axis=1)
         self.total = float(weights.sum())
-        self.design = design_of(X, weights)
+        self.design = design or design_of(X, weights)
         self._curvatures = self.design.curvatures / self.total
         self.spread = float(np.sqrt(self._curvatures.sum()))
         self.shares = mass.sum(axis=0) / self.total

@@ -152,7 +152,7 @@ def _by_rows(X: NDArray[Any], weights: NDArray[np.float64], mean: NDArray[np.flo
         """The coefficients (K, D) from those along the axes, which are combinations of rows."""
         return combine_rows(X, mean, parts=(coefficients / lengths) @ vectors.T * roots)
 
-    return _along_axes(rows, values, mean=mean, to_columns=to_columns)
+    return along_axes(rows, values, mean=mean, to_columns=to_columns)
 
 
 def _turned(X: NDArray[Any], mean: NDArray[np.float64], curvatures: NDArray[np.float64], axes: NDArray[Any]) -> Design:
@@ -160,10 +160,10 @@ def _turned(X: NDArray[Any], mean: NDArray[np.float64], curvatures: NDArray[np.f
     rows = np.empty((len(X), axes.shape[1]), X.dtype)
     for part, block in centred_blocks(X, mean.astype(X.dtype), dtype=X.dtype, size=GRAM_BYTES):
         np.matmul(block, axes, out=rows[part])
-    return _along_axes(rows, curvatures, mean=mean, to_columns=lambda coefficients: coefficients @ axes.T)
+    return along_axes(rows, curvatures, mean=mean, to_columns=lambda coefficients: coefficients @ axes.T)
 
 
-def _along_axes(
+def along_axes(
     rows: NDArray[Any],
     curvatures: NDArray[np.float64],
     *,

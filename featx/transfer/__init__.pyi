@@ -2,6 +2,7 @@ from .coding_rate import transrate as transrate
 from .evidence import log_evidence as log_evidence
 from .gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
 from .h_score import shrunk_h_score as shrunk_h_score
+from .pac_bound import gaussian_bound as gaussian_bound
 from .ranking import RankedSource as RankedSource, rank_sources as rank_sources
 from .scoring import (
     DEFAULT_SCORES as DEFAULT_SCORES,

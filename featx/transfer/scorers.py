@@ -16,6 +16,7 @@ from featx.transfer.h_score import HScore
 from featx.transfer.left_out import LeaveOut
 from featx.transfer.measured import Measured, measured_accuracy
 from featx.transfer.neighbours import Neighbours
+from featx.transfer.pac_bound import GaussianBound
 from featx.transfer.rows import Floats, Indices, LabelledRows
 from featx.transfer.source_classes import leep_of, nce_of
 from featx.transfer.spectrum import Spectrum, collect
@@ -80,6 +81,7 @@ SCORERS: dict[str, Make] = {
     "gbc": lambda rows, spectrum, leave_out, seed: Overlap(rows, spectrum),
     "transrate": lambda rows, spectrum, leave_out, seed: _OfAllRows(lambda: Measured(transrate_of(rows, spectrum))),
     "h-score": lambda rows, spectrum, leave_out, seed: HScore(rows, spectrum),
+    "pactran": lambda rows, spectrum, leave_out, seed: GaussianBound(rows, spectrum, seed=seed),
 }
 OF_SEVERAL_LABELS = ("ridge", "press", "logme")
 OF_CLASS_SCORES = ("leep", "nce")

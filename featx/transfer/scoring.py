@@ -25,6 +25,7 @@ from featx.transfer.clock import Clock, Timed
 from featx.transfer.left_out import LeaveOut, LeftOut
 from featx.transfer.measured import Measured
 from featx.transfer.neighbours import QUERIES
+from featx.transfer.pac_bound import ROWS
 from featx.transfer.ranking import RankedSource, rank_sources
 from featx.transfer.rows import Indices, LabelledRows, usable_rows
 from featx.transfer.scorers import OF_CLASS_SCORES, SCORERS, is_defined, is_known
@@ -42,6 +43,7 @@ SCORES = {
     "gbc": "minus the overlap of the classes, if each is Gaussian",
     "transrate": "nats by which the features are coded shorter if the classes are known",
     "h-score": "variance between the classes, relative to the variance of the features",
+    "pactran": "minus a bound on the loss of a linear classifier on images never seen, in nats per image",
 }
 """What each score is; larger is better."""
 DEFAULT_SCORES = ("ridge", "press", "logme")
@@ -208,6 +210,8 @@ def _notes(labels: Labels, scores: Sequence[str], ranking: Sequence[RankedSource
         yield f"not defined for such labels: {', '.join(undefined)}"
     if "knn" in scores and len(labels) > QUERIES:
         yield f"knn: of {QUERIES:,} images that were drawn, among all"
+    if "pactran" in scores and len(labels) > ROWS:
+        yield f"pactran: of {ROWS:,} images that were drawn"
     tied = sum(one.tied for one in ranking)
     if tied > 1:
         yield f"train the first {tied}: the images cannot tell them apart"

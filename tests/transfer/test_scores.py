@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from scipy.special import logsumexp
 from sklearn.covariance import ledoit_wolf
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
@@ -17,6 +19,7 @@ from featx.errors import TableError
 from featx.labels import Labels
 from featx.transfer import (
     clustered_leep,
+    gaussian_bound,
     gaussian_overlap,
     leep,
     log_evidence,
@@ -28,8 +31,9 @@ from featx.transfer import (
 from featx.transfer.class_means import ClassMeans
 from featx.transfer.left_out import PENALTIES, LeaveOut
 from featx.transfer.neighbours import Neighbours
+from featx.transfer.pac_bound import GaussianBound
 from featx.transfer.rows import LabelledRows, usable_rows
-from featx.transfer.spectrum import collect, decompose
+from featx.transfer.spectrum import collect, decompose, gather
 
 Floats = NDArray[np.float64]
 SHAPES = [(40, 6), (25, 24), (25, 25), (20, 30)]
@@ -115,15 +119,15 @@ UNCHANGED: dict[str, Callable[[Floats], Floats]] = {
 }
 
 
-@pytest.mark.parametrize("score", [log_evidence, shrunk_h_score, transrate, gaussian_overlap])
+@pytest.mark.parametrize("score", [log_evidence, shrunk_h_score, transrate, gaussian_overlap, gaussian_bound])
 @pytest.mark.parametrize("change", UNCHANGED)
 @pytest.mark.parametrize(("count", "columns"), [(60, 8), (20, 40)])
 def test_neither_axes_nor_units_nor_the_order_of_classes_change_a_score(
     score: Callable[..., float], change: str, count: int, columns: int
 ) -> None:
     features, labels = draw(count, columns)
-    if score is shrunk_h_score and change == "with a constant column":
-        pytest.skip("the H-score shrinks towards the mean variance of all columns")
+    if score in (shrunk_h_score, gaussian_bound) and change == "with a constant column":
+        pytest.skip("these count the columns")
     expected = score(features, labels)
     assert score(UNCHANGED[change](features), labels) == pytest.approx(expected, rel=1e-6)
     assert score(features, (labels + 1) % 3) == pytest.approx(expected, rel=1e-9)
@@ -355,9 +359,67 @@ def test_the_leep_of_clusters_is_that_of_a_mixture_on_principal_components() -> 
     assert clustered_leep(features, labels) == clustered_leep(features, labels)
 
 
-@pytest.mark.parametrize("score", [gaussian_overlap, transrate, clustered_leep])
+@pytest.mark.parametrize("score", [gaussian_overlap, transrate, clustered_leep, gaussian_bound])
 def test_a_class_with_one_image_hinders_no_score(score: Callable[..., float]) -> None:
     features, labels = draw(40, 5)
     labels[:] = labels % 2
     labels[7] = 2
     assert np.isfinite(score(features, labels))
+
+
+def bound_by_brute_force(features: Floats, shares: Floats, weights: Floats) -> float:
+    """Minus the published bound, with its optimum by finite differences and its Hessian of each weight one by one."""
+    count, columns = features.shape
+    classes = shares.shape[1]
+    rows = features - np.average(features, axis=0, weights=weights)
+    rows *= np.sqrt(columns / np.average(np.square(rows).sum(axis=1), weights=weights))
+
+    def loss(point: Floats) -> float:
+        scores = rows @ point[: columns * classes].reshape(columns, classes) + point[columns * classes :]
+        losses = logsumexp(scores, axis=1) - (shares * scores).sum(axis=1)
+        return float(np.average(losses, weights=weights))
+
+    def penalised(point: Floats) -> float:
+        return loss(point) + float(np.square(point[: columns * classes]).sum() / (2 * count))
+
+    best = minimize(penalised, np.zeros((columns + 1) * classes), method="BFGS", options={"gtol": 1e-6})
+    step = 1e-3
+    trace = 0.0
+    for move in step * np.eye(len(best.x))[: columns * classes]:
+        trace += (loss(best.x + move) - 2 * loss(best.x) + loss(best.x - move)) / step**2
+    parameters = columns * classes
+    spread = 10 / columns
+    flatness = np.log1p(count * trace / parameters)
+    return -float(best.fun + parameters * spread / (2 * count) * flatness)
+
+
+@pytest.mark.parametrize("kind", ["plain", "weighted", "two classes", "soft"])
+@pytest.mark.parametrize(("count", "columns"), [(40, 3), (12, 15)])
+def test_pactran_is_the_bound_of_its_definition(kind: str, count: int, columns: int) -> None:
+    features, labels = draw(count, columns)
+    if kind == "two classes":
+        labels = labels % 2
+    weights = draw_weights(count, weighted=kind == "weighted")
+    shares = np.eye(int(labels.max()) + 1)[labels]
+    if kind == "soft":
+        shares = 0.7 * shares + 0.3 / shares.shape[1]
+    names = tuple(map(str, range(shares.shape[1])))
+    soft = shares if kind == "soft" else None
+    given = Labels(names, shares.argmax(axis=1), soft, weights if kind == "weighted" else None)
+    rows = replace(usable_rows(features.__getitem__, given, columns=columns), dtype=features.dtype)
+    found = gather(rows, partial(GaussianBound, seed=0)).value()
+    assert found == pytest.approx(bound_by_brute_force(features, shares, weights), rel=1e-4)
+
+
+def test_pactran_of_constant_features_is_minus_the_entropy_of_the_labels() -> None:
+    assert gaussian_bound(np.ones((40, 3)), np.arange(40) % 2) == pytest.approx(-np.log(2))
+
+
+def test_pactran_draws_rows_of_every_class_if_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featx.transfer.pac_bound.ROWS", 100)
+    features, labels = draw(1000, 4)
+    whole = gaussian_bound(features, labels)
+    labels[17] = 3
+    found = [gaussian_bound(features, labels, seed=seed) for seed in (0, 0, 1)]
+    assert found[0] == found[1] != found[2]
+    assert found[0] == pytest.approx(whole, abs=0.3)
