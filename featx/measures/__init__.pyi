@@ -1,3 +1,11 @@
+from .agreement import (
+    mean_over_sets as mean_over_sets,
+    pairs_in_order as pairs_in_order,
+    pearson as pearson,
+    regret_of_first as regret_of_first,
+    weighted_tau as weighted_tau,
+    width_bias as width_bias,
+)
 from .comparison import Comparison as Comparison, holm as holm
 from .crossing import (
     first_reaching as first_reaching,
@@ -40,5 +48,12 @@ from .paired import (
     row_values as row_values,
 )
 from .per_image import THRESHOLD as THRESHOLD, class_correctness as class_correctness
+from .rank_tests import (
+    MeanRanks as MeanRanks,
+    compare_ranks as compare_ranks,
+    letters_of as letters_of,
+    nemenyi_distance as nemenyi_distance,
+    rank_rows as rank_rows,
+)
 from .shared_images import SharedImages as SharedImages
 from .temperature import fit_temperature as fit_temperature, to_probabilities as to_probabilities
