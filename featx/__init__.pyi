@@ -74,8 +74,14 @@ from .tables import (
     read_annotations as read_annotations,
 )
 from .transfer import (
+    BaselineAccuracy as BaselineAccuracy,
+    Gain as Gain,
+    PartGain as PartGain,
     RankedSource as RankedSource,
+    SourceGain as SourceGain,
     SourceScore as SourceScore,
     TransferScores as TransferScores,
+    judge_gain as judge_gain,
+    measure_gain as measure_gain,
     score_transferability as score_transferability,
 )

@@ -46,6 +46,7 @@ class Outcome:
 class SplitImages:
     """The test images of one split or several, on which heads are compared with each other."""
 
+    table: FeatureTable
     splits: tuple[Split, ...]
     rows: tuple[RowIndices, ...]
     """Rows of the table that are tested in each split."""
@@ -59,12 +60,17 @@ class SplitImages:
     def of(cls, table: FeatureTable, splits: Sequence[Split], *, balanced: bool, seed: int) -> Self:
         """All test images of these splits of the table."""
         rows = tuple(split.test for split in splits)
-        return cls(tuple(splits), rows, tuple(map(table.labels_of, rows)), balanced, seed)
+        return cls(table, tuple(splits), rows, tuple(map(table.labels_of, rows)), balanced, seed)
 
     @property
     def multilabel(self) -> bool:
         """Whether images have several labels."""
         return self.labels[0].multilabel
+
+    @property
+    def tested(self) -> Labels:
+        """Labels of all images that are tested in any split, each once."""
+        return self.table.labels_of(np.unique(np.concatenate(self.rows)))
 
     def outcome(self, result: Result, place: int) -> Outcome:
         """What a head with this result reached in the split of this position."""
@@ -87,6 +93,11 @@ class SplitImages:
             labels=tuple(self.labels[index].take(places[index]) for index in kept),
             balanced=False,
         )
+
+    def without_groups(self) -> "SplitImages":
+        """The same test images, which then count as independent."""
+        labels = tuple(replace(labels, groups=None) for labels in self.labels)
+        return replace(self, table=replace(self.table, groups=None), labels=labels)
 
     def compare(self, outcomes: Mapping[str, Sequence[Outcome]], pairs: Pairs) -> tuple[Comparison, ...]:
         """A comparison of each pair of heads, with Holm's correction over all of them.

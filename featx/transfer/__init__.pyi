@@ -1,5 +1,13 @@
 from .coding_rate import transrate as transrate
 from .evidence import log_evidence as log_evidence
+from .gain import (
+    BaselineAccuracy as BaselineAccuracy,
+    Gain as Gain,
+    PartGain as PartGain,
+    SourceGain as SourceGain,
+    Verdict as Verdict,
+)
+from .gaining import judge_gain as judge_gain, measure_gain as measure_gain
 from .gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
 from .h_score import shrunk_h_score as shrunk_h_score
 from .pac_bound import gaussian_bound as gaussian_bound
