@@ -62,8 +62,10 @@ from .suites import (
     Protocol as Protocol,
     SourceModel as SourceModel,
     Suite as Suite,
+    SuiteOutcome as SuiteOutcome,
     Target as Target,
     read_suite as read_suite,
+    run_suite as run_suite,
 )
 from .tables import (
     Split as Split,
@@ -75,13 +77,19 @@ from .tables import (
 )
 from .transfer import (
     BaselineAccuracy as BaselineAccuracy,
+    CurvePoint as CurvePoint,
     Gain as Gain,
+    LabelsNeeded as LabelsNeeded,
+    LabelsSaved as LabelsSaved,
+    LearningCurve as LearningCurve,
     PartGain as PartGain,
     RankedSource as RankedSource,
     SourceGain as SourceGain,
     SourceScore as SourceScore,
     TransferScores as TransferScores,
+    draw_curve as draw_curve,
     judge_gain as judge_gain,
     measure_gain as measure_gain,
     score_transferability as score_transferability,
+    trace_curve as trace_curve,
 )

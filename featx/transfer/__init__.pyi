@@ -1,4 +1,7 @@
 from .coding_rate import transrate as transrate
+from .curves.needed import LabelsNeeded as LabelsNeeded, LabelsSaved as LabelsSaved
+from .curves.points import CurvePoint as CurvePoint
+from .curves.tracing import LearningCurve as LearningCurve, draw_curve as draw_curve, trace_curve as trace_curve
 from .evidence import log_evidence as log_evidence
 from .gain import (
     BaselineAccuracy as BaselineAccuracy,
