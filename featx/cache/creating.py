@@ -15,6 +15,7 @@ import h5py
 import numpy as np
 from numpy.typing import DTypeLike
 
+from featx.cache.costs import COST, COST_SHAPE
 from featx.cache.disk import allocate, write_error, write_rows
 from featx.cache.file import (
     BLOCK_ROWS,
@@ -184,6 +185,7 @@ def _add_rows(file: h5py.File, rows: int, provenance: Provenance) -> None:
     _add(file, "checksums", (rows,), np.uint32)
     _add(file, "images/fingerprint", (rows, 16), np.uint8)
     _add(file, "images/stat", (rows, 2), np.int64)
+    _add(file, COST, COST_SHAPE, np.float64)
 
 
 def _add(file: h5py.File, name: str, shape: tuple[int, ...], dtype: DTypeLike) -> None:

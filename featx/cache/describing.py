@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.cache.costs import Cost, cost_of
 from featx.cache.file import BLOCK_ROWS, DONE, PENDING, Cache, blocks
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage
@@ -57,6 +58,8 @@ class CacheInfo(Shown):
     """All images that failed, in the image set's order."""
     card: dict[str, Any]
     provenance: dict[str, Any]
+    cost: Cost | None = None
+    """What an image has cost; None if that is not known."""
 
     def overview(self) -> Overview:
         """How complete the cache is, its features and their backbone, and the images of each class."""
@@ -102,6 +105,7 @@ def describe_cache(path: Path | str) -> CacheInfo:
         failed_images=_failed_images(cache, failed, status),
         card=cache.card,
         provenance=describe_provenance(cache),
+        cost=cost_of(cache),
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.cache.costs import cost_of
 from featx.cache.creating import Provenance, creating, lay_out, provenance_of
 from featx.cache.file import BLOCK_ROWS, DECISIVE_PACKAGES, Cache, StoredColumn, blocks, partial_path
 from featx.cache.locking import lock_cache
@@ -245,4 +246,5 @@ def _copy(caches: Sequence[Cache], into: Cache) -> None:
         for cache in caches:
             for rows in cache.blocks():
                 writer.put(np.arange(start + rows.start, start + rows.stop), checked_rows(cache, rows))
+            writer.add_cost(cost_of(cache))
             start += cache.images

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from featx.cache.checking import value_problems
 from featx.cache.choosing import ImageChoice, choose_images, unknown_name
+from featx.cache.costs import cost_of
 from featx.cache.file import DONE, PENDING, Cache, feature_path
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage, FeatureTable, Part, RowIndex, Source, compact_rows
@@ -106,7 +107,7 @@ def _sources(cache: Cache, outputs: Sequence[str]) -> Iterator[Source]:
         card = cache.card | {"feature": name, "dim": cache.outputs[name]}
         if "outputs" in cache.card:
             card |= {"pool": pools[name], "outputs": []}
-        yield Source(cache.hashes[name], cache.provider, card, start, stop, cache.decode)
+        yield Source(cache.hashes[name], cache.provider, card, start, stop, cache.decode, cost_of(cache))
         start = stop
 
 

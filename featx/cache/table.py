@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.cache.costs import Cost
 from featx.columns import take
 from featx.labels import Labels
 from featx.settings import Decode
@@ -30,6 +31,8 @@ class Source:
     stop: int
     decode: Decode = "exact"
     """How JPEGs were decoded."""
+    cost: Cost | None = field(default=None, compare=False)
+    """What an image has cost, which the features do not depend on; None if the cache does not say."""
 
     @property
     def name(self) -> str:

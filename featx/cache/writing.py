@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.cache.costs import COST, Cost, add_costs, cost_of, has_cost
 from featx.cache.disk import locked_error, write_error, write_rows
 from featx.cache.file import DONE, PENDING, Cache, blocks, checksums, feature_path, partial_path
 from featx.cache.locking import as_target
@@ -168,6 +169,18 @@ class CacheWriter:
             self._write("status", rows, np.full(len(rows), PENDING, np.uint8))
             self.sync()
 
+    def add_cost(self, cost: Cost | None, *, most: int | None = None) -> None:
+        """Count what images have cost, of `most` of them, in the mean that the cache tells; unless on another device.
+
+        A cache of an older version has no place for it. Raises CacheError.
+        """
+        here = (self._cache.provider, str(self._cache.attributes.get("device", "")))
+        if cost is None or (cost.provider, cost.device) != here or not has_cost(self._cache):
+            return
+        counted = cost if most is None else replace(cost, images=min(cost.images, most))
+        if counted.images:
+            self._write(COST, np.arange(4), add_costs(cost_of(self._cache), counted).values())
+
     def _check_range(self, rows: ComputedRows, features: NDArray[Any]) -> None:
         if features.dtype == np.float32:
             return
@@ -214,6 +227,7 @@ def copy_rows(kept: Sequence[KeptRows], into: Cache) -> None:
                 )
             for rows in blocks(len(part.old), into.rows_at_once):
                 writer.put(part.new[rows], source.stored(part.old[rows]) | {"images/stat": part.stat[rows]})
+            writer.add_cost(cost_of(source), most=len(part.old))
         writer.acknowledge()
         writer.sync()
 

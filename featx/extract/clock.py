@@ -24,6 +24,8 @@ class StageClock:
     seconds: dict[str, float] = field(default_factory=_zeros)
     cpu: dict[str, float] = field(default_factory=_zeros)
     """The part of `seconds` in which the thread in the stage really ran on a core."""
+    inferred: int = 0
+    """Number of images that the model has run on."""
     _lock: Lock = field(default_factory=Lock)
     _start: tuple[float, float] = field(default_factory=_now)
     elapsed: float = 0.0
@@ -51,6 +53,11 @@ class StageClock:
     def time(self, stage: str) -> "_Stage":
         """A context manager that adds the time of its block to this stage."""
         return _Stage(self, stage)
+
+    def count_inferred(self, images: int) -> None:
+        """Count images that the model has run on."""
+        with self._lock:
+            self.inferred += images
 
     def add(self, stage: str, *, seconds: float, cpu: float) -> None:
         """Add to the time of this stage."""

@@ -279,13 +279,16 @@ class _Run:
         writing = ThreadPoolExecutor(1, thread_name_prefix="featx-write")
         with CacheWriter(cache) as writer, writing as pool:
             recorder = Recorder(writer, known)
-            for batch in batches:
-                writes.append(pool.submit(self._write, recorder, batch))
-                self._await(writes, WRITES_AHEAD)
-                finished += len(batch.rows)
-                note = f"bound by {self.clock.bound_by}"
-                self.report(Progress(finished, cache.images, len(recorder.reasons), note, earlier))
-            self._await(writes, 0)
+            try:
+                for batch in batches:
+                    writes.append(pool.submit(self._write, recorder, batch))
+                    self._await(writes, WRITES_AHEAD)
+                    finished += len(batch.rows)
+                    note = f"bound by {self.clock.bound_by}"
+                    self.report(Progress(finished, cache.images, len(recorder.reasons), note, earlier))
+                self._await(writes, 0)
+            finally:
+                writer.add_cost(self.stream.cost(self.clock))
         self.clock.stop()
         return recorder
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.backbones import Backbone, FeatureSession, vet
-from featx.cache import DONE, storable
+from featx.cache import DONE, Cost, storable
 from featx.errors import Failure
 from featx.extract.batches import NO_DUPLICATE, NO_SLOT, Batch, ImageRows, Loading, Ring, iter_batches
 from featx.extract.clock import StageClock
@@ -78,6 +78,14 @@ class FeatureStream:
         )
         self._running.callback(found.close)
         return found
+
+    def cost(self, clock: StageClock) -> Cost | None:
+        """What an image has cost so far, by this clock: the time of the streams, which run at once, shared by all."""
+        if not clock.inferred:
+            return None
+        seconds = clock.seconds["infer"] / self.session.streams / clock.inferred
+        cores = self.pace.streams * self.pace.threads if self.session.on_cpu else 0
+        return Cost(seconds, clock.inferred, cores, self.session.provider, self.session.device)
 
     def _group_size(self, count: int) -> int:
         batch_size = min(self.pace.batch_size, self.images.part_of or len(self.images))
@@ -158,8 +166,10 @@ class _Inferring:
         features = np.full((len(batch.rows), self.width), np.nan, np.float32)
         filled = np.flatnonzero(batch.slots != NO_SLOT)
         if len(filled):
+            count = int(batch.slots.max()) + 1
             with self.clock.time("infer"):
-                features[filled] = self._run(batch.pixels, count=int(batch.slots.max()) + 1)[batch.slots[filled]]
+                features[filled] = self._run(batch.pixels, count=count)[batch.slots[filled]]
+            self.clock.count_inferred(count)
         self.ring.give_back(batch.pixels)
         return _check_features(batch, features, self.storage)
 

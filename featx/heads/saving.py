@@ -74,13 +74,20 @@ def _describe(head: Head, pipeline: bytes) -> dict[str, Any]:
         "params": head.params,
         "temperature": head.temperature,
         "multilabel": head.multilabel,
-        "sources": [asdict(source) for source in head.sources],
+        "sources": [_describe_source(source) for source in head.sources],
         "training": head.training,
         "versions": versions(),
     }
     about = check_description(json.loads(json.dumps(values)))
     about.digest = digest_of(about, pipeline)
     return dict(msgspec.to_builtins(about))
+
+
+def _describe_source(source: Source) -> dict[str, Any]:
+    """Where columns come from; what they cost is not part of a head."""
+    values = asdict(source)
+    del values["cost"]
+    return values
 
 
 def _compression(pipeline: bytes) -> int:

@@ -63,6 +63,9 @@ def _origin_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
     yield "created", f"{origin['started']} to {end}, by {_show_versions(origin['versions'])}"
     how = f"{origin['precision']}, batches of {origin['batch_size']}, {origin['decode']} decoding"
     yield "run", f"{origin['provider']} on {origin['device']}, {how}"
+    if info.cost is not None:
+        cores = f" on {info.cost.cores} cores" if info.cost.cores else ""
+        yield "cost", f"{1000 * info.cost.seconds_per_image:.3g} ms of the backbone an image{cores}"
 
 
 def _image_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:

@@ -46,6 +46,7 @@ from featx.inputs.decode import decode_image
 from featx.provenance import versions
 from featx.settings import Settings
 from tests.conftest import Tiny, draw_image, write_folder
+from tests.support.caches import without_cost
 from tests.support.cards import with_keys
 
 FOUR = Settings(device="cpu", batch_size=4)
@@ -57,8 +58,8 @@ def extract(images: ImageSet, tiny: Tiny, into: Path, **options: object) -> Extr
 
 
 def masked(path: Path) -> bytes:
-    """The bytes of a cache without the two times at which it was started and sealed, and the checksum over them."""
-    data = path.read_bytes()[USER_BLOCK:]
+    """The bytes of a cache without its times of start and end, the checksum over them, and its cost."""
+    data = without_cost(path)[USER_BLOCK:]
     for key in ("started", "sealed"):
         stamp = str(open_cache(path).attributes[key]).encode()
         data = data.replace(stamp, b"?" * len(stamp))

@@ -88,6 +88,32 @@ def cluster_workers(scheduler: str) -> Iterator[Workers]:
 
     Raises DeviceError if the scheduler does not answer, LostError if several workers died with the same shard.
     """
+    with _connected(scheduler, task="shard") as client:
+        executor = client.get_executor(pure=False)
+        yield Workers(_ClusterThreads(client).count, lambda shard: executor.submit(_extract_on_cluster, shard))
+
+
+@contextmanager
+def on_cluster(scheduler: str) -> Iterator[None]:
+    """Run what is run in parallel in the block, such as the heads of a comparison, on a Dask cluster.
+
+    Its workers need one thread each. Raises DeviceError if the scheduler or its workers do not answer, LostError if
+    several workers died with the same task.
+    """
+    from joblib import parallel_config
+
+    with _connected(scheduler, task="task") as client:
+        if not _ClusterThreads(client).count():
+            raise DeviceError(
+                f"the Dask cluster at {scheduler} has no workers; start one: dask worker {scheduler} --nthreads 1"
+            )
+        with parallel_config(backend="dask", client=client):
+            yield
+
+
+@contextmanager
+def _connected(scheduler: str, *, task: str) -> "Iterator[Client]":
+    """A client of the cluster at this address; what is lost in the block is told in words."""
     try:
         import dask
         from distributed import Client, KilledWorker
@@ -102,12 +128,11 @@ def cluster_workers(scheduler: str) -> Iterator[Workers]:
         ) from error
     # the names of the images are sent with a shard, and may be large
     with client, dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
-        executor = client.get_executor(pure=False)
         try:
-            yield Workers(_ClusterThreads(client).count, lambda shard: executor.submit(_extract_on_cluster, shard))
+            yield client
         except KilledWorker as error:
             raise LostError(
-                f"workers of {scheduler} died, several with the same shard: often for lack of memory"
+                f"workers of {scheduler} died, several with the same {task}: often for lack of memory"
             ) from error
         except (CancelledError, CommClosedError) as error:
             raise DeviceError(
