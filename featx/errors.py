@@ -14,6 +14,7 @@ FeatxError
 ├── HeadError          an unknown head, or a head file that cannot be used    (ValueError)
 │   └── ConvergenceError    the fit of a head stopped before its optimum
 ├── SuiteError         the suite file: a key, a value, a name that is there twice  (ValueError)
+├── ReportError        a figure that cannot be drawn or written              (OSError)
 └── DemoError          something that the demo needs is not installed         (RuntimeError)
 """
 
@@ -141,6 +142,10 @@ class ConvergenceError(HeadError):
 
 class SuiteError(FeatxError, ValueError):
     """The file of a suite cannot be read, or says what cannot be run."""
+
+
+class ReportError(FeatxError, OSError):
+    """A figure cannot be drawn or written."""
 
 
 class DemoError(FeatxError, RuntimeError):

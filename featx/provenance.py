@@ -26,6 +26,7 @@ EXTRAS = {
     "remote": ("images at an address (s3://..., https://...)", ("fsspec", "aiohttp")),
     "export": ("`featx export` from PyTorch", ("torch", "torchvision", "timm", "onnxscript")),
     "dask": ("`featx extract --scheduler`", ("dask", "distributed")),
+    "report": ("figures: `featx curve --figure`", ("matplotlib",)),
     "demo": ("photographs of solar cells for `featx demo`", ("elpv-dataset",)),
 }
 """Extra -> what it is for, and the packages that it brings."""

@@ -62,6 +62,7 @@ DOORS = {
     "skops": {"heads"},
     "click": {"cli"},
     "rich": {"report"},
+    "matplotlib": {"report"},
 }
 OF_IMAGES = ("PixelSpec", "ImageInput", "decode_image", ".input.pixels")
 """What only code that is about images may use; other kinds of input will share all else."""
