@@ -21,11 +21,17 @@ def scores_section(scores: "TransferScores") -> Section:
             *(_show(found[one.backbone, one.output, name]) for name in names),
             _show_difference(one),
             "" if one.first_in is None else f"{one.first_in:.0%}",
+            _show_cost(one),
         )
         for one in scores.ranking
     )
-    columns = ("rank", "backbone", "output", *names, "against the highest", "first in")
+    columns = ("rank", "backbone", "output", *names, "against the highest", "first in", "ms an image")
     notes = (*scores.notes, "=: tied with the highest, by the accuracy of ridge regression; press orders those")
+    if any(one.pareto for one in scores.ranking):
+        notes = (
+            *notes,
+            "*: no other source is at least as accurate and cheaper; tied ones are as accurate as the first",
+        )
     return Section("sources", columns, rows, notes)
 
 
@@ -39,3 +45,9 @@ def _show_difference(one: "RankedSource") -> str:
     if one.difference == 0:
         return "is the highest"
     return f"{one.difference:+.3f} {show_interval(one.ci)}".rstrip() if one.ci else f"{one.difference:+.3f}"
+
+
+def _show_cost(one: "RankedSource") -> str:
+    if one.seconds_per_image is None:
+        return ""
+    return f"{1000 * one.seconds_per_image:.3g}{' *' if one.pareto else ''}"

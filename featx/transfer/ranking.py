@@ -36,6 +36,13 @@ class RankedSource:
     """Its accuracy (of images with several labels, its `press`) minus the highest one; at most 0."""
     ci: Interval | None
     """95 % interval of the difference; None for the first, and for images with several labels."""
+    seconds_per_image: float | None = None
+    """How long the backbone took for an image while it was extracted; None if the cache does not say."""
+    pareto: bool | None = None
+    """Whether no other source is at least as accurate and cheaper, where tied sources are as accurate as the first.
+
+    None if the cost is unknown, or if costs were measured on different devices.
+    """
 
 
 def rank_sources(

@@ -26,6 +26,7 @@ from featx.transfer.left_out import LeaveOut, LeftOut
 from featx.transfer.measured import Measured
 from featx.transfer.neighbours import QUERIES
 from featx.transfer.pac_bound import ROWS
+from featx.transfer.pareto import cost_notes, with_costs
 from featx.transfer.ranking import RankedSource, rank_sources
 from featx.transfer.rows import Indices, LabelledRows, usable_rows
 from featx.transfer.scorers import OF_CLASS_SCORES, SCORERS, is_defined, is_known
@@ -103,7 +104,8 @@ def score_transferability(
     of the training and validation split, or of the split that `train_head` would draw with this seed, or these `rows`
     of the joined table. No test image is looked at. Sources are ranked by the accuracy of ridge regression on images
     that were left out (whole groups, if there are groups). Sources within two paired standard errors of the first are
-    tied: they are the ones to train, and `press` orders them. Raises TableError if the tables do not fit together or
+    tied: they are the ones to train, and `press` orders them. What an image has cost is beside it, and whether no
+    other source is as accurate and cheaper. Raises TableError if the tables do not fit together or
     have fewer than two classes, ChoiceError for an unknown score.
 
     >>> import featx
@@ -123,9 +125,11 @@ def score_transferability(
     scored = [_score(*source, scores=scores, seed=seed) for source in zip(sources, names, strict=True)]
     labels = sources[0].labels
     ranking = rank_sources(names, [one.left_out for one in scored], labels, seed=seed)
+    of_names = dict(zip(names, (source.cost for source in joined.sources), strict=True))
+    costs = [of_names[one.backbone, one.output] for one in ranking]
     rows_of_all = tuple(row for one in scored for row in one.scores)
     notes = [*_notes(labels, scores, ranking, drawn=rows is None), *_notes_on_classes(sources, scores)]
-    return TransferScores(rows_of_all, ranking, tuple(notes))
+    return TransferScores(rows_of_all, with_costs(ranking, costs), (*notes, *cost_notes(ranking, costs)))
 
 
 def tables_of(tables: GivenTables, ranking: Sequence[RankedSource]) -> list[FeatureTable]:
