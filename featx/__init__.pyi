@@ -2,7 +2,6 @@ from .backbones import (
     Inspection as Inspection,
     inspect_model as inspect_model,
     list_backbones as list_backbones,
-    load_backbone as load_backbone,
     open_session as open_session,
     select_outputs as select_outputs,
 )
@@ -29,7 +28,9 @@ from .convert import (
     Preprocessing as Preprocessing,
     Quantization as Quantization,
     add_backbone as add_backbone,
+    load_backbone as load_backbone,
     quantize_backbone as quantize_backbone,
+    randomize_backbone as randomize_backbone,
     remove_backbone as remove_backbone,
     verify_backbone as verify_backbone,
 )

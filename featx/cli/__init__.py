@@ -13,8 +13,10 @@ from typing import NoReturn
 import click
 
 from featx.cli.backbones import backbones, inspect
+from featx.cli.benchmarking import benchmark
 from featx.cli.caching import cache
 from featx.cli.comparing import compare
+from featx.cli.curving import curve
 from featx.cli.demo import demo
 from featx.cli.evaluating import evaluate
 from featx.cli.exporting import export_command
@@ -60,7 +62,7 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
 
 
 EXTRACTING = (doctor, inspect, backbones, export_command, extract, cache)
-LEARNING = (score, train, compare, evaluate, predict, label_errors, demo)
+LEARNING = (score, benchmark, train, compare, curve, evaluate, predict, label_errors, demo)
 for command in (*EXTRACTING, *LEARNING):
     cli.add_command(command)
 

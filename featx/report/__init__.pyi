@@ -1,9 +1,15 @@
+from .figures import reserve_figure as reserve_figure, write_curve as write_curve
 from .markdown import render_results as render_results
-from .progress import comparison_progress as comparison_progress, extraction_progress as extraction_progress
+from .progress import (
+    comparison_progress as comparison_progress,
+    extraction_progress as extraction_progress,
+    suite_progress as suite_progress,
+)
 from .terminal import (
     err as err,
     out as out,
     print_checks as print_checks,
+    print_curve as print_curve,
     print_effects as print_effects,
     print_extraction as print_extraction,
     print_failures as print_failures,

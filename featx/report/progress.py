@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
@@ -15,6 +16,7 @@ from featx.showing import visible
 if TYPE_CHECKING:
     from featx.compare import ComparisonProgress
     from featx.extract import Progress as ExtractionProgress
+    from featx.suites import SuiteProgress
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -47,6 +49,22 @@ def comparison_progress(*, quiet: bool) -> "Iterator[Callable[[ComparisonProgres
             )
     else:
         yield _ComparisonLines()
+
+
+@contextmanager
+def suite_progress(*, quiet: bool) -> "Iterator[Callable[[SuiteProgress], None]]":
+    """A `with` block whose value is a callback that shows how far a suite is, and how long the rest will take."""
+    if quiet:
+        yield lambda progress: None
+    elif err().is_terminal:
+        columns = (TextColumn("{task.percentage:.0f} %"), TextColumn("{task.description}", markup=False))
+        with _Bar(BarColumn(), *columns, console=err()) as bar:
+            task = bar.add_task("", total=1.0)
+            yield lambda progress: bar.update(
+                task, completed=progress.share, description=visible(_describe_suite(progress))
+            )
+    else:
+        yield _SuiteLines()
 
 
 class _Bar(Progress):
@@ -159,3 +177,18 @@ class _ComparisonLines:
         if self._clock.due() or progress.finished == progress.total:
             last = progress.last or "all results exist already"
             err().print(f"{progress.finished} of {progress.total} heads: {last}")
+
+
+class _SuiteLines:
+    def __init__(self) -> None:
+        self._clock = _Clock()
+
+    def __call__(self, progress: "SuiteProgress") -> None:
+        if self._clock.due():
+            err().print(f"{progress.share:.0%}, {_describe_suite(progress)}")
+
+
+def _describe_suite(progress: "SuiteProgress") -> str:
+    """How long the whole suite will still take, and what is done at the moment."""
+    left = f"{timedelta(seconds=round(progress.seconds_left))} left"
+    return f"{left}, {progress.stage} {progress.finished:,} of {progress.total:,}: {progress.last}".rstrip(": ")

@@ -102,9 +102,9 @@ class LinesFile:
         )
 
     def add(self, lines: list[dict[str, Any]]) -> None:
-        """Add lines whose first key is `key`; they are on the disk when this returns. Raises SuiteError."""
-        text = "".join(json.dumps(line) + "\n" for line in lines)
-        assert all(next(iter(line)) == "key" for line in lines)
+        """Add the lines with keys that the file lacks; they are on the disk when this returns. Raises SuiteError."""
+        new = {line["key"]: line for line in lines if line["key"] not in self.lines}
+        text = "".join(json.dumps(line) + "\n" for line in new.values())
         try:
             with self._path.open("ab") as file:
                 file.write(text.encode())
@@ -112,4 +112,4 @@ class LinesFile:
                 os.fsync(file.fileno())
         except OSError as error:
             raise SuiteError(explain_failure(self._path, error)) from error
-        self.lines |= {line["key"]: line for line in lines}
+        self.lines |= new
