@@ -10,7 +10,7 @@ from .gain import (
     SourceGain as SourceGain,
     Verdict as Verdict,
 )
-from .gaining import judge_gain as judge_gain, measure_gain as measure_gain
+from .gaining import measure_gain as measure_gain
 from .gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
 from .h_score import shrunk_h_score as shrunk_h_score
 from .pac_bound import gaussian_bound as gaussian_bound
@@ -24,3 +24,4 @@ from .scoring import (
     tables_of as tables_of,
 )
 from .source_classes import leep as leep, nce as nce
+from .verdicts import judge_gain as judge_gain

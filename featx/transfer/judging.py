@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from featx.compare import Outcome, SplitImages
 from featx.measures import (
@@ -84,7 +88,7 @@ def interval_of(predictor: Predictor, images: SplitImages) -> Interval | None:
     if len(images.splits) == 1:
         return predictor.interval
     if images.splits[0].shots is None:
-        return _corrected_interval(predictor, images)
+        return interval_against_nothing(predictor, images)
     shared = images.shared({predictor.name: predictor.outcomes})
     measure = "average_precision" if images.multilabel else "balanced_accuracy" if images.balanced else "accuracy"
     return interval_over_draws(
@@ -95,10 +99,16 @@ def interval_of(predictor: Predictor, images: SplitImages) -> Interval | None:
     )
 
 
-def _corrected_interval(predictor: Predictor, images: SplitImages) -> Interval | None:
-    """The interval of the corrected resampled t-test, of the measure against 0."""
-    nothing = [Outcome(0.0, outcome.each) for outcome in predictor.outcomes]
+def interval_against_nothing(predictor: Predictor, images: SplitImages) -> Interval | None:
+    """The 95 % interval of the difference from a predictor that is never right."""
+    nothing = [Outcome(0.0, _never_right(images, outcome)) for outcome in predictor.outcomes]
     (compared,) = images.compare({predictor.name: predictor.outcomes, "": nothing}, [(predictor.name, "")])
     if compared.interval is None:
         return None
     return max(compared.interval[0], 0.0), min(compared.interval[1], 1.0)
+
+
+def _never_right(images: SplitImages, outcome: Outcome) -> NDArray[Any]:
+    """What the outcome of a predictor is whose measure is 0."""
+    wrong = -1 if images.balanced and not images.multilabel else 0
+    return np.full_like(outcome.each, wrong)
