@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from featx.report.caches import extraction_section, info_section
+from featx.report.curves import curve_sections
 from featx.report.metrics import metrics_sections
 from featx.report.models import checks_section, effects_section, inspection_sections
 from featx.report.ranking import ranking_sections
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from featx.heads import Result
     from featx.measures import HeadMetrics
     from featx.tables import Duplicates
-    from featx.transfer import TransferScores
+    from featx.transfer import LearningCurve, TransferScores
 
 _PIPED_WIDTH = 120
 """Columns of standard output if it is not a terminal."""
@@ -131,6 +132,11 @@ def print_inspection(inspection: "Inspection", *, to: Console) -> None:
 def print_scores(scores: "TransferScores", *, to: Console) -> None:
     """Print the sources in the order of the ranking, with their scores."""
     print_sections([scores_section(scores)], to=to)
+
+
+def print_curve(curve: "LearningCurve", *, to: Console) -> None:
+    """Print every point of the learning curves, and the labels that the target needs."""
+    print_sections(curve_sections(curve), to=to)
 
 
 def print_checks(checks: "Sequence[Check]", *, to: Console) -> None:

@@ -159,12 +159,12 @@ def draw_curve(
     """
     lines = measure_lines(candidates, results)
     baseline = best_baseline(lines, against)
-    others = [line for line in lines if not _is_baseline(line, against)] if baseline else []
+    others = [line for line in lines if not _is_baseline(line, against)]
     saved = [one for line in others for one in labels_saved(line, baseline)] if baseline else []
     notes = [
         *_notes_on_shots(candidates, lines, left_out),
         *_notes_on_measuring(lines, target=target),
-        *_notes_on_baseline(baseline, against),
+        *_notes_on_baseline(baseline if others else None, against),
     ]
     return LearningCurve(
         rows=tuple(point for line in lines for point in line.points),
@@ -242,4 +242,4 @@ def _notes_on_baseline(baseline: Line | None, against: str | None) -> Iterator[s
             "the interval is of paired differences"
         )
     elif against is not None:
-        yield f"labels saved: unknown, for {against} has no result"
+        yield f"labels saved: unknown, for {against} has no result, or nothing stands beside it"

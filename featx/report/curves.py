@@ -1,0 +1,80 @@
+"""Learning curves as tables: one row for each point, and the labels that a target needs."""
+
+from typing import TYPE_CHECKING
+
+from featx.measures import MEASURE_TITLES
+from featx.report.measures import show_interval
+from featx.report.section import Section
+
+if TYPE_CHECKING:
+    from featx.transfer import LabelsNeeded, LabelsSaved, LearningCurve
+
+_NAMES = ("backbone", "output", "head")
+
+
+def curve_sections(curve: "LearningCurve") -> list[Section]:
+    """The points, and a table of the labels needed if there is a target."""
+    needed = [_needed_section(curve)] if curve.labels_needed else []
+    return [_points_section(curve), *needed]
+
+
+def _points_section(curve: "LearningCurve") -> Section:
+    saved = {(one.backbone, one.output, one.head, one.shots): one for one in curve.labels_saved}
+    title = MEASURE_TITLES[curve.rows[0].measure] if curve.rows else "accuracy"
+    last = most_shots(curve)
+    rows = []
+    for row in curve.rows:
+        cells = [row.backbone, row.output, row.head, str(row.shots), f"{row.value:.3f}", show_interval(row.ci)]
+        if saved:
+            one = saved.get((row.backbone, row.output, row.head, row.shots))
+            cells.append("" if one is None else _show_saved(one, last))
+        rows.append(tuple(cells))
+    columns = (*_NAMES, "shots", title, "95 % interval", *(["the baseline needs"] if saved else []))
+    return Section("learning curves", columns, tuple(rows), curve.notes)
+
+
+def _needed_section(curve: "LearningCurve") -> Section:
+    target = curve.labels_needed[0].target
+    title = MEASURE_TITLES[curve.rows[0].measure]
+    last = most_shots(curve)
+    rows = tuple(_show_needed(one, last) for one in curve.labels_needed)
+    columns = (*_NAMES, "shots", "95 % interval", "labels")
+    return Section(f"labels needed for {title} {target:g}", columns, rows)
+
+
+def most_shots(curve: "LearningCurve") -> int:
+    """The largest number of shots that was measured."""
+    return max((row.shots for row in curve.rows), default=0)
+
+
+def _show_needed(one: "LabelsNeeded", last: int) -> tuple[str, ...]:
+    return (
+        one.backbone,
+        one.output,
+        one.head,
+        _show_shots(one.shots, last),
+        _show_ends(one.ci, last),
+        "–" if one.labels is None else f"{one.labels:,}",
+    )
+
+
+def _show_saved(one: "LabelsSaved", last: int) -> str:
+    """Shots of the baseline, and how many times as many these are, with the interval of that."""
+    low, high = one.ratio_ci
+    shots = _show_shots(one.against_shots, last)
+    if one.ratio is None:
+        return f"{shots}: at least {low:.1f} times as many"
+    interval = f"{low:.1f} or more" if high is None else f"{low:.1f} – {high:.1f}"
+    return f"{shots}: {one.ratio:.1f} times as many ({interval})"
+
+
+def _show_shots(shots: int | None, last: int) -> str:
+    return f"more than {last}" if shots is None else str(shots)
+
+
+def _show_ends(ends: tuple[int, int | None], last: int) -> str:
+    """Both ends; a single text if the largest number that was measured is surely not enough."""
+    low, high = ends
+    if high is None and low >= last:
+        return f"more than {last}"
+    return f"{low} – {_show_shots(high, last)}"
