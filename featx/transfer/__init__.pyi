@@ -13,7 +13,13 @@ from .gain import (
 from .gaining import measure_gain as measure_gain
 from .gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
 from .h_score import shrunk_h_score as shrunk_h_score
+from .judging import interval_of as interval_of
 from .pac_bound import gaussian_bound as gaussian_bound
+from .predictors import (
+    Predictor as Predictor,
+    join_results as join_results,
+    majority_predictor as majority_predictor,
+)
 from .ranking import RankedSource as RankedSource, rank_sources as rank_sources
 from .scoring import (
     DEFAULT_SCORES as DEFAULT_SCORES,
