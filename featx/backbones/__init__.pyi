@@ -19,8 +19,10 @@ from .graph.model import (
     RESERVED as RESERVED,
     describe_format as describe_format,
     find_precision as find_precision,
+    load_model as load_model,
     read_metadata as read_metadata,
     save_model as save_model,
+    write_model as write_model,
 )
 from .graph.normalisation import Normalisation as Normalisation
 from .graph.shapes import view_model as view_model

@@ -76,7 +76,7 @@ def list_backbones(folder: Path | str | None = None) -> list[Backbone]:
 
     >>> import featx
     >>> [backbone.name for backbone in featx.list_backbones()]
-    ['efficientnet-lite0'...]
+    ['color-histogram', 'efficientnet-lite0', 'gradient-histogram', 'raw-pixels'...]
     """
     own = user_folder() if folder is None else Path(folder)
     if folder is not None and not own.is_dir():

@@ -1,4 +1,4 @@
-"""The commands of models: inspect, and backbones list, show, add, remove, quantize and verify."""
+"""The commands of models: inspect, and backbones list, show, add, remove, quantize, randomize and verify."""
 
 import sys
 from collections.abc import Sequence
@@ -52,7 +52,7 @@ def inspect(*, model: Path, size: int | None, json_: bool) -> None:
 @as_json
 @click.pass_context
 def backbones(context: click.Context, *, models: Path | None, json_: bool) -> None:
-    """List, show, add, remove, quantize or verify backbones."""
+    """List, show, add, remove, quantize, randomize or verify backbones."""
     context.obj = {"models": models, "json_": json_, "output": context.obj}
     if not context.invoked_subcommand:
         context.invoke(list_, models=models, json_=json_)
@@ -89,7 +89,7 @@ def list_(context: click.Context, /, *, models: Path | None, json_: bool) -> Non
 @click.pass_context
 def show(context: click.Context, /, *, name: str, models: Path | None, json_: bool) -> None:
     """Show the card of the backbone NAME, and check that its model is the one on the card."""
-    from featx.backbones import load_backbone
+    from featx.convert import load_backbone
 
     models, json_ = _of_group(context, models, json_)
     card = load_backbone(name, folder=models).card
@@ -249,6 +249,46 @@ def quantize(
     return say(f"{quantized.backbone.path.with_suffix('.toml')}: backbone {card.name}, {card.quantized}")
 
 
+@backbones.command(
+    epilog=examples(
+        "featx backbones randomize efficientnet-lite0",
+        "featx backbones randomize resnet --seed 3 --name untrained",
+    )
+)
+@with_name
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the weights.")
+@click.option("--name", "new", default="", metavar="NEW", help="The new name.  [default: random-NAME[-seedS]]")
+@with_overwrite
+@with_models
+@as_json
+@click.pass_context
+def randomize(
+    context: click.Context,
+    /,
+    *,
+    name: str,
+    seed: int,
+    new: str,
+    overwrite: bool,
+    models: Path | None,
+    json_: bool,
+) -> None:
+    """Make a baseline from NAME: the same graph, its weights drawn anew as before any training.
+
+    A source that is not better than its own graph with random weights transfers nothing. Wherever a backbone is named,
+    random:NAME (or random:NAME:SEED) stands for it, and makes it at the first use.
+    """
+    from featx.backbones import load_backbone
+    from featx.convert import randomize_backbone
+
+    models, json_ = _of_group(context, models, json_)
+    source = load_backbone(name, folder=models if models and models.is_dir() else None)  # it may not exist yet
+    drawn = randomize_backbone(source, seed=seed, name=new, into=models, overwrite=overwrite)
+    if json_:
+        return print_json(drawn.card.to_dict())
+    return say(f"{drawn.path.with_suffix('.toml')}: backbone {drawn.name}, {drawn.card.source}")
+
+
 def _warn(notes: Sequence[str]) -> None:
     for note in notes:
         logger.warning("%s", note)
@@ -284,8 +324,7 @@ def verify_features(
     With --decode fast, also measure how far the features of fast decoding are from exact ones. The exit code is 1 if a
     check fails.
     """
-    from featx.backbones import load_backbone
-    from featx.convert import measure_fast, verify_backbone
+    from featx.convert import load_backbone, measure_fast, verify_backbone
     from featx.report import out, print_checks, print_effects
 
     if images and decode != "fast":

@@ -103,7 +103,8 @@ def extract(
     Parquet that contains the images; an image file; or several of these. All of them may be at an address (s3://...).
     Run the same command again to continue after an interruption, or to add what is new or changed.
     """
-    from featx.backbones import load_backbone, select_outputs
+    from featx.backbones import select_outputs
+    from featx.convert import load_backbone
     from featx.report import extraction_progress, out, print_extraction, print_failures
 
     chosen = select_outputs(load_backbone(backbone, folder=models), outputs)

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from featx.backbones import Backbone, load_backbone, select_outputs
+from featx.backbones import Backbone, select_outputs
+from featx.convert import load_backbone
 from featx.errors import ImageSetError
 from featx.extract.streaming import open_stream
 from featx.inputs import ImageSet, images_of_array

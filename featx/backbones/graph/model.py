@@ -197,7 +197,14 @@ def save_model(path: Path, into: Path) -> Path | None:
     if not any(map(uses_external_data, tensors_in(stored.graph))):
         shutil.copyfile(path, into)
         return None
-    model = load_model(path)
+    return write_model(load_model(path), into, path=path)
+
+
+def write_model(model: ModelProto, into: Path, *, path: Path) -> Path | None:
+    """Write a model that was loaded from `path` to `into`; returns the file next to it with its external weights.
+
+    Larger weights go to one file, `<into>.data`; it is None if there are none. Raises BackboneError as load_model does.
+    """
     weights = into.with_name(f"{into.name}.data")
     with damage_reported(path):
         copy_external(model, path, weights)
