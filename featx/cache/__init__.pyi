@@ -14,7 +14,7 @@ from .file import (
 from .locking import lock_cache as lock_cache
 from .merging import merge_caches as merge_caches, merge_into as merge_into
 from .opening import is_cache as is_cache, open_cache as open_cache
-from .reading import list_outputs as list_outputs, read_features as read_features
+from .reading import list_outputs as list_outputs, read_features as read_features, read_rows as read_rows
 from .table import (
     FailedImage as FailedImage,
     FeatureTable as FeatureTable,

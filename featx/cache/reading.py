@@ -14,7 +14,7 @@ from featx.cache.file import DONE, PENDING, Cache, feature_path
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage, FeatureTable, Part, RowIndex, Source, compact_rows
 from featx.cache.verifying import COLUMNS_CHANGED
-from featx.columns import ImageColumns
+from featx.columns import NO_LABEL, ImageColumns
 from featx.errors import CacheError, failure_text
 from featx.hashing import hash_columns, hash_settings
 
@@ -45,6 +45,30 @@ def read_features(
     cache = open_complete(Path(path))
     names = choose_outputs(cache, outputs)
     choice = choose_cached_images(cache, split=split, labels=labels)
+    return _table(cache, names, choice, digest=_digest(cache, names, split=split, labels=labels))
+
+
+def read_rows(path: Path | str, rows: NDArray[np.int64], *, outputs: Sequence[str] = ()) -> FeatureTable:
+    """The feature table of these rows of a cache, complete or not: of those that are done, in the image set's order.
+
+    Raises CacheError if one of the rows is not extracted yet, or as read_features does.
+    """
+    cache = open_cache(Path(path))
+    _check_columns(cache)
+    names = choose_outputs(cache, outputs)
+    chosen = np.zeros(cache.images, bool)
+    chosen[rows] = True
+    if pending := np.count_nonzero(cache.read("status")[chosen] == PENDING):
+        raise CacheError(f"{path}: {pending} of the rows asked for are not extracted yet; extract them first")
+    labels = cache.get("images/label")
+    codes = np.full(cache.images, NO_LABEL, np.int32) if labels is None else labels
+    checksums = hash_columns([cache.read("checksums")[chosen]])
+    about = {"of": _digest(cache, names, split=None, labels=(), checksums=checksums), "chosen": hash_columns([chosen])}
+    return _table(cache, names, ImageChoice(chosen, cache.classes, codes), digest=hash_settings(about))
+
+
+def _table(cache: Cache, names: Sequence[str], choice: ImageChoice, *, digest: str) -> FeatureTable:
+    """The table of these outputs and of the chosen images that have a feature."""
     status = cache.read("status")
     has_feature = (status == DONE) & choice.rows
     rows = slice(0, cache.images) if has_feature.all() else compact_rows(np.flatnonzero(has_feature))
@@ -59,7 +83,7 @@ def read_features(
         sources=tuple(_sources(cache, names)),
         positions=np.arange(cache.images)[rows],
         failed=_failed_images(cache, np.flatnonzero((status != DONE) & choice.rows), status),
-        digest=_digest(cache, names, split=split, labels=labels),
+        digest=digest,
     )
 
 
@@ -68,11 +92,16 @@ def open_complete(path: Path) -> Cache:
     cache = open_cache(path)
     if not cache.sealed or np.any(cache.read("status") == PENDING):
         raise CacheError(f"{path}: the extraction was not completed; run the same `featx extract` again")
-    if cache.image_set() != cache.attributes["image_set"]:
-        raise CacheError(f"{path}: {COLUMNS_CHANGED}; run the same `featx extract` again to repair it")
-    if problem := next(value_problems(cache), ""):
-        raise CacheError(f"{path}: {problem}; correct the program that wrote it, or extract again")
+    _check_columns(cache)
     return cache
+
+
+def _check_columns(cache: Cache) -> None:
+    """Raise CacheError if image columns were changed or are wrong."""
+    if cache.image_set() != cache.attributes["image_set"]:
+        raise CacheError(f"{cache.path}: {COLUMNS_CHANGED}; run the same `featx extract` again to repair it")
+    if problem := next(value_problems(cache), ""):
+        raise CacheError(f"{cache.path}: {problem}; correct the program that wrote it, or extract again")
 
 
 def choose_outputs(cache: Cache, outputs: Sequence[str]) -> list[str]:
@@ -111,7 +140,9 @@ def _sources(cache: Cache, outputs: Sequence[str]) -> Iterator[Source]:
         start = stop
 
 
-def _digest(cache: Cache, outputs: Sequence[str], *, split: str | None, labels: Sequence[str]) -> str:
+def _digest(
+    cache: Cache, outputs: Sequence[str], *, split: str | None, labels: Sequence[str], checksums: str = ""
+) -> str:
     """sha256 over the backbone, the image set, the checksums of all rows, and the choice if there is one."""
     read: dict[str, Any] = {"backbone": cache.backbone, "image_set": cache.attributes["image_set"]}
     if outputs != [next(iter(cache.outputs))] or len(cache.outputs) > 1:
@@ -120,7 +151,7 @@ def _digest(cache: Cache, outputs: Sequence[str], *, split: str | None, labels: 
         read["split"] = split
     if labels:
         read["labels"] = sorted(set(labels))
-    return hash_settings(read | {"rows": hash_columns([cache.column("checksums")])})
+    return hash_settings(read | {"rows": checksums or hash_columns([cache.column("checksums")])})
 
 
 def _failed_images(cache: Cache, rows: NDArray[np.int64], status: NDArray[np.uint8]) -> dict[int, FailedImage]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from featx.backbones import Backbone
 from featx.cache import (
@@ -119,6 +120,53 @@ def extract_features(
         return summarise(sealed, images, start=start, reused=existing.count, computation=computation)
 
 
+@dataclass(frozen=True)
+class ExtractedRows:
+    """What the extraction of some rows did."""
+
+    cache: Path
+    """The file that has the rows: unfinished, or complete if it was before."""
+    computed: int
+    """Number of rows that did not exist yet."""
+    seconds: float
+    """How long they took, after the session was opened."""
+
+
+def extract_rows(
+    images: ImageSet,
+    backbone: Backbone,
+    rows: NDArray[np.int64],
+    *,
+    into: Path | str,
+    settings: Settings = DEFAULTS,
+    storage: Storage = DEFAULT_STORAGE,
+    report: Callable[[Progress], None] = lambda progress: None,
+) -> ExtractedRows:
+    """Extract the features of these rows of the image set, and leave the others pending in the unfinished cache.
+
+    `extract_features` with the same arguments goes on from there, and its cache is the same as without this call. If
+    all these rows exist, no session is opened. Raises as extract_features does, also if none of these images has a
+    feature.
+    """
+    with lock_cache(Path(into)) as target:
+        existing = _find_existing(target.path, images, backbone, settings=settings, storage=storage, retry_failed=False)
+        if complete := existing.choose_complete(target.path, images, settings.device):
+            return ExtractedRows(complete.path, 0, 0.0)
+        if existing.can_go_on(target.path, images) and np.isin(rows, existing.kept[0].new).all():
+            return ExtractedRows(partial_path(target.path), 0, 0.0)
+        missing = existing.missing(rows)
+        with open_stream(images, backbone, settings, count=len(missing), batch_size=existing.batch_size) as stream:
+            cache = _prepare(target, stream, existing, storage)
+            run = _Run(stream, report)
+            recorder = run.fill(cache, find_known_images(existing.previous, existing.kept, cache), rows=missing)
+        if not np.any(cache.read("status", rows) == DONE):
+            failures = list_failures(cache, images, recorder.reasons, rows=rows)
+            if not np.any(cache.read("status") == DONE):
+                cache.path.unlink()  # the same call tries all of them again
+            raise all_failed(target.path, failures)
+        return ExtractedRows(cache.path, len(missing), run.clock.elapsed)
+
+
 def find_complete(
     images: ImageSet,
     backbone: Backbone,
@@ -146,6 +194,22 @@ class _Existing:
     def count(self) -> int:
         """Number of rows that stay as they are."""
         return sum(len(rows.new) for rows in self.kept)
+
+    @property
+    def batch_size(self) -> int | None:
+        """That of existing rows, which new rows must have too."""
+        return self.previous[0].cache.batch_size if self.previous else None
+
+    def missing(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of these rows of the image set that do not exist, in order."""
+        return np.setdiff1d(rows, np.concatenate([np.empty(0, np.int64), *(kept.new for kept in self.kept)]))
+
+    def can_go_on(self, into: Path, images: ImageSet) -> bool:
+        """Whether there is an unfinished cache of this image set, in which new rows are written in place."""
+        if not self.kept:
+            return False
+        first = self.kept[0].source
+        return first.path == partial_path(into) and _has_images(first, images)
 
     def choose_complete(self, into: Path, images: ImageSet, device: Device) -> Cache | None:
         """The cache at `into` if it has all rows, computed on the requested device; else None."""
@@ -194,9 +258,8 @@ def _compute(
 
     Raises ImageSetError if one image `must_succeed` and none did.
     """
-    batch_size = existing.previous[0].cache.batch_size if existing.previous else None
     missing = len(images) - existing.count
-    with open_stream(images, backbone, settings, count=missing, batch_size=batch_size) as stream:
+    with open_stream(images, backbone, settings, count=missing, batch_size=existing.batch_size) as stream:
         cache = _prepare(target, stream, existing, storage)
         run = _Run(stream, report)
         recorder = run.fill(cache, find_known_images(existing.previous, existing.kept, cache))
@@ -235,7 +298,7 @@ def _prepare(target: Target, stream: FeatureStream, existing: _Existing, storage
         check_runtime(previous.cache, provenance)
     provider = stream.session.provider
     logger.info("%s on %s, %d rows kept of %d", stream.backbone.name, provider, existing.count, len(images))
-    if not kept or kept[0].source.path != partial_path(target.path) or not _has_images(kept[0].source, images):
+    if not existing.can_go_on(target.path, images):
         return create_partial(target, images, provenance, kept=kept)
     partial = kept[0].source
     with CacheWriter(partial) as writer:
@@ -268,12 +331,15 @@ class _Run:
     report: Callable[[Progress], None]
     clock: StageClock = field(default_factory=StageClock)
 
-    def fill(self, cache: Cache, known: KnownImages) -> Recorder:
-        """Compute every pending row of the cache, and write them in another thread."""
+    def fill(self, cache: Cache, known: KnownImages, *, rows: NDArray[np.int64] | None = None) -> Recorder:
+        """Compute every pending row of the cache, or only these, and write them in another thread."""
+        count = known.pending if rows is None else len(rows)
+        pending = _pending(cache) if rows is None else iter(rows.tolist())
         batches = self.stream.batches(
-            _pending(cache), count=known.pending, known=known.fingerprints, storage=cache.storage, clock=self.clock
+            pending, count=count, known=known.fingerprints, storage=cache.storage, clock=self.clock
         )
-        earlier = cache.images - known.pending
+        total = cache.images if rows is None else count
+        earlier = total - count
         finished = earlier
         writes = deque[Future[None]]()
         writing = ThreadPoolExecutor(1, thread_name_prefix="featx-write")
@@ -285,7 +351,7 @@ class _Run:
                     self._await(writes, WRITES_AHEAD)
                     finished += len(batch.rows)
                     note = f"bound by {self.clock.bound_by}"
-                    self.report(Progress(finished, cache.images, len(recorder.reasons), note, earlier))
+                    self.report(Progress(finished, total, len(recorder.reasons), note, earlier))
                 self._await(writes, 0)
             finally:
                 writer.add_cost(self.stream.cost(self.clock))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from featx.cache import DONE, Cache
 from featx.errors import ImageSetError, failure_text
@@ -129,13 +130,17 @@ def summarise(
 
 
 def list_failures(
-    cache: Cache, images: ImageSet, reasons: Mapping[int, tuple[int, str]]
+    cache: Cache, images: ImageSet, reasons: Mapping[int, tuple[int, str]], *, rows: NDArray[np.int64] | None = None
 ) -> tuple[tuple[str, str], ...]:
-    """Name and reason of every image that failed; `reasons` has the code and the full reason of some rows."""
+    """Name and reason of every image that failed, or of those in these rows.
+
+    `reasons` has the code and the full reason of some rows.
+    """
     status = cache.read("status")
+    failed = np.flatnonzero(status != DONE)
     return tuple(
         (images.name(row), reasons[row][1] if row in reasons else failure_text(int(status[row])))
-        for row in np.flatnonzero(status != DONE).tolist()
+        for row in (failed if rows is None else np.intersect1d(failed, rows)).tolist()
     )
 
 
