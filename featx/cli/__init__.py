@@ -21,6 +21,7 @@ from featx.cli.demo import demo
 from featx.cli.evaluating import evaluate
 from featx.cli.exporting import export_command
 from featx.cli.extracting import doctor, extract
+from featx.cli.gaining import gain
 from featx.cli.interrupts import INTERRUPTED, interruption, watch_interrupts
 from featx.cli.labelling import label_errors
 from featx.cli.output import LineFormatter, Verbosity, say
@@ -62,7 +63,7 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
 
 
 EXTRACTING = (doctor, inspect, backbones, export_command, extract, cache)
-LEARNING = (score, benchmark, train, compare, curve, evaluate, predict, label_errors, demo)
+LEARNING = (score, gain, benchmark, train, compare, curve, evaluate, predict, label_errors, demo)
 for command in (*EXTRACTING, *LEARNING):
     cli.add_command(command)
 

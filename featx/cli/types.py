@@ -91,6 +91,16 @@ class WholeNumbers(Names):
         return tuple(map(int, names))
 
 
+class Shots(WholeNumbers):
+    """Whole numbers above 0, separated by commas, or `all`, which is no number."""
+
+    name = "N,N|all"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """The numbers in the order in which they were given."""
+        return () if value == "all" else super().convert(value, param, ctx)
+
+
 class NumberOrAuto(click.IntRange):
     """A number above 0, or `auto`, which becomes None."""
 

@@ -13,6 +13,7 @@ from .terminal import (
     print_effects as print_effects,
     print_extraction as print_extraction,
     print_failures as print_failures,
+    print_gain as print_gain,
     print_info as print_info,
     print_inspection as print_inspection,
     print_metrics as print_metrics,

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from featx.report.caches import extraction_section, info_section
 from featx.report.curves import curve_sections
+from featx.report.gains import gain_sections
 from featx.report.metrics import metrics_sections
 from featx.report.models import checks_section, effects_section, inspection_sections
 from featx.report.ranking import ranking_sections
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from featx.heads import Result
     from featx.measures import HeadMetrics
     from featx.tables import Duplicates
-    from featx.transfer import LearningCurve, TransferScores
+    from featx.transfer import Gain, LearningCurve, TransferScores
 
 _PIPED_WIDTH = 120
 """Columns of standard output if it is not a terminal."""
@@ -137,6 +138,11 @@ def print_scores(scores: "TransferScores", *, to: Console) -> None:
 def print_curve(curve: "LearningCurve", *, to: Console) -> None:
     """Print every point of the learning curves, and the labels that the target needs."""
     print_sections(curve_sections(curve), to=to)
+
+
+def print_gain(gain: "Gain", *, to: Console) -> None:
+    """Print what each source is worth, and the classes and groups that are harmed."""
+    print_sections(gain_sections(gain), to=to)
 
 
 def print_checks(checks: "Sequence[Check]", *, to: Console) -> None:
