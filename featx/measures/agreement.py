@@ -88,8 +88,10 @@ def width_bias(scores: Floats, truths: Floats, columns: Floats) -> float | None:
     return float(stats.spearmanr(error, columns).statistic)
 
 
-def mean_over_sets(values: Floats) -> tuple[float, Interval | None]:
+def mean_over_sets(values: Floats, weights: Floats | None = None) -> tuple[float, Interval | None]:
     """The mean of one value for each data set, with its 95 % interval by Student's t; None for fewer than two.
+
+    With `weights` w that sum to 1, the variance of the mean is n / (n - 1) times the sum of w^2 (value - mean)^2.
 
     >>> import numpy as np
     >>> from featx.measures import mean_over_sets
@@ -97,11 +99,14 @@ def mean_over_sets(values: Floats) -> tuple[float, Interval | None]:
     >>> round(mean, 3), round(low, 3), round(high, 3)
     (0.8, 0.552, 1.048)
     """
-    mean = float(values.mean())
-    if len(values) < 2:
+    count = len(values)
+    share = np.full(count, 1 / count) if weights is None else weights / weights.sum()
+    mean = float(share @ values)
+    if count < 2:
         return mean, None
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(values.std(ddof=1)) / np.sqrt(len(values))
-    return mean, (mean - float(half), mean + float(half))
+    error = float(np.sqrt(np.square(share * (values - mean)).sum() * count / (count - 1)))
+    half = float(stats.t.ppf(0.975, count - 1)) * error
+    return mean, (mean - half, mean + half)
 
 
 def _constant(values: Floats) -> bool:

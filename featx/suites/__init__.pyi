@@ -1,7 +1,17 @@
+from .admission import UninformativeTarget as UninformativeTarget
+from .agreement import (
+    Agreement as Agreement,
+    Estimate as Estimate,
+    Prediction as Prediction,
+    measure_agreement as measure_agreement,
+)
 from .caching import SuiteFailure as SuiteFailure
+from .concluding import GroupAgreement as GroupAgreement, TargetGain as TargetGain
+from .groups import Group as Group, GroupTarget as GroupTarget
+from .leaderboard import Leaderboard as Leaderboard, LeaderboardRow as LeaderboardRow, TargetValue as TargetValue
 from .preparing import with_device as with_device
 from .progress import SuiteProgress as SuiteProgress
-from .published import read_splits as read_splits, write_splits as write_splits
+from .published import PublishedSplits as PublishedSplits, read_splits as read_splits, write_splits as write_splits
 from .reading import read_suite as read_suite
 from .running import SuiteOutcome as SuiteOutcome, run_suite as run_suite
 from .scoring import ScoreRow as ScoreRow

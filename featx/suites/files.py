@@ -40,9 +40,10 @@ def locked_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def written(path: Path, *, begins: str) -> Iterator[Path]:
-    """Path of a new file, which replaces `path` after the block; every file of this kind begins with this text.
+    """Path of a new file, which replaces `path` after the block.
 
-    Raises SuiteError if it cannot be written, or if `path` is a file of another kind.
+    Every file of this kind begins with this text, or is empty. Raises SuiteError if it cannot be written, or if `path`
+    is a file of another kind.
     """
     kind = Kind(
         name=f"{path.name} of a suite",
@@ -58,7 +59,8 @@ def written(path: Path, *, begins: str) -> Iterator[Path]:
 
 def _begins(path: Path, text: bytes) -> bool:
     with path.open("rb") as file:
-        return file.read(len(text)) == text
+        start = file.read(len(text))
+    return not start or start == text
 
 
 def write_json(values: Mapping[str, Any], path: Path) -> None:

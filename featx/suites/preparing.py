@@ -36,21 +36,41 @@ class PreparedSuite:
     targets: tuple[PreparedTarget, ...]
     backbones: Mapping[str, Backbone]
     """Name of each source in the suite -> its backbone with the outputs that are compared; empty if none is needed."""
+    features: Mapping[str, str]
+    """Name of each source in the suite -> the output that its card calls the feature."""
+
+    @property
+    def about(self) -> dict[tuple[str, str], dict[str, float]]:
+        """Backbone and output -> simple rivals of scores: bytes of the model, and whether it is the last feature."""
+        return {
+            (backbone.name, output.name): {
+                "bytes of the model": float(sum(path.stat().st_size for path in backbone.files)),
+                "always the last feature": float(output.name == self.features[name] and not backbone.card.baseline),
+            }
+            for name, backbone in self.backbones.items()
+            for output in backbone.card.all_outputs
+        }
 
 
 def prepare_suite(suite: Suite, *, models: Path | str | None) -> PreparedSuite:
     """The suite with all that it names. Raises SuiteError naming the suite's file, the key and what is missing."""
     needed = any(target.images for target in suite.targets)
-    backbones = {source.backbone: _load(suite, source, models) for source in suite.sources} if needed else {}
+    loaded = {source: _load(suite, source, models) for source in suite.sources} if needed else {}
     with _telling(f"{suite.where}: key splits"):
         files = {path: read_splits(path) for path in dict.fromkeys(suite.split_files.values())}
-    return PreparedSuite(suite, tuple(_prepare(suite, target, files) for target in suite.targets), backbones)
+    return PreparedSuite(
+        suite=suite,
+        targets=tuple(_prepare(suite, target, files) for target in suite.targets),
+        backbones={source.backbone: chosen for source, (chosen, _) in loaded.items()},
+        features={source.backbone: feature for source, (_, feature) in loaded.items()},
+    )
 
 
-def _load(suite: Suite, source: SourceModel, models: Path | str | None) -> Backbone:
-    """The backbone with the outputs that are compared."""
+def _load(suite: Suite, source: SourceModel, models: Path | str | None) -> tuple[Backbone, str]:
+    """The backbone with the outputs that are compared, and the output that its card calls the feature."""
     with _telling(f"{suite.where}: sources, {source.backbone!r}"):
-        return select_outputs(load_backbone(source.backbone, folder=models), source.outputs)
+        backbone = load_backbone(source.backbone, folder=models)
+        return select_outputs(backbone, source.outputs), backbone.card.feature
 
 
 def _prepare(suite: Suite, target: Target, files: Mapping[str, PublishedSplits]) -> PreparedTarget:

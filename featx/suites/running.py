@@ -9,7 +9,9 @@ from featx.errors import FeatxError
 from featx.heads import Result
 from featx.showing import Overview, Shown
 from featx.suites.caching import SuiteFailure, extract_missing
+from featx.suites.concluding import GroupAgreement, TargetGain, conclude
 from featx.suites.files import LinesFile, locked_folder
+from featx.suites.leaderboard import Leaderboard
 from featx.suites.preparing import PreparedSuite, PreparedTarget, prepare_suite
 from featx.suites.progress import SuiteProgress, Work
 from featx.suites.published import write_splits
@@ -39,6 +41,11 @@ class SuiteOutcome(Shown):
     folder: Path
     results: tuple[Result, ...]
     scores: tuple[ScoreRow, ...]
+    leaderboard: Leaderboard
+    agreement: tuple[GroupAgreement, ...]
+    """How well each score predicts what sources reach."""
+    gain: tuple[TargetGain, ...]
+    """What each source is worth against the best baseline."""
     failures: tuple[SuiteFailure, ...]
     """What has no result; the same command tries it again."""
     notes: tuple[str, ...]
@@ -68,7 +75,8 @@ def run_suite(
     Features that are missing are extracted into `caches/TARGET/BACKBONE.h5`. Every source is scored on the images to
     learn from of every split (`scores.jsonl`); every head is trained and measured on every source and split
     (`results.jsonl`); `splits.csv` says which image is in which part. Whatever is there already is not computed again,
-    so that the same call continues a run that was interrupted. What fails for one target or source is told, and tried
+    so that the same call continues a run that was interrupted. `leaderboard.csv`, `leaderboard.json`, `gain.jsonl` and
+    `agreement.json` follow from these, and are written anew. What fails for one target or source is told, and tried
     again by the next call; the rest goes on.
 
     Args:
@@ -114,7 +122,19 @@ class _Run:
         candidates = self._list_candidates(targets)
         scores = self._score(targets, candidates)
         results = self._train(candidates, jobs)
-        return SuiteOutcome(self.folder, results, scores, tuple(self.failures), tuple(self.notes))
+        protocol = self.prepared.suite.protocol
+        found = conclude(targets, candidates, results, scores, protocol=protocol, about=self.prepared.about)
+        found.write(self.folder)
+        return SuiteOutcome(
+            folder=self.folder,
+            results=results,
+            scores=scores,
+            leaderboard=found.leaderboard,
+            agreement=found.agreement,
+            gain=found.gain,
+            failures=tuple(self.failures),
+            notes=(*self.notes, *found.notes),
+        )
 
     def _plan(self) -> None:
         """How much work there will be, as far as it is known before any image is read."""
