@@ -1,7 +1,6 @@
 """The command `benchmark`: many targets, many sources, in one folder."""
 
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -44,7 +43,7 @@ def benchmark(
     or target is listed at the end, and the exit code is then 1; the rest goes on.
     """
     from featx.extract import on_cluster
-    from featx.report import err, suite_progress
+    from featx.report import err, out, print_suite, suite_progress
     from featx.suites import read_suite, run_suite, with_device
 
     if jobs and scheduler:
@@ -53,13 +52,9 @@ def benchmark(
     with on_cluster(scheduler) if scheduler else nullcontext(), suite_progress(quiet=output.quiet) as report:
         outcome = run_suite(read, into=into, jobs=jobs, models=models, report=report)
     if json_:
-        print_json(
-            {
-                "results": str(outcome.results_path),
-                "failures": [asdict(failure) for failure in outcome.failures],
-                "notes": list(outcome.notes),
-            }
-        )
+        print_json(outcome.to_dict())
+    elif not output.quiet:
+        print_suite(outcome, to=out())
     for failure in outcome.failures:
         err().print(f"featx: {failure}")
     return 1 if outcome.failures else 0

@@ -88,10 +88,13 @@ def width_bias(scores: Floats, truths: Floats, columns: Floats) -> float | None:
     return float(stats.spearmanr(error, columns).statistic)
 
 
-def mean_over_sets(values: Floats, weights: Floats | None = None) -> tuple[float, Interval | None]:
+def mean_over_sets(
+    values: Floats, weights: Floats | None = None, *, within: Interval = (-np.inf, np.inf)
+) -> tuple[float, Interval | None]:
     """The mean of one value for each data set, with its 95 % interval by Student's t; None for fewer than two.
 
-    With `weights` w that sum to 1, the variance of the mean is n / (n - 1) times the sum of w^2 (value - mean)^2.
+    With `weights` w that sum to 1, the variance of the mean is n / (n - 1) times the sum of w^2 (value - mean)^2. The
+    ends of the interval are not outside of `within`, the values that are possible.
 
     >>> import numpy as np
     >>> from featx.measures import mean_over_sets
@@ -106,7 +109,7 @@ def mean_over_sets(values: Floats, weights: Floats | None = None) -> tuple[float
         return mean, None
     error = float(np.sqrt(np.square(share * (values - mean)).sum() * count / (count - 1)))
     half = float(stats.t.ppf(0.975, count - 1)) * error
-    return mean, (mean - half, mean + half)
+    return mean, (max(within[0], mean - half), min(within[1], mean + half))
 
 
 def _constant(values: Floats) -> bool:

@@ -20,4 +20,5 @@ from .terminal import (
     print_ranking as print_ranking,
     print_results as print_results,
     print_scores as print_scores,
+    print_suite as print_suite,
 )

@@ -18,6 +18,7 @@ from featx.report.ranking import ranking_sections
 from featx.report.results import results_section
 from featx.report.scores import scores_section
 from featx.report.section import Section
+from featx.report.suites import suite_sections
 from featx.showing import visible
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from featx.extract import ExtractionSummary
     from featx.heads import Result
     from featx.measures import HeadMetrics
+    from featx.suites import SuiteOutcome
     from featx.tables import Duplicates
     from featx.transfer import Gain, LearningCurve, TransferScores
 
@@ -143,6 +145,11 @@ def print_curve(curve: "LearningCurve", *, to: Console) -> None:
 def print_gain(gain: "Gain", *, to: Console) -> None:
     """Print what each source is worth, and the classes and groups that are harmed."""
     print_sections(gain_sections(gain), to=to)
+
+
+def print_suite(outcome: "SuiteOutcome", *, to: Console) -> None:
+    """Print the leaderboard of each comparability group of a suite, and how well scores predict it."""
+    print_sections(suite_sections(outcome), to=to)
 
 
 def print_checks(checks: "Sequence[Check]", *, to: Console) -> None:

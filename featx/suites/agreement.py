@@ -27,6 +27,9 @@ LEAST_SOURCES = 3
 """With fewer sources there is no order to speak of."""
 NEAR = 0.01
 """A source within this of the best one is as good a choice."""
+CORRELATION: Interval = (-1, 1)
+SHARE: Interval = (0, 1)
+POINTS: Interval = (0, 100)
 RANKING = "default ranking"
 VALIDATED = "validation accuracy"
 PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
@@ -62,9 +65,11 @@ class Estimate:
     mean: float
     ci: Interval | None
     """95 % interval, by Student's t over targets; None for one target."""
-    worst: float
-    """The value of the worst target."""
+    lowest: float
+    """The lowest value on any split."""
+    highest: float
     targets: int
+    """Number of targets on which it is defined."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Agreement:
     """Weighted Kendall tau, from -1 to 1; None if it is undefined on every target."""
     pearson: Estimate | None
     regret: Estimate | None
-    """How many points less the first by score reaches than the best source; worst: the largest."""
+    """How many points less the first by score reaches than the best source."""
     pairs: Estimate | None
     """Share of the pairs of sources that differ by two points or more which the score orders right."""
     bias: Estimate | None
@@ -125,21 +130,21 @@ def _measure(name: str, among: str, predictions: Sequence[Prediction]) -> Agreem
     if not splits:
         return None
 
-    def estimate(of_split: Callable[[Floats, Floats], float | None], *, lowest: bool = True) -> Estimate | None:
-        values = [(found[0].target, of_split(*_arrays(found, name))) for found in splits]
-        return _estimate(values, lowest=lowest)
+    def estimate(of_split: Callable[[Floats, Floats], float | None], within: Interval = CORRELATION) -> Estimate | None:
+        return _estimate([(found[0].target, of_split(*_arrays(found, name))) for found in splits], within)
 
     biases = [(found[0].target, width_bias(*_arrays(found, name), _columns(found))) for found in splits]
+    tied = [(found[0].target, _holds_a_good_one(found)) for found in splits if name == RANKING]
     return Agreement(
         score=name,
         among=among,
         sources=max(map(len, splits)),
         tau=estimate(weighted_tau),
         pearson=estimate(pearson),
-        regret=estimate(_regret_in_points, lowest=False),
-        pairs=estimate(pairs_in_order),
-        bias=_estimate(biases, lowest=False),
-        tied=_estimate([(found[0].target, _holds_a_good_one(found)) for found in splits]) if name == RANKING else None,
+        regret=estimate(_regret_in_points, POINTS),
+        pairs=estimate(pairs_in_order, SHARE),
+        bias=_estimate(biases, CORRELATION),
+        tied=_estimate(tied, SHARE),
     )
 
 
@@ -174,18 +179,17 @@ def _holds_a_good_one(found: Sequence[Prediction]) -> float | None:
     return float(max(one.truth for one in found) - max(tied) <= NEAR + 1e-12)
 
 
-def _estimate(values: Sequence[tuple[str, float | None]], *, lowest: bool = True) -> Estimate | None:
-    """The mean over targets of the mean over their splits."""
+def _estimate(values: Sequence[tuple[str, float | None]], within: Interval) -> Estimate | None:
+    """The mean over targets of the mean over their splits; None if it is defined on none of them."""
     targets = dict[str, list[float]]()
     for target, value in values:
         if value is not None:
             targets.setdefault(target, []).append(value)
     if not targets:
         return None
-    of_targets = np.array([np.mean(found) for found in targets.values()])
     every = [value for found in targets.values() for value in found]
-    mean, ci = mean_over_sets(of_targets)
-    return Estimate(mean, ci, min(every) if lowest else max(every), len(of_targets))
+    mean, ci = mean_over_sets(np.array([np.mean(found) for found in targets.values()]), within=within)
+    return Estimate(mean, ci, min(every), max(every), len(targets))
 
 
 def predict_fields(

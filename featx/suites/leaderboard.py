@@ -166,8 +166,10 @@ class _Ranked:
 
     def _row(self, number: int, place: int, *, tested: tuple[TargetValue, ...], letters: str) -> LeaderboardRow:
         standing = next(one for one in self.fields[0].standings if one.source == self.sources[place])
-        mean, ci = mean_over_sets(self.values[:, place], self.weights)
-        difference, difference_ci = mean_over_sets(np.array([one.difference for one in tested]), self.weights)
+        mean, ci = mean_over_sets(self.values[:, place], self.weights, within=(0, 1))
+        difference, difference_ci = mean_over_sets(
+            np.array([one.difference for one in tested]), self.weights, within=(-1, 1)
+        )
         verdicts = [_verdict(one) for one in tested]
         return replace(
             _plain_row(self.group, standing, ()),

@@ -1,8 +1,9 @@
 """Runs a suite: extracts, scores, trains and measures what is missing, into one folder."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from featx.compare import ComparisonProgress, compare_backbones
 from featx.errors import FeatxError
@@ -55,6 +56,17 @@ class SuiteOutcome(Shown):
     def results_path(self) -> Path:
         """The file of all results, which `featx.read_results` reads."""
         return self.folder / "results.jsonl"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as plain JSON values, with the path of the file of results in place of the results."""
+        return {
+            "results": str(self.results_path),
+            "leaderboard": self.leaderboard.to_dict(),
+            "agreement": [one.to_dict() for one in self.agreement],
+            "gain": [record for one in self.gain for record in one.to_records()],
+            "failures": [asdict(failure) for failure in self.failures],
+            "notes": list(self.notes),
+        }
 
     def overview(self) -> Overview:
         """How many results there are, where, and what failed."""
