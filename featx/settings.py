@@ -5,6 +5,8 @@ from typing import Literal, get_args
 
 BUNDLED = "efficientnet-lite0"
 """Name of the backbone that is installed with featx."""
+CLASS_SCORES = "logits"
+"""The output name that stands for the class scores of a source model, whatever its tensor is called."""
 
 Device = str
 """A value of `--device`: auto, cpu, cuda, cuda:1, cuda:0,cuda:1, tensorrt, openvino, ...; featx.devices parses it."""
@@ -74,6 +76,10 @@ SCORE_NAMES = (
     *("ridge", "press", "logme", "knn", "class-mean", "leep", "nce"),
     *("nleep", "gbc", "transrate", "h-score", "pactran"),
 )
+SAMPLE = 1_000
+"""Most images on which each backbone is tried before one is chosen."""
+TRIALS = "scores"
+"""The folder of the caches of backbones that are tried."""
 FUSION_NAMES = (
     "concat",
     "standardised",

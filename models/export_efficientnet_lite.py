@@ -70,6 +70,7 @@ def describe(variant: str, size: int) -> Card:
         feature="features",
         dim=1280,
         classifier="logits",
+        classifier_kind="logits",
     )
 
 

@@ -19,6 +19,7 @@ _OptionalPooling = Annotated[
     str, Meta(pattern=rf"\A({'|'.join(POOLINGS)})?\Z", description=f"{' or '.join(POOLINGS)}, or left out")
 ]
 _Precision = Literal["", "float32", "float16", "int8"]
+ClassifierKind = Literal["", "softmax", "sigmoid", "logits", "sigmoid logits"]
 _Baseline = Literal["", "pixels", "histogram", "random weights"]
 MOST_OUTPUTS = 1000
 _MOST_DIM = 2**26
@@ -56,21 +57,23 @@ DESCRIPTIVE = {
     "reference",
     "golden",
     "classifier",
+    "classifier_kind",
     "precision",
     "quantized",
     "baseline",
 }
 """Keys of a card that do not affect features; all others are part of its identity.
 
-`baseline` is among them, so that a cache that was written before the key existed is continued by the same backbone.
+`baseline` and `classifier_kind` are among them, so that a cache that was written before these keys existed is continued
+by the same backbone.
 """
 LATER_KEYS = {"data_sha256": "", "channels": "RGB", "batch": 0, "crop_mode": "center", "pool": "", "outputs": []}
 """Keys added after the first version -> the value that older cards imply; an identity leaves out that value."""
 _KEYS = (
     *("name", "file", "sha256", "data", "data_sha256", "source", "licence", "reference", "golden"),
     *("input", "layout", "dtype", "size", "channels", "batch", "resize", "crop_mode", "filter", "mean", "std"),
-    *("exif_orientation", "feature", "dim", "pool", "outputs", "classifier", "precision", "quantized"),
-    "baseline",
+    *("exif_orientation", "feature", "dim", "pool", "outputs", "classifier", "classifier_kind"),
+    *("precision", "quantized", "baseline"),
 )
 """The keys of a card in the order of its file, with those that describe the input among the others."""
 
@@ -175,6 +178,9 @@ class Card:
     """Further outputs that are taken in the same pass."""
     classifier: str = ""
     """Name of the tensor with the class scores of the source task."""
+    classifier_kind: ClassifierKind = ""
+    """What these scores are, as the graph tells: probabilities that sum to 1 (softmax), a probability of each class
+    (sigmoid), or the numbers before one of these (logits, sigmoid logits); empty if it does not tell."""
 
     precision: _Precision = ""
     """Type in which the model computes: float32, float16 or int8; empty if it is that of the input."""

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from featx.backbones.graph.finding import resolve_outputs
+from featx.backbones.graph.finding import find_kind_of_scores, resolve_outputs
 from featx.backbones.reading import check_card
 from featx.backbones.store import Backbone
 from featx.backbones.tryout import try_apart
@@ -15,7 +15,8 @@ logger = logging.getLogger(__name__)
 def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
     """The backbone with these outputs, computed in one pass; the first is the feature. Without names, as it is.
 
-    Raises BackboneError if a tensor does not exist or a name is given twice.
+    `logits` is the classifier that the card names, whatever its tensor is called, and the card says what these class
+    scores are. Raises BackboneError if a tensor does not exist or a name is given twice.
 
     >>> import featx
     >>> backbone = featx.load_backbone("efficientnet-lite0")
@@ -27,10 +28,20 @@ def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
         return backbone
     known = {output.name: output for output in backbone.card.all_outputs}
     if all(name in known for name in names) and len(set(names)) == len(names):
-        return backbone.with_outputs([known[name] for name in names])
-    resolved = resolve_outputs(backbone.path, names, size=backbone.card.input.pixels.size)
-    changed = backbone.with_outputs(resolved)
+        return _with_kind_of_scores(backbone.with_outputs([known[name] for name in names]))
+    card = backbone.card
+    resolved = resolve_outputs(backbone.path, names, size=card.input.pixels.size, classifier=card.classifier)
+    changed = _with_kind_of_scores(backbone.with_outputs(resolved))
     card, notes = try_apart(changed)
     for note in notes:
         logger.warning("%s: %s", backbone.path, note)
     return replace(changed, card=check_card(card, source=f"{backbone.path} with these outputs", step="choose others"))
+
+
+def _with_kind_of_scores(backbone: Backbone) -> Backbone:
+    """The backbone whose card says what its class scores are, if they are among its outputs."""
+    card = backbone.card
+    if card.classifier_kind or card.classifier not in [output.tensor for output in card.all_outputs]:
+        return backbone
+    kind = find_kind_of_scores(backbone.path, card.classifier, size=card.input.pixels.size)
+    return replace(backbone, card=replace(card, classifier_kind=kind))

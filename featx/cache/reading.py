@@ -17,6 +17,7 @@ from featx.cache.verifying import COLUMNS_CHANGED
 from featx.columns import NO_LABEL, ImageColumns
 from featx.errors import CacheError, failure_text
 from featx.hashing import hash_columns, hash_settings
+from featx.settings import CLASS_SCORES
 
 
 def list_outputs(path: Path | str) -> dict[str, str]:
@@ -105,11 +106,17 @@ def _check_columns(cache: Cache) -> None:
 
 
 def choose_outputs(cache: Cache, outputs: Sequence[str]) -> list[str]:
-    """These outputs without repetition, or the card's feature if none is named. Raises ChoiceError."""
-    for name in outputs:
+    """These outputs without repetition, or the card's feature if none is named. Raises ChoiceError.
+
+    `logits` are the class scores of the source, whatever their output is called.
+    """
+    scores = cache.card.get("classifier")
+    aliases = {CLASS_SCORES: scores} if scores in cache.outputs and CLASS_SCORES not in cache.outputs else {}
+    names = [aliases.get(name, name) for name in outputs]
+    for name in names:
         if name not in cache.outputs:
             raise unknown_name(str(cache.path), "output", name, list(cache.outputs))
-    return list(dict.fromkeys(outputs)) or [next(iter(cache.outputs))]
+    return list(dict.fromkeys(names)) or [next(iter(cache.outputs))]
 
 
 def choose_cached_images(cache: Cache, *, split: str | None, labels: Sequence[str]) -> ImageChoice:

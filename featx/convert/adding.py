@@ -150,7 +150,8 @@ def describe_model(path: Path, description: Description, *, allow: Allow | None 
     exif_orientation = description.exif_orientation
     pixels, own = consider_normalisation(given, found, inspection)
     spec, assumed = complete(pixels, size=size, dtype=dtype, exif_orientation=exif_orientation)
-    outputs = resolve_outputs(path, description.outputs or (_certain_feature(inspection),), size=size)
+    names = description.outputs or (_certain_feature(inspection),)
+    outputs = resolve_outputs(path, names, size=size, classifier=inspection.classifier_output or "")
     card, tried = try_outputs(Backbone(_card(description, inspection, spec, outputs), path), allow=allow)
     notes = [f"preprocessing from {found.origin}"] if found.origin else []
     notes += [*found.notes, *own, *filter(None, [describe_format(path)])]
@@ -219,6 +220,7 @@ def _card(description: Description, inspection: Inspection, spec: PixelSpec, out
         feature=outputs[0].name,
         dim=outputs[0].dim,
         classifier=inspection.classifier_output or "",
+        classifier_kind=inspection.classifier_kind,
         precision="int8" if find_precision(Path(inspection.model)) == "int8" else "",
     )
     return card.with_outputs(outputs)

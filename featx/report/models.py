@@ -39,7 +39,8 @@ def _inspection_notes(inspection: "Inspection") -> Iterator[str]:
         yield "height and width are free: `featx backbones add` needs --size"
     if batch is not None:
         yield f"the batch axis is fixed at {batch}: featx makes it dynamic if the graph allows"
-    yield f"classifier: {inspection.classifier_output or 'none, the model ends in features'}"
+    kind = f" ({inspection.classifier_kind})" if inspection.classifier_kind else ""
+    yield f"classifier: {inspection.classifier_output or 'none, the model ends in features'}{kind}"
     yield f"feature: {inspection.feature_output}{'' if inspection.certain else ', but that is not certain'}"
     for note in inspection.notes:
         yield f"  {note}"

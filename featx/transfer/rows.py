@@ -32,6 +32,8 @@ class LabelledRows:
     """Type of the features."""
     class_scores: bool = False
     """Whether the columns are not features, but class scores of the source's own task."""
+    kind: str = ""
+    """What the class scores are, as `classifier_kind` of a card says; empty if it does not."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -123,14 +125,14 @@ def rows_of_arrays(features: ArrayLike, labels: ArrayLike, *, weights: ArrayLike
 
 
 def usable_rows(
-    read: Callable[[Indices], NDArray[Any]], labels: Labels, *, columns: int, class_scores: bool = False
+    read: Callable[[Indices], NDArray[Any]], labels: Labels, *, columns: int, class_scores: bool = False, kind: str = ""
 ) -> LabelledRows:
     """The rows that weigh anything, with the classes that they have. Raises TableError for fewer than two classes."""
     kept = np.flatnonzero(labels.weights > 0)
     labels = _without_absent_classes(labels.take(kept))
     if len(labels.classes) < 2:
         raise TableError(f"the images have {len(labels.classes)} class; a source is scored by two classes or more")
-    return LabelledRows(lambda rows: read(kept[rows]), labels, columns, class_scores=class_scores)
+    return LabelledRows(lambda rows: read(kept[rows]), labels, columns, class_scores=class_scores, kind=kind)
 
 
 def _without_absent_classes(labels: Labels) -> Labels:

@@ -166,6 +166,7 @@ def _rows_of(block: FeatureTable, learnt: RowIndices) -> LabelledRows:
         block.labels_of(learnt),
         columns=block.dim,
         class_scores=source.output == source.card.get("classifier"),
+        kind=str(source.card.get("classifier_kind") or ""),
     )
 
 

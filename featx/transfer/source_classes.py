@@ -44,12 +44,12 @@ def leep_of(rows: LabelledRows) -> float:
     """LEEP of rows whose features are class scores of the source, by two passes over them."""
     joint = np.zeros((len(rows.totals), rows.columns))
     for places, block in rows.blocks():
-        joint += rows.mass(places).T @ _probabilities(block)
+        joint += rows.mass(places).T @ to_distributions(block, rows.kind)
     total = joint.sum(axis=0)
     conditional = joint / np.where(total > 0, total, 1)
     likelihood = 0.0
     for places, block in rows.blocks():
-        expected = _probabilities(block) @ conditional.T
+        expected = to_distributions(block, rows.kind) @ conditional.T
         mass = rows.mass(places)
         likelihood += float((mass[mass > 0] * np.log(expected[mass > 0])).sum())
     return min(0.0, likelihood / len(rows))
@@ -65,9 +65,24 @@ def nce_of(rows: LabelledRows) -> float:
     return min(0.0, float((seen[seen > 0] * np.log(shares[seen > 0])).sum() / len(rows)))
 
 
-def _probabilities(scores: Floats) -> Floats:
-    """The scores (b, Z), if each row is at least 0 and sums to 1, else their softmax."""
-    return scores if are_probabilities(scores) else to_probabilities(scores)
+def to_distributions(scores: Floats, kind: str) -> Floats:
+    """For each row of class scores (b, Z) of the source, a distribution over its classes.
+
+    `kind` is `classifier_kind` of its card. Probabilities that each class has on its own are divided by their sum.
+    Without a kind, rows that are at least 0 and sum to 1 are probabilities, and the softmax of others is taken.
+    """
+    if kind in ("sigmoid", "sigmoid logits"):
+        return _divided_by_sum(to_probabilities(scores, multilabel=True) if kind == "sigmoid logits" else scores)
+    if kind == "softmax" or (not kind and are_probabilities(scores)):
+        return _divided_by_sum(scores)
+    return to_probabilities(scores)
+
+
+def _divided_by_sum(scores: Floats) -> Floats:
+    """The rows divided by their sums; a row without any probability is the same for all classes."""
+    positive = np.maximum(scores, 0)
+    total = positive.sum(axis=1, keepdims=True)
+    return np.where(total > 0, positive / np.where(total > 0, total, 1), 1 / scores.shape[1])
 
 
 def are_probabilities(scores: NDArray[np.floating]) -> bool:

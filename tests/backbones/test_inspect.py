@@ -857,6 +857,7 @@ KEYS = {
     "feature_pool",
     "feature_dim",
     "classifier_output",
+    "classifier_kind",
     "certain",
     "notes",
     "candidates",

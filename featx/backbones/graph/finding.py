@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from featx.apart import Allow
-from featx.backbones.card import POOLINGS, Output
+from featx.backbones.card import POOLINGS, ClassifierKind, Output
 from featx.backbones.foreign import run_foreign
 from featx.backbones.graph.bottlenecks import FEATURE_TYPES, bottlenecks, depths, stages
+from featx.backbones.graph.class_scores import kind_of_scores
 from featx.backbones.graph.image_input import ModelInput, find_image, with_size
 from featx.backbones.graph.last_layers import LastLayers, find_last_layers
 from featx.backbones.graph.layers import (
@@ -33,6 +34,7 @@ from featx.backbones.graph.shapes import ANY_BATCH, view_model
 from featx.backbones.graph.simplifying import simplify
 from featx.backbones.graph.view import Shape, View
 from featx.errors import BackboneError, did_you_mean
+from featx.settings import CLASS_SCORES
 
 _SCORE_NAMES = r"logit|prob|softmax|score|class(?!_?(token|emb))|pred|label|categor"
 _EMBEDDING_NAMES = r"embed|feat|pool|hidden|repr|latent|descriptor|encod|pre_?logits|vector|backbone"
@@ -85,6 +87,8 @@ class Inspection:
     """The model's own outputs."""
     normalisation: Normalisation | None = None
     """The normalisation of pixels that the model does itself; None if it takes normalised pixels."""
+    classifier_kind: ClassifierKind = ""
+    """What the class scores are: softmax, sigmoid, logits, sigmoid logits; empty if the graph does not tell."""
 
     def to_dict(self) -> dict[str, Any]:
         """The inspection as plain JSON values."""
@@ -131,18 +135,33 @@ def _find(path: Path, size: int | None) -> "_Finder":
     return _Finder(view, path, found)
 
 
-def resolve_outputs(path: Path, names: Sequence[str], *, size: int) -> tuple[Output, ...]:
+def resolve_outputs(path: Path, names: Sequence[str], *, size: int, classifier: str = "") -> tuple[Output, ...]:
     """The outputs that these names stand for, each with its pooling if it is not a vector.
 
     A name is a tensor, or a tensor, a colon and a pooling: `layer4:gem`. Without a pooling, maps are averaged, and
-    tokens are reduced to their class token, or to their mean if there is none. The dimension is 0 if only running the
-    model can show it. Raises BackboneError if a tensor does not exist, cannot be pooled like that, or is named twice.
+    tokens are reduced to their class token, or to their mean if there is none. If no tensor is called `logits`, that
+    is the `classifier`. The dimension is 0 if only running the model can show it. Raises BackboneError if a tensor does
+    not exist, cannot be pooled like that, or is named twice.
     """
     if twice := [name for place, name in enumerate(names) if name in names[:place]]:
         raise BackboneError(f"--output {twice[0]!r} is given twice; name every output once")
     with damage_reported(path):
         finder = _find(path, size)
-        return tuple(finder.resolve(name) for name in names)
+        tensors = finder.view.producers
+        named = [classifier if name == CLASS_SCORES and classifier and name not in tensors else name for name in names]
+    if classifier in names and named.count(classifier) > 1:
+        raise BackboneError(f"--output {CLASS_SCORES!r} is {classifier!r}, which is given too; name it once")
+    with damage_reported(path):
+        return tuple(finder.resolve(name) for name in named)
+
+
+def find_kind_of_scores(path: Path, name: str, *, size: int) -> ClassifierKind:
+    """What the class scores of this tensor are: softmax, sigmoid, logits, sigmoid logits; empty if that is not known.
+
+    Raises BackboneError as resolve_outputs does.
+    """
+    with damage_reported(path):
+        return kind_of_scores(_find(path, size).view, name)
 
 
 def _suggested_by_name(output: str) -> str:
@@ -209,6 +228,7 @@ class _Finder:
             normalisation=find_normalisation(
                 self.view, channels=self.input.channels or 3, axis=1 if self.input.layout == "NCHW" else 3
             ),
+            classifier_kind=kind_of_scores(self.view, choice.classifier) if choice.classifier else "",
         )
 
     def _choose(self, usable: list[str], notes: list[str]) -> "_Choice":

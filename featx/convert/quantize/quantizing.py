@@ -133,7 +133,9 @@ class _Quantizing:
     def target(self) -> Backbone:
         """The new backbone, whose card lacks what is not known yet."""
         path = self.place / f"{self.name}.onnx"
-        changes: dict[str, Any] = dict.fromkeys(("data", "data_sha256", "golden", "reference", "classifier"), "")
+        changes: dict[str, Any] = dict.fromkeys(
+            ("data", "data_sha256", "golden", "reference", "classifier", "classifier_kind"), ""
+        )
         return Backbone(replace(self.source.card, name=self.name, file=path.name, **changes), path)
 
     def to_integers(self) -> tuple[Try, ...]:
