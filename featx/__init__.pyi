@@ -13,6 +13,13 @@ from .cache import (
     read_features as read_features,
     verify_cache as verify_cache,
 )
+from .choosing import (
+    DroppedSource as DroppedSource,
+    FailedSource as FailedSource,
+    SourceTrials as SourceTrials,
+    TriedSource as TriedSource,
+    choose_source as choose_source,
+)
 from .compare import (
     Candidate as Candidate,
     ComparisonResults as ComparisonResults,

@@ -81,10 +81,12 @@ class Tiny:
         return np.asarray(normalised.mean(axis=(1, 2)) @ self.matrix, np.float32)
 
 
-def build_tiny(folder: Path, *, name: str = "tiny", dim: int = 8, seed: int = 0, layout: Layout = "NCHW") -> Tiny:
-    """Write model and card of a tiny backbone into the folder."""
+def build_tiny(
+    folder: Path, *, name: str = "tiny", dim: int = 8, seed: int = 0, layout: Layout = "NCHW", scale: float = 1.0
+) -> Tiny:
+    """Write model and card of a tiny backbone into the folder; with scale 0 it sees nothing in any image."""
     rng = np.random.default_rng(seed)
-    matrix = rng.normal(size=(3, dim)).astype(np.float32)
+    matrix = scale * rng.normal(size=(3, dim)).astype(np.float32)
     weights = {"matrix": matrix, "classifier": rng.normal(size=(dim, 5)).astype(np.float32)}
     channels_first = layout == "NCHW"
     shape: list[str | int] = ["batch", 3, 16, 16] if channels_first else ["batch", 16, 16, 3]

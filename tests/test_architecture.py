@@ -31,7 +31,7 @@ GROUND = (
 ROOMS = (
     *("inputs", "backbones", "convert", "cache", "extract"),
     *("tables", "estimators", "measures", "heads", "compare"),
-    *("transfer", "suites", "deploy", "report", "demo", "cli", "__main__"),
+    *("transfer", "choosing", "suites", "deploy", "report", "demo", "cli", "__main__"),
 )
 FLOW = (*GROUND, *ROOMS)
 

@@ -10,6 +10,7 @@ from .ranges import check_not_tiny as check_not_tiny, check_range as check_range
 from .reading import read_tables as read_tables
 from .rows import select_rows as select_rows
 from .similarity import directions as directions
+from .splits.beginning import first_rows as first_rows
 from .splits.duplicates import Duplicates as Duplicates, find_duplicates as find_duplicates
 from .splits.eligible import check_not_empty as check_not_empty, eligible_rows as eligible_rows
 from .splits.few_shot import FEW_SHOT_REPEATS as FEW_SHOT_REPEATS, SHOTS as SHOTS, possible_shots as possible_shots

@@ -123,6 +123,8 @@ class Clusters:
 
     def value(self) -> float:
         """N-LEEP of all rows."""
+        if not len(self._axes):
+            return self._leep(np.ones((len(self._rows), 1)))
         return float(np.mean([self._of_seed(self._seed + place) for place in range(SEEDS)]))
 
     def _of_seed(self, seed: int) -> float:
@@ -130,4 +132,8 @@ class Clusters:
         count = max(min(classes, len(self._rows) // 5), len(self._rows) // 10, 1)
         mixture = GaussianMixture(min(count, MOST_CLUSTERS), covariance_type="diag", random_state=seed)
         chances = mixture.fit(self._coordinates).predict_proba(self._coordinates)
+        return self._leep(chances)
+
+    def _leep(self, chances: Floats) -> float:
+        """LEEP of the chances (n, c) that rows belong to clusters."""
         return leep_of(LabelledRows(chances.__getitem__, self._rows.labels, chances.shape[1], np.float64))

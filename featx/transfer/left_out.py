@@ -88,7 +88,8 @@ class LeaveOut:
         for start in range(0, len(self._inverses), step):
             inverses = self._inverses[start : start + step]
             coefficients = inverses.T[:, :, None] * self._spectrum.moments[:, None]
-            fitted = turned @ coefficients.reshape(turned.shape[1], -1).astype(turned.dtype)
+            columns = len(inverses) * len(self._bias)
+            fitted = turned @ coefficients.reshape(turned.shape[1], columns).astype(turned.dtype)
             yield from (expected - one for one in np.split(fitted, len(inverses), axis=1))
 
     def _without_groups(self, places: Indices, turned: Floats) -> Iterator[Floats]:

@@ -47,6 +47,20 @@ def test_features_of_the_classes_score_higher_than_noise(score: str) -> None:
     assert [one.backbone for one in found.ranking] == ["made-up", "noise"]
 
 
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_source_that_is_the_same_for_all_images_scores_last_by_every_score(grouped: bool) -> None:
+    table = make_table((60, 50), apart=2.0)
+    if grouped:
+        table = with_columns(table, groups=np.arange(110) // 3)
+    noise = noise_like(table, name="blind")
+    blind = replace(noise, parts=(Part(np.ones_like(noise.features)),))
+    found = score_transferability([blind, table], scores=[score for score in ALL if score not in OF_CLASS_SCORES])
+    assert [one.backbone for one in found.ranking] == ["made-up", "blind"]
+    values = {(row.backbone, row.score): row.value for row in found.rows}
+    for name in {row.score for row in found.rows}:
+        assert values["made-up", name] > values["blind", name], name
+
+
 def test_test_images_are_not_looked_at() -> None:
     table = make_table((60, 60), apart=1.0)
     test = split_table(table, seed=3).test

@@ -1,0 +1,62 @@
+"""Draws the images of each round: those that a head would learn from, stratified, the ones before among them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from featx.cache import FeatureTable
+from featx.columns import NO_LABEL
+from featx.errors import TableError
+from featx.inputs import ImageSet
+from featx.tables import RowIndices, first_rows, split_table
+
+ROUNDS = (1 / 4, 1 / 2, 1)
+"""The shares of the sample that have been tried after each round."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The images that a head would learn from, and how many of them are tried at most."""
+
+    table: FeatureTable
+    """Of all images, without features."""
+    learnable: RowIndices
+    """The rows of the training and validation images."""
+    size: int
+    seed: int
+
+    @classmethod
+    def draw(cls, images: ImageSet, *, size: int, seed: int) -> "Sample":
+        """A sample of at most this many images. Raises TableError if they have no labels, or cannot be split."""
+        table = _table_of(images)
+        return cls(table, split_table(table, seed=seed).development, size, seed)
+
+    def sizes(self) -> list[int]:
+        """Number of images that have been tried after each round."""
+        most = min(self.size, len(self.learnable))
+        return sorted({max(1, round(share * most)) for share in ROUNDS})
+
+    def first(self, count: int) -> RowIndices:
+        """The rows of about the first `count` images, ascending; whole groups, if there are groups."""
+        return first_rows(self.table, self.learnable, count=count, seed=self.seed)
+
+
+def _table_of(images: ImageSet) -> FeatureTable:
+    if images.labels is None or not (images.labels != NO_LABEL).any():
+        raise TableError(
+            "none of the images has a label, so no source can be scored; put them into class folders, or give a "
+            "manifest with a column of labels (--label-column)"
+        )
+    return FeatureTable(
+        parts=(),
+        names=images.names,
+        classes=images.classes,
+        labels=images.labels,
+        splits=images.splits,
+        groups=images.groups,
+        weights=images.weights,
+        sources=(),
+        positions=np.arange(len(images)),
+        failed={},
+        digest="",
+    )
