@@ -6,8 +6,8 @@ from numpy.typing import ArrayLike
 from featx.transfer.rows import Floats, LabelledRows, rows_of_arrays
 from featx.transfer.spectrum import Spectrum, decompose
 
-FINEST = 1e-10
-"""Relative width at which the search for the best ratio of precisions ends."""
+FINEST = 1e-7
+"""Relative width at which the search for the best ratio of precisions ends; within it the evidence is equal."""
 GRID = 241
 """Number of ratios that are tried first, since the evidence may have several maxima."""
 BEYOND = 1e12
@@ -52,7 +52,7 @@ def evidence_of(rows: LabelledRows, spectrum: Spectrum, *, intercept: bool = Tru
 
 
 def _without_axes(sizes: Floats, freedom: int) -> Floats:
-    """(K,): the log-evidence of each class for constant features, which predict the mean alone."""
+    """The log-evidence for constant features, which predict the mean alone, for each sum of squares."""
     return np.asarray(-freedom / 2 * (np.log(2 * np.pi * sizes / freedom) + 1))
 
 
@@ -72,14 +72,20 @@ class _Evidence:
         left = (self._parts * (ratios / shrunk)).sum(axis=0) + self._rest
         return np.asarray(_without_axes(left, self._freedom) - np.log1p(self.values[:, None] / ratios).sum(axis=0) / 2)
 
+    def on(self, grid: Floats) -> Floats:
+        """(g, K): for every class at all log ratios (g,), by one product of matrices."""
+        ratios = np.exp(grid)[:, None]
+        left = (ratios / (self.values + ratios)) @ self._parts + self._rest
+        volumes = np.log1p(self.values / ratios).sum(axis=1, keepdims=True)
+        return np.asarray(_without_axes(left, self._freedom) - volumes / 2)
+
 
 def _maximise(evidence: _Evidence) -> Floats:
     """(K,): the largest evidence of each class: the best of a grid, then golden sections around it."""
     low = float(np.log(evidence.values.min() / BEYOND))
     high = float(np.log(evidence.values.max() * BEYOND))
     grid = np.linspace(low, high, GRID)
-    classes = evidence.at(np.full(1, low)).shape[0]
-    tried = np.stack([evidence.at(np.full(classes, one)) for one in grid])
+    tried = evidence.on(grid)
     peak = grid[tried.argmax(axis=0)]
     step = grid[1] - grid[0]
     return np.asarray(np.maximum(_golden(evidence, peak - step, peak + step), tried.max(axis=0)))
@@ -88,10 +94,16 @@ def _maximise(evidence: _Evidence) -> Floats:
 def _golden(evidence: _Evidence, low: Floats, high: Floats) -> Floats:
     """(K,): the maximum between these log ratios (K,), by golden sections (Kiefer 1953)."""
     part = float(np.sqrt(5) - 1) / 2
+    left = high - part * (high - low)
+    right = low + part * (high - low)
+    at_left, at_right = evidence.at(left), evidence.at(right)
     while (high - low).max() > FINEST:
-        left = high - part * (high - low)
-        right = low + part * (high - low)
-        is_left = evidence.at(left) > evidence.at(right)
+        is_left = at_left > at_right
         low = np.where(is_left, low, left)
         high = np.where(is_left, right, high)
-    return np.asarray(evidence.at((low + high) / 2))
+        kept, at_kept = np.where(is_left, left, right), np.where(is_left, at_left, at_right)
+        new = np.where(is_left, high - part * (high - low), low + part * (high - low))
+        at_new = evidence.at(new)
+        left, right = np.where(is_left, new, kept), np.where(is_left, kept, new)
+        at_left, at_right = np.where(is_left, at_new, at_kept), np.where(is_left, at_kept, at_new)
+    return np.asarray(np.maximum(at_left, at_right))
