@@ -5,8 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from featx.backbones import Backbone, load_backbone, select_outputs
+from featx.backbones import Backbone, select_outputs
 from featx.cache import open_cache
+from featx.convert import load_backbone
 from featx.errors import FeatxError, SuiteError
 from featx.inputs import ImageSet, list_images
 from featx.suites.published import PublishedSplits, read_splits

@@ -38,7 +38,7 @@ def test_every_source_is_scored_and_every_head_is_trained_on_every_target(write_
     assert outcome.failures == ()
     found = {(result.head, result.backbones) for result in outcome.results}
     sources = (("tiny:features",), ("tiny:logits",), ("other",))
-    assert found == {(head, source) for head in ("ridge", "class-mean") for source in sources}
+    assert found == {(head, source) for head in ("knn", "class-mean") for source in sources}
     assert len(outcome.results) == 2 * 3 * 2
     assert {(row.target, row.backbone, row.output, row.score) for row in outcome.scores} == {
         (target, backbone, output, score)
@@ -50,6 +50,7 @@ def test_every_source_is_scored_and_every_head_is_trained_on_every_target(write_
     assert describe_cache(outcome.folder / "caches" / "first" / "tiny.h5").outputs == {"features": 8, "logits": 5}
 
 
+@pytest.mark.exhaustive
 def test_a_second_run_computes_nothing(write_suite: Write) -> None:
     suite = write_suite(protocol="shots = [1, 2]\nrepeats = 2")
     first = run(suite)
@@ -58,6 +59,18 @@ def test_a_second_run_computes_nothing(write_suite: Write) -> None:
     assert {path: path.read_bytes() for path in first.folder.rglob("*") if path.is_file()} == before
     assert second.scores == first.scores
     assert {result.split_key for result in second.results} >= {"stratified/0", "few-shot-1/1", "few-shot-2/0"}
+
+
+def test_a_source_with_random_weights_is_made_at_its_first_use(write_suite: Write) -> None:
+    suite = write_suite(protocol='scores = ["ridge"]', more='[[sources]]\nbackbone = "random:tiny"')
+    models = suite.parent / "models"
+    shared = models.resolve()
+    models.unlink()
+    shutil.copytree(shared, models)
+    outcome = run(suite)
+    assert outcome.failures == ()
+    assert ("random-tiny",) in {result.backbones for result in outcome.results}
+    assert (models / "random-tiny.toml").exists()
 
 
 def test_a_suite_that_grows_keeps_what_it_has(write_suite: Write) -> None:
@@ -124,6 +137,7 @@ def test_images_that_fail_are_named_in_the_notes(write_suite: Write, suite_home:
     assert [note for note in outcome.notes if "1 of 40 images have no feature from tiny" in note]
 
 
+@pytest.mark.exhaustive
 def test_shots_for_which_a_class_has_too_few_images_are_left_out_and_named(write_suite: Write) -> None:
     outcome = run(write_suite(protocol="shots = [1, 1000]\nrepeats = 1"))
     assert outcome.failures == ()
@@ -158,6 +172,7 @@ def test_two_runs_into_one_folder_at_once_are_refused(write_suite: Write) -> Non
     assert run(suite).failures == ()
 
 
+@pytest.mark.exhaustive
 def test_finished_caches_can_stand_in_the_place_of_images(write_suite: Write) -> None:
     first = run(write_suite())
     caches = first.folder / "caches" / "first"
@@ -186,6 +201,7 @@ def test_foreign_files_are_left_alone(write_suite: Write) -> None:
     assert scores.read_text() == "my notes"
 
 
+@pytest.mark.exhaustive
 def test_a_line_that_a_killed_run_left_unfinished_is_computed_again(write_suite: Write) -> None:
     suite = write_suite()
     whole = run(suite)
