@@ -80,7 +80,7 @@ def _row(images: SplitImages, source: Predictor, best: Predictor, compared: Comp
 def _why(compared: Comparison) -> str:
     if compared.test.startswith("none"):
         return f"no p-value: {compared.test.removeprefix('none, for ')}"
-    return "no p-value: the test images, which are too few or of one group, say nothing about others"
+    return "no p-value: all test images are of one group, or the difference is the same whichever of them are drawn"
 
 
 def interval_of(predictor: Predictor, images: SplitImages) -> Interval | None:

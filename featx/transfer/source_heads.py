@@ -103,7 +103,7 @@ class SourceHead:
         kept = np.flatnonzero(labels.shares[:, unknown].sum(axis=1) == 0)
         if not len(kept):
             return None
-        losses = row_values(self.probabilities[rows[kept]], labels.take(kept), measure="log_loss")
+        losses = _log_losses(self.probabilities[rows[kept]], labels.take(kept))
         return float(np.average(losses, weights=labels.weights[kept]))
 
 
@@ -113,3 +113,17 @@ def _mean_recall(guesses: Indices, labels: Labels) -> float:
     totals = np.bincount(column, weight, len(labels.classes))
     right = np.bincount(column, weight * (guesses[image] == column), len(labels.classes))
     return float((right[totals > 0] / totals[totals > 0]).mean())
+
+
+def _log_losses(probabilities: Floats, labels: Labels) -> Floats:
+    """(n,): nats of each image; what the head gives to classes that the target lacks counts as one more class."""
+    if labels.multilabel:
+        return row_values(probabilities, labels, measure="log_loss")
+    rest = np.clip(1 - probabilities.sum(axis=1, keepdims=True), 0, 1)
+    shares = labels.given_shares
+    wider = replace(
+        labels,
+        classes=(*labels.classes, "another class"),
+        given_shares=None if shares is None else np.hstack([shares, np.zeros_like(rest)]),
+    )
+    return row_values(np.hstack([probabilities, rest]), wider, measure="log_loss")
