@@ -9,12 +9,12 @@ from typing import Any
 from featx.csv_columns import CsvWriter
 from featx.errors import TableError
 from featx.heads import Result
-from featx.suites.agreement import Agreement, measure_agreement, predict_fields
+from featx.suites.agreement import Agreement, Prediction, measure_agreement, predict_fields
 from featx.suites.files import write_json, written
 from featx.suites.groups import group_fields
 from featx.suites.leaderboard import Leaderboard, rank_sources_over_targets, to_columns
 from featx.suites.scoring import ScoreRow
-from featx.suites.standing import Field, list_fields
+from featx.suites.standing import list_fields
 from featx.suites.suite import Protocol
 from featx.suites.tabling import SuiteCandidate, TargetTables
 from featx.transfer import Gain, judge_gain
@@ -49,6 +49,8 @@ class Conclusions:
     """Gain, leaderboard and agreement of a suite."""
 
     leaderboard: Leaderboard
+    predictions: Mapping[str, tuple[Prediction, ...]]
+    """Name of each comparability group -> what was known of its sources before training, and what they reached."""
     agreement: tuple[GroupAgreement, ...]
     gain: tuple[TargetGain, ...]
     notes: tuple[str, ...]
@@ -75,9 +77,14 @@ def conclude(
     """What follows from these results and scores; `about` says more of a source that may predict what it reaches."""
     fields = list_fields(targets, candidates, results)
     gain, notes = _judge(candidates, results)
+    predictions = {
+        grouped.group.name: tuple(predict_fields(grouped.fields, scores, about))
+        for grouped in group_fields(fields, protocol)
+    }
     return Conclusions(
         leaderboard=rank_sources_over_targets(fields, protocol),
-        agreement=tuple(_agree(fields, scores, protocol, about)),
+        predictions=predictions,
+        agreement=tuple(_agree(predictions)),
         gain=gain,
         notes=notes,
     )
@@ -98,15 +105,10 @@ def _judge(
     return tuple(gains), tuple(notes)
 
 
-def _agree(
-    fields: Sequence[Field],
-    scores: Sequence[ScoreRow],
-    protocol: Protocol,
-    about: Mapping[tuple[str, str], Mapping[str, float]],
-) -> Iterable[GroupAgreement]:
-    for grouped in group_fields(fields, protocol):
-        for found in measure_agreement(predict_fields(grouped.fields, scores, about)):
-            yield GroupAgreement(grouped.group.name, found)
+def _agree(predictions: Mapping[str, Sequence[Prediction]]) -> Iterable[GroupAgreement]:
+    for group, known in predictions.items():
+        for found in measure_agreement(known):
+            yield GroupAgreement(group, found)
 
 
 def _write_table(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

@@ -1,6 +1,6 @@
 """Runs a suite: extracts, scores, trains and measures what is missing, into one folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from featx.compare import ComparisonProgress, compare_backbones
 from featx.errors import FeatxError
 from featx.heads import Result
 from featx.showing import Overview, Shown
+from featx.suites.agreement import Prediction
 from featx.suites.caching import SuiteFailure, extract_missing
 from featx.suites.concluding import GroupAgreement, TargetGain, conclude
 from featx.suites.files import LinesFile, locked_folder
@@ -43,6 +44,11 @@ class SuiteOutcome(Shown):
     results: tuple[Result, ...]
     scores: tuple[ScoreRow, ...]
     leaderboard: Leaderboard
+    predictions: Mapping[str, tuple[Prediction, ...]]
+    """Name of each comparability group -> what was known of its sources before training, and what they reached.
+
+    `featx.suites.measure_agreement` takes them, those of some targets alone too.
+    """
     agreement: tuple[GroupAgreement, ...]
     """How well each score predicts what sources reach."""
     gain: tuple[TargetGain, ...]
@@ -142,6 +148,7 @@ class _Run:
             results=results,
             scores=scores,
             leaderboard=found.leaderboard,
+            predictions=found.predictions,
             agreement=found.agreement,
             gain=found.gain,
             failures=tuple(self.failures),
