@@ -11,7 +11,8 @@ from tests.conftest import build_tiny, write_folder
 
 SUITE = """
 [protocol]
-heads = ["ridge", "class-mean"]
+heads = ["knn", "class-mean"]
+tuning = "validation"
 device = "cpu"
 {protocol}
 
@@ -86,7 +87,9 @@ def three_targets(suite_home: Path, tmp_path_factory: pytest.TempPathFactory) ->
             SourceModel(backbone="known"),
             SourceModel(backbone="pixels"),
         ),
-        protocol=Protocol(heads=("ridge",), shots=(2,), repeats=2, splits="stratified", device="cpu"),
+        protocol=Protocol(
+            heads=("class-mean",), shots=(2,), repeats=2, splits="stratified", tuning="validation", device="cpu"
+        ),
         folder=home,
     )
     return run_suite(suite, into=home / "study", jobs=1, models=home / "models")

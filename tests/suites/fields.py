@@ -9,7 +9,9 @@ from featx.suites.tabling import read_target
 
 def fields_of(outcome: SuiteOutcome) -> list[Field]:
     """What every source of the suite of `three_targets` reached on every target."""
-    protocol = Protocol(heads=("ridge",), shots=(2,), repeats=2, splits="stratified", device="cpu")
+    protocol = Protocol(
+        heads=("class-mean",), shots=(2,), repeats=2, splits="stratified", tuning="validation", device="cpu"
+    )
     outputs = {"tiny": ("features", "logits"), "other": (), "known": (), "pixels": ()}
     targets = [
         read_target(

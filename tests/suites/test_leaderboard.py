@@ -16,7 +16,7 @@ from featx.suites.standing import Field, Lane
 from featx.suites.suite import Protocol
 from tests.suites.fields import fields_of
 
-GROUPS = ("ridge/all", "ridge/few-shot-2")
+GROUPS = ("class-mean/all", "class-mean/few-shot-2")
 WEIGHTS = np.array([1, 2, 1])
 
 
