@@ -1,0 +1,102 @@
+"""What a run of `transfer.py` says: how well scores predicted accuracies, on all targets and on those that are new."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from sources import SOURCES
+from targets import TARGETS
+
+import featx
+from featx.suites import GroupTarget, Prediction, measure_agreement
+
+SETS = {"all": tuple(TARGETS)} | {
+    title: tuple(name for name, target in TARGETS.items() if target.seen == seen)
+    for title, seen in (("seen", True), ("fresh", False))
+}
+"""All targets, those that the default ranking was chosen on, and the others."""
+
+
+def summarize(outcome: featx.SuiteOutcome) -> dict[str, Any]:
+    """What is kept of the run, as JSON values."""
+    (group,) = outcome.leaderboard.groups
+    known = outcome.predictions[group.name]
+    there = {title: [one for one in known if one.target in names] for title, names in SETS.items()}
+    return {
+        "group": group.text,
+        "targets": [_describe(target) for target in group.targets],
+        "sources": _sources(known),
+        "uninformative": [asdict(one) for one in outcome.leaderboard.uninformative],
+        "accuracy": accuracies(known),
+        "agreement": {title: [asdict(row) for row in measure_agreement(found)] for title, found in there.items()},
+        "always": {title: regrets_of_one(found) for title, found in there.items()},
+        "first_three": {title: regret_of_three(found) for title, found in there.items() if found},
+    }
+
+
+def _describe(target: GroupTarget) -> dict[str, Any]:
+    known = TARGETS[target.name]
+    return {
+        "name": target.name,
+        "title": known.title,
+        "source": known.source,
+        "licence": known.licence,
+        "fresh": not known.seen,
+        "images": target.tested,
+        "classes": target.classes,
+        "majority": target.majority,
+    }
+
+
+def _sources(predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    found = {one.source: one.columns for one in predictions}
+    return [
+        {
+            "backbone": name,
+            "output": output,
+            "columns": found[f"{name}:{output}"],
+            "title": source.title,
+            "trained": source.trained,
+        }
+        for name, source in SOURCES.items()
+        for output in source.outputs
+        if f"{name}:{output}" in found
+    ]
+
+
+def accuracies(predictions: Sequence[Prediction]) -> dict[str, dict[str, float]]:
+    """Target -> source -> accuracy, as a mean over splits."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for one in predictions:
+        found.setdefault(one.target, {}).setdefault(one.source, []).append(one.truth)
+    return {
+        target: {source: float(np.mean(truths)) for source, truths in sources.items()}
+        for target, sources in found.items()
+    }
+
+
+def _splits(predictions: Sequence[Prediction]) -> Mapping[tuple[str, str], list[Prediction]]:
+    found: dict[tuple[str, str], list[Prediction]] = {}
+    for one in predictions:
+        found.setdefault((one.target, one.split), []).append(one)
+    return found
+
+
+def regrets_of_one(predictions: Sequence[Prediction]) -> dict[str, dict[str, float]]:
+    """Source -> points below the best source of each split if it is always taken: their mean, and the most."""
+    lost: dict[str, list[float]] = {}
+    for found in _splits(predictions).values():
+        best = max(one.truth for one in found)
+        for one in found:
+            lost.setdefault(one.source, []).append(100 * (best - one.truth))
+    return {source: {"mean": float(np.mean(points)), "most": max(points)} for source, points in lost.items()}
+
+
+def regret_of_three(predictions: Sequence[Prediction]) -> dict[str, float]:
+    """Points by which the best of the ranking's first three is below the best source: mean over splits, and most."""
+    lost = []
+    for found in _splits(predictions).values():
+        ranked = sorted(found, key=lambda one: one.scores["default ranking"] or 0, reverse=True)
+        lost.append(100 * (max(one.truth for one in found) - max(one.truth for one in ranked[:3])))
+    return {"mean": float(np.mean(lost)), "most": max(lost)}
