@@ -12,6 +12,7 @@ from featx.cli.options import (
     examples,
     option,
     with_backbone,
+    with_label_column,
     with_max_failed,
     with_models,
     with_outputs,
@@ -67,11 +68,7 @@ def doctor(*, json_: bool) -> None:
 @with_outputs
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="C.h5", help="The cache to write.")
 @with_root
-@click.option(
-    "--label-column",
-    metavar="NAME",
-    help="The column of labels of a manifest or table, or their key in the .json of tars.  [default: label]",
-)
+@with_label_column
 @with_models
 @with_settings_and_decode
 @option("--storage", type=click.Choice(STORAGES), default=DEFAULT_STORAGE, help="The type of the stored features.")

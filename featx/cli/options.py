@@ -124,6 +124,12 @@ with_root = click.option(
     help="A folder or an address that the paths of a manifest are relative to.  [default: the manifest's folder]",
 )
 
+with_label_column = click.option(
+    "--label-column",
+    metavar="NAME",
+    help="The column of labels of a manifest or table, or their key in the .json of tars.  [default: label]",
+)
+
 with_seed = option(
     "--seed", type=click.IntRange(0, MAX_SEED), metavar="N", default=0, help="Seed of everything drawn at random."
 )

@@ -1,4 +1,4 @@
-"""The command `score`: which source is likely to transfer, before any head is trained."""
+"""The command `score`: which source is likely to transfer, before any head is trained, or anything is extracted."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from featx.cli.options import as_json, examples, option, with_seed
+from featx.cli.choosing import TrialOptions, check_usage, try_backbones, with_trial
+from featx.cli.options import as_json, examples, option, with_seed, with_settings_and_decode
 from featx.cli.output import Verbosity, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_choice
 from featx.cli.types import Jobs, Names
-from featx.settings import SCORE_NAMES
+from featx.settings import SCORE_NAMES, Settings
 
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
@@ -24,47 +25,77 @@ if TYPE_CHECKING:
     epilog=examples(
         "featx score lite0.h5 lite1.h5 lite2.h5",
         "featx score lite0.h5 lite1.h5 --scores ridge,logme,knn --check 2 --json",
+        "featx score photos --backbones lite0,lite1 --sample 500 --budget 10m",
     )
 )
-@click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, metavar="CACHES|IMAGES...")
 @option("--scores", type=Names(), default="ridge,press,logme", help=f"Scores: {', '.join(SCORE_NAMES)}; or all.")
 @click.option("--check", type=click.IntRange(1), metavar="N", help="Then train logreg on the first N sources.")
 @with_choice
 @with_seed
 @click.option("--jobs", type=Jobs(), metavar="N", help="Processes of --check.  [default: one per core]")
+@with_trial
+@with_settings_and_decode
 @as_json
 @click.pass_obj
 def score(
     output: Verbosity,
     *,
-    caches: tuple[Path, ...],
+    sources: tuple[str, ...],
     scores: tuple[str, ...],
     check: int | None,
     choice: TableChoice,
     seed: int,
     jobs: int | None,
+    trial: TrialOptions,
+    settings: Settings,
     json_: bool,
-) -> None:
-    """Rank the sources in CACHES by how well they may transfer.
+) -> int:
+    """Rank the sources in CACHES by how well they may transfer, or try --backbones on IMAGES.
 
     A source is one output of one backbone, such as those of `featx extract --output`. Every source is scored on the
     same images, those that a head would learn from; no head is trained, and no test image is looked at. Sources that
     the images cannot tell from the first are called tied: these are the ones to train.
-    """
-    from featx.report import out, print_ranking, print_scores
-    from featx.transfer import SCORES, score_transferability
 
-    tables = read_chosen(caches, choice)
-    found = score_transferability(tables, scores=tuple(SCORES) if scores == ("all",) else scores, seed=seed)
+    With --backbones, IMAGES are as for `featx extract`, and nothing needs to be extracted. A sample goes through every
+    backbone, in rounds of a quarter, half and all of it; those that are surely worse than the first are dropped after
+    each round. What was extracted is kept in --into: `featx extract` into DIR/NAME.h5 goes on from it, and so does the
+    same command. The exit code is 1 if a backbone could not be run.
+    """
+    from featx.transfer import SCORES
+
+    check_usage(click.get_current_context(), images=bool(trial.backbones))
+    names = tuple(SCORES) if scores == ("all",) else scores
+    if trial.backbones:
+        return try_backbones(output, sources, trial=trial, settings=settings, scores=names, seed=seed, as_json=json_)
+    tables = read_chosen([Path(one) for one in sources], choice)
+    _score_tables(output, tables, scores=names, check=check, seed=seed, jobs=jobs, as_json=json_)
+    return 0
+
+
+def _score_tables(
+    output: Verbosity,
+    tables: "Sequence[FeatureTable]",
+    *,
+    scores: Sequence[str],
+    check: int | None,
+    seed: int,
+    jobs: int | None,
+    as_json: bool,
+) -> None:
+    """Print the scores of all outputs of these tables, and of the heads that were trained on the first ones."""
+    from featx.report import out, print_ranking, print_scores
+    from featx.transfer import score_transferability
+
+    found = score_transferability(tables, scores=scores, seed=seed)
     checked = None if check is None else _train_first(tables, found.ranking[:check], seed=seed, jobs=jobs)
-    if json_:
+    if as_json:
         trained = {} if checked is None else {"checked": [place.to_dict() for place in checked]}
-        return print_json(asdict(found) | trained)
-    if not output.quiet:
+        print_json(asdict(found) | trained)
+    elif not output.quiet:
         print_scores(found, to=out())
         if checked is not None:
             print_ranking(checked, duplicates={}, to=out())
-    return None
 
 
 def _train_first(

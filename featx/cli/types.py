@@ -1,5 +1,6 @@
 """The types of options that click does not know: lists of names, numbers or devices, and one shard of many."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,6 +100,19 @@ class Shots(WholeNumbers):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
         """The numbers in the order in which they were given."""
         return () if value == "all" else super().convert(value, param, ctx)
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A time such as 30s, 10m or 2h."""
+
+    name = "30s|10m|2h"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The seconds."""
+        found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh])", str(value))
+        if found is None:
+            self.fail(f"{value!r} should be a number and a unit: s, m or h, as in 30s, 10m or 2h.", param, ctx)
+        return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 class NumberOrAuto(click.IntRange):

@@ -21,4 +21,5 @@ from .terminal import (
     print_results as print_results,
     print_scores as print_scores,
     print_suite as print_suite,
+    print_trials as print_trials,
 )

@@ -19,11 +19,13 @@ from featx.report.results import results_section
 from featx.report.scores import scores_section
 from featx.report.section import Section
 from featx.report.suites import suite_sections
+from featx.report.trials import trials_section
 from featx.showing import visible
 
 if TYPE_CHECKING:
     from featx.backbones import Inspection
     from featx.cache import CacheInfo
+    from featx.choosing import SourceTrials
     from featx.compare import RankedCandidate
     from featx.convert import Check, FastEffect
     from featx.extract import ExtractionSummary
@@ -107,6 +109,11 @@ def _unbroken_width(cell: str, *, whole: bool) -> int:
 def _cell(text: str, column: str, section: Section) -> str:
     """The cell; one line for each value of a list in the column that may be broken into lines."""
     return visible(text).replace(", ", "\n") if column == section.wrapped else visible(text)
+
+
+def print_trials(trials: "SourceTrials", *, to: Console) -> None:
+    """Print the sources that were tried, in their order, and why others were dropped."""
+    print_sections([trials_section(trials)], to=to)
 
 
 def print_extraction(summary: "ExtractionSummary", *, to: Console) -> None:
