@@ -132,12 +132,19 @@ def build_images(folder: Path) -> None:
     (folder / "photos.csv").write_text("".join(["path,label\n", *lines]))
 
 
+def read_suite_of_docs() -> str:
+    """The suite that docs/suites.md shows."""
+    page = (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
+    return page.partition("```toml\n")[2].partition("```")[0]
+
+
 @pytest.fixture(scope="session")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a reader of the pages is taken to have: images, a model, and a cache and a head of `photos`."""
     folder = tmp_path_factory.mktemp("home")
     build_images(folder)
     build_resnet(folder / "resnet.onnx")
+    (folder / "suite.toml").write_text(read_suite_of_docs())
     images = featx.list_images(folder / "photos")
     featx.extract_features(
         images,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 Write = Callable[..., Path]
+KILLS = 3
 SHORTEST = 1.5
 """Seconds in which the command has hardly begun."""
 
@@ -55,11 +56,11 @@ def whole_lines(path: Path) -> bytes:
 
 @pytest.mark.exhaustive
 def test_killed_runs_end_as_one_that_was_never_killed_and_repeat_nothing(write_suite: Write) -> None:
-    suite = write_suite(protocol="shots = [1, 2]\nrepeats = 2")
+    suite = write_suite()
     expected, into = suite.parent / "expected", suite.parent / "killed"
     seconds = finish(suite, expected)
     moments = random.Random(0)
-    for _ in range(5):
+    for _ in range(KILLS):
         before = {name: whole_lines(into / name) for name in ("results.jsonl", "scores.jsonl")}
         kill_after(moments.uniform(min(SHORTEST, seconds / 2), seconds), suite, into)
         for name, known in before.items():
