@@ -61,28 +61,52 @@ def interval_over_draws(values: Floats, *, shared: float, tested: tuple[float, f
     return wilson(mean, min(equal, size.most) / widening**2)
 
 
-def difference_over_draws(values: Floats, *, shared: float, tested: tuple[float, float]) -> Interval:
-    """The 95 % interval of the mean of differences (J,) of two scores on the same draws, by Student's t.
+def difference_over_draws(
+    values: Floats, others: Floats, *, shared: tuple[float, float], tested: tuple[float, float]
+) -> Interval:
+    """The 95 % interval of the mean of `values` (J,) minus that of `others` (J,), two scores on the same draws, by t.
 
-    Variances are added as in `interval_over_draws`; `tested` has `SharedImages.variance` of the pair.
+    Variances are added as in `interval_over_draws`. The scores may have different numbers of shots, and draws of them
+    then `shared` different parts of their training rows. What two draws have in common by their training rows is at
+    most the larger part of the variance of the difference, and at most the sum of what both scores have in common by
+    themselves: the smaller one counts. `tested` has `SharedImages.variance` of the pair.
 
     >>> import numpy as np
     >>> from featx.measures import difference_over_draws
-    >>> low, high = difference_over_draws(np.array([0.04, 0.06, 0.05]), shared=0.0, tested=(0.0001, 499))
+    >>> values, others = np.array([0.64, 0.66, 0.65]), np.array([0.60, 0.60, 0.60])
+    >>> low, high = difference_over_draws(values, others, shared=(0.0, 0.0), tested=(0.0001, 499))
     >>> round(low, 3), round(high, 3)
     (0.026, 0.074)
     """
-    variance, freedom = _variance(values, shared, tested)
+    differences = values - others
+    variance, freedom = tested
+    if len(values) > 1 and max(shared) < 1:
+        as_one, between_freedom = variance_of_mean(differences, _odds(max(shared)))
+        apart = variance_of_mean(differences, 0.0)[0] + _common(values, shared[0]) + _common(others, shared[1])
+        variance, freedom = _add((min(as_one, apart), between_freedom), tested)
     if freedom < LEAST_FREEDOM:
         return -1.0, 1.0
     half = float(stats.t.ppf(ENDS[1], freedom)) * float(np.sqrt(variance))
-    return float(values.mean()) - half, float(values.mean()) + half
+    return float(differences.mean()) - half, float(differences.mean()) + half
+
+
+def _common(values: Floats, shared: float) -> float:
+    """The variance that draws have in common because they share this part of their training rows."""
+    return float(values.var(ddof=1)) * _odds(shared)
+
+
+def _odds(shared: float) -> float:
+    return shared / (1 - shared)
 
 
 def _variance(values: Floats, shared: float, tested: tuple[float, float]) -> tuple[float, float]:
     """The variance of the mean and its degrees of freedom: between draws, if they differ, and from the test images."""
     if len(values) < 2 or shared == 1:
         return tested
-    total, freedom = add_variances(variance_of_mean(values, shared / (1 - shared)), tested)
-    # nothing varies: the freedom is that of the test images
+    return _add(variance_of_mean(values, _odds(shared)), tested)
+
+
+def _add(between: tuple[float, float], tested: tuple[float, float]) -> tuple[float, float]:
+    """Both variances together; if nothing varies, the freedom is that of the test images."""
+    total, freedom = add_variances(between, tested)
     return (total, freedom) if total > 0 else tested

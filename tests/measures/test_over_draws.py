@@ -46,14 +46,15 @@ def guess(train: NDArray[np.float64], labels: NDArray[np.int64], test: NDArray[n
 
 
 @cache
-def true_accuracy(shots: int, apart: float) -> float:
+def true_accuracy(shots: int, apart: float, blur: float = 0.0) -> float:
     """What the procedure reaches on average over training and test images of the population."""
     rng = np.random.default_rng(shots)
     reached = []
     for _ in range(1500):
         train, labels = draw_images(shots, rng, apart=apart)
         test, classes = draw_images(100, rng, apart=apart)
-        reached.append((guess(train, labels, test) == classes).mean())
+        blurred = [one + blur * rng.normal(size=one.shape) for one in (train, test)]
+        reached.append((guess(blurred[0], labels, blurred[1]) == classes).mean())
     return float(np.mean(reached))
 
 
@@ -124,6 +125,68 @@ def test_the_interval_of_labels_needed_contains_the_true_number(truth: int) -> N
     assert truth / 1.25 < np.median(found) < truth * 1.25
 
 
+@dataclass(frozen=True)
+class Drawn:
+    """What a head reached on the draws of one number of shots."""
+
+    train: list[NDArray[np.int64]]
+    tested: list[NDArray[np.int64]]
+    guesses: list[NDArray[np.int64]]
+    values: NDArray[np.float64]
+
+
+def run_draws(features: NDArray[np.float64], classes: NDArray[np.int64], shots: int, seed: int) -> Drawn:
+    """Draws of these numbers of shots: with more of them, the same seed trains on the same images and on others."""
+    rng = np.random.default_rng(seed)
+    orders = [[rng.permutation(np.flatnonzero(classes == one)) for one in range(CLASSES)] for _ in range(DRAWS)]
+    train = [np.concatenate([rows[:shots] for rows in order]) for order in orders]
+    tested = [np.setdiff1d(np.arange(len(classes)), rows) for rows in train]
+    guesses = [guess(features[a], classes[a], features[b]) for a, b in zip(train, tested, strict=True)]
+    values = np.array([(found == classes[rows]).mean() for found, rows in zip(guesses, tested, strict=True)])
+    return Drawn(train, tested, guesses, values)
+
+
+def interval_of_saved(baseline: Sequence[Drawn], source: Drawn, classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Intervals of what the baseline reaches with each number of shots, minus what the source reaches."""
+    runs = [*baseline, source]
+    names = [str(place) for place in range(len(runs))]
+    shared = SharedImages.of_guesses(
+        {name: one.guesses for name, one in zip(names, runs, strict=True)},
+        labels=[Labels(("a", "b", "c"), codes=classes[rows]) for one in runs for rows in one.tested],
+        rows=[rows for one in runs for rows in one.tested],
+        draws={name: range(DRAWS * place, DRAWS * (place + 1)) for place, name in enumerate(names)},
+    )
+    return np.array(
+        [
+            difference_over_draws(
+                one.values,
+                source.values,
+                shared=(share_of_rows(one.train), share_of_rows(source.train)),
+                tested=(shared.variance((name, names[-1])), shared.freedom),
+            )
+            for name, one in zip(names, baseline, strict=False)
+        ]
+    )
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("shots", [1, 2])
+def test_the_interval_of_what_a_baseline_needs_contains_the_true_number(shots: int) -> None:
+    apart, blur = 2.5, 0.6
+    curve = [true_accuracy(int(one), apart, blur) for one in SHOTS]
+    truth = 2 ** np.interp(true_accuracy(shots, apart), curve, np.log2(SHOTS))
+    rng = np.random.default_rng(4)
+    right = 0
+    for seed in range(150):
+        features, classes = draw_images(60, rng, apart=apart)
+        blurred = features + blur * rng.normal(size=features.shape)
+        baseline = [run_draws(blurred, classes, int(one), seed) for one in SHOTS]
+        source = run_draws(features, classes, shots, seed)
+        low, high = shots_between(SHOTS, interval_of_saved(baseline, source, classes), 0.0)
+        right += low <= truth <= (high or np.inf)
+    assert right >= 0.92 * 150
+
+
 def test_shots_between_holds_every_number_of_shots_whose_interval_contains_the_target() -> None:
     rng = np.random.default_rng(2)
     steps = np.linspace(0, np.log2(SHOTS[-1]), 4001)
@@ -179,7 +242,7 @@ def test_a_perfect_mean_is_as_sure_as_its_test_images_are_many() -> None:
 def test_test_images_of_one_group_say_nothing() -> None:
     values = np.array([0.5, 0.6])
     assert interval_over_draws(values, shared=0.1, tested=(np.inf, 0), size=EVERYWHERE) == (0, 1)
-    assert difference_over_draws(values, shared=0.1, tested=(np.inf, 0)) == (-1, 1)
+    assert difference_over_draws(values, values, shared=(0.1, 0.1), tested=(np.inf, 0)) == (-1, 1)
 
 
 def test_draws_that_share_more_training_rows_have_a_wider_interval() -> None:
@@ -190,7 +253,17 @@ def test_draws_that_share_more_training_rows_have_a_wider_interval() -> None:
     ]
     assert widths == sorted(widths)
     exact = stats.t.interval(0.95, 4, values.mean(), stats.sem(values))
-    assert difference_over_draws(values, shared=0.0, tested=(0.0, 500)) == pytest.approx(exact)
+    assert difference_over_draws(values, 0 * values, shared=(0.0, 0.0), tested=(0.0, 500)) == pytest.approx(exact)
+
+
+def test_a_difference_has_no_more_in_common_than_its_parts() -> None:
+    steady = np.array([0.70, 0.71, 0.70, 0.69, 0.70])
+    other = np.array([0.5, 0.6, 0.4, 0.55, 0.45])
+    found = difference_over_draws(steady, other, shared=(0.6, 0.0), tested=(0.0, 500))
+    half = stats.t.ppf(0.975, 4) * np.sqrt((steady - other).var(ddof=1) / 5 + 1.5 * steady.var(ddof=1))
+    assert found == pytest.approx((0.2 - half, 0.2 + half))
+    twins = difference_over_draws(other + 0.1, other, shared=(0.6, 0.6), tested=(0.0, 500))
+    assert twins == pytest.approx((0.1, 0.1))
 
 
 def test_heads_that_have_other_draws_are_compared_image_by_image() -> None:

@@ -135,8 +135,9 @@ def _saved(point: CurvePoint, baseline: Line, found: float | None, ends: tuple[f
 def _difference(baseline: Trial, trial: Trial, tested: TestedImages) -> tuple[float, float]:
     """The interval of what the baseline reaches minus what the source reaches, on the draws that both have."""
     return difference_over_draws(
-        baseline.values - trial.values,
-        shared=max(baseline.shared, trial.shared),
+        baseline.values,
+        trial.values,
+        shared=(baseline.shared, trial.shared),
         tested=tested.of_difference(baseline, trial),
     )
 
