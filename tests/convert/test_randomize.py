@@ -132,6 +132,29 @@ def test_pixels_are_normalised_as_before_and_single_numbers_and_masks_stay() -> 
     assert len(found) == 2
 
 
+def test_embeddings_that_are_resized_and_joined_are_drawn_and_the_scales_stay() -> None:
+    graph = Graph()
+    patches = graph.add("Reshape", graph.conv(graph.image, 3, 4, kernel=4, stride=4), graph.integers(0, 4, -1))
+    numbers = graph.rng.normal(size=(1, 4, 2, 2)).astype(np.float32)
+    scales = graph.store(np.array([1, 1, 2, 2], np.float32), "scales")
+    places = graph.add("Resize", graph.store(numbers, "places"), "", scales)
+    rows = graph.add("Reshape", places, graph.integers(1, 4, 16))
+    first = graph.store(numbers[..., 0, :1], "first")
+    token = graph.store(numbers[..., 1, 1:], "token")
+    tokens = graph.add("Concat", graph.add("Expand", token, graph.integers(1, 4, 1)), patches, axis=2)
+    ends = graph.add("Add", tokens, graph.add("Concat", first, rows, axis=2))
+    found = distributions(graph.model(graph.add("ReduceMean", ends, axes=[2])))
+    assert {found[name] for name in ("places", "first", "token")} == {Distribution(0.0, 0.02)}
+    assert "scales" not in found
+
+
+def test_a_bias_of_two_classes_is_no_mask() -> None:
+    graph = Graph()
+    scores = graph.add("MatMul", graph.pooled(8), graph.draw(8, 2))
+    model = graph.model(graph.add("Add", scores, graph.store(np.array([0.5, -0.5], np.float32), "shift")))
+    assert distributions(model)["shift"] == Distribution(0.0)
+
+
 @pytest.mark.parametrize("path", shortened(sorted(FIXTURES.glob("*-*-*.onnx")), most=6), ids=lambda path: path.stem)
 def test_models_of_real_exporters_have_finite_features_that_differ_between_images(path: Path, models: Path) -> None:
     backbone = describe(path, size=inspect_model(path).input.size[0] or 32)

@@ -48,8 +48,11 @@ _SAME_TENSOR = {
     *("Identity", "Cast", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten"),
     *("Expand", "Tile", "Slice", "Split", "Gather"),
 }
-"""Operators that keep the values of a stored tensor, or some of them."""
+"""Operators that keep the values of a tensor, or some of them."""
+_OF_FIRST = _SAME_TENSOR | {"Resize", "Upsample", "Clip", "Pad"}
+"""Operators whose further inputs only say what is done with the first one."""
 _ARITHMETIC = {"Add", "Sub", "Mul", "Div"}
+_JOINING = _ARITHMETIC | {"Concat"}
 _KEEPING_CONSTANTS = {
     *_ARITHMETIC,
     *("Concat", "Where", "Pow", "Max", "Min", "Resize", "Pad", "Clip", "Equal", "Greater", "Less", "Mod"),
@@ -127,16 +130,19 @@ class _Graph:
         return self._reached_from([name for node in layers for name in node.output])
 
     @cached_property
-    def origins(self) -> dict[str, str]:
-        """Tensor that does not depend on the image -> the stored tensor that it is, or is computed from."""
-        found = {name: name for name in self.stored}
+    def origins(self) -> dict[str, frozenset[str]]:
+        """Tensor that does not depend on the image -> the stored tensors that it is, or is computed from."""
+        found = {name: frozenset([name]) for name in self.stored}
         for node in self.nodes:
-            read = node.input[:1] if node.op_type in _SAME_TENSOR else node.input
+            read = node.input[:1] if node.op_type in _OF_FIRST else node.input
             known = [found[name] for name in read if name in found]
-            if known and node.op_type in _SAME_TENSOR | _ARITHMETIC and not self.moving & {*node.input}:
-                largest = max(known, key=lambda name: prod(self.stored[name].dims))
-                found |= dict.fromkeys(node.output, largest)
+            if known and node.op_type in _OF_FIRST | _JOINING and not self.moving & {*node.input}:
+                found |= dict.fromkeys(node.output, frozenset().union(*known))
         return found
+
+    def _main_origin(self, name: str) -> str:
+        """The largest of the stored tensors that this tensor is computed from."""
+        return max(self.origins[name], key=lambda origin: prod(self.stored[origin].dims))
 
     def _reached_from(self, names: Iterable[str]) -> set[str]:
         reached = set(names)
@@ -175,10 +181,10 @@ class _Graph:
             raise BackboneError(
                 f"the weights of {_named(node)} are not stored as such; export it with constants folded"
             )
-        fan_in = _fan_in(node, place, self.view.shape(name) or tuple(self.stored[self.origins[name]].dims))
-        yield self.origins[name], Distribution(0.0, sqrt(self._gain(node.output[0]) / max(1.0, fan_in)))
+        fan_in = _fan_in(node, place, self._shape(name))
+        yield self._main_origin(name), Distribution(0.0, sqrt(self._gain(node.output[0]) / max(1.0, fan_in)))
         if len(node.input) > 2 and node.input[2] in self.origins:
-            yield self.origins[node.input[2]], Distribution(0.0)
+            yield self._main_origin(node.input[2]), Distribution(0.0)
 
     def _scales_and_shifts(self, node: NodeProto) -> Iterator[tuple[str, Distribution]]:
         """The parameters of a normalisation or of a rectifier."""
@@ -186,21 +192,21 @@ class _Graph:
             return
         for name, value in zip(node.input[1:], _SCALES_AND_SHIFTS.get(node.op_type, ()), strict=False):
             if name in self.origins:
-                yield self.origins[name], Distribution(value)
+                yield self._main_origin(name), Distribution(value)
 
     def _added_or_joined(self, node: NodeProto) -> Iterator[tuple[str, Distribution]]:
         """Biases, scales, embeddings and tokens: what arithmetic or Concat joins to what follows a layer."""
         if not self.learnt & {*node.input}:
             return
         for name in node.input:
-            origin = self.origins.get(name)
-            if origin is not None and (found := self._joined_by(node, self.stored[origin])):
-                yield origin, found
+            found = self._joined_by(node, vector=_is_vector(self._shape(name))) if name in self.origins else None
+            if found is None:
+                continue
+            for origin in sorted(self.origins[name]):
+                if prod(self.stored[origin].dims) > 1 and not _is_mask(self.stored[origin]):
+                    yield origin, found
 
-    def _joined_by(self, node: NodeProto, tensor: TensorProto) -> Distribution | None:
-        if prod(tensor.dims) == 1 or _has_few_values(tensor):
-            return None
-        vector = sum(side != 1 for side in tensor.dims) < 2
+    def _joined_by(self, node: NodeProto, *, vector: bool) -> Distribution | None:
         if node.op_type in ("Mul", "Div"):
             return Distribution(1.0) if vector else None
         if node.op_type == "Concat" or (node.op_type in ("Add", "Sub") and not vector):
@@ -229,11 +235,15 @@ class _Graph:
         """Refuse a graph of which a table of numbers would stay, unless it is no weight."""
         for node in self.nodes:
             for name in node.input if self.learnt & {*node.input} else ():
-                origin = self.origins.get(name)
-                if origin is None or origin in found or node.op_type in _KEEPING_CONSTANTS | _SAME_TENSOR:
+                if name not in self.origins or node.op_type in _KEEPING_CONSTANTS | _SAME_TENSOR:
                     continue
-                if sum(side != 1 for side in self.stored[origin].dims) > 1 and not _has_few_values(self.stored[origin]):
+                origin = self._main_origin(name)
+                tensor = self.stored[origin]
+                if origin not in found and not _is_vector(tensor.dims) and not _is_mask(tensor):
                     raise BackboneError(f"featx does not know how {_named(node)} uses {origin!r}; use another backbone")
+
+    def _shape(self, name: str) -> Sequence[int | None]:
+        return self.view.shape(name) or tuple(self.stored[self._main_origin(name)].dims)
 
 
 def _all_nodes(graph: GraphProto) -> Iterator[NodeProto]:
@@ -254,9 +264,14 @@ def _named(node: NodeProto) -> str:
     return f"{node.name or node.output[0]!r} ({node.op_type})"
 
 
-def _has_few_values(tensor: TensorProto) -> bool:
-    """Whether the tensor has at most two different values, as masks and padding have."""
-    return not uses_external_data(tensor) and len(np.unique(numpy_helper.to_array(tensor))) < 3
+def _is_vector(shape: Sequence[int | None]) -> bool:
+    return sum(side != 1 for side in shape) < 2
+
+
+def _is_mask(tensor: TensorProto) -> bool:
+    """Whether the tensor is a table of at most two different values, as masks and padding are."""
+    few = not uses_external_data(tensor) and len(np.unique(numpy_helper.to_array(tensor))) < 3
+    return few and not _is_vector(tensor.dims)
 
 
 def _fan_in(node: NodeProto, place: int, shape: Sequence[int | None]) -> float:
