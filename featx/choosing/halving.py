@@ -1,22 +1,25 @@
 """Which candidates a round drops: those that are surely worse than the first, at most half of them."""
 
 from collections.abc import Sequence
-from statistics import NormalDist
 
-from featx.measures import Interval
+from featx.labels import Labels
+from featx.measures import Interval, widen_interval
 from featx.transfer import RankedSource
 
-RISK = 0.05
-"""The chance that any of all comparisons wrongly finds the better one of two candidates worse."""
+LEAST_COMPARED = 20
+"""On fewer images nothing is dropped: differences that happen to be equal would have no interval at all."""
 
 
-def find_hopeless(ranking: Sequence[RankedSource], *, comparisons: int) -> dict[str, Interval]:
+def find_hopeless(ranking: Sequence[RankedSource], labels: Labels, *, comparisons: int) -> dict[str, Interval]:
     """The sources that are less accurate than the first, the worst first, with the intervals that say so.
 
-    The interval of a difference is the paired one, widened for this many comparisons (Bonferroni).
+    The interval of a difference on these images is the paired one, widened for this many comparisons (Bonferroni).
     """
-    widened = {one.backbone: _widen(one, comparisons) for one in sorted(ranking, key=lambda one: one.difference)}
-    return {name: ends for name, ends in widened.items() if ends is not None and ends[1] < 0}
+    if len(labels) < LEAST_COMPARED:
+        return {}
+    worst_first = sorted(ranking, key=lambda one: one.difference)
+    widened = {one.backbone: widen_interval(one.ci, labels, comparisons=comparisons) for one in worst_first if one.ci}
+    return {name: ends for name, ends in widened.items() if ends[1] < 0}
 
 
 def choose_dropped(hopeless: dict[str, Interval], *, alive: int) -> dict[str, Interval]:
@@ -26,12 +29,3 @@ def choose_dropped(hopeless: dict[str, Interval], *, alive: int) -> dict[str, In
     """
     most = len(hopeless) if len(hopeless) == alive - 1 else alive // 2
     return dict(list(hopeless.items())[:most])
-
-
-def _widen(one: RankedSource, comparisons: int) -> Interval | None:
-    if one.ci is None:
-        return None
-    normal = NormalDist()
-    factor = normal.inv_cdf(1 - RISK / (2 * comparisons)) / normal.inv_cdf(1 - RISK / 2)
-    half = factor * (one.ci[1] - one.difference)
-    return one.difference - half, one.difference + half

@@ -1,7 +1,7 @@
 """The rounds of a trial: each takes more images, compares the candidates on them, and drops the hopeless ones."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from featx.choosing.sampling import ROUNDS, Sample
 from featx.choosing.trials import DroppedSource, FailedSource, TriedSource
 from featx.errors import BackboneError, FeatxError, one_line
 from featx.extract import Progress
+from featx.measures import Interval
 from featx.tables import fuse_tables
 from featx.transfer import RankedSource, SourceScore, TransferScores, score_transferability
 
@@ -111,7 +112,8 @@ class Trial:
     def _compare(self, number: int) -> None:
         """Score the candidates on the images that all have, and drop the hopeless ones."""
         tables = [candidate.tables[-1] for candidate in self.alive]
-        self.images = len(fuse_tables(tables))
+        joined = fuse_tables(tables)
+        self.images = len(joined)
         names = tuple(dict.fromkeys(("ridge", *self.scores)))
         found = score_transferability(tables, scores=names, rows=np.arange(self.images), seed=self.sample.seed)
         self.last = found
@@ -119,7 +121,9 @@ class Trial:
             rows = [row for row in found.rows if row.backbone == one.backbone]
             self.rows[one.backbone] = [row for row in rows if row.score in self.scores]
             self.found[one.backbone] = self._place(one, next(row for row in rows if row.score == "ridge"))
-        self._drop(found.ranking, number)
+        hopeless = find_hopeless(found.ranking, joined.labels_of(np.arange(self.images)), comparisons=self._comparisons)
+        first = max(found.ranking, key=lambda one: (one.difference, one.ci is None)).backbone
+        self._drop(choose_dropped(hopeless, alive=len(self.alive)), number, first=first)
 
     def _place(self, one: RankedSource, ridge: SourceScore) -> TriedSource:
         known = {item.name: getattr(one, item.name) for item in fields(RankedSource)}
@@ -128,11 +132,9 @@ class Trial:
             **known, accuracy=ridge.value, accuracy_ci=ridge.ci, images=self.images, seconds_for_all=seconds
         )
 
-    def _drop(self, ranking: Sequence[RankedSource], number: int) -> None:
-        first = max(ranking, key=lambda one: (one.difference, one.ci is None)).backbone
-        hopeless = find_hopeless(ranking, comparisons=self._comparisons)
-        for name, ends in choose_dropped(hopeless, alive=len(self.alive)).items():
+    def _drop(self, chosen: Mapping[str, Interval], number: int, *, first: str) -> None:
+        for name, ends in chosen.items():
             difference = self.found[name].difference
             self.dropped.append(DroppedSource(name, number, self.images, difference, ends, first))
             self.found[name] = replace(self.found[name], dropped_in=number)
-            self.alive = [candidate for candidate in self.alive if candidate.name != name]
+        self.alive = [candidate for candidate in self.alive if candidate.name not in chosen]

@@ -13,6 +13,9 @@ from featx.tables import RowIndices, first_rows, split_table
 ROUNDS = (1 / 4, 1 / 2, 1)
 """The shares of the sample that have been tried after each round."""
 
+LEAST_TRIED = 20
+"""Number of images in the first round, if the sample has as many."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -32,9 +35,10 @@ class Sample:
         return cls(table, split_table(table, seed=seed).development, size, seed)
 
     def sizes(self) -> list[int]:
-        """Number of images that have been tried after each round."""
+        """Number of images that have been tried after each round: LEAST_TRIED after the first, or two of each class."""
         most = min(self.size, len(self.learnable))
-        return sorted({max(1, round(share * most)) for share in ROUNDS})
+        least = min(most, max(LEAST_TRIED, 2 * len(self.table.classes)))
+        return sorted({max(least, round(share * most)) for share in ROUNDS})
 
     def first(self, count: int) -> RowIndices:
         """The rows of about the first `count` images, ascending; whole groups, if there are groups."""

@@ -17,6 +17,7 @@ from .means import (
     mean_interval as mean_interval,
     resampled_means as resampled_means,
     standard_error as standard_error,
+    widen_interval as widen_interval,
 )
 from .measuring import measure as measure
 from .metrics import (

@@ -64,6 +64,26 @@ def mean_interval(values: Floats, labels: Labels) -> Interval | None:
     return mean - half, mean + half
 
 
+def widen_interval(interval: Interval, labels: Labels, *, comparisons: int) -> Interval:
+    """An interval of `mean_interval` for these labels, widened so that 95 % hold for all of so many comparisons.
+
+    Each then has the confidence 1 - 0.05 / comparisons (Bonferroni), by Student's t.
+
+    >>> import numpy as np
+    >>> from featx.labels import Labels
+    >>> from featx.measures import widen_interval
+    >>> low, high = widen_interval((-1.0, 1.0), Labels(("cat",), codes=np.zeros(50, np.int64)), comparisons=10)
+    >>> round(low, 3), round(high, 3)
+    (-1.461, 1.461)
+    """
+    low, high = interval
+    freedom = units_of(labels).freedom
+    quantiles = stats.t.ppf([1 - (1 - ENDS[1]) / comparisons, ENDS[1]], freedom)
+    middle = (low + high) / 2
+    half = (high - low) / 2 * float(quantiles[0] / quantiles[1])
+    return middle - half, middle + half
+
+
 def resampled_means(values: Floats, labels: Labels, *, resamples: int, seed: int = 0) -> Floats:
     """The means (s, 1 + b) by weight of s rows of values (s, n): of all images, then of b resamples of them.
 

@@ -20,6 +20,8 @@ from tests.extract.test_extract import StoppedError, masked, stop_after
 
 FOUR = Settings(device="cpu", batch_size=4)
 SAMPLE = 48
+FIRST = 20
+"""Images in the first round."""
 
 
 @pytest.fixture(scope="module")
@@ -53,15 +55,16 @@ def test_a_source_that_sees_nothing_is_dropped_in_the_first_round_and_the_best_n
     found = choose(images, backbones, tmp_path)
     assert [one.backbone for one in found.dropped] == ["blind"]
     blind = found.dropped[0]
-    assert (blind.round, blind.images, blind.against) == (1, 12, found.ranking[0].backbone) or blind.against == "sees"
+    assert (blind.round, blind.images) == (1, FIRST)
+    assert blind.against in ("sees", "other")
     assert blind.ci[1] < 0
     assert [one.dropped_in for one in found.ranking] == [None, None, 1]
     assert found.ranking[0].accuracy is not None
     assert found.ranking[0].accuracy > 0.9
     assert [one.rank for one in found.ranking] == [1, 2, 3]
-    assert [one.images for one in found.ranking] == [SAMPLE, SAMPLE, SAMPLE // 4]
+    assert [one.images for one in found.ranking] == [SAMPLE, SAMPLE, FIRST]
     assert len(tried(tmp_path / "sees.h5")) == SAMPLE
-    assert len(tried(tmp_path / "blind.h5")) == SAMPLE // 4
+    assert len(tried(tmp_path / "blind.h5")) == FIRST
 
 
 def test_the_trial_ends_once_the_first_cannot_be_overtaken(
@@ -70,7 +73,7 @@ def test_the_trial_ends_once_the_first_cannot_be_overtaken(
     two = {name: backbones[name] for name in ("sees", "blind")}
     found = choose(images, two, tmp_path)
     assert found.notes[1] == "stopped after round 1: sees cannot be overtaken"
-    assert len(tried(tmp_path / "sees.h5")) == SAMPLE // 4
+    assert len(tried(tmp_path / "sees.h5")) == FIRST
 
 
 def test_no_test_image_is_looked_at(images: ImageSet, backbones: dict[str, Backbone], tmp_path: Path) -> None:
@@ -87,7 +90,7 @@ def test_an_extraction_goes_on_from_what_was_tried_to_the_bytes_of_one_run(
     for name, backbone in backbones.items():
         extract_features(images, backbone, into=tmp_path / f"{name}.h5", settings=FOUR)
         summary = extract_features(images, backbone, into=found.caches[name], settings=FOUR)
-        assert summary.reused == (SAMPLE // 4 if name == "blind" else SAMPLE)
+        assert summary.reused == (FIRST if name == "blind" else SAMPLE)
         assert masked(Path(found.caches[name])) == masked(tmp_path / f"{name}.h5")
 
 
@@ -100,7 +103,7 @@ def test_the_same_call_computes_nothing_again_also_after_an_interrupt(
     assert first > 0
     computed: list[Progress] = []
     found = choose(images, backbones, tmp_path, report=computed.append)
-    assert computed[-1].finished == 2 * SAMPLE + SAMPLE // 4 - first
+    assert computed[-1].finished == 2 * SAMPLE + FIRST - first
     again = choose(images, backbones, tmp_path, report=lambda progress: pytest.fail("something is computed again"))
     assert [replace(one, seconds_for_all=None) for one in again.ranking] == [
         replace(one, seconds_for_all=None) for one in found.ranking
@@ -119,8 +122,8 @@ def test_a_budget_of_nothing_ends_after_the_first_round_and_says_so(
     images: ImageSet, backbones: dict[str, Backbone], tmp_path: Path
 ) -> None:
     found = choose(images, backbones, tmp_path, budget=0)
-    assert found.notes[1] == ("stopped after 12 images, as the time of --budget is spent: the order may still change")
-    assert len(tried(tmp_path / "sees.h5")) == SAMPLE // 4
+    assert found.notes[1] == ("stopped after 20 images, as the time of --budget is spent: the order may still change")
+    assert len(tried(tmp_path / "sees.h5")) == FIRST
 
 
 def test_a_candidate_that_fails_is_told_and_the_rest_goes_on(
@@ -185,3 +188,9 @@ def test_images_that_fail_are_left_out_of_every_source(
     found = choose(list_images(root), backbones, tmp_path / "tried", sample=10_000)
     status = open_cache(partial_path(tmp_path / "tried" / "sees.h5")).status
     assert found.ranking[0].images == int(np.sum(status == DONE)) < int(np.sum(status != PENDING))
+
+
+def test_nothing_is_dropped_on_a_handful_of_images(
+    images: ImageSet, backbones: dict[str, Backbone], tmp_path: Path
+) -> None:
+    assert not choose(images, backbones, tmp_path, sample=8).dropped
