@@ -26,7 +26,8 @@ def judge_gain(candidates: Sequence[Candidate], results: Sequence[Result], *, ag
     same test on each class and each group alone is corrected over the classes, or groups, of its row. Only candidates
     on a single source count. A source that lacks a result on some split is left out, as a note says.
 
-    Raises ChoiceError if `against` names something else, TableError if all sources are baselines.
+    Raises ChoiceError if `against` names something else, TableError if all sources are baselines, or if no candidate is
+    on a single source.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
@@ -36,6 +37,8 @@ def judge_gain(candidates: Sequence[Candidate], results: Sequence[Result], *, ag
     ('majority', 0.2, 'helps')
     """
     single = [candidate for candidate in candidates if len(candidate.backbones) == 1]
+    if not single:
+        raise TableError("no candidate is on a single source; give the candidates of each source alone")
     baselines = choose_baselines(single, against)
     by_key = {result.key: result for result in results}
     kinds = dict.fromkeys(candidate.split.kind for candidate in single)

@@ -207,6 +207,40 @@ def test_several_labels_are_compared_by_average_precision() -> None:
     assert gain.baselines[-1].accuracy == pytest.approx(shares[split.test].mean(), abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["groups", "weights", "soft labels", "several labels in groups", "own split"])
+def test_rows_fit_together_whatever_columns_the_images_have(kind: str) -> None:
+    labels = labels_of((30, 30))
+    rng = np.random.default_rng(4)
+    columns: dict[str, Any] = {}
+    if "groups" in kind:
+        columns["groups"] = np.array([f"group{row // 4}".encode() for row in range(60)])
+    if kind == "weights":
+        columns["weights"] = rng.choice([0, 1, 2.5], 60).astype(np.float32)
+    if kind == "soft labels":
+        columns["shares"] = (0.6 * np.eye(2)[labels] + 0.2).astype(np.float32)
+    if kind.startswith("several"):
+        shares = np.maximum(np.eye(2)[labels], rng.random((60, 2)) < 0.2).astype(np.float32)
+        columns |= {"shares": shares, "multilabel": True, "labels": np.full(60, -1, np.int32)}
+    if kind == "own split":
+        columns["splits"] = rng.choice([b"train", b"test"], 60)
+    source, pixels = (replace(table, **columns) for table in two_sources(2.0, 1.0, (30, 30)))
+    rows = gain_of(source, pixels, heads=["class-mean"], shots=(2,), repeats=2).rows
+    assert [row.shots for row in rows] == [2, None]
+    for row in rows:
+        assert row.difference == row.accuracy - row.baseline_accuracy
+        assert (row.p is None) == bool(row.why)
+        assert row.accuracy_ci is not None
+        assert row.accuracy_ci[0] <= row.accuracy <= row.accuracy_ci[1]
+        assert row.ci is None or row.ci[0] <= row.difference <= row.ci[1]
+        assert bool(row.per_group) == (kind == "groups")
+
+
+def test_candidates_on_several_sources_alone_are_refused() -> None:
+    candidates = list_candidates(two_sources(1.0, 1.0), heads=["ridge"], splits=make_splits)
+    with pytest.raises(TableError, match="no candidate is on a single source"):
+        judge_gain([one for one in candidates if len(one.backbones) > 1], [])
+
+
 def test_named_baselines_take_the_place_of_those_of_cards() -> None:
     source, pixels = two_sources(2.0, 1.0)
     gain = gain_of(source, pixels, against=["source"])
