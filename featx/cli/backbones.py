@@ -76,7 +76,8 @@ def list_(context: click.Context, /, *, models: Path | None, json_: bool) -> Non
     if json_:
         return print_json([card.to_dict() for card in cards])
     for card in cards:
-        say(f"{card.name:24} {card.dim:5} features, {card.input}, {card.computes_in}, {card.licence}")
+        baseline = f", baseline: {card.baseline}" if card.baseline else ""
+        say(f"{card.name:24} {card.dim:5} features, {card.input}, {card.computes_in}, {card.licence}{baseline}")
     return None
 
 
