@@ -14,10 +14,12 @@ from record import read
 from small_tables import render_small_data
 from speed import images_per_second, render_figures, render_gpu, render_limits, render_peers, render_prices
 from tables import made_on, spread, table
+from transfer_tables import render_agreement, render_transfer
 from truth import render_validity
 
 README = Path(__file__).parent / "README.md"
 SCALE = README.parents[1] / "docs" / "scale.md"
+SOURCES = README.parents[1] / "docs" / "sources.md"
 
 
 def render_soak(found: dict[str, Any]) -> str:
@@ -172,13 +174,14 @@ def render_scale(speed: float) -> str:
 
 
 def main() -> None:
-    """Put the tables into README.md and docs/scale.md."""
+    """Put the tables into README.md, docs/scale.md and docs/sources.md."""
     for name, render in RENDERERS.items():
         put(README, name, render(read(name)))
     for name, render_speed in SPEED.items():
         put(README, name, render_speed())
     if row := find_row(read("throughput"), LITE0, "elpv"):
         put(SCALE, "scale", render_scale(images_per_second(row, "exact")))
+    put(SOURCES, "agreement", render_agreement(read("transfer")))
 
 
 def put(page: Path, name: str, table: str) -> None:
@@ -211,6 +214,7 @@ RENDERERS = {
     "heads": render_heads,
     "hundred": render_hundred,
     "small_data": render_small_data,
+    "transfer": render_transfer,
     "validity": render_validity,
 }
 

@@ -39,8 +39,8 @@ class Source:
 
 SOURCES = {
     LITE0: Source("ImageNet", ("features", "logits", EARLY, MIDDLE, LATE, WIDE)),
-    "efficientnet-lite1": Source("ImageNet", ("features", "/_blocks.15/_swish/Clip_output_0:mean")),
-    "efficientnet-lite2": Source("ImageNet", ("features", "/_blocks.15/_swish/Clip_output_0:mean")),
+    "efficientnet-lite1": Source("ImageNet", ("features", "logits", "/_blocks.15/_swish/Clip_output_0:mean")),
+    "efficientnet-lite2": Source("ImageNet", ("features", "logits", "/_blocks.15/_swish/Clip_output_0:mean")),
     "efficientnet-lite0-160": Source("ImageNet, smaller images", ("features", WIDE)),
     "efficientnet-lite1-160": Source("ImageNet, smaller images", ("features",)),
     "efficientnet-lite2-160": Source("ImageNet, smaller images", ("features",)),

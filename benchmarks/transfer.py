@@ -1,4 +1,4 @@
-"""How well do scores of sources predict the accuracy after training? On fifteen targets, for thirty sources.
+"""How well do scores of sources predict the accuracy after training? On fifteen targets, for thirty-two sources.
 
     python benchmarks/transfer.py DIR [packages] [targets] [sources] [suite] [keep] [--images N] [--jobs N]
 
