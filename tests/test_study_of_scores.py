@@ -1,15 +1,17 @@
-"""The targets of benchmarks/transfer.py, as far as they need no package of data."""
+"""The study of benchmarks/transfer.py, as far as it needs no package of data."""
 
 import csv
 import importlib
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from PIL import Image
+
+from featx.suites import Prediction, read_suite
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 if not (BENCHMARKS / "targets").is_dir():
@@ -17,12 +19,21 @@ if not (BENCHMARKS / "targets").is_dir():
 
 
 @pytest.fixture
-def targets(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The package `targets`, which scripts in benchmarks/ import."""
+def study(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
+    """A function that imports a module by the name by which scripts in benchmarks/ import it."""
+    before = set(sys.modules)
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module("targets.target")
-    for name in [name for name in sys.modules if name.partition(".")[0] in ("targets", "fashion")]:
-        del sys.modules[name]
+    yield importlib.import_module
+    own = {path.stem for path in BENCHMARKS.iterdir()}
+    for name in set(sys.modules) - before:
+        if name.partition(".")[0] in own:
+            del sys.modules[name]
+
+
+@pytest.fixture
+def targets(study: Callable[[str], ModuleType]) -> ModuleType:
+    """What targets are made of."""
+    return study("targets.target")
 
 
 def test_a_small_class_gives_all_and_the_others_share_the_rest_equally(targets: ModuleType) -> None:
@@ -80,3 +91,29 @@ def test_a_target_is_a_folder_of_images_without_transparency_and_their_manifest(
         with Image.open(manifest.parent / row["path"]) as image:
             assert image.mode == "RGB"
             assert image.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_the_suite_of_the_study_is_one_that_featx_reads(study: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text(study("transfer").suite_text(), encoding="utf-8")
+    suite = read_suite(path)
+    fresh = [name for name, target in study("targets").TARGETS.items() if not target.seen]
+    assert len(suite.targets) - len(fresh) == 9
+    assert len(fresh) >= 3
+    assert sum(len(source.outputs) for source in suite.sources) >= 20
+
+
+def test_points_lost_are_those_below_the_best_of_each_split(study: Callable[[str], ModuleType]) -> None:
+    truths = {"one": {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}, "other": {"a": 0.5, "b": 0.7, "c": 0.6, "d": 0.8}}
+    places = {"a": -1.0, "b": -2.0, "c": -3.0, "d": -4.0}
+    known = [
+        Prediction("target", split, source, 1, False, truth, {"default ranking": places[source]})
+        for split, found in truths.items()
+        for source, truth in found.items()
+    ]
+    agreeing = study("agreeing")
+    always = agreeing.regrets_of_one(known)
+    assert always["a"] == pytest.approx({"mean": 15, "most": 30})
+    assert always["d"] == pytest.approx({"mean": 15, "most": 30})
+    assert agreeing.regret_of_three(known) == pytest.approx({"mean": 5, "most": 10})
+    assert agreeing.accuracies(known)["target"]["b"] == pytest.approx(0.75)
