@@ -1,10 +1,11 @@
 """What a run of `transfer.py` says: how well scores predicted accuracies, on all targets and on those that are new."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 from sources import SOURCES
 from targets import TARGETS
 
@@ -16,12 +17,14 @@ SETS = {"all": tuple(TARGETS)} | {
     for title, seen in (("seen", True), ("fresh", False))
 }
 """All targets, those that the default ranking was chosen on, and the others."""
+RANKED = ("ridge", "press", "knn")
+MEAN_RANK = "mean rank of ridge, press and knn"
 
 
 def summarize(outcome: featx.SuiteOutcome) -> dict[str, Any]:
     """What is kept of the run, as JSON values."""
     (group,) = outcome.leaderboard.groups
-    known = outcome.predictions[group.name]
+    known = add_mean_ranks(outcome.predictions[group.name])
     there = {title: [one for one in known if one.target in names] for title, names in SETS.items()}
     return {
         "group": group.text,
@@ -33,6 +36,19 @@ def summarize(outcome: featx.SuiteOutcome) -> dict[str, Any]:
         "always": {title: regrets_of_one(found) for title, found in there.items()},
         "first_three": {title: regret_of_three(found) for title, found in there.items() if found},
     }
+
+
+def add_mean_ranks(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """The predictions with one more score: the mean of the ranks by three others, the largest for the best source."""
+    found = []
+    for of_split in _splits(predictions).values():
+        values = np.array([[one.scores[name] for name in RANKED] for one in of_split], np.float64)
+        means = rankdata(values, axis=0).mean(axis=1)
+        found += [
+            replace(one, scores={**one.scores, MEAN_RANK: float(mean)})
+            for one, mean in zip(of_split, means, strict=True)
+        ]
+    return found
 
 
 def _describe(target: GroupTarget) -> dict[str, Any]:

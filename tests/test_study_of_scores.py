@@ -117,3 +117,14 @@ def test_points_lost_are_those_below_the_best_of_each_split(study: Callable[[str
     assert always["d"] == pytest.approx({"mean": 15, "most": 30})
     assert agreeing.regret_of_three(known) == pytest.approx({"mean": 5, "most": 10})
     assert agreeing.accuracies(known)["target"]["b"] == pytest.approx(0.75)
+
+
+def test_the_mean_rank_is_largest_for_the_source_that_most_scores_prefer(study: Callable[[str], ModuleType]) -> None:
+    values = {"a": (0.9, 0.9, 0.1), "b": (0.8, 0.8, 0.8), "c": (0.1, 0.1, 0.9)}
+    known = [
+        Prediction("target", "split", source, 1, False, 0.5, dict(zip(("ridge", "press", "knn"), scores, strict=True)))
+        for source, scores in values.items()
+    ]
+    agreeing = study("agreeing")
+    ranks = {one.source: one.scores[agreeing.MEAN_RANK] for one in agreeing.add_mean_ranks(known)}
+    assert ranks == pytest.approx({"a": 7 / 3, "b": 2, "c": 5 / 3})
