@@ -24,12 +24,10 @@ def _points_section(curve: "LearningCurve") -> Section:
     last = most_shots(curve)
     rows = []
     for row in curve.rows:
-        cells = [row.backbone, row.output, row.head, str(row.shots), f"{row.value:.3f}", show_interval(row.ci)]
-        if saved:
-            one = saved.get((row.backbone, row.output, row.head, row.shots))
-            cells.append("" if one is None else _show_saved(one, last))
-        rows.append(tuple(cells))
-    columns = (*_NAMES, "shots", title, "95 % interval", *(["the baseline needs"] if saved else []))
+        cells = (row.backbone, row.output, row.head, str(row.shots), f"{row.value:.3f}", show_interval(row.ci))
+        one = saved.get((row.backbone, row.output, row.head, row.shots))
+        rows.append((*cells, *(_show_saved(one, last) if saved else ())))
+    columns = (*_NAMES, "shots", title, "95 % interval", *(("the baseline needs", "times as many") if saved else ()))
     return Section("learning curves", columns, tuple(rows), curve.notes)
 
 
@@ -58,14 +56,14 @@ def _show_needed(one: "LabelsNeeded", last: int) -> tuple[str, ...]:
     )
 
 
-def _show_saved(one: "LabelsSaved", last: int) -> str:
-    """Shots of the baseline, and how many times as many these are, with the interval of that."""
+def _show_saved(one: "LabelsSaved | None", last: int) -> tuple[str, str]:
+    """Shots of the baseline, and how many times as many these are with the interval of that; empty for baselines."""
+    if one is None:
+        return "", ""
     low, high = one.ratio_ci
-    shots = _show_shots(one.against_shots, last)
-    if one.ratio is None:
-        return f"{shots}: at least {low:.1f} times as many"
     interval = f"{low:.1f} or more" if high is None else f"{low:.1f} – {high:.1f}"
-    return f"{shots}: {one.ratio:.1f} times as many ({interval})"
+    times = interval if one.ratio is None else f"{one.ratio:.1f} ({interval})"
+    return _show_shots(one.against_shots, last), times
 
 
 def _show_shots(shots: int | None, last: int) -> str:
