@@ -227,6 +227,26 @@ def test_the_order_of_results_does_not_matter(table: FeatureTable) -> None:
     assert draw_curve(candidates, results[::-1]) == draw_curve(candidates, results)
 
 
+def test_other_candidates_have_no_curve_and_are_counted(table: FeatureTable) -> None:
+    tables = [table, blurred(table, noise=1.0, name="other")]
+    draw = partial(make_splits, rule="few-shot", shots=(1, 2), repeats=2)
+    candidates = list_candidates(tables, heads=["class-mean"], splits=draw)
+    candidates += list_candidates([table], heads=["class-mean"], splits=make_splits)
+    found = draw_curve(candidates, compare_backbones(candidates, jobs=1).results)
+    assert {(row.backbone, row.shots) for row in found.rows} == {
+        (name, n) for name in ("made-up", "other") for n in (1, 2)
+    }
+    assert found.notes[0] == "left out: 5 candidates that are not on one source alone and few-shot draws"
+
+
+def test_curves_of_different_images_or_measures_do_not_mix(table: FeatureTable) -> None:
+    smaller = few_shot([replace(make_table((30, 30)), digest="other")], shots=(1,))
+    with pytest.raises(TableError, match="different images"):
+        draw_curve([*few_shot([table]), *smaller], [])
+    with pytest.raises(TableError, match="some candidates are balanced"):
+        draw_curve([*few_shot([table]), *few_shot([table], balanced=True)], [])
+
+
 def test_curves_are_plain_json(curve: LearningCurve) -> None:
     found = json.loads(json.dumps(curve.to_dict(), allow_nan=False))
     assert set(found) == {"rows", "labels_needed", "labels_saved", "failures", "notes"}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from featx.compare import Candidate
 from featx.heads import Result
+from featx.labels import Labels
 from featx.measures import Interval, SampleSize, interval_over_draws
 from featx.transfer.curves.tested import TestedImages
 from featx.transfer.curves.trial import Trial
@@ -104,15 +105,20 @@ class Line:
 
 
 def measure_lines(candidates: Sequence[Candidate], results: Sequence[Result]) -> list[Line]:
-    """One curve for each head on each source, in the order of the candidates, without points that miss a result."""
+    """One curve for each head on each source, in the order of the candidates, without points that miss a result.
+
+    The candidates are of the same images, each on one source and a few-shot draw.
+    """
     by_key = {result.key: result for result in results}
     grouped = dict[tuple[str, str], list[Candidate]]()
     for candidate in candidates:
         grouped.setdefault((candidate.backbones[0], candidate.head), []).append(candidate)
     names = name_candidates(candidates)
+    one_per_split = {candidate.split.key: candidate for candidate in candidates}
+    labels = {key: one.table.labels_of(one.split.test) for key, one in one_per_split.items()}
     lines = []
     for (label, _), own in grouped.items():
-        trials = tuple(sorted(_complete_trials(own, by_key), key=lambda trial: trial.shots))
+        trials = tuple(sorted(_complete_trials(own, by_key, labels), key=lambda trial: trial.shots))
         if trials:
             lines.append(_measure_line(trials, label, names[label]))
     return lines
@@ -124,7 +130,9 @@ def name_candidates(candidates: Sequence[Candidate]) -> dict[str, tuple[str, str
     return dict(zip(sources, name_sources(list(sources.values())), strict=True))
 
 
-def _complete_trials(candidates: Sequence[Candidate], results: Mapping[str, Result]) -> Iterator[Trial]:
+def _complete_trials(
+    candidates: Sequence[Candidate], results: Mapping[str, Result], labels: Mapping[str, Labels]
+) -> Iterator[Trial]:
     """One trial for each number of shots of which every draw has a result with a defined measure."""
     by_shots = dict[int, list[Candidate]]()
     for candidate in candidates:
@@ -132,7 +140,7 @@ def _complete_trials(candidates: Sequence[Candidate], results: Mapping[str, Resu
     for own in by_shots.values():
         found = [results[candidate.key] for candidate in own if candidate.key in results]
         if len(found) == len(own) and np.isfinite([result.value for result in found]).all():
-            yield Trial(tuple(own), tuple(found))
+            yield Trial(tuple(own), tuple(found), tuple(labels[candidate.split.key] for candidate in own))
 
 
 def _measure_line(trials: tuple[Trial, ...], label: str, source: tuple[str, str]) -> Line:

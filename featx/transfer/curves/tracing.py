@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from featx.cache import FeatureTable
 from featx.compare import (
     Candidate,
@@ -147,7 +149,9 @@ def draw_curve(
 ) -> LearningCurve:
     """The learning curves that follow from these results of candidates on few-shot splits; nothing is trained.
 
-    `left_out` are numbers of shots for which a class has too few images; the notes name them.
+    Candidates on several sources together, or on other splits, have no curve; the notes count them. `left_out` are
+    numbers of shots for which a class has too few images; the notes name them. Raises TableError if the candidates are
+    of different images, or some balanced and others not.
 
     >>> import featx
     >>> from functools import partial
@@ -157,12 +161,15 @@ def draw_curve(
     >>> [row.shots for row in curve.rows]
     [1, 2]
     """
-    lines = measure_lines(candidates, results)
+    own = [candidate for candidate in candidates if candidate.split.shots and len(candidate.backbones) == 1]
+    _check_alike(own)
+    lines = measure_lines(own, results)
     baseline = best_baseline(lines, against)
     others = [line for line in lines if not _is_baseline(line, against)]
     saved = [one for line in others for one in labels_saved(line, baseline)] if baseline else []
     notes = [
-        *_notes_on_shots(candidates, lines, left_out),
+        *_notes_on_others(len(candidates) - len(own)),
+        *_notes_on_shots(own, lines, left_out),
         *_notes_on_measuring(lines, target=target),
         *_notes_on_baseline(baseline if others else None, against),
     ]
@@ -198,6 +205,21 @@ def _check_against(candidates: Sequence[Candidate], against: str | None) -> None
     names = list(dict.fromkeys([*(backbone for backbone, _ in labels.values()), *labels]))
     if against is not None and against not in names:
         raise ChoiceError(f"no source is called {against!r}{did_you_mean(against, names)}; choose {', '.join(names)}")
+
+
+def _check_alike(candidates: Sequence[Candidate]) -> None:
+    """Raise TableError unless all candidates can stand in one table."""
+    if len({candidate.balanced for candidate in candidates}) > 1:
+        raise TableError("some candidates are balanced and others are not; draw the curves of one kind only")
+    names = {id(candidate.table.names): candidate.table.names for candidate in candidates}
+    first, *others = names.values() if names else [()]
+    if not all(np.array_equal(first, other) for other in others):
+        raise TableError("the candidates are of different images; draw the curves of each image set alone")
+
+
+def _notes_on_others(count: int) -> Iterator[str]:
+    if count:
+        yield f"left out: {count} candidates that are not on one source alone and few-shot draws"
 
 
 def _notes_on_shots(candidates: Sequence[Candidate], lines: Sequence[Line], left_out: Sequence[int]) -> Iterator[str]:

@@ -20,6 +20,8 @@ class Trial:
     candidates: tuple[Candidate, ...]
     results: tuple[Result, ...]
     """One for each candidate."""
+    labels: tuple[Labels, ...]
+    """The labels of the rows that each draw tests."""
 
     @property
     def shots(self) -> int:
@@ -50,8 +52,3 @@ class Trial:
     def rows(self) -> list[RowIndices]:
         """The rows that each draw tests."""
         return [candidate.split.test for candidate in self.candidates]
-
-    @cached_property
-    def labels(self) -> list[Labels]:
-        """The labels of these rows."""
-        return [candidate.table.labels_of(candidate.split.test) for candidate in self.candidates]
