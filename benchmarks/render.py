@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from accuracies import render_heads, render_hundred, render_published
 from figures import find_row
+from gain_tables import render_gain
 from networks import LITE0
 from record import read
 from small_tables import render_small_data
@@ -215,6 +216,7 @@ RENDERERS = {
     "hundred": render_hundred,
     "small_data": render_small_data,
     "transfer": render_transfer,
+    "gain": render_gain,
     "validity": render_validity,
 }
 
