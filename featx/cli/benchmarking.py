@@ -1,6 +1,6 @@
 """The command `benchmark`: many targets, many sources, in one folder."""
 
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -49,7 +49,10 @@ def benchmark(
     if jobs and scheduler:
         raise click.UsageError("--jobs is for this machine and --scheduler for a cluster; give one of the two.")
     read = with_device(read_suite(suite), device)
-    with on_cluster(scheduler) if scheduler else nullcontext(), suite_progress(quiet=output.quiet) as report:
+    with ExitStack() as held:
+        if scheduler:
+            jobs = max(2, held.enter_context(on_cluster(scheduler)))  # a single one would run here
+        report = held.enter_context(suite_progress(quiet=output.quiet))
         outcome = run_suite(read, into=into, jobs=jobs, models=models, report=report)
     if json_:
         print_json(outcome.to_dict())

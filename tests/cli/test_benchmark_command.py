@@ -26,6 +26,10 @@ def test_the_json_names_what_was_written(write_suite: Write) -> None:
     assert found["results"] == str(suite.parent / "study" / "results.jsonl")
     assert Path(found["results"]).exists()
     assert found["failures"] == []
+    assert {row["group"] for row in found["leaderboard"]["rows"]} == {"knn/all", "class-mean/all"}
+    assert {"group", "score", "among", "tau", "regret", "pairs", "bias"} <= set(found["agreement"][0])
+    assert {"target", "backbone", "difference", "verdict"} <= set(found["gain"][0])
+    assert found["notes"] == []
 
 
 def test_what_failed_is_told_at_the_end_and_the_exit_code_is_1(write_suite: Write) -> None:
@@ -47,3 +51,19 @@ def test_jobs_are_not_for_a_cluster(write_suite: Write) -> None:
     ran = benchmark(write_suite(), "--scheduler", "tcp://localhost:1")
     assert ran.code == 2
     assert "give one of the two" in ran.err
+
+
+def test_people_see_the_leaderboard_and_how_well_scores_predict(write_suite: Write) -> None:
+    ran = benchmark(write_suite())
+    assert ran.code == 0, ran.err
+    assert "class-mean/all" in ran.out
+    assert "is the first" in ran.out
+    assert "knn/all: how well scores predict" in ran.out
+    assert "default ranking" in ran.out
+
+
+def test_a_quiet_run_prints_nothing(write_suite: Write) -> None:
+    suite = write_suite()
+    where = ("--into", suite.parent / "study", "--models", suite.parent / "models")
+    ran = run_featx("-q", "benchmark", suite, *where, "--jobs=1")
+    assert (ran.code, ran.out, ran.err) == (0, "", "")

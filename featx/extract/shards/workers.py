@@ -94,21 +94,24 @@ def cluster_workers(scheduler: str) -> Iterator[Workers]:
 
 
 @contextmanager
-def on_cluster(scheduler: str) -> Iterator[None]:
+def on_cluster(scheduler: str) -> Iterator[int]:
     """Run what is run in parallel in the block, such as the heads of a comparison, on a Dask cluster.
 
-    Its workers need one thread each. Raises DeviceError if the scheduler or its workers do not answer, LostError if
-    several workers died with the same task.
+    The value is the number of threads of its workers, which need one thread each. Raises DeviceError if the scheduler
+    or its workers do not answer, LostError if several workers died with the same task.
     """
     from joblib import parallel_config
 
     with _connected(scheduler, task="task") as client:
-        if not _ClusterThreads(client).count():
+        try:
+            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+            threads = _ClusterThreads(client).count()
+            with parallel_config(backend="dask", client=client):
+                yield threads
+        except TimeoutError as error:
             raise DeviceError(
                 f"the Dask cluster at {scheduler} has no workers; start one: dask worker {scheduler} --nthreads 1"
-            )
-        with parallel_config(backend="dask", client=client):
-            yield
+            ) from error
 
 
 @contextmanager
