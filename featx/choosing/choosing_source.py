@@ -13,7 +13,7 @@ from featx.errors import ChoiceError
 from featx.extract import Progress
 from featx.inputs import ImageSet
 from featx.settings import DEFAULT_STORAGE, DEFAULTS, SAMPLE, TRIALS, Settings, Storage
-from featx.transfer import DEFAULT_SCORES, check_scores, with_costs
+from featx.transfer import DEFAULT_SCORES, check_scores
 
 
 def choose_source(
@@ -72,21 +72,19 @@ def choose_source(
     trial = Trial(list(candidates), drawn, scores, budget, report)
     why = trial.run()
     caches = {one.name: str(one.path) for one in candidates if one.cache is not None}
-    ranking = _rank(trial, candidates)
+    ranking = _rank(trial)
     rows = tuple(row for one in ranking for row in trial.rows[one.backbone])
     notes = tuple(_notes(trial, why, Path(into)))
     return SourceTrials(rows, ranking, tuple(trial.dropped), tuple(trial.failed), caches, notes)
 
 
-def _rank(trial: Trial, candidates: Sequence[Candidate]) -> tuple[TriedSource, ...]:
+def _rank(trial: Trial) -> tuple[TriedSource, ...]:
     """The sources that are left, in their order, then those that were dropped, the last ones first."""
     names = [one.name for one in trial.alive]
     left = sorted((trial.found[name] for name in names), key=lambda one: one.rank)
     gone = sorted(trial.dropped, key=lambda one: (-one.round, -one.difference))
     ranking = [*left, *(trial.found[one.backbone] for one in gone)]
-    costs = {one.name: one.tables[-1].sources[0].cost for one in candidates if one.tables}
-    placed = [replace(one, rank=rank) for rank, one in enumerate(ranking, start=1)]
-    return with_costs(placed, [costs[one.backbone] for one in ranking])
+    return tuple(replace(one, rank=rank) for rank, one in enumerate(ranking, start=1))
 
 
 def _notes(trial: Trial, why: str, folder: Path) -> Iterator[str]:

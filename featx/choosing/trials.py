@@ -9,7 +9,7 @@ from featx.transfer import RankedSource, SourceScore
 
 @dataclass(frozen=True, kw_only=True)
 class TriedSource(RankedSource):
-    """A source in the ranking, as of the last round that it was in.
+    """A source in the ranking; its numbers, and what it is compared with, are those of the last round that it was in.
 
     >>> import featx
     >>> images = featx.list_images("photos")

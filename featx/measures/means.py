@@ -74,7 +74,7 @@ def widen_interval(interval: Interval, labels: Labels, *, comparisons: int) -> I
     >>> from featx.measures import widen_interval
     >>> low, high = widen_interval((-1.0, 1.0), Labels(("cat",), codes=np.zeros(50, np.int64)), comparisons=10)
     >>> round(low, 3), round(high, 3)
-    (-1.461, 1.461)
+    (-1.463, 1.463)
     """
     low, high = interval
     freedom = units_of(labels).freedom

@@ -15,7 +15,6 @@ from .gaussians import clustered_leep as clustered_leep, gaussian_overlap as gau
 from .h_score import shrunk_h_score as shrunk_h_score
 from .judging import interval_of as interval_of
 from .pac_bound import gaussian_bound as gaussian_bound
-from .pareto import with_costs as with_costs
 from .predictors import (
     Predictor as Predictor,
     join_results as join_results,

@@ -2,15 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TypeVar
 
 from featx.cache import Cost
 from featx.transfer.ranking import RankedSource
 
-Ranked = TypeVar("Ranked", bound=RankedSource)
 
-
-def with_costs(ranking: Sequence[Ranked], costs: Sequence[Cost | None]) -> tuple[Ranked, ...]:
+def with_costs(ranking: Sequence[RankedSource], costs: Sequence[Cost | None]) -> tuple[RankedSource, ...]:
     """The ranking with the cost of each source, and whether it is on the Pareto front of accuracy and cost.
 
     Sources that are tied with the first are as accurate as it. Sources without a cost are not compared, and none are
