@@ -286,6 +286,17 @@ def test_a_candidate_without_a_result_is_told_and_left_out() -> None:
     assert any(note.startswith("ridge on source: not judged on stratified") for note in gain.notes)
 
 
+def test_a_source_that_cannot_be_trained_is_a_failure_and_the_others_are_judged() -> None:
+    source, pixels = two_sources(2.0, 1.0)
+    broken = np.array(source.features)
+    broken[:, 0] = np.nan
+    bad = table_of(broken, source.labels, name="broken")
+    gain = gain_of(source, bad, pixels)
+    assert [row.backbone for row in gain.rows] == ["source"]
+    assert [failure.candidate for failure in gain.failures] == ["ridge on broken, stratified/0"]
+    assert any(note.startswith("ridge on broken: not judged") for note in gain.notes)
+
+
 def test_judging_results_is_what_measuring_gives() -> None:
     tables = two_sources(1.5, 1.0)
     candidates = list_candidates(tables, heads=["ridge"], fusions=(), splits=make_splits, tuning="validation")
