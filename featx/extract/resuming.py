@@ -18,7 +18,7 @@ from featx.extract.pace import REMOTE_WORKERS
 from featx.inputs import Fingerprints, ImageSet, fingerprint
 from featx.settings import Decode, Storage
 
-NEXT_STEP = "choose another --into, or replace the cache with --overwrite"
+NEXT_STEP = "choose another --into, or let `featx extract --overwrite` replace the cache"
 IMAGES_COMPARED = 32
 """Number of images that are read to find out whether a set with other names has the same images."""
 logger = logging.getLogger(__name__)

@@ -194,3 +194,15 @@ def test_nothing_is_dropped_on_a_handful_of_images(
     images: ImageSet, backbones: dict[str, Backbone], tmp_path: Path
 ) -> None:
     assert not choose(images, backbones, tmp_path, sample=8).dropped
+
+
+def test_a_folder_of_other_images_is_left_alone_and_the_step_is_told(
+    images: ImageSet, backbones: dict[str, Backbone], tmp_path: Path, make_folder: Callable[..., Path]
+) -> None:
+    choose(images, backbones, tmp_path / "tried")
+    before = {path: path.read_bytes() for path in (tmp_path / "tried").iterdir()}
+    other = list_images(make_folder((30, 30), name="new", seed=7))
+    other = replace(other, names=np.char.add(b"new-", other.names))
+    with pytest.raises(BackboneError, match=r"choose another --into, or let `featx extract --overwrite`"):
+        choose(other, backbones, tmp_path / "tried")
+    assert {path: path.read_bytes() for path in (tmp_path / "tried").iterdir()} == before
