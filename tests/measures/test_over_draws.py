@@ -110,6 +110,41 @@ def test_the_interval_contains_what_the_procedure_reaches_in_the_population(
         assert widths < 2 * 1.96 * 2 * errors, (shots, widths, errors)
 
 
+def draw_groups(
+    count: int, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Features, classes and groups of images: the images of a group are all shifted alike."""
+    drawn = [draw_images(5, rng, apart=2.0) for _ in range(count)]
+    features = np.concatenate([one + rng.normal(size=DIM) for one, _ in drawn])
+    return features, np.concatenate([classes for _, classes in drawn]), np.repeat(np.arange(count), 5 * CLASSES)
+
+
+def run_on_groups(count: int, shots: int, rng: np.random.Generator) -> tuple[float, Interval]:
+    """The mean over draws that train on a quarter of the groups and test half of them, and its interval."""
+    features, classes, groups = draw_groups(count, rng)
+    train, tested = [], []
+    for _ in range(DRAWS):
+        order = rng.permutation(count)
+        of_train = np.isin(groups, order[: count // 4])
+        train.append(draw_rows(np.where(of_train, classes, -1), shots, rng))
+        tested.append(np.flatnonzero(np.isin(groups, order[count // 2 :])))
+    guesses = [guess(features[a], classes[a], features[b]) for a, b in zip(train, tested, strict=True)]
+    values = np.array([(found == classes[rows]).mean() for found, rows in zip(guesses, tested, strict=True)])
+    labels = [Labels(("a", "b", "c"), codes=classes[rows], groups=groups[rows].astype("S8")) for rows in tested]
+    shared = SharedImages.of_guesses({"head": guesses}, labels=labels, rows=tested)
+    tests = shared.variance_of("head"), shared.freedom
+    size = SampleSize.of(labels[0], measure="accuracy")
+    return float(values.mean()), interval_over_draws(values, shared=share_of_rows(train), tested=tests, size=size)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize(("count", "shots"), [(8, 1), (8, 4), (24, 4), (24, 16)])
+def test_the_interval_over_whole_groups_contains_what_the_procedure_reaches(count: int, shots: int) -> None:
+    truth = float(np.mean([run_on_groups(count, shots, np.random.default_rng(seed + 1000))[0] for seed in range(600)]))
+    intervals = [run_on_groups(count, shots, np.random.default_rng(seed))[1] for seed in range(200)]
+    assert covered(intervals, truth) >= 0.92
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("truth", [2, 3, 6, 12])
 def test_the_interval_of_labels_needed_contains_the_true_number(truth: int) -> None:
