@@ -79,6 +79,13 @@ def check_usage(context: click.Context, *, images: bool) -> None:
             raise click.UsageError(f"{parameter.opts[0]} is for images and needs --backbones; caches have none of it.")
 
 
+def check_caches(sources: Sequence[str]) -> None:
+    """Raise click's UsageError for a folder, which is of images and no cache."""
+    for one in sources:
+        if Path(one).is_dir():
+            raise click.UsageError(f"{one} is a folder and no cache; name the --backbones to try on its images.")
+
+
 def try_backbones(
     output: Verbosity,
     sources: Sequence[str],

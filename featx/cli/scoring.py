@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from featx.cli.choosing import TrialOptions, check_usage, try_backbones, with_trial
+from featx.cli.choosing import TrialOptions, check_caches, check_usage, try_backbones, with_trial
 from featx.cli.options import as_json, examples, option, with_seed, with_settings_and_decode
 from featx.cli.output import Verbosity, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_choice
@@ -68,6 +68,7 @@ def score(
     names = tuple(SCORES) if scores == ("all",) else scores
     if trial.backbones:
         return try_backbones(output, sources, trial=trial, settings=settings, scores=names, seed=seed, as_json=json_)
+    check_caches(sources)
     tables = read_chosen([Path(one) for one in sources], choice)
     _score_tables(output, tables, scores=names, check=check, seed=seed, jobs=jobs, as_json=json_)
     return 0

@@ -96,6 +96,12 @@ def test_options_of_images_are_wrong_usage_with_caches(option: str) -> None:
     assert f"{option} is for images and needs --backbones" in ran.err
 
 
+def test_a_folder_without_backbones_is_wrong_usage(home: Path) -> None:
+    ran = run_featx("score", home / "images")
+    assert ran.code == 2
+    assert f"{home / 'images'} is a folder and no cache; name the --backbones to try on its images." in ran.err
+
+
 def test_images_without_labels_are_refused_in_a_line(home: Path, tmp_path: Path) -> None:
     flat = write_folder(tmp_path / "images", (4, 4)) / "class0"
     ran = run_featx("score", flat, "--backbones", NAMES, "--models", home / "models", "--into", tmp_path / "tried")
