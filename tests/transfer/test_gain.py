@@ -101,6 +101,19 @@ def test_several_draws_have_the_mean_of_their_differences() -> None:
     assert row.test.startswith("corrected t-test over 3 draws")
 
 
+def test_a_difference_that_is_the_same_on_every_image_is_tested_by_their_number() -> None:
+    labels = labels_of((6, 6))
+    perfect = table_of(signal(labels, strength=50.0, seed=1), labels, name="source")
+    row = gain_of(perfect, heads=["class-mean"], shots=(1,), repeats=3).rows[0]
+    assert (row.accuracy, row.baseline_accuracy) == (1.0, 0.5)
+    assert row.p == pytest.approx(2 * 0.5**row.n)  # all are right, where each is with probability one half
+    assert row.test.startswith("sign test")
+    assert row.ci is not None
+    assert row.accuracy_ci is not None
+    assert row.ci[1] == 0.5
+    assert 0 < row.ci[0] < 0.5
+
+
 def test_the_majority_class_of_the_training_rows_is_a_baseline_with_its_share_of_the_test_rows() -> None:
     labels = labels_of((180, 60))
     noise = table_of(signal(labels, strength=0.0, seed=1), labels, name="source")
