@@ -58,7 +58,7 @@ class Trial:
             if len(self.alive) == 1:
                 return f"stopped after round {number}: {self._why_alone()}"
         if count < sizes[-1]:
-            return f"stopped after {count:,} images, as the time of --budget is spent: the order may still change"
+            return f"stopped after {count:,} images, as the time of the budget is spent: the order may still change"
         return f"stopped after round {len(sizes)}: all {count:,} images of the sample were tried"
 
     def _why_alone(self) -> str:

@@ -122,7 +122,7 @@ def test_a_budget_of_nothing_ends_after_the_first_round_and_says_so(
     images: ImageSet, backbones: dict[str, Backbone], tmp_path: Path
 ) -> None:
     found = choose(images, backbones, tmp_path, budget=0)
-    assert found.notes[1] == ("stopped after 20 images, as the time of --budget is spent: the order may still change")
+    assert found.notes[1] == ("stopped after 20 images, as the time of the budget is spent: the order may still change")
     assert len(tried(tmp_path / "sees.h5")) == FIRST
 
 

@@ -67,7 +67,7 @@ def test_a_backbone_that_cannot_be_run_is_told_and_the_exit_code_is_1(home: Path
 def test_a_budget_of_nothing_ends_after_the_first_round(home: Path, tmp_path: Path) -> None:
     ran = score(home, tmp_path / "tried", "--budget", "0s", "--json")
     assert ran.code == 0, ran.err
-    assert "as the time of --budget is spent" in json.loads(ran.out)["notes"][1]
+    assert "as the time of the budget is spent" in json.loads(ran.out)["notes"][1]
 
 
 @pytest.mark.parametrize(
