@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from featx.backbones.graph.finding import find_kind_of_scores, resolve_outputs
+from featx.backbones.graph.finding import find_class_scores, resolve_outputs
 from featx.backbones.reading import check_card
 from featx.backbones.store import Backbone
 from featx.backbones.tryout import try_apart
@@ -28,20 +28,22 @@ def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
         return backbone
     known = {output.name: output for output in backbone.card.all_outputs}
     if all(name in known for name in names) and len(set(names)) == len(names):
-        return _with_kind_of_scores(backbone.with_outputs([known[name] for name in names]))
+        chosen = backbone.with_outputs([known[name] for name in names])
+        return chosen if chosen.card.classifier_kind else with_class_scores(chosen)
     card = backbone.card
     resolved = resolve_outputs(backbone.path, names, size=card.input.pixels.size, classifier=card.classifier)
-    changed = _with_kind_of_scores(backbone.with_outputs(resolved))
+    changed = with_class_scores(backbone.with_outputs(resolved))
     card, notes = try_apart(changed)
     for note in notes:
         logger.warning("%s: %s", backbone.path, note)
     return replace(changed, card=check_card(card, source=f"{backbone.path} with these outputs", step="choose others"))
 
 
-def _with_kind_of_scores(backbone: Backbone) -> Backbone:
-    """The backbone whose card says what its class scores are, if they are among its outputs."""
+def with_class_scores(backbone: Backbone) -> Backbone:
+    """The backbone whose card says which of its outputs are class scores of the source, and what they are."""
     card = backbone.card
-    if card.classifier_kind or card.classifier not in [output.tensor for output in card.all_outputs]:
+    if not card.classifier:
         return backbone
-    kind = find_kind_of_scores(backbone.path, card.classifier, size=card.input.pixels.size)
-    return replace(backbone, card=replace(card, classifier_kind=kind))
+    size = card.input.pixels.size
+    name, kind = find_class_scores(backbone.path, card.classifier, among=card.all_outputs, size=size)
+    return replace(backbone, card=replace(card, classifier=name, classifier_kind=kind))

@@ -28,6 +28,7 @@ from featx.backbones import (
     save_model,
     try_outputs,
     user_folder,
+    with_class_scores,
 )
 from featx.convert.fetch import fetch_model, is_url, public_address
 from featx.convert.own_folder import ReservedName, files_on, not_writable, reserve_name
@@ -152,7 +153,8 @@ def describe_model(path: Path, description: Description, *, allow: Allow | None 
     spec, assumed = complete(pixels, size=size, dtype=dtype, exif_orientation=exif_orientation)
     names = description.outputs or (_certain_feature(inspection),)
     outputs = resolve_outputs(path, names, size=size, classifier=inspection.classifier_output or "")
-    card, tried = try_outputs(Backbone(_card(description, inspection, spec, outputs), path), allow=allow)
+    backbone = Backbone(_card(description, inspection, spec, outputs), path)
+    card, tried = try_outputs(with_class_scores(backbone) if description.outputs else backbone, allow=allow)
     notes = [f"preprocessing from {found.origin}"] if found.origin else []
     notes += [*found.notes, *own, *filter(None, [describe_format(path)])]
     notes += [f"assumed {', '.join(assumed)}; set them with flags if that is wrong"] if assumed else []

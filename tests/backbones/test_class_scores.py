@@ -104,6 +104,23 @@ def test_a_tensor_that_is_called_logits_is_that_tensor(tmp_path: Path) -> None:
 
     chosen = select_outputs(make(tmp_path, _end), ["pooled", "logits", "scores"])
     assert [output.name for output in chosen.card.all_outputs] == ["pooled", "logits", "scores"]
+    assert (chosen.card.classifier, chosen.card.classifier_kind) == ("scores", "softmax")
+
+
+@pytest.mark.parametrize(("operator", "kind"), [("Softmax", "logits"), ("Sigmoid", "sigmoid logits")])
+def test_numbers_before_the_activation_are_the_class_scores_if_only_they_are_taken(
+    operator: str, kind: str, tmp_path: Path
+) -> None:
+    def _end(graph: Graph) -> str:
+        return graph.add(operator, graph.add("Identity", dense(graph, into="logits")), into="scores")
+
+    added = make(tmp_path, _end)
+    assert (added.card.classifier, added.card.classifier_kind) == ("scores", operator.lower())
+    chosen = select_outputs(added, ["pooled", "logits"])
+    assert (chosen.card.classifier, chosen.card.classifier_kind) == ("logits", kind)
+    described = describe(added.path, "pooled", "logits").card
+    assert (described.classifier, described.classifier_kind) == ("logits", kind)
+    assert chosen.hash == select_outputs(with_card(added, classifier=""), ["pooled", "logits"]).hash
 
 
 def test_logits_and_the_classifier_by_name_are_one_output_given_twice(tmp_path: Path) -> None:

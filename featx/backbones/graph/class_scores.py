@@ -1,6 +1,6 @@
 """Tells what the class scores of a model are: probabilities, or numbers that an activation turns into probabilities."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 
 from onnx import NodeProto
 
@@ -8,6 +8,8 @@ from featx.backbones.card import ClassifierKind
 from featx.backbones.graph.last_layers import find_last_layers
 from featx.backbones.graph.layers import SAME_NUMBERS, STEPS
 from featx.backbones.graph.view import View
+from featx.errors import BackboneError
+from featx.settings import CLASS_SCORES
 
 _OF_OPERATOR: dict[str, ClassifierKind] = {
     "Softmax": "softmax",
@@ -35,6 +37,28 @@ def kind_of_scores(view: View, name: str) -> ClassifierKind:
         return ""
     followed = {_OF_OPERATOR.get(reader.op_type) for reader in _readers(view, name)}
     return "sigmoid logits" if "sigmoid" in followed else "logits"
+
+
+def with_classifier(names: Sequence[str], classifier: str, tensors: Container[str]) -> list[str]:
+    """The names, with the classifier in the place of `logits` if no tensor is called so.
+
+    Raises BackboneError if the classifier is then named twice.
+    """
+    if not classifier or CLASS_SCORES in tensors or CLASS_SCORES not in names:
+        return list(names)
+    if classifier in names:
+        raise BackboneError(f"--output {CLASS_SCORES!r} is {classifier!r}, which is given too; name it once")
+    return [classifier if name == CLASS_SCORES else name for name in names]
+
+
+def same_scores(view: View, name: str) -> list[str]:
+    """The tensors with the class scores of this one: itself, and those before its activation or its last shape."""
+    found = [name]
+    while len(found) < STEPS and (node := view.producers.get(found[-1])) is not None:
+        if node.op_type not in SAME_NUMBERS | _OF_OPERATOR.keys():
+            break
+        found.append(node.input[0])
+    return found
 
 
 def _maker(view: View, name: str) -> NodeProto | None:

@@ -16,7 +16,7 @@ from featx.apart import Allow
 from featx.backbones.card import POOLINGS, ClassifierKind, Output
 from featx.backbones.foreign import run_foreign
 from featx.backbones.graph.bottlenecks import FEATURE_TYPES, bottlenecks, depths, stages
-from featx.backbones.graph.class_scores import kind_of_scores
+from featx.backbones.graph.class_scores import kind_of_scores, same_scores, with_classifier
 from featx.backbones.graph.image_input import ModelInput, find_image, with_size
 from featx.backbones.graph.last_layers import LastLayers, find_last_layers
 from featx.backbones.graph.layers import (
@@ -34,7 +34,6 @@ from featx.backbones.graph.shapes import ANY_BATCH, view_model
 from featx.backbones.graph.simplifying import simplify
 from featx.backbones.graph.view import Shape, View
 from featx.errors import BackboneError, did_you_mean
-from featx.settings import CLASS_SCORES
 
 _SCORE_NAMES = r"logit|prob|softmax|score|class(?!_?(token|emb))|pred|label|categor"
 _EMBEDDING_NAMES = r"embed|feat|pool|hidden|repr|latent|descriptor|encod|pre_?logits|vector|backbone"
@@ -147,21 +146,20 @@ def resolve_outputs(path: Path, names: Sequence[str], *, size: int, classifier: 
         raise BackboneError(f"--output {twice[0]!r} is given twice; name every output once")
     with damage_reported(path):
         finder = _find(path, size)
-        tensors = finder.view.producers
-        named = [classifier if name == CLASS_SCORES and classifier and name not in tensors else name for name in names]
-    if classifier in names and named.count(classifier) > 1:
-        raise BackboneError(f"--output {CLASS_SCORES!r} is {classifier!r}, which is given too; name it once")
-    with damage_reported(path):
-        return tuple(finder.resolve(name) for name in named)
+        return tuple(finder.resolve(name) for name in with_classifier(names, classifier, finder.view.producers))
 
 
-def find_kind_of_scores(path: Path, name: str, *, size: int) -> ClassifierKind:
-    """What the class scores of this tensor are: softmax, sigmoid, logits, sigmoid logits; empty if that is not known.
+def find_class_scores(path: Path, classifier: str, *, among: Sequence[Output], size: int) -> tuple[str, ClassifierKind]:
+    """The tensor with the class scores of this classifier among these outputs, and what they are.
 
-    Raises BackboneError as resolve_outputs does.
+    That may be the one before the activation of the classifier, which is taken if none of them is an output. Raises
+    BackboneError as resolve_outputs does.
     """
+    taken = {output.tensor for output in among if not output.pool}
     with damage_reported(path):
-        return kind_of_scores(_find(path, size).view, name)
+        view = _find(path, size).view
+        name = next((name for name in same_scores(view, classifier) if name in taken), classifier)
+        return name, kind_of_scores(view, name)
 
 
 def _suggested_by_name(output: str) -> str:
