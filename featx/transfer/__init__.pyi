@@ -3,23 +3,24 @@ from .curves.needed import LabelsNeeded as LabelsNeeded, LabelsSaved as LabelsSa
 from .curves.points import CurvePoint as CurvePoint
 from .curves.tracing import LearningCurve as LearningCurve, draw_curve as draw_curve, trace_curve as trace_curve
 from .evidence import log_evidence as log_evidence
-from .gain import (
+from .gains.gain import (
     BaselineAccuracy as BaselineAccuracy,
     Gain as Gain,
     PartGain as PartGain,
     SourceGain as SourceGain,
     Verdict as Verdict,
 )
-from .gaining import measure_gain as measure_gain
-from .gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
-from .h_score import shrunk_h_score as shrunk_h_score
-from .judging import interval_of as interval_of
-from .pac_bound import gaussian_bound as gaussian_bound
-from .predictors import (
+from .gains.judging import interval_of as interval_of
+from .gains.measuring import measure_gain as measure_gain
+from .gains.predictors import (
     Predictor as Predictor,
     join_results as join_results,
     majority_predictor as majority_predictor,
 )
+from .gains.verdicts import judge_gain as judge_gain
+from .gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
+from .h_score import shrunk_h_score as shrunk_h_score
+from .pac_bound import gaussian_bound as gaussian_bound
 from .ranking import RankedSource as RankedSource, rank_sources as rank_sources
 from .scoring import (
     DEFAULT_SCORES as DEFAULT_SCORES,
@@ -31,4 +32,3 @@ from .scoring import (
     tables_of as tables_of,
 )
 from .source_classes import leep as leep, nce as nce
-from .verdicts import judge_gain as judge_gain

@@ -12,7 +12,7 @@ from featx.heads import Result
 from featx.labels import Labels
 from featx.measures import Interval, class_correctness, resample_measure
 from featx.tables import Split, tuning_folds
-from featx.transfer.gain import MAJORITY
+from featx.transfer.gains.gain import MAJORITY
 from featx.transfer.rows import Floats
 
 TIE = 1e-9

@@ -9,10 +9,10 @@ from featx.cache import Source
 from featx.compare import Candidate, SplitImages
 from featx.errors import ChoiceError, TableError, did_you_mean
 from featx.heads import Result
-from featx.transfer.gain import MAJORITY, Gain, correct_rows
-from featx.transfer.judging import Judged, judge
-from featx.transfer.parts import notes_on_parts
-from featx.transfer.predictors import Predictor, join_results, majority_predictor
+from featx.transfer.gains.gain import MAJORITY, Gain, correct_rows
+from featx.transfer.gains.judging import Judged, judge
+from featx.transfer.gains.parts import notes_on_parts
+from featx.transfer.gains.predictors import Predictor, join_results, majority_predictor
 
 
 def judge_gain(candidates: Sequence[Candidate], results: Sequence[Result], *, against: Sequence[str] = ()) -> Gain:

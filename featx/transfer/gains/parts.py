@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.compare import Outcome, SplitImages
-from featx.transfer.constant import settle
-from featx.transfer.gain import PartGain, correct_parts
-from featx.transfer.predictors import Predictor
+from featx.transfer.gains.constant import settle
+from featx.transfer.gains.gain import PartGain, correct_parts
+from featx.transfer.gains.predictors import Predictor
 from featx.transfer.rows import Indices
 
 MOST_CLASSES = 100

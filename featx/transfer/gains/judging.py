@@ -15,10 +15,10 @@ from featx.measures import (
     interval_over_draws,
     share_of_rows,
 )
-from featx.transfer.constant import settle
-from featx.transfer.gain import BaselineAccuracy, SourceGain
-from featx.transfer.parts import compare_classes, compare_groups
-from featx.transfer.predictors import Predictor
+from featx.transfer.gains.constant import settle
+from featx.transfer.gains.gain import BaselineAccuracy, SourceGain
+from featx.transfer.gains.parts import compare_classes, compare_groups
+from featx.transfer.gains.predictors import Predictor
 
 
 @dataclass(frozen=True)

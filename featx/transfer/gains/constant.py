@@ -6,7 +6,7 @@ import numpy as np
 
 from featx.compare import SplitImages
 from featx.measures import Comparison, accuracy_interval
-from featx.transfer.predictors import Predictor
+from featx.transfer.gains.predictors import Predictor
 
 SAME = 1e-12
 """Values that deviate less from each other are equal."""

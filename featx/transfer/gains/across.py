@@ -16,13 +16,13 @@ from featx.compare import (
 from featx.errors import ChoiceError, FeatxError, did_you_mean
 from featx.heads import Result, choose_tuning, train_head
 from featx.tables import Split, split_table
-from featx.transfer.domains import Domains
-from featx.transfer.gain import MAJORITY, Gain, correct_rows
-from featx.transfer.gain_options import GainOptions
-from featx.transfer.judging import Judged, judge
-from featx.transfer.parts import notes_on_parts
-from featx.transfer.predictors import Predictor, join_results, majority_predictor
-from featx.transfer.source_heads import SourceHead
+from featx.transfer.gains.domains import Domains
+from featx.transfer.gains.gain import MAJORITY, Gain, correct_rows
+from featx.transfer.gains.judging import Judged, judge
+from featx.transfer.gains.options import GainOptions
+from featx.transfer.gains.parts import notes_on_parts
+from featx.transfer.gains.predictors import Predictor, join_results, majority_predictor
+from featx.transfer.gains.source_heads import SourceHead
 
 TARGET = "target"
 """Name of the baseline of heads that are trained on all labels of the target."""
