@@ -91,10 +91,11 @@ def width_bias(scores: Floats, truths: Floats, columns: Floats) -> float | None:
 def mean_over_sets(
     values: Floats, weights: Floats | None = None, *, within: Interval = (-np.inf, np.inf)
 ) -> tuple[float, Interval | None]:
-    """The mean of one value for each data set, with its 95 % interval by Student's t; None for fewer than two.
+    """The mean of one value for each data set, with its 95 % interval by Student's t.
 
-    With `weights` w that sum to 1, the variance of the mean is n / (n - 1) times the sum of w^2 (value - mean)^2. The
-    ends of the interval are not outside of `within`, the values that are possible.
+    There is no interval for a single data set, nor if all values are equal: they say nothing about other sets. With
+    `weights` w that sum to 1, the variance of the mean is n / (n - 1) times the sum of w^2 (value - mean)^2. The ends
+    of the interval are not outside of `within`, the values that are possible.
 
     >>> import numpy as np
     >>> from featx.measures import mean_over_sets
@@ -108,6 +109,8 @@ def mean_over_sets(
     if count < 2:
         return mean, None
     error = float(np.sqrt(np.square(share * (values - mean)).sum() * count / (count - 1)))
+    if error <= 10.0**-DIGITS:
+        return mean, None
     half = float(stats.t.ppf(0.975, count - 1)) * error
     return mean, (max(within[0], mean - half), min(within[1], mean + half))
 

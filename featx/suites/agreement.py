@@ -64,7 +64,7 @@ class Estimate:
 
     mean: float
     ci: Interval | None
-    """95 % interval, by Student's t over targets; None for one target."""
+    """95 % interval, by Student's t over targets; None for one target, or if all have the same value."""
     lowest: float
     """The lowest value on any split."""
     highest: float

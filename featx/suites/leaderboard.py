@@ -67,7 +67,7 @@ class LeaderboardRow:
     mean: float | None = None
     """Weighted mean over targets of the measure on test images."""
     ci: Interval | None = None
-    """95 % interval of the mean, by Student's t over targets."""
+    """95 % interval of the mean, by Student's t over targets; None for one target, or if all values are equal."""
     mean_rank: float | None = None
     letters: str = ""
     """Sources that share a letter are within the critical difference of mean ranks."""

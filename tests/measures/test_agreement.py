@@ -98,6 +98,18 @@ def test_the_interval_over_sets_is_that_of_a_t_test() -> None:
     assert mean == pytest.approx(values.mean())
     assert interval == pytest.approx((low, high))
     assert mean_over_sets(np.array([0.5])) == (0.5, None)
+    assert mean_over_sets(np.ones(3)) == (1.0, None)
+
+
+def test_weights_of_sets_count_in_the_mean_and_its_interval() -> None:
+    values, weights = np.array([0.7, 0.8, 0.9]), np.array([2.0, 1.0, 1.0])
+    mean, interval = mean_over_sets(values, weights, within=(0.75, 2))
+    assert mean == pytest.approx(0.775)
+    assert interval is not None
+    error = np.sqrt(1.5 * ((0.5 * 0.075) ** 2 + (0.25 * 0.025) ** 2 + (0.25 * 0.125) ** 2))
+    assert interval[0] == 0.75
+    assert interval[1] == pytest.approx(0.775 + stats.t.ppf(0.975, 2) * error)
+    assert mean_over_sets(values, np.ones(3))[0] == pytest.approx(mean_over_sets(values)[0])
 
 
 @pytest.mark.parametrize(
