@@ -25,7 +25,9 @@ def summarize(outcome: featx.SuiteOutcome) -> dict[str, Any]:
     """What is kept of the run, as JSON values."""
     (group,) = outcome.leaderboard.groups
     known = add_mean_ranks(outcome.predictions[group.name])
-    there = {title: [one for one in known if one.target in names] for title, names in SETS.items()}
+    uninformative = {one.target for one in outcome.leaderboard.uninformative}
+    sets = SETS | {"admitted": tuple(name for name in TARGETS if name not in uninformative)}
+    there = {title: [one for one in known if one.target in names] for title, names in sets.items()}
     return {
         "group": group.text,
         "targets": [_describe(target) for target in group.targets],
