@@ -1,6 +1,8 @@
-"""Transfer itself: which source to choose for the images of a target task.
+"""Transfer itself: which source to choose for a target task, what it is worth, and how many labels it saves.
 
-`score_transferability` scores every output of every cache without training a head, and ranks them.
+scores   numbers that predict transfer before any head is trained, and the ranking of sources by them
+gains    accuracy with a source minus that of the best baseline: does it help or harm?
+curves   accuracy against the number of training images
 """
 
 import lazy_loader

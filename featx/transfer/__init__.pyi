@@ -1,8 +1,6 @@
-from .coding_rate import transrate as transrate
 from .curves.needed import LabelsNeeded as LabelsNeeded, LabelsSaved as LabelsSaved
 from .curves.points import CurvePoint as CurvePoint
 from .curves.tracing import LearningCurve as LearningCurve, draw_curve as draw_curve, trace_curve as trace_curve
-from .evidence import log_evidence as log_evidence
 from .gains.gain import (
     BaselineAccuracy as BaselineAccuracy,
     Gain as Gain,
@@ -18,11 +16,13 @@ from .gains.predictors import (
     majority_predictor as majority_predictor,
 )
 from .gains.verdicts import judge_gain as judge_gain
-from .gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
-from .h_score import shrunk_h_score as shrunk_h_score
-from .pac_bound import gaussian_bound as gaussian_bound
-from .ranking import RankedSource as RankedSource, rank_sources as rank_sources
-from .scoring import (
+from .scores.coding_rate import transrate as transrate
+from .scores.evidence import log_evidence as log_evidence
+from .scores.gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
+from .scores.h_score import shrunk_h_score as shrunk_h_score
+from .scores.pac_bound import gaussian_bound as gaussian_bound
+from .scores.ranking import RankedSource as RankedSource, rank_sources as rank_sources
+from .scores.scoring import (
     DEFAULT_SCORES as DEFAULT_SCORES,
     SCORES as SCORES,
     SourceScore as SourceScore,
@@ -31,4 +31,4 @@ from .scoring import (
     score_transferability as score_transferability,
     tables_of as tables_of,
 )
-from .source_classes import leep as leep, nce as nce
+from .scores.source_classes import leep as leep, nce as nce

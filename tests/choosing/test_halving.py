@@ -10,7 +10,7 @@ from featx.choosing.halving import choose_dropped, find_hopeless
 from featx.choosing.sampling import ROUNDS
 from featx.labels import Labels
 from featx.transfer import RankedSource, rank_sources
-from featx.transfer.left_out import LeftOut
+from featx.transfer.scores.left_out import LeftOut
 
 SURE = (-0.4, -0.2)
 

@@ -7,7 +7,7 @@ import pytest
 
 from featx.cache import Cost, FeatureTable
 from featx.transfer import RankedSource, score_transferability
-from featx.transfer.pareto import with_costs
+from featx.transfer.scores.pareto import with_costs
 from tests.support.tables import make_table
 from tests.transfer.test_scoring import noise_like
 

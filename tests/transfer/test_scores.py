@@ -24,16 +24,16 @@ from featx.transfer import (
     leep,
     log_evidence,
     nce,
-    rows as rows_module,
     shrunk_h_score,
     transrate,
 )
-from featx.transfer.class_means import ClassMeans
-from featx.transfer.left_out import PENALTIES, LeaveOut
-from featx.transfer.neighbours import Neighbours
-from featx.transfer.pac_bound import GaussianBound
-from featx.transfer.rows import LabelledRows, usable_rows
-from featx.transfer.spectrum import collect, decompose, gather
+from featx.transfer.scores import rows as rows_module
+from featx.transfer.scores.class_means import ClassMeans
+from featx.transfer.scores.left_out import PENALTIES, LeaveOut
+from featx.transfer.scores.neighbours import Neighbours
+from featx.transfer.scores.pac_bound import GaussianBound
+from featx.transfer.scores.rows import LabelledRows, usable_rows
+from featx.transfer.scores.spectrum import collect, decompose, gather
 
 Floats = NDArray[np.float64]
 SHAPES = [(40, 6), (25, 24), (25, 25), (20, 30)]
@@ -210,7 +210,7 @@ def test_the_nearest_class_mean_is_that_without_the_group(size: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 5])
 def test_the_nearest_neighbours_are_of_other_groups(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featx.transfer.neighbours.NEIGHBOURS", 7)
+    monkeypatch.setattr("featx.transfer.scores.neighbours.NEIGHBOURS", 7)
     features, labels = draw(60, 8)
     groups = np.arange(60) // size
     rows = rows_of(features, labels, groups=None if size == 1 else groups)
@@ -416,7 +416,7 @@ def test_pactran_of_constant_features_is_minus_the_entropy_of_the_labels() -> No
 
 
 def test_pactran_draws_rows_of_every_class_if_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featx.transfer.pac_bound.ROWS", 100)
+    monkeypatch.setattr("featx.transfer.scores.pac_bound.ROWS", 100)
     features, labels = draw(1000, 4)
     whole = gaussian_bound(features, labels)
     labels[17] = 3

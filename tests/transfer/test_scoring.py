@@ -10,8 +10,8 @@ from featx.errors import ChoiceError, TableError
 from featx.labels import Labels
 from featx.tables import split_table
 from featx.transfer import SCORES, rank_sources, score_transferability, tables_of
-from featx.transfer.left_out import LeftOut
-from featx.transfer.scorers import OF_CLASS_SCORES
+from featx.transfer.scores.left_out import LeftOut
+from featx.transfer.scores.scorers import OF_CLASS_SCORES
 from tests.support.tables import make_table, with_columns
 
 ALL = tuple(SCORES)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from featx.cache import FeatureTable, Part
 from featx.transfer import leep, score_transferability
-from featx.transfer.source_classes import to_distributions
+from featx.transfer.scores.source_classes import to_distributions
 from tests.support.tables import make_table
 
 ROWS = np.random.default_rng(4).normal(size=(100, 6))

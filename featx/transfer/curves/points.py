@@ -14,7 +14,7 @@ from featx.labels import Labels
 from featx.measures import Interval, SampleSize, interval_over_draws
 from featx.transfer.curves.tested import TestedImages
 from featx.transfer.curves.trial import Trial
-from featx.transfer.scoring import name_sources
+from featx.transfer.scores.scoring import name_sources
 
 
 @dataclass(frozen=True)

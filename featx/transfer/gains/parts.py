@@ -11,7 +11,7 @@ from featx.compare import Outcome, SplitImages
 from featx.transfer.gains.constant import settle
 from featx.transfer.gains.gain import PartGain, correct_parts
 from featx.transfer.gains.predictors import Predictor
-from featx.transfer.rows import Indices
+from featx.transfer.scores.rows import Indices
 
 MOST_CLASSES = 100
 """Classes that are compared one by one: those with the most test images."""

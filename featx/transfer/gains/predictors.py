@@ -13,7 +13,7 @@ from featx.labels import Labels
 from featx.measures import Interval, class_correctness, resample_measure
 from featx.tables import Split, tuning_folds
 from featx.transfer.gains.gain import MAJORITY
-from featx.transfer.rows import Floats
+from featx.transfer.scores.rows import Floats
 
 TIE = 1e-9
 """Classes whose weights differ by less, relative to the largest, are equally frequent."""

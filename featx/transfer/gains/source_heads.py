@@ -12,7 +12,7 @@ from featx.measures import accuracy_interval, class_correctness, resample_measur
 from featx.transfer.gains.domains import Pair
 from featx.transfer.gains.judging import interval_against_nothing
 from featx.transfer.gains.predictors import Predictor
-from featx.transfer.rows import Floats, Indices
+from featx.transfer.scores.rows import Floats, Indices
 
 UNKNOWN = -1
 """Predicted class of an image if the target has no such class."""

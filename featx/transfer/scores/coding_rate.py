@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from featx.transfer.rows import Floats, LabelledRows, rows_of_arrays
-from featx.transfer.spectrum import Spectrum, decompose
+from featx.transfer.scores.rows import Floats, LabelledRows, rows_of_arrays
+from featx.transfer.scores.spectrum import Spectrum, decompose
 
 DISTORTION = 1e-4
 """Mean squared error of the code, relative to the mean squared length of rows."""

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.transfer.rows import Floats, Indices, LabelledRows
+from featx.transfer.scores.rows import Floats, Indices, LabelledRows
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from featx.measures import to_probabilities
-from featx.transfer.rows import Floats, LabelledRows, rows_of_arrays
+from featx.transfer.scores.rows import Floats, LabelledRows, rows_of_arrays
 
 SUM = 1e-3
 """How far from 1 the probabilities of an image may sum; float16 has about three digits."""

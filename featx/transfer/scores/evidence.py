@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from featx.transfer.rows import Floats, LabelledRows, rows_of_arrays
-from featx.transfer.spectrum import Spectrum, decompose
+from featx.transfer.scores.rows import Floats, LabelledRows, rows_of_arrays
+from featx.transfer.scores.spectrum import Spectrum, decompose
 
 FINEST = 1e-7
 """Relative width at which the search for the best ratio of precisions ends; within it the evidence is equal."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from featx.cache import Cost
-from featx.transfer.ranking import RankedSource
+from featx.transfer.scores.ranking import RankedSource
 
 
 def with_costs(ranking: Sequence[RankedSource], costs: Sequence[Cost | None]) -> tuple[RankedSource, ...]:

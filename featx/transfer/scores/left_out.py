@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from featx.transfer.rows import Floats, Indices, LabelledRows
-from featx.transfer.spectrum import Spectrum
+from featx.transfer.scores.rows import Floats, Indices, LabelledRows
+from featx.transfer.scores.spectrum import Spectrum
 
 PENALTIES = 10.0 ** np.arange(-5, 3.5, 0.5)
 """Penalties that are tried, as multiples of the number of rows times the mean variance of the columns."""

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from featx.transfer.measured import Measured, measured_accuracy
-from featx.transfer.rows import Floats, Indices, LabelledRows
-from featx.transfer.spectrum import Spectrum
+from featx.transfer.scores.measured import Measured, measured_accuracy
+from featx.transfer.scores.rows import Floats, Indices, LabelledRows
+from featx.transfer.scores.spectrum import Spectrum
 
 EMPTY = 1e-9
 """A class has no image left if no more than this part of its weight is."""

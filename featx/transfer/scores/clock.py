@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from featx.transfer.rows import Floats, Indices
-from featx.transfer.spectrum import Collector
+from featx.transfer.scores.rows import Floats, Indices
+from featx.transfer.scores.spectrum import Collector
 
 
 class Clock:

@@ -6,7 +6,7 @@ import numpy as np
 
 from featx.labels import Labels
 from featx.measures import Interval, accuracy_interval
-from featx.transfer.rows import Floats
+from featx.transfer.scores.rows import Floats
 
 
 @dataclass(frozen=True)

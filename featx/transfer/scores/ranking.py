@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from featx.labels import Labels
 from featx.measures import Interval, mean_interval, resampled_means, standard_error
-from featx.transfer.left_out import LeftOut
+from featx.transfer.scores.left_out import LeftOut
 
 TIED = 2.0
 """Sources within this many standard errors of the first are tied with it."""

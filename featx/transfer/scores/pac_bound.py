@@ -5,9 +5,9 @@ from numpy.typing import ArrayLike
 
 from featx.estimators import fit_along_axes
 from featx.measures import to_probabilities
-from featx.transfer.measured import Measured
-from featx.transfer.rows import Floats, Indices, LabelledRows, rows_of_arrays
-from featx.transfer.spectrum import Spectrum, gather
+from featx.transfer.scores.measured import Measured
+from featx.transfer.scores.rows import Floats, Indices, LabelledRows, rows_of_arrays
+from featx.transfer.scores.spectrum import Spectrum, gather
 
 ROWS = 8_000
 """Of more rows this many are drawn, and the first one drawn of each class that would have none."""

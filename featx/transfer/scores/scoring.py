@@ -21,16 +21,16 @@ from featx.tables import (
     separate_blocks,
     split_table,
 )
-from featx.transfer.clock import Clock, Timed
-from featx.transfer.left_out import LeaveOut, LeftOut
-from featx.transfer.measured import Measured
-from featx.transfer.neighbours import QUERIES
-from featx.transfer.pac_bound import ROWS
-from featx.transfer.pareto import cost_notes, with_costs
-from featx.transfer.ranking import RankedSource, rank_sources
-from featx.transfer.rows import Indices, LabelledRows, usable_rows
-from featx.transfer.scorers import OF_CLASS_SCORES, SCORERS, is_defined, is_known
-from featx.transfer.spectrum import collect, decompose
+from featx.transfer.scores.clock import Clock, Timed
+from featx.transfer.scores.left_out import LeaveOut, LeftOut
+from featx.transfer.scores.measured import Measured
+from featx.transfer.scores.neighbours import QUERIES
+from featx.transfer.scores.pac_bound import ROWS
+from featx.transfer.scores.pareto import cost_notes, with_costs
+from featx.transfer.scores.ranking import RankedSource, rank_sources
+from featx.transfer.scores.rows import Indices, LabelledRows, usable_rows
+from featx.transfer.scores.scorers import OF_CLASS_SCORES, SCORERS, is_defined, is_known
+from featx.transfer.scores.spectrum import collect, decompose
 
 SCORES = {
     "ridge": "accuracy of ridge regression on images that were left out",

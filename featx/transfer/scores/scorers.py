@@ -8,18 +8,18 @@ import numpy as np
 from sklearn.metrics import average_precision_score
 
 from featx.labels import Labels
-from featx.transfer.class_means import ClassMeans
-from featx.transfer.coding_rate import transrate_of
-from featx.transfer.evidence import evidence_of
-from featx.transfer.gaussians import Clusters, Overlap
-from featx.transfer.h_score import HScore
-from featx.transfer.left_out import LeaveOut
-from featx.transfer.measured import Measured, measured_accuracy
-from featx.transfer.neighbours import Neighbours
-from featx.transfer.pac_bound import GaussianBound
-from featx.transfer.rows import Floats, Indices, LabelledRows
-from featx.transfer.source_classes import leep_of, nce_of
-from featx.transfer.spectrum import Spectrum, collect
+from featx.transfer.scores.class_means import ClassMeans
+from featx.transfer.scores.coding_rate import transrate_of
+from featx.transfer.scores.evidence import evidence_of
+from featx.transfer.scores.gaussians import Clusters, Overlap
+from featx.transfer.scores.h_score import HScore
+from featx.transfer.scores.left_out import LeaveOut
+from featx.transfer.scores.measured import Measured, measured_accuracy
+from featx.transfer.scores.neighbours import Neighbours
+from featx.transfer.scores.pac_bound import GaussianBound
+from featx.transfer.scores.rows import Floats, Indices, LabelledRows
+from featx.transfer.scores.source_classes import leep_of, nce_of
+from featx.transfer.scores.spectrum import Spectrum, collect
 
 
 class Scorer(Protocol):

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from featx.transfer.measured import Measured
-from featx.transfer.rows import Floats, Indices, LabelledRows, rows_of_arrays
-from featx.transfer.spectrum import Spectrum, gather
+from featx.transfer.scores.measured import Measured
+from featx.transfer.scores.rows import Floats, Indices, LabelledRows, rows_of_arrays
+from featx.transfer.scores.spectrum import Spectrum, gather
 
 
 def shrunk_h_score(features: ArrayLike, labels: ArrayLike) -> float:

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.mixture import GaussianMixture
 
-from featx.transfer.measured import Measured
-from featx.transfer.rows import Floats, Indices, LabelledRows, rows_of_arrays
-from featx.transfer.source_classes import leep_of
-from featx.transfer.spectrum import Spectrum, gather
+from featx.transfer.scores.measured import Measured
+from featx.transfer.scores.rows import Floats, Indices, LabelledRows, rows_of_arrays
+from featx.transfer.scores.source_classes import leep_of
+from featx.transfer.scores.spectrum import Spectrum, gather
 
 MOST_AXES = 64
 """Number of principal axes in which Gaussians are fitted."""

@@ -3,10 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.transfer.class_means import deviations
-from featx.transfer.measured import Measured, measured_accuracy
-from featx.transfer.rows import Floats, Indices, LabelledRows
-from featx.transfer.spectrum import Spectrum
+from featx.transfer.scores.class_means import deviations
+from featx.transfer.scores.measured import Measured, measured_accuracy
+from featx.transfer.scores.rows import Floats, Indices, LabelledRows
+from featx.transfer.scores.spectrum import Spectrum
 
 NEIGHBOURS = 20
 """Number of neighbours that vote, if there are as many."""
