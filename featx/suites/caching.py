@@ -1,10 +1,12 @@
 """Extracts the features that a suite needs and does not have."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
+from featx.cache import open_cache, partial_path
 from featx.errors import CacheError, CacheMismatchError, FeatxError
 from featx.extract import Progress, extract_features
 from featx.settings import Settings
@@ -52,21 +54,59 @@ def extract_missing(prepared: PreparedSuite, target: PreparedTarget, folder: Pat
     notes = list[str]()
     for source in prepared.suite.sources:
         try:
-            if target.images is None:
-                path = _find(target, source.backbone)
-            else:
-                path = place_of(folder, target.target.name, source.backbone)
-                notes += _extract(prepared, target, source, path, work)
+            found, told = _find_or_extract(prepared, target, source, folder, work)
         except FeatxError as error:
             failures.append(SuiteFailure(target.target.name, source.backbone, "extraction", _explain(error)))
         else:
-            caches[path] = source.outputs or _feature_of(prepared, source)
+            caches |= found
+            notes += told
     return Extraction(caches, tuple(failures), tuple(notes))
 
 
-def place_of(folder: Path, target: str, backbone: str) -> Path:
-    """Where the features of this target from this backbone are."""
-    return folder / "caches" / target / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', backbone)}.h5"
+def _find_or_extract(
+    prepared: PreparedSuite, target: PreparedTarget, source: SourceModel, folder: Path, work: Work
+) -> tuple[dict[Path, tuple[str, ...]], list[str]]:
+    """The caches of this source, each with the outputs that are compared, and notes. Raises FeatxError."""
+    if target.images is None:
+        return {_find(target, source.backbone): source.outputs or _feature_of(prepared, source)}, []
+    wanted = source.outputs or _feature_of(prepared, source)
+    caches = {}
+    notes = list[str]()
+    for path, outputs in _places(folder, target.target.name, source.backbone, wanted):
+        notes += _extract(prepared, target, source, into=path, outputs=outputs, work=work)
+        caches[path] = tuple(name for name in wanted if name in outputs)
+    return caches, notes
+
+
+def _places(folder: Path, target: str, backbone: str, wanted: Sequence[str]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """Yields the caches of these outputs, each with all outputs that it has; the last one may have to be begun.
+
+    A suite to which an output is added gets it in a further cache, so that the others stay as they are.
+    """
+    left = list(wanted)
+    for number in count(1):
+        path = place_of(folder, target, backbone, number)
+        there = _outputs_in(path) or tuple(left)
+        if set(there) & set(left):
+            yield path, there
+        left = [name for name in left if name not in there]
+        if not left:
+            return
+
+
+def place_of(folder: Path, target: str, backbone: str, number: int = 1) -> Path:
+    """Where the features of this target from this backbone are; further outputs are in caches of higher numbers."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "-", backbone)
+    return folder / "caches" / target / (f"{name}.h5" if number == 1 else f"{name}.{number}.h5")
+
+
+def _outputs_in(path: Path) -> tuple[str, ...]:
+    """The outputs of the cache at this path, finished or not, the feature first; none if there is no cache."""
+    for place in (path, partial_path(path)):
+        if place.exists():
+            card = open_cache(place).card
+            return card["feature"], *(output["name"] for output in card["outputs"])
+    return ()
 
 
 def _find(target: PreparedTarget, backbone: str) -> Path:
@@ -85,15 +125,23 @@ def _feature_of(prepared: PreparedSuite, source: SourceModel) -> tuple[str, ...]
     return () if backbone is None else (backbone.card.feature,)
 
 
-def _extract(prepared: PreparedSuite, target: PreparedTarget, source: SourceModel, path: Path, work: Work) -> list[str]:
+def _extract(
+    prepared: PreparedSuite,
+    target: PreparedTarget,
+    source: SourceModel,
+    *,
+    into: Path,
+    outputs: Sequence[str],
+    work: Work,
+) -> list[str]:
     """Extract the rows of the cache that are missing; returns notes on images that failed. Raises FeatxError."""
     assert target.images is not None
     protocol = prepared.suite.protocol
     steps = _Steps(work, f"{target.target.name} through {source.backbone}")
     summary = extract_features(
         target.images,
-        prepared.backbones[source.backbone],
-        into=path,
+        prepared.with_outputs(source.backbone, outputs),
+        into=into,
         settings=Settings(device=protocol.device, decode=protocol.decode),
         storage=protocol.storage,
         report=steps,

@@ -1,6 +1,6 @@
 """Looks at everything that a suite names before anything is computed: images, labels, splits, backbones."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,8 +37,14 @@ class PreparedSuite:
     targets: tuple[PreparedTarget, ...]
     backbones: Mapping[str, Backbone]
     """Name of each source in the suite -> its backbone with the outputs that are compared; empty if none is needed."""
-    features: Mapping[str, str]
-    """Name of each source in the suite -> the output that its card calls the feature."""
+    loaded: Mapping[str, Backbone]
+    """Name of each source in the suite -> its backbone with the outputs of its card."""
+
+    def with_outputs(self, name: str, outputs: Sequence[str]) -> Backbone:
+        """The backbone of this source with these outputs, which may be others than those that are compared."""
+        chosen = self.backbones[name]
+        same = [output.name for output in chosen.card.all_outputs] == list(outputs)
+        return chosen if same else select_outputs(self.loaded[name], outputs)
 
     @property
     def about(self) -> dict[tuple[str, str], dict[str, float]]:
@@ -46,7 +52,9 @@ class PreparedSuite:
         return {
             (backbone.name, output.name): {
                 "bytes of the model": float(sum(path.stat().st_size for path in backbone.files)),
-                "always the last feature": float(output.name == self.features[name] and not backbone.card.baseline),
+                "always the last feature": float(
+                    output.name == self.loaded[name].card.feature and not backbone.card.baseline
+                ),
             }
             for name, backbone in self.backbones.items()
             for output in backbone.card.all_outputs
@@ -63,15 +71,15 @@ def prepare_suite(suite: Suite, *, models: Path | str | None) -> PreparedSuite:
         suite=suite,
         targets=tuple(_prepare(suite, target, files) for target in suite.targets),
         backbones={source.backbone: chosen for source, (chosen, _) in loaded.items()},
-        features={source.backbone: feature for source, (_, feature) in loaded.items()},
+        loaded={source.backbone: whole for source, (_, whole) in loaded.items()},
     )
 
 
-def _load(suite: Suite, source: SourceModel, models: Path | str | None) -> tuple[Backbone, str]:
-    """The backbone with the outputs that are compared, and the output that its card calls the feature."""
+def _load(suite: Suite, source: SourceModel, models: Path | str | None) -> tuple[Backbone, Backbone]:
+    """The backbone with the outputs that are compared, and with those of its card."""
     with _telling(f"{suite.where}: sources, {source.backbone!r}"):
         backbone = load_backbone(source.backbone, folder=models)
-        return select_outputs(backbone, source.outputs), backbone.card.feature
+        return select_outputs(backbone, source.outputs), backbone
 
 
 def _prepare(suite: Suite, target: Target, files: Mapping[str, PublishedSplits]) -> PreparedTarget:

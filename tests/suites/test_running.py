@@ -90,6 +90,29 @@ def test_a_suite_that_grows_keeps_what_it_has(write_suite: Write) -> None:
     assert len({row.value for row in second.scores if row.score == "rank"}) == 4
 
 
+def test_an_output_that_is_added_or_left_out_changes_no_cache_that_is_there(write_suite: Write) -> None:
+    suite = write_suite()
+    whole = suite.read_text()
+    suite.write_text(whole.replace('outputs = ["features", "logits"]', ""))
+    first = run(suite)
+    caches = {path: path.read_bytes() for path in first.folder.rglob("*.h5")}
+    suite.write_text(whole)
+    second = run(suite)
+    assert second.failures == ()
+    added = {path.relative_to(first.folder).as_posix() for path in first.folder.rglob("*.h5")} - {
+        path.relative_to(first.folder).as_posix() for path in caches
+    }
+    assert added == {"caches/first/tiny.2.h5", "caches/second/tiny.2.h5"}
+    suite.write_text(whole.replace('outputs = ["features", "logits"]', 'outputs = ["logits"]'))
+    third = run(suite)
+    assert third.failures == ()
+    assert {row.output for row in third.scores if row.backbone == "tiny"} == {"logits"}
+    assert {path: path.read_bytes() for path in caches} == caches
+    assert {one.key for one in first.results} | {one.key for one in third.results} <= {
+        one.key for one in second.results
+    }
+
+
 def test_a_source_that_fails_on_one_target_does_not_stop_the_rest_and_is_tried_again(
     write_suite: Write, suite_home: Path
 ) -> None:
