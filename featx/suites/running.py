@@ -141,6 +141,7 @@ class _Run:
         scores = self._score(targets, candidates)
         results = self._train(candidates, jobs)
         protocol = self.prepared.suite.protocol
+        self.work.tell("the leaderboard")
         found = conclude(targets, candidates, results, scores, protocol=protocol, about=self.prepared.about)
         found.write(self.folder)
         return SuiteOutcome(
