@@ -205,8 +205,8 @@ def _score(rows: LabelledRows, source: tuple[str, str], *, scores: Sequence[str]
 def _notes(labels: Labels, scores: Sequence[str], ranking: Sequence[RankedSource], *, drawn: bool) -> Iterator[str]:
     """What a reader must know."""
     groups = "" if labels.groups is None else f" in {len(np.unique(labels.groups))} groups, left out as wholes"
-    which = "training and validation images; no test image was looked at" if drawn else "images, as asked for"
-    yield f"scored on {len(labels):,} {which}{groups}"
+    which, untouched = ("training and validation images", "; no test image was looked at") if drawn else ("images", "")
+    yield f"scored on {len(labels):,} {which}{groups}{untouched}"
     if len(labels) < FEW_PER_CLASS * len(labels.classes):
         per_class = len(labels) / len(labels.classes)
         yield f"weak: {per_class:.0f} images a class are few to choose a source by; compare the tied ones by training"
