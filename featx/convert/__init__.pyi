@@ -5,6 +5,7 @@ from .fast_decoding import FastEffect as FastEffect, measure_fast as measure_fas
 from .preprocessing import Preprocessing as Preprocessing
 from .quantize.quantizing import Quantization as Quantization, quantize_backbone as quantize_backbone
 from .randomize.loading import load_backbone as load_backbone
+from .randomize.naming import card_name as card_name
 from .randomize.randomizing import randomize_backbone as randomize_backbone
 from .removing import Removal as Removal, plan_removal as plan_removal, remove_backbone as remove_backbone
 from .verifying import Check as Check, verify_backbone as verify_backbone

@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 
 from featx.cache import open_cache, partial_path
+from featx.convert import card_name
 from featx.errors import CacheError, CacheMismatchError, FeatxError
 from featx.extract import Progress, extract_features
 from featx.settings import Settings
@@ -111,12 +112,11 @@ def _outputs_in(path: Path) -> tuple[str, ...]:
 
 def _find(target: PreparedTarget, backbone: str) -> Path:
     """The finished cache of this backbone. Raises CacheError if none is given."""
-    if backbone not in target.caches:
+    name = card_name(backbone)
+    if name not in target.caches:
         known = ", ".join(target.caches)
-        raise CacheError(
-            f"none of the caches is of backbone {backbone!r}, only of {known}; add its cache to the target"
-        )
-    return target.caches[backbone]
+        raise CacheError(f"none of the caches is of backbone {name!r}, only of {known}; add its cache to the target")
+    return target.caches[name]
 
 
 def _feature_of(prepared: PreparedSuite, source: SourceModel) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import pytest
 from featx.cache import describe_cache
 from featx.errors import CacheLockedError, FeatxError, SuiteError
 from featx.heads import read_results
-from featx.suites import SuiteOutcome, SuiteProgress, run_suite
+from featx.suites import Protocol, SourceModel, Suite, SuiteOutcome, SuiteProgress, Target, run_suite
 from featx.suites.files import locked_folder
 from tests.conftest import build_tiny
 
@@ -61,7 +61,7 @@ def test_a_second_run_computes_nothing(write_suite: Write) -> None:
     assert {result.split_key for result in second.results} >= {"stratified/0", "few-shot-1/1", "few-shot-2/0"}
 
 
-def test_a_source_with_random_weights_is_made_at_its_first_use(write_suite: Write) -> None:
+def test_a_source_with_random_weights_is_made_at_its_first_use_and_found_in_finished_caches(write_suite: Write) -> None:
     suite = write_suite(protocol='scores = ["ridge"]', more='[[sources]]\nbackbone = "random:tiny"')
     models = suite.parent / "models"
     shared = models.resolve()
@@ -71,6 +71,13 @@ def test_a_source_with_random_weights_is_made_at_its_first_use(write_suite: Writ
     assert outcome.failures == ()
     assert ("random-tiny",) in {result.backbones for result in outcome.results}
     assert (models / "random-tiny.toml").exists()
+    folder = outcome.folder / "caches" / "first"
+    paths = tuple(str(folder / name) for name in ("tiny.h5", "random-tiny.h5"))
+    sources = (SourceModel(backbone="tiny"), SourceModel(backbone="random:tiny"))
+    finished = Suite(
+        targets=(Target(name="first", caches=paths),), sources=sources, protocol=Protocol(scores=("ridge",))
+    )
+    assert run_suite(finished, into=suite.parent / "finished", jobs=1).failures == ()
 
 
 def test_a_suite_that_grows_keeps_what_it_has(write_suite: Write) -> None:

@@ -286,7 +286,7 @@ def test_shots_that_the_images_are_too_few_for_are_left_out_and_told() -> None:
 
 def test_a_table_of_test_rows_only_is_refused_with_the_step() -> None:
     table = two_sources(1.0, 1.0)[0]
-    with pytest.raises(TableError, match="split has no validation rows; assign some images to that part"):
+    with pytest.raises(TableError, match="split has no training rows; assign some images to that part"):
         gain_of(with_columns(table, splits=np.full(len(table), b"test")), shots=(2,))
 
 

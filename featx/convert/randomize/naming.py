@@ -20,6 +20,18 @@ def parse_random(name: str) -> tuple[str, int]:
     return source, int(seed or 0)
 
 
+def card_name(name: str) -> str:
+    """The name in the card of the backbone that is called so: `random-NAME` for `random:NAME`, else the same.
+
+    Raises BackboneError as parse_random does.
+
+    >>> from featx.convert import card_name
+    >>> card_name("random:efficientnet-lite0"), card_name("efficientnet-lite0")
+    ('random-efficientnet-lite0', 'efficientnet-lite0')
+    """
+    return random_name(*parse_random(name)) if name.startswith(RANDOM) else name
+
+
 def describe_origin(backbone: Backbone, seed: int) -> str:
     """What the card of a backbone with random weights says about its source: from which graph, and by which seed."""
     return f"the graph of {backbone.name} (sha256 {backbone.card.sha256[:12]}), its weights drawn with seed {seed}"

@@ -86,9 +86,11 @@ def build_split(
     rows, classes = eligible.members
     counts = np.zeros((len(PART_NAMES) + 1, len(eligible.table.classes)), np.int64)
     np.add.at(counts, (parts[rows], classes), 1)
-    for part, name in enumerate(PART_NAMES):
+    for part in (TRAIN, VALIDATION, TEST):
         if not np.any(parts == part):
-            raise TableError(f"{rule} has no {name} rows; assign some images to that part, or choose another rule")
+            raise TableError(
+                f"{rule} has no {PART_NAMES[part]} rows; assign some images to that part, or choose another rule"
+            )
     for part in (TEST, VALIDATION):
         _check_trained(eligible, counts, rule, part=part)
         _check_everywhere(eligible, counts, rule, part=part, required=everywhere, warn=warn)

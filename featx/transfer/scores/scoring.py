@@ -228,5 +228,5 @@ def _notes_on_classes(sources: Sequence[LabelledRows], scores: Sequence[str]) ->
     if wanted and not any(rows.class_scores for rows in sources):
         yield (
             f"{' and '.join(wanted)} read the class scores of the source model: extract them beside the features "
-            "with --output, by the name that `featx inspect` calls classifier"
+            "with --output logits"
         )
