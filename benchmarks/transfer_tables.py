@@ -115,8 +115,10 @@ def _say_targets(found: Mapping[str, Any]) -> str:
     targets, sources = found["targets"], found["sources"]
     fresh = [target["name"] for target in targets if target["fresh"]]
     trained = sum(source["trained"] for source in sources)
-    none = sorted({one["target"] for one in found["uninformative"]})
-    told = f" On {', '.join(none)} a baseline reaches the best source; {_say_admitted(found)}" if none else ""
+    none = found["uninformative"]
+    told = (
+        f" On {', '.join(none)} a baseline is within a point of the best source; {_say_admitted(found)}" if none else ""
+    )
     return (
         f"{len(sources)} sources, {trained} of them pretrained, on {len(targets)} targets, two splits each. "
         f"Fresh are {', '.join(fresh)}: the default ranking was chosen on the other {len(targets) - len(fresh)}.{told}"
