@@ -16,7 +16,6 @@ from .gains.predictors import (
     majority_predictor as majority_predictor,
 )
 from .gains.verdicts import judge_gain as judge_gain
-from .scores.coding_rate import transrate as transrate
 from .scores.evidence import log_evidence as log_evidence
 from .scores.gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
 from .scores.h_score import shrunk_h_score as shrunk_h_score
@@ -32,3 +31,4 @@ from .scores.scoring import (
     tables_of as tables_of,
 )
 from .scores.source_classes import leep as leep, nce as nce
+from .scores.transrate import transrate as transrate

@@ -81,6 +81,16 @@ class LabelledRows:
         for rows in self._blocks_of_rows():
             yield rows, self.read(rows).astype(dtype, copy=False)
 
+    def rows_of(self, number: int) -> Indices:
+        """The rows of one class, if each has one."""
+        return np.flatnonzero(self.labels.codes == number)
+
+    def blocks_of(self, number: int) -> Iterator[Floats]:
+        """The features of the rows of one class, a block (b, D) at a time, which the caller may overwrite."""
+        own = self.rows_of(number)
+        for start in range(0, len(own), self._step):
+            yield self.read(own[start : start + self._step]).astype(np.float64)
+
     def groups_in(self, rows: Indices) -> list[slice]:
         """The parts of a block that have one group each; single rows if there are no groups."""
         if self.labels.groups is None:
@@ -88,8 +98,13 @@ class LabelledRows:
         starts = np.flatnonzero(np.r_[True, np.diff(self._group_of[rows]) != 0])
         return [slice(int(start), int(stop)) for start, stop in zip(starts, [*starts[1:], len(rows)], strict=True)]
 
+    @property
+    def _step(self) -> int:
+        """Number of rows in a block."""
+        return max(1, BLOCK_BYTES // (8 * max(1, self.columns)))
+
     def _blocks_of_rows(self) -> Iterator[Indices]:
-        step = max(1, BLOCK_BYTES // (8 * max(1, self.columns)))
+        step = self._step
         if self.labels.groups is None:
             yield from (np.arange(start, min(start + step, len(self))) for start in range(0, len(self), step))
             return

@@ -9,7 +9,6 @@ from sklearn.metrics import average_precision_score
 
 from featx.labels import Labels
 from featx.transfer.scores.class_means import ClassMeans
-from featx.transfer.scores.coding_rate import transrate_of
 from featx.transfer.scores.evidence import evidence_of
 from featx.transfer.scores.gaussians import Clusters, Overlap
 from featx.transfer.scores.h_score import HScore
@@ -20,6 +19,7 @@ from featx.transfer.scores.pac_bound import GaussianBound
 from featx.transfer.scores.rows import Floats, Indices, LabelledRows
 from featx.transfer.scores.source_classes import leep_of, nce_of
 from featx.transfer.scores.spectrum import Spectrum, collect
+from featx.transfer.scores.transrate import transrate_of
 
 
 class Scorer(Protocol):

@@ -190,7 +190,7 @@ def _score(rows: LabelledRows, source: tuple[str, str], *, scores: Sequence[str]
     """All scores of one source, by two passes over its features, and a third for images with several labels."""
     clock = Clock()
     with clock.time():
-        spectrum = decompose(rows)
+        spectrum = decompose(rows, class_rates="transrate" in scores and is_known("transrate", rows))
     leave_out = LeaveOut(rows, spectrum)
     scorers = {name: SCORERS[name](rows, spectrum, leave_out, seed) for name in scores if is_known(name, rows)}
     collect(rows, spectrum, [Timed(leave_out, clock), *(Timed(one, clock, name) for name, one in scorers.items())])
