@@ -59,5 +59,5 @@ def benchmark(
     elif not output.quiet:
         print_suite(outcome, to=out())
     for failure in outcome.failures:
-        err().print(f"featx: {failure}")
+        err().print(f"featx: {failure}", markup=False)
     return 1 if outcome.failures else 0
