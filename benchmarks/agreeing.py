@@ -10,6 +10,7 @@ from sources import SOURCES
 from targets import TARGETS
 
 import featx
+from featx.measures import mean_over_sets
 from featx.suites import GroupTarget, Prediction, measure_agreement
 
 SETS = {"all": tuple(TARGETS)} | {
@@ -39,6 +40,7 @@ def summarize(outcome: featx.SuiteOutcome) -> dict[str, Any]:
         "agreement": {title: [asdict(row) for row in measure_agreement(found)] for title, found in there.items()},
         "always": {title: regrets_of_one(found) for title, found in there.items()},
         "first_three": {title: regret_of_three(found) for title, found in there.items() if found},
+        "other_half": {title: regrets_by_other_half(found) for title, found in there.items() if found},
     }
 
 
@@ -132,3 +134,33 @@ def regret_of_three(predictions: Sequence[Prediction]) -> dict[str, float]:
         ranked = sorted(found, key=lambda one: one.scores["default ranking"] or 0, reverse=True)
         lost.append(100 * (max(one.truth for one in found) - max(one.truth for one in ranked[:3])))
     return {"mean": float(np.mean(lost)), "most": max(lost)}
+
+
+def regrets_by_other_half(predictions: Sequence[Prediction]) -> dict[str, dict[str, Any]]:
+    """Score -> points by which its first source is below the one that is best on the other half of the target.
+
+    The best source of a half is the best partly by luck, which makes every regret too large. The one that is best on
+    the other half had no such luck on this one; but it need not be the best, so that this regret is rather too small.
+    """
+    names = ("default ranking", "ridge", "press", MEAN_RANK, "validation accuracy")
+    return {name: regret_by_other_half(predictions, name) for name in names}
+
+
+def regret_by_other_half(predictions: Sequence[Prediction], name: str) -> dict[str, Any]:
+    """The mean over targets of the regret of one score, with its 95 % interval."""
+    lost: dict[str, list[float]] = {}
+    splits = _splits(predictions)
+    for (target, split), found in splits.items():
+        reached = {one.source: one.truth for one in found}
+        for (other_target, other), rivals in splits.items():
+            if other_target == target and other != split:
+                best = max(rivals, key=lambda one: one.truth).source
+                lost.setdefault(target, []).append(100 * (reached[best] - _truth_of_first(found, name)))
+    mean, ci = mean_over_sets(np.array([np.mean(points) for points in lost.values()]))
+    return {"mean": mean, "ci": ci}
+
+
+def _truth_of_first(found: Sequence[Prediction], name: str) -> float:
+    """What the first source by this score reaches; the mean of them, if several are first."""
+    scores = np.array([one.scores[name] for one in found], np.float64)
+    return float(np.mean([one.truth for one, score in zip(found, scores, strict=True) if score == scores.max()]))

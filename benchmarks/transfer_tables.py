@@ -22,7 +22,7 @@ def render_agreement(found: Mapping[str, Any] | None) -> str:
     header = ["ordered by", "weighted τ (95 % interval)", "Pearson", "pairs", "regret (most)", "width"]
     header += ["pretrained alone: τ", "regret (most)", "fresh targets: τ (95 % interval)", "regret (most)"]
     rows = [_agreement_row(found["agreement"], name) for name in _by_tau(found["agreement"]["all"])]
-    notes = [_say_tied(found), _say_three(found), _say_always(found), _say_targets(found)]
+    notes = [_say_tied(found), _say_three(found), _say_other_half(found), _say_always(found), _say_targets(found)]
     return "\n\n".join([table(header, rows), *notes])
 
 
@@ -97,6 +97,19 @@ def _say_three(found: Mapping[str, Any]) -> str:
     return (
         f"The best of the first three of the default ranking is {lost['mean']:.2f} points below the best source "
         f"({lost['most']:.1f} at most){more}."
+    )
+
+
+def _say_other_half(found: Mapping[str, Any]) -> str:
+    """The regret without the luck of the best source."""
+    told = []
+    for name in ("default ranking", "ridge"):
+        of_all, of_fresh = (found["other_half"][title][name] for title in ("all", "fresh"))
+        low, high = of_all["ci"]
+        told.append(f"{name} {of_all['mean']:.1f} ({low:.1f} to {high:.1f}), on fresh targets {of_fresh['mean']:.1f}")
+    return (
+        "The best source of a half is the best partly by luck, which makes these regrets too large. Against the source "
+        f"that is best on the other half of the target, the first one loses: {'; '.join(told)}."
     )
 
 
