@@ -12,6 +12,7 @@ from figures import find_row
 from gain_tables import render_gain
 from networks import LITE0
 from record import read
+from score_tables import render_logme, render_scores
 from small_tables import render_small_data
 from speed import images_per_second, render_figures, render_gpu, render_limits, render_peers, render_prices
 from tables import made_on, spread, table
@@ -215,6 +216,8 @@ RENDERERS = {
     "heads": render_heads,
     "hundred": render_hundred,
     "small_data": render_small_data,
+    "scores": render_scores,
+    "logme": render_logme,
     "transfer": render_transfer,
     "gain": render_gain,
     "validity": render_validity,

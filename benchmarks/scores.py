@@ -1,10 +1,10 @@
-"""What scoring a source costs: all scores beside one Gram matrix with its eigendecomposition, and the peak memory.
+"""What scoring a source costs: its scores beside one Gram matrix with its eigendecomposition, and the peak memory.
 
-    python benchmarks/scores.py [--rows N] [--columns D] [--classes K] [--repeats R]
+    python benchmarks/scores.py [--rows N] [--columns D] [--classes K] [--repeats R] [--memory-rows N]
 
-Time: each repeat scores float32 features in memory by one score after the other, and by all together; beside it numpy
-forms the Gram matrix of the same features in float64 and decomposes it. Memory: a process of its own scores a cache of
-some rows and one of ten times as many.
+Time: in each repeat numpy forms the Gram matrix of the features in float64 and decomposes it, and featx computes the
+default scores, those that follow from such a matrix, and all that read features, float32 in memory. Memory: a process
+of its own computes the default scores of a cache of a tenth of the rows, and of all.
 """
 
 import argparse
@@ -21,16 +21,23 @@ from numpy.typing import NDArray
 from record import keep
 
 from featx.cache import FeatureTable, Part, Source
-from featx.transfer import SCORES, score_transferability
+from featx.transfer import DEFAULT_SCORES, SCORES, score_transferability
 
+APART = ("nleep", "pactran")
+"""Scores that fit a model of their own, step by step."""
 OF_FEATURES = tuple(name for name in SCORES if name not in ("leep", "nce"))
+MEASURED = {
+    "default": DEFAULT_SCORES,
+    "all but N-LEEP and PACTran": tuple(name for name in OF_FEATURES if name not in APART),
+    "all": OF_FEATURES,
+}
 MEASURE = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 import scores
 table = scores.make_table(Path(sys.argv[2]), classes=10)
-found = scores.score_transferability(table, scores=scores.OF_FEATURES)
+scores.score_transferability(table)
 print(next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
@@ -63,25 +70,35 @@ def make_table(folder: Path, *, classes: int) -> FeatureTable:
 
 
 def measure_time(rows: int, columns: int, *, classes: int, repeats: int) -> dict[str, Any]:
-    """Seconds of each score, of all together, and of numpy's Gram matrix and eigendecomposition, in turn."""
+    """Seconds of the scores, and of numpy's Gram matrix and eigendecomposition, in turn; and of each score alone."""
     features, labels = make_features(rows, columns, classes=classes)
     table = table_of(features, labels, classes=classes)
-    order = np.arange(rows)
-    runs: dict[str, list[float]] = {}
+    runs: dict[str, list[float]] = {name: [] for name in ("numpy", *MEASURED)}
+    single: dict[str, list[float]] = {name: [] for name in OF_FEATURES}
     for _ in range(repeats):
-        start = time.perf_counter()
-        exact = features.astype(np.float64)
-        exact -= exact.mean(axis=0)
-        np.linalg.eigh(exact.T @ exact)
-        del exact
-        runs.setdefault("numpy", []).append(time.perf_counter() - start)
-        for name, scores in {"all": OF_FEATURES, **{name: (name,) for name in OF_FEATURES}}.items():
+        runs["numpy"].append(_time_numpy(features))
+        for name, scores in MEASURED.items():
             start = time.perf_counter()
-            score_transferability(table, scores=scores, rows=order)
-            runs.setdefault(name, []).append(time.perf_counter() - start)
+            found = score_transferability(table, scores=scores, rows=np.arange(rows))
+            runs[name].append(time.perf_counter() - start)
+        for row in found.rows:
+            single[row.score].append(row.seconds)
         print({name: round(seconds[-1], 2) for name, seconds in runs.items()}, flush=True)
-    ratios = [every / one for every, one in zip(runs["all"], runs["numpy"], strict=True)]
-    return {"seconds": runs, "all_by_numpy": {"median": median(ratios), "least": min(ratios), "most": max(ratios)}}
+    ratios = {name: _ratios(runs[name], runs["numpy"]) for name in MEASURED}
+    return {"seconds": runs, "seconds_of_score_with_shared": single, "by_numpy": ratios}
+
+
+def _time_numpy(features: NDArray[np.float32]) -> float:
+    start = time.perf_counter()
+    exact = features.astype(np.float64)
+    exact -= exact.mean(axis=0)
+    np.linalg.eigh(exact.T @ exact)
+    return time.perf_counter() - start
+
+
+def _ratios(seconds: list[float], others: list[float]) -> dict[str, float]:
+    found = [one / other for one, other in zip(seconds, others, strict=True)]
+    return {"median": median(found), "least": min(found), "most": max(found)}
 
 
 def measure_memory(rows: int, columns: int) -> dict[str, Any]:
@@ -112,7 +129,7 @@ def main() -> None:
     shape = {"rows": options.rows, "columns": options.columns, "classes": options.classes}
     timed = measure_time(options.rows, options.columns, classes=options.classes, repeats=options.repeats)
     memory = measure_memory(options.memory_rows, options.columns)
-    print(timed["all_by_numpy"], memory)
+    print(timed["by_numpy"], memory)
     keep("scores", shape | timed | {"memory": memory})
 
 
