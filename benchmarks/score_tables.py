@@ -23,14 +23,14 @@ def render_scores(found: Mapping[str, Any] | None) -> str:
     )
     small, large = found["memory"]["peak_bytes"].items()
     memory = (
-        f"Peak memory of the default scores: {int(small[1]) / MEBIBYTE:.0f} MiB for {int(small[0]):,} rows, "
-        f"{int(large[1]) / MEBIBYTE:.0f} MiB for {int(large[0]):,} rows of a file: {found['memory']['ratio']:.2f} times."
+        f"Peak memory of the default scores of a file: {int(small[1]) / MEBIBYTE:.0f} MiB for {int(small[0]):,} rows, "
+        f"{int(large[1]) / MEBIBYTE:.0f} MiB for {int(large[0]):,} rows, {found['memory']['ratio']:.2f} times as much."
     )
     return "\n\n".join(
         [
             table(["scores", "seconds", "divided by numpy"], rows),
-            f"{found['rows']:,} x {found['columns']:,} features of {found['classes']} classes. Seconds of single scores, "
-            f"beyond the {shared:.1f} that all share (others: less than 0.05): {alone}.",
+            f"{found['rows']:,} x {found['columns']:,} features of {found['classes']} classes. Seconds of single "
+            f"scores, beyond the {shared:.1f} that all share (others: less than 0.05): {alone}.",
             memory,
             made_on(dict(found)),
         ]
