@@ -21,12 +21,14 @@ SETS = {"all": tuple(TARGETS)} | {
 NEAR = 0.01
 RANKED = ("ridge", "press", "knn")
 MEAN_RANK = "mean rank of ridge, press and knn"
+OTHER_HALF = "accuracy on the other half"
+"""What no score can be expected to beat: the accuracies of the same sources with both halves exchanged."""
 
 
 def summarize(outcome: featx.SuiteOutcome) -> dict[str, Any]:
     """What is kept of the run, as JSON values."""
     (group,) = outcome.leaderboard.groups
-    known = add_mean_ranks(outcome.predictions[group.name])
+    known = add_other_half(add_mean_ranks(outcome.predictions[group.name]))
     reached = accuracies(known)
     uninformative = [target for target, sources in reached.items() if _is_reached_by_baseline(sources)]
     sets = SETS | {"admitted": tuple(name for name in TARGETS if name not in uninformative)}
@@ -66,6 +68,19 @@ def add_mean_ranks(predictions: Sequence[Prediction]) -> list[Prediction]:
             replace(one, scores={**one.scores, MEAN_RANK: float(mean)})
             for one, mean in zip(of_split, means, strict=True)
         ]
+    return found
+
+
+def add_other_half(predictions: Sequence[Prediction]) -> list[Prediction]:
+    """The predictions with one more score: what the source reached on the other split of the same target."""
+    reached = {(one.target, one.split, one.source): one.truth for one in predictions}
+    splits: dict[str, set[str]] = {}
+    for one in predictions:
+        splits.setdefault(one.target, set()).add(one.split)
+    found = []
+    for one in predictions:
+        (other,) = splits[one.target] - {one.split}
+        found.append(replace(one, scores={**one.scores, OTHER_HALF: reached.get((one.target, other, one.source))}))
     return found
 
 

@@ -7,6 +7,7 @@ from tables import made_on, table
 
 MISSING = "Not measured yet: `python benchmarks/transfer.py DIR` measures it."
 RIVALS = {
+    "accuracy on the other half": "the trained heads' accuracies on the other half: the noise",
     "validation accuracy": "the trained head's own accuracy in 3 folds",
     "published accuracy": "published ImageNet accuracy",
     "bytes of the model": "size of the model",

@@ -117,6 +117,9 @@ def test_points_lost_are_those_below_the_best_of_each_split(study: Callable[[str
     assert always["d"] == pytest.approx({"mean": 15, "most": 30})
     assert agreeing.regret_of_three(known) == pytest.approx({"mean": 5, "most": 10})
     assert agreeing.accuracies(known)["target"]["b"] == pytest.approx(0.75)
+    other = {(one.split, one.source): one.scores[agreeing.OTHER_HALF] for one in agreeing.add_other_half(known)}
+    assert other["one", "a"] == truths["other"]["a"]
+    assert other["other", "d"] == truths["one"]["d"]
     by_other_half = agreeing.regret_by_other_half(known, "default ranking")
     assert by_other_half["mean"] == pytest.approx((0.6 - 0.9 + 0.5 - 0.5) / 2 * 100)
     assert by_other_half["ci"] is None
