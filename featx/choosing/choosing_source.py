@@ -38,8 +38,8 @@ def choose_source(
     interval, widened for all comparisons of all rounds (Bonferroni): at most the worse half, or all but the first. It
     ends when one is left, when all of the sample was tried, or when a further round would not fit into `budget`.
 
-    What was extracted is kept: `extract_features` into `into`/NAME.h5 with the same images and settings goes on from
-    it, and so does the same call.
+    The features are kept: `extract_features` into `into`/NAME.h5 with the same images and settings computes only the
+    other images, and so does the same call.
 
     Args:
         images: the image set, with labels.
@@ -103,4 +103,4 @@ def _notes(trial: Trial, why: str, folder: Path) -> Iterator[str]:
     for failed in trial.failed:
         yield f"failed: {failed.backbone}: {failed.reason}"
     yield from trial.last.notes[1:]
-    yield f"what was extracted is kept: `featx extract` with --into {folder}/NAME.h5 goes on from it"
+    yield f"the features are kept: `featx extract` with --into {folder}/NAME.h5 computes only the others"

@@ -85,7 +85,7 @@ class SourceTrials(Shown):
     dropped: tuple[DroppedSource, ...]
     failed: tuple[FailedSource, ...]
     caches: dict[str, str]
-    """Backbone -> path of its cache; `extract_features` into it goes on from the rows that were tried."""
+    """Backbone -> path of its cache; `extract_features` into it computes only the other rows."""
     notes: tuple[str, ...]
     """Which images were tried, why the trial ended, and how sure the ranking is."""
 

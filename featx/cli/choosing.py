@@ -56,7 +56,7 @@ with_trial = together(
         type=click.Path(path_type=Path),
         metavar="DIR",
         default=TRIALS,
-        help="With --backbones: the folder of their caches, which `featx extract` goes on from.",
+        help="With --backbones: the folder of their caches, which `featx extract` completes.",
     ),
     with_root,
     with_label_column,

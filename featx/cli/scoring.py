@@ -59,8 +59,8 @@ def score(
 
     With --backbones, IMAGES are as for `featx extract`, and nothing needs to be extracted. A sample goes through every
     backbone, in rounds of a quarter, half and all of it; those that are surely worse than the first are dropped after
-    each round. What was extracted is kept in --into: `featx extract` into DIR/NAME.h5 goes on from it, and so does the
-    same command. The exit code is 1 if a backbone could not be run.
+    each round. The features are kept in --into: `featx extract` into DIR/NAME.h5 computes only the other images, and so
+    does the same command. The exit code is 1 if a backbone could not be run.
     """
     from featx.transfer import SCORES
 

@@ -131,6 +131,7 @@ def _measure(name: str, among: str, predictions: Sequence[Prediction]) -> Agreem
         return None
 
     def estimate(of_split: Callable[[Floats, Floats], float | None], within: Interval = CORRELATION) -> Estimate | None:
+        """The mean over targets of a function of scores and truths."""
         return _estimate([(found[0].target, of_split(*_arrays(found, name))) for found in splits], within)
 
     biases = [(found[0].target, width_bias(*_arrays(found, name), _columns(found))) for found in splits]

@@ -55,7 +55,7 @@ def extract_missing(prepared: PreparedSuite, target: PreparedTarget, folder: Pat
     notes = list[str]()
     for source in prepared.suite.sources:
         try:
-            found, told = _find_or_extract(prepared, target, source, folder, work)
+            found, told = _find_or_extract(prepared, target, source=source, folder=folder, work=work)
         except FeatxError as error:
             failures.append(SuiteFailure(target.target.name, source.backbone, "extraction", _explain(error)))
         else:
@@ -65,7 +65,7 @@ def extract_missing(prepared: PreparedSuite, target: PreparedTarget, folder: Pat
 
 
 def _find_or_extract(
-    prepared: PreparedSuite, target: PreparedTarget, source: SourceModel, folder: Path, work: Work
+    prepared: PreparedSuite, target: PreparedTarget, *, source: SourceModel, folder: Path, work: Work
 ) -> tuple[dict[Path, tuple[str, ...]], list[str]]:
     """The caches of this source, each with the outputs that are compared, and notes. Raises FeatxError."""
     if target.images is None:

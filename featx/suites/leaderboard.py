@@ -135,6 +135,7 @@ class _Ranked:
 
     @classmethod
     def of(cls, grouped: GroupedFields) -> "_Ranked":
+        """The sources that have a result on every target of the group, with their mean ranks."""
         sources = tuple(one.source for one in grouped.fields[0].standings)
         standings = [{one.source: one for one in field.standings} for field in grouped.fields]
         values = np.array([[by_source[source].value for source in sources] for by_source in standings], np.float64)

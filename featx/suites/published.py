@@ -97,9 +97,13 @@ class PublishedSplits:
                 "name a split rule for it, or the file that has its splits"
             )
         rows = {table.name(row): row for row in range(len(table))}
-        return [self._locate(target, key, found, table, rows) for key, found in self.targets[target].items()]
+        return [
+            self._locate(found, table, target=target, key=key, rows=rows) for key, found in self.targets[target].items()
+        ]
 
-    def _locate(self, target: str, key: str, found: _Published, table: FeatureTable, rows: Mapping[str, int]) -> Split:
+    def _locate(
+        self, found: _Published, table: FeatureTable, *, target: str, key: str, rows: Mapping[str, int]
+    ) -> Split:
         self._check_images(target, key, found.parts, rows)
         train, validation, test = (_rows_of(found.parts, part, rows) for part in PARTS)
         self._check_labels(target, key, table, np.concatenate([train, validation, test]))

@@ -75,7 +75,7 @@ class SuiteOutcome(Shown):
         }
 
     def overview(self) -> Overview:
-        """How many results there are, where, and what failed."""
+        """The number of results, their folder and the number of failures."""
         count = len(self.failures)
         return Overview(f"SuiteOutcome: {len(self.results)} results in {self.folder}, {count} failures", ())
 
@@ -94,8 +94,8 @@ def run_suite(
     learn from of every split (`scores.jsonl`); every head is trained and measured on every source and split
     (`results.jsonl`); `splits.csv` says which image is in which part. Whatever is there already is not computed again,
     so that the same call continues a run that was interrupted. `leaderboard.csv`, `leaderboard.json`, `gain.jsonl` and
-    `agreement.json` follow from these, and are written anew. What fails for one target or source is told, and tried
-    again by the next call; the rest goes on.
+    `agreement.json` follow from these, and are written anew. What fails for one target or source is listed in
+    `failures`, and tried again by the next call; all else is computed.
 
     Args:
         suite: the suite, or the path of its file.

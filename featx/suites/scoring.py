@@ -138,7 +138,7 @@ class _Wanted:
         return faulty
 
     def failure(self, name: tuple[str, str], reason: str) -> SuiteFailure:
-        """What is told of a source that cannot be scored."""
+        """The failure of a source that cannot be scored."""
         return SuiteFailure(self.target.target, ":".join(name), "scores", f"{self.split.key}: {reason}")
 
     def _has_scores(self, block: FeatureTable, file: LinesFile) -> bool:

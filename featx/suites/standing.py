@@ -97,7 +97,10 @@ def list_fields(
     fields = dict[tuple[str, str, str], list[SuiteCandidate]]()
     for one in candidates:
         fields.setdefault((one.target, one.head, kind_of(one.split)), []).append(one)
-    return [_field(tables[target], head, kind, found, by_key) for (target, head, kind), found in fields.items()]
+    return [
+        _field(tables[target], found, head=head, kind=kind, results=by_key)
+        for (target, head, kind), found in fields.items()
+    ]
 
 
 def kind_of(split: Split) -> str:
@@ -106,7 +109,7 @@ def kind_of(split: Split) -> str:
 
 
 def _field(
-    target: TargetTables, head: str, kind: str, found: Sequence[SuiteCandidate], results: Mapping[str, Result]
+    target: TargetTables, found: Sequence[SuiteCandidate], *, head: str, kind: str, results: Mapping[str, Result]
 ) -> Field:
     by_split = {one.split.key: one for one in found}
     first = found[0]

@@ -46,7 +46,7 @@ def test_people_see_the_ranking_and_that_the_work_is_kept(home: Path, tmp_path: 
     assert ran.code == 0, ran.err
     assert "round 1" in ran.out
     assert "tried on 48 of 90 training and validation images; no test image was looked at" in ran.out
-    assert f"`featx extract` with --into {tmp_path / 'tried'}/NAME.h5 goes on from it" in ran.out
+    assert f"`featx extract` with --into {tmp_path / 'tried'}/NAME.h5 computes only the others" in ran.out
 
 
 def test_an_extraction_goes_on_from_what_was_tried(home: Path, tmp_path: Path) -> None:

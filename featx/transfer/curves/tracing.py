@@ -111,8 +111,7 @@ def trace_curve(
     >>> [(row.shots, row.draws) for row in curve.rows]
     [(1, 3), (4, 3)]
     """
-    if target is not None and not 0 < target <= 1:
-        raise TableError(f"the target {target:g} is not a share; give a number above 0 and at most 1, such as 0.9")
+    _check_target(target)
     given = as_tables(tables)
     joined = fuse_tables(given)
     possible = _choose_shots(joined, shots, repeats=repeats, seed=seed)
@@ -197,6 +196,12 @@ def _choose_shots(joined: FeatureTable, shots: Sequence[int], *, repeats: int, s
 
 def _draw(joined: FeatureTable, *, shots: Sequence[int], repeats: int, seed: int) -> list[Split]:
     return make_splits(joined, "few-shot", shots=shots, repeats=repeats, seed=seed)
+
+
+def _check_target(target: float | None) -> None:
+    """Raise TableError for a target that no accuracy can reach."""
+    if target is not None and not 0 < target <= 1:
+        raise TableError(f"the target {target:g} is not a share; give a number above 0 and at most 1, such as 0.9")
 
 
 def _check_against(candidates: Sequence[Candidate], against: str | None) -> None:
