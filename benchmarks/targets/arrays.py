@@ -1,6 +1,6 @@
 """Images that Python packages and one Debian package hold as arrays: solar cells, clothes, digits."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -35,6 +35,18 @@ def _defects(packages: Path) -> Sequence[Picture]:
         for number, (pixels, probability) in enumerate(zip(images, probabilities, strict=True))
         if not CLEAR <= probability <= 1 - CLEAR
     ]
+
+
+def cells_of_type(kind: str) -> Callable[[Path], Sequence[Picture]]:
+    """What lists the clear cells of one type, defective or sound."""
+    return partial(_of_type, kind)
+
+
+def _of_type(kind: str, packages: Path) -> Sequence[Picture]:
+    from elpv_dataset.utils import load_dataset
+
+    kinds = [str(one) for one in load_dataset()[2]]
+    return [picture for picture in _defects(packages) if kinds[int(picture.name)] == kind]
 
 
 def _cell_types(packages: Path) -> Sequence[Picture]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,23 @@ def _by_group(packages: Path) -> Sequence[Picture]:
         for group, names in groups.items()
         for name in names
         if name in icons
+    ]
+
+
+def emoji_of(vendor: str) -> Callable[[Path], Sequence[Picture]]:
+    """What lists the emoji of one vendor that all vendors draw, by group, those with another skin left out."""
+    return partial(_of_vendor, vendor)
+
+
+def _of_vendor(vendor: str, packages: Path) -> Sequence[Picture]:
+    shared = set.intersection(*(set(read_icons(packages, one)) for one in VENDORS))
+    drawn = read_icons(packages, vendor)
+    groups = _read(packages, "noto", "metadata.json")["categories"]
+    return [
+        Picture(f"{name}_{vendor}", group, partial(render_svg, drawn[name]), name)
+        for group, names in groups.items()
+        for name in names
+        if name in shared and name == _without_skin(name)
     ]
 
 

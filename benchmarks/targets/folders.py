@@ -69,10 +69,18 @@ def _first_word(stem: str) -> str:
 
 def _icons(packages: Path) -> Sequence[Picture]:
     """In groups of those with one name, which two themes may draw."""
+    return [picture for theme in ICONS for picture in _of_theme(theme, packages)]
+
+
+def icons_of(theme: str) -> Callable[[Path], Sequence[Picture]]:
+    """What lists the icons of one theme, in groups of one name."""
+    return partial(_of_theme, theme)
+
+
+def _of_theme(theme: str, packages: Path) -> Sequence[Picture]:
     return [
         replace(picture, name=f"{theme}_{picture.name}")
-        for theme, place in ICONS.items()
-        for picture in _pictures(packages / place, None, lambda path: path.stem)
+        for picture in _pictures(packages / ICONS[theme], None, lambda path: path.stem)
         if picture.label != "animations"
     ]
 

@@ -1,7 +1,7 @@
 """Characters of fonts: which letter, which typeface, which script."""
 
 import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -72,6 +72,21 @@ SCRIPTS: dict[str, tuple[str, str | tuple[int, int]]] = {
     "Ethiopic": ("Ethiopic", (0x1200, 0x1246)),
 }
 """Script -> the end of the names of its Noto fonts, and characters or the first and last code point of some."""
+STYLES = {
+    "sans": (
+        *("Cabin", "Cantarell", "Cantarell Thin", "Comic Neue", "DejaVu Sans", "Dustismo", "Hack", "Inconsolata"),
+        *("Jura", "Lato", "Lato Black", "Liberation Sans", "Open Sans", "Quicksand"),
+    ),
+    "serif": (
+        *("Caladea", "Courier Prime", "DejaVu Serif", "EB Garamond", "Free Mono", "Free Serif Italic", "Gentium"),
+        *("Liberation Serif", "Libertine", "Vollkorn"),
+    ),
+    "written": (
+        *("Breip", "Dancing Script", "Domestic Manners", "Isabella", "It Wasn't Me", "Junkyard", "Kristi", "Lobster"),
+        *("Marked Fool", "Rufscript", "Winks"),
+    ),
+}
+"""Style -> its fonts; each font is of one style."""
 NOTO_STYLES = ("Sans", "Serif")
 
 
@@ -93,6 +108,15 @@ def _letters(packages: Path) -> Sequence[Picture]:
     ]
 
 
+def letters_of(style: str) -> Callable[[Path], Sequence[Picture]]:
+    """What lists the capital letters of the fonts of one style, in groups of one font."""
+    return partial(_of_style, style)
+
+
+def _of_style(style: str, packages: Path) -> Sequence[Picture]:
+    return [picture for picture in _letters(packages) if picture.group in STYLES[style]]
+
+
 def _typefaces(packages: Path) -> Sequence[Picture]:
     fonts = {name: find_font(packages, FONTS[name]) for name in TYPEFACES}
     return [
@@ -111,6 +135,15 @@ def _scripts(packages: Path) -> Sequence[Picture]:
                 draw = partial(render_character, character, font)
                 pictures.append(Picture(f"u{ord(character):04x}_{style}", script, draw, f"u{ord(character):04x}"))
     return pictures
+
+
+def scripts_of(style: str) -> Callable[[Path], Sequence[Picture]]:
+    """What lists the characters of the fonts of one of NOTO_STYLES, by script."""
+    return partial(_of_noto_style, style)
+
+
+def _of_noto_style(style: str, packages: Path) -> Sequence[Picture]:
+    return [picture for picture in _scripts(packages) if picture.name.endswith(f"_{style}")]
 
 
 def _expand(characters: str | tuple[int, int]) -> str:
