@@ -16,7 +16,7 @@ from featx.compare import (
 from featx.errors import ChoiceError, FeatxError, did_you_mean
 from featx.heads import Result, choose_tuning, train_head
 from featx.tables import Split, split_table
-from featx.transfer.gains.domains import Domains
+from featx.transfer.domains import Domains
 from featx.transfer.gains.gain import MAJORITY, Gain, correct_rows
 from featx.transfer.gains.judging import Judged, judge
 from featx.transfer.gains.options import GainOptions

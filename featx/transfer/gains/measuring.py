@@ -7,8 +7,8 @@ from pathlib import Path
 from featx.compare import ComparisonProgress, compare_backbones
 from featx.heads import AUTO
 from featx.tables import FEW_SHOT_REPEATS, SHOTS, GivenTables, as_tables, fuse_tables
+from featx.transfer.domains import Domains
 from featx.transfer.gains.across import measure_across
-from featx.transfer.gains.domains import Domains
 from featx.transfer.gains.gain import Gain
 from featx.transfer.gains.options import GainOptions
 from featx.transfer.gains.verdicts import choose_baselines, judge_gain

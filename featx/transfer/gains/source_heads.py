@@ -9,7 +9,7 @@ from featx.compare import Outcome, SplitImages
 from featx.heads import ROWS_AT_ONCE, Head, Result
 from featx.labels import Labels
 from featx.measures import accuracy_interval, class_correctness, resample_measure, row_values
-from featx.transfer.gains.domains import Pair
+from featx.transfer.domains import Pair
 from featx.transfer.gains.judging import interval_against_nothing
 from featx.transfer.gains.predictors import Predictor
 from featx.transfer.scores.rows import Floats, Indices
