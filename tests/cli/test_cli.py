@@ -371,6 +371,7 @@ def test_an_interrupted_extraction_exits_with_130_and_goes_on_later(
     assert 0 < int(str(resumed.json["reused"])) < 300
 
 
+@pytest.mark.exhaustive
 def test_output_that_nobody_reads_any_more_ends_quietly(made: Made) -> None:
     command = f"{sys.executable} -m featx predict {made.head} {made.cache} | head -n 1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)

@@ -121,6 +121,7 @@ def test_a_second_run_makes_nothing_anew(featx: FeatX, made: Made, tmp_path: Pat
     assert again.json["results"] == [json.loads(line) for line in written.splitlines()]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("seconds", shortened([0.0, 0.2]))
 def test_an_interrupt_while_workers_start_is_told_in_one_line_and_gone_on_from(
     featx: FeatX, made: Made, tmp_path: Path, seconds: float

@@ -94,6 +94,7 @@ def test_a_result_is_what_train_head_gives_on_the_same_split() -> None:
     assert result.params == other.params
 
 
+@pytest.mark.exhaustive
 def test_processes_give_what_one_process_gives() -> None:
     candidates = candidates_of(two_tables(), ("ridge", "class-mean"))
     one, two = (compare_backbones(candidates, jobs=jobs).results for jobs in (1, 2))
@@ -163,6 +164,7 @@ def test_every_fusion_learns_what_two_backbones_know(fusion: str) -> None:
     assert result.fusion == fusion
 
 
+@pytest.mark.exhaustive
 def test_a_fusion_of_complementary_backbones_earns_its_place_and_one_with_noise_does_not() -> None:
     left, right = (
         make_table((300, 300), apart=2.0, name="left", seed=1),

@@ -118,6 +118,7 @@ def extract(slow: Path, into: Path, cluster: Cluster, *, count: int = 6, **optio
     return extract_shards(images, backbone, into=into, count=count, settings=FOUR, scheduler=cluster.address, **options)
 
 
+@pytest.mark.exhaustive
 def test_a_worker_that_is_killed_in_a_shard_changes_no_byte(cluster: Cluster, slow: Path, tmp_path: Path) -> None:
     seen: list[int] = []
 

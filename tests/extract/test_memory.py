@@ -27,7 +27,7 @@ assert len(read_features(into)) > 0
 print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM:")))
 """
 DIM = 1024
-FEW, MANY = 2_000, 12_000
+FEW, MANY = 2_000, 8_000
 
 
 def peak(folder: Path, count: int) -> float:

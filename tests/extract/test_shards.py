@@ -319,6 +319,7 @@ def test_progress_goes_over_the_whole_never_back_and_ends_at_the_end(
     assert seen[-1] == Progress(24, 24, 1, "4 of 4 shards")
 
 
+@pytest.mark.exhaustive
 def test_a_report_that_raises_ends_the_run_and_what_is_done_is_kept(
     make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
 ) -> None:
@@ -391,6 +392,7 @@ def test_a_rotten_shard_is_mended_and_not_merged(make_folder: Callable[..., Path
     assert masked(tmp_path / "c.h5") == masked(tmp_path / "whole.h5")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.usefixtures("lasting_workers")
 def test_overwrite_gives_up_the_cache_and_the_shards(
     make_folder: Callable[..., Path], make_tiny: Callable[..., Tiny], tiny: Tiny, tmp_path: Path
@@ -635,6 +637,7 @@ def test_a_disk_that_is_full_for_a_worker_ends_the_run_in_one_line(few_slow: Pat
     assert "no space for it" in done.stderr
 
 
+@pytest.mark.exhaustive
 def test_on_the_command_line_shards_make_the_file_of_the_whole(
     featx: Callable[..., Ran], make_folder: Callable[..., Path], tiny: Tiny, models: Path, tmp_path: Path
 ) -> None:

@@ -354,6 +354,7 @@ def test_both_variances_of_draws_are_added_with_satterthwaites_degrees_of_freedo
     assert found.test.endswith("of their training images, tested on 50 images")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("draws", [5, 20])
 def test_equally_good_heads_seldom_differ_on_draws_with_the_same_test_images(draws: int) -> None:
     rng, found = np.random.default_rng(draws), 0

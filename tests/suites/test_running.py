@@ -80,6 +80,7 @@ def test_a_source_with_random_weights_is_made_at_its_first_use_and_found_in_fini
     assert run_suite(finished, into=suite.parent / "finished", jobs=1).failures == ()
 
 
+@pytest.mark.exhaustive
 def test_a_suite_that_grows_keeps_what_it_has(write_suite: Write) -> None:
     first = run(write_suite(protocol='scores = ["ridge"]'))
     before = {str(line["key"]) for line in lines(first.folder, "scores.jsonl")}
@@ -97,6 +98,7 @@ def test_a_suite_that_grows_keeps_what_it_has(write_suite: Write) -> None:
     assert len({row.value for row in second.scores if row.score == "rank"}) == 4
 
 
+@pytest.mark.exhaustive
 def test_an_output_that_is_added_or_left_out_changes_no_cache_that_is_there(write_suite: Write) -> None:
     suite = write_suite()
     whole = suite.read_text()
@@ -139,6 +141,7 @@ def test_a_source_that_fails_on_one_target_does_not_stop_the_rest_and_is_tried_a
     assert kept <= {result.key for result in again.results}
 
 
+@pytest.mark.exhaustive
 def test_a_target_whose_images_are_all_damaged_fails_alone(write_suite: Write) -> None:
     suite = write_suite()
     (suite.parent / "second").unlink()
@@ -221,6 +224,7 @@ def test_finished_caches_can_stand_in_the_place_of_images(write_suite: Write) ->
     ]
 
 
+@pytest.mark.exhaustive
 def test_foreign_files_are_left_alone(write_suite: Write) -> None:
     suite = write_suite()
     run(suite)
@@ -242,6 +246,7 @@ def test_a_line_that_a_killed_run_left_unfinished_is_computed_again(write_suite:
     assert without_seconds(whole.folder, "scores.jsonl") == expected
 
 
+@pytest.mark.exhaustive
 def test_progress_rises_to_the_end(write_suite: Write) -> None:
     seen = list[SuiteProgress]()
     run(write_suite(), report=seen.append)

@@ -61,6 +61,7 @@ def test_each_point_is_the_mean_over_the_draws(table: FeatureTable, curve: Learn
             assert row.n <= len(table)
 
 
+@pytest.mark.exhaustive
 def test_more_test_images_make_the_interval_narrower_and_more_draws_too(table: FeatureTable) -> None:
     few = trace([make_table((12, 12, 12), apart=2.5)], shots=(2,)).rows[0]
     many = trace([make_table((200, 200, 200), apart=2.5)], shots=(2,)).rows[0]
@@ -68,6 +69,7 @@ def test_more_test_images_make_the_interval_narrower_and_more_draws_too(table: F
     assert np.ptp(few.ci) > np.ptp(many.ci) > np.ptp(more.ci)
 
 
+@pytest.mark.exhaustive
 def test_every_output_stands_alone_even_for_heads_that_join_blocks_themselves(table: FeatureTable) -> None:
     found = trace([table, blurred(table, noise=1, name="other")], heads=("ridge", "class-mean"), shots=(2,))
     assert [(row.backbone, row.head) for row in found.rows] == [
@@ -133,6 +135,7 @@ def test_a_source_like_the_baseline_saves_nothing(table: FeatureTable) -> None:
     assert found.labels_saved[1].ratio == pytest.approx(1.0)
 
 
+@pytest.mark.exhaustive
 def test_of_several_baselines_the_best_on_validation_images_counts(table: FeatureTable) -> None:
     tables = [
         blurred(table, noise=8.0, name="bad", baseline="pixels"),

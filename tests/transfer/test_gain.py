@@ -16,6 +16,7 @@ from featx.heads import train_head
 from featx.measures import holm, paired_bootstrap
 from featx.tables import make_splits, select_rows
 from featx.transfer import Gain, SourceGain, judge_gain, measure_gain
+from tests.support.sizes import as_exhaustive
 from tests.support.tables import make_table, with_columns
 
 
@@ -59,7 +60,7 @@ def two_sources(strength: float, of_baseline: float, counts: Sequence[int] = (12
     return [source, table_of(signal(labels, strength=of_baseline, seed=2), labels, name="pixels", baseline="pixels")]
 
 
-@pytest.mark.parametrize("shots", [(), (4, 16)])
+@pytest.mark.parametrize("shots", [(), as_exhaustive(((4, 16),))])
 def test_a_source_that_knows_the_labels_helps(shots: tuple[int, ...]) -> None:
     gain = gain_of(*two_sources(50.0, 0.0), shots=shots)
     assert [row.verdict for row in gain.rows] == ["helps"] * (len(shots) + 1)
@@ -67,7 +68,7 @@ def test_a_source_that_knows_the_labels_helps(shots: tuple[int, ...]) -> None:
     assert all(row.accuracy == 1 and row.difference > 0.2 for row in gain.rows)
 
 
-@pytest.mark.parametrize("shots", [(), (8, 32)])
+@pytest.mark.parametrize("shots", [(), as_exhaustive(((8, 32),))])
 def test_noise_against_pixels_that_know_the_labels_harms(shots: tuple[int, ...]) -> None:
     gain = gain_of(*two_sources(0.0, 3.0), shots=shots)
     assert {row.verdict for row in gain.rows} == {"harms"}
@@ -278,6 +279,7 @@ def test_without_any_baseline_backbone_a_note_says_how_to_get_one() -> None:
     assert any("extract raw-pixels" in note for note in gain_of(two_sources(1.0, 1.0)[0]).notes)
 
 
+@pytest.mark.exhaustive
 def test_shots_that_the_images_are_too_few_for_are_left_out_and_told() -> None:
     gain = gain_of(*two_sources(2.0, 1.0, (12, 40)), shots=(2, 4, 16))
     assert [row.shots for row in gain.rows] == [2, 4, None]
@@ -442,6 +444,7 @@ def test_images_of_one_name_in_both_domains_are_told() -> None:
     assert any("the same name in source and target" in note for note in gain_of(source, to=[half]).notes)
 
 
+@pytest.mark.exhaustive
 def test_several_labels_and_balanced_classes_work_across_domains() -> None:
     source, target = two_domains(permuted=False)
     balanced = gain_of(source, to=[target], balanced=True, shots=(4,))
