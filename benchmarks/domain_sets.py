@@ -29,7 +29,7 @@ from featx.inputs import list_images
 BACKBONE = "efficientnet-lite0"
 MOST = 5000
 """Images of a domain at most; of more, those are taken whose names come first by hash."""
-LEAST = 15
+LEAST = 10
 """Images that a class has at least in every domain; smaller classes are left out of all."""
 
 
