@@ -12,6 +12,7 @@ comparison   the result of a paired test; Holm's correction
 paired       tests on the same images
 shared_images  what test images that draws share add to the variance of a mean over draws
 over_splits  tests on the same splits
+class_shares  shares of classes among images without labels
 temperature  class scores -> probabilities
 """
 

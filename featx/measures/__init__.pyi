@@ -6,6 +6,12 @@ from .agreement import (
     weighted_tau as weighted_tau,
     width_bias as width_bias,
 )
+from .class_shares import (
+    bbse_interval as bbse_interval,
+    bbse_shares as bbse_shares,
+    em_interval as em_interval,
+    em_shares as em_shares,
+)
 from .comparison import Comparison as Comparison, holm as holm
 from .crossing import (
     first_reaching as first_reaching,
