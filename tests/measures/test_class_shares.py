@@ -87,7 +87,7 @@ def test_a_class_that_no_image_has_gets_an_interval_from_0_and_of_some_width() -
 def test_groups_of_equal_images_widen_the_interval() -> None:
     probabilities, _ = draw(TARGET, 30, seed=3)
     repeated = np.repeat(probabilities, 10, axis=0)
-    groups = np.repeat(np.arange(25), 10).astype("S2")
+    groups = np.repeat(np.arange(30), 10).astype("S2")
     alone = np.diff(em_interval(repeated, SOURCE), axis=1)
     grouped = np.diff(em_interval(repeated, SOURCE, groups=groups), axis=1)
     assert (grouped > 2 * alone).all()
