@@ -1,4 +1,4 @@
-"""Two domains with the same backbones and classes: heads are trained on the source and tested on the target."""
+"""Two domains with the same backbones: what is learnt on the source is used on the target."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -38,8 +38,14 @@ class Domains:
     @classmethod
     def of(cls, sources: Sequence[FeatureTable], targets: Sequence[FeatureTable]) -> Self:
         """The domains. Raises TableError if they have no class in common, or if the target lacks a backbone."""
+        domains = cls.of_features(sources, targets)
+        _check_labels(domains.source, domains.target)
+        return domains
+
+    @classmethod
+    def of_features(cls, sources: Sequence[FeatureTable], targets: Sequence[FeatureTable]) -> Self:
+        """The domains, whatever labels they have. Raises TableError if the target lacks a backbone."""
         source, target = fuse_tables(sources), fuse_tables(targets)
-        _check_labels(source, target)
         return cls(source, target, targets, _pair(sources, source, targets, target))
 
     @property
