@@ -34,7 +34,7 @@ TARGETS: dict[str, Target] = {
 
 
 def write_targets(packages: Path, into: Path, *, most: int) -> dict[str, Path]:
-    """Name -> manifest of each target, with at most so many images each, in a folder of its own."""
+    """Name -> manifest of each target, with at most `most` images each, in a folder of its own."""
     manifests = {}
     for name, target in TARGETS.items():
         manifests[name] = write_target(target, packages, into / name, most=most)

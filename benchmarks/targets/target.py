@@ -42,7 +42,7 @@ class Target:
 
 
 def write_target(target: Target, packages: Path, into: Path, *, most: int) -> Path:
-    """The manifest (`path,label,group`) of at most so many images of a target, written as PNG beside it."""
+    """The manifest (`path,label,group`) of at most `most` images of a target, written as PNG beside it."""
     into.mkdir(parents=True, exist_ok=True)
     chosen = draw_pictures(target.pictures(packages), most=most)
     for picture in chosen:
@@ -60,7 +60,7 @@ def write_target(target: Target, packages: Path, into: Path, *, most: int) -> Pa
 
 
 def draw_pictures(pictures: Sequence[Picture], *, most: int) -> list[Picture]:
-    """At most so many pictures, in the order of their names: classes as equal, and groups as many, as there are.
+    """At most `most` pictures, in the order of their names: classes as equal, and groups as many, as there are.
 
     The draw depends on names alone. Each class gives one picture of each group before it gives a second one of any, and
     the groups in the same order as the other classes do.

@@ -144,7 +144,7 @@ def extract_rows(
 ) -> ExtractedRows:
     """Extract the features of these rows of the image set, and leave the others pending in the unfinished cache.
 
-    `extract_features` with the same arguments goes on from there, and its cache is the same as without this call. If
+    `extract_features` with the same arguments continues from there, and its cache is the same as without this call. If
     all these rows exist, no session is opened. Raises as extract_features does, also if none of these images has a
     feature.
     """

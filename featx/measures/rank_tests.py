@@ -10,7 +10,7 @@ from featx.measures.per_image import Floats
 
 SIGNIFICANT = 0.05
 DIGITS = 12
-"""Values that agree in so many digits after the point are equal, and share their ranks."""
+"""Digits after the point in which values must agree to be equal and share their ranks."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def rank_rows(values: Floats) -> Floats:
 
 
 def nemenyi_distance(methods: int, sets: int) -> float:
-    """Nemenyi's critical difference at 5 % between mean ranks of so many methods on so many data sets.
+    """Nemenyi's critical difference at 5 % between mean ranks of `methods` methods on `sets` data sets.
 
     >>> from featx.measures import nemenyi_distance
     >>> round(nemenyi_distance(4, 14), 2)  # Demsar 2006, section 3.2.4: q = 2.569

@@ -16,7 +16,7 @@ SURE = (-0.4, -0.2)
 
 
 def labels_of(count: int) -> Labels:
-    """Labels of so many images."""
+    """Labels of `count` images."""
     return Labels(("a", "b"), np.arange(count) % 2)
 
 

@@ -44,7 +44,7 @@ def signal(labels: NDArray[Any], *, strength: float, seed: int, columns: int = 4
 
 
 def labels_of(counts: Sequence[int], *, seed: int = 0) -> NDArray[np.int64]:
-    """Labels in a random order, so many of each class."""
+    """Labels in a random order, `counts` of each class."""
     return np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), counts))
 
 

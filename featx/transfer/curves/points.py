@@ -1,4 +1,4 @@
-"""The points of learning curves: what one head reaches on one source with so many training images of each class."""
+"""The points of learning curves: what one head reaches on one source with one number of training images of each class."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from featx.transfer.scores.scoring import name_sources
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """What one head reaches on one source with so many training images of each class, on average over draws.
+    """What one head reaches on one source with `shots` training images of each class, on average over draws.
 
     >>> import featx
     >>> point = featx.trace_curve(["photos.h5"], heads=["class-mean"], shots=[1], repeats=3, jobs=1).rows[0]
@@ -33,7 +33,7 @@ class CurvePoint:
     output: str
     head: str
     shots: int
-    """Training images of each class; at least so many if images have several labels."""
+    """Training images of each class; at least as many if images have several labels."""
     measure: str
     """`accuracy`; `balanced_accuracy` if classes are balanced; `average_precision` if images have several labels."""
     value: float
@@ -99,7 +99,7 @@ class Line:
         return float(np.mean([result.validated for trial in self.trials for result in trial.results]))
 
     def labels(self, shots: float) -> int:
-        """How many training images so many shots are, over all classes."""
+        """The number of training images of all classes together, with `shots` of each."""
         of_trials = [np.mean([len(one.split.fitted) for one in trial.candidates]) for trial in self.trials]
         return round(shots * float(np.interp(np.log2(shots), np.log2(self.shots), of_trials / self.shots)))
 

@@ -269,4 +269,4 @@ def _notes_on_baseline(baseline: Line | None, against: str | None) -> Iterator[s
             "the interval is of paired differences"
         )
     elif against is not None:
-        yield f"labels saved: unknown, for {against} has no result, or nothing stands beside it"
+        yield f"labels saved: unknown, for {against} has no result, or there is nothing to compare with it"
