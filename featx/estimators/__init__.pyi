@@ -1,8 +1,12 @@
 from .blocks import BlockPCA as BlockPCA, BlockScaler as BlockScaler
 from .class_mean import NearestClassMean as NearestClassMean
 from .convergence import converging as converging
+from .domains.adapter import DomainAdapter as DomainAdapter
+from .domains.pair import DomainPair as DomainPair
+from .domains.standardising import DomainStandardiser as DomainStandardiser
 from .kernel import EXACT_ROWS as EXACT_ROWS, KernelMap as KernelMap, KernelSVM as KernelSVM
-from .linear import PENALTIES as PENALTIES
+from .linear import PENALTIES as PENALTIES, LinearClassifier as LinearClassifier
+from .linear_scores import LinearScores as LinearScores, fold_steps as fold_steps
 from .linear_svm import LinearSVM as LinearSVM
 from .mlp import MLP as MLP
 from .multilabel import OneVsRest as OneVsRest

@@ -80,6 +80,16 @@ def _check_scaler(step: Any, columns: int) -> int:
     return columns
 
 
+def _check_standardiser(step: Any, columns: int) -> int:
+    adapter = Fitted(step, ("n_features_in_", "source_mean_", "target_mean_", "factor_"))
+    adapter.reads(columns)
+    adapter.get("shrinkage", int | float)
+    adapter.get("target_shares", dict | None)
+    for name in ("source_mean_", "target_mean_", "factor_"):
+        adapter.array(name, columns)
+    return columns
+
+
 def _check_block_scaler(step: Any, columns: int) -> int:
     scaler = Fitted(step, ("n_features_in_", "mean_", "factor_"))
     scaler.reads(columns)
@@ -306,6 +316,7 @@ STEPS: Mapping[str, Check] = {
     "BlockScaler": _check_block_scaler,
     "BlockPCA": _check_pca,
     "ColumnSelector": _check_selector,
+    "DomainStandardiser": _check_standardiser,
     "KernelMap": _check_map,
 }
 CLASSIFIERS: Mapping[str, Check] = {

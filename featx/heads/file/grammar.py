@@ -22,6 +22,7 @@ from featx.estimators import (
     BlockScaler,
     ColumnSelector,
     CosineNeighbors,
+    DomainStandardiser,
     FeatureScaler,
     KernelMap,
     KernelSVM,
@@ -43,7 +44,7 @@ MOST_NODES = 200_000
 """Nodes of a schema; skops takes some 1.5 kB of memory for each."""
 DEEPEST = 60
 """How far nodes may be inside each other."""
-STEPS = (BlockPCA, BlockScaler, ColumnSelector, FeatureScaler, KernelMap)
+STEPS = (BlockPCA, BlockScaler, ColumnSelector, DomainStandardiser, FeatureScaler, KernelMap)
 CLASSIFIERS = (
     MLP,
     CosineNeighbors,
@@ -128,7 +129,7 @@ LOADERS: Mapping[str, frozenset[str]] = {
     "ListNode": frozenset(["builtins.list"]),
     "TupleNode": frozenset(["builtins.tuple"]),
     "JsonNode": frozenset(["builtins.str"]),
-    "TypeNode": frozenset(["builtins.str"]),
+    "TypeNode": frozenset(["builtins.int", "builtins.str"]),
     "NdArrayNode": frozenset(["numpy.ndarray", *(f"numpy.{name}" for name in NUMBERS)]),
 }
 """The kinds of nodes, and the types that each may have."""
