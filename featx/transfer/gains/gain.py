@@ -174,7 +174,7 @@ def _flat(row: SourceGain) -> dict[str, Any]:
 
 def correct_rows(rows: Sequence[SourceGain]) -> tuple[SourceGain, ...]:
     """The rows with `p_holm` and the verdict, corrected over all that have a p-value."""
-    corrected = _holm([row.p for row in rows])
+    corrected = correct_p([row.p for row in rows])
     return tuple(
         replace(row, p_holm=p_holm, verdict=decide(row.difference, p_holm))
         for row, p_holm in zip(rows, corrected, strict=True)
@@ -184,14 +184,15 @@ def correct_rows(rows: Sequence[SourceGain]) -> tuple[SourceGain, ...]:
 def correct_parts(parts: Iterable[PartGain]) -> tuple[PartGain, ...]:
     """The parts of one row with `p_holm` and the verdict, corrected over all that have a p-value."""
     parts = list(parts)
-    corrected = _holm([part.p for part in parts])
+    corrected = correct_p([part.p for part in parts])
     return tuple(
         replace(part, p_holm=p_holm, verdict=decide(part.difference, p_holm))
         for part, p_holm in zip(parts, corrected, strict=True)
     )
 
 
-def _holm(p: Sequence[float | None]) -> list[float | None]:
+def correct_p(p: Sequence[float | None]) -> list[float | None]:
+    """The p-values after Holm's correction over those that are known."""
     corrected = iter(holm([value for value in p if value is not None]))
     return [None if value is None else next(corrected) for value in p]
 

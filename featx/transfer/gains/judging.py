@@ -72,12 +72,13 @@ def _row(images: SplitImages, source: Predictor, best: Predictor, compared: Comp
         p=compared.p,
         p_holm=None,
         verdict="undecided",
-        why="" if compared.p is not None else _why(compared),
+        why="" if compared.p is not None else why_no_p(compared),
         test=compared.test,
     )
 
 
-def _why(compared: Comparison) -> str:
+def why_no_p(compared: Comparison) -> str:
+    """Why a comparison has no p-value."""
     if compared.test.startswith("none"):
         return f"no p-value: {compared.test.removeprefix('none, for ')}"
     return "no p-value: all test images are of one group, or the difference is the same whichever of them are drawn"
