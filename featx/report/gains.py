@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from featx.report.measures import show_interval, show_number
+from featx.report.measures import show_number, show_p, with_interval
 from featx.report.section import Section
 
 if TYPE_CHECKING:
-    from featx.measures import Interval
     from featx.transfer import Gain, PartGain, SourceGain
 
 _COLUMNS = ("source", "head", "shots", "with it", "best baseline", "without", "difference", "p", "verdict")
 _ACROSS = ("in its own domain", "E", "E'")
-_SMALLEST = 0.001
-"""The smallest p that is shown as a number."""
 _HARMED = ("source", "head", "shots", "harmed", "images", "difference", "p")
 
 
@@ -36,11 +33,11 @@ def _row(row: "SourceGain") -> tuple[str, ...]:
         _source(row),
         row.head,
         _shots(row),
-        _with_interval(f"{row.accuracy:.3f}", row.accuracy_ci),
+        with_interval(f"{row.accuracy:.3f}", row.accuracy_ci),
         baseline,
         f"{row.baseline_accuracy:.3f}",
-        _with_interval(f"{row.difference:+.3f}", row.ci),
-        _p(row.p_holm),
+        with_interval(f"{row.difference:+.3f}", row.ci),
+        show_p(row.p_holm),
         row.verdict,
     )
 
@@ -62,8 +59,8 @@ def _harmed(row: "SourceGain", part: "PartGain", what: str) -> tuple[str, ...]:
         _shots(row),
         f"{what} {part.name}",
         str(part.n),
-        _with_interval(f"{part.difference:+.3f}", part.ci),
-        _p(part.p_holm),
+        with_interval(f"{part.difference:+.3f}", part.ci),
+        show_p(part.p_holm),
     )
 
 
@@ -73,16 +70,6 @@ def _source(row: "SourceGain") -> str:
 
 def _shots(row: "SourceGain") -> str:
     return "all" if row.shots is None else str(row.shots)
-
-
-def _with_interval(value: str, ends: "Interval | None") -> str:
-    return f"{value} ({show_interval(ends)})" if ends else value
-
-
-def _p(value: float | None) -> str:
-    if value is None:
-        return "unknown"
-    return f"{value:.3f}" if value >= _SMALLEST else f"< {_SMALLEST}"
 
 
 def _notes(gain: "Gain") -> Iterator[str]:

@@ -6,6 +6,8 @@ if TYPE_CHECKING:
     from featx.heads import Result
     from featx.measures import HeadMetrics
 
+_SMALLEST = 0.001
+"""The smallest p that is shown as a number."""
 _COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss", "ece")
 _COMPARED_MULTILABEL = ("average_precision", "auroc", "macro_f1", "micro_f1", "accuracy", "log_loss")
 
@@ -23,6 +25,18 @@ def show_number(value: float | None) -> str:
 def show_interval(ends: tuple[float, float] | None) -> str:
     """Both ends of the interval, or a dash if it is not defined."""
     return "–" if ends is None else f"{ends[0]:.3f} – {ends[1]:.3f}"
+
+
+def with_interval(value: str, ends: tuple[float, float] | None) -> str:
+    """The value, with both ends of its interval if there is one."""
+    return f"{value} ({show_interval(ends)})" if ends else value
+
+
+def show_p(value: float | None) -> str:
+    """The p-value with three digits after the point, or that it is smaller, or not known."""
+    if value is None:
+        return "unknown"
+    return f"{value:.3f}" if value >= _SMALLEST else f"< {_SMALLEST}"
 
 
 def explain_metrics(metrics: "HeadMetrics") -> str:
