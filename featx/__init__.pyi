@@ -87,8 +87,10 @@ from .transfer import (
     BaselineAccuracy as BaselineAccuracy,
     CurvePoint as CurvePoint,
     Gain as Gain,
+    LabelPlan as LabelPlan,
     LabelsNeeded as LabelsNeeded,
     LabelsSaved as LabelsSaved,
+    LabelSuggestion as LabelSuggestion,
     LearningCurve as LearningCurve,
     PartGain as PartGain,
     RankedSource as RankedSource,
@@ -99,5 +101,6 @@ from .transfer import (
     judge_gain as judge_gain,
     measure_gain as measure_gain,
     score_transferability as score_transferability,
+    suggest_labels as suggest_labels,
     trace_curve as trace_curve,
 )

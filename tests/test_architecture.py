@@ -57,7 +57,7 @@ DOORS = {
     "dask": {"extract"},
     "distributed": {"extract"},
     "sklearn": {"extract", "estimators", "heads", "transfer", "processes"},
-    "threadpoolctl": {"heads"},
+    "threadpoolctl": {"heads", "transfer"},
     "scipy": {"estimators", "measures"},
     "skops": {"heads"},
     "click": {"cli"},

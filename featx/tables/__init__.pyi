@@ -8,7 +8,7 @@ from .given import GivenTables as GivenTables, as_tables as as_tables
 from .joining import as_table as as_table, fuse_tables as fuse_tables, separate_blocks as separate_blocks
 from .ranges import check_not_tiny as check_not_tiny, check_range as check_range
 from .reading import read_tables as read_tables
-from .rows import select_rows as select_rows
+from .rows import list_domains as list_domains, select_domains as select_domains, select_rows as select_rows
 from .similarity import directions as directions
 from .splits.beginning import first_rows as first_rows
 from .splits.duplicates import Duplicates as Duplicates, find_duplicates as find_duplicates
@@ -21,4 +21,5 @@ from .splits.rules import (
     make_splits as make_splits,
     split_table as split_table,
 )
+from .splits.sampling import hash_names as hash_names, shuffle_keys as shuffle_keys
 from .splits.split import RowIndices as RowIndices, Split as Split

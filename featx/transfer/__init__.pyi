@@ -16,6 +16,11 @@ from .gains.predictors import (
     majority_predictor as majority_predictor,
 )
 from .gains.verdicts import judge_gain as judge_gain
+from .labelling.suggesting import (
+    LabelPlan as LabelPlan,
+    LabelSuggestion as LabelSuggestion,
+    suggest_labels as suggest_labels,
+)
 from .scores.evidence import log_evidence as log_evidence
 from .scores.gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
 from .scores.h_score import shrunk_h_score as shrunk_h_score
