@@ -2,6 +2,7 @@ from .blocks import BlockPCA as BlockPCA, BlockScaler as BlockScaler
 from .class_mean import NearestClassMean as NearestClassMean
 from .convergence import converging as converging
 from .domains.adapter import DomainAdapter as DomainAdapter
+from .domains.mapping import CoralAdapter as CoralAdapter, TransportAdapter as TransportAdapter
 from .domains.pair import DomainPair as DomainPair
 from .domains.standardising import DomainStandardiser as DomainStandardiser
 from .kernel import EXACT_ROWS as EXACT_ROWS, KernelMap as KernelMap, KernelSVM as KernelSVM

@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 import skops.io
 from numpy.typing import NDArray
+from scipy.linalg import sqrtm
 from sklearn.base import clone
+from sklearn.covariance import ledoit_wolf
 from sklearn.pipeline import make_pipeline
 
 from featx.errors import HeadError
 from featx.estimators.domains.adapter import DomainAdapter
+from featx.estimators.domains.mapping import CoralAdapter, TransportAdapter
 from featx.estimators.domains.pair import DomainPair
 from featx.estimators.domains.standardising import DomainStandardiser
 from featx.estimators.softmax import SoftmaxRegression
 
-ADAPTERS = [DomainStandardiser(), DomainStandardiser(0)]
+ADAPTERS = [DomainStandardiser(), DomainStandardiser(0), CoralAdapter(), TransportAdapter()]
 EACH = pytest.mark.parametrize("adapter", ADAPTERS, ids=repr)
 
 
@@ -197,3 +200,73 @@ def test_shares_need_the_labels_of_the_source_one_for_each_row() -> None:
         DomainStandardiser(target_shares={0: 1.0}).fit_domains(source, target)
     with pytest.raises(HeadError, match="there are 2 labels for 120 rows of the source"):
         DomainPair(source, target, [0, 1])
+
+
+def shrunk_covariances(source: NDArray[Any], target: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """The covariances of both domains by scikit-learn, and the scale of the columns that they are of."""
+    scale = np.sqrt((source.var(axis=0) + target.var(axis=0)) / 2)
+    return ledoit_wolf(source / scale)[0], ledoit_wolf(target / scale)[0], scale
+
+
+@pytest.mark.parametrize("rows", [400, 30, 8], ids=["many rows", "few rows", "fewer rows than columns"])
+def test_coral_is_its_closed_form(rows: int) -> None:
+    source, target = two_domains(rows=rows, columns=9)
+    from_, to, scale = shrunk_covariances(source, target)
+    mapping = np.linalg.inv(sqrtm(from_)) @ sqrtm(to)
+    adapted, mapped = both(CoralAdapter().fit_domains(source, target), source, target)
+    assert np.allclose(adapted, (source - source.mean(axis=0)) / scale @ mapping * scale + target.mean(axis=0))
+    assert mapped is target
+
+
+@pytest.mark.parametrize("rows", [400, 30, 8], ids=["many rows", "few rows", "fewer rows than columns"])
+def test_transport_is_its_closed_form_and_moves_the_one_covariance_to_the_other(rows: int) -> None:
+    source, target = two_domains(rows=rows, columns=9)
+    from_, to, scale = shrunk_covariances(source, target)
+    root = sqrtm(from_)
+    mapping = np.linalg.inv(root) @ sqrtm(root @ to @ root) @ np.linalg.inv(root)
+    adapter = TransportAdapter().fit_domains(source, target)
+    adapted, mapped = both(adapter, source, target)
+    assert np.allclose(adapted, (source - source.mean(axis=0)) / scale @ mapping * scale + target.mean(axis=0))
+    assert mapped is target
+    scaled = adapter.map_ * scale[:, np.newaxis] / scale
+    assert np.allclose(scaled, scaled.T)
+    assert np.linalg.eigvalsh(scaled).min() > 0
+    assert np.allclose(scaled @ from_ @ scaled, to)
+
+
+@pytest.mark.parametrize("adapter", [CoralAdapter(), TransportAdapter()], ids=repr)
+def test_the_mapped_source_has_the_mean_and_covariance_of_the_target(adapter: DomainAdapter) -> None:
+    rng = np.random.default_rng(0)
+    source, target = (rng.normal(size=(n, 5)) @ (np.eye(5) + 0.2 * rng.normal(size=(5, 5))) for n in (9000, 6000))
+    adapted, _ = both(clone(adapter).fit_domains(source, target), source, target)
+    assert np.allclose(adapted.mean(axis=0), target.mean(axis=0))
+    assert np.allclose(np.cov(adapted.T), np.cov(target.T), atol=0.01)
+
+
+def test_transport_moves_rows_less_than_coral() -> None:
+    source, target = two_domains(rows=2000)
+    scale = shrunk_covariances(source, target)[-1]
+    source, target = source / scale, target / scale
+    moved = [
+        np.square(both(adapter.fit_domains(source, target), source, target)[0] - source).sum()
+        for adapter in (TransportAdapter(), CoralAdapter())
+    ]
+    assert moved[0] < moved[1]
+
+
+@pytest.mark.parametrize("adapter", [CoralAdapter(), TransportAdapter()], ids=repr)
+def test_a_domain_of_equal_rows_has_no_covariance(adapter: DomainAdapter) -> None:
+    source, target = two_domains()
+    for few in (target[:1], np.repeat(target[:1], 5, axis=0)):
+        with pytest.raises(HeadError, match="the target has no covariance: all its rows are equal"):
+            clone(adapter).fit_domains(source, few)
+
+
+def test_adapters_that_are_given_one_pair_measure_it_once() -> None:
+    pair = DomainPair(*two_domains())
+    first = CoralAdapter().fit_pair(pair)
+    assert TransportAdapter().fit_pair(pair).source_mean_ is first.source_mean_
+    assert pair.source_covariance is pair.source_covariance
+    assert np.allclose(
+        TransportAdapter().fit_domains(pair.source, pair.target).map_, TransportAdapter().fit_pair(pair).map_
+    )

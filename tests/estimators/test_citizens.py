@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from featx.estimators.blocks import BlockPCA, BlockScaler
 from featx.estimators.class_mean import NearestClassMean
+from featx.estimators.domains.mapping import CoralAdapter, TransportAdapter
 from featx.estimators.domains.standardising import DomainStandardiser
 from featx.estimators.kernel import KernelMap, KernelSVM
 from featx.estimators.linear_svm import LinearSVM
@@ -30,6 +31,8 @@ ESTIMATORS = [
     BlockPCA(whiten=True),
     *(ColumnSelector(score) for score in ("anova", "mutual-info", "l1")),
     DomainStandardiser(),
+    CoralAdapter(),
+    TransportAdapter(),
     CosineNeighbors(),
     NearestClassMean(),
     NearestClassMean("cosine"),

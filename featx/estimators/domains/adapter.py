@@ -1,7 +1,7 @@
 """What all adapters have in common: how they are told which rows are of the source and which of the target."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,8 @@ class DomainAdapter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator, ABC):
     skada). Labels of target rows are never read. Weights of rows are not used.
     """
 
+    maps_target: ClassVar[bool]
+    """Whether rows of the target change; if not, a head needs the adapter for training alone."""
     n_features_in_: int
 
     def fit(self, X: NDArray[Any], y: ArrayLike | None = None, *, sample_domain: ArrayLike | None = None) -> Self:

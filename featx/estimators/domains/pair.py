@@ -8,16 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from featx.errors import HeadError
-from featx.estimators.scaling import column_moments
-
-
-@dataclass(frozen=True)
-class Moments:
-    """How many rows a domain has, and the mean and variance (d,) of its columns, in float64."""
-
-    rows: int
-    mean: NDArray[np.float64]
-    variance: NDArray[np.float64]
+from featx.estimators.domains.moments import Covariance, Moments, measure_covariance, measure_moments
+from featx.estimators.scaling import per_deviation
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,10 +21,10 @@ class DomainPair:
     infinite.
 
     >>> import numpy as np
-    >>> from featx.estimators import DomainPair, DomainStandardiser
+    >>> from featx.estimators import CoralAdapter, DomainPair, TransportAdapter
     >>> rng = np.random.default_rng(0)
     >>> pair = DomainPair(rng.normal(size=(90, 3)), rng.normal(size=(60, 3)))
-    >>> adapters = [adapter.fit_pair(pair) for adapter in (DomainStandardiser(), DomainStandardiser(0))]
+    >>> adapters = [adapter.fit_pair(pair) for adapter in (CoralAdapter(), TransportAdapter())]
     """
 
     source: NDArray[Any]
@@ -66,14 +58,17 @@ class DomainPair:
         """The moments of the target."""
         return measure_moments(self.target, name="target")
 
+    @cached_property
+    def factor(self) -> NDArray[np.float64]:
+        """What columns (d,) are multiplied by before covariances: 1 / root of their mean variance in both domains."""
+        return per_deviation((self.source_moments.variance + self.target_moments.variance) / 2)
 
-def measure_moments(rows: NDArray[Any], *, name: str, weights: NDArray[np.float64] | None = None) -> Moments:
-    """The moments of rows (n, d) with weights (n,). Raises HeadError if a number is NaN or infinite."""
-    with np.errstate(all="ignore"):
-        mean, variance = column_moments(rows, weights)
-    wrong = ~np.isfinite(mean + variance)
-    if wrong.any():
-        raise HeadError(
-            f"column {int(wrong.argmax())} of the {name} is NaN, infinite or too large; leave such rows out"
-        )
-    return Moments(len(rows), mean, variance)
+    @cached_property
+    def source_covariance(self) -> Covariance:
+        """The shrunk covariance of the source's scaled columns."""
+        return measure_covariance(self.source, self.source_moments, factor=self.factor, name="source")
+
+    @cached_property
+    def target_covariance(self) -> Covariance:
+        """The shrunk covariance of the target's scaled columns."""
+        return measure_covariance(self.target, self.target_moments, factor=self.factor, name="target")

@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from featx.errors import HeadError
 from featx.estimators.domains.adapter import DomainAdapter
-from featx.estimators.domains.pair import DomainPair, Moments, measure_moments
+from featx.estimators.domains.moments import Moments, measure_moments
+from featx.estimators.domains.pair import DomainPair
 from featx.estimators.scaling import standardised
 
 SHARES_SUM = 1e-3
@@ -39,6 +40,8 @@ class DomainStandardiser(DomainAdapter):
     array([[0.],
            [2.]])
     """
+
+    maps_target = True
 
     def __init__(self, shrinkage: float = 50.0, *, target_shares: Mapping[Any, float] | None = None) -> None:
         self.shrinkage = shrinkage

@@ -90,6 +90,15 @@ def _check_standardiser(step: Any, columns: int) -> int:
     return columns
 
 
+def _check_mapping(step: Any, columns: int) -> int:
+    adapter = Fitted(step, ("n_features_in_", "source_mean_", "target_mean_", "map_"))
+    adapter.reads(columns)
+    for name in ("source_mean_", "target_mean_"):
+        adapter.array(name, columns)
+    adapter.array("map_", columns, columns)
+    return columns
+
+
 def _check_block_scaler(step: Any, columns: int) -> int:
     scaler = Fitted(step, ("n_features_in_", "mean_", "factor_"))
     scaler.reads(columns)
@@ -316,7 +325,9 @@ STEPS: Mapping[str, Check] = {
     "BlockScaler": _check_block_scaler,
     "BlockPCA": _check_pca,
     "ColumnSelector": _check_selector,
+    "CoralAdapter": _check_mapping,
     "DomainStandardiser": _check_standardiser,
+    "TransportAdapter": _check_mapping,
     "KernelMap": _check_map,
 }
 CLASSIFIERS: Mapping[str, Check] = {

@@ -21,6 +21,7 @@ from featx.estimators import (
     BlockPCA,
     BlockScaler,
     ColumnSelector,
+    CoralAdapter,
     CosineNeighbors,
     DomainStandardiser,
     FeatureScaler,
@@ -33,6 +34,7 @@ from featx.estimators import (
     OneVsRest,
     SoftmaxRegression,
     StackedBlocks,
+    TransportAdapter,
 )
 from featx.heads.file.archive import open_archive
 
@@ -44,7 +46,16 @@ MOST_NODES = 200_000
 """Nodes of a schema; skops takes some 1.5 kB of memory for each."""
 DEEPEST = 60
 """How far nodes may be inside each other."""
-STEPS = (BlockPCA, BlockScaler, ColumnSelector, DomainStandardiser, FeatureScaler, KernelMap)
+STEPS = (
+    BlockPCA,
+    BlockScaler,
+    ColumnSelector,
+    CoralAdapter,
+    DomainStandardiser,
+    FeatureScaler,
+    KernelMap,
+    TransportAdapter,
+)
 CLASSIFIERS = (
     MLP,
     CosineNeighbors,
