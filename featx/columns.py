@@ -1,4 +1,4 @@
-"""The names, labels, splits, groups and weights of images as arrays, and the checks of the texts they are read from."""
+"""Names, labels, splits, groups, domains and weights of images as arrays, and the checks of what they are read from."""
 
 import logging
 import math
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.errors import FeatxError
-from featx.hashing import hash_columns
+from featx.hashing import hash_image_set
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +29,8 @@ SPLIT_SPELLINGS = {
     "test": ("test", "testing", "tst"),
 }
 """Split -> its usual spellings, in lower case."""
+FURTHER_COLUMNS = ("splits", "groups", "domains", "weights")
+"""What may be known about images besides their labels: fields of ImageColumns, and of tables."""
 CHUNK = 4_096
 """Number of rows that are Python objects at the same time while columns are built, so that memory stays small."""
 
@@ -49,6 +51,8 @@ class ImageColumns:
     """(n,): `train`, `validation` or `test`."""
     groups: NDArray[np.bytes_] | None = None
     """(n,): images of one group (a patient, a scene, a module) are never in two parts of a split."""
+    domains: NDArray[np.bytes_] | None = None
+    """(n,): where each image comes from: a camera, a scanner, a site."""
     weights: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
@@ -60,9 +64,10 @@ class ImageColumns:
 
     @cached_property
     def hash(self) -> str:
-        """sha256 over names, classes, labels, splits, groups and weights, but not over the images' bytes."""
+        """sha256 over names, classes and all other columns, but not over the images' bytes."""
         classes = as_texts(self.classes) if self.classes else None
-        return hash_columns((self.names, classes, self.labels, self.splits, self.groups, self.weights))
+        columns = (self.names, classes, self.labels, self.splits, self.groups, self.weights)
+        return hash_image_set(columns, self.domains)
 
 
 def take(values: NDArray[Any] | None, rows: slice | NDArray[np.int64]) -> NDArray[Any] | None:
@@ -186,11 +191,16 @@ def parse_splits(values: Sequence[str], error_at: ErrorAt) -> NDArray[np.bytes_]
     return as_texts([known[value] or "" for value in values])
 
 
-def parse_groups(values: Sequence[str], error_at: ErrorAt) -> NDArray[np.bytes_]:
-    """The values of a column `group`. Raises the error for a blank one."""
+def parse_groups(values: Sequence[str], error_at: ErrorAt, *, column: str = "group") -> NDArray[np.bytes_]:
+    """The values of a column `group`, or of another one. Raises the error for a blank one."""
     if "" in values:
-        raise error_at(list(values).index(""), "the group is blank; name a group for every image")
+        raise error_at(list(values).index(""), f"the {column} is blank; name a {column} for every image")
     return as_texts(values)
+
+
+def parse_domains(values: Sequence[str], error_at: ErrorAt) -> NDArray[np.bytes_]:
+    """The values of a column `domain`. Raises the error for a blank one."""
+    return parse_groups(values, error_at, column="domain")
 
 
 def parse_weights(values: Sequence[str], error_at: ErrorAt, *, column: str = "weight") -> NDArray[np.float32]:

@@ -52,3 +52,8 @@ def hash_columns(columns: Iterable[Column | None]) -> str:
         for start in range(0, len(values), ROWS_HASHED):
             digest.update(values[start : start + ROWS_HASHED].tobytes())
     return digest.hexdigest()
+
+
+def hash_image_set(columns: Iterable[Column | None], domains: Column | None) -> str:
+    """The sha256 over the columns of images; without domains it is that of featx versions that know no domains."""
+    return hash_columns(columns if domains is None else (*columns, domains))

@@ -1,4 +1,4 @@
-from .choosing import choose_images as choose_images
+from .choosing import choose_images as choose_images, unknown_name as unknown_name
 from .costs import Cost as Cost, cost_of as cost_of
 from .creating import Provenance as Provenance, create_partial as create_partial
 from .describing import CacheInfo as CacheInfo, describe_cache as describe_cache

@@ -10,7 +10,7 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from featx.cache.file import BLOCK_ROWS, FORMAT, FORMAT_VERSION, Cache, Field, blocks
+from featx.cache.file import BLOCK_ROWS, DOMAIN, FORMAT, FORMAT_VERSION, Cache, Field, blocks
 from featx.columns import SPLITS
 
 _Text = Annotated[str, Meta(max_length=1 << 20)]
@@ -22,6 +22,7 @@ OPTIONAL: Mapping[str, tuple[str | None, tuple[int, ...]]] = {
     "images/label": ("i4", ()),
     "images/split": (None, ()),
     "images/group": (None, ()),
+    DOMAIN: (None, ()),
     "images/weight": ("f4", ()),
     "labels/name": (None, ()),
 }
@@ -45,6 +46,7 @@ class _Attributes:
     precision: _Text = ""
     started: _Text = ""
     batch_size: Annotated[int, Meta(ge=0, lt=2**31)] = 0
+    domains: Annotated[str, Meta(pattern=r"\A([0-9a-f]{64})?\Z")] = ""
     decode: Literal["exact", "fast"] = "exact"
     model_sha256: _Text = ""
     status_codes: str = "{}"
@@ -128,7 +130,7 @@ def column_problems(fields: Mapping[str, Field], rows: int) -> Iterator[str]:
 
 def value_problems(cache: Cache) -> Iterator[str]:
     """Yields the first wrong value of each image column, and of the class names; rows are read block by block."""
-    for name in ("labels/name", "images/name", "images/split", "images/group"):
+    for name in ("labels/name", "images/name", "images/split", "images/group", DOMAIN):
         if name in cache.fields and (found := _find_text(cache, name)):
             yield found
     names = cache.read("labels/name").tolist() if "labels/name" in cache.fields else []

@@ -11,7 +11,7 @@ from featx.errors import ChoiceError, did_you_mean
 
 NAMES_LISTED = 10
 """Number of known names that an error lists."""
-_PLURALS = {"split": "splits", "class": "classes", "output": "outputs"}
+_PLURALS = {"split": "splits", "class": "classes", "output": "outputs", "domain": "domains"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _rows_of_split(images: ImageColumns, where: str, split: str) -> NDArray[np.b
 
 
 def unknown_name(where: str, what: str, name: str, known: Sequence[str]) -> ChoiceError:
-    """The error for a split, class or output that does not exist, with the names that do."""
+    """The error for a split, class, output or domain that does not exist, with the names that do."""
     if not known:
         return ChoiceError(f"{where}: no {what} {name!r}, as there are no {_PLURALS[what]}; leave it out")
     more = f" and {len(known) - NAMES_LISTED} more" if len(known) > NAMES_LISTED else ""

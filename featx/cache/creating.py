@@ -19,10 +19,10 @@ from featx.cache.costs import COST, COST_SHAPE
 from featx.cache.disk import allocate, write_error, write_rows
 from featx.cache.file import (
     BLOCK_ROWS,
+    DOMAIN,
     DONE,
     FORMAT,
     FORMAT_VERSION,
-    IMAGE_SET,
     MAGIC,
     PENDING,
     STAMP,
@@ -30,6 +30,7 @@ from featx.cache.file import (
     Cache,
     Field,
     blocks,
+    column_hashes,
     feature_path,
     output_dims,
 )
@@ -38,7 +39,7 @@ from featx.cache.opening import locate, metadata_crc, open_cache
 from featx.cache.writing import KeptRows, copy_rows
 from featx.columns import ImageColumns, as_texts
 from featx.errors import CacheError, Failure
-from featx.hashing import Column, hash_columns
+from featx.hashing import Column
 from featx.provenance import timestamp
 from featx.settings import Decode, Storage
 from featx.targets import Target
@@ -48,7 +49,15 @@ _ROW_BYTES = 1 + 4 + 16 + 16
 """Bytes of one row's status, checksum, fingerprint and stat."""
 _METADATA_BYTES = 2**18
 """Bytes to reserve for the HDF5 metadata."""
-COLUMN_ORDER = ("images/name", "images/label", "images/split", "images/group", "images/weight", "labels/name")
+COLUMN_ORDER = (
+    "images/name",
+    "images/label",
+    "images/split",
+    "images/group",
+    DOMAIN,
+    "images/weight",
+    "labels/name",
+)
 """Order of the image columns in the file, so that equal contents make equal files."""
 
 
@@ -108,6 +117,7 @@ def columns_of(images: ImageColumns) -> dict[str, Column]:
         "images/label": images.labels,
         "images/split": images.splits,
         "images/group": images.groups,
+        DOMAIN: images.domains,
         "images/weight": images.weights,
         "labels/name": as_texts(images.classes) if images.classes else None,
     }
@@ -136,7 +146,7 @@ def lay_out(path: Path, columns: Mapping[str, Column], provenance: Provenance, *
     with h5py.File(
         path, "w", userblock_size=USER_BLOCK, alignment_threshold=ALIGNMENT, alignment_interval=ALIGNMENT
     ) as file:
-        _describe(file, hash_columns(map(columns.get, IMAGE_SET)), provenance, started or timestamp())
+        _describe(file, column_hashes(columns.get), provenance, started or timestamp())
         _add_rows(file, len(columns["images/name"]), provenance)
         for name, values in sorted(columns.items(), key=lambda item: COLUMN_ORDER.index(item[0])):
             text = values.dtype.kind == "S"
@@ -154,7 +164,7 @@ def _estimate_size(columns: Mapping[str, Column], provenance: Provenance) -> int
     return int(known + len(columns["images/name"]) * (features + _ROW_BYTES) + _METADATA_BYTES)
 
 
-def _describe(file: h5py.File, image_set: str, provenance: Provenance, started: str) -> None:
+def _describe(file: h5py.File, hashes: Mapping[str, str], provenance: Provenance, started: str) -> None:
     attributes = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -162,7 +172,7 @@ def _describe(file: h5py.File, image_set: str, provenance: Provenance, started: 
         "backbone": provenance.backbone,
         "outputs": json.dumps(dict(provenance.hashes)),
         "model_sha256": provenance.card["sha256"],
-        "image_set": image_set,
+        **hashes,
         "provider": provenance.provider,
         "device": provenance.device,
         "precision": provenance.precision,

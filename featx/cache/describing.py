@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache.costs import Cost, cost_of
-from featx.cache.file import BLOCK_ROWS, DONE, PENDING, Cache, blocks
+from featx.cache.file import BLOCK_ROWS, DOMAIN, DONE, PENDING, Cache, blocks
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage
 from featx.errors import failure_text
@@ -52,6 +52,8 @@ class CacheInfo(Shown):
     """Split -> number of its images, "" for images without a split; empty if the image set has no splits."""
     groups: int | None
     """Number of groups; None if the image set has no groups."""
+    domains: dict[str, int]
+    """Domain -> number of its images, "" for images without a domain; empty if the image set has no domains."""
     failures: dict[str, int]
     """Reason -> number of images that failed for it."""
     failed_images: tuple[FailedImage, ...]
@@ -99,8 +101,9 @@ def describe_cache(path: Path | str) -> CacheInfo:
         storage=cache.storage,
         bytes=cache.file_size,
         classes=dict(zip(cache.classes, _count_labels(cache), strict=True)),
-        splits={_decode(name): count for name, count in sorted(_count_texts(cache, "images/split").items())},
+        splits=_count_named(cache, "images/split"),
         groups=len(groups.keys() - {b""}) if groups else None,
+        domains=_count_named(cache, DOMAIN),
         failures={failure_text(int(code)): int(count) for code, count in zip(codes, counts, strict=True)},
         failed_images=_failed_images(cache, failed, status),
         card=cache.card,
@@ -125,6 +128,11 @@ def _count_texts(cache: Cache, name: str) -> Mapping[bytes, int]:
     for rows in blocks(cache.images, BLOCK_ROWS) if name in cache.fields else ():
         counts.update(cache.read(name, rows).tolist())
     return counts
+
+
+def _count_named(cache: Cache, name: str) -> dict[str, int]:
+    """Number of images with each value of this column, in the order of the values."""
+    return {_decode(text): count for text, count in sorted(_count_texts(cache, name).items())}
 
 
 def _decode(text: bytes) -> str:

@@ -4,7 +4,7 @@ import json
 import os
 import weakref
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.errors import CacheError
-from featx.hashing import hash_columns
+from featx.hashing import Column, hash_columns, hash_image_set
 from featx.provenance import RUNTIMES
 from featx.settings import Decode, Storage
 
@@ -26,7 +26,11 @@ USER_BLOCK = 4096
 MAGIC = b"featx cache\n"
 
 IMAGE_SET = ("images/name", "labels/name", "images/label", "images/split", "images/group", "images/weight")
-"""Datasets whose hash identifies the image set, in this order."""
+"""Datasets whose hash is the attribute `image_set`, in this order."""
+DOMAIN = "images/domain"
+DOMAIN_HASH = "domains"
+"""Attribute with the hash of the domains. It is apart from `image_set`, so that older featx versions, which know no
+domains, read caches that have them."""
 
 PENDING = 0
 DONE = 1
@@ -205,8 +209,13 @@ class Cache:
         return () if names is None else tuple(bytes(name).decode(errors="replace") for name in names)
 
     def image_set(self) -> str:
-        """sha256 of names, classes, labels, splits, groups and weights as they are in the file now."""
-        return hash_columns(map(self.column, IMAGE_SET))
+        """sha256 of names, classes and all other columns of the images as they are in the file now."""
+        return hash_image_set(map(self.column, IMAGE_SET), self.column(DOMAIN))
+
+    def columns_changed(self) -> bool:
+        """Whether a column of the images is not what was written."""
+        now = column_hashes(self.column)
+        return any(self.attributes.get(name) != now.get(name) for name in ("image_set", DOMAIN_HASH))
 
     @property
     def status(self) -> NDArray[np.uint8]:
@@ -227,6 +236,13 @@ class Cache:
         """(n,): whether the features of each row, as `stored` returns them, are finite or the image failed."""
         finite = [np.isfinite(stored[feature_path(output)]).all(axis=1) for output in self.outputs]
         return np.asarray((stored["status"] != DONE) | np.logical_and.reduce(finite))
+
+
+def column_hashes(column: Callable[[str], Column | None]) -> dict[str, str]:
+    """The attributes by which a change of the image columns is noticed; `column` returns a dataset by name."""
+    hashes = {"image_set": hash_columns(map(column, IMAGE_SET))}
+    domains = column(DOMAIN)
+    return hashes if domains is None else hashes | {DOMAIN_HASH: hash_columns([domains])}
 
 
 @dataclass(frozen=True)

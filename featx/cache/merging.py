@@ -22,7 +22,7 @@ from featx.errors import CacheError, CacheMismatchError
 from featx.hashing import Column
 from featx.targets import Target
 
-ALL_OR_NONE = ("split", "group", "weight")
+ALL_OR_NONE = ("split", "group", "domain", "weight")
 """Image columns that either all caches must have, or none, since they decide which images are held out."""
 
 

@@ -9,11 +9,13 @@ from tokenize import TokenError
 import numpy as np
 
 from featx.cache.disk import allocate
-from featx.cache.selection import Block, Selection
+from featx.cache.selection import IMAGE_COLUMNS, Block, Selection
 from featx.csv_columns import CsvWriter
 
 HEADERS = [
-    ["name", "label", *further] for count in range(4) for further in combinations(("split", "group", "weight"), count)
+    [*IMAGE_COLUMNS[:2], *further]
+    for count in range(len(IMAGE_COLUMNS) - 1)
+    for further in combinations(IMAGE_COLUMNS[2:], count)
 ]
 """The first lines that an exported .csv may have."""
 LONGEST_HEADER = 100

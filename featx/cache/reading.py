@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from featx.cache.checking import value_problems
 from featx.cache.choosing import ImageChoice, choose_images, unknown_name
 from featx.cache.costs import cost_of
-from featx.cache.file import DONE, PENDING, Cache, feature_path
+from featx.cache.file import DOMAIN_HASH, DONE, PENDING, Cache, feature_path
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage, FeatureTable, Part, RowIndex, Source, compact_rows
 from featx.cache.verifying import COLUMNS_CHANGED
@@ -80,6 +80,7 @@ def _table(cache: Cache, names: Sequence[str], choice: ImageChoice, *, digest: s
         labels=choice.labels[rows],
         splits=_column(cache, "split", rows),
         groups=_column(cache, "group", rows),
+        domains=_column(cache, "domain", rows),
         weights=_column(cache, "weight", rows),
         sources=tuple(_sources(cache, names)),
         positions=np.arange(cache.images)[rows],
@@ -99,7 +100,7 @@ def open_complete(path: Path) -> Cache:
 
 def _check_columns(cache: Cache) -> None:
     """Raise CacheError if image columns were changed or are wrong."""
-    if cache.image_set() != cache.attributes["image_set"]:
+    if cache.columns_changed():
         raise CacheError(f"{cache.path}: {COLUMNS_CHANGED}; run the same `featx extract` again to repair it")
     if problem := next(value_problems(cache), ""):
         raise CacheError(f"{cache.path}: {problem}; correct the program that wrote it, or extract again")
@@ -154,6 +155,8 @@ def _digest(
     read: dict[str, Any] = {"backbone": cache.backbone, "image_set": cache.attributes["image_set"]}
     if outputs != [next(iter(cache.outputs))] or len(cache.outputs) > 1:
         read["outputs"] = [cache.hashes[name] for name in outputs]
+    if DOMAIN_HASH in cache.attributes:
+        read["domains"] = cache.attributes[DOMAIN_HASH]
     if split:
         read["split"] = split
     if labels:

@@ -12,7 +12,7 @@ from featx.cache.file import DONE, Cache, feature_path
 from featx.cache.verifying import checked_rows
 from featx.columns import NO_LABEL
 
-IMAGE_COLUMNS = ("name", "label", "split", "group", "weight")
+IMAGE_COLUMNS = ("name", "label", "split", "group", "domain", "weight")
 
 
 @dataclass(frozen=True)

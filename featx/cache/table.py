@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache.costs import Cost
-from featx.columns import take
+from featx.columns import FURTHER_COLUMNS, take
 from featx.labels import Labels
 from featx.settings import Decode
 from featx.showing import Overview, Shown, shorten, show_counts
@@ -96,7 +96,7 @@ class Part:
 
 @dataclass(frozen=True, repr=False)
 class FeatureTable(Shown):
-    """Features of n images, one row each, with the images' names, labels, splits, groups and weights.
+    """Features of n images, one row each, with the images' names, labels, splits, groups, domains and weights.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
@@ -131,6 +131,8 @@ class FeatureTable(Shown):
     """(n, classes): soft labels, or 0 and 1 for each class if images have several; NaN for images without a label."""
     multilabel: bool = False
     """Whether images have several labels: then `shares` are 0 or 1 and all `labels` -1. Soft labels sum to 1."""
+    domains: NDArray[np.bytes_] | None = None
+    """(n,): where each image comes from, such as a camera or a site; None if the image set does not say."""
 
     def __len__(self) -> int:
         return len(self.names)
@@ -217,7 +219,7 @@ def _describe_images(table: FeatureTable) -> Iterator[str]:
         several = " (several per image)" if table.multilabel else ""
         counts = zip(table.classes, _count_classes(table), strict=True)
         yield shorten(show_counts(counts)) + several
-    columns = [name for name in ("splits", "groups", "weights") if getattr(table, name) is not None]
+    columns = [name for name in FURTHER_COLUMNS if getattr(table, name) is not None]
     yield f"with {', '.join(columns)}" if columns else ""
     unlabelled = len(table) - int(np.count_nonzero(table.labelled))
     yield f"{unlabelled} without a label" if unlabelled else ""

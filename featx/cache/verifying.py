@@ -14,7 +14,7 @@ from featx.errors import CacheError
 
 PENDING_NAMED = 20
 """If more rows than this are pending, they are counted instead of named."""
-COLUMNS_CHANGED = "names, labels, splits, groups or weights were changed after they were written"
+COLUMNS_CHANGED = "names, labels, splits, groups, domains or weights were changed after they were written"
 
 
 def verify_cache(path: Path | str) -> list[str]:
@@ -33,7 +33,7 @@ def verify_cache(path: Path | str) -> list[str]:
 
 def contents_problems(cache: Cache) -> Iterator[str]:
     """Yields the problems in the contents of a cache, complete or not."""
-    if cache.image_set() != cache.attributes["image_set"]:
+    if cache.columns_changed():
         yield COLUMNS_CHANGED
     yield from value_problems(cache)
     pending = np.flatnonzero(cache.read("status") == PENDING)

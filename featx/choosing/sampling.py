@@ -58,6 +58,7 @@ def _table_of(images: ImageSet) -> FeatureTable:
         labels=images.labels,
         splits=images.splits,
         groups=images.groups,
+        domains=images.domains,
         weights=images.weights,
         sources=(),
         positions=np.arange(len(images)),

@@ -96,8 +96,8 @@ def extract(
     """Extract the features of IMAGES into a cache.
 
     IMAGES is a folder with one sub-folder per class; a flat folder; a CSV or Parquet manifest with a column `path`, and
-    `label`, `split`, `group` and `weight` if you have them; tars ('shards-{000..127}.tar'); an .npy or HDF5 array;
-    Parquet that contains the images; an image file; or several of these. All of them may be at an address (s3://...).
+    `label`, `split`, `group`, `domain` and `weight` if you have them; tars ('shards-{000..127}.tar'); an .npy or HDF5
+    array; Parquet that contains the images; an image file; or several of these. All may be at an address (s3://...).
     Run the same command again to continue after an interruption, or to add what is new or changed.
     """
     from featx.backbones import select_outputs

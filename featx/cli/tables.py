@@ -27,7 +27,8 @@ with_annotations = click.option(
     "--annotations",
     type=click.Path(path_type=Path),
     metavar="FILE.csv",
-    help="CSV with `name` and any of label, split, group, weight, share:CLASS, has:CLASS, in place of the cache's own.",
+    help="CSV with `name` and any of label, split, group, domain, weight, share:CLASS, has:CLASS, in place of those in "
+    "the cache.",
 )
 with_choice = together(TableChoice, "choice", with_outputs, with_chosen_rows, with_annotations)
 

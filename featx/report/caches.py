@@ -75,6 +75,8 @@ def _image_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
         yield "splits", _show_counts(info.splits)
     if info.groups is not None:
         yield "groups", str(info.groups)
+    if info.domains:
+        yield "domains", _show_counts(info.domains)
 
 
 def _failure_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache import FailedImage, FeatureTable, Source
-from featx.columns import find_repeated
+from featx.columns import FURTHER_COLUMNS, find_repeated
 from featx.errors import TableError
 from featx.hashing import hash_columns, hash_settings
 from featx.tables.given import GivenTables, as_tables
@@ -31,7 +31,7 @@ def fuse_tables(tables: GivenTables) -> FeatureTable:
     """One table of the images that have a feature in every table, matched by name, in the order of the first table.
 
     Paths of caches are read. An image that failed in any table has no row. Raises TableError if a table lacks an image
-    of another, or if labels, splits, groups or weights differ.
+    of another, or if labels, splits, groups, domains or weights differ.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
@@ -134,8 +134,8 @@ def _check_labels(left: FeatureTable, kept: NDArray[np.int64], right: FeatureTab
 def _check_columns(
     left: FeatureTable, kept: NDArray[np.int64], right: FeatureTable, matches: NDArray[np.int64]
 ) -> None:
-    """Raise TableError if splits, groups or weights differ: they decide which rows are held out."""
-    for column in ("splits", "groups", "weights"):
+    """Raise TableError if splits, groups, domains or weights differ: they decide which rows are held out."""
+    for column in FURTHER_COLUMNS:
         _check_both_have(left, right, column)
         if getattr(left, column) is None:
             continue

@@ -307,6 +307,7 @@ def test_info_is_told_at_a_glance_however_much_there_is(tmp_path: Path, featx: C
         labels=(np.arange(count) % 300).astype(np.int32),
         splits=np.array([b"train", b"test"] * (count // 2)),
         groups=np.array([f"g{row // 4}".encode() for row in range(count)]),
+        domains=np.array([b"lab"] * (count // 2) + [b"field"] * (count // 2)),
     )
     path = tmp_path / "c.h5"
     with CacheWriter(create_partial(path, images, provenance(outputs=("stage",)))) as writer:
@@ -314,7 +315,7 @@ def test_info_is_told_at_a_glance_however_much_there_is(tmp_path: Path, featx: C
             writer.append(rows_of(np.arange(start, count, 8), status, dim=9))
     seal(path)
     found = featx("cache", "info", path)
-    assert len(found.out.splitlines()) <= 14
+    assert len(found.out.splitlines()) <= 15
     for text in (
         "250 of 2000 images done, 1750 failed, complete",
         "pooled 6 x float32, 48 kB; stage 3 x float32, 24 kB",
@@ -322,6 +323,7 @@ def test_info_is_told_at_a_glance_however_much_there_is(tmp_path: Path, featx: C
         "… and 290 more",
         "2: test 1000, train 1000",
         "groups    500",
+        "domains   2: field 1000, lab 1000",
         f"250: {Failure.MISSING.text}: 00001.png, 00009.png, 00017.png, …",
         "4 more reasons",
         "featx 0, onnxruntime 1, pillow 2",
@@ -332,6 +334,40 @@ def test_info_is_told_at_a_glance_however_much_there_is(tmp_path: Path, featx: C
     assert len(told["failed_images"]) == 1750
     assert told["failed_images"][0] == {"name": "00001.png", "reason": Failure.MISSING.text}
     assert sum(told["classes"].values()) == count
+    assert told["domains"] == {"field": 1000, "lab": 1000}
+
+
+def with_domains(*domains: bytes) -> ImageColumns:
+    """Ten images, every n-th of which is of the n-th of these domains."""
+    return replace(image_set(), domains=np.resize(np.array(domains), 10))
+
+
+def test_featx_that_knows_no_domains_reads_a_cache_that_has_them(tmp_path: Path) -> None:
+    known = open_cache(write_cache(tmp_path / "a.h5", with_domains(b"lab", b"field")))
+    without = open_cache(write_cache(tmp_path / "b.h5"))
+    assert known.attributes["image_set"] == without.attributes["image_set"]  # all that such a version looks at
+    assert read_features(tmp_path / "b.h5").domains is None
+
+
+def test_other_domains_are_another_image_set(tmp_path: Path) -> None:
+    paths = [
+        write_cache(tmp_path / f"{place}.h5", images)
+        for place, images in enumerate([image_set(), with_domains(b"lab"), with_domains(b"lab", b"field")])
+    ]
+    assert len({open_cache(path).image_set() for path in paths}) == 3
+    assert len({read_features(path).digest for path in paths}) == 3
+    assert open_cache(paths[2]).image_set() == with_domains(b"lab", b"field").hash
+
+
+def test_a_domain_that_was_changed_in_the_file_is_noticed(tmp_path: Path) -> None:
+    path = write_cache(tmp_path / "c.h5", with_domains(b"lab", b"field"))
+    assert read_features(path).domains is not None
+    place = open_cache(path).fields["images/domain"].offset
+    with path.open("r+b") as file:
+        file.seek(place)
+        file.write(b"L")
+    with pytest.raises(CacheError, match="groups, domains or weights were changed after they were written"):
+        read_features(path)
 
 
 def test_the_digest_of_a_table_changes_with_any_row(complete: Path, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ def cache(tmp_path: Path) -> Path:
         labels=(np.arange(COUNT) % 2).astype(np.int32),
         splits=np.array([b"train", b"test"] * 4),
         groups=np.array([f"g{row // 2}".encode() for row in range(COUNT)]),
+        domains=np.array([b"lab", b"field"] * 4),
         weights=np.ones(COUNT, np.float32),
     )
     return write_cache(tmp_path / "c.h5", images, provenance(outputs=("stage",)))
@@ -122,6 +123,8 @@ WRONG_METADATA = {
     "weights are too few": retype("images/weight", "f4", (COUNT - 1,)),
     "splits are numbers": retype("images/split", "u1"),
     "groups are numbers": retype("images/group", "i8"),
+    "domains are numbers": retype("images/domain", "i8"),
+    "the hash of the domains is a number": set_attribute("domains", 3),
     "names are numbers": retype("images/name", "i4"),
     "classes are numbers": retype("labels/name", "i4", (2,)),
     "the status is of 16 bits": retype("status", "u2"),

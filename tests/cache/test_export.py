@@ -41,6 +41,7 @@ def full_set(count: int = 10) -> ImageColumns:
         labels=labels,
         splits=np.array([b"" if row == 2 else b"train" for row in range(count)]),
         groups=np.array([b"" if row == 2 else f"g{row // 2}".encode() for row in range(count)]),
+        domains=np.array([b"lab" if row % 3 else b"field, far" for row in range(count)]),
         weights=weights(np.arange(count)),
     )
 
@@ -73,11 +74,12 @@ def test_npy_is_the_matrix_as_stored_and_the_csv_has_a_line_a_row(tmp_path: Path
     assert matrix.flags.c_contiguous
     assert np.array_equal(matrix, features(KEPT).astype(storage))
     header, *rows = lines(tmp_path / "x.csv")
-    assert header == ["name", "label", "split", "group", "weight"]
+    assert header == ["name", "label", "split", "group", "domain", "weight"]
     assert [row[0] for row in rows] == [full_set().name(int(row)) for row in KEPT]
     assert rows[2][1:4] == ["", "", ""]
     assert rows[3][1:4] == ["bird", "train", "g1"]
-    assert [np.float32(row[4]) for row in rows] == weights(KEPT).tolist()
+    assert rows[2][4] == "lab"
+    assert [np.float32(row[5]) for row in rows] == weights(KEPT).tolist()
     assert (made.rows, made.left_out, made.dtype, made.outputs) == (9, 1, storage, {"pooled": DIM})
     assert made.files == (str(tmp_path / "x.npy"), str(tmp_path / "x.csv"))
     assert made.bytes == sum((tmp_path / name).stat().st_size for name in NPY_AND_CSV)
@@ -89,7 +91,7 @@ def test_parquet_has_a_list_a_row_and_null_where_nothing_was_given(tmp_path: Pat
     path = write_cache(tmp_path / "c.h5", full_set(), provenance(storage=storage), failed=[4])
     made = export_cache(path, into=tmp_path / "x.parquet")
     table = parquet.read_table(tmp_path / "x.parquet")
-    assert table.schema.names == ["name", "label", "split", "group", "weight", "features"]
+    assert table.schema.names == ["name", "label", "split", "group", "domain", "weight", "features"]
     number = {"float32": "float", "float16": "halffloat"}[storage]
     assert str(table.schema.field("features").type) == f"fixed_size_list<element: {number} not null>[{DIM}]"
     found = table.column("features").combine_chunks().flatten().to_numpy().reshape(-1, DIM)
@@ -98,6 +100,7 @@ def test_parquet_has_a_list_a_row_and_null_where_nothing_was_given(tmp_path: Pat
     assert table.column("label").to_pylist()[:3] == ["cat, or dog", "bird", None]
     assert table.column("split").to_pylist()[1:3] == ["train", None]
     assert table.column("group").to_pylist()[1:3] == ["g0", None]
+    assert table.column("domain").to_pylist()[:2] == ["field, far", "lab"]
     assert table.column("weight").to_pylist() == weights(KEPT).tolist()
     about = json.loads(table.schema.metadata[b"featx"])
     assert about["card"] == provenance().card
@@ -313,7 +316,10 @@ def test_a_table_of_somebody_else_beside_the_matrix_is_never_given_up(
     assert {found.name: found.read_bytes() for found in tmp_path.iterdir()} == before
 
 
-@pytest.mark.parametrize("columns", [{}, {"groups": np.array([b"a"] * 10)}, {"splits": None, "weights": None}])
+@pytest.mark.parametrize(
+    "columns",
+    [{}, {"groups": np.array([b"a"] * 10)}, {"domains": np.array([b"a"] * 10)}, {"splits": None, "weights": None}],
+)
 def test_an_older_export_is_replaced_whatever_columns_it_has(tmp_path: Path, columns: dict[str, Any]) -> None:
     path = write_cache(tmp_path / "c.h5", replace(image_set(), **columns))
     export_cache(path, into=tmp_path / "x.npy")

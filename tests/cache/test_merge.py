@@ -75,7 +75,11 @@ SHARDED += [one for one in product(EDGES, [(), ("stage/4", "logits")], ["float32
 def test_the_shards_of_a_set_make_the_file_of_the_whole(
     tmp_path: Path, edges: list[int], outputs: tuple[str, ...], storage: str
 ) -> None:
-    images = replace(image_set(40), groups=np.array([f"g{row // 3}".encode() for row in range(40)]))
+    images = replace(
+        image_set(40),
+        groups=np.array([f"g{row // 3}".encode() for row in range(40)]),
+        domains=np.array([b"lab", b"lab", b"field", b"outside"] * 10),
+    )
     (whole,) = write_shards(tmp_path, images, [0, 40], outputs=outputs, storage=storage)
     whole = whole.rename(tmp_path / "whole.h5")
     shards = write_shards(tmp_path, images, edges, outputs=outputs, storage=storage)
@@ -175,11 +179,12 @@ def test_caches_made_otherwise_are_refused_with_both_sides_and_files(tmp_path: P
     assert sorted(tmp_path.iterdir()) == sources
 
 
-@pytest.mark.parametrize("column", ["splits", "groups", "weights"])
+@pytest.mark.parametrize("column", ["splits", "groups", "domains", "weights"])
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_column_that_only_one_cache_has_is_refused(tmp_path: Path, column: str, swapped: bool) -> None:
-    full = replace(image_set(), groups=np.array([b"g"] * 10))
-    lacking = replace(image_set(start=10), **{"groups": np.array([b"g"] * 10), column: None})  # type: ignore[arg-type]
+    texts: dict[str, Any] = {"groups": np.array([b"g"] * 10), "domains": np.array([b"d"] * 10)}
+    full = replace(image_set(), **texts)
+    lacking = replace(image_set(start=10), **{**texts, column: None})
     sources = [write_cache(tmp_path / "a.h5", full), write_cache(tmp_path / "b.h5", lacking)]
     with pytest.raises(CacheMismatchError, match=f"column {column[:-1]} is (missing|present) .* as in"):
         merge_caches(sources[::-1] if swapped else sources, into=tmp_path / "c.h5")

@@ -252,10 +252,11 @@ def test_reading_texts_runs_no_module_of_the_current_folder(
     assert not (tmp_path / "ran").exists()
 
 
-def test_split_group_and_weight_beside_the_images_are_theirs(h5: Callable[..., Path]) -> None:
-    beside = {"split": [b"train", b"val"], "group": [7, 8], "weight": [0.5, 2.0]}
+def test_split_group_domain_and_weight_beside_the_images_are_theirs(h5: Callable[..., Path]) -> None:
+    beside = {"split": [b"train", b"val"], "group": [7, 8], "domain": ["lab", "field"], "weight": [0.5, 2.0]}
     images = list_images(h5(datasets={"x": draw(2, 4, 5), **beside}))
     assert (texts(images.splits), texts(images.groups)) == (["train", "validation"], ["7", "8"])
+    assert texts(images.domains) == ["lab", "field"]
     assert images.weights is not None
     assert images.weights.tolist() == [0.5, 2.0]
 

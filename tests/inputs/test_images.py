@@ -371,13 +371,21 @@ def test_the_hash_does_not_depend_on_where_the_folder_lies(fill: Write) -> None:
     assert list_images(fill("cat/1.png", root="here")).hash == list_images(fill("cat/1.png", root="there")).hash
 
 
-MANIFEST = "path,label,split,group,weight\na.png,cat,train,g,1\nb.png,dog,test,h,2\n"
+MANIFEST = "path,label,split,group,domain,weight\na.png,cat,train,g,lab,1\nb.png,dog,test,h,field,2\n"
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [("a.png", "c.png"), ("dog", "cow"), (",cat,", ",,"), ("test", "train"), (",g,", ",i,"), (",2", ",3")],
-    ids=["name", "class", "label", "split", "group", "weight"],
+    [
+        ("a.png", "c.png"),
+        ("dog", "cow"),
+        (",cat,", ",,"),
+        ("test", "train"),
+        (",g,", ",i,"),
+        (",lab", ",field"),
+        (",2", ",3"),
+    ],
+    ids=["name", "class", "label", "split", "group", "domain", "weight"],
 )
 def test_the_hash_changes_with_every_column(manifest: Write, old: str, new: str) -> None:
     before = list_images(manifest(MANIFEST)).hash
@@ -411,13 +419,14 @@ def test_every_column_of_a_manifest_is_read(manifest: Write) -> None:
     assert (images.classes, labels(images)) == (("cat", "dog"), [0, 1])
     assert texts(images.splits) == ["train", "test"]
     assert texts(images.groups) == ["g", "h"]
+    assert texts(images.domains) == ["lab", "field"]
     assert images.weights is not None
     assert images.weights.tolist() == [1, 2]
 
 
 def test_columns_that_are_not_there_are_none(manifest: Write) -> None:
     images = list_images(manifest("path\na.png\n"))
-    assert (images.labels, images.splits, images.groups, images.weights) == (None, None, None, None)
+    assert (images.labels, images.splits, images.groups, images.domains, images.weights) == (None,) * 5
 
 
 def test_the_paths_of_a_manifest_are_relative_to_its_folder(manifest: Write, tmp_path: Path) -> None:

@@ -129,19 +129,22 @@ def test_a_source_that_is_named_twice_is_refused(write: Write) -> None:
         list_images(write("a/1.png", give=("a", "a")))
 
 
-def test_splits_groups_and_weights_of_manifests_are_joined(write: Write, tmp_path: Path) -> None:
+def test_splits_groups_domains_and_weights_of_manifests_are_joined(write: Write, tmp_path: Path) -> None:
     for name in "ab":
-        (tmp_path / f"{name}.csv").write_text(f"path,split,group,weight\n{name}.png,train,g{name},2\n")
+        (tmp_path / f"{name}.csv").write_text(f"path,split,group,domain,weight\n{name}.png,train,g{name},d{name},2\n")
     images = list_images([tmp_path / "a.csv", tmp_path / "b.csv"])
     assert (names(images), texts(images.splits)) == (["a.png", "b.png"], ["train", "train"])
-    assert texts(images.groups) == ["ga", "gb"]
-    (tmp_path / "c.csv").write_text("path,group\nc.png,gc\n")
+    assert (texts(images.groups), texts(images.domains)) == (["ga", "gb"], ["da", "db"])
+    (tmp_path / "c.csv").write_text("path,group,domain\nc.png,gc,dc\n")
     images = list_images([tmp_path / "a.csv", tmp_path / "c.csv"])
     assert images.splits is None
     assert images.weights is not None
     assert images.weights.tolist() == [2, 1]
     with pytest.raises(ImageSetError, match=r"d\.png: has no groups, but .*a\.csv has; list them all in one manifest"):
         list_images([tmp_path / "a.csv", *write("d.png", give=("d.png",))])
+    (tmp_path / "e.csv").write_text("path,group\ne.png,ge\n")
+    with pytest.raises(ImageSetError, match=r"e\.csv: has no domains, but .*a\.csv has; .* with a column 'domain'"):
+        list_images([tmp_path / "e.csv", tmp_path / "a.csv"])
 
 
 def test_a_root_is_for_the_manifests_among_the_sources(write: Write, tmp_path: Path) -> None:

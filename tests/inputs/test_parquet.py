@@ -157,6 +157,7 @@ def test_a_folder_of_manifests_is_one(table: Write, tmp_path: Path) -> None:
         ({"path": ["a"], "split": ["later"]}, "image 1: split 'later' is not one of"),
         ({"path": ["a"], "split": pa.nulls(1)}, "image 1: split '' is not one of"),
         ({"path": ["a"], "group": pa.nulls(1)}, "image 1: the group is blank"),
+        ({"path": ["a"], "domain": [""]}, "image 1: the domain is blank; name a domain for every image"),
         ({"path": ["a"], "weight": [-1.0]}, "image 1: weight '-1' is not a number of 0 or more"),
         ({"path": ["a"], "weight": [float("nan")]}, "image 1: weight '' is not a number"),
         ({"path": ["a"], "label": [[1]]}, "column 'label' has values of type list<.*>; they must be texts or numbers"),
@@ -334,9 +335,10 @@ def test_labels_of_several_values_an_image_are_told_and_not_used(
     assert "column 'labels' is not used, as it has more than one label per image" in caplog.text
 
 
-def test_split_group_and_weight_are_read_beside_images(table: Write) -> None:
-    images = list_images(table({"image": hugging(b"1"), "split": ["test"], "group": ["g"], "weight": [2]}))
-    assert (texts(images.splits), texts(images.groups)) == (["test"], ["g"])
+def test_split_group_domain_and_weight_are_read_beside_images(table: Write) -> None:
+    beside = {"split": ["test"], "group": ["g"], "domain": ["lab"], "weight": [2]}
+    images = list_images(table({"image": hugging(b"1"), **beside}))
+    assert (texts(images.splits), texts(images.groups), texts(images.domains)) == (["test"], ["g"], ["lab"])
     assert images.weights is not None
     assert images.weights.tolist() == [2]
 

@@ -17,7 +17,7 @@ from featx.cache import (
     open_cache,
     seal,
 )
-from featx.columns import ImageColumns, take
+from featx.columns import FURTHER_COLUMNS, ImageColumns, take
 from featx.errors import Failure
 
 DIM = 6
@@ -36,7 +36,7 @@ def image_set(count: int = 10, *, start: int = 0) -> ImageColumns:
 def part(images: ImageColumns, rows: slice) -> ImageColumns:
     """These images of the set, as one of its shards."""
     columns: dict[str, Any] = {
-        name: take(getattr(images, name), rows) for name in ("names", "labels", "splits", "groups", "weights")
+        name: take(getattr(images, name), rows) for name in ("names", "labels", *FURTHER_COLUMNS)
     }
     return replace(images, **columns)
 

@@ -46,8 +46,13 @@ def make_table(
 
 
 def with_columns(
-    table: FeatureTable, *, groups: NDArray[np.int64] | None = None, splits: NDArray[np.bytes_] | None = None
+    table: FeatureTable,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    splits: NDArray[np.bytes_] | None = None,
+    domains: NDArray[np.int64] | None = None,
 ) -> FeatureTable:
-    """The table with groups or splits."""
+    """The table with groups, splits or domains."""
     names = None if groups is None else np.array([str(group).encode() for group in groups])
-    return replace(table, groups=names, splits=splits)
+    places = None if domains is None else np.array([f"domain{domain}".encode() for domain in domains])
+    return replace(table, groups=names, splits=splits, domains=places)

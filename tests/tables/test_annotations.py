@@ -61,7 +61,7 @@ def test_backslashes_of_windows_are_slashes_unless_an_image_has_this_name(
 
 
 def test_all_columns_are_taken(tmp_path: Path) -> None:
-    text = lines("split,group,weight", "train,a,1", "val,b,0.5", "test,c,0", "validation,b,2e0")
+    text = lines("split,group,domain,weight", "train,a,x,1", "val,b,y,0.5", "test,c,y,0", "validation,b,x,2e0")
     table = annotate(FOUR, read(tmp_path, text))
     assert table.splits is not None
     assert table.groups is not None
@@ -69,6 +69,8 @@ def test_all_columns_are_taken(tmp_path: Path) -> None:
     assert table.splits.tolist() == [b"train", b"validation", b"test", b"validation"]
     assert table.groups.tolist() == [b"a", b"b", b"c", b"b"]
     assert table.weights.tolist() == [1, 0.5, 0, 2]
+    assert table.domains is not None
+    assert table.domains.tolist() == [b"x", b"y", b"y", b"x"]
     assert label_names(table) == label_names(FOUR)
 
 
@@ -185,7 +187,10 @@ def test_what_is_annotated_can_be_split(tmp_path: Path) -> None:
         ("", r"no column 'path' among \[\]; name the columns in the first line"),
         ("label\na\n", r"no column 'path' among \['label'\]; name the columns in the first line"),
         ("path,name,label\na,a,a\n", "needs one column 'path' or 'name'"),
-        ("path,colour\na,red\n", "says nothing about its images; add one of the columns label, split, group, weight"),
+        (
+            "path,colour\na,red\n",
+            "says nothing about its images; add one of the columns label, split, group, domain, weight",
+        ),
         ("path,label\n", "lists no images"),
         ("path,label,label\na,b,c\n", "column 'label' appears twice"),
         ("path,share:a,share: a\na,1,0\n", "column 'share:a' appears twice"),
@@ -197,6 +202,7 @@ def test_what_is_annotated_can_be_split(tmp_path: Path) -> None:
         ("path,label\na,b\n\nc,b\na,c\n", "'a' is on line 2 and on line 5"),
         ("path,split\na,later\n", "line 2: split 'later' is not one of train, validation, test"),
         ("path,group\na,\n", "line 2: the group is blank"),
+        ("path,domain\na,\n", "line 2: the domain is blank; name a domain for every image"),
         ("path,weight\na,\n", "line 2: weight '' is not a number of 0 or more"),
         ("path,weight\na,-1\n", "line 2: weight '-1' is not a number of 0 or more"),
         ("path,weight\na,nan\n", "line 2: weight 'nan' is not a number of 0 or more"),

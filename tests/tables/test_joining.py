@@ -92,13 +92,13 @@ def test_labels_are_compared_by_class_name_not_by_number() -> None:
     assert np.array_equal(fuse_tables([make_table(), flipped]).labels, make_table().labels)
 
 
-@pytest.mark.parametrize("column", ["splits", "groups", "weights"])
+@pytest.mark.parametrize("column", ["splits", "groups", "domains", "weights"])
 def test_what_decides_the_held_out_rows_may_not_be_in_one_table_alone(column: str) -> None:
     with pytest.raises(TableError, match=f"the cache of other has {column} but the cache of made-up has none"):
         fuse_tables([make_table(), decided(make_table(name="other"), column)])
 
 
-@pytest.mark.parametrize("column", ["splits", "groups", "weights"])
+@pytest.mark.parametrize("column", ["splits", "groups", "domains", "weights"])
 def test_what_decides_the_held_out_rows_may_not_differ(column: str) -> None:
     left, right = decided(make_table(), column), decided(make_table(name="other"), column)
     getattr(right, column)[5] = getattr(right, column)[6]
@@ -106,7 +106,7 @@ def test_what_decides_the_held_out_rows_may_not_differ(column: str) -> None:
         fuse_tables([left, right])
 
 
-@pytest.mark.parametrize("column", ["splits", "groups", "weights"])
+@pytest.mark.parametrize("column", ["splits", "groups", "domains", "weights"])
 def test_what_decides_the_held_out_rows_is_joined_by_name(column: str) -> None:
     left = decided(make_table(), column)
     fused = fuse_tables([left, shuffled(decided(make_table(name="other"), column))])

@@ -7,6 +7,7 @@ import pytest
 
 from featx.cache import FeatureTable
 from featx.errors import CacheError, ChoiceError, TableError
+from featx.tables import select_domains
 from featx.tables.rows import choose_rows
 from tests.support.tables import make_table
 
@@ -77,3 +78,36 @@ def test_images_with_soft_labels_are_not_chosen_by_class() -> None:
     with pytest.raises(TableError, match="soft labels or several labels cannot be chosen by class"):
         choose_rows(table, labels=["class0"])
     assert len(choose_rows(table, split="test")) == 3
+
+
+def make_mixed() -> FeatureTable:
+    """Twelve images of three classes in the domains lab and field."""
+    return replace(make_three(), domains=np.array([b"lab", b"lab", b"field"] * 4))
+
+
+def test_domains_keep_their_rows_and_all_classes() -> None:
+    table = make_mixed()
+    chosen = select_domains(table, ["field"])
+    assert chosen.positions.tolist() == [2, 5, 8, 11]
+    assert chosen.domains is not None
+    assert set(chosen.domains.tolist()) == {b"field"}
+    assert chosen.classes == table.classes
+    assert np.array_equal(select_domains(table, ["lab", "field"]).features, table.features)
+
+
+def test_the_digest_depends_on_the_domains_but_not_on_their_order() -> None:
+    table = make_mixed()
+    both = select_domains(table, ["lab", "field"])
+    assert len({table.digest, both.digest, select_domains(table, ["lab"]).digest}) == 3
+    assert select_domains(table, ["field", "lab"]).digest == both.digest
+
+
+def test_a_domain_that_the_table_lacks_is_refused_with_those_it_has() -> None:
+    with pytest.raises(ChoiceError, match=r"no domain 'feild' \(did you mean field\?\); choose from field, lab"):
+        select_domains(make_mixed(), ["lab", "feild"])
+    with pytest.raises(ChoiceError, match="no domain 'lab', as there are no domains"):
+        select_domains(make_three(), ["lab"])
+    with pytest.raises(ChoiceError, match="no domain was named; name at least one"):
+        select_domains(make_mixed(), [])
+    with pytest.raises(ChoiceError, match=r"is one text, not a list of domains; give \['lab'\]"):
+        select_domains(make_mixed(), "lab")

@@ -14,6 +14,7 @@ from featx.columns import (
     as_texts,
     concatenate,
     find_repeated,
+    parse_domains,
     parse_groups,
     parse_splits,
     parse_weights,
@@ -24,20 +25,21 @@ from featx.columns import (
 from featx.errors import ImageSetError
 from featx.inputs.sets.remote import hide_secrets
 
-MANIFEST_COLUMNS = ("path", "label", "split", "group", "weight")
+MANIFEST_COLUMNS = ("path", "label", "split", "group", "domain", "weight")
 LONGEST_TEXT = 4096
-"""Most bytes of a name, label or group: a column is as wide as its longest text, and paths on Linux are not longer."""
+"""Most bytes of a text: a column is as wide as its longest one, and paths on Linux are not longer."""
 _DRIVE = re.compile(r"[A-Za-z]:[/\\]")
 """How absolute paths of Windows begin."""
 _PARSERS: Mapping[str, Callable[[Sequence[str], ErrorAt], NDArray[np.generic]]] = {
     "split": parse_splits,
     "group": parse_groups,
+    "domain": parse_domains,
     "weight": parse_weights,
 }
 
 
 class ColumnsBuilder:
-    """Builds columns from chunks of texts: `path` and any of `label`, `split`, `group`, `weight`.
+    """Builds columns from chunks of texts: `path` and any of `label`, `split`, `group`, `domain`, `weight`.
 
     All chunks must have the same columns. Labels are read by the rule of `to_label`. Paths must be inside the `root`,
     which is given for messages. Raises ImageSetError naming the image, counted from 1, and the next step.
@@ -53,7 +55,7 @@ class ColumnsBuilder:
     def add(self, chunk: Mapping[str, Sequence[str]]) -> None:
         """Append the rows of this chunk."""
         chunk = {**chunk, "label": list(map(to_label, chunk["label"]))} if "label" in chunk else chunk
-        for column in ("path", "label", "group"):
+        for column in ("path", "label", "group", "domain"):
             self._check_lengths(column, chunk.get(column, ()))
         parsed: dict[str, NDArray[np.generic]] = {"path": as_texts(self._check_names(chunk["path"]))}
         if "label" in chunk:
@@ -78,6 +80,7 @@ class ColumnsBuilder:
             labels=self._renumber_labels(whole.get("label"), classes),
             splits=whole.get("split"),
             groups=whole.get("group"),
+            domains=whole.get("domain"),
             weights=whole.get("weight"),
         )
 

@@ -23,7 +23,14 @@ from featx.inputs.sets.shards import Shards
 
 logger = logging.getLogger(__name__)
 
-COLUMN_OF_DATASET = {"label": "label", "labels": "label", "split": "split", "group": "group", "weight": "weight"}
+COLUMN_OF_DATASET = {
+    "label": "label",
+    "labels": "label",
+    "split": "split",
+    "group": "group",
+    "domain": "domain",
+    "weight": "weight",
+}
 """Name of a dataset next to the images -> the column that it is read as."""
 CACHE_MARK = b"featx cache"
 """First bytes of a cache of features."""
@@ -39,8 +46,8 @@ def split_dataset(path: str) -> tuple[str, str] | None:
 def list_hdf5(shards: Shards, *, dataset: str | None = None) -> ImageSet:
     """The image set of the rows of this dataset, or of the only dataset of images.
 
-    Labels, splits, groups and weights are read from the datasets with these names in the same group of the file.
-    Raises ImageSetError saying what the file has instead.
+    Labels, splits, groups, domains and weights are read from the datasets with these names in the same group of the
+    file. Raises ImageSetError saying what the file has instead.
     """
     (path,) = shards.paths
     container = open_container(shards.files, path)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.columns import ImageColumns, take
+from featx.columns import FURTHER_COLUMNS, ImageColumns, take
 from featx.errors import ImageSetError
 from featx.inputs.fingerprints import FINGERPRINT_BYTES
 from featx.settings import LARGEST_IMAGE
@@ -45,7 +45,7 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ImageSet(Shown, ImageColumns):
-    """The names, labels, splits, groups and weights of images in one fixed order, and where to read the images.
+    """The names, labels and further columns of images in one fixed order, and where to read the images.
 
     Every array has one entry per image, or is None if nothing was given. list_images returns image sets.
 
@@ -97,7 +97,7 @@ class ImageSet(Shown, ImageColumns):
                 "count - 1, and at most as many shards as images"
             )
         rows = slice(index * len(self) // count, (index + 1) * len(self) // count)
-        columns = {key: take(getattr(self, key), rows) for key in ("names", "labels", "splits", "groups", "weights")}
+        columns = {key: take(getattr(self, key), rows) for key in ("names", "labels", *FURTHER_COLUMNS)}
         return replace(
             self,
             **columns,  # type: ignore[arg-type]
@@ -120,7 +120,7 @@ def _describe_columns(images: ImageSet) -> Iterator[str]:
         yield shorten(f"{name} {count}" for name, count in zip(images.classes, counts, strict=True))
         unlabelled = int(np.count_nonzero(images.labels < 0))
         yield f"{unlabelled} without a label" if unlabelled else ""
-    columns = [name for name in ("splits", "groups", "weights") if getattr(images, name) is not None]
+    columns = [name for name in FURTHER_COLUMNS if getattr(images, name) is not None]
     yield f"with {', '.join(columns)}" if columns else ""
 
 

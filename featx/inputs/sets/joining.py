@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,7 +83,8 @@ def join_sets(parts: Sequence[Part]) -> ImageSet:
     """The images of all parts, in their order.
 
     The names of images in folders begin with the folder's name. If names are not unique then, they begin with the
-    folders in which the sources differ. Raises ImageSetError if an image is in two parts, or if only some have groups.
+    folders in which the sources differ. Raises ImageSetError if an image is in two parts, or if only some have groups
+    or domains.
     """
     prefixes, names = _name_apart(parts)
     sets = [part.images for part in parts]
@@ -92,7 +94,8 @@ def join_sets(parts: Sequence[Part]) -> ImageSet:
         classes=classes,
         labels=labels,
         splits=_join_splits(parts),
-        groups=_join_groups(parts),
+        groups=_join_texts(parts, "groups"),
+        domains=_join_texts(parts, "domains"),
         weights=_join_weights(sets),
         source=JoinedSource(tuple(images.source for images in sets), np.cumsum([0, *map(len, sets)]), tuple(prefixes)),
         ignored=_prefix([images.ignored for images in sets], prefixes),
@@ -171,18 +174,19 @@ def _join_splits(parts: Sequence[Part]) -> NDArray[np.bytes_] | None:
     return None if lacking else np.concatenate([images.splits for images in sets if images.splits is not None])
 
 
-def _join_groups(parts: Sequence[Part]) -> NDArray[np.bytes_] | None:
-    """The groups. Raises ImageSetError if only some parts have groups: images could be in two parts of a split."""
-    with_groups = [part for part in parts if part.images.groups is not None]
-    if not with_groups:
+def _join_texts(parts: Sequence[Part], column: Literal["groups", "domains"]) -> NDArray[np.bytes_] | None:
+    """The groups or domains. Raises ImageSetError if only some parts have them: splits could not respect them."""
+    values = [getattr(part.images, column) for part in parts]
+    if all(value is None for value in values):
         return None
-    if len(with_groups) < len(parts):
-        without = next(part.given for part in parts if part.images.groups is None)
-        raise ImageSetError(
-            f"{without}: has no groups, but {with_groups[0].given} has; list them all in one manifest with a column "
-            "'group'"
-        )
-    return np.concatenate([part.images.groups for part in with_groups if part.images.groups is not None])
+    having = next(part.given for part, value in zip(parts, values, strict=True) if value is not None)
+    for part, value in zip(parts, values, strict=True):
+        if value is None:
+            raise ImageSetError(
+                f"{part.given}: has no {column}, but {having} has; list them all in one manifest with a column "
+                f"'{column[:-1]}'"
+            )
+    return np.concatenate(values)
 
 
 def _join_weights(sets: Sequence[ImageSet]) -> NDArray[np.float32] | None:

@@ -56,8 +56,8 @@ def list_images(
 
     - a folder of images, with one sub-folder per class or flat, in bytewise order of the names; folders such as `train`
       and `val` above the classes are splits;
-    - a manifest, `.csv`, `.tsv` or `.parquet`, with a column `path` and any of `label`, `split`, `group`, `weight`, in
-      its own order; paths are relative to `root` (default: the manifest's folder);
+    - a manifest, `.csv`, `.tsv` or `.parquet`, with a column `path` and any of `label`, `split`, `group`, `domain`,
+      `weight`, in its own order; paths are relative to `root` (default: the manifest's folder);
     - a `.tar`, a folder of tars or a pattern (`shards-{000..127}.tar`, `*.tar`), in archive order; labels are those of
       WebDataset's .cls or .json members, else of the folders;
     - a `.parquet` with the bytes of images, as Hugging Face writes it, a folder of such files or a pattern;

@@ -26,6 +26,8 @@ from featx.inputs.sets.shards import Shards
 
 logger = logging.getLogger(__name__)
 
+TABLE_COLUMNS = ("split", "group", "domain", "weight")
+"""Columns besides the label that are read from a table of images, if it has them."""
 LABEL_COLUMNS = ("label", "labels", "class")
 """Columns of a table that may contain the labels of images; the first that exists is used."""
 
@@ -97,7 +99,7 @@ def _list_tables(shards: Shards, tables: tuple[Table, ...], *, image: str, label
     source = _place_groups(shards, tables, image=image)
     if not source.starts[-1]:
         raise ImageSetError(f"{shards.given}: no images in it, as it has no rows; check the file")
-    wanted: dict[str, str] = {name: name for name in ("split", "group", "weight") if name in tables[0].columns}
+    wanted: dict[str, str] = {name: name for name in TABLE_COLUMNS if name in tables[0].columns}
     if label := _find_label_column(tables[0], image, label_column):
         wanted["label"] = label
     builder = ColumnsBuilder(shards.given)

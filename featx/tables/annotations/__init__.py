@@ -1,1 +1,1 @@
-"""Annotations: labels, splits, groups and weights from a CSV file, that replace the ones in a cache."""
+"""Annotations: labels, splits, groups, domains and weights from a CSV file, that replace the ones in a cache."""

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from featx.cache import FeatureTable, read_features
 from featx.columns import NO_LABEL, as_name, as_texts, find_repeated
 from featx.errors import TableError
-from featx.hashing import hash_columns, hash_settings
+from featx.hashing import hash_image_set, hash_settings
 from featx.tables.annotations.reading import Annotations
 
 logger = logging.getLogger(__name__)
 
 
 def annotate(table: FeatureTable | Path | str, annotations: Annotations) -> FeatureTable:
-    r"""The table, or that of the cache at this path, with the annotations' labels, splits, groups and weights.
+    r"""The table, or that of the cache at this path, with the annotations' labels, splits, groups, domains and weights.
 
     Lines are matched by the images' names. An image without a line loses its label, so that no head is trained or
     tested on it. A warning says how many images have no line, and how many lines name an image that the table lacks.
@@ -39,7 +39,7 @@ def annotate(table: FeatureTable | Path | str, annotations: Annotations) -> Feat
     found = annotations.names[lines] == table.names
     _check_matches(table, annotations, found)
     changed: dict[str, Any] = _join_labels(table, annotations, lines, found)
-    for name, fill in (("splits", b""), ("groups", b""), ("weights", 0)):
+    for name, fill in (("splits", b""), ("groups", b""), ("domains", b""), ("weights", 0)):
         if (column := getattr(annotations, name)) is not None:
             changed[name] = _join(column, lines, found, fill)
     annotated = replace(table, **changed)
@@ -62,7 +62,8 @@ def _read_backslashes(table: FeatureTable, annotations: Annotations) -> Annotati
 
 def _digest(table: FeatureTable, annotated: FeatureTable) -> str:
     columns = (annotated.labels, annotated.shares, annotated.splits, annotated.groups, annotated.weights)
-    about = {"classes": annotated.classes, "multilabel": annotated.multilabel, "columns": hash_columns(columns)}
+    hashed = hash_image_set(columns, annotated.domains)
+    about = {"classes": annotated.classes, "multilabel": annotated.multilabel, "columns": hashed}
     return hash_settings({"annotated": table.digest, **about})
 
 

@@ -1,6 +1,6 @@
-"""Reads annotations: a CSV file with labels, splits, groups and weights of images, checked line by line."""
+"""Reads annotations: a CSV file with labels, splits, groups, domains and weights of images, checked line by line."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from featx.columns import (
     as_texts,
     concatenate,
     find_repeated,
+    parse_domains,
     parse_groups,
     parse_splits,
     parse_weights,
@@ -33,15 +34,21 @@ HAS = "has:"
 """Beginning of the names of columns with several labels per image."""
 SEPARATOR = "|"
 """Separates the labels of one image in the output of `featx predict`."""
-FIXED_COLUMNS = (*NAME_COLUMNS, "label", "split", "group", "weight")
+FIXED_COLUMNS = (*NAME_COLUMNS, "label", "split", "group", "domain", "weight")
 KNOWN_COLUMNS = (*FIXED_COLUMNS, f"{SHARE}CLASS", f"{HAS}CLASS")
+_PARSERS: Mapping[str, Callable[[Sequence[str], ErrorAt], NDArray[Any]]] = {
+    "split": parse_splits,
+    "group": parse_groups,
+    "domain": parse_domains,
+    "weight": parse_weights,
+}
 SHARE_TOLERANCE = 1e-3
 """How far the sum of an image's shares may be from 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Annotations(ImageColumns):
-    """Labels, splits, groups and weights of n images from a file; every array has one entry per line of the file."""
+    """What a file says about n images; every array has one entry per line of the file."""
 
     where: str
     """Path of the file, for messages."""
@@ -51,7 +58,7 @@ class Annotations(ImageColumns):
 
     @property
     def has_labels(self) -> bool:
-        """Whether the file has labels, and not only splits, groups or weights."""
+        """Whether the file has labels, and not only splits, groups, domains or weights."""
         return self.labels is not None or self.shares is not None
 
 
@@ -59,10 +66,10 @@ def read_annotations(path: Path | str) -> Annotations:
     r"""The annotations in a CSV file with one line per image; its first line names the columns.
 
     The column `path` or `name`, or one with a usual name for it such as `file_name`, has the image's name in the cache.
-    Any of these follow: `label`, `split`, `group`, `weight`, `share:CLASS` (soft labels of 0 or more, which sum to 1
-    within a thousandth and are scaled to 1) and `has:CLASS` (several labels, 0 or 1 each). A label is a text as it is
-    written, without surrounding spaces. An image has no label if its `label` or all its `share:` or `has:` columns are
-    blank. Raises TableError naming the line and the next step.
+    Any of these follow: `label`, `split`, `group`, `domain`, `weight`, `share:CLASS` (soft labels of 0 or more, which
+    sum to 1 within a thousandth and are scaled to 1) and `has:CLASS` (several labels, 0 or 1 each). A label is a text
+    as it is written, without surrounding spaces. An image has no label if its `label` or all its `share:` or `has:`
+    columns are blank. Raises TableError naming the line and the next step.
 
     >>> import featx
     >>> lines = ["name,label", "circle/000.png,round", "star/000.png,pointed"]
@@ -77,7 +84,7 @@ def read_annotations(path: Path | str) -> Annotations:
     lines = columns.pop("line")
     names = next(columns.pop(name) for name in NAME_COLUMNS if name in columns)
     _check_unique(where, names, lines)
-    known: dict[str, Any] = {f"{name}s": columns.get(name) for name in ("split", "group", "weight")}
+    known: dict[str, Any] = {f"{name}s": columns.get(name) for name in ("split", "group", "domain", "weight")}
     return Annotations(where=where, names=names, **known, **_build_labels(where, columns, lines))
 
 
@@ -154,12 +161,8 @@ def _parse(column: str, values: Sequence[str], error_at: ErrorAt) -> NDArray[Any
         return _parse_names(values, error_at)
     if column == "label":
         return as_texts(list(map(to_label, values)))
-    if column == "split":
-        return parse_splits(values, error_at)
-    if column == "group":
-        return parse_groups(values, error_at)
-    if column == "weight":
-        return parse_weights(values, error_at)
+    if column in _PARSERS:
+        return _PARSERS[column](values, error_at)
     return _parse_shares(column, values, error_at)
 
 
