@@ -22,10 +22,19 @@ class CrossEntropy:
     """The mean cross-entropy of weighted rows (n, D), with the mass (n, K) of each class in each row.
 
     Products are in the type of the rows, sums over blocks of rows in float64. `design` is that of the rows, if it is
-    known.
+    known. Offsets (n, K) are added to the scores. With `penalises_bias` the bias, which is the score at the mean of the
+    rows beside the offsets, is penalised as coefficients are.
     """
 
-    def __init__(self, X: NDArray[Any], mass: NDArray[np.float64], design: Design | None = None) -> None:
+    def __init__(
+        self,
+        X: NDArray[Any],
+        mass: NDArray[np.float64],
+        design: Design | None = None,
+        *,
+        offsets: NDArray[np.float64] | None = None,
+        penalises_bias: bool = False,
+    ) -> None:
         weights = mass.sum(axis=1)
         self.total = float(weights.sum())
         self.design = design or design_of(X, weights)
@@ -38,12 +47,15 @@ class CrossEntropy:
         soft = np.count_nonzero(mass, axis=1) > 1
         parts = mass[soft] / weights[soft, None]
         self._impurity = float(weights[soft] @ (parts * (1 - parts)).sum(axis=1) / self.total)
+        self.penalises_bias = penalises_bias
+        self._offsets = None if offsets is None else np.ascontiguousarray(offsets.T, X.dtype)
 
     @property
     def start(self) -> Point:
-        """The best point with coefficients 0: it gives every row the class shares of all rows."""
+        """The best point with coefficients 0: it gives every row the class shares of all rows; with offsets, zeros."""
         point = np.zeros((len(self.shares), self.design.rows.shape[1] + 1))
-        point[:, -1] = np.log(self.shares) - np.log(self.shares).mean()
+        if self._offsets is None:
+            point[:, -1] = np.log(self.shares) - np.log(self.shares).mean()
         return point
 
     def evaluate(self, point: Point) -> Evaluation:
@@ -52,7 +64,10 @@ class CrossEntropy:
         slope = np.zeros_like(point)
         residual = 0.0
         for rows, block in self.design.blocks():
-            residuals = self._residuals(score(block), rows)
+            scores = score(block)
+            if self._offsets is not None:
+                scores += self._offsets[:, rows]
+            residuals = self._residuals(scores, rows)
             residual += float(np.abs(residuals).sum(dtype=np.float64))
             self.design.add_pull(slope, residuals, block)
         self.design.take_offset(slope)
@@ -85,5 +100,5 @@ class CrossEntropy:
         # eigenvalues below this floor are rounding errors
         floor = np.finfo(self.design.rows.dtype).eps * self.spread**2
         bends = curvature * np.append(self._curvatures.clip(floor), 1)
-        bends[:-1] += penalty
+        bends[: len(bends) if self.penalises_bias else -1] += penalty
         return self.design.turn_back(self.design.turn(gradient) / bends)

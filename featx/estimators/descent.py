@@ -84,7 +84,10 @@ class _Step:
 
 
 class Descent:
-    """Finds the minima of mean cross-entropy + penalty / 2 x squared norm of the coefficients."""
+    """Finds the minima of mean cross-entropy + penalty / 2 x squared norm of the coefficients.
+
+    The biases are part of the norm if the problem penalises them.
+    """
 
     def __init__(self, problem: CrossEntropy, *, tol: float, max_iter: int) -> None:
         self._problem = problem
@@ -113,7 +116,7 @@ class Descent:
     def _minimise(self, start: Point, penalty: float) -> PenalisedMinimum:
         here = self._evaluate(start, penalty)
         curvature = 0.0
-        steps = [_Step(step.move, step.change + _pull(step.move, penalty)) for step in self._of_loss]
+        steps = [_Step(step.move, step.change + self._pull(step.move, penalty)) for step in self._of_loss]
         for iteration in range(self._max_iter + 1):
             norm = self._norm(here)
             size = self._problem.size(here.residual)
@@ -142,7 +145,14 @@ class Descent:
 
     def _evaluate(self, point: Point, penalty: float) -> _Place:
         found = self._problem.evaluate(point)
-        return _Place(point, found.slope, found.slope + _pull(point, penalty), found.residual)
+        return _Place(point, found.slope, found.slope + self._pull(point, penalty), found.residual)
+
+    def _pull(self, point: Point, penalty: float) -> Point:
+        """The derivative of the penalty, which biases have only if the problem says so."""
+        pull = penalty * point
+        if not self._problem.penalises_bias:
+            pull[:, -1] = 0
+        return pull
 
     def _norm(self, here: _Place) -> float:
         """The norm of the gradient; the bias counts as the coefficient of a column as long as a row, in any unit."""
@@ -184,13 +194,6 @@ class Descent:
                 return there
             length = _between(short, long) if long else LONGER * length
         return None
-
-
-def _pull(point: Point, penalty: float) -> Point:
-    """The derivative of the penalty, which biases do not have."""
-    pull = penalty * point
-    pull[:, -1] = 0
-    return pull
 
 
 def _between(short: tuple[float, float], long: tuple[float, float]) -> float:

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 from sklearn.model_selection import ParameterGrid
 
 from featx.errors import HeadError
 from featx.estimators.classifier import MarginClassifier
+from featx.estimators.linear_scores import LinearScores
 from featx.estimators.scores import NO_CHANCE, Grid, both_sides
-from featx.estimators.targets import Targets
+from featx.estimators.targets import Targets, share_targets
 
 PENALTIES = tuple(float(l2) for l2 in np.logspace(-6, 5, 45))
 """The values of `l2` to tune a linear classifier over (Kornblith, Shlens & Le 2019)."""
@@ -40,6 +41,59 @@ class LinearClassifier(MarginClassifier):
     @abstractmethod
     def follow(self, X: NDArray[Any], targets: Targets, values: Sequence[Any]) -> Iterator[Any]:
         """Each of these values of the path, the strongest penalty first; the classifier is then fitted with it."""
+
+    def draw(
+        self,
+        X: NDArray[Any],
+        shares: NDArray[Any],
+        *,
+        towards: LinearScores,
+        values: Sequence[float],
+        keep_intercept: bool = True,
+        sample_weight: ArrayLike | None = None,
+    ) -> Iterator[tuple[float, LinearScores]]:
+        """Each of these values of the path, the strongest penalty first, with the scores of a fit that it draws.
+
+        The loss of rows X (n, d) with shares (n, C) of the classes is the classifier's own. The penalty is on the
+        squared difference from the coefficients of `towards`, and with `keep_intercept` on that from its scores at the
+        mean of the rows too: the stronger it is, the nearer the fit stays. The classifier itself is not fitted. Raises
+        HeadError as `fit_soft` does, ConvergenceError if a fit does not converge.
+        """
+        targets = share_targets(shares, sample_weight, None, rows=len(X))
+        for value, difference in self._draw(X, targets, towards.of(X), values=values, penalises_bias=keep_intercept):
+            yield value, towards.plus(LinearScores(*difference))
+
+    @abstractmethod
+    def _draw(
+        self,
+        X: NDArray[Any],
+        targets: Targets,
+        offsets: NDArray[np.float64],
+        *,
+        values: Sequence[float],
+        penalises_bias: bool,
+    ) -> Iterator[tuple[float, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+        """Each value, the strongest penalty first, with the coefficients (C, d) and intercepts (C,) beside offsets."""
+
+    def hold(self, scores: LinearScores, *, dtype: DTypeLike) -> Self:
+        """The classifier, as if it had been fitted to classes 0 .. C - 1 and these scores had come out."""
+        coefficients, intercepts = scores.coefficients, scores.intercepts
+        self.classes_ = np.arange(len(intercepts))
+        if len(intercepts) == 2:
+            coefficients = coefficients[1:] - coefficients[:1]
+            intercepts = intercepts[1:] - intercepts[:1]
+        self.coef_ = coefficients.astype(dtype)
+        self.intercept_ = intercepts
+        self.n_features_in_ = coefficients.shape[1]
+        return self
+
+    def held(self) -> LinearScores:
+        """The scores of the fitted classifier, of its classes in their order; NO_CHANCE for those without weight."""
+        coefficients, intercepts = self.coef_.astype(np.float64), self.intercept_.astype(np.float64)
+        if len(intercepts) == 1:
+            coefficients = np.vstack([-coefficients / 2, coefficients / 2])
+            intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+        return LinearScores(coefficients, intercepts)
 
     def margins(self, X: NDArray[Any]) -> NDArray[Any]:
         """The scores (m, K) of rows (m, d) that need no check; for two classes minus and plus half of the margin."""

@@ -1,15 +1,17 @@
 """A linear support vector machine in the primal; the fit of each C starts from that of the C before it."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from featx.errors import ConvergenceError, HeadError
 from featx.estimators.design import Point
 from featx.estimators.linear import LinearClassifier
-from featx.estimators.squared_hinge import SquaredHinge
+from featx.estimators.linear_scores import LinearScores
+from featx.estimators.scores import NO_CHANCE, both_sides
+from featx.estimators.squared_hinge import HingeMinimum, SquaredHinge
 from featx.estimators.targets import ClassWeight, Targets
 
 
@@ -53,11 +55,50 @@ class LinearSVM(LinearClassifier):
         problem = SquaredHinge(X, targets)
         point = problem.start()
         for C in sorted(values):
-            point = self._minimise(problem, point, C=C)
+            minimum = self._minimise(problem, point, C=C)
+            point = minimum.point
+            coefficients, intercepts = problem.design.of_columns(point)
+            self.coef_ = coefficients.astype(X.dtype)
+            self.intercept_ = intercepts.astype(X.dtype)
+            self.n_iter_ = minimum.iterations
             yield C
 
-    def _minimise(self, problem: SquaredHinge, start: Point, *, C: float) -> Point:
-        """The point of the lowest objective; sets coef_, intercept_ and n_iter_."""
+    def hold(self, scores: LinearScores, *, dtype: DTypeLike) -> Self:
+        """The classifier, as if it had been fitted to classes 0 .. C - 1 and these scores had come out."""
+        self.seen_ = np.arange(len(scores.intercepts))
+        return super().hold(scores, dtype=dtype)
+
+    def held(self) -> LinearScores:
+        """The scores of the fitted classifier, of its classes in their order; NO_CHANCE for those without weight."""
+        learnt = super().held()
+        places = {int(index): place for place, index in enumerate(self.seen_)}
+        found = learnt.take([places.get(index) for index in range(len(self.classes_))])
+        found.intercepts[[index not in places for index in range(len(self.classes_))]] = NO_CHANCE
+        return found
+
+    def _draw(
+        self,
+        X: NDArray[Any],
+        targets: Targets,
+        offsets: NDArray[np.float64],
+        *,
+        values: Sequence[float],
+        penalises_bias: bool,
+    ) -> Iterator[tuple[float, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+        two = offsets.shape[1] == 2
+        offsets = offsets[:, 1:] - offsets[:, :1] if two else offsets
+        problem = SquaredHinge(X, targets, offsets=offsets, penalises_bias=penalises_bias)
+        point = problem.start()
+        for C in sorted(values):
+            point = self._minimise(problem, point, C=C).point
+            coefficients, intercepts = problem.design.of_columns(point)
+            yield (
+                C,
+                (both_sides(coefficients.T).T, both_sides(intercepts[None])[0]) if two else (coefficients, intercepts),
+            )
+
+    def _minimise(self, problem: SquaredHinge, start: Point, *, C: float) -> HingeMinimum:
+        """The lowest objective. Raises ConvergenceError."""
         check_cost(C)
         kind = problem.design.rows.dtype
         tolerance = max(self.tol, float(np.finfo(kind).eps))
@@ -66,11 +107,7 @@ class LinearSVM(LinearClassifier):
             reached = f"gradient norm {minimum.slope:.3g} at C = {C:g}"
             step = "raise max_iter or tol, lower C, or standardise the features"
             raise ConvergenceError("the linear SVM", iterations=minimum.iterations, reached=reached, step=step)
-        coefficients, intercepts = problem.design.of_columns(minimum.point)
-        self.coef_ = coefficients.astype(kind)
-        self.intercept_ = intercepts.astype(kind)
-        self.n_iter_ = minimum.iterations
-        return minimum.point
+        return minimum
 
 
 def check_cost(C: float) -> None:

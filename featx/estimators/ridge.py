@@ -66,7 +66,7 @@ class LooRidgeClassifier(L2Classifier):
 
         `l2_` and `loo_scores_` are not set.
         """
-        ridge = _solve(X, targets)
+        ridge = solve_ridge(X, targets)
         if None in values:
             self._keep(targets, *ridge.fit(ridge.best(falling(self.grid))), dtype=X.dtype)
             yield None
@@ -75,8 +75,21 @@ class LooRidgeClassifier(L2Classifier):
                 self._keep(targets, *ridge.fit(value), dtype=X.dtype)
                 yield value
 
+    def _draw(
+        self,
+        X: NDArray[Any],
+        targets: Targets,
+        offsets: NDArray[np.float64],
+        *,
+        values: Sequence[float],
+        penalises_bias: bool,
+    ) -> Iterator[tuple[float, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+        ridge = solve_ridge(X, targets, offsets)
+        for value in falling(values):
+            yield value, ridge.fit(value, penalises_bias=penalises_bias)
+
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
-        ridge = _solve(X, targets)
+        ridge = solve_ridge(X, targets)
         self.l2_ = ridge.best(falling(self.grid)) if self.l2 is None else falling([self.l2])[0]
         self._keep(targets, *ridge.fit(self.l2_), dtype=X.dtype)
         if self.store_loo:
@@ -84,29 +97,41 @@ class LooRidgeClassifier(L2Classifier):
             self.loo_scores_ = spread_scores(scores, np.flatnonzero(targets.seen), len(targets.classes))
 
 
-def _solve(X: NDArray[Any], targets: Targets) -> "_Ridge":
+def solve_ridge(X: NDArray[Any], targets: Targets, offsets: NDArray[np.float64] | None = None) -> "_Ridge":
+    """The ridge regression of these rows, by the smaller of their two Gram matrices."""
     if np.count_nonzero(targets.weights) < X.shape[1]:
-        return _RidgeOfRows(X, targets)
-    return _RidgeOfColumns(X, targets)
+        return _RidgeOfRows(X, targets, offsets)
+    return _RidgeOfColumns(X, targets, offsets)
 
 
 class _Ridge(ABC):
-    """A ridge regression decomposed once, so that the fit and the leave-one-out scores of each penalty are cheap."""
+    """A ridge regression decomposed once, so that the fit and the leave-one-out scores of each penalty are cheap.
 
-    def __init__(self, X: NDArray[Any], targets: Targets) -> None:
+    Offsets (n, K) are added to the scores of all classes. Leave-one-out scores are those beside them.
+    """
+
+    def __init__(self, X: NDArray[Any], targets: Targets, offsets: NDArray[np.float64] | None = None) -> None:
         self.X = X
-        self.mass = targets.mass[:, targets.seen]
+        self.mass = targets.mass if offsets is not None else targets.mass[:, targets.seen]
         self.weights = targets.weights
         self.mean = weighted_mean(X, self.weights)
         shares = self.mass / np.where(self.weights > 0, self.weights, 1)[:, None]
         # the scores of two classes are opposites, and their difference is the single column of scikit-learn
         self.targets = (2 * shares - 1) / (2 if len(targets.classes) == 2 else 1)
+        if offsets is not None:
+            self.targets = self.targets - offsets
         self.bias = np.average(self.targets, axis=0, weights=self.weights)
 
-    def fit(self, l2: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """The coefficients (K, d) and intercepts (K,) of the classes that have weight."""
+    def fit(self, l2: float, *, penalises_bias: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The coefficients (K, d) and intercepts (K,) of the classes that have weight.
+
+        With `penalises_bias` the score at the mean of the rows is penalised as coefficients are.
+        """
         coefficients = self.coefficients(l2)
-        return coefficients, self.bias - coefficients @ self.mean
+        total = self.weights.sum()
+        # columns minus their mean do not share in the bias, so that its minimum is a mean that the penalty shrinks
+        bias = self.bias * total / (total + l2) if penalises_bias else self.bias
+        return coefficients, bias - coefficients @ self.mean
 
     @abstractmethod
     def coefficients(self, l2: float) -> NDArray[np.float64]:
@@ -130,8 +155,8 @@ class _Ridge(ABC):
 class _RidgeOfColumns(_Ridge):
     """Ridge regression by the Gram matrix (d, d) of the columns."""
 
-    def __init__(self, X: NDArray[Any], targets: Targets) -> None:
-        super().__init__(X, targets)
+    def __init__(self, X: NDArray[Any], targets: Targets, offsets: NDArray[np.float64] | None = None) -> None:
+        super().__init__(X, targets, offsets)
         gram = gram_matrix(X, self.mean, weights=self.weights, dtype=np.float64)
         self.values, self.vectors = np.linalg.eigh(gram)
         self.values = self.values.clip(0)
@@ -158,8 +183,8 @@ class _RidgeOfColumns(_Ridge):
 class _RidgeOfRows(_Ridge):
     """Ridge regression by the Gram matrix (m, m) of the rows that have weight."""
 
-    def __init__(self, X: NDArray[Any], targets: Targets) -> None:
-        super().__init__(X, targets)
+    def __init__(self, X: NDArray[Any], targets: Targets, offsets: NDArray[np.float64] | None = None) -> None:
+        super().__init__(X, targets, offsets)
         self.heavy = np.flatnonzero(self.weights)
         roots = np.sqrt(self.weights[self.heavy, None])
         self.rows = X if len(self.heavy) == len(X) else X[self.heavy]

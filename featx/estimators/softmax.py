@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.estimators.crossentropy import CrossEntropy
-from featx.estimators.descent import Descent
+from featx.estimators.descent import Descent, PenalisedMinimum
 from featx.estimators.design import along_axes
 from featx.estimators.linear import L2Classifier, falling
 from featx.estimators.scores import class_scores
@@ -63,14 +63,30 @@ class SoftmaxRegression(L2Classifier):
         """Each of these values of `l2`, the largest first; the classifier is then fitted with it."""
         values = falling(values)
         problem = CrossEntropy(X, targets.mass[:, targets.seen])
-        # two classes share one vector w, as -w/2 and w/2, whose squared norms sum to half the squared norm of w
-        unit = (2 if len(targets.classes) == 2 else 1) / problem.total
-        minima = Descent(problem, tol=self.tol, max_iter=self.max_iter).follow([value * unit for value in values])
-        for value, minimum in zip(values, minima, strict=True):
+        for value, minimum in zip(values, self._minima(problem, len(targets.classes), values), strict=True):
             self._keep(targets, *problem.design.of_columns(minimum.point), dtype=X.dtype)
             self.n_iter_ = minimum.iterations
             self.gradient_norm_ = minimum.gradient_norm
             yield value
+
+    def _draw(
+        self,
+        X: NDArray[Any],
+        targets: Targets,
+        offsets: NDArray[np.float64],
+        *,
+        values: Sequence[float],
+        penalises_bias: bool,
+    ) -> Iterator[tuple[float, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+        values = falling(values)
+        problem = CrossEntropy(X, targets.mass, offsets=offsets, penalises_bias=penalises_bias)
+        for value, minimum in zip(values, self._minima(problem, len(targets.classes), values), strict=True):
+            yield value, problem.design.of_columns(minimum.point)
+
+    def _minima(self, problem: CrossEntropy, classes: int, values: Sequence[float]) -> Iterator[PenalisedMinimum]:
+        # two classes share one vector w, as -w/2 and w/2, whose squared norms sum to half the squared norm of w
+        unit = (2 if classes == 2 else 1) / problem.total
+        return Descent(problem, tol=self.tol, max_iter=self.max_iter).follow([value * unit for value in values])
 
 
 def fit_along_axes(

@@ -48,10 +48,19 @@ class HingeMinimum:
 class SquaredHinge:
     """|a|^2 / 2 + C sum_i w_i max(0, 1 - t_i (a x_i + b))^2 of each class against the rest; of two, only the second.
 
-    Products are in the precision of the rows (n, D), sums over blocks of rows in float64.
+    Products are in the precision of the rows (n, D), sums over blocks of rows in float64. Offsets (n, K), of two
+    classes (n, 1), are added to a x_i + b. With `penalises_bias` the score at the mean of the rows beside them is
+    penalised as a is.
     """
 
-    def __init__(self, X: NDArray[Any], targets: Targets) -> None:
+    def __init__(
+        self,
+        X: NDArray[Any],
+        targets: Targets,
+        *,
+        offsets: NDArray[np.float64] | None = None,
+        penalises_bias: bool = False,
+    ) -> None:
         weights = targets.weights
         mass = targets.mass
         positive = mass[:, 1:] if mass.shape[1] == 2 else mass
@@ -59,6 +68,8 @@ class SquaredHinge:
         self.negative = np.ascontiguousarray((weights[:, np.newaxis] - positive).T.clip(0), X.dtype)
         self.total = float(weights.sum())
         self.design = design_of(X, weights)
+        self._offsets = None if offsets is None else np.ascontiguousarray(offsets.T, X.dtype)
+        self._penalised = slice(None) if penalises_bias else slice(-1)
 
     def start(self) -> Point:
         """The point to start from: zeros."""
@@ -71,7 +82,8 @@ class SquaredHinge:
         another step can gain half the squared slope. Keerthi and DeCoste, JMLR 6 (2005); Lin, Weng and Keerthi, JMLR 9
         (2008).
         """
-        bend = np.append(1 + 2 * C * INSIDE * self.design.curvatures, 2 * C * INSIDE * self.total)
+        bend = 2 * C * INSIDE * np.append(self.design.curvatures, self.total)
+        bend[self._penalised] += 1
         scale = 1 / np.sqrt(bend)
         state = self.evaluate(start, C=C)
         for iteration in range(max_iter + 1):
@@ -96,6 +108,8 @@ class SquaredHinge:
         inside = np.empty_like(self.positive)
         for rows, block in self.design.blocks():
             scores = score(block)
+            if self._offsets is not None:
+                scores += self._offsets[:, rows]
             short = np.maximum(1 - scores, 0)
             over = np.maximum(1 + scores, 0)
             positive = self.positive[:, rows]
@@ -105,8 +119,9 @@ class SquaredHinge:
             self.design.add_pull(slope, 2 * (negative * over - positive * short), block)
         self.design.take_offset(slope)
         slope *= C
-        slope[:, :-1] += point[:, :-1]
-        return State(point, C * loss + 0.5 * np.square(point[:, :-1]).sum(axis=1), slope, inside)
+        penalised = point[:, self._penalised]
+        slope[:, self._penalised] += penalised
+        return State(point, C * loss + 0.5 * np.square(penalised).sum(axis=1), slope, inside)
 
     def _curvature(self, state: State, *, C: float, scale: NDArray[np.float64]) -> Callable[[Point], Point]:
         """A function that multiplies a direction, in scaled axes, by the curvature at a state.
@@ -130,7 +145,7 @@ class SquaredHinge:
                 design.add_pull(change, inside[:, rows] * score(block), block)
             design.take_offset(change)
             change *= C
-            change[:, :-1] += direction[:, :-1]
+            change[:, self._penalised] += direction[:, self._penalised]
             return design.turn(change) * scale
 
         return product
