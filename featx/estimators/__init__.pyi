@@ -4,6 +4,7 @@ from .convergence import converging as converging
 from .domains.adapter import DomainAdapter as DomainAdapter
 from .domains.mapping import CoralAdapter as CoralAdapter, TransportAdapter as TransportAdapter
 from .domains.pair import DomainPair as DomainPair
+from .domains.priors import PriorShift as PriorShift
 from .domains.standardising import DomainStandardiser as DomainStandardiser
 from .kernel import EXACT_ROWS as EXACT_ROWS, KernelMap as KernelMap, KernelSVM as KernelSVM
 from .linear import PENALTIES as PENALTIES, LinearClassifier as LinearClassifier

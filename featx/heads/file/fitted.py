@@ -65,6 +65,8 @@ def _classifiers_in(part: Any) -> set[str]:
     kind = type(part).__name__
     if kind == "Pipeline":
         return _classifiers_in(part.steps[-1][1])
+    if kind == "PriorShift":
+        return _classifiers_in(part.classifier)
     inner = part.estimators_ if kind in ("StackedBlocks", "OneVsRest") else ()
     return {kind}.union(*(_classifiers_in(one) for one in inner if one is not None))
 
@@ -320,6 +322,14 @@ def _check_stacked(classifier: Any, columns: int) -> int:
     return classes
 
 
+def _check_prior_shift(classifier: Any, columns: int) -> int:
+    shift = Fitted(classifier, ())
+    inner = shift.get("classifier", object)
+    classes = _of_type(inner, CLASSIFIERS)(inner, columns)
+    shift.array("log_ratio", classes)
+    return classes
+
+
 STEPS: Mapping[str, Check] = {
     "FeatureScaler": _check_scaler,
     "BlockScaler": _check_block_scaler,
@@ -339,6 +349,7 @@ CLASSIFIERS: Mapping[str, Check] = {
     "CosineNeighbors": _check_neighbors,
     "MultilabelNeighbors": _check_multilabel_neighbors,
     "OneVsRest": _check_one_vs_rest,
+    "PriorShift": _check_prior_shift,
     "MLP": _check_mlp,
     "StackedBlocks": _check_stacked,
 }

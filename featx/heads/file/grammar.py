@@ -32,6 +32,7 @@ from featx.estimators import (
     MultilabelNeighbors,
     NearestClassMean,
     OneVsRest,
+    PriorShift,
     SoftmaxRegression,
     StackedBlocks,
     TransportAdapter,
@@ -65,6 +66,7 @@ CLASSIFIERS = (
     MultilabelNeighbors,
     NearestClassMean,
     OneVsRest,
+    PriorShift,
     SoftmaxRegression,
     StackedBlocks,
 )
