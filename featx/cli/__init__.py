@@ -28,6 +28,7 @@ from featx.cli.output import LineFormatter, Verbosity, say
 from featx.cli.predicting import predict
 from featx.cli.scoring import score
 from featx.cli.streams import OutputError, discard_output, prepare_streams
+from featx.cli.suggesting import label_next
 from featx.cli.training import train
 from featx.errors import FeatxError, one_line
 from featx.provenance import __version__
@@ -63,7 +64,7 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
 
 
 EXTRACTING = (doctor, inspect, backbones, export_command, extract, cache)
-LEARNING = (score, gain, benchmark, train, compare, curve, evaluate, predict, label_errors, demo)
+LEARNING = (score, gain, benchmark, train, compare, curve, evaluate, predict, label_errors, label_next, demo)
 for command in (*EXTRACTING, *LEARNING):
     cli.add_command(command)
 

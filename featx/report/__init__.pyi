@@ -3,6 +3,7 @@ from .markdown import render_results as render_results
 from .progress import (
     comparison_progress as comparison_progress,
     extraction_progress as extraction_progress,
+    placing_progress as placing_progress,
     suite_progress as suite_progress,
 )
 from .terminal import (
@@ -16,6 +17,7 @@ from .terminal import (
     print_gain as print_gain,
     print_info as print_info,
     print_inspection as print_inspection,
+    print_label_plan as print_label_plan,
     print_metrics as print_metrics,
     print_ranking as print_ranking,
     print_results as print_results,

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from featx.compare import ComparisonProgress
     from featx.extract import Progress as ExtractionProgress
     from featx.suites import SuiteProgress
+    from featx.transfer import PlacingProgress
 
 _SECONDS_BETWEEN_LINES = 15.0
 
@@ -65,6 +66,21 @@ def suite_progress(*, quiet: bool) -> "Iterator[Callable[[SuiteProgress], None]]
             )
     else:
         yield _SuiteLines()
+
+
+@contextmanager
+def placing_progress(*, quiet: bool) -> "Iterator[Callable[[PlacingProgress], None]]":
+    """A `with` block whose value is a callback that shows what is done with images without labels, and how far."""
+    if quiet:
+        yield lambda progress: None
+    elif err().is_terminal:
+        with _bar() as bar:
+            task = bar.add_task("", total=None)
+            yield lambda progress: bar.update(
+                task, completed=progress.finished, total=progress.total, description=progress.stage
+            )
+    else:
+        yield _PlacingLines()
 
 
 class _Bar(Progress):
@@ -186,6 +202,15 @@ class _SuiteLines:
     def __call__(self, progress: "SuiteProgress") -> None:
         if self._clock.due():
             err().print(f"{progress.share:.0%}, {_describe_suite(progress)}")
+
+
+class _PlacingLines:
+    def __init__(self) -> None:
+        self._clock = _Clock()
+
+    def __call__(self, progress: "PlacingProgress") -> None:
+        if self._clock.due():
+            err().print(f"{progress.stage}: {progress.finished:,} of {progress.total:,}")
 
 
 def _describe_suite(progress: "SuiteProgress") -> str:

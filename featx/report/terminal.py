@@ -12,6 +12,7 @@ from rich.table import Table
 from featx.report.caches import extraction_section, info_section
 from featx.report.curves import curve_sections
 from featx.report.gains import gain_sections
+from featx.report.labelling import label_plan_section
 from featx.report.metrics import metrics_sections
 from featx.report.models import checks_section, effects_section, inspection_sections
 from featx.report.ranking import ranking_sections
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from featx.measures import HeadMetrics
     from featx.suites import SuiteOutcome
     from featx.tables import Duplicates
-    from featx.transfer import Gain, LearningCurve, TransferScores
+    from featx.transfer import Gain, LabelPlan, LearningCurve, TransferScores
 
 _PIPED_WIDTH = 120
 """Columns of standard output if it is not a terminal."""
@@ -152,6 +153,11 @@ def print_curve(curve: "LearningCurve", *, to: Console) -> None:
 def print_gain(gain: "Gain", *, to: Console) -> None:
     """Print what each source is worth, and the classes and groups that are harmed."""
     print_sections(gain_sections(gain), to=to)
+
+
+def print_label_plan(plan: "LabelPlan", *, to: Console) -> None:
+    """Print which images to label next, and why."""
+    print_sections([label_plan_section(plan)], to=to)
 
 
 def print_suite(outcome: "SuiteOutcome", *, to: Console) -> None:

@@ -37,3 +37,4 @@ from .scores.scoring import (
 )
 from .scores.source_classes import leep as leep, nce as nce
 from .scores.transrate import transrate as transrate
+from .space import PlacingProgress as PlacingProgress

@@ -135,7 +135,7 @@ def test_images_without_a_line_take_no_part_and_are_told(
         table = annotate(FOUR, read(tmp_path, lines(header, value, value)))
     assert table.labelled.tolist() == [True, True, False, False]
     [message] = caplog.messages
-    assert message.endswith("mine.csv: 2 of 4 images have no line and are left out, such as image00002.png")
+    assert message.endswith("mine.csv: 2 of 4 images have no line, and so no label, such as image00002.png")
 
 
 def test_images_with_shares_but_no_line_are_left_out(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_uncertain_images_have_the_smallest_margin_of_the_head_that_is_given() -
     margins = np.abs(np.diff(head.predict_proba(table), axis=1))[:, 0]
     margins[known] = 2
     assert rows_of(plan, table).tolist() == np.argsort(margins, kind="stable")[:5].tolist()
-    assert plan.suggestions[0].why.startswith("the head is unsure: class")
+    assert plan.suggestions[0].why.startswith("the head is unsure: 'class")
 
 
 def test_mixed_is_coverage_weighted_by_doubt_once_there_are_labels_enough() -> None:
@@ -135,7 +135,7 @@ def test_mixed_is_coverage_weighted_by_doubt_once_there_are_labels_enough() -> N
     few, enough = (suggest_labels(unlabelled(table, but=np.arange(50, 50 + n)), count=5) for n in (19, 20))
     assert (few.strategy, enough.strategy) == ("typical", "mixed")
     assert few.notes[0].startswith("chosen by typical: mixed needs a head, or 20 images with one label each")
-    assert "the head says of it: class" in enough.suggestions[0].why
+    assert "the head says of it: 'class" in enough.suggestions[0].why
     head, _ = train_head(table, "class-mean", jobs=1, tuning="validation")
     assert suggest_labels(unlabelled(table), count=5, head=head).strategy == "mixed"
 
@@ -177,6 +177,8 @@ def test_doubt_is_one_minus_the_margin_and_of_several_labels_that_of_the_least_s
     single = Doubts(("a", "b", "c"), probabilities, multilabel=False)
     assert np.allclose(single.degrees, [0.9, 0.0])
     assert (single.text(0), single.text(1)) == ("a .50, b .40", "a 1, b .00")
+    numbers = Doubts(("1", "2", "3"), probabilities, multilabel=False)
+    assert numbers.text(0) == "'1' .50, '2' .40"
     several = Doubts(("a", "b", "c"), probabilities, multilabel=True)
     assert np.allclose(several.degrees, [1.0, 0.0])
 

@@ -112,7 +112,7 @@ def _check_matches(table: FeatureTable, annotations: Annotations, found: NDArray
     unlisted = np.flatnonzero(~found)
     if len(unlisted):
         logger.warning(
-            "%s: %d of %d images have no line and are left out, such as %s",
+            "%s: %d of %d images have no line, and so no label, such as %s",
             annotations.where,
             len(unlisted),
             len(table),

@@ -44,7 +44,10 @@ class Doubts:
         """The two classes between which the head is most in doubt, with their probabilities: `circle .41, star .39`."""
         own = self.probabilities[place]
         order = np.argsort(np.abs(own - 0.5) if self.multilabel else -own, kind="stable")[:2]
-        return ", ".join(f"{self.classes[one]} {_decimals(own[one])}" for one in order.tolist())
+        names = [self.classes[one] for one in order.tolist()]
+        if any(name[-1:].isdigit() for name in names):
+            names = [f"'{name}'" for name in names]
+        return ", ".join(f"{name} {_decimals(own[one])}" for name, one in zip(names, order.tolist(), strict=True))
 
 
 def _decimals(probability: float) -> str:
