@@ -94,5 +94,14 @@ FUSION_NAMES = (
     "l1",
     "stacked",
 )
-SPLIT_RULES = ("official", "stratified", "grouped", "blocks", "k-fold", "few-shot")
+SPLIT_RULES = (
+    "official",
+    "stratified",
+    "grouped",
+    "blocks",
+    "k-fold",
+    "few-shot",
+    "leave-one-domain-out",
+    "source-target",
+)
 """Names of heads, fusions and split rules, for help and completion: importing the rooms that define them is slow."""

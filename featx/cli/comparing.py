@@ -30,6 +30,8 @@ class ComparisonPlan:
     repeats: int | None
     folds: int | None
     shots: tuple[int, ...] | None
+    source_domains: tuple[str, ...] | None
+    target_domain: str | None
     tuning: str
     balanced: bool
     seed: int
@@ -43,6 +45,9 @@ class ComparisonPlan:
             )
         if self.shots is not None and "few-shot" not in self.splits:
             raise click.UsageError(f"--shots is for few-shot splits, but --splits is {given}; add few-shot.")
+        named = "--source-domains" if self.source_domains else "--target-domain" if self.target_domain else ""
+        if named and "source-target" not in self.splits:
+            raise click.UsageError(f"{named} is for source-target splits, but --splits is {given}; add source-target.")
 
     def list_candidates(self, caches: Sequence[Path], choice: TableChoice) -> "list[Candidate]":
         """The candidates of these caches: every head, fusion and split. Raises what featx.list_candidates raises."""
@@ -64,7 +69,13 @@ class ComparisonPlan:
         from featx.tables import FOLDS, SHOTS, make_splits
 
         make = functools.partial(
-            make_splits, table, folds=self.folds or FOLDS, shots=self.shots or SHOTS, seed=self.seed
+            make_splits,
+            table,
+            folds=self.folds or FOLDS,
+            shots=self.shots or SHOTS,
+            seed=self.seed,
+            source_domains=self.source_domains or (),
+            target_domain=self.target_domain,
         )
         found = [split for rule in self.splits for split in make(rule, repeats=self._repeats_of(rule, table))]
         return list({split.key: split for split in found}.values())
@@ -90,6 +101,10 @@ with_plan = together(
         type=WholeNumbers(),
         help="Training images per class of few-shot splits.  [default: 1,2,4,8,16,32,64]",
     ),
+    click.option(
+        "--source-domains", type=Names(), help="Domains that train in source-target splits.  [default: all others]"
+    ),
+    click.option("--target-domain", metavar="NAME", help="Domain that source-target splits test and adapt to."),
     with_tuning,
     with_balanced,
     with_seed,

@@ -7,7 +7,7 @@ from featx.cache import FeatureTable
 from featx.errors import TableError
 from featx.hashing import hash_columns
 from featx.heads.head import Head
-from featx.tables import QUARTERS, RowIndices, make_splits
+from featx.tables import QUARTERS, SOURCE_TARGET, RowIndices, make_splits
 
 
 def is_of_training(head: Head, table: FeatureTable) -> bool:
@@ -48,6 +48,9 @@ def _how_drawn(key: str) -> Mapping[str, Any]:
     seed = int(rest.partition(".")[0] or 0)
     if name.endswith("-fold"):
         return {"rule": "k-fold", "folds": int(name.removesuffix("-fold")), "seed": seed}
+    if name == SOURCE_TARGET:
+        sources, _, target = rest.partition(".")[2].rpartition(">")
+        return {"rule": name, "seed": seed, "source_domains": sources.split("+"), "target_domain": target}
     if name.startswith("few-shot-"):
         return {"rule": "few-shot", "shots": [int(name.removeprefix("few-shot-"))], "repeats": 1, "seed": seed}
     return {"rule": name, "seed": seed}

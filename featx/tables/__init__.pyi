@@ -22,4 +22,9 @@ from .splits.rules import (
     split_table as split_table,
 )
 from .splits.sampling import hash_names as hash_names, shuffle_keys as shuffle_keys
-from .splits.split import RowIndices as RowIndices, Split as Split
+from .splits.split import (
+    LEAVE_ONE_DOMAIN_OUT as LEAVE_ONE_DOMAIN_OUT,
+    SOURCE_TARGET as SOURCE_TARGET,
+    RowIndices as RowIndices,
+    Split as Split,
+)

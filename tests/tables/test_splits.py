@@ -48,6 +48,8 @@ def dressed(rule: str) -> FeatureTable:
     table = with_columns(make_table((160, 140)), groups=np.arange(300) // 3 if rule == "grouped" else None)
     if rule == "official":
         return replace(table, splits=split_thrice(table))
+    if rule in ("leave-one-domain-out", "source-target"):
+        table = with_columns(table, domains=np.arange(300) % 2)
     return select_rows(table, np.random.default_rng(0).permutation(300)) if rule != "blocks" else mixed(table)
 
 
@@ -172,6 +174,8 @@ def tables(draw: st.DrawFn) -> FeatureTable:
         table = replace(table, weights=rng.integers(0, 3, count).astype(np.float32))
     if draw(st.booleans()):
         table = replace(table, splits=rng.choice([b"train", b"validation", b"test", b""], count))
+    if draw(st.booleans()):
+        table = replace(table, domains=rng.choice([b"lab", b"field", b"outside"][: draw(st.integers(1, 3))], count))
     return table
 
 
@@ -195,6 +199,10 @@ def test_whatever_the_table_a_split_is_refused_or_leaks_nothing(table: FeatureTa
             assert not np.intersect1d(one, other).size
             assert table.groups is None or not np.intersect1d(table.groups[one], table.groups[other]).size
         assert all(not np.intersect1d(np.concatenate(fold), split.test).size for fold in folds)
+        if split.by_domain and table.domains is not None:
+            assert not np.intersect1d(table.domains[split.development], table.domains[split.test]).size
+        if split.adaptation is not None:
+            assert not np.intersect1d(split.adaptation, rows).size
 
 
 # groups

@@ -23,6 +23,7 @@ from featx.tables.splits.assignment import (
     official_assignment,
     replace_missing_test,
 )
+from featx.tables.splits.domains import leave_domains_out, split_source_and_target
 from featx.tables.splits.eligible import EligibleRows, eligible_rows
 from featx.tables.splits.few_shot import (
     FEW_SHOT_REPEATS,
@@ -30,7 +31,7 @@ from featx.tables.splits.few_shot import (
     few_shot_split,
 )
 from featx.tables.splits.sampling import Integers, shuffle_keys
-from featx.tables.splits.split import Split
+from featx.tables.splits.split import LEAVE_ONE_DOMAIN_OUT, SOURCE_TARGET, Split
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class SplitOptions:
     folds: int
     shots: Sequence[int]
     seed: int
+    source_domains: Sequence[str] = ()
+    target_domain: str | None = None
 
     def seeds(self, default: int = 1) -> range:
         """One seed for each repeat; `default` is the rule's number of repeats."""
@@ -63,6 +66,8 @@ def make_splits(
     folds: int = FOLDS,
     shots: Sequence[int] = SHOTS,
     seed: int = 0,
+    source_domains: Sequence[str] = (),
+    target_domain: str | None = None,
 ) -> list[Split]:
     """The splits of the labelled images with a weight above 0 by one of these rules.
 
@@ -76,6 +81,12 @@ def make_splits(
     - `few-shot`: for each number k of `shots`, k images of every class train and k others validate (at least k if
       images have several labels); the rest, or the image set's own test rows, are tested. Five repeats by default.
       Heads are never fitted on the validation rows.
+    - `leave-one-domain-out`: each domain is tested by heads that the other domains train and validate. If groups have
+      images in several domains, a quarter of those that the tested domain has in common with others is tested, and is
+      left out of training; the others train.
+    - `source-target`: `source_domains` (by default all others) train and validate, half of the `target_domain` is
+      tested, and adaptation may see its other images without labels (`Split.adaptation`): it is inductive. Training
+      images whose group is tested are left out. Each of two domains is the target once if none is named.
     - `auto`: `official` if the image set has a split, and labels not only in its training set; else `grouped` if it
       has groups, else `stratified`.
 
@@ -83,7 +94,8 @@ def make_splits(
     the same splits. Images with soft labels are stratified by their largest share, images with several labels by their
     rarest one. Only `official` and `few-shot` use the image set's own split.
 
-    Raises TableError if a class has too few images or groups, or if the table lacks what the rule needs.
+    Raises TableError if a class has too few images or groups, if the table lacks what the rule needs, or if a domain is
+    unknown.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
@@ -98,7 +110,7 @@ def make_splits(
         raise TableError(f"no split rule {rule!r}{did_you_mean(rule, RULES)}; choose auto, {', '.join(RULES)}")
     eligible = eligible_rows(as_table(table))
     split = RULES[_choose_rule(eligible) if rule == "auto" else rule]
-    return split(eligible, SplitOptions(repeats, folds, shots, seed))
+    return split(eligible, SplitOptions(repeats, folds, shots, seed, source_domains, target_domain))
 
 
 def split_table(table: FeatureTable, *, seed: int = 0) -> Split:
@@ -224,6 +236,20 @@ def _split_few_shot(eligible: EligibleRows, options: SplitOptions) -> list[Split
     return splits
 
 
+def _leave_domains_out(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
+    return [split for seed in options.seeds() for split in leave_domains_out(eligible, seed=seed)]
+
+
+def _split_source_and_target(eligible: EligibleRows, options: SplitOptions) -> list[Split]:
+    return [
+        split
+        for seed in options.seeds()
+        for split in split_source_and_target(
+            eligible, sources=options.source_domains, target=options.target_domain, seed=seed
+        )
+    ]
+
+
 RULES: Mapping[str, Callable[[EligibleRows, SplitOptions], list[Split]]] = {
     "official": _split_officially,
     "stratified": _split_stratified,
@@ -231,4 +257,6 @@ RULES: Mapping[str, Callable[[EligibleRows, SplitOptions], list[Split]]] = {
     "blocks": _split_blocks,
     "k-fold": _split_folds,
     "few-shot": _split_few_shot,
+    LEAVE_ONE_DOMAIN_OUT: _leave_domains_out,
+    SOURCE_TARGET: _split_source_and_target,
 }

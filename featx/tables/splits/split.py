@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from featx.showing import Overview, Shown
 
+LEAVE_ONE_DOMAIN_OUT = "leave-one-domain-out"
+SOURCE_TARGET = "source-target"
 RowIndices: TypeAlias = NDArray[np.int64]
 """Positions of rows in a table."""
 
@@ -41,11 +43,18 @@ class Split(Shown):
     """(table rows,): the block of each row, if the folds of tuning must not divide blocks either."""
     validation_drawn: bool = False
     """Whether the validation rows were drawn at random from the rows to learn from: folds may then take their place."""
+    adaptation: RowIndices | None = None
+    """Rows of the target domain that adaptation may see without their labels; None if the rule has no target domain."""
 
     @property
     def kind(self) -> str:
         """The part of the key that repeated splits of one rule share, such as `few-shot-4`."""
         return self.key.partition("/")[0]
+
+    @property
+    def by_domain(self) -> bool:
+        """Whether test rows are of another domain than all others, so that repeated splits are no resamples."""
+        return self.kind in (LEAVE_ONE_DOMAIN_OUT, SOURCE_TARGET)
 
     @property
     def development(self) -> RowIndices:
@@ -60,4 +69,5 @@ class Split(Shown):
     def overview(self) -> Overview:
         """The number of rows in each part, and the rule."""
         counts = f"{len(self.train)} training, {len(self.validation)} validation and {len(self.test)} test images"
-        return Overview(f"Split: {counts}", (("rule", self.rule),))
+        unlabelled = "" if self.adaptation is None else f"{len(self.adaptation)} images"
+        return Overview(f"Split: {counts}", (("rule", self.rule), ("adaptation", unlabelled)))
