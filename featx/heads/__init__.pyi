@@ -13,12 +13,27 @@ from .results import (
 from .results_file import ResultsFile as ResultsFile, read_results as read_results, write_results as write_results
 from .saving import load_head as load_head, reserve_head as reserve_head, save_head as save_head
 from .training.choosing import STACKED as STACKED, STACKED_HEADS as STACKED_HEADS
-from .training.development import is_large as is_large
-from .training.training import train_head as train_head
+from .training.development import (
+    DevelopmentSet as DevelopmentSet,
+    is_large as is_large,
+    make_development_set as make_development_set,
+)
+from .training.fitting import held_out_scores as held_out_scores
+from .training.outcome import Training as Training
+from .training.refitting import refit_head as refit_head
+from .training.training import (
+    Calibration as Calibration,
+    calibrate as calibrate,
+    complete_head as complete_head,
+    fit_tuned as fit_tuned,
+    train_head as train_head,
+)
+from .training.tuning import TunedPipeline as TunedPipeline, measure_validation as measure_validation
 from .training.validating import (
     AUTO as AUTO,
     choose_tuning as choose_tuning,
     join_tuning as join_tuning,
     parse_tuning as parse_tuning,
 )
+from .transferred import TARGET_ALONE as TARGET_ALONE, SourceOfHead as SourceOfHead, Transferred as Transferred
 from .unseen import find_unseen as find_unseen

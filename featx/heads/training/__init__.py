@@ -6,4 +6,5 @@ choosing     name of a head -> pipeline with the parameters that do best
 tuning       pipeline and parameters to try -> the best ones on validation rows
 fitting      fits of pipelines, step by step
 outcome      the result on test rows
+refitting    a head with the parameters that it has, fitted to other rows
 """
