@@ -175,6 +175,11 @@ class FeatureTable(Shown):
         weights = None if self.weights is None else self.weights[rows].astype(np.float64)
         return Labels(self.classes, codes, shares, weights, take(self.groups, rows), self.multilabel)
 
+    def domain_of(self, rows: NDArray[np.int64]) -> str | None:
+        """The domain that all of these rows are of; None if there are several of them, or none."""
+        names = set() if self.domains is None else set(self.domains[rows].tolist())
+        return bytes(names.pop()).decode() if len(names) == 1 else None
+
     @property
     def dim(self) -> int:
         """Number of columns."""

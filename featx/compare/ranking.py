@@ -40,6 +40,8 @@ class RankedCandidate(Shown):
     """Kind and number of the splits, such as `stratified` or `few-shot-4 x 5`."""
     results: tuple[Result, ...]
     """One for each split, in their order."""
+    tested: tuple[str | None, ...] = ()
+    """The domain that each of these splits tests, if each tests one; else None."""
     rank: int = 1
     """Place by `validated` among the candidates on this kind of split; equal values share a rank."""
     reference: bool = False
@@ -63,6 +65,14 @@ class RankedCandidate(Shown):
     def values(self) -> NDArray[np.float64]:
         """(splits,): the measure on the test images of each split; NaN if it is not defined."""
         return np.array([result.value for result in self.results])
+
+    @property
+    def domains(self) -> dict[str, float]:
+        """Tested domain -> the mean measure over its splits; empty unless splits test different domains."""
+        names = [name for name in dict.fromkeys(self.tested) if name is not None]
+        if len(names) < 2:
+            return {}
+        return {name: float(self.values[[one == name for one in self.tested]].mean()) for name in names}
 
     @property
     def validated(self) -> float:
@@ -95,6 +105,7 @@ class RankedCandidate(Shown):
         return {key: getattr(self, key) for key in own} | {
             "mean": _finite(self.values.mean()),
             "values": [_finite(value) for value in self.values],
+            "domains": {name: _finite(value) for name, value in self.domains.items()},
             "validated": self.validated,
             "chosen_per_split": self.chosen_per_split,
             "measure": self.results[0].measure,
@@ -236,7 +247,8 @@ def _join_group(candidates: Sequence[Candidate], results: tuple[Result, ...]) ->
     first = candidates[0]
     kind = first.split.kind
     splits = f"{kind} x {len(results)}" if len(results) > 1 else kind
-    return RankedCandidate(first.variant, first.head, first.fusion, first.backbones, splits, results)
+    tested = tuple(candidate.table.domain_of(candidate.split.test) for candidate in candidates)
+    return RankedCandidate(first.variant, first.head, first.fusion, first.backbones, splits, results, tested)
 
 
 def _ranks(validated: Iterable[float]) -> list[int]:

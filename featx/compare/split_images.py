@@ -15,6 +15,7 @@ from featx.measures import (
     SharedImages,
     class_correctness,
     corrected_t_test,
+    domains_t_test,
     draws_t_test,
     paired_bootstrap,
     paired_recalls,
@@ -68,6 +69,11 @@ class SplitImages:
         return self.labels[0].multilabel
 
     @property
+    def domains(self) -> tuple[str | None, ...]:
+        """The different domains that are tested, in the order of the splits."""
+        return tuple(dict.fromkeys(self.table.domain_of(rows) for rows in self.rows))
+
+    @property
     def tested(self) -> Labels:
         """Labels of all images that are tested in any split, each once."""
         return self.table.labels_of(np.unique(np.concatenate(self.rows)))
@@ -103,8 +109,8 @@ class SplitImages:
         """A comparison of each pair of heads, with Holm's correction over all of them.
 
         `outcomes` has one outcome of each head for each split. On one split it is the paired bootstrap of the images,
-        or a t-test over their groups; on few-shot draws the t-test of draws that share test images; on other splits
-        the corrected resampled t-test.
+        or a t-test over their groups; on few-shot draws the t-test of draws that share test images; on splits by
+        domain a t-test over the images, with equal weights of splits; on others the corrected resampled t-test.
         """
         if len(self.splits) == 1:
             return self._compare_images({name: of_head[0].each for name, of_head in outcomes.items()}, pairs)
@@ -112,6 +118,8 @@ class SplitImages:
         if self.splits[0].shots:
             train = [split.fitted for split in self.splits]
             return draws_t_test(values, pairs, train=train, tested=self.shared(outcomes))
+        if self.splits[0].by_domain:
+            return domains_t_test(values, pairs, tested=self.shared(outcomes), domains=len(self.domains))
         train_sizes = [len(split.fitted) for split in self.splits]
         test_sizes = [len(split.test) for split in self.splits]
         return corrected_t_test(values, pairs, train=train_sizes, test=test_sizes)

@@ -41,6 +41,7 @@ from .over_draws import (
 )
 from .over_splits import (
     corrected_t_test as corrected_t_test,
+    domains_t_test as domains_t_test,
     draws_t_test as draws_t_test,
     share_of_rows as share_of_rows,
 )

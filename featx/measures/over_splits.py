@@ -82,6 +82,40 @@ def draws_t_test(
     return _compare(scores, pairs, draws, overlap=shared / (1 - shared), test=name, tested=tested)
 
 
+def domains_t_test(
+    scores: Mapping[str, Sequence[float]], pairs: Sequence[Pair], *, tested: SharedImages, domains: int
+) -> tuple[Comparison, ...]:
+    """A comparison of each pair of heads by the mean of a score over splits that test J domains, with Holm's method.
+
+    Domains are few and were not drawn at random, so that they are taken as they are: the variance of the mean is the
+    one in `tested`, which comes from the sample of test images of these domains. Interval and p hold for more images of
+    the same domains, and for the heads as they are trained; they say nothing about another domain. `domains` is J.
+
+    >>> import numpy as np
+    >>> from featx.labels import Labels
+    >>> from featx.measures import SharedImages, domains_t_test
+    >>> labels = Labels(("cat", "dog"), codes=np.arange(100) % 2)
+    >>> scores = {"a": [0.9, 0.8], "b": [0.7, 0.5]}
+    >>> right = {name: [np.repeat([1.0, 0.0], [round(100 * one), round(100 - 100 * one)]) for one in of_head]
+    ...     for name, of_head in scores.items()}
+    >>> tested = SharedImages.of_values(right, labels=[labels] * 2, rows=[np.arange(100), np.arange(100, 200)])
+    >>> (found,) = domains_t_test(scores, [("a", "b")], tested=tested, domains=2)
+    >>> round(found.difference, 2), found.test
+    (0.25, 't-test over 200 images of 2 domains, which says nothing about other domains')
+    """
+    arrays = _as_arrays(scores)
+    test = f"t-test over {tested.count} {tested.noun} of {domains} domains, which says nothing about other domains"
+    compared = []
+    for pair in pairs:
+        differences = difference_of(arrays, pair, len(arrays[pair[0]]))
+        variance = tested.variance(pair)
+        mean = float(differences.mean())
+        compared.append(
+            t_comparison(pair, mean, variance=variance, freedom=tested.freedom, test=test, n=len(differences))
+        )
+    return correct_all(compared)
+
+
 def share_of_rows(train: Sequence[NDArray[np.int64]]) -> float:
     """The part of its training rows that a draw shares with another one, on average; 1 for a single draw.
 

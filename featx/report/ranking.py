@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from featx.measures import Comparison
     from featx.tables import Duplicates
 
-_COLUMNS = ("head", "fusion", "backbones", "test", "spread", "validation", "against the best single")
+_MOST_DOMAINS = 6
+"""Most domains that have a column each; of more of them, only the worst is shown."""
 
 
 def ranking_sections(
@@ -32,11 +33,26 @@ def _kind_section(splits: str, ranking: "Sequence[RankedCandidate]", duplicates:
     notes = [*_measurement_notes(ranking), *_test_notes(ranking), *_duplicates_notes(ranking[0], duplicates)]
     return Section(
         title=splits,
-        columns=_COLUMNS,
+        columns=_columns(ranking[0]),
         rows=tuple(_row(ranked) for ranked in ranking),
         notes=tuple(notes),
         wrapped="backbones",
     )
+
+
+def _columns(ranked: "RankedCandidate") -> tuple[str, ...]:
+    domains = tuple(f"in {name}" for name in ranked.domains)
+    if len(domains) > _MOST_DOMAINS:
+        domains = ("worst domain",)
+    return "head", "fusion", "backbones", "test", *domains, "spread", "validation", "against the best single"
+
+
+def _of_domains(ranked: "RankedCandidate") -> tuple[str, ...]:
+    """The measure in each tested domain, or in the worst of many; empty if splits do not test domains."""
+    if len(ranked.domains) > _MOST_DOMAINS:
+        worst = min(ranked.domains, key=lambda name: ranked.domains[name])
+        return (f"{ranked.domains[worst]:.3f} in {worst}",)
+    return tuple(f"{value:.3f}" for value in ranked.domains.values())
 
 
 def _row(ranked: "RankedCandidate") -> tuple[str, ...]:
@@ -51,6 +67,7 @@ def _row(ranked: "RankedCandidate") -> tuple[str, ...]:
         ranked.fusion,
         " + ".join(ranked.backbones),
         f"{values.mean():.3f}",
+        *_of_domains(ranked),
         spread,
         f"{ranked.validated:.3f}",
         _against_reference(ranked),
@@ -77,12 +94,19 @@ def _measurement_notes(ranking: "Sequence[RankedCandidate]") -> list[str]:
     several = len(results) > 1
     spread = "standard deviation over the splits" if several else first.metrics.interval
     which = f", the first of {len(results)} such splits" if several else ""
+    domains = "; the mean is over domains of equal weight" if ranking[0].domains else ""
     return [
-        f"split: {first.split}{which}; the same images for every head",
+        f"split: {first.split}{which}; the same images for every head{domains}",
         f"test: {explain_result(first)}; spread: {spread}",
         f"validation: {first.tuned}",
-        f"accuracy of always predicting the most frequent class: {first.metrics.majority_accuracy:.3f}",
+        f"accuracy of always predicting the most frequent class: {_show_majority(ranking[0])}",
     ]
+
+
+def _show_majority(ranked: "RankedCandidate") -> str:
+    """The accuracy of the most frequent class on the first split; on splits by domain, its range over domains."""
+    found = [result.metrics.majority_accuracy for result in ranked.results]
+    return f"{min(found):.3f} to {max(found):.3f} in the domains" if ranked.domains else f"{found[0]:.3f}"
 
 
 def _test_notes(ranking: "Sequence[RankedCandidate]") -> list[str]:

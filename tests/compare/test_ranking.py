@@ -114,3 +114,54 @@ def test_few_shot_draws_are_compared_with_what_their_test_images_add() -> None:
     least = np.sqrt(apart.var(ddof=1) / len(test))
     assert (found.interval[1] - found.interval[0]) / 2 > 1.96 * least
     assert found.test.endswith("tested on 40 images")
+
+
+def domains_ranking(count: int, *, groups: bool = False, balanced: bool = False) -> Ranking:
+    """A ranking of two heads, each tested on every of these domains by heads of the others."""
+    table = with_columns(make_table((80, 80)), groups=np.arange(160) // 4 if groups else None)
+    table = replace(table, domains=np.array([b"domain%d" % (row % count) for row in range(160)]))
+    candidates = list_candidates(
+        [table],
+        heads=("ridge", "class-mean"),
+        splits=lambda one: make_splits(one, "leave-one-domain-out"),
+        tuning="validation",
+        balanced=balanced,
+    )
+    return rank_candidates(candidates, compare_backbones(candidates, jobs=1).results)
+
+
+def test_the_measure_is_told_for_each_domain_beside_the_mean_over_them() -> None:
+    ranking = domains_ranking(3)
+    for one in ranking:
+        assert list(one.domains) == ["domain0", "domain1", "domain2"]
+        assert list(one.domains.values()) == one.values.tolist()
+        assert one.to_dict()["domains"] == one.domains
+    (section,) = ranking_sections(ranking)
+    assert section.columns is not None
+    assert section.columns[3:7] == ("test", "in domain0", "in domain1", "in domain2")
+    assert section.rows[0][4] == f"{ranking[0].values[0]:.3f}"
+    assert "the mean is over domains of equal weight" in section.notes[0]
+
+
+def test_of_many_domains_the_worst_is_shown() -> None:
+    ranking = domains_ranking(8)
+    (section,) = ranking_sections(ranking)
+    worst = min(ranking[0].domains, key=ranking[0].domains.__getitem__)
+    assert section.columns is not None
+    assert section.columns[4] == "worst domain"
+    assert section.rows[0][4] == f"{ranking[0].values.min():.3f} in {worst}"
+
+
+def test_splits_that_mix_domains_have_no_measure_of_one() -> None:
+    assert ranking_of()[0].domains == {}
+
+
+@pytest.mark.parametrize(("groups", "noun"), [(False, "160 images"), (True, "10 whole groups")])
+@pytest.mark.parametrize("balanced", [False, True])
+def test_heads_are_compared_over_the_test_images_of_all_domains(groups: bool, noun: str, balanced: bool) -> None:
+    ranking = domains_ranking(4, groups=groups, balanced=balanced)
+    (rival,) = (one for one in ranking if not one.reference)
+    assert rival.comparison is not None
+    assert rival.comparison.test == f"t-test over {noun} of 4 domains, which says nothing about other domains"
+    (reference,) = (one for one in ranking if one.reference)
+    assert rival.comparison.difference == pytest.approx((rival.values - reference.values).mean())

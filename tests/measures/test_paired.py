@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from featx.labels import Labels
 from featx.measures import (
     SharedImages,
     corrected_t_test,
+    domains_t_test,
     draws_t_test,
     holm,
     intervals,
@@ -368,6 +371,42 @@ def test_equally_good_heads_seldom_differ_on_draws_with_the_same_test_images(dra
         p = draws_t_test(scores, [PAIR], train=train, tested=shared)[0].p
         found += p is not None and p < 0.05
     assert found / 200 <= 0.07
+
+
+def draw_domains(
+    rng: np.random.Generator, sizes: tuple[int, ...], *, chance: float = 0.7
+) -> tuple[dict[str, list[Any]], list[Labels], list[Any]]:
+    """On domains of these sizes: where each of two equally good heads is right, the labels, and the rows."""
+    ends = np.cumsum([0, *sizes])
+    rows = [np.arange(start, stop) for start, stop in pairwise(ends)]
+    labels = [Labels(("x", "y"), np.zeros(size, np.int64)) for size in sizes]
+    right = {name: [(rng.random(size) < chance).astype(float) for size in sizes] for name in PAIR}
+    return right, labels, rows
+
+
+def test_the_mean_over_domains_has_the_variance_of_the_images_of_each_domain() -> None:
+    right, labels, rows = draw_domains(np.random.default_rng(0), (50, 200, 80))
+    tested = SharedImages.of_values(right, labels=labels, rows=rows)
+    scores = {name: [float(one.mean()) for one in of_head] for name, of_head in right.items()}
+    (found,) = domains_t_test(scores, [PAIR], tested=tested, domains=3)
+    differences = [a - b for a, b in zip(right["a"], right["b"], strict=True)]
+    variance = sum(one.var() / len(one) for one in differences) / 3**2 * 330 / 329
+    mean = np.mean([one.mean() for one in differences])
+    half = stats.t.ppf(0.975, 329) * np.sqrt(variance)
+    assert found.interval == pytest.approx((mean - half, mean + half))
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(mean) / np.sqrt(variance), 329))
+    assert found.test == "t-test over 330 images of 3 domains, which says nothing about other domains"
+
+
+def test_equally_good_heads_seldom_differ_over_domains() -> None:
+    rng, found = np.random.default_rng(1), 0
+    for _ in range(300):
+        right, labels, rows = draw_domains(rng, (40, 100))
+        tested = SharedImages.of_values(right, labels=labels, rows=rows)
+        scores = {name: [float(one.mean()) for one in of_head] for name, of_head in right.items()}
+        p = domains_t_test(scores, [PAIR], tested=tested, domains=2)[0].p
+        found += p is not None and p < 0.05
+    assert 0.01 <= found / 300 <= 0.09
 
 
 def test_draws_of_the_same_images_have_a_difference_and_no_p() -> None:

@@ -65,7 +65,7 @@ def test_what_is_drawn_by_several_domains_is_in_one_part_only() -> None:
         assert not tested & groups_of(table, split.development)
         assert not groups_of(table, split.train) & groups_of(table, split.validation)
         assert len(split.development) == 60
-        assert "a quarter of the 40 groups that it has in common with other domains is tested" in split.rule
+        assert "of the 40 groups that other domains have too, a quarter is tested and never trained on" in split.rule
 
 
 def test_groups_of_one_domain_are_tested_as_wholes_beside_a_quarter_of_the_shared() -> None:

@@ -49,10 +49,7 @@ def _leave_out(eligible: EligibleRows, inside: Flags, name: str, seed: int) -> S
     if shared.any():
         assert eligible.units is not None
         count = len(np.unique(eligible.units[shared]))
-        rule += (
-            f"; a quarter of the {count} groups that it has in common with other domains is tested, and left out of "
-            "training; the others train"
-        )
+        rule += f" (of the {count} groups that other domains have too, a quarter is tested and never trained on)"
     return _build(eligible, parts, rule, key=f"{LEAVE_ONE_DOMAIN_OUT}/{seed}.{name}", seed=seed, without=name)
 
 
