@@ -2,6 +2,12 @@ from .blocks import BlockPCA as BlockPCA, BlockScaler as BlockScaler
 from .class_mean import NearestClassMean as NearestClassMean
 from .convergence import converging as converging
 from .domains.adapter import DomainAdapter as DomainAdapter
+from .domains.boosting import TrAdaBoost as TrAdaBoost
+from .domains.importance import (
+    effective_sample_size as effective_sample_size,
+    importance_weights as importance_weights,
+    note_on_weights as note_on_weights,
+)
 from .domains.mapping import CoralAdapter as CoralAdapter, TransportAdapter as TransportAdapter
 from .domains.pair import DomainPair as DomainPair
 from .domains.priors import PriorShift as PriorShift
@@ -17,6 +23,7 @@ from .neighbors import CosineNeighbors as CosineNeighbors
 from .ridge import LooRidgeClassifier as LooRidgeClassifier
 from .scaling import FeatureScaler as FeatureScaler, How as How
 from .scores import (
+    NO_CHANCE as NO_CHANCE,
     Grid as Grid,
     class_scores as class_scores,
     fit_classifier as fit_classifier,

@@ -12,6 +12,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from featx.estimators.blocks import BlockPCA, BlockScaler
 from featx.estimators.class_mean import NearestClassMean
+from featx.estimators.domains.boosting import TrAdaBoost
 from featx.estimators.domains.mapping import CoralAdapter, TransportAdapter
 from featx.estimators.domains.standardising import DomainStandardiser
 from featx.estimators.kernel import KernelMap, KernelSVM
@@ -37,6 +38,7 @@ ESTIMATORS = [
     NearestClassMean(),
     NearestClassMean("cosine"),
     LinearSVM(),
+    TrAdaBoost(rounds=4),
     KernelMap(n_components=20),
     KernelSVM(),
     KernelSVM(approximate=True),

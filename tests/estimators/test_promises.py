@@ -11,6 +11,7 @@ from sklearn.pipeline import make_pipeline
 
 from featx.errors import HeadError
 from featx.estimators.class_mean import NearestClassMean
+from featx.estimators.domains.boosting import TrAdaBoost
 from featx.estimators.kernel import KernelSVM
 from featx.estimators.linear_svm import LinearSVM
 from featx.estimators.mlp import MLP
@@ -25,6 +26,7 @@ Case = tuple[ClassifierMixin, Mapping[str, Sequence[Any]]]
 EXACT: Sequence[Case] = [
     (CosineNeighbors(1000), {"n_neighbors": [1, 4, 20], "temperature": [0.05, 0.5]}),
     (NearestClassMean(), {"metric": ["euclidean", "cosine"]}),
+    (TrAdaBoost(NearestClassMean()), {"rounds": [4, 8]}),
     (LinearSVM(), {"C": [1.0, 0.01, 10.0]}),
     (LinearSVM(), {"C": [1.0, 0.1], "class_weight": [None, "balanced"]}),
     (KernelSVM(), {"C": [1.0, 10.0], "gamma": ["scale", 0.3]}),

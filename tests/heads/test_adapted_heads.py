@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline
 
 from featx import load_head, save_head, train_head
 from featx.errors import HeadError
-from featx.estimators import CoralAdapter, DomainStandardiser, PriorShift, TransportAdapter
+from featx.estimators import CoralAdapter, DomainStandardiser, PriorShift, TrAdaBoost, TransportAdapter
 from featx.estimators.domains.adapter import DomainAdapter
 from featx.heads import Head
 from tests.support.tables import make_table
@@ -99,4 +99,29 @@ def test_a_ratio_that_does_not_fit_the_classes_is_refused(head: Head, ratio: NDA
 def test_a_head_of_another_kind_inside_is_refused(head: Head, tmp_path: Path) -> None:
     save_head(replace(shifted(head, np.zeros(3)), name="ridge"), tmp_path / "h.featx")
     with pytest.raises(HeadError, match="has a SoftmaxRegression, which this kind of head does not have"):
+        load_head(tmp_path / "h.featx")
+
+
+def boosted(head: Head) -> Head:
+    *steps, (name, classifier) = head.pipeline.steps
+    rows = Pipeline(steps).transform(np.vstack([SOURCE.features, TARGET.features]))
+    domain = np.repeat([1, -1], [len(SOURCE), len(TARGET)])
+    fitted = TrAdaBoost(classifier, rounds=4).fit(
+        rows, np.concatenate([SOURCE.labels, TARGET.labels]), sample_domain=domain
+    )
+    return replace(head, pipeline=Pipeline([*steps, (name, fitted)]))
+
+
+def test_a_boosted_head_is_saved_and_loaded(head: Head, tmp_path: Path) -> None:
+    adapted = boosted(head)
+    save_head(adapted, tmp_path / "h.featx")
+    found = load_head(tmp_path / "h.featx").predict_probabilities(TARGET.features)
+    assert np.array_equal(found, adapted.predict_probabilities(TARGET.features))
+
+
+def test_a_boosted_head_with_too_few_votes_is_refused(head: Head, tmp_path: Path) -> None:
+    adapted = boosted(head)
+    adapted.pipeline[-1].votes_ = adapted.pipeline[-1].votes_[1:]
+    save_head(adapted, tmp_path / "h.featx")
+    with pytest.raises(HeadError, match="do not use this file"):
         load_head(tmp_path / "h.featx")

@@ -59,7 +59,8 @@ class PriorShift(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict(self, X: NDArray[Any]) -> NDArray[Any]:
         """The class (m,) with the highest score; of equal scores the first."""
-        return self.classes_[class_scores(self, X).argmax(axis=1)]
+        best: NDArray[np.intp] = class_scores(self, X).argmax(axis=1)
+        return np.take(self.classes_, best)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether the classifier has been fitted."""

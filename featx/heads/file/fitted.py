@@ -67,8 +67,8 @@ def _classifiers_in(part: Any) -> set[str]:
         return _classifiers_in(part.steps[-1][1])
     if kind == "PriorShift":
         return _classifiers_in(part.classifier)
-    inner = part.estimators_ if kind in ("StackedBlocks", "OneVsRest") else ()
-    return {kind}.union(*(_classifiers_in(one) for one in inner if one is not None))
+    inner = part.estimators_ if kind in ("StackedBlocks", "OneVsRest", "TrAdaBoost") else ()
+    return set(() if kind == "TrAdaBoost" else (kind,)).union(*(_classifiers_in(one) for one in inner if one is not None))
 
 
 def _check_scaler(step: Any, columns: int) -> int:
@@ -330,6 +330,18 @@ def _check_prior_shift(classifier: Any, columns: int) -> int:
     return classes
 
 
+def _check_boosting(classifier: Any, columns: int) -> int:
+    boosting = Fitted(classifier, (*SEEN, "estimators_", "votes_"))
+    boosting.reads(columns)
+    classes = boosting.classes()
+    estimators = boosting.get("estimators_", list)
+    votes = boosting.array("votes_", len(estimators))
+    found = {_of_type(one, CLASSIFIERS)(one, columns) for one in estimators}
+    if found != {boosting.seen(classes)} or not (votes > 0).all():
+        raise boosting.wrong(f"{classes} classes, but its estimators have {found}, or votes that are none")
+    return classes
+
+
 STEPS: Mapping[str, Check] = {
     "FeatureScaler": _check_scaler,
     "BlockScaler": _check_block_scaler,
@@ -352,4 +364,5 @@ CLASSIFIERS: Mapping[str, Check] = {
     "PriorShift": _check_prior_shift,
     "MLP": _check_mlp,
     "StackedBlocks": _check_stacked,
+    "TrAdaBoost": _check_boosting,
 }

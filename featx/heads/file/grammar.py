@@ -35,6 +35,7 @@ from featx.estimators import (
     PriorShift,
     SoftmaxRegression,
     StackedBlocks,
+    TrAdaBoost,
     TransportAdapter,
 )
 from featx.heads.file.archive import open_archive
@@ -69,6 +70,7 @@ CLASSIFIERS = (
     PriorShift,
     SoftmaxRegression,
     StackedBlocks,
+    TrAdaBoost,
 )
 TYPES = frozenset(f"{one.__module__}.{one.__qualname__}" for one in (*STEPS, *CLASSIFIERS, Nystroem, Pipeline))
 """All types of objects in a head, by the names that skops gives them."""
