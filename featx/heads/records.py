@@ -13,7 +13,8 @@ def to_records(results: Iterable[Result]) -> list[dict[str, Any]]:
 
     All dicts have the same keys, and their values are numbers, strings, booleans or None. Every measure X of the test
     images has its 95 % interval in `X_low` and `X_high`; `measure` and `value` are the one that heads are compared by.
-    Several backbones are joined by ` + `, and `params` is JSON.
+    Several backbones are joined by ` + `, and `params` is JSON. `way` and `gamma` say what a head took over from heads
+    of other images, and are None if it was trained without any.
 
     >>> import featx
     >>> _, result = featx.train_head(featx.read_features("photos.h5"), "class-mean", jobs=1)
@@ -51,6 +52,8 @@ def _to_record(result: Result) -> dict[str, Any]:
         "C": penalty.C if penalty else None,
         "edge": result.edge,
         "temperature": result.temperature,
+        "way": result.transferred.way if result.transferred else None,
+        "gamma": result.transferred.gamma if result.transferred else None,
         "seconds": result.seconds,
         "featx": result.versions["featx"],
         "table_digest": result.table,

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from featx.heads.transferred import Transferred
 from featx.measures import MEASURE_TITLES, HeadMetrics, format_measure
 from featx.showing import Overview, Shown
 
@@ -109,10 +110,20 @@ class Result(Shown):
     """Why there: because of what the split is and how many images it has, or as asked for."""
     validated_loss: float | None = None
     """Log loss in nats on the validation images that `validated` is of; None in results of featx 0.1.0."""
+    transferred: Transferred | None = None
+    """What the head took over from heads of other images; None if it was trained without any."""
 
     @property
     def key(self) -> str:
         """Identifies the training behind this result: results with equal keys come from equal trainings."""
+        if self.transferred is None:
+            return self._key_of_training
+        offered = [*(source.digest for source in self.transferred.sources), self.transferred.pool]
+        return "/from ".join((self._key_of_training, *(digest[:16] for digest in offered if digest)))
+
+    @property
+    def _key_of_training(self) -> str:
+        """The key without sources."""
         return key_of(
             self.table,
             head=self.head,
@@ -151,7 +162,10 @@ class Result(Shown):
 
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
-        return asdict(self)
+        values = asdict(self)
+        if self.transferred is None:
+            del values["transferred"]  # a head without sources is described as before there were any
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Result":

@@ -14,6 +14,7 @@ from featx.heads.training.choosing import STACKED
 from featx.heads.training.development import DevelopmentSet
 from featx.heads.training.tuning import TunedPipeline
 from featx.heads.training.validating import Tuning
+from featx.heads.transferred import TARGET_ALONE, Transferred
 from featx.labels import Labels
 from featx.measures import (
     HeadMetrics,
@@ -36,6 +37,8 @@ class Training:
     tuning: Tuning
     """Where parameters were chosen, and why there."""
     seed: int
+    transferred: Transferred | None = None
+    """What was taken over from heads of other images."""
 
 
 def measure_head(head: Head, table: FeatureTable, *, training: Training) -> Result:
@@ -75,6 +78,7 @@ def measure_head(head: Head, table: FeatureTable, *, training: Training) -> Resu
         versions=versions(),
         tuning=training.tuning.name,
         tuning_reason=training.tuning.reason,
+        transferred=training.transferred,
     )
 
 
@@ -107,12 +111,14 @@ def _describe_tuning(training: Training) -> str:
     development = training.development
     split = training.split
     accuracy = "balanced accuracy" if development.balanced else "accuracy"
-    best = "mean average precision" if development.labels.multilabel else accuracy
+    best = f"best {'mean average precision' if development.labels.multilabel else accuracy}"
+    if training.transferred and training.transferred.way != TARGET_ALONE:
+        best = "lowest log loss"
     folds = training.tuning.folds
     rows = f"{folds} folds of all but the test images" if folds else f"{len(split.validation)} validation images"
     fitted = "refitted with them" if split.refit else "not refitted with them"
     where = f"{rows} ({training.tuning.reason})"
-    return f"best {best} on {where}, {fitted}; every step fitted without the images it is judged by"
+    return f"{best} on {where}, {fitted}; every step fitted without the images it is judged by"
 
 
 def _count_rows(table: FeatureTable, split: Split) -> dict[str, int]:

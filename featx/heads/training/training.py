@@ -5,9 +5,11 @@ import time
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
+from featx.cache import FeatureTable
 from featx.errors import ConvergenceError
 from featx.heads.head import Head
 from featx.heads.results import Result
@@ -17,6 +19,7 @@ from featx.heads.training.fitting import fit_pipeline, held_out_scores
 from featx.heads.training.outcome import Training, measure_head
 from featx.heads.training.tuning import TunedPipeline
 from featx.heads.training.validating import AUTO, choose_tuning, join_tuning
+from featx.labels import Labels
 from featx.measures import fit_temperature, row_values, to_probabilities
 from featx.tables import GivenTables, Split, as_table, split_table
 
@@ -67,19 +70,34 @@ def train_head(
     development = make_development_set(table, split, folds=chosen.folds, balanced=balanced, seed=seed)
     # BLAS threads that wait for each other make a small fit many times slower
     with threadpool_limits(None if development.large else 1):
-        tuned = choose_pipeline(name, fusion, development=development, seed=seed, jobs=jobs)
-        tuned, pipeline, calibration = _fit_converging(tuned, development)
+        tuned, pipeline, calibration = fit_tuned(name, fusion, development=development, seed=seed, jobs=jobs)
+    training = Training(split, development, tuned, fusion=fusion, tuning=chosen, seed=seed)
+    return complete_head(name, pipeline, table=table, training=training, calibration=calibration, start=start)
+
+
+def complete_head(
+    name: str,
+    pipeline: Pipeline,
+    *,
+    table: FeatureTable,
+    training: Training,
+    calibration: "Calibration",
+    start: float,
+) -> tuple[Head, Result]:
+    """The head of this name with a fitted pipeline, and its result on the test rows of the split.
+
+    `start` is the `time.perf_counter()` at which its training began.
+    """
     head = Head(
         name=name,
-        classes=development.labels.classes,
-        params=tuned.params,
+        classes=training.development.labels.classes,
+        params=training.tuned.params,
         sources=table.sources,
         training={},
         pipeline=pipeline,
         temperature=calibration.temperature,
-        multilabel=development.labels.multilabel,
+        multilabel=training.development.labels.multilabel,
     )
-    training = Training(split, development, tuned, fusion=fusion, tuning=chosen, seed=seed)
     result = measure_head(head, table, training=training)
     seconds = round(time.perf_counter() - start, 3)
     result = replace(result, validated_loss=calibration.loss, seconds=seconds)
@@ -87,7 +105,7 @@ def train_head(
 
 
 @dataclass(frozen=True)
-class _Calibration:
+class Calibration:
     """The temperature that was fitted on validation rows."""
 
     temperature: float
@@ -95,8 +113,14 @@ class _Calibration:
     """Log loss on these rows, in nats."""
 
 
-def _fit_converging(tuned: TunedPipeline, development: DevelopmentSet) -> tuple[TunedPipeline, Pipeline, _Calibration]:
-    """The pipeline fitted on the final rows and its temperature, with the best parameters whose fits converge."""
+def fit_tuned(
+    name: str, fusion: str, *, development: DevelopmentSet, seed: int, jobs: int | None
+) -> tuple[TunedPipeline, Pipeline, Calibration]:
+    """What tuning chose for this head, the pipeline fitted on the final rows with it, and its temperature.
+
+    If fits with the best parameters do not converge, these are the best ones of a stronger penalty.
+    """
+    tuned = choose_pipeline(name, fusion, development=development, seed=seed, jobs=jobs)
     while True:
         try:
             calibration = _calibrate(tuned, development)
@@ -109,11 +133,15 @@ def _fit_converging(tuned: TunedPipeline, development: DevelopmentSet) -> tuple[
             tuned = other
 
 
-def _calibrate(tuned: TunedPipeline, development: DevelopmentSet) -> _Calibration:
+def _calibrate(tuned: TunedPipeline, development: DevelopmentSet) -> Calibration:
     """The temperature that fits the class scores of validation rows by pipelines that were not fitted to them."""
     scores = held_out_scores(tuned.pipeline, development) if tuned.scores is None else tuned.scores
-    labels = development.labels.take(development.validation_rows)
+    return calibrate(scores, development.labels.take(development.validation_rows))
+
+
+def calibrate(scores: NDArray[np.float64], labels: Labels) -> Calibration:
+    """The temperature that fits class scores (n, classes) of rows that no fit behind them saw, and its log loss."""
     temperature = fit_temperature(scores, labels)
     probabilities = to_probabilities(scores, temperature=temperature, multilabel=labels.multilabel)
     losses = row_values(probabilities, labels, measure="log_loss")
-    return _Calibration(temperature, float(np.average(losses, weights=labels.weights)))
+    return Calibration(temperature, float(np.average(losses, weights=labels.weights)))
