@@ -13,4 +13,9 @@ from .ranking import (
     Ranking as Ranking,
     rank_candidates as rank_candidates,
 )
-from .split_images import Outcome as Outcome, SplitImages as SplitImages, predicted_classes as predicted_classes
+from .split_images import (
+    Outcome as Outcome,
+    SplitImages as SplitImages,
+    means_by_domain as means_by_domain,
+    predicted_classes as predicted_classes,
+)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.compare.candidates import Candidate
-from featx.compare.split_images import Outcome, Pairs, SplitImages
+from featx.compare.split_images import Outcome, Pairs, SplitImages, means_by_domain
 from featx.heads import Result
 from featx.measures import Comparison, mcnemar
 from featx.showing import Overview, Shown
@@ -69,10 +69,7 @@ class RankedCandidate(Shown):
     @property
     def domains(self) -> dict[str, float]:
         """Tested domain -> the mean measure over its splits; empty unless splits test different domains."""
-        names = [name for name in dict.fromkeys(self.tested) if name is not None]
-        if len(names) < 2:
-            return {}
-        return {name: float(self.values[[one == name for one in self.tested]].mean()) for name in names}
+        return means_by_domain(self.values, self.tested)
 
     @property
     def validated(self) -> float:

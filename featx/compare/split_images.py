@@ -70,8 +70,8 @@ class SplitImages:
 
     @property
     def domains(self) -> tuple[str | None, ...]:
-        """The different domains that are tested, in the order of the splits."""
-        return tuple(dict.fromkeys(self.table.domain_of(rows) for rows in self.rows))
+        """The domain that each split tests; None for a split that tests several, or images without domains."""
+        return tuple(self.table.domain_of(rows) for rows in self.rows)
 
     @property
     def tested(self) -> Labels:
@@ -119,7 +119,7 @@ class SplitImages:
             train = [split.fitted for split in self.splits]
             return draws_t_test(values, pairs, train=train, tested=self.shared(outcomes))
         if self.splits[0].by_domain:
-            return domains_t_test(values, pairs, tested=self.shared(outcomes), domains=len(self.domains))
+            return domains_t_test(values, pairs, tested=self.shared(outcomes), domains=len(set(self.domains)))
         train_sizes = [len(split.fitted) for split in self.splits]
         test_sizes = [len(split.test) for split in self.splits]
         return corrected_t_test(values, pairs, train=train_sizes, test=test_sizes)
@@ -141,6 +141,14 @@ class SplitImages:
         if self.balanced:
             return SharedImages.of_guesses(each, labels=self.labels, rows=self.rows, balanced=True)
         return SharedImages.of_values(each, labels=self.labels, rows=self.rows)
+
+
+def means_by_domain(values: NDArray[np.float64], domains: Sequence[str | None]) -> dict[str, float]:
+    """Domain -> mean of the values (splits,) of the splits that test it; empty unless splits test different domains."""
+    names = [name for name in dict.fromkeys(domains) if name is not None]
+    if len(names) < 2:
+        return {}
+    return {name: float(values[[one == name for one in domains]].mean()) for name in names}
 
 
 def predicted_classes(result: Result, labels: Labels) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ from featx.report.section import Section
 
 if TYPE_CHECKING:
     from featx.measures import Interval
-    from featx.suites import Agreement, Estimate, Group, GroupAgreement, LeaderboardRow, SuiteOutcome
+    from featx.suites import Agreement, Estimate, Group, GroupAgreement, LeaderboardRow, SuiteOutcome, TargetValue
 
 _LEADERS = ("place", "source", "mean over targets", "mean rank", "", "against the first", "won / tied / lost")
 _AGREEMENT = (
@@ -35,6 +35,8 @@ def suite_sections(outcome: "SuiteOutcome") -> list[Section]:
     sections = []
     for group in board.groups:
         sections.append(_leaderboard_section(group, [row for row in board.rows if row.group == group.name], outcome))
+        if by_domain := [row for row in board.rows if row.group == group.name and any(map(_has_domains, row.targets))]:
+            sections.append(_domains_section(group.name, by_domain))
         agreement = [one for one in outcome.agreement if one.group == group.name]
         if agreement:
             sections.append(_agreement_section(group.name, agreement))
@@ -69,6 +71,22 @@ def _row(row: "LeaderboardRow") -> tuple[str, ...]:
         "is the first" if first else _show_number(f"{row.difference:+.3f}", row.difference_ci),
         "" if first else f"{row.wins} / {row.ties} / {row.losses}",
     )
+
+
+def _has_domains(value: "TargetValue") -> bool:
+    return bool(value.domains)
+
+
+def _domains_section(group: str, rows: "Iterable[LeaderboardRow]") -> Section:
+    """What each source reached in each domain of the targets whose splits test domains."""
+    shown = tuple(
+        (row.source, one.target, f"{one.value:.3f}", ", ".join(f"{name} {value:.3f}" for name, value in of_domains))
+        for row in rows
+        for one in filter(_has_domains, row.targets)
+        for of_domains in [sorted(one.domains.items(), key=lambda item: item[1])]
+    )
+    columns = ("source", "target", "mean over domains", "in each domain, the worst first")
+    return Section(title=f"{group}: by domain", columns=columns, rows=shown, wrapped=columns[-1])
 
 
 def _agreement_section(group: str, found: "Iterable[GroupAgreement]") -> Section:

@@ -1,12 +1,13 @@
 """The leaderboard: the sources of each comparability group in the order of their mean ranks over targets."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from featx.compare import means_by_domain
 from featx.measures import (
     MEASURE_TITLES,
     Comparison,
@@ -46,6 +47,8 @@ class TargetValue:
     p: float | None
     p_holm: float | None
     """p corrected for all sources and targets of the group (Holm 1979)."""
+    domains: Mapping[str, float] = field(default_factory=dict)
+    """Domain -> the measure on its test images, if splits test different domains; `value` is their mean."""
 
 
 @dataclass(frozen=True)
@@ -272,6 +275,7 @@ def _value(field: Field, standing: Standing, compared: Comparison | None) -> Tar
         difference_ci=None if compared is None else compared.interval,
         p=None if compared is None else compared.p,
         p_holm=None,
+        domains=means_by_domain(standing.predictor.values, field.images.domains),
     )
 
 
@@ -305,14 +309,17 @@ def _plain_row(group: Group, standing: Standing, lacks: Sequence[str]) -> Leader
 def to_columns(board: Leaderboard) -> list[dict[str, Any]]:
     """One flat row for each row of the leaderboard, all with the same columns, as its CSV file has them."""
     groups: Mapping[str, Group] = {group.name: group for group in board.groups}
-    names = list(dict.fromkeys(target.name for group in board.groups for target in group.targets))
+    names = dict[str, dict[str, None]]((target.name, {}) for group in board.groups for target in group.targets)
+    for one in (target for row in board.rows for target in row.targets):
+        names[one.target] |= dict.fromkeys(one.domains)
     weak: dict[str, list[str]] = {}
-    for one in board.uninformative:
-        weak.setdefault(one.group, []).append(one.target)
+    for uninformative in board.uninformative:
+        weak.setdefault(uninformative.group, []).append(uninformative.target)
     return [_flat(row, groups[row.group], names, weak.get(row.group, [])) for row in board.rows]
 
 
-def _flat(row: LeaderboardRow, group: Group, names: Sequence[str], weak: Sequence[str]) -> dict[str, Any]:
+def _flat(row: LeaderboardRow, group: Group, names: Mapping[str, Iterable[str]], weak: Sequence[str]) -> dict[str, Any]:
+    """One flat row; `names` has every target with the domains that are tested on it."""
     values: dict[str, Any] = {
         "group": row.group,
         "group_digest": group.digest,
@@ -335,19 +342,21 @@ def _flat(row: LeaderboardRow, group: Group, names: Sequence[str], weak: Sequenc
         "losses": row.losses,
     }
     of_targets = {one.target: one for one in row.targets}
-    for name in names:
-        values |= _columns_of(name, of_targets.get(name))
+    for name, domains in names.items():
+        values |= _columns_of(name, of_targets.get(name), domains)
     return {key: round(value, 6) if isinstance(value, float) else value for key, value in values.items()}
 
 
-def _columns_of(name: str, found: TargetValue | None) -> dict[str, Any]:
-    """The columns of one target; empty if the source has no value there."""
+def _columns_of(name: str, found: TargetValue | None, domains: Iterable[str]) -> dict[str, Any]:
+    """The columns of one target and its domains; empty if the source has no value there."""
     if found is None:
-        return {**_bounded(name, None, None), f"{name}_difference": None, f"{name}_p_holm": None}
+        empty = dict.fromkeys(f"{name}_{domain}" for domain in domains)
+        return {**_bounded(name, None, None), f"{name}_difference": None, f"{name}_p_holm": None, **empty}
     return {
         **_bounded(name, found.value, found.ci),
         f"{name}_difference": found.difference,
         f"{name}_p_holm": found.p_holm,
+        **{f"{name}_{domain}": found.domains.get(domain) for domain in domains},
     }
 
 

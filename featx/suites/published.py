@@ -11,10 +11,12 @@ from featx.csv_columns import CsvWriter, check_header, open_csv
 from featx.errors import TableError
 from featx.hashing import hash_settings
 from featx.suites.files import written
-from featx.tables import RowIndices, Split
+from featx.tables import SOURCE_TARGET, RowIndices, Split
 
 COLUMNS = ("target", "split", "shots", "rule", "validation", "digest", "name", "part", "block")
 PARTS = ("train", "validation", "test")
+ADAPTATION = "adaptation"
+"""The part of images of a target domain that adaptation may see without labels."""
 UNUSED = "unused"
 """The part of images that a split leaves out."""
 DRAWN, GIVEN = "drawn", "given"
@@ -41,6 +43,8 @@ def _lines(target: str, table: FeatureTable, split: Split) -> Iterator[tuple[obj
     parts = np.full(len(table), UNUSED, object)
     for part in PARTS:
         parts[getattr(split, part)] = part
+    if split.adaptation is not None:
+        parts[split.adaptation] = ADAPTATION
     for row in np.argsort(table.positions, kind="stable").tolist():
         found.parts[table.name(row)] = parts[row]
         if split.blocks is not None and split.blocks[row] >= 0:
@@ -122,6 +126,7 @@ class PublishedSplits:
             shots=shots,
             blocks=blocks,
             validation_drawn=found.drawn,
+            adaptation=_rows_of(found.parts, ADAPTATION, rows) if key.startswith(f"{SOURCE_TARGET}/") else None,
         )
 
     def _check_images(self, target: str, key: str, parts: Mapping[str, str], rows: Mapping[str, int]) -> None:
@@ -191,7 +196,7 @@ def _add(where: str, line: int, values: Sequence[str], targets: dict[str, dict[s
 def _check_values(where: str, *, shots: str, validation: str, part: str, block: str) -> None:
     """Raise TableError for a value that its column cannot have."""
     wanted = (
-        ("part", part, (*PARTS, UNUSED)),
+        ("part", part, (*PARTS, ADAPTATION, UNUSED)),
         ("validation", validation, (DRAWN, GIVEN)),
     )
     for column, value, known in wanted:

@@ -67,6 +67,8 @@ def check_suite(suite: Suite) -> None:
     for target in suite.targets:
         _check_target(target, where)
     _check_protocol(suite.protocol, where)
+    for target in suite.targets:
+        _check_domains(target, target.splits or suite.protocol.splits, f"{where}: targets, {target.name!r}")
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -157,6 +159,12 @@ def _check_target(target: Target, where: str) -> None:
             raise SuiteError(f"{place}: key {key} is for images, but this target has caches; remove it")
     if target.splits is not None:
         _check_rule(target.splits, f"{place}: splits")
+
+
+def _check_domains(target: Target, rule: str, place: str) -> None:
+    for key in ("source_domains", "target_domain"):
+        if getattr(target, key) and rule != "source-target":
+            raise SuiteError(f"{place}: key {key} is for splits = 'source-target', not {rule!r}; remove it")
 
 
 def _check_protocol(protocol: Protocol, where: str) -> None:

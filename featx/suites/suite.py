@@ -47,11 +47,15 @@ class Target:
     caches: _Texts = ()
     """Finished caches of the target's images instead of `images`: nothing is extracted then."""
     annotations: _Text | None = None
-    """CSV file with labels, splits, groups and weights, in place of those of the images."""
+    """CSV file with labels, splits, groups, domains and weights, in place of those of the images."""
     label_rule: str = ""
     """How the labels came about, in words: results of different label rules never stand together."""
     splits: _Text | None = None
     """Name of a split rule, or a CSV file of splits, in place of those of the protocol."""
+    source_domains: Annotated[tuple[_Text, ...], Meta(description="a list of names of domains")] = ()
+    """Domains that train in source-target splits; empty for all but the target domain."""
+    target_domain: _Text | None = None
+    """Domain that source-target splits test."""
     weight: _Weight = 1.0
     """Weight of this target in means over targets."""
 

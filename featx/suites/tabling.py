@@ -8,7 +8,7 @@ from featx.cache import FeatureTable, label_sources
 from featx.compare import Candidate, list_candidates
 from featx.errors import TableError
 from featx.suites.preparing import PreparedTarget
-from featx.suites.suite import Protocol
+from featx.suites.suite import Protocol, Target
 from featx.tables import (
     FEW_SHOT_REPEATS,
     FOLDS,
@@ -98,9 +98,8 @@ def read_target(prepared: PreparedTarget, caches: Mapping[Path, Sequence[str]], 
     ]
     joined = fuse_tables(tables)
     target = prepared.target
-    rule = target.splits or protocol.splits
     published = prepared.splits
-    splits, left_out = (published.splits_of(target.name, joined), ()) if published else draw(joined, rule, protocol)
+    splits, left_out = (published.splits_of(target.name, joined), ()) if published else draw(joined, target, protocol)
     return TargetTables(
         target=target.name,
         weight=target.weight,
@@ -112,16 +111,17 @@ def read_target(prepared: PreparedTarget, caches: Mapping[Path, Sequence[str]], 
     )
 
 
-def draw(table: FeatureTable, rule: str, protocol: Protocol) -> tuple[list[Split], tuple[int, ...]]:
-    """The splits by this rule, few-shot splits beside them if the protocol has shots, and the shots that are too many.
+def draw(table: FeatureTable, target: Target, protocol: Protocol) -> tuple[list[Split], tuple[int, ...]]:
+    """The splits by the target's rule, few-shot splits beside them if the protocol has shots; and the shots left out.
 
     Raises TableError.
     """
+    rule = target.splits or protocol.splits
     few_shot = rule == FEW_SHOT
     asked = protocol.shots or (SHOTS if few_shot else ())
     repeats = protocol.repeats or FEW_SHOT_REPEATS
     shots = possible_shots(table, asked, repeats=repeats, seed=protocol.seed) if asked else ()
-    found = [] if few_shot else _draw_by_rule(table, rule, protocol)
+    found = [] if few_shot else _draw_by_rule(table, rule, target, protocol)
     if shots:
         found += make_splits(table, FEW_SHOT, repeats=repeats, shots=shots, seed=protocol.seed)
     if not found:
@@ -129,10 +129,18 @@ def draw(table: FeatureTable, rule: str, protocol: Protocol) -> tuple[list[Split
     return found, tuple(number for number in asked if number not in shots)
 
 
-def _draw_by_rule(table: FeatureTable, rule: str, protocol: Protocol) -> list[Split]:
+def _draw_by_rule(table: FeatureTable, rule: str, target: Target, protocol: Protocol) -> list[Split]:
     """The splits by this rule; the image set's own split is one, however many repeats are asked for."""
     repeats = None if rule in ("official", "auto") and table.splits is not None else protocol.repeats
-    return make_splits(table, rule, repeats=repeats, folds=protocol.folds or FOLDS, seed=protocol.seed)
+    return make_splits(
+        table,
+        rule,
+        repeats=repeats,
+        folds=protocol.folds or FOLDS,
+        seed=protocol.seed,
+        source_domains=target.source_domains,
+        target_domain=target.target_domain,
+    )
 
 
 def count_splits(rule: str, protocol: Protocol) -> int:

@@ -2,19 +2,23 @@
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from featx.measures import holm
-from featx.suites import LeaderboardRow, SuiteOutcome
+from featx.report.suites import suite_sections
+from featx.suites import LeaderboardRow, SuiteOutcome, read_splits
 from featx.suites.groups import group_fields
 from featx.suites.leaderboard import rank_sources_over_targets
 from featx.suites.standing import Field, Lane
 from featx.suites.suite import Protocol
 from tests.suites.fields import fields_of
+from tests.suites.test_running import run
 
 GROUPS = ("class-mean/all", "class-mean/few-shot-2")
 WEIGHTS = np.array([1, 2, 1])
@@ -161,3 +165,26 @@ def test_the_files_say_the_same(three_targets: SuiteOutcome) -> None:
     assert {(one["target"], one["backbone"]) for one in gain} == {
         (target, backbone) for target in ("first", "second", "third") for backbone in ("tiny", "other", "known")
     }
+
+
+@pytest.mark.exhaustive
+def test_what_sources_reach_in_each_domain_is_told_beside_the_mean(write_suite: Callable[..., Path]) -> None:
+    target = 'annotations = "domains.csv"\nsplits = "leave-one-domain-out"'
+    suite = write_suite(protocol="repeats = 1", target=target)
+    names = sorted(str(path.relative_to(suite.parent / "second")) for path in (suite.parent / "second").rglob("*.png"))
+    lines = [f"{name},{('lab', 'field', 'outside')[place % 3]}" for place, name in enumerate(names)]
+    (suite.parent / "domains.csv").write_text("\n".join(["name,domain", *lines]))
+    outcome = run(suite)
+    assert outcome.failures == ()
+    for row in outcome.leaderboard.rows:
+        first, second = row.targets
+        assert first.domains == {}
+        assert set(second.domains) == {"lab", "field", "outside"}
+        assert np.mean(list(second.domains.values())) == pytest.approx(second.value)
+    (record, *_) = csv.DictReader((outcome.folder / "leaderboard.csv").read_text().splitlines())
+    found = outcome.leaderboard.rows[0].targets[1].domains
+    assert {name: float(record[f"second_{name}"]) for name in found} == pytest.approx(found, abs=1e-6)
+    (section,) = (one for one in suite_sections(outcome) if one.title == "knn/all: by domain")
+    assert [row[:2] for row in section.rows] == [(row.source, "second") for row in rows_of(outcome, "knn/all")]
+    again = read_splits(outcome.folder / "splits.csv").targets["second"]
+    assert list(again) == [f"leave-one-domain-out/0.{name}" for name in ("field", "lab", "outside")]

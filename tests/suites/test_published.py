@@ -14,6 +14,7 @@ from featx.tables import Split, make_splits
 from tests.suites.test_running import run
 from tests.support.tables import make_table
 
+DOMAIN_RULES = ("leave-one-domain-out", "source-target")
 Write = Callable[..., Path]
 
 
@@ -37,12 +38,14 @@ def assert_equal(found: Split, expected: Split) -> None:
             assert mine == other, field.name
 
 
-@pytest.mark.parametrize("rule", ["stratified", "k-fold", "blocks", "few-shot", "official", "grouped"])
+@pytest.mark.parametrize("rule", ["stratified", "k-fold", "blocks", "few-shot", "official", "grouped", *DOMAIN_RULES])
 def test_the_same_splits_come_back(table: FeatureTable, tmp_path: Path, rule: str) -> None:
     if rule == "official":
         table = replace(table, splits=np.array([b"train", b"test", b""], "S5")[np.arange(60) % 3])
     if rule == "grouped":
         table = replace(table, groups=np.array([f"g{row // 2}".encode() for row in range(60)]))
+    if rule in DOMAIN_RULES:
+        table = replace(table, domains=np.array([b"lab", b"field"])[np.arange(60) % 2])
     splits = make_splits(table, rule, shots=(1, 2))
     write_splits({"shapes": (table, splits)}, tmp_path / "splits.csv")
     found = read_splits(tmp_path / "splits.csv").splits_of("shapes", table)
@@ -95,7 +98,7 @@ def test_images_that_are_missing_or_new_are_refused_with_both_sides(table: Featu
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("a,s/0,,r,drawn,,1.png,trian,", "part is 'trian'; write train, validation, test or unused"),
+        ("a,s/0,,r,drawn,,1.png,trian,", "part is 'trian'; write train, validation, test, adaptation or unused"),
         ("a,s/0,,r,maybe,,1.png,train,", "validation is 'maybe'; write drawn or given"),
         ("a,s/0,few,r,drawn,,1.png,train,", "shots is 'few'; write a whole number, or nothing"),
         ("a,s/0,,r,drawn,,0.png,train,", "'0.png' is in split s/0 of a already; remove one line"),

@@ -55,6 +55,8 @@ def test_all_keys_are_read_and_those_left_out_have_defaults(tmp_path: Path) -> N
         ('[[targets]]\nname = "../a"\nimages = "a"\n' + SOURCE, "name = '../a' should be a name of letters"),
         (TARGET + "weight = 0\n" + SOURCE, "weight = 0 should be a number above 0"),
         (TARGET + 'splits = "stratifed"\n' + SOURCE, "no split rule 'stratifed' (did you mean stratified?)"),
+        (TARGET + 'target_domain = "lab"\n' + SOURCE, "key target_domain is for splits = 'source-target', not 'auto'"),
+        (TARGET + 'source_domains = "lab"\n' + SOURCE, "source_domains = 'lab' should be a list of names of domains"),
         ('[protocol]\nheads = ["logrg"]\n' + TARGET + SOURCE, "logrg"),
         ("[protocol]\nheads = []\n" + TARGET + SOURCE, "heads = [] should be a list of one or more names"),
         ('[protocol]\nheads = "ridge"\n' + TARGET + SOURCE, "heads = 'ridge' should be a list of one or more names"),
