@@ -350,13 +350,13 @@ def _flat(row: LeaderboardRow, group: Group, names: Mapping[str, Iterable[str]],
 def _columns_of(name: str, found: TargetValue | None, domains: Iterable[str]) -> dict[str, Any]:
     """The columns of one target and its domains; empty if the source has no value there."""
     if found is None:
-        empty = dict.fromkeys(f"{name}_{domain}" for domain in domains)
+        empty = dict.fromkeys(f"{name}_in_{domain}" for domain in domains)
         return {**_bounded(name, None, None), f"{name}_difference": None, f"{name}_p_holm": None, **empty}
     return {
         **_bounded(name, found.value, found.ci),
         f"{name}_difference": found.difference,
         f"{name}_p_holm": found.p_holm,
-        **{f"{name}_{domain}": found.domains.get(domain) for domain in domains},
+        **{f"{name}_in_{domain}": found.domains.get(domain) for domain in domains},
     }
 
 

@@ -183,7 +183,7 @@ def test_what_sources_reach_in_each_domain_is_told_beside_the_mean(write_suite: 
         assert np.mean(list(second.domains.values())) == pytest.approx(second.value)
     (record, *_) = csv.DictReader((outcome.folder / "leaderboard.csv").read_text().splitlines())
     found = outcome.leaderboard.rows[0].targets[1].domains
-    assert {name: float(record[f"second_{name}"]) for name in found} == pytest.approx(found, abs=1e-6)
+    assert {name: float(record[f"second_in_{name}"]) for name in found} == pytest.approx(found, abs=1e-6)
     (section,) = (one for one in suite_sections(outcome) if one.title == "knn/all: by domain")
     assert [row[:2] for row in section.rows] == [(row.source, "second") for row in rows_of(outcome, "knn/all")]
     again = read_splits(outcome.folder / "splits.csv").targets["second"]
