@@ -63,7 +63,7 @@ from .heads import (
     train_head as train_head,
 )
 from .inputs import ImageSet as ImageSet, list_images as list_images
-from .measures import HeadMetrics as HeadMetrics
+from .measures import ClusterAgreement as ClusterAgreement, HeadMetrics as HeadMetrics
 from .provenance import __version__ as __version__
 from .settings import Settings as Settings
 from .suites import (
@@ -84,9 +84,14 @@ from .tables import (
     read_annotations as read_annotations,
 )
 from .transfer import (
+    Adaptation as Adaptation,
+    AdaptationRow as AdaptationRow,
     BaselineAccuracy as BaselineAccuracy,
+    Cluster as Cluster,
+    Clustering as Clustering,
     CurvePoint as CurvePoint,
     Gain as Gain,
+    Gap as Gap,
     LabelPlan as LabelPlan,
     LabelsNeeded as LabelsNeeded,
     LabelsSaved as LabelsSaved,
@@ -97,9 +102,12 @@ from .transfer import (
     SourceGain as SourceGain,
     SourceScore as SourceScore,
     TransferScores as TransferScores,
+    adapt_head as adapt_head,
+    cluster_features as cluster_features,
     draw_curve as draw_curve,
     judge_gain as judge_gain,
     measure_gain as measure_gain,
+    measure_gap as measure_gap,
     score_transferability as score_transferability,
     suggest_labels as suggest_labels,
     trace_curve as trace_curve,

@@ -76,6 +76,8 @@ SCORE_NAMES = (
     *("ridge", "press", "logme", "knn", "class-mean", "leep", "nce"),
     *("nleep", "gbc", "transrate", "h-score", "pactran"),
 )
+CLUSTER_METHODS = ("kmeans", "ward")
+"""Ways to divide images into clusters; the first is the default."""
 LABELLING_STRATEGIES = ("mixed", "typical", "cover", "uncertain", "random")
 """Ways to choose which images to label first; the first is the default."""
 SAMPLE = 1_000

@@ -56,7 +56,7 @@ DOORS = {
     "joblib": {"extract", "processes"},
     "dask": {"extract"},
     "distributed": {"extract"},
-    "sklearn": {"extract", "estimators", "heads", "transfer", "processes"},
+    "sklearn": {"extract", "estimators", "measures", "heads", "transfer", "processes"},
     "threadpoolctl": {"heads", "transfer"},
     "scipy": {"estimators", "measures"},
     "skops": {"heads"},

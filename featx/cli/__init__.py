@@ -12,9 +12,11 @@ from typing import NoReturn
 
 import click
 
+from featx.cli.adapting import adapt
 from featx.cli.backbones import backbones, inspect
 from featx.cli.benchmarking import benchmark
 from featx.cli.caching import cache
+from featx.cli.clustering import cluster
 from featx.cli.comparing import compare
 from featx.cli.curving import curve
 from featx.cli.demo import demo
@@ -22,6 +24,7 @@ from featx.cli.evaluating import evaluate
 from featx.cli.exporting import export_command
 from featx.cli.extracting import doctor, extract
 from featx.cli.gaining import gain
+from featx.cli.gapping import gap
 from featx.cli.interrupts import INTERRUPTED, interruption, watch_interrupts
 from featx.cli.labelling import label_errors
 from featx.cli.output import LineFormatter, Verbosity, say
@@ -64,8 +67,9 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
 
 
 EXTRACTING = (doctor, inspect, backbones, export_command, extract, cache)
-LEARNING = (score, gain, benchmark, train, compare, curve, evaluate, predict, label_errors, label_next, demo)
-for command in (*EXTRACTING, *LEARNING):
+LEARNING = (score, gain, gap, adapt, benchmark, train, compare, curve, evaluate, predict, demo)
+LABELLING = (label_errors, label_next, cluster)
+for command in (*EXTRACTING, *LEARNING, *LABELLING):
     cli.add_command(command)
 
 

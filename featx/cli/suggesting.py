@@ -104,13 +104,14 @@ def label_next(
     is chosen that equals another one, and every group has an image before any has two. With --into, fill in the column
     label of the list, and give it to --annotations of this command or of `featx train`.
     """
-    from featx.report import out, placing_progress, print_label_plan
+    from featx.report import check_list, out, placing_progress, print_label_plan, write_list
 
-    _check_free(into, overwrite=overwrite)
+    check_list(into, overwrite=overwrite)
     with placing_progress(quiet=output.quiet) as report:
         plan = options.suggest(caches, report)
     if into is not None:
-        _write_list(plan, into)
+        rows = ((one.name, "", one.rank, one.why) for one in plan.suggestions)
+        write_list(into, ("name", "label", "rank", "why"), rows)
     if json_:
         print_json({"rows": plan.to_records(), **_about(plan), "into": into and str(into)})
     elif not output.quiet:
@@ -124,26 +125,3 @@ def _about(plan: "LabelPlan") -> dict[str, object]:
         "unlabelled": plan.unlabelled,
         "notes": list(plan.notes),
     }
-
-
-def _check_free(into: Path | None, *, overwrite: bool) -> None:
-    """Raise ReportError if the list exists, which may hold labels that somebody has filled in."""
-    from featx.errors import ReportError
-
-    if into is not None and into.exists() and not overwrite:
-        raise ReportError(f"{into}: exists, and may hold labels; give another name, or --overwrite to replace it")
-
-
-def _write_list(plan: "LabelPlan", into: Path) -> None:
-    """Write one line for each image, with an empty label. Raises ReportError."""
-    from featx.csv_columns import CsvWriter
-    from featx.errors import ReportError
-
-    try:
-        with into.open("w", encoding="utf-8", newline="") as file:
-            lines = CsvWriter(file)
-            lines.write(("name", "label", "rank", "why"))
-            for one in plan.suggestions:
-                lines.write((one.name, "", one.rank, one.why))
-    except OSError as error:
-        raise ReportError(f"{into}: cannot be written ({error.strerror}); check the folder") from error

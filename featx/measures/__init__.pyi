@@ -12,6 +12,12 @@ from .class_shares import (
     em_interval as em_interval,
     em_shares as em_shares,
 )
+from .clusters import (
+    ClusterAgreement as ClusterAgreement,
+    matched_accuracy as matched_accuracy,
+    measure_clusters as measure_clusters,
+    purity as purity,
+)
 from .comparison import Comparison as Comparison, holm as holm
 from .crossing import (
     first_reaching as first_reaching,

@@ -1,4 +1,5 @@
 from .figures import reserve_figure as reserve_figure, write_curve as write_curve
+from .lists import check_list as check_list, write_list as write_list
 from .markdown import render_results as render_results
 from .progress import (
     comparison_progress as comparison_progress,
@@ -9,12 +10,15 @@ from .progress import (
 from .terminal import (
     err as err,
     out as out,
+    print_adaptation as print_adaptation,
     print_checks as print_checks,
+    print_clusters as print_clusters,
     print_curve as print_curve,
     print_effects as print_effects,
     print_extraction as print_extraction,
     print_failures as print_failures,
     print_gain as print_gain,
+    print_gap as print_gap,
     print_info as print_info,
     print_inspection as print_inspection,
     print_label_plan as print_label_plan,

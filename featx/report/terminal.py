@@ -9,9 +9,12 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from featx.report.adaptations import adaptation_sections
 from featx.report.caches import extraction_section, info_section
+from featx.report.clusters import cluster_sections
 from featx.report.curves import curve_sections
 from featx.report.gains import gain_sections
+from featx.report.gaps import gap_sections
 from featx.report.labelling import label_plan_section
 from featx.report.metrics import metrics_sections
 from featx.report.models import checks_section, effects_section, inspection_sections
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from featx.measures import HeadMetrics
     from featx.suites import SuiteOutcome
     from featx.tables import Duplicates
-    from featx.transfer import Gain, LabelPlan, LearningCurve, TransferScores
+    from featx.transfer import Adaptation, Clustering, Gain, Gap, LabelPlan, LearningCurve, TransferScores
 
 _PIPED_WIDTH = 120
 """Columns of standard output if it is not a terminal."""
@@ -155,9 +158,24 @@ def print_gain(gain: "Gain", *, to: Console) -> None:
     print_sections(gain_sections(gain), to=to)
 
 
+def print_gap(gap: "Gap", *, to: Console) -> None:
+    """Print what lies between two domains, with the shares of classes and the columns that move."""
+    print_sections(gap_sections(gap), to=to)
+
+
+def print_clusters(found: "Clustering", *, to: Console) -> None:
+    """Print the clusters, and how well they agree with labels, if there are any."""
+    print_sections(cluster_sections(found), to=to)
+
+
 def print_label_plan(plan: "LabelPlan", *, to: Console) -> None:
     """Print which images to label next, and why."""
     print_sections([label_plan_section(plan)], to=to)
+
+
+def print_adaptation(adaptation: "Adaptation", *, to: Console) -> None:
+    """Print the gap between two domains, and what each method of adaptation is worth."""
+    print_sections(adaptation_sections(adaptation), to=to)
 
 
 def print_suite(outcome: "SuiteOutcome", *, to: Console) -> None:

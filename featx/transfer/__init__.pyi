@@ -1,3 +1,11 @@
+from .adaptation.adaptation import Adaptation as Adaptation, AdaptationRow as AdaptationRow, Versus as Versus
+from .adaptation.adapting import adapt_head as adapt_head
+from .adaptation.methods import RECIPES as RECIPES
+from .clustering.clustering import (
+    Cluster as Cluster,
+    Clustering as Clustering,
+    cluster_features as cluster_features,
+)
 from .curves.needed import LabelsNeeded as LabelsNeeded, LabelsSaved as LabelsSaved
 from .curves.points import CurvePoint as CurvePoint
 from .curves.tracing import LearningCurve as LearningCurve, draw_curve as draw_curve, trace_curve as trace_curve
@@ -16,11 +24,20 @@ from .gains.predictors import (
     majority_predictor as majority_predictor,
 )
 from .gains.verdicts import judge_gain as judge_gain
+from .gaps.gap import (
+    BlockShift as BlockShift,
+    ClassShare as ClassShare,
+    ColumnShift as ColumnShift,
+    Gap as Gap,
+    GapVerdict as GapVerdict,
+)
+from .gaps.measuring import measure_gap as measure_gap
 from .labelling.suggesting import (
     LabelPlan as LabelPlan,
     LabelSuggestion as LabelSuggestion,
     suggest_labels as suggest_labels,
 )
+from .parameters.transferring import transfer_head as transfer_head
 from .scores.evidence import log_evidence as log_evidence
 from .scores.gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
 from .scores.h_score import shrunk_h_score as shrunk_h_score

@@ -76,7 +76,8 @@ def test_what_cannot_be_done_is_told_in_a_line(featx: FeatX, cache: Path, labels
     given = ("--annotations", labels)
     for arguments, code, message in (
         ((), 1, "all 24 images have a label already"),
-        ((*given, "--into", into), 1, "next.csv: exists, and may hold labels"),
+        ((*given, "--into", into), 1, "next.csv: exists, and may hold your entries"),
+        ((*given, "--into", tmp_path / "none" / "next.csv"), 1, "there is no folder"),
         ((*given, "--strategy", "cover", "--head", head), 1, "strategy 'cover' looks at no head"),
         ((*given, "--count", 0), 2, "0 is not in the range x>=1"),
         ((*given, "--strategy", "best"), 2, "'best' is not one of 'mixed', 'typical'"),

@@ -12,9 +12,9 @@ from featx.errors import HeadError, TableError
 from featx.heads import train_head
 from featx.tables import hash_names, select_rows, shuffle_keys
 from featx.transfer import LabelPlan, suggest_labels
+from featx.transfer.dividing import mean_distances
 from featx.transfer.labelling.coverage import suggest_covering
 from featx.transfer.labelling.pool import Turns, make_pool
-from featx.transfer.labelling.typicality import mean_distances
 from featx.transfer.labelling.uncertainty import Doubts
 from featx.transfer.space import place_images
 from tests.support.tables import make_table, with_columns

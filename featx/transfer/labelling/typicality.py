@@ -6,17 +6,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.transfer.dividing import divide_points
+from featx.transfer.dividing import divide_points, mean_distances
 from featx.transfer.labelling.pool import Places, Pool, Turns
-from featx.transfer.space import Points, squared_distances
 
 MOST_CLUSTERS = 500
 """Number of clusters at most; further images are from clusters that have a label, those with the fewest first."""
-NEIGHBOURS = 20
-"""Number of nearest images whose mean distance says how typical an image is."""
-MOST_REFERENCES = 2_000
-"""Number of images of a cluster among which neighbours are searched for."""
-AT_ONCE = 1_024
 
 Suggested: TypeAlias = Iterator[tuple[int, str]]
 """Place of each suggested image in the pool, and why."""
@@ -66,17 +60,3 @@ def _why(labels: int, size: int, *, first: bool) -> str:
         if first
         else f"centre of a cluster without a label ({images})"
     )
-
-
-def mean_distances(points: Points) -> NDArray[np.float64]:
-    """(n,): the mean distance of each point from its nearest neighbours among these points; of a single one 0."""
-    references = points[:MOST_REFERENCES]
-    count = min(NEIGHBOURS, len(references) - 1)
-    if count < 1:
-        return np.zeros(len(points))
-    means = np.empty(len(points))
-    for start in range(0, len(points), AT_ONCE):
-        distances = np.sqrt(squared_distances(points[start : start + AT_ONCE], references))
-        nearest = np.partition(distances, count, axis=1)[:, : count + 1]  # the point itself is among them
-        means[start : start + AT_ONCE] = nearest.sum(axis=1, dtype=np.float64) / count
-    return means
