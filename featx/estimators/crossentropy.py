@@ -22,8 +22,8 @@ class CrossEntropy:
     """The mean cross-entropy of weighted rows (n, D), with the mass (n, K) of each class in each row.
 
     Products are in the type of the rows, sums over blocks of rows in float64. `design` is that of the rows, if it is
-    known. Offsets (n, K) are added to the scores. With `penalises_bias` the bias, which is the score at the mean of the
-    rows beside the offsets, is penalised as coefficients are.
+    known. Offsets (n, K) are added to the scores. `bias_penalty` is the penalty on the squared bias, the score at the
+    mean of the rows beside the offsets, relative to that on squared coefficients.
     """
 
     def __init__(
@@ -33,7 +33,7 @@ class CrossEntropy:
         design: Design | None = None,
         *,
         offsets: NDArray[np.float64] | None = None,
-        penalises_bias: bool = False,
+        bias_penalty: float = 0.0,
     ) -> None:
         weights = mass.sum(axis=1)
         self.total = float(weights.sum())
@@ -47,7 +47,7 @@ class CrossEntropy:
         soft = np.count_nonzero(mass, axis=1) > 1
         parts = mass[soft] / weights[soft, None]
         self._impurity = float(weights[soft] @ (parts * (1 - parts)).sum(axis=1) / self.total)
-        self.penalises_bias = penalises_bias
+        self.bias_penalty = bias_penalty
         self._offsets = None if offsets is None else np.ascontiguousarray(offsets.T, X.dtype)
 
     @property
@@ -100,5 +100,6 @@ class CrossEntropy:
         # eigenvalues below this floor are rounding errors
         floor = np.finfo(self.design.rows.dtype).eps * self.spread**2
         bends = curvature * np.append(self._curvatures.clip(floor), 1)
-        bends[: len(bends) if self.penalises_bias else -1] += penalty
+        bends[:-1] += penalty
+        bends[-1] += penalty * self.bias_penalty
         return self.design.turn_back(self.design.turn(gradient) / bends)

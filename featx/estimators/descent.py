@@ -86,7 +86,7 @@ class _Step:
 class Descent:
     """Finds the minima of mean cross-entropy + penalty / 2 x squared norm of the coefficients.
 
-    The biases are part of the norm if the problem penalises them.
+    The problem says how much squared biases count in the norm.
     """
 
     def __init__(self, problem: CrossEntropy, *, tol: float, max_iter: int) -> None:
@@ -148,10 +148,9 @@ class Descent:
         return _Place(point, found.slope, found.slope + self._pull(point, penalty), found.residual)
 
     def _pull(self, point: Point, penalty: float) -> Point:
-        """The derivative of the penalty, which biases have only if the problem says so."""
+        """The derivative of the penalty."""
         pull = penalty * point
-        if not self._problem.penalises_bias:
-            pull[:, -1] = 0
+        pull[:, -1] *= self._problem.bias_penalty
         return pull
 
     def _norm(self, here: _Place) -> float:

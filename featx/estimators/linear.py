@@ -11,6 +11,7 @@ from sklearn.model_selection import ParameterGrid
 from featx.errors import HeadError
 from featx.estimators.classifier import MarginClassifier
 from featx.estimators.linear_scores import LinearScores
+from featx.estimators.scaling import column_moments
 from featx.estimators.scores import NO_CHANCE, Grid, both_sides
 from featx.estimators.targets import Targets, share_targets
 
@@ -55,12 +56,15 @@ class LinearClassifier(MarginClassifier):
         """Each of these values of the path, the strongest penalty first, with the scores of a fit that it draws.
 
         The loss of rows X (n, d) with shares (n, C) of the classes is the classifier's own. The penalty is on the
-        squared difference from the coefficients of `towards`, and with `keep_intercept` on that from its scores at the
-        mean of the rows too: the stronger it is, the nearer the fit stays. The classifier itself is not fitted. Raises
-        HeadError as `fit_soft` does, ConvergenceError if a fit does not converge.
+        squared difference from the coefficients of `towards`: the stronger it is, the nearer the fit stays. With
+        `keep_intercept` the difference of the scores at the mean of the rows is penalised too, as the coefficient of a
+        column as long as a row minus that mean; else it is free. The classifier itself is not fitted. Raises HeadError
+        as `fit_soft` does, ConvergenceError if a fit does not converge.
         """
         targets = share_targets(shares, sample_weight, None, rows=len(X))
-        for value, difference in self._draw(X, targets, towards.of(X), values=values, penalises_bias=keep_intercept):
+        length = float(column_moments(X, targets.weights)[1].sum())
+        bias_penalty = 1 / (length or 1.0) if keep_intercept else 0.0
+        for value, difference in self._draw(X, targets, towards.of(X), values=values, bias_penalty=bias_penalty):
             yield value, towards.plus(LinearScores(*difference))
 
     @abstractmethod
@@ -71,7 +75,7 @@ class LinearClassifier(MarginClassifier):
         offsets: NDArray[np.float64],
         *,
         values: Sequence[float],
-        penalises_bias: bool,
+        bias_penalty: float,
     ) -> Iterator[tuple[float, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
         """Each value, the strongest penalty first, with the coefficients (C, d) and intercepts (C,) beside offsets."""
 

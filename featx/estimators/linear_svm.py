@@ -83,11 +83,11 @@ class LinearSVM(LinearClassifier):
         offsets: NDArray[np.float64],
         *,
         values: Sequence[float],
-        penalises_bias: bool,
+        bias_penalty: float,
     ) -> Iterator[tuple[float, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
         two = offsets.shape[1] == 2
         offsets = offsets[:, 1:] - offsets[:, :1] if two else offsets
-        problem = SquaredHinge(X, targets, offsets=offsets, penalises_bias=penalises_bias)
+        problem = SquaredHinge(X, targets, offsets=offsets, bias_penalty=bias_penalty)
         point = problem.start()
         for C in sorted(values):
             point = self._minimise(problem, point, C=C).point

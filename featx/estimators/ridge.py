@@ -82,11 +82,11 @@ class LooRidgeClassifier(L2Classifier):
         offsets: NDArray[np.float64],
         *,
         values: Sequence[float],
-        penalises_bias: bool,
+        bias_penalty: float,
     ) -> Iterator[tuple[float, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
         ridge = solve_ridge(X, targets, offsets)
         for value in falling(values):
-            yield value, ridge.fit(value, penalises_bias=penalises_bias)
+            yield value, ridge.fit(value, bias_penalty=bias_penalty)
 
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
         ridge = solve_ridge(X, targets)
@@ -122,15 +122,15 @@ class _Ridge(ABC):
             self.targets = self.targets - offsets
         self.bias = np.average(self.targets, axis=0, weights=self.weights)
 
-    def fit(self, l2: float, *, penalises_bias: bool = False) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def fit(self, l2: float, *, bias_penalty: float = 0.0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """The coefficients (K, d) and intercepts (K,) of the classes that have weight.
 
-        With `penalises_bias` the score at the mean of the rows is penalised as coefficients are.
+        `bias_penalty` is the penalty on the squared score at the mean of the rows, relative to that on coefficients.
         """
         coefficients = self.coefficients(l2)
         total = self.weights.sum()
         # columns minus their mean do not share in the bias, so that its minimum is a mean that the penalty shrinks
-        bias = self.bias * total / (total + l2) if penalises_bias else self.bias
+        bias = self.bias * (total / (total + l2 * bias_penalty))
         return coefficients, bias - coefficients @ self.mean
 
     @abstractmethod

@@ -76,10 +76,10 @@ class SoftmaxRegression(L2Classifier):
         offsets: NDArray[np.float64],
         *,
         values: Sequence[float],
-        penalises_bias: bool,
+        bias_penalty: float,
     ) -> Iterator[tuple[float, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
         values = falling(values)
-        problem = CrossEntropy(X, targets.mass, offsets=offsets, penalises_bias=penalises_bias)
+        problem = CrossEntropy(X, targets.mass, offsets=offsets, bias_penalty=bias_penalty)
         for value, minimum in zip(values, self._minima(problem, len(targets.classes), values), strict=True):
             yield value, problem.design.of_columns(minimum.point)
 

@@ -49,8 +49,8 @@ class SquaredHinge:
     """|a|^2 / 2 + C sum_i w_i max(0, 1 - t_i (a x_i + b))^2 of each class against the rest; of two, only the second.
 
     Products are in the precision of the rows (n, D), sums over blocks of rows in float64. Offsets (n, K), of two
-    classes (n, 1), are added to a x_i + b. With `penalises_bias` the score at the mean of the rows beside them is
-    penalised as a is.
+    classes (n, 1), are added to a x_i + b. `bias_penalty` is the penalty on half the squared score at the mean of
+    the rows beside them.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SquaredHinge:
         targets: Targets,
         *,
         offsets: NDArray[np.float64] | None = None,
-        penalises_bias: bool = False,
+        bias_penalty: float = 0.0,
     ) -> None:
         weights = targets.weights
         mass = targets.mass
@@ -69,7 +69,7 @@ class SquaredHinge:
         self.total = float(weights.sum())
         self.design = design_of(X, weights)
         self._offsets = None if offsets is None else np.ascontiguousarray(offsets.T, X.dtype)
-        self._penalised = slice(None) if penalises_bias else slice(-1)
+        self._penalties = np.append(np.ones(self.design.rows.shape[1]), bias_penalty)
 
     def start(self) -> Point:
         """The point to start from: zeros."""
@@ -83,7 +83,7 @@ class SquaredHinge:
         (2008).
         """
         bend = 2 * C * INSIDE * np.append(self.design.curvatures, self.total)
-        bend[self._penalised] += 1
+        bend += np.append(np.ones(len(bend) - 1), self._penalties[-1])
         scale = 1 / np.sqrt(bend)
         state = self.evaluate(start, C=C)
         for iteration in range(max_iter + 1):
@@ -119,9 +119,8 @@ class SquaredHinge:
             self.design.add_pull(slope, 2 * (negative * over - positive * short), block)
         self.design.take_offset(slope)
         slope *= C
-        penalised = point[:, self._penalised]
-        slope[:, self._penalised] += penalised
-        return State(point, C * loss + 0.5 * np.square(penalised).sum(axis=1), slope, inside)
+        slope += self._penalties * point
+        return State(point, C * loss + 0.5 * np.square(point) @ self._penalties, slope, inside)
 
     def _curvature(self, state: State, *, C: float, scale: NDArray[np.float64]) -> Callable[[Point], Point]:
         """A function that multiplies a direction, in scaled axes, by the curvature at a state.
@@ -145,7 +144,7 @@ class SquaredHinge:
                 design.add_pull(change, inside[:, rows] * score(block), block)
             design.take_offset(change)
             change *= C
-            change[:, self._penalised] += direction[:, self._penalised]
+            change += self._penalties * direction
             return design.turn(change) * scale
 
         return product

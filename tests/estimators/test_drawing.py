@@ -43,15 +43,17 @@ def flat(scores: LinearScores) -> NDArray[Any]:
 
 
 def optimum(
-    loss: Callable[[NDArray[Any]], float], towards: LinearScores, mean: NDArray[Any], l2: float
+    loss: Callable[[NDArray[Any]], float], towards: LinearScores, rows: NDArray[Any], l2: float
 ) -> LinearScores:
-    """The scores of the least loss + l2 / 2 x the squared change of coefficients and of scores at the mean."""
+    """The scores of the least loss + l2 / 2 x the squared change of coefficients, and at the mean per row length."""
+    mean = rows.mean(axis=0)
+    length = float(rows.var(axis=0).sum())
     shape = len(towards.intercepts), len(mean) + 1
 
     def objective(values: NDArray[Any]) -> float:
         change = (values - flat(towards)).reshape(shape)
         at_mean = change[:, :-1] @ mean + change[:, -1]
-        return loss(values.reshape(shape)) + l2 / 2 * float((change[:, :-1] ** 2).sum() + (at_mean**2).sum())
+        return loss(values.reshape(shape)) + l2 / 2 * float((change[:, :-1] ** 2).sum() + (at_mean**2).sum() / length)
 
     best = minimize(objective, flat(towards), method="BFGS", options={"gtol": 1e-9, "maxiter": 5000}).x.reshape(shape)
     return LinearScores(best[:, :-1], best[:, -1])
@@ -68,7 +70,7 @@ def test_softmax_regression_reaches_the_optimum_that_scipy_finds(classes: int, l
 
     ((value, drawn),) = SoftmaxRegression(tol=1e-9).draw(rows, shares, towards=towards, values=[l2])
     unit = 2 if classes == 2 else 1
-    expected = optimum(loss, towards, rows.mean(axis=0), l2 * unit)
+    expected = optimum(loss, towards, rows, l2 * unit)
     assert value == l2
     np.testing.assert_allclose(drawn.of(rows), expected.of(rows), atol=1e-4)
 
@@ -78,7 +80,7 @@ def test_softmax_regression_reaches_the_optimum_that_scipy_finds(classes: int, l
 def test_ridge_has_the_closed_form_of_residual_targets(classes: int, columns: int) -> None:
     rows, shares, towards = task(classes, columns=columns)
     ((_, drawn),) = LooRidgeClassifier().draw(rows, shares, towards=towards, values=[2.0])
-    centred = np.column_stack([rows - rows.mean(axis=0), np.ones(ROWS)])
+    centred = np.column_stack([rows - rows.mean(axis=0), np.full(ROWS, np.sqrt(rows.var(axis=0).sum()))])
     residual = (2 * shares - 1) / (2 if classes == 2 else 1) - towards.of(rows)
     change = np.linalg.solve(centred.T @ centred + 2 * np.eye(columns + 1), centred.T @ residual)
     np.testing.assert_allclose(drawn.of(rows), towards.of(rows) + centred @ change, atol=1e-9)
@@ -100,7 +102,7 @@ def test_the_linear_svm_reaches_the_optimum_that_scipy_finds(classes: int) -> No
             return 0.2 * float((np.maximum(0, 1 - sign * scores) ** 2).sum())
 
         found = drawn.of(rows)[:, column] - (drawn.of(rows)[:, 0] if classes == 2 else 0)
-        np.testing.assert_allclose(found, optimum(loss, own, rows.mean(axis=0), 1.0).of(rows)[:, 0], atol=1e-4)
+        np.testing.assert_allclose(found, optimum(loss, own, rows, 1.0).of(rows)[:, 0], atol=1e-4)
 
 
 @pytest.mark.parametrize("classifier", DRAWN, ids=lambda one: type(one).__name__)
