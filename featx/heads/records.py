@@ -13,8 +13,8 @@ def to_records(results: Iterable[Result]) -> list[dict[str, Any]]:
 
     All dicts have the same keys, and their values are numbers, strings, booleans or None. Every measure X of the test
     images has its 95 % interval in `X_low` and `X_high`; `measure` and `value` are the one that heads are compared by.
-    Several backbones are joined by ` + `, and `params` is JSON. `way` and `gamma` say what a head took over from heads
-    of other images, and are None if it was trained without any.
+    Several backbones are joined by ` + `, and `params` is JSON. `domain` is None unless all test images are of one.
+    `way` and `gamma` say what a head took over from heads of other images, and are None if it was trained without any.
 
     >>> import featx
     >>> _, result = featx.train_head(featx.read_features("photos.h5"), "class-mean", jobs=1)
@@ -35,6 +35,7 @@ def _to_record(result: Result) -> dict[str, Any]:
         "backbones": " + ".join(result.backbones),
         "split": result.split_key,
         "shots": result.shots,
+        "domain": result.domain,
         "seed": result.seed,
         "measure": result.measure,
         "value": getattr(result.metrics, result.measure),

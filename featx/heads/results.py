@@ -110,6 +110,8 @@ class Result(Shown):
     """Why there: because of what the split is and how many images it has, or as asked for."""
     validated_loss: float | None = None
     """Log loss in nats on the validation images that `validated` is of; None in results of featx 0.1.0."""
+    domain: str | None = None
+    """The domain that all test images are of; None if they are of several, or have none."""
     transferred: Transferred | None = None
     """What the head took over from heads of other images; None if it was trained without any."""
 
@@ -163,8 +165,9 @@ class Result(Shown):
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
         values = asdict(self)
-        if self.transferred is None:
-            del values["transferred"]  # a head without sources is described as before there were any
+        for key in ("domain", "transferred"):
+            if values[key] is None:
+                del values[key]  # heads without domains or sources are described as before there were any
         return values
 
     @classmethod

@@ -7,7 +7,7 @@ import pytest
 
 from featx.compare import Ranking, compare_backbones, list_candidates, rank_candidates
 from featx.compare.ranking import _ranks, _validity
-from featx.heads import unpack_guesses
+from featx.heads import Result, unpack_guesses
 from featx.report.ranking import ranking_sections
 from featx.tables import make_splits
 from tests.support.tables import make_table, with_columns
@@ -136,6 +136,8 @@ def test_the_measure_is_told_for_each_domain_beside_the_mean_over_them() -> None
         assert list(one.domains) == ["domain0", "domain1", "domain2"]
         assert list(one.domains.values()) == one.values.tolist()
         assert one.to_dict()["domains"] == one.domains
+        assert [result.domain for result in one.results] == list(one.domains)
+        assert all(Result.from_dict(result.to_dict()) == result for result in one.results)
     (section,) = ranking_sections(ranking)
     assert section.columns is not None
     assert section.columns[3:7] == ("test", "in domain0", "in domain1", "in domain2")
@@ -153,7 +155,10 @@ def test_of_many_domains_the_worst_is_shown() -> None:
 
 
 def test_splits_that_mix_domains_have_no_measure_of_one() -> None:
-    assert ranking_of()[0].domains == {}
+    first = ranking_of()[0]
+    assert first.domains == {}
+    assert first.results[0].domain is None
+    assert "domain" not in first.results[0].to_dict()
 
 
 @pytest.mark.parametrize(("groups", "noun"), [(False, "160 images"), (True, "10 whole groups")])

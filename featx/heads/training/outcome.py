@@ -70,6 +70,7 @@ def measure_head(head: Head, table: FeatureTable, *, training: Training) -> Resu
         split_key=split.key,
         shots=split.shots,
         test=hash_columns([table.names[split.test]]),
+        domain=table.domain_of(split.test),
         guesses=None if head.multilabel else pack(probabilities.argmax(axis=1)),
         drawn=_resample(probabilities, labels, metrics, seed=training.seed) if head.multilabel else None,
         classes=head.classes,
