@@ -1,0 +1,43 @@
+"""The command `gap`: what lies between two domains, without any label of the target."""
+
+from pathlib import Path
+
+import click
+
+from featx.cli.options import as_json, examples, with_seed
+from featx.cli.output import Verbosity, print_json
+from featx.cli.tables import TableChoice, read_chosen, with_choice
+
+
+@click.command(epilog=examples("featx gap mono.h5 --to poly.h5", "featx gap mono.h5 --to poly.h5 --json"))
+@click.argument("source", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--to",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="TARGET.h5",
+    help="The target, another domain. Repeat it for several backbones.",
+)
+@with_choice
+@with_seed
+@as_json
+@click.pass_obj
+def gap(
+    output: Verbosity, *, source: tuple[Path, ...], to: tuple[Path, ...], choice: TableChoice, seed: int, json_: bool
+) -> None:
+    """Say what lies between two domains: nothing, label shift or domain shift.
+
+    A classifier tries to tell the images of the SOURCE from those of --to, plainly and with classes weighted to the
+    shares that they seem to have in the target. The verdict is domain shift, where adapting is advised; label shift,
+    where classes only have other shares, and adapting features would harm; same; or undecided, with too few images.
+    Labels of the target are never read.
+    """
+    from featx.report import out, print_gap
+    from featx.transfer import measure_gap
+
+    found = measure_gap(read_chosen(source, choice), read_chosen(to, choice), seed=seed)
+    if json_:
+        print_json({"gap": found.to_dict()})
+    elif not output.quiet:
+        print_gap(found, to=out())
