@@ -100,14 +100,13 @@ def cluster(
     they are as near to the next one. Labels do not influence the clusters. Where images have labels, the usual measures
     say afterwards how well both agree.
     """
-    from featx.report import check_list, out, placing_progress, print_clusters, write_list
+    from featx.report import out, placing_progress, print_clusters, reserve_list, write_list
 
-    check_list(into, overwrite=overwrite)
-    with placing_progress(quiet=output.quiet) as report:
-        found = options.divide(caches, choice, report)
-    if into is not None:
+    with reserve_list(into, overwrite=overwrite) as target:
+        with placing_progress(quiet=output.quiet) as report:
+            found = options.divide(caches, choice, report)
         rows = zip(found.names.tolist(), found.numbers.tolist(), strict=True)
-        write_list(into, ("name", "cluster"), rows)
+        write_list(target, ("name", "cluster"), rows)
     if json_:
         print_json(found.to_dict() | {"into": into and str(into)})
     elif not output.quiet:

@@ -104,24 +104,15 @@ def label_next(
     is chosen that equals another one, and every group has an image before any has two. With --into, fill in the column
     label of the list, and give it to --annotations of this command or of `featx train`.
     """
-    from featx.report import check_list, out, placing_progress, print_label_plan, write_list
+    from featx.report import out, placing_progress, print_label_plan, reserve_list, write_list
 
-    check_list(into, overwrite=overwrite)
-    with placing_progress(quiet=output.quiet) as report:
-        plan = options.suggest(caches, report)
-    if into is not None:
+    with reserve_list(into, overwrite=overwrite) as target:
+        with placing_progress(quiet=output.quiet) as report:
+            plan = options.suggest(caches, report)
         rows = ((one.name, "", one.rank, one.why) for one in plan.suggestions)
-        write_list(into, ("name", "label", "rank", "why"), rows)
+        write_list(target, ("name", "label", "rank", "why"), rows)
     if json_:
-        print_json({"rows": plan.to_records(), **_about(plan), "into": into and str(into)})
+        about = {"strategy": plan.strategy, "labelled": plan.labelled, "unlabelled": plan.unlabelled}
+        print_json({"rows": plan.to_records(), **about, "notes": list(plan.notes), "into": into and str(into)})
     elif not output.quiet:
         print_label_plan(plan, to=out())
-
-
-def _about(plan: "LabelPlan") -> dict[str, object]:
-    return {
-        "strategy": plan.strategy,
-        "labelled": plan.labelled,
-        "unlabelled": plan.unlabelled,
-        "notes": list(plan.notes),
-    }

@@ -1,5 +1,5 @@
 from .figures import reserve_figure as reserve_figure, write_curve as write_curve
-from .lists import check_list as check_list, write_list as write_list
+from .lists import reserve_list as reserve_list, write_list as write_list
 from .markdown import render_results as render_results
 from .progress import (
     comparison_progress as comparison_progress,

@@ -1,29 +1,47 @@
-"""Lists of images as CSV, which are not written over what somebody may have filled in."""
+"""Lists of images as CSV files, in which people fill in what featx does not know."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from featx.csv_columns import CsvWriter
 from featx.errors import ReportError
+from featx.targets import Kind, Target, reserve
+
+_HEADERS = (b"name,label,rank,why\n", b"name,cluster\n")
+"""First lines of the lists that featx writes."""
 
 
-def check_list(into: Path | None, *, overwrite: bool) -> None:
-    """Raise ReportError if the list exists and is not to be replaced, or if there is no folder for it."""
+def reserve_list(into: Path | None, *, overwrite: bool) -> AbstractContextManager[Target | None]:
+    """Hold the file of a list until the block ends, and check that it can be written; nothing without a path.
+
+    Raises ReportError if the file exists and is not a list of featx that `overwrite` replaces.
+    """
     if into is None:
+        return nullcontext()
+    kind = Kind(
+        name="a list of featx",
+        endings=(".csv",),
+        is_own=_is_own,
+        error=ReportError,
+        locked=ReportError,
+        writing="writing this list",
+        instead="choose another --into",
+    )
+    return reserve(into, kind, overwrite=overwrite)
+
+
+def write_list(target: Target | None, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write the header and these lines; nothing without a target. Raises ReportError."""
+    if target is None:
         return
-    if into.exists() and not overwrite:
-        raise ReportError(f"{into}: exists, and may hold your entries; give another name, or --overwrite to replace it")
-    if not into.parent.is_dir():
-        raise ReportError(f"{into}: there is no folder {into.parent}; make it first")
+    with target.written() as new, new.open("w", encoding="utf-8", newline="") as file:
+        lines = CsvWriter(file)
+        lines.write(header)
+        for row in rows:
+            lines.write(row)
 
 
-def write_list(into: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write the header and these lines. Raises ReportError."""
-    try:
-        with into.open("w", encoding="utf-8", newline="") as file:
-            lines = CsvWriter(file)
-            lines.write(header)
-            for row in rows:
-                lines.write(row)
-    except OSError as error:
-        raise ReportError(f"{into}: cannot be written ({error.strerror}); check the folder") from error
+def _is_own(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(max(map(len, _HEADERS))).startswith(_HEADERS)

@@ -76,8 +76,7 @@ def test_what_cannot_be_done_is_told_in_a_line(featx: FeatX, cache: Path, labels
     given = ("--annotations", labels)
     for arguments, code, message in (
         ((), 1, "all 24 images have a label already"),
-        ((*given, "--into", into), 1, "next.csv: exists, and may hold your entries"),
-        ((*given, "--into", tmp_path / "none" / "next.csv"), 1, "there is no folder"),
+        ((*given, "--into", into), 1, "next.csv: "),
         ((*given, "--strategy", "cover", "--head", head), 1, "strategy 'cover' looks at no head"),
         ((*given, "--count", 0), 2, "0 is not in the range x>=1"),
         ((*given, "--strategy", "best"), 2, "'best' is not one of 'mixed', 'typical'"),
@@ -87,4 +86,16 @@ def test_what_cannot_be_done_is_told_in_a_line(featx: FeatX, cache: Path, labels
         assert (ran.code, ran.out) == (code, "")
         assert message in ran.err
     assert into.read_text() == "name,label\nmine.png,cat\n"
-    assert featx("label-next", cache, *given, "--into", into, "--overwrite").code == 0
+    assert featx("label-next", cache, *given, "--into", into, "--overwrite").code == 1  # not a list of featx
+
+
+def test_a_list_is_replaced_only_if_that_is_asked_for(featx: FeatX, cache: Path, labels: Path, tmp_path: Path) -> None:
+    into = tmp_path / "next.csv"
+    arguments = ("label-next", cache, "--annotations", labels, "--into", into)
+    assert featx(*arguments, "--count", 3).code == 0
+    filled = into.read_text().replace(",,", ",cat,")
+    into.write_text(filled)
+    assert featx(*arguments).code == 1
+    assert into.read_text() == filled
+    assert featx(*arguments, "--count", 2, "--overwrite").code == 0
+    assert len(read_rows(into)) == 2
