@@ -171,6 +171,13 @@ def test_the_help_names_every_head_fusion_and_split_rule() -> None:
         (("--splits", "few-shot", "--shots", "60"), 1, "class 'class0' has 24 images"),
         (("--splits", "official"), 1, "the image set has no split of its own"),
         (("--splits", "grouped"), 1, "the images have no groups"),
+        (("--splits", "leave-one-domain-out"), 1, "the images have no domains; give a manifest or --annotations a"),
+        (
+            ("--target-domain", "lab"),
+            2,
+            "--target-domain is for source-target splits, but --splits is auto; add source-",
+        ),
+        (("--source-domains", "lab"), 2, "--source-domains is for source-target splits, but --splits is auto"),
         (("--split", "test"), 1, "no split 'test', as there are no splits; leave it out"),
         (("--tuning-folds", "30"), 1, "has 18 images, too few for 30 folds"),
     ],

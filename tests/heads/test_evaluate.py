@@ -164,6 +164,19 @@ def test_the_last_quarter_is_found_again_though_the_first_one_cannot_be_tested()
     assert np.array_equal(found, split.test)
 
 
+@pytest.mark.parametrize("rule", ["leave-one-domain-out", "source-target"])
+@pytest.mark.parametrize("seed", [0, 7])
+def test_the_images_of_the_domain_that_was_held_out_are_found_again(rule: str, seed: int) -> None:
+    table = with_columns(make_table(COUNTS), domains=np.arange(100) % 3)
+    named = {} if rule == "leave-one-domain-out" else {"source_domains": ["domain2"], "target_domain": "domain0"}
+    split = make_splits(table, rule, seed=seed, **named)[0]  # type: ignore[arg-type]
+    training = {"images": hash_columns([table.names]), "test": hash_columns([table.names[split.test]])}
+    head = replace(fitted_head(), training=training | {"split_key": split.key})
+    found = find_unseen(head, table)
+    assert found is not None
+    assert np.array_equal(found, split.test)
+
+
 def test_the_bootstrap_draws_the_groups_of_the_table() -> None:
     table = with_columns(make_table(COUNTS), groups=np.arange(100) // 4)
     found = evaluate_head(fitted_head(), table)
