@@ -111,4 +111,5 @@ from .transfer import (
     score_transferability as score_transferability,
     suggest_labels as suggest_labels,
     trace_curve as trace_curve,
+    transfer_head as transfer_head,
 )

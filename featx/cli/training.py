@@ -1,7 +1,8 @@
 """The command `train`."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +10,7 @@ from featx.cli.options import (
     as_json,
     examples,
     option,
+    together,
     with_balanced,
     with_seed,
     with_tuning,
@@ -18,14 +20,58 @@ from featx.cli.tables import TableChoice, read_chosen, with_choice
 from featx.cli.types import Jobs, Name
 from featx.settings import FUSION_NAMES, HEAD_NAMES
 
+if TYPE_CHECKING:
+    from featx.cache import FeatureTable
+
 HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
 """The split rules that give a single split."""
+
+
+@dataclass(frozen=True)
+class TransferSources:
+    """What a head may take over parameters from."""
+
+    heads: tuple[Path, ...]
+    pool: tuple[Path, ...]
+
+    def __post_init__(self) -> None:
+        """Raise click's UsageError for images of a source without a head of it."""
+        if self.pool and not self.heads:
+            raise click.UsageError("--pool adds images of a source to its head; name the head with --from too.")
+
+    def tables(self, choice: TableChoice) -> "list[FeatureTable] | None":
+        """The tables of the images to pool, with the chosen outputs; None if there are none. Raises CacheError."""
+        from featx.tables import read_tables
+
+        return read_tables(self.pool, outputs=choice.outputs) if self.pool else None
+
+
+with_sources = together(
+    TransferSources,
+    "sources",
+    click.option(
+        "--from",
+        "heads",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="SOURCE.featx",
+        help="Draw the head towards this head of other images, if that helps. Repeat it for several.",
+    ),
+    click.option(
+        "--pool",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="SOURCE.h5",
+        help="With --from: labelled images of the source, which may be fitted too, if that helps more.",
+    ),
+)
 
 
 @click.command(
     epilog=examples(
         "featx train photos.h5 --head logreg --into photos.featx",
         "featx train photos.h5 --head pca-svm --tuning folds:10 --into svm.featx",
+        "featx train poly.h5 --from mono.featx --head logreg --into poly.featx",
     )
 )
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
@@ -36,6 +82,7 @@ HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
     type=Name(FUSION_NAMES),
     help=f"How caches and outputs are joined: {', '.join(FUSION_NAMES)}.",
 )
+@with_sources
 @option("--hold-out", type=click.Choice(HELD_OUT), default="auto", help="How the test images are chosen.")
 @with_tuning
 @with_balanced
@@ -52,6 +99,7 @@ def train(
     caches: tuple[Path, ...],
     head: str,
     fusion: str,
+    sources: TransferSources,
     hold_out: str,
     tuning: str,
     balanced: bool,
@@ -67,19 +115,37 @@ def train(
     Tuning and fitting never see the test images. These are the test images of the image set's own split; without a
     split they are a random quarter, in whole groups if there are groups. Several caches of the same images are fused by
     image name. A cache with several outputs gives the one that its card calls the feature, unless --output names
-    others.
+    others. With --from the head begins at the coefficients of heads of other images, by the names of classes; a source
+    that does not help on validation images is not used, and the text says so.
     """
     from featx.heads import find_recipe, reserve_head, save_head, train_head
     from featx.report import out, print_results
     from featx.tables import find_duplicates, fuse_tables, make_splits
 
+    if sources.heads and fusion:
+        raise click.UsageError("--from needs features as they are; leave --fusion out.")
     find_recipe(head)
     target = click.get_current_context().with_resource(reserve_head(into, overwrite=overwrite))
     table = fuse_tables(read_chosen(caches, choice))
     split = make_splits(table, hold_out, seed=seed)[0]
-    fitted, result = train_head(
-        table, head, fusion=fusion, split=split, tuning=tuning, balanced=balanced, seed=seed, jobs=jobs
-    )
+    if sources.heads:
+        from featx.transfer import transfer_head
+
+        fitted, result = transfer_head(
+            table,
+            head,
+            sources=sources.heads,
+            pool=sources.tables(choice),
+            split=split,
+            tuning=tuning,
+            balanced=balanced,
+            seed=seed,
+            jobs=jobs,
+        )
+    else:
+        fitted, result = train_head(
+            table, head, fusion=fusion, split=split, tuning=tuning, balanced=balanced, seed=seed, jobs=jobs
+        )
     save_head(fitted, target)
     duplicates = find_duplicates(table, split)
     if json_:

@@ -8,7 +8,9 @@ from featx.report.measures import compared_measures, explain_result, show_interv
 from featx.report.section import Section
 
 if TYPE_CHECKING:
-    from featx.heads import Result
+    from collections.abc import Iterator
+
+    from featx.heads import Result, SourceOfHead, Transferred
 
 
 def results_section(results: "Sequence[Result]") -> Section:
@@ -63,6 +65,33 @@ def _tuning_notes(results: "Sequence[Result]") -> list[str]:
     ]
 
 
+def _transferred_notes(found: "Transferred") -> "Iterator[str]":
+    """What came from each source, and which classes did not."""
+    losses = ", ".join(f"{way} {loss:.3f}" for way, loss in found.losses.items())
+    if found.way == "drawn":
+        yield f"drawn towards coefficients of the source with gamma {found.gamma:g}; log loss: {losses}"
+    elif found.way == "pooled":
+        yield (
+            f"fitted to {found.images:,} images of the source too, each with {found.weight:g} times the weight of one "
+            f"of the target; log loss: {losses}"
+        )
+    else:
+        yield f"nothing came from the source, since it did not help on validation images; log loss: {losses}"
+    yield from map(_source_note, found.sources)
+    if found.new_classes:
+        yield f"classes that no source knows, which start from zero: {', '.join(found.new_classes)}"
+
+
+def _source_note(source: "SourceOfHead") -> str:
+    """What became of a source, and which of its classes are the target's."""
+    used = f"gamma {source.gamma:g}" if source.gamma else "not used"
+    dropped = f"; its classes {', '.join(source.dropped)} are not in the target" if source.dropped else ""
+    return (
+        f"source {source.head} on {' + '.join(source.backbones)}: {used}, since {source.why}; classes in common: "
+        f"{', '.join(source.classes)}{dropped}"
+    )
+
+
 def _notes(results: "Sequence[Result]") -> tuple[str, ...]:
     result = results[0]
     rows = result.rows
@@ -78,6 +107,7 @@ def _notes(results: "Sequence[Result]") -> tuple[str, ...]:
         f"interval: {result.metrics.interval}",
         *_tuning_notes(results),
     ]
+    notes += [note for one in results if one.transferred for note in _transferred_notes(one.transferred)]
     if at_edge:
         notes.append(f"the best penalty or C is still at the end of its grid: {at_edge}")
     return tuple(notes)
