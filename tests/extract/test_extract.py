@@ -83,6 +83,21 @@ def test_rows_stand_in_the_order_of_the_image_set(make_folder: Callable[..., Pat
     assert table.classes == ("class0", "class1")
 
 
+def test_other_domains_in_the_manifest_are_taken_over_and_no_feature_is_computed_again(
+    make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path
+) -> None:
+    root = make_folder((4, 3))
+    names = sorted(str(path.relative_to(root)) for path in root.rglob("*.png"))
+    for domain in ("lab", "field"):
+        lines = ["path,domain", *(f"{name},{domain}{place % 2}" for place, name in enumerate(names))]
+        (root / "list.csv").write_text("\n".join(lines))
+        summary = extract(list_images(root / "list.csv"), tiny, tmp_path / "c.h5")
+        domains = read_features(tmp_path / "c.h5").domains
+        assert domains is not None
+        assert domains.tolist() == [f"{domain}{place % 2}".encode() for place in range(7)]
+    assert (summary.done, summary.reused) == (7, 7)
+
+
 def test_the_summary_adds_up(make_folder: Callable[..., Path], tiny: Tiny, tmp_path: Path) -> None:
     root = make_folder((7, 6))
     (root / "class0" / "0003.png").write_bytes(b"")

@@ -409,6 +409,24 @@ def test_equally_good_heads_seldom_differ_over_domains() -> None:
     assert 0.01 <= found / 300 <= 0.09
 
 
+def test_things_that_all_domains_draw_count_once() -> None:
+    rng, found = np.random.default_rng(2), np.zeros(2)
+    things = np.array([b"%d" % thing for thing in range(40)])
+    rows = [np.arange(40 * domain, 40 * domain + 40) for domain in range(3)]
+    labels = [Labels(("x", "y"), np.zeros(40, np.int64))] * 3
+    for _ in range(150):
+        of_thing = {name: (rng.random(40) < 0.7).astype(float) for name in PAIR}
+        right = {name: [np.where(rng.random(40) < 0.05, 1 - one, one) for _ in rows] for name, one in of_thing.items()}
+        scores = {name: [float(one.mean()) for one in of_head] for name, of_head in right.items()}
+        for place, groups in enumerate((things, None)):
+            grouped = [replace(one, groups=groups) for one in labels]
+            tested = SharedImages.of_values(right, labels=grouped, rows=rows)
+            p = domains_t_test(scores, [PAIR], tested=tested, domains=3)[0].p
+            found[place] += p is not None and p < 0.05
+    assert found[0] / 150 <= 0.1
+    assert found[1] / 150 >= 0.12
+
+
 def test_draws_of_the_same_images_have_a_difference_and_no_p() -> None:
     (found,) = draws_t_test({"a": [0.8, 0.7], "b": [0.7, 0.72]}, [("a", "b")], train=[np.arange(3)] * 2)
     assert found.difference == pytest.approx(0.04)
