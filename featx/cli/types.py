@@ -1,5 +1,6 @@
 """The types of options that click does not know: lists of names, numbers or devices, and one shard of many."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -46,6 +47,13 @@ class BackboneName(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return [CompletionItem(one.name) for one in found if one.name.startswith(incomplete)]
 
 
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
 class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """Names separated by commas; a repeated one counts once."""
 
@@ -57,6 +65,22 @@ class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         if "" in names:
             self.fail(f"{value!r} should be names separated by commas.", param, ctx)
         return names
+
+
+class ClassShares(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """The share of each class, as in cat=.3,dog=.7; a name may contain an equals sign."""
+
+    name = "CLASS=SHARE,.."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
+        """The share of each class by its name."""
+        shares = dict[str, float]()
+        for part in str(value).split(","):
+            name, equals, number = part.strip().rpartition("=")
+            if not equals or not name or name in shares or not _is_number(number):
+                self.fail(f"{value!r} should be a share for each class, once each, as in cat=.3,dog=.7.", param, ctx)
+            shares[name] = float(number)
+        return shares
 
 
 class Tuning(click.ParamType):  # type: ignore[type-arg,unused-ignore]

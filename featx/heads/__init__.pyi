@@ -1,4 +1,4 @@
-from .evaluate import evaluate_head as evaluate_head
+from .evaluate import evaluate_head as evaluate_head, order_classes as order_classes
 from .fusions import FUSIONS as FUSIONS, find_fusion as find_fusion
 from .head import ROWS_AT_ONCE as ROWS_AT_ONCE, Head as Head
 from .label_errors import LabelError as LabelError, find_label_errors as find_label_errors

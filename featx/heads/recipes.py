@@ -36,6 +36,8 @@ C_GRID = tuple(float(value) for value in np.logspace(-5, 0, 6))
 KERNEL_GRID: Grid = {"approximate": (False, True), "C": (1.0, 3.0, 10.0, 30.0), "gamma": (0.1, 0.3, 1.0, 3.0)}
 AS_WEAK: Mapping[str, Callable[[float, float], bool]] = {"C": operator.ge, "l2": operator.le}
 """For each parameter that grids are extended over, whether a value regularises as weakly as another one, or weaker."""
+SCALING = "scaler__how"
+"""The parameter of a pipeline that says how it scales features."""
 SCALINGS: Sequence[How] = ("none", "standardise", "l2")
 
 
@@ -140,7 +142,7 @@ def plan_head(
     steps = [*joining.steps(blocks, seed), ("scaler", FeatureScaler(scalings[0])), ("classifier", classifier)]
     return HeadPlan(
         Pipeline(steps),
-        {**joining.grid(blocks), "scaler__how": tuple(scalings)},
+        {**joining.grid(blocks), SCALING: tuple(scalings)},
         {parameter: _values_to_try(parameter, values, rows, most) for parameter, values in recipe.grid.items()},
         recipe.open_ended,
     )

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from sklearn.pipeline import Pipeline
 
@@ -14,6 +15,8 @@ from featx.estimators import (
 )
 from featx.heads.recipes import (
     HEADS,
+    SCALING,
+    HeadPlan,
     find_recipe,
     plan_head,
 )
@@ -52,7 +55,14 @@ def choose_pipeline(
         multilabel=development.labels.multilabel,
         seed=seed,
     )
-    return tune(plan, development, jobs=jobs)
+    return tune(_standardised(plan) if development.cautious else plan, development, jobs=jobs)
+
+
+def _standardised(plan: HeadPlan) -> HeadPlan:
+    """The plan without other ways to scale columns, if standardising is among them."""
+    if "standardise" not in plan.before[SCALING]:
+        return plan
+    return replace(plan, before={**plan.before, SCALING: ("standardise",)})
 
 
 def _choose_stacked(name: str, development: DevelopmentSet, *, seed: int, jobs: int | None) -> TunedPipeline:

@@ -43,6 +43,8 @@ class DevelopmentSet:
     """The rows that the head with the chosen parameters is fitted on."""
     balanced: bool = False
     """Whether all classes have the same total weight in fitting and tuning."""
+    cautious: bool = False
+    """Whether columns are standardised, and tuning takes the strongest penalty that is hardly worse than the best."""
 
     def features(self, rows: RowIndices) -> NDArray[np.float32]:
         """A copy of the features of these rows, (n, d). Raises TableError that names an image without usable ones."""
@@ -110,7 +112,13 @@ class DevelopmentSet:
 
 
 def make_development_set(
-    table: FeatureTable, split: Split, *, folds: int | None = None, balanced: bool = False, seed: int = 0
+    table: FeatureTable,
+    split: Split,
+    *,
+    folds: int | None = None,
+    balanced: bool = False,
+    cautious: bool = False,
+    seed: int = 0,
 ) -> DevelopmentSet:
     """The rows of the table that a head may learn from: to tune on the validation rows of the split, or on folds.
 
@@ -132,6 +140,7 @@ def make_development_set(
         folds=tuple((place[fit], place[held_out]) for fit, held_out in rounds),
         final_rows=place[split.fitted],
         balanced=balanced,
+        cautious=cautious,
     )
 
 

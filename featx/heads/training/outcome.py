@@ -113,6 +113,8 @@ def _describe_tuning(training: Training) -> str:
     split = training.split
     accuracy = "balanced accuracy" if development.balanced else "accuracy"
     best = f"best {'mean average precision' if development.labels.multilabel else accuracy}"
+    if development.cautious:
+        best = f"strongest penalty within a standard error of the {best}"
     if training.transferred and training.transferred.way != TARGET_ALONE:
         best = "lowest log loss"
     folds = training.tuning.folds

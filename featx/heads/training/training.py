@@ -35,6 +35,7 @@ def train_head(
     tuning: str = AUTO,
     folds: int | None = None,
     balanced: bool = False,
+    cautious: bool = False,
     seed: int = 0,
     jobs: int | None = None,
 ) -> tuple[Head, Result]:
@@ -48,8 +49,11 @@ def train_head(
     PCA whatever their number; else, and for few-shot splits, by validation rows. `folds=K` is another way to write
     `folds:K`. Every step is fitted without the rows that it is measured on. The head is then fitted on training and
     validation rows together; for few-shot splits, on training rows alone. With `balanced` all classes have the same
-    total weight in fitting and tuning; temperature and result use the weights as they are. `jobs` processes share the
-    tuning (default: one per core, or one process if the features are large).
+    total weight in fitting and tuning; temperature and result use the weights as they are. With `cautious`
+    columns are standardised whatever else the head could try, and the strongest penalty is taken whose measure on
+    validation rows is within a standard error of the best one: such a head relies on less, which helps on images of
+    another kind than those of training. `jobs` processes share the tuning (default: one per core, or one process if the
+    features are large).
 
     Raises TableError if the rows cannot be split, HeadError for an unknown head, fusion or tuning, ConvergenceError if
     no fit converges with parameters that did so in tuning.
@@ -67,7 +71,9 @@ def train_head(
     split = split or split_table(table, seed=seed)
     asked = join_tuning(tuning, folds)
     chosen = choose_tuning(table, split, head=name, fusion=fusion, tuning=asked, seed=seed)
-    development = make_development_set(table, split, folds=chosen.folds, balanced=balanced, seed=seed)
+    development = make_development_set(
+        table, split, folds=chosen.folds, balanced=balanced, cautious=cautious, seed=seed
+    )
     # BLAS threads that wait for each other make a small fit many times slower
     with threadpool_limits(None if development.large else 1):
         tuned, pipeline, calibration = fit_tuned(name, fusion, development=development, seed=seed, jobs=jobs)

@@ -85,7 +85,9 @@ def tune(plan: HeadPlan, development: DevelopmentSet, *, jobs: int | None = None
 
     Of equal measures, the one with the higher likelihood is best, and of equal likelihoods the one that was tried
     first. If several parameter sets are perfect, their likelihood only says how large the scores are, and the middle
-    one of them is chosen. A grid is extended if its end is best. Raises ConvergenceError if a fit does not converge.
+    one of them is chosen. A grid is extended if its end is best. For a cautious development set the strongest penalty
+    of the best setup is then taken whose measure is within a standard error of the best one (Breiman et al. 1984,
+    section 3.4.3). Raises ConvergenceError if a fit does not converge.
     """
     search = _Search(plan, development, jobs or (1 if development.large else usable_cores()))
     parts = max(1, search.jobs // len(development.folds))
@@ -174,6 +176,19 @@ class _Search:
         perfect = [tried for tried in self.tried.values() if tried.measured.measure >= PERFECT]
         return _middle(perfect) if perfect else max(self.tried.values(), key=lambda tried: tried.measured)
 
+    def _strongest_near(self, best: _Tried) -> _Tried:
+        """Of the same setup, the strongest penalty whose measure is within a standard error of the best one's."""
+        name = self.plan.open_ended
+        if not name or not np.isfinite(best.measured.measure):
+            return best
+        labels = self.development.labels_of(self.development.validation_rows)
+        rows = labels.weights.sum() ** 2 / np.square(labels.weights).sum()
+        share = min(max(best.measured.measure, 0.0), 1.0)
+        least = best.measured.measure - float(np.sqrt(share * (1 - share) / rows))
+        near = [one for one in self.tried.values() if one.setup == best.setup and one.measured.measure >= least]
+        is_as_weak = AS_WEAK[name]
+        return min(near, key=lambda one: sum(is_as_weak(one.params[name], other.params[name]) for other in near))
+
     def next_extension(self) -> Grid:
         """The grid beyond the best value if that is at an end and can be better; empty otherwise."""
         return {} if self._best.measured.measure >= PERFECT else self._beyond_end()
@@ -194,7 +209,7 @@ class _Search:
 
     def outcome(self) -> TunedPipeline:
         """The pipeline with the best parameters. Raises HeadError if no parameters gave finite scores."""
-        best = self._best
+        best = self._strongest_near(self._best) if self.development.cautious else self._best
         if not np.isfinite(best.measured.measure):
             tried = ", ".join(self.plan.classifier) or "parameters"
             raise HeadError(f"the class scores are NaN or infinite for all {tried} of the head; choose another head")
