@@ -1,6 +1,6 @@
 """Uncertain images: those of which a head does not know the class."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +56,18 @@ def _decimals(probability: float) -> str:
 
 def doubts_of_head(head: Head, pool: Pool) -> Doubts:
     """What this head says. Raises HeadError if the features are not of the backbones that it was trained on."""
-    return Doubts(head.classes, head.predict_proba(select_rows(pool.table, pool.rows)), head.multilabel)
+    probabilities = _in_order(pool, lambda rows: head.predict_proba(select_rows(pool.table, rows)))
+    return Doubts(head.classes, probabilities, head.multilabel)
+
+
+def _in_order(pool: Pool, probabilities_of: Callable[[NDArray[np.int64]], NDArray[np.float64]]) -> NDArray[np.float64]:
+    """(m, classes): the probabilities of the images of the pool, whose features are read in the order of the table."""
+    order = np.argsort(pool.rows)
+    starts = range(0, len(order), ROWS_AT_ONCE)
+    found = np.vstack([probabilities_of(pool.rows[order[start : start + ROWS_AT_ONCE]]) for start in starts])
+    ordered = np.empty_like(found)
+    ordered[order] = found
+    return ordered
 
 
 def can_be_learnt(table: FeatureTable) -> bool:
@@ -75,11 +86,8 @@ def doubts_of_labels(pool: Pool) -> Doubts:
     model = make_pipeline(FeatureScaler("standardise"), SoftmaxRegression(STRONG_L2))
     weights = {} if table.weights is None else {"softmaxregression__sample_weight": table.weights[rows]}
     model.fit(table.take(rows), numbers, **weights)
-    parts = [
-        model.predict_proba(table.take(pool.rows[start : start + ROWS_AT_ONCE]))
-        for start in range(0, len(pool), ROWS_AT_ONCE)
-    ]
-    return Doubts(tuple(table.classes[code] for code in present.tolist()), np.vstack(parts), multilabel=False)
+    probabilities = _in_order(pool, lambda some: np.asarray(model.predict_proba(table.take(some))))
+    return Doubts(tuple(table.classes[code] for code in present.tolist()), probabilities, multilabel=False)
 
 
 def _labels_of(table: FeatureTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
