@@ -22,7 +22,7 @@ FEW = 30
 def measure_gap(source: GivenTables, target: GivenTables, *, seed: int = 0) -> Gap:
     """What lies between two domains, as a verdict and numbers, without any label of the target.
 
-    Columns are divided by their standard deviations in the source. A cross-fitted logistic regression then tries to
+    Columns are divided by their standard deviations over both domains. A cross-fitted logistic regression then tries to
     tell the domains apart, once plainly and once with source images weighted so that classes have the shares that they
     seem to have in the target (`em_shares`, of a calibrated head of the source). Whole groups are in one fold; so is an
     identity that both domains have. Verdicts:

@@ -20,7 +20,7 @@ ROUNDING = 1e-5
 """Axes with a smaller part of the largest singular value are rounding errors."""
 FOLDS = 5
 FARTHEST = 10.0
-"""Standard deviations at which values are cut off: a column that hardly varies in the source would drown the others."""
+"""Standard deviations at which values are cut off: a column with a few extreme values would drown the others."""
 CONSTANT = 1e-6
 """A column varies if its standard deviation is more than this times its largest absolute value."""
 
@@ -63,9 +63,13 @@ class GapRows:
     def directions(self) -> Floats:
         """(n + m, q): all rows along the principal axes of all, scaled so that a coordinate's mean square is 1.
 
-        Values farther than FARTHEST standard deviations from the source's mean count as that far.
+        Before, each column is divided by its standard deviation over all rows: by that of the source alone, rare values
+        of the target would look like a shift. Values beyond FARTHEST standard deviations count as that far.
         """
-        rows = np.concatenate([self.source, self.target]).clip(-FARTHEST, FARTHEST)
+        rows = np.concatenate([self.source, self.target])
+        rows -= rows.mean(axis=0)
+        rows /= rows.std(axis=0)
+        np.clip(rows, -FARTHEST, FARTHEST, out=rows)
         turned = _turn(rows - rows.mean(axis=0))
         scale = float(np.sqrt(np.mean(np.square(turned)))) if turned.size else 0.0
         return turned / scale if scale > 0 else turned
