@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from featx.errors import HeadError
-from featx.estimators.domains.importance import effective_sample_size, importance_weights, note_on_weights
+from featx.estimators.domains.importance import _cut, effective_sample_size, importance_weights, note_on_weights
 
 
 def two_normals(
@@ -37,11 +37,28 @@ def test_weights_of_equal_domains_are_nearly_even() -> None:
     assert note_on_weights(weights) == ""
 
 
-def test_weights_of_domains_that_hardly_overlap_stay_numbers_that_are_cut() -> None:
-    source, target = two_normals(rows=400, moved=6.0)
-    weights = importance_weights(source, target)
-    assert weights.max() <= np.sqrt(400) * 20
-    assert np.isfinite(weights).all()
+def test_the_note_says_that_few_rows_of_the_source_that_lie_in_the_target_carry_all_the_weight() -> None:
+    source, target = two_normals(rows=400, columns=8)
+    source[:3] = target[:3] + 4
+    weights = importance_weights(source, target + 4)
+    assert set(np.argsort(weights)[-3:]) == {0, 1, 2}
+    assert (weights > 0).all()
+    assert weights.mean() == pytest.approx(1)
+    assert weights.max() <= 20.001
+    assert note_on_weights(weights).startswith("the weights of 400 images count as ")
+
+
+@pytest.mark.parametrize("fall", [0.01, 0.5, 5.0, 100.0])
+@pytest.mark.parametrize("rows", [2, 3, 50])
+def test_weights_are_cut_where_the_largest_are_the_root_of_their_number(rows: int, fall: float) -> None:
+    given = np.exp(np.maximum(-fall * np.arange(rows), -50.0))
+    weights = _cut(given)
+    most = np.sqrt(rows)
+    assert weights.mean() == pytest.approx(1)
+    assert weights.max() <= most * (1 + 1e-9)
+    whole = weights < most * (1 - 1e-9)
+    assert np.allclose(weights[whole] / given[whole], (weights / given)[-1])
+    assert whole.all() == (given.max() <= most * given.mean())
 
 
 def test_weights_do_not_depend_on_how_many_rows_the_target_has() -> None:

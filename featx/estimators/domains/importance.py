@@ -18,7 +18,9 @@ DIRECTIONS = 32
 MOST_ROWS = 5000
 """The most rows of each domain that it learns from, by default."""
 FOLDS = 5
-LITTLE = 0.1
+LEAST = -50.0
+"""Logarithm of the smallest weight / the largest one before these are cut; numbers that are smaller become 0."""
+LITTLE = 0.25
 """Weights that amount to less than this part of the rows are worth a warning."""
 
 
@@ -30,9 +32,9 @@ def importance_weights(
     A logistic regression on the 32 first principal directions of both domains learns which domain a row is of; the
     weight of a row is p / (1 - p), p being its probability of the target, and so rises with its density in the target /
     its density in the source. The probability of each source row comes from a fit without it, in 5 parts. It learns
-    from at most `most_rows` rows of each domain. Weights above sqrt(n) x their mean are cut to that (Ionides 2008,
-    Truncated importance sampling). Arrays may be memory maps. Raises HeadError as `DomainPair` does, and for fewer than
-    2 rows of the source.
+    from at most `most_rows` rows of each domain. Weights above sqrt(n) are cut to that (Ionides 2008, Truncated
+    importance sampling). Arrays may be memory maps. Raises HeadError as `DomainPair` does, and for fewer than 2 rows of
+    the source.
 
     Such weights adapt to little: where domains differ much, few rows carry all of them. `effective_sample_size` tells
     how many, and `note_on_weights` says so.
@@ -54,10 +56,7 @@ def importance_weights(
     order = rng.permutation(len(source))
     seen = pair.target[np.sort(rng.permutation(len(target))[:most_rows])]
     logarithms = _log_odds(pair, seen, order % min(FOLDS, len(source)), learnt=order < most_rows, seed=seed)
-    weights = np.exp(logarithms - logarithms.max())
-    weights = np.minimum(weights, np.sqrt(len(weights)) * weights.mean())
-    normalised: NDArray[np.float64] = weights / weights.mean()
-    return normalised
+    return _cut(np.exp(np.maximum(logarithms - logarithms.max(), LEAST)))
 
 
 def effective_sample_size(weights: ArrayLike) -> float:
@@ -92,6 +91,19 @@ def note_on_weights(weights: ArrayLike) -> str:
         f"the weights of {len(given)} images count as {effective:.1f} images: few of them are like the target, and a "
         "head learns from these alone"
     )
+
+
+def _cut(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weights (n,) with mean 1, of which those that were above sqrt(n) are sqrt(n)."""
+    most = np.sqrt(len(weights))
+    falling = np.sort(weights)[::-1]
+    cut = np.arange(int(np.ceil(most)))  # how many may be cut
+    rest = np.cumsum(falling[::-1])[::-1][cut]
+    # the limit that is `most` x the mean of the weights, if so many are cut to it
+    limits = rest / (most - cut)
+    weights = np.minimum(weights, limits[np.argmax(limits >= falling[cut])])
+    normalised: NDArray[np.float64] = weights / weights.mean()
+    return normalised
 
 
 def _log_odds(
