@@ -45,7 +45,7 @@ class ComparisonPlan:
             )
         if self.shots is not None and "few-shot" not in self.splits:
             raise click.UsageError(f"--shots is for few-shot splits, but --splits is {given}; add few-shot.")
-        named = "--source-domains" if self.source_domains else "--target-domain" if self.target_domain else ""
+        named = "--from-domain" if self.source_domains else "--to-domain" if self.target_domain else ""
         if named and "source-target" not in self.splits:
             raise click.UsageError(f"{named} is for source-target splits, but --splits is {given}; add source-target.")
 
@@ -102,9 +102,12 @@ with_plan = together(
         help="Training images per class of few-shot splits.  [default: 1,2,4,8,16,32,64]",
     ),
     click.option(
-        "--source-domains", type=Names(), help="Domains that train in source-target splits.  [default: all others]"
+        "--from-domain",
+        "source_domains",
+        type=Names(),
+        help="Domains that train in source-target splits.  [default: all others]",
     ),
-    click.option("--target-domain", metavar="NAME", help="Domain that source-target splits test and adapt to."),
+    click.option("--to-domain", "target_domain", metavar="NAME", help="Domain that source-target splits test."),
     with_tuning,
     with_balanced,
     with_seed,

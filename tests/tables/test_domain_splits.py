@@ -152,7 +152,7 @@ def test_images_of_the_target_without_a_label_are_for_adaptation_and_those_of_we
 @pytest.mark.parametrize(
     ("named", "message"),
     [
-        ({}, "the target may be any of the domains domain0, domain1, domain2; name it as target domain, or choose lea"),
+        ({}, r"the target may be any of the domains domain0, domain1, domain2; name it as target domain \(--to-domain"),
         ({"source_domains": ["domain0"]}, "the target may be any of the domains domain1, domain2; name it"),
         (
             {"target_domain": "domain9"},

@@ -78,8 +78,8 @@ def _list_pairs(names: Sequence[str], sources: Sequence[str], target: str | None
         raise TableError("all domains are named as sources; leave one of them out, which is the target then")
     if target is None and len(targets) > 1 and len(names) > 2:
         raise TableError(
-            f"the target may be any of the domains {', '.join(targets)}; name it as target domain, or choose "
-            f"{LEAVE_ONE_DOMAIN_OUT}, which tests each domain"
+            f"the target may be any of the domains {', '.join(targets)}; name it as target domain (--to-domain), or "
+            f"choose {LEAVE_ONE_DOMAIN_OUT}, which tests each domain"
         )
     return [(tuple(sources) or tuple(name for name in names if name != one), one) for one in targets]
 
