@@ -67,12 +67,14 @@ class GapRows:
         of the target would look like a shift. Values beyond FARTHEST standard deviations count as that far.
         """
         rows = np.concatenate([self.source, self.target])
+        if not rows.size:
+            return np.zeros(rows.shape)
         rows -= rows.mean(axis=0)
         rows /= rows.std(axis=0)
         np.clip(rows, -FARTHEST, FARTHEST, out=rows)
         turned = _turn(rows - rows.mean(axis=0))
-        scale = float(np.sqrt(np.mean(np.square(turned)))) if turned.size else 0.0
-        return turned / scale if scale > 0 else turned
+        scaled: Floats = turned / np.sqrt(np.mean(np.square(turned)))
+        return scaled
 
     def folds(self, *, seed: int) -> Indices:
         """(n + m,): the fold of each row; whole units are in one fold, and each fold has its part of either domain.
