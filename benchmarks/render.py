@@ -10,6 +10,7 @@ import numpy as np
 from accuracies import render_heads, render_hundred, render_published
 from figures import find_row
 from gain_tables import render_gain
+from labelling_tables import render_labelling
 from networks import LITE0
 from record import read
 from score_tables import render_logme, render_scores
@@ -220,6 +221,7 @@ RENDERERS = {
     "logme": render_logme,
     "transfer": render_transfer,
     "gain": render_gain,
+    "labelling": render_labelling,
     "validity": render_validity,
 }
 
