@@ -12,7 +12,7 @@ tumours that scikit-learn ships.
 import argparse
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -33,6 +33,7 @@ from featx.measures import (
     Comparison,
     SharedImages,
     corrected_t_test,
+    domains_t_test,
     draws_t_test,
     fit_temperature,
     mcnemar,
@@ -217,6 +218,29 @@ def compare_on_groups(count: int, rng: np.random.Generator, *, unequal: bool, ba
     return paired_recalls(guesses, [PAIR], labels=labels)[0]
 
 
+def compare_on_domains(sizes: Sequence[int], rng: np.random.Generator, *, drawn_by_all: bool = False) -> Comparison:
+    """The comparison of two equally good heads over domains, or over the same things drawn by each of these domains."""
+    rows = np.split(np.arange(sum(sizes)), np.cumsum(sizes)[:-1])
+    luck = [rng.random(size) for size in sizes]
+    own: dict[str, list[Floats]] = {name: [rng.random(size) for size in sizes] for name in PAIR}
+    if drawn_by_all:
+        luck = luck[:1] * len(sizes)
+        own = {name: of_head[:1] * len(sizes) for name, of_head in own.items()}
+    right: dict[str, list[Floats]] = {name: [] for name in PAIR}
+    for place, size in enumerate(sizes):
+        chance = 0.9 - 0.1 * place
+        common = rng.random(size) < 0.5
+        for name in PAIR:
+            found = np.where(common, luck[place], own[name][place])
+            again = rng.random(size) < 0.3  # of a thing that is seen again, some drawings are luckier than others
+            right[name].append((np.where(again, rng.random(size), found) < chance).astype(np.float64))
+    groups = np.arange(sizes[0]).astype("S") if drawn_by_all else None
+    labels = [Labels(("a", "b"), np.zeros(size, np.int64), groups=groups) for size in sizes]
+    tested = SharedImages.of_values(right, labels=labels, rows=rows)
+    scores = {name: [float(one.mean()) for one in of_head] for name, of_head in right.items()}
+    return domains_t_test(scores, [PAIR], tested=tested, domains=len(sizes))[0]
+
+
 def compare_on_images(n: int, rng: np.random.Generator, *, test: Callable[..., tuple[Comparison, ...]]) -> Comparison:
     """The comparison of two equally good heads on single images, half of which are equally hard for both."""
     luck = rng.random(n)
@@ -235,6 +259,11 @@ def measure_false_positives(simulations: int) -> list[dict[str, Any]]:
         scenarios[f"{count} unequal groups"] = partial(compare_on_groups, count, unequal=True)
         balanced = partial(compare_on_groups, count, unequal=False, balanced=True)
         scenarios[f"{count} equal groups, balanced accuracy"] = balanced
+    scenarios["2 domains of 100 images"] = partial(compare_on_domains, (100, 100))
+    scenarios["3 domains of 30, 100 and 300 images"] = partial(compare_on_domains, (30, 100, 300))
+    for count in (20, 60):
+        drawn = partial(compare_on_domains, (count,) * 4, drawn_by_all=True)
+        scenarios[f"4 domains that draw the same {count} things"] = drawn
     scenarios["100 images, bootstrap"] = partial(compare_on_images, 100, test=paired_bootstrap)
     scenarios["100 images, McNemar"] = partial(compare_on_images, 100, test=mcnemar)
     return [_count_positives(name, compare, simulations) for name, compare in scenarios.items()]
