@@ -14,7 +14,10 @@ INTERRUPTED = 130
 """The exit code of an interrupted command."""
 KEPT = "featx: interrupted; finished work is kept, and the same command continues from there"
 LOST = "featx: interrupted; nothing was written, and the same command begins again"
-BEGINNING = ("train", "evaluate", "predict", "label-errors", "cache", "export", "doctor", "inspect", "backbones")
+BEGINNING = (
+    *("train", "evaluate", "predict", "label-errors", "label-next", "cluster"),
+    *("cache", "export", "doctor", "inspect", "backbones"),
+)
 """Commands that write their result at the end only."""
 GRACE_SECONDS = 10.0
 """The command has this long to end in order after the first interrupt."""

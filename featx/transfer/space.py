@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.decomposition import PCA
 from sklearn.pipeline import Pipeline, make_pipeline
+from threadpoolctl import threadpool_limits
 
 from featx.cache import FeatureTable
 from featx.errors import TableError
@@ -58,12 +59,18 @@ def place_images(table: FeatureTable, *, seed: int, report: Report) -> PlacedIma
 
     Columns are standardised, and blocks of different backbones count alike. Of the principal components the first
     DIRECTIONS are kept, and divided by their length, which says more about contrast than about content. Labels are not
-    used. Raises TableError if no image has a feature or a weight, or if a feature is NaN, infinite or too large.
+    used. One thread, so that the same images always give the same points. Raises TableError if no image has a feature
+    or a weight, or if a feature is NaN, infinite or too large.
     """
     check_not_empty(table)
     rows = np.arange(len(table)) if table.weights is None else np.flatnonzero(table.weights > 0)
     if not len(rows):
         raise TableError(f"all {len(table)} images have weight 0; give some of them a weight above 0")
+    with threadpool_limits(1):
+        return _place(table, rows, seed=seed, report=report)
+
+
+def _place(table: FeatureTable, rows: RowIndices, *, seed: int, report: Report) -> PlacedImages:
     keys = hash_names(table.names[rows])
     learnt = np.sort(rows[np.argsort(keys, kind="stable")[: max(LEAST_ROWS, MOST_VALUES // table.dim)]])
     directions = _learn_directions(table, learnt[np.argsort(hash_names(table.names[learnt]))], seed=seed)
