@@ -160,7 +160,7 @@ with_adaptation_plan = together(
 @click.command(
     epilog=examples(
         "featx adapt mono.h5 --to poly.h5 --into poly.featx",
-        "featx adapt mono.h5 --to poly.h5 --methods all --save coral --into poly.featx",
+        "featx adapt mono.h5 --to poly.h5 --methods all --save coral --into to.featx",
         "featx adapt cells.h5 --to-domain poly --target-shares intact=.7,broken=.3",
     )
 )
