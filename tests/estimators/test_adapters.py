@@ -107,6 +107,19 @@ def test_constant_columns_and_fewer_rows_than_columns_give_finite_rows(adapter: 
 
 
 @EACH
+@pytest.mark.parametrize("scale", [1e-40, 1e-25, 1e12])
+def test_a_column_of_extreme_scale_stays_a_number_and_harms_no_other(adapter: DomainAdapter, scale: float) -> None:
+    source, target = two_domains()
+    factors = np.r_[scale, np.ones(4)]
+    low = source * factors, target * factors
+    single = low[0].astype(np.float32), low[1].astype(np.float32)
+    fitted = clone(adapter).fit_domains(*single)
+    for mapped, expected in zip(both(fitted, *single), both(clone(adapter).fit_domains(*low), *low), strict=True):
+        assert np.isfinite(mapped).all()
+        assert np.allclose(mapped[:, 1:], expected[:, 1:], atol=0.01)
+
+
+@EACH
 def test_a_fitted_adapter_is_saved_without_pickle(adapter: DomainAdapter) -> None:
     source, target = two_domains()
     fitted = clone(adapter).fit_domains(source, target)
@@ -119,6 +132,8 @@ def test_a_fitted_adapter_is_saved_without_pickle(adapter: DomainAdapter) -> Non
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (lambda source, target: (source, target.tolist()), "the target is no array of numbers"),
+        (lambda source, target: (source, target[:, 0]), "the target is no array of numbers"),
         (lambda source, target: (source, target[:0]), "the target has no rows"),
         (lambda source, target: (source[:, 1:], target), "the source has 4 columns and the target 5"),
         (lambda source, target: (source, np.where(target > 5, target, np.nan)), "column 0 of the target is NaN"),
@@ -198,6 +213,8 @@ def test_shares_need_the_labels_of_the_source_one_for_each_row() -> None:
     source, target = two_domains()
     with pytest.raises(HeadError, match="without labels of the source"):
         DomainStandardiser(target_shares={0: 1.0}).fit_domains(source, target)
+    with pytest.raises(HeadError, match="give each row one label"):
+        DomainStandardiser(target_shares={0: 1.0}).fit_domains(source, target, labels=np.ones((len(source), 2)))
     with pytest.raises(HeadError, match="there are 2 labels for 120 rows of the source"):
         DomainPair(source, target, [0, 1])
 

@@ -10,6 +10,7 @@ from featx.estimators.domains.adapter import DomainAdapter
 from featx.estimators.domains.moments import Covariance, spectral
 from featx.estimators.domains.pair import DomainPair
 from featx.estimators.rows import GRAM_BYTES, centred_blocks
+from featx.estimators.scaling import FAR
 
 
 class _CovarianceAdapter(DomainAdapter):
@@ -29,10 +30,10 @@ class _CovarianceAdapter(DomainAdapter):
 
     def _adapt_source(self, X: NDArray[Any]) -> NDArray[Any]:
         adapted = np.empty_like(X)
-        matrix = self.map_.astype(X.dtype)
-        for rows, block in centred_blocks(X, self.source_mean_.astype(X.dtype), dtype=X.dtype, size=GRAM_BYTES):
-            np.matmul(block, matrix, out=adapted[rows])
-        adapted += self.target_mean_.astype(X.dtype)
+        kind = X.dtype if np.abs(self.map_).max() < FAR else np.float64
+        matrix, mean = self.map_.astype(kind), self.target_mean_.astype(kind)
+        for rows, block in centred_blocks(X, self.source_mean_.astype(kind), dtype=kind, size=GRAM_BYTES):
+            adapted[rows] = block @ matrix + mean
         return adapted
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from featx.errors import HeadError
 from featx.estimators.rows import GRAM_BYTES, centred_blocks
-from featx.estimators.scaling import column_moments
+from featx.estimators.scaling import FAR, column_moments
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ def measure_covariance(rows: NDArray[Any], moments: Moments, *, factor: NDArray[
     """The covariance of (rows - their mean) * factor, drawn to a multiple of the identity, of rows (n, d).
 
     The shrinkage is that of Ledoit & Wolf (2004), as in scikit-learn's `ledoit_wolf`. Products of rows are in float32
-    unless the rows have more digits. Raises HeadError if all rows are equal, so that nothing can be said of how they
-    vary.
+    unless the rows have more digits or tiny columns. Raises HeadError if all rows are equal, so that nothing can be
+    said of how they vary.
     """
     if not moments.variance.any():
         raise HeadError(f"the {name} has no covariance: all its rows are equal (n_samples={len(rows)}); give more rows")
-    kind = np.float32 if rows.dtype.itemsize <= 4 and rows.dtype.kind == "f" else np.float64
+    kind = np.float32 if rows.dtype.itemsize <= 4 and rows.dtype.kind == "f" and factor.max() < FAR else np.float64
     scale = factor.astype(kind)
     gram = np.zeros((rows.shape[1], rows.shape[1]))
     fourth = 0.0

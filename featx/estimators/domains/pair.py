@@ -33,7 +33,7 @@ class DomainPair:
 
     def __post_init__(self) -> None:
         for name, rows in (("source", self.source), ("target", self.target)):
-            if np.ndim(rows) != 2 or rows.dtype.kind not in "fiu":
+            if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind not in "fiu":
                 raise HeadError(f"the {name} is no array of numbers (images, columns); give the features of its images")
             if not len(rows):
                 raise HeadError(f"the {name} has no rows; adapting needs features of both domains")

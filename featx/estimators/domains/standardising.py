@@ -83,7 +83,10 @@ def composition_weights(labels: ArrayLike, target_shares: Mapping[Any, float]) -
 
     Raises HeadError unless there is a share for each class and for no other, none negative, with the sum 1.
     """
-    classes, rows, counts = np.unique(np.asarray(labels), return_inverse=True, return_counts=True)
+    given = np.asarray(labels)
+    if given.ndim != 1:
+        raise HeadError(f"labels of shape {given.shape} are given with shares of classes; give each row one label")
+    classes, rows, counts = np.unique(given, return_inverse=True, return_counts=True)
     shares = _checked_shares(classes.tolist(), target_shares)
     weights: NDArray[np.float64] = (shares * len(rows) / counts)[rows]
     return weights
