@@ -140,6 +140,13 @@ def test_mixed_is_coverage_weighted_by_doubt_once_there_are_labels_enough() -> N
     assert suggest_labels(unlabelled(table), count=5, head=head).strategy == "mixed"
 
 
+def test_a_head_learns_from_few_labels_of_many_classes() -> None:
+    table = make_table((3,) * 25, dim=40, apart=20.0)
+    plan = suggest_labels(unlabelled(table, but=np.arange(0, 66, 3)), count=3)
+    assert plan.strategy == "mixed"
+    assert sorted(table.labels[rows_of(plan, table)]) == [22, 23, 24]
+
+
 def test_covering_images_are_the_greedy_choice_by_brute_force() -> None:
     table = unlabelled(make_table((25, 25), dim=12, apart=3.0), but=np.array([3, 40]))
     pool = make_pool(table, place_images(table, seed=0, report=lambda progress: None))

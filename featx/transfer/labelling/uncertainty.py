@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.pipeline import make_pipeline
 
 from featx.cache import FeatureTable
 from featx.estimators import FeatureScaler, SoftmaxRegression
@@ -83,10 +82,12 @@ def doubts_of_labels(pool: Pool) -> Doubts:
     table = pool.table
     rows, codes = _labels_of(table)
     present, numbers = np.unique(codes, return_inverse=True)
-    model = make_pipeline(FeatureScaler("standardise"), SoftmaxRegression(STRONG_L2))
-    weights = {} if table.weights is None else {"softmaxregression__sample_weight": table.weights[rows]}
-    model.fit(table.take(rows), numbers, **weights)
-    probabilities = _in_order(pool, lambda some: np.asarray(model.predict_proba(table.take(some))))
+    scaler = FeatureScaler("standardise")
+    weights = None if table.weights is None else table.weights[rows]
+    # as shares: scikit-learn warns of few labels for many classes
+    model = SoftmaxRegression(STRONG_L2)
+    model.fit_soft(scaler.fit_transform(table.take(rows)), np.eye(len(present))[numbers], sample_weight=weights)
+    probabilities = _in_order(pool, lambda some: model.predict_proba(scaler.transform(table.take(some))))
     return Doubts(tuple(table.classes[code] for code in present.tolist()), probabilities, multilabel=False)
 
 
