@@ -14,7 +14,9 @@ ROUNDS = 3_000
 SETTLED = 1e-7
 """The EM algorithm ends when no share changes by more."""
 ROUNDS_OF_RESAMPLES = 200
-"""Most rounds on resamples, which begin at the estimate."""
+"""Most rounds on resamples, which begin near the estimate."""
+NEARLY_SETTLED = 1e-4
+"""On resamples it ends when no share changes by more: that is little beside what differs between resamples."""
 RESAMPLES = 200
 """Resamples of an interval, or as many as are affordable."""
 LEAST_PROBABILITY = 1e-12
@@ -41,7 +43,7 @@ def em_shares(probabilities: Floats, source_shares: Floats, *, weights: Floats |
     ratios = _ratios(probabilities, source_shares)
     counts = np.ones(len(ratios)) if weights is None else np.asarray(weights, np.float64)
     start = _normal(np.asarray(source_shares, np.float64))
-    return _em(ratios, counts[:, None], start[:, None], rounds=ROUNDS)[:, 0]
+    return _em(ratios, counts[:, None], start[:, None], rounds=ROUNDS, settled=SETTLED)[:, 0]
 
 
 def em_interval(
@@ -66,7 +68,8 @@ def em_interval(
     units = _units(len(ratios), groups)
     counts = _counts(units, ratios.size, seed=seed)
     start = _inner_point(shares, source_shares)
-    resampled = _em(ratios, counts, np.repeat(start[:, None], counts.shape[1], axis=1), rounds=ROUNDS_OF_RESAMPLES)
+    starts = np.repeat(start[:, None], counts.shape[1], axis=1)
+    resampled = _em(ratios, counts, starts, rounds=ROUNDS_OF_RESAMPLES, settled=NEARLY_SETTLED)
     return _interval(shares, resampled, units, len(ratios))
 
 
@@ -147,7 +150,7 @@ def _ratios(probabilities: Floats, source_shares: Floats) -> Floats:
     return ratios
 
 
-def _em(ratios: Floats, counts: Floats, start: Floats, *, rounds: int) -> Floats:
+def _em(ratios: Floats, counts: Floats, start: Floats, *, rounds: int, settled: float) -> Floats:
     """The likeliest shares (k, b) for each column of counts (m, b), from the shares (k, b) to start with."""
     shares = start
     total = counts.sum(axis=0)
@@ -155,7 +158,7 @@ def _em(ratios: Floats, counts: Floats, start: Floats, *, rounds: int) -> Floats
         found = shares * (ratios.T @ (counts / (ratios @ shares))) / total
         change = float(np.abs(found - shares).max())
         shares = found
-        if change < SETTLED:
+        if change < settled:
             break
     return shares
 

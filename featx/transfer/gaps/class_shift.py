@@ -1,6 +1,7 @@
 """The shares of the source's classes in the target, by a head of the source that saw neither the row nor its unit."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -29,8 +30,12 @@ class ClassShift:
     """(m, K): of the rows of the target, each from the head of one fold."""
     em: Floats
     """(K,): the shares in the target by EM."""
-    bbse: Floats
-    """(K,): by black-box shift estimation."""
+
+    @cached_property
+    def bbse(self) -> Floats:
+        """(K,): the shares in the target by black-box shift estimation."""
+        in_target, in_source = predictions(self.target_probabilities), predictions(self.source_probabilities)
+        return bbse_shares(in_target, in_source, self.labels.codes)
 
     @property
     def source_shares(self) -> Floats:
@@ -61,7 +66,6 @@ def estimate_shares(rows: GapRows, folds: Indices) -> ClassShift | None:
         source_probabilities=of_source,
         target_probabilities=of_target,
         em=em_shares(of_target, shares_of(labels)),
-        bbse=bbse_shares(predictions(of_target), predictions(of_source), labels.codes),
     )
 
 

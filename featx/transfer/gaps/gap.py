@@ -100,7 +100,7 @@ class Gap(Shown):
     class_p: float | None
     """p-value of equal shares of predicted classes in both domains; None without labels of the source."""
     shares: tuple[ClassShare, ...]
-    """The shares of classes; empty without labels of the source."""
+    """The shares of classes; empty without labels of the source, and of more than 200 classes."""
     columns: tuple[ColumnShift, ...]
     """The columns whose means differ most, at most ten."""
     blocks: tuple[BlockShift, ...]

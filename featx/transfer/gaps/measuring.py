@@ -15,6 +15,8 @@ from featx.transfer.gaps.gap import ClassShare, Gap
 from featx.transfer.gaps.judging import CHANCE, THRESHOLD, Judgement, judge_rows
 from featx.transfer.gaps.permuting import mean_discrepancy
 
+MOST_CLASSES = 200
+"""Shares of more classes are not told: of 2,000 images each would have ten at most."""
 FEW = 30
 """With fewer images of the target, shares of classes and shifts of columns are hardly known."""
 
@@ -50,7 +52,8 @@ def measure_gap(source: GivenTables, target: GivenTables, *, seed: int = 0) -> G
     judged = judge_rows(drawn.rows, seed=seed)
     mmd, p = mean_discrepancy(drawn.rows, seed=seed)
     columns, blocks = compare_columns(drawn.rows, domains.source.sources)
-    shares = () if judged.shift is None else _shares(drawn, judged.shift, seed=seed)
+    known = judged.shift if judged.shift is not None and len(judged.shift.labels.classes) <= MOST_CLASSES else None
+    shares = () if known is None else _shares(drawn, known, seed=seed)
     return Gap(
         verdict=judged.verdict,
         adapts=judged.verdict == "domain shift",
@@ -105,6 +108,8 @@ def _notes(domains: Domains, drawn: Drawn, judged: Judgement, shares: tuple[Clas
             "shares of classes are unknown, and what tells the domains apart may be these alone"
         )
         return
+    if not shares:
+        yield f"shares of more than {MOST_CLASSES} classes are used for the weights, but not told one by one"
     left_out = [name for name in domains.source.classes if name not in judged.shift.labels.classes]
     if left_out:
         yield f"classes of the source with too few images to be estimated: {shorten(left_out)}"
