@@ -1,8 +1,9 @@
 """The command `train`."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +23,7 @@ from featx.settings import FUSION_NAMES, HEAD_NAMES
 
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
+    from featx.heads import Head, Result
 
 HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
 """The split rules that give a single split."""
@@ -39,11 +41,21 @@ class TransferSources:
         if self.pool and not self.heads:
             raise click.UsageError("--pool adds images of a source to its head; name the head with --from too.")
 
-    def tables(self, choice: TableChoice) -> "list[FeatureTable] | None":
-        """The tables of the images to pool, with the chosen outputs; None if there are none. Raises CacheError."""
+    def train(
+        self, table: "FeatureTable", head: str, *, fusion: str, outputs: Sequence[str], **how: Any
+    ) -> "tuple[Head, Result]":
+        """The head and its result, with these sources if there are any. Raises what transfer_head raises."""
+        from featx.heads import train_head
         from featx.tables import read_tables
 
-        return read_tables(self.pool, outputs=choice.outputs) if self.pool else None
+        if not self.heads:
+            return train_head(table, head, fusion=fusion, **how)
+        from featx.transfer import transfer_head
+
+        if fusion:
+            raise click.UsageError("--from needs features as they are; leave --fusion out.")
+        pool = read_tables(self.pool, outputs=outputs) if self.pool else None
+        return transfer_head(table, head, sources=self.heads, pool=pool, **how)
 
 
 with_sources = together(
@@ -118,34 +130,25 @@ def train(
     others. With --from the head begins at the coefficients of heads of other images, by the names of classes; a source
     that does not help on validation images is not used, and the text says so.
     """
-    from featx.heads import find_recipe, reserve_head, save_head, train_head
+    from featx.heads import find_recipe, reserve_head, save_head
     from featx.report import out, print_results
     from featx.tables import find_duplicates, fuse_tables, make_splits
 
-    if sources.heads and fusion:
-        raise click.UsageError("--from needs features as they are; leave --fusion out.")
     find_recipe(head)
     target = click.get_current_context().with_resource(reserve_head(into, overwrite=overwrite))
     table = fuse_tables(read_chosen(caches, choice))
     split = make_splits(table, hold_out, seed=seed)[0]
-    if sources.heads:
-        from featx.transfer import transfer_head
-
-        fitted, result = transfer_head(
-            table,
-            head,
-            sources=sources.heads,
-            pool=sources.tables(choice),
-            split=split,
-            tuning=tuning,
-            balanced=balanced,
-            seed=seed,
-            jobs=jobs,
-        )
-    else:
-        fitted, result = train_head(
-            table, head, fusion=fusion, split=split, tuning=tuning, balanced=balanced, seed=seed, jobs=jobs
-        )
+    fitted, result = sources.train(
+        table,
+        head,
+        fusion=fusion,
+        outputs=choice.outputs,
+        split=split,
+        tuning=tuning,
+        balanced=balanced,
+        seed=seed,
+        jobs=jobs,
+    )
     save_head(fitted, target)
     duplicates = find_duplicates(table, split)
     if json_:

@@ -89,7 +89,7 @@ class SquaredHinge:
         for iteration in range(max_iter + 1):
             slope = self.design.turn(state.slope) * scale
             norm = float(np.linalg.norm(slope))
-            falling = 0.5 * np.square(slope).sum(axis=1) > tolerance * state.value
+            falling = 0.5 * np.square(slope).sum(axis=1) > tolerance * self._scale(state.value, C)
             if not falling.any() or iteration == max_iter:
                 break
             product = self._curvature(state, C=C, scale=scale)
@@ -99,6 +99,13 @@ class SquaredHinge:
                 break
             state = after
         return HingeMinimum(state.point, norm, iteration, converged=not falling.any())
+
+    def _scale(self, value: NDArray[np.float64], C: float) -> NDArray[np.float64]:
+        """What the tolerance is relative to: the values (K,) of the objective, or what rounding may change in them.
+
+        Beside offsets a value may be far smaller than the terms that cancel in it.
+        """
+        return value if self._offsets is None else np.maximum(value, np.sqrt(value * C * self.total))
 
     def evaluate(self, point: Point, *, C: float) -> State:
         """The objective at a point."""

@@ -19,7 +19,7 @@ DRAWN_HEADS = (ANY_LINEAR, "ridge", "linear-svm")
 """The heads that can be drawn towards others."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LinearSource:
     """A head of other images, as scores that are linear in the features of the target."""
 

@@ -59,9 +59,9 @@ def transfer_head(
     their classes are matched by name. The head minimises loss + l2 / 2 x |W - sum of gamma W_s|^2, where W_s are the
     coefficients of a source on the features of the target, and the change of the intercept is penalised likewise or
     left free. Gamma is 1/4, 1/2 or 1, or 0 for a source that is not used. Sources are admitted one by one, the best
-    first, each only if it lowers the log loss on validation rows by 2 %. With `pool`, labelled images of the source, a
+    first, each only if it lowers the log loss on validation rows by 5 %. With `pool`, labelled images of the source, a
     fit to target and source together is compared too. The way with the lowest loss on validation rows of the target is
-    kept; without a gain of 2 % it is the head that `train_head` gives. `result.transferred` says all of this. Few-shot
+    kept; without a gain of 5 % it is the head that `train_head` gives. `result.transferred` says all of this. Few-shot
     splits validate in both directions, and the head is fitted to the training rows.
 
     Raises HeadError for a head other than logreg, ridge and linear-svm, for a source that is not linear in its
@@ -136,19 +136,27 @@ class _Transfer:
         judged = self.judged
         judge = Judge(judged.labels_of(judged.validation_rows))
         target_loss = calibrate(held_out_scores(alone.pipeline, judged), judge.labels).loss
-        usable = [source for source in self.sources if source.normalises == self.sources[0].normalises]
-        drawing = Drawing(self.name, judged, normalises=usable[0].normalises)
-        selection = SourceSelection(drawing, usable, judge, target_loss=target_loss)
-        found = selection.choose()
-        losses = {"target": selection.alone, "drawn": found.loss}
-        ways = [] if found.way is None else [found.way]
+        chosen = self._draw(judge, target_loss)
+        found = min(chosen, key=lambda one: one.loss)
+        least = min(one.alone for one in chosen)
+        losses = {"target": least, "drawn": found.loss}
+        ways = [found.way] if found.way and found.loss < (1 - MARGIN) * least else []
         pooling = None if pool is None else Pooling(self.name, judged, pool, tested=self._tested)
         if pooling is not None:
             pooled = pooled_way(pooling, judge)
             losses["pooled"] = pooled.loss
-            ways += [pooled] if pooled.loss < (1 - MARGIN) * selection.alone else []
+            ways += [pooled] if pooled.loss < (1 - MARGIN) * least else []
         best = min(ways, key=lambda way: way.loss, default=None)
-        return _Outcome(best, self._describe(best, found, usable, losses=losses, pooling=pooling))
+        return _Outcome(best, self._describe(best, chosen, losses=losses, pooling=pooling))
+
+    def _draw(self, judge: Judge, target_loss: float) -> list[Chosen]:
+        """What is chosen of the sources that bring features to length 1, and of the others: a head does one or not."""
+        found = []
+        for normalises in dict.fromkeys(source.normalises for source in self.sources):
+            alike = [source for source in self.sources if source.normalises == normalises]
+            drawing = Drawing(self.name, self.judged, normalises=normalises)
+            found.append(SourceSelection(drawing, alike, judge, target_loss=target_loss).choose())
+        return found
 
     @cached_property
     def judged(self) -> DevelopmentSet:
@@ -164,17 +172,9 @@ class _Transfer:
         return None if self.table.groups is None else self.table.groups[self.split.test]
 
     def _describe(
-        self,
-        way: Way | None,
-        found: Chosen,
-        usable: Sequence[LinearSource],
-        *,
-        losses: dict[str, float],
-        pooling: Pooling | None,
+        self, way: Way | None, chosen: Sequence[Chosen], *, losses: dict[str, float], pooling: Pooling | None
     ) -> Transferred:
-        drawn = way is not None and way.draw is not None
-        admitted = dict(zip(map(id, usable), zip(found.gammas, found.reasons, strict=True), strict=True))
-        sources = tuple(self._source(one, admitted.get(id(one)), drawn=drawn, way=way) for one in self.sources)
+        sources = tuple(self._source(one, chosen, way) for one in self.sources)
         known = np.any([source.known for source in self.sources], axis=0)
         used = [source.known for source, said in zip(self.sources, sources, strict=True) if said.admitted]
         taken = np.any(used, axis=0) if used else np.zeros(len(known), bool)
@@ -191,21 +191,30 @@ class _Transfer:
             pool=pooling.pool.table.digest if pooling else "",
         )
 
-    def _source(
-        self, source: LinearSource, said: tuple[float, str] | None, *, drawn: bool, way: Way | None
-    ) -> SourceOfHead:
-        gamma, why = said or (0.0, "it brings features to length 1 and the first source does not, or the other way")
-        if gamma and not drawn and way is not None:
-            why = f"{why}; images of the source give {way.loss:.3f}, so they are used instead"
+    def _source(self, source: LinearSource, chosen: Sequence[Chosen], way: Way | None) -> SourceOfHead:
+        """What became of a source in the way that was chosen."""
+        (own,) = (one for one in chosen if source in one.sources)
+        place = own.sources.index(source)
+        gamma, why = own.gammas[place], own.reasons[place]
+        if gamma and way is not own.way:
+            gamma, why = 0.0, f"{why}; but {_OTHERS[way.name if way else TARGET_ALONE]}"
         return SourceOfHead(
             head=source.head.name,
             backbones=source.backbones,
             digest=source.digest,
             classes=_names(self.development.labels, np.array(source.known)),
             dropped=tuple(name for name in source.head.classes if name not in self.development.labels.classes),
-            gamma=gamma if drawn else 0.0,
+            gamma=gamma,
             why=why,
         )
+
+
+_OTHERS = {
+    "drawn": "the sources that are used treat the length of features in another way, and help more",
+    "pooled": "images of the source help more",
+    TARGET_ALONE: "the target alone is better",
+}
+"""Why a source that helps is not used, by the way that was chosen."""
 
 
 def _names(labels: Labels, chosen: NDArray[np.bool_]) -> tuple[str, ...]:
