@@ -103,6 +103,19 @@ def test_the_note_says_how_many_images_carry_all_the_weight() -> None:
     assert note_on_weights(np.linspace(0, 2, 400)) == ""
 
 
+def test_rows_that_are_all_equal_weigh_the_same() -> None:
+    assert np.allclose(importance_weights(np.ones((10, 5)), np.ones((4, 5))), 1)
+
+
+def test_a_row_that_is_no_number_is_found_beyond_the_most_that_are_learnt_too() -> None:
+    source, target = two_normals(rows=300, columns=3)
+    for row in range(0, 300, 60):
+        spoilt = source.copy()
+        spoilt[row, 2] = np.nan
+        with pytest.raises(HeadError, match="column 2 of the source is NaN"):
+            importance_weights(spoilt, target, most_rows=20)
+
+
 def test_the_effective_size_is_that_of_kish() -> None:
     assert effective_sample_size(np.full(7, 0.3)) == pytest.approx(7)
     assert effective_sample_size([1.0, 0.0, 0.0]) == 1

@@ -1,16 +1,17 @@
 """Weights of source rows by how much more likely they are in the target, from a classifier of domains."""
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.decomposition import PCA
+from sklearn.utils.extmath import randomized_svd
 
 from featx.errors import HeadError
+from featx.estimators.domains.moments import measure_moments
 from featx.estimators.domains.pair import DomainPair
 from featx.estimators.rows import row_slices
-from featx.estimators.scaling import standardised
+from featx.estimators.scaling import per_deviation, standardised
 from featx.estimators.softmax import SoftmaxRegression
 
 DIRECTIONS = 32
@@ -110,12 +111,12 @@ def _log_odds(
     pair: DomainPair, seen: NDArray[Any], parts: NDArray[np.int64], *, learnt: NDArray[np.bool_], seed: int
 ) -> NDArray[np.float64]:
     """The log odds (n,) of the target for each source row, from the learnt rows of other parts and those seen."""
-    middle = (pair.source_moments.mean + pair.target_moments.mean) / 2
-    scaled = partial(standardised, mean=middle, factor=pair.factor)
-    drawn = scaled(np.vstack([pair.source[learnt], seen]).astype(np.float32))
-    reduction = PCA(min(DIRECTIONS, *drawn.shape), whiten=True, svd_solver="randomized", random_state=seed).fit(drawn)
-    rows = np.vstack([reduction.transform(scaled(pair.source[part])) for part in row_slices(pair.source)])
-    others = reduction.transform(drawn[np.count_nonzero(learnt) :])
+    drawn = pair.source[learnt]
+    reduce = _reduction(drawn, seen, seed=seed)
+    others = reduce(seen)
+    rows = np.vstack([reduce(pair.source[part]) for part in row_slices(pair.source)])
+    if not np.isfinite(rows).all():
+        measure_moments(pair.source, name="source")
     logarithms = np.empty(len(rows))
     for part in np.unique(parts):
         own = rows[learnt & (parts != part)]
@@ -123,3 +124,25 @@ def _log_odds(
         fitted = SoftmaxRegression().fit(np.vstack([own, others]), of_target)
         logarithms[parts == part] = fitted.decision_function(rows[parts == part])
     return logarithms
+
+
+def _reduction(
+    source: NDArray[Any], target: NDArray[Any], *, seed: int
+) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """A function from rows (b, d) to their coordinates (b, k) along the principal directions of both domains."""
+    each = measure_moments(source, name="source"), measure_moments(target, name="target")
+    middle = (each[0].mean + each[1].mean) / 2
+    factor = per_deviation((each[0].variance + each[1].variance) / 2)
+    both = standardised(np.vstack([source, target]).astype(np.float32), mean=middle, factor=factor)
+    mean = both.mean(axis=0)
+    _, lengths, axes = randomized_svd(both - mean, min(DIRECTIONS, *both.shape), random_state=seed)
+    variances = lengths.astype(np.float64) ** 2 / len(both)
+    kept = variances >= np.finfo(np.float32).eps * variances.max()
+    directions = axes[kept].T * per_deviation(variances[kept])
+
+    def reduce(rows: NDArray[Any]) -> NDArray[np.float32]:
+        """The coordinates (b, k) of rows (b, d)."""
+        scaled = standardised(np.asarray(rows, np.float32), mean=middle, factor=factor)
+        return np.asarray((scaled - mean) @ directions, np.float32)
+
+    return reduce
