@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from accuracies import render_heads, render_hundred, render_published
+from adaptation_tables import render_adaptation_speed
 from figures import find_row
 from gain_tables import render_gain
 from labelling_tables import render_labelling
@@ -222,6 +223,7 @@ RENDERERS = {
     "transfer": render_transfer,
     "gain": render_gain,
     "labelling": render_labelling,
+    "adaptation_speed": render_adaptation_speed,
     "validity": render_validity,
 }
 
