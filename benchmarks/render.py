@@ -11,6 +11,7 @@ from accuracies import render_heads, render_hundred, render_published
 from adaptation_tables import render_adaptation_speed
 from figures import find_row
 from gain_tables import render_gain
+from gap_tables import render_gap
 from labelling_tables import render_labelling
 from networks import LITE0
 from record import read
@@ -222,6 +223,7 @@ RENDERERS = {
     "logme": render_logme,
     "transfer": render_transfer,
     "gain": render_gain,
+    "gap": render_gap,
     "labelling": render_labelling,
     "adaptation_speed": render_adaptation_speed,
     "validity": render_validity,

@@ -1,0 +1,53 @@
+"""`featx gap`, as a user runs it."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import build_tiny, run_featx, write_folder
+
+
+@pytest.fixture(scope="module")
+def caches(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The same images through one backbone and another, in this order."""
+    home = tmp_path_factory.mktemp("gaps")
+    images = write_folder(home / "images", (12, 12))
+    made = []
+    for name, seed in (("tiny", 0), ("second", 1)):
+        build_tiny(home / "models", name=name, seed=seed)
+        path = home / f"{name}.h5"
+        ran = run_featx("extract", images, "--backbone", name, "--models", home / "models", "--into", path)
+        assert ran.code == 0, ran.err
+        made.append(path)
+    return made
+
+
+def test_json_has_the_verdict_with_everything_that_it_follows_from(caches: list[Path]) -> None:
+    ran = run_featx("gap", caches[0], "--to", caches[0], "--json")
+    assert ran.code == 0, ran.err
+    gap = json.loads(ran.out)["gap"]
+    keys = "verdict adapts auroc ci weighted_auroc weighted_ci mmd p class_p shares columns blocks notes"
+    assert set(keys.split()) <= set(gap)
+    assert (gap["verdict"], gap["adapts"]) == ("same", False)
+    assert {"name", "source", "em", "em_ci", "bbse", "bbse_ci"} == set(gap["shares"][0])
+
+
+def test_people_see_the_verdict_the_shares_and_what_moves(caches: list[Path]) -> None:
+    ran = run_featx("gap", caches[0], "--to", caches[0])
+    assert ran.code == 0, ran.err
+    for text in ("gap: same", "AUROC of domains", "shares of classes", "features that move", "the same name in source"):
+        assert text in ran.out
+
+
+def test_a_target_of_another_backbone_is_refused_in_one_line(caches: list[Path]) -> None:
+    ran = run_featx("gap", caches[0], "--to", caches[1])
+    assert ran.code == 1
+    assert "extract both with the same backbone and output" in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_the_target_must_be_given(caches: list[Path]) -> None:
+    ran = run_featx("gap", caches[0])
+    assert ran.code == 2
+    assert "--to" in ran.err
