@@ -49,11 +49,11 @@ def train_head(
     PCA whatever their number; else, and for few-shot splits, by validation rows. `folds=K` is another way to write
     `folds:K`. Every step is fitted without the rows that it is measured on. The head is then fitted on training and
     validation rows together; for few-shot splits, on training rows alone. With `balanced` all classes have the same
-    total weight in fitting and tuning; temperature and result use the weights as they are. With `cautious`
-    columns are standardised whatever else the head could try, and the strongest penalty is taken whose measure on
-    validation rows is within a standard error of the best one: such a head relies on less, which helps on images of
-    another kind than those of training. `jobs` processes share the tuning (default: one per core, or one process if the
-    features are large).
+    total weight in fitting and tuning; temperature and result use the weights as they are. With `cautious` columns are
+    standardised whatever else the head could try, and the strongest penalty, at most ten times the best one, is taken
+    whose measure on validation rows is within a standard error of that: such a head relies on less, which helps on
+    images of another kind than those of training. `jobs` processes share the tuning (default: one per core, or one
+    process if the features are large).
 
     Raises TableError if the rows cannot be split, HeadError for an unknown head, fusion or tuning, ConvergenceError if
     no fit converges with parameters that did so in tuning.

@@ -46,6 +46,8 @@ EXACT_DIGITS = 12
 """Decimal places of a mean measure; further ones are rounding errors, which would decide between equal parameters."""
 PERFECT = 1 - 1e-9
 """A measure of 1, whatever was lost by rounding."""
+MOST_STRONGER = 10.0001
+"""How many times stronger a cautious penalty is at most: with a far stronger one the commonest class would win."""
 KEPT_BYTES = 2**26
 """Size of the class scores of all parameter sets up to which all are kept; else only the best ones of a single fold."""
 
@@ -86,8 +88,8 @@ def tune(plan: HeadPlan, development: DevelopmentSet, *, jobs: int | None = None
     Of equal measures, the one with the higher likelihood is best, and of equal likelihoods the one that was tried
     first. If several parameter sets are perfect, their likelihood only says how large the scores are, and the middle
     one of them is chosen. A grid is extended if its end is best. For a cautious development set the strongest penalty
-    of the best setup is then taken whose measure is within a standard error of the best one (Breiman et al. 1984,
-    section 3.4.3). Raises ConvergenceError if a fit does not converge.
+    of the best setup is then taken, at most ten times stronger, whose measure is within a standard error of the best
+    one (Breiman et al. 1984, section 3.4.3). Raises ConvergenceError if a fit does not converge.
     """
     search = _Search(plan, development, jobs or (1 if development.large else usable_cores()))
     parts = max(1, search.jobs // len(development.folds))
@@ -177,7 +179,7 @@ class _Search:
         return _middle(perfect) if perfect else max(self.tried.values(), key=lambda tried: tried.measured)
 
     def _strongest_near(self, best: _Tried) -> _Tried:
-        """Of the same setup, the strongest penalty whose measure is within a standard error of the best one's."""
+        """Of the same setup, the strongest penalty, at most ten times this, with a measure within a standard error."""
         name = self.plan.open_ended
         if not name or not np.isfinite(best.measured.measure):
             return best
@@ -185,8 +187,14 @@ class _Search:
         rows = labels.weights.sum() ** 2 / np.square(labels.weights).sum()
         share = min(max(best.measured.measure, 0.0), 1.0)
         least = best.measured.measure - float(np.sqrt(share * (1 - share) / rows))
-        near = [one for one in self.tried.values() if one.setup == best.setup and one.measured.measure >= least]
         is_as_weak = AS_WEAK[name]
+        near = [
+            one
+            for one in self.tried.values()
+            if one.setup == best.setup
+            and one.measured.measure >= least
+            and 1 / MOST_STRONGER <= one.params[name] / best.params[name] <= MOST_STRONGER
+        ]
         return min(near, key=lambda one: sum(is_as_weak(one.params[name], other.params[name]) for other in near))
 
     def next_extension(self) -> Grid:
