@@ -24,7 +24,7 @@ ADAPTERS = [DomainStandardiser(), DomainStandardiser(target_shares={0: 0.2, 1: 0
 
 @pytest.fixture(scope="module")
 def head() -> Head:
-    return train_head(SOURCE, "logreg", jobs=1)[0]
+    return train_head(SOURCE, "class-mean", jobs=1)[0]
 
 
 def behind(head: Head, adapter: DomainAdapter) -> Head:
@@ -98,7 +98,7 @@ def test_a_ratio_that_does_not_fit_the_classes_is_refused(head: Head, ratio: NDA
 
 def test_a_head_of_another_kind_inside_is_refused(head: Head, tmp_path: Path) -> None:
     save_head(replace(shifted(head, np.zeros(3)), name="ridge"), tmp_path / "h.featx")
-    with pytest.raises(HeadError, match="has a SoftmaxRegression, which this kind of head does not have"):
+    with pytest.raises(HeadError, match="has a NearestClassMean, which this kind of head does not have"):
         load_head(tmp_path / "h.featx")
 
 
