@@ -4,39 +4,40 @@ from pathlib import Path
 
 import click
 
+from featx.cli.domains import DomainPlan, with_domains
 from featx.cli.options import as_json, examples, with_seed
 from featx.cli.output import Verbosity, print_json
-from featx.cli.tables import TableChoice, read_chosen, with_choice
+from featx.cli.tables import TableChoice, with_choice
 
 
-@click.command(epilog=examples("featx gap mono.h5 --to poly.h5", "featx gap mono.h5 --to poly.h5 --json"))
-@click.argument("source", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--to",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path),
-    metavar="TARGET.h5",
-    help="The target, another domain. Repeat it for several backbones.",
-)
+@click.command(epilog=examples("featx gap mono.h5 --to poly.h5", "featx gap cells.h5 --to-domain poly --json"))
+@click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
+@with_domains
 @with_choice
 @with_seed
 @as_json
 @click.pass_obj
 def gap(
-    output: Verbosity, *, source: tuple[Path, ...], to: tuple[Path, ...], choice: TableChoice, seed: int, json_: bool
+    output: Verbosity,
+    *,
+    caches: tuple[Path, ...],
+    domains: DomainPlan,
+    choice: TableChoice,
+    seed: int,
+    json_: bool,
 ) -> None:
     """Say what lies between two domains: nothing, label shift or domain shift.
 
-    A classifier tries to tell the images of the SOURCE from those of --to, plainly and with classes weighted to the
-    shares that they seem to have in the target. The verdict is domain shift, where adapting is advised; label shift,
-    where classes only have other shares, and adapting features would harm; same; or undecided, with too few images.
-    Labels of the target are never read.
+    A classifier tries to tell the images of the source, in CACHES, from those of the target, plainly and with classes
+    weighted to the shares that they seem to have in the target. The verdict is domain shift, where adapting is advised;
+    label shift, where classes only have other shares, and adapting features would harm; same; or undecided, with too
+    few images. Labels of the target are never read.
     """
     from featx.report import out, print_gap
     from featx.transfer import measure_gap
 
-    found = measure_gap(read_chosen(source, choice), read_chosen(to, choice), seed=seed)
+    source, target = domains.read(caches, choice)
+    found = measure_gap(source, target, seed=seed)
     if json_:
         print_json({"gap": found.to_dict()})
     elif not output.quiet:

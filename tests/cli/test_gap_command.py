@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from featx.cache import read_features
 from tests.conftest import build_tiny, run_featx, write_folder
 
 
@@ -51,3 +52,14 @@ def test_the_target_must_be_given(caches: list[Path]) -> None:
     ran = run_featx("gap", caches[0])
     assert ran.code == 2
     assert "--to" in ran.err
+
+
+def test_domains_of_one_cache_are_compared(caches: list[Path], tmp_path: Path) -> None:
+    names = read_features(caches[0]).image_names
+    lines = [f"{name},{'here' if place % 2 else 'there'}" for place, name in enumerate(names)]
+    columns = tmp_path / "domains.csv"
+    columns.write_text("\n".join(["name,domain", *lines]))
+    ran = run_featx("gap", caches[0], "--to-domain", "there", "--annotations", columns, "--json")
+    assert ran.code == 0, ran.err
+    gap = json.loads(ran.out)["gap"]
+    assert (gap["source_rows"], gap["target_rows"]) == (12, 12)
