@@ -10,6 +10,7 @@ import click
 
 from featx.cli.options import as_json, examples, option, together, with_balanced, with_seed, with_tuning
 from featx.cli.output import Verbosity, print_json
+from featx.cli.splitting import check_domains, with_domains
 from featx.cli.tables import TableChoice, read_chosen, with_choice
 from featx.cli.types import Jobs, Names, WholeNumbers
 from featx.settings import FUSION_NAMES, HEAD_NAMES, SPLIT_RULES
@@ -45,9 +46,7 @@ class ComparisonPlan:
             )
         if self.shots is not None and "few-shot" not in self.splits:
             raise click.UsageError(f"--shots is for few-shot splits, but --splits is {given}; add few-shot.")
-        named = "--from-domain" if self.source_domains else "--to-domain" if self.target_domain else ""
-        if named and "source-target" not in self.splits:
-            raise click.UsageError(f"{named} is for source-target splits, but --splits is {given}; add source-target.")
+        check_domains(self.source_domains, self.target_domain, rules=self.splits, given_by="--splits")
 
     def list_candidates(self, caches: Sequence[Path], choice: TableChoice) -> "list[Candidate]":
         """The candidates of these caches: every head, fusion and split. Raises what featx.list_candidates raises."""
@@ -101,13 +100,7 @@ with_plan = together(
         type=WholeNumbers(),
         help="Training images per class of few-shot splits.  [default: 1,2,4,8,16,32,64]",
     ),
-    click.option(
-        "--from-domain",
-        "source_domains",
-        type=Names(),
-        help="Domains that train in source-target splits.  [default: all others]",
-    ),
-    click.option("--to-domain", "target_domain", metavar="NAME", help="Domain that source-target splits test."),
+    with_domains,
     with_tuning,
     with_balanced,
     with_seed,

@@ -10,13 +10,13 @@ import click
 from featx.cli.options import (
     as_json,
     examples,
-    option,
     together,
     with_balanced,
     with_seed,
     with_tuning,
 )
 from featx.cli.output import Verbosity, print_json, say
+from featx.cli.splitting import HeldOut, with_held_out
 from featx.cli.tables import TableChoice, read_chosen, with_choice
 from featx.cli.types import Jobs, Name
 from featx.settings import FUSION_NAMES, HEAD_NAMES
@@ -24,9 +24,6 @@ from featx.settings import FUSION_NAMES, HEAD_NAMES
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
     from featx.heads import Head, Result
-
-HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
-"""The split rules that give a single split."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +92,7 @@ with_sources = together(
     help=f"How caches and outputs are joined: {', '.join(FUSION_NAMES)}.",
 )
 @with_sources
-@option("--hold-out", type=click.Choice(HELD_OUT), default="auto", help="How the test images are chosen.")
+@with_held_out
 @with_tuning
 @with_balanced
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="H.featx", help="The head to write.")
@@ -112,7 +109,7 @@ def train(
     head: str,
     fusion: str,
     sources: TransferSources,
-    hold_out: str,
+    held_out: HeldOut,
     tuning: str,
     balanced: bool,
     choice: TableChoice,
@@ -132,12 +129,12 @@ def train(
     """
     from featx.heads import find_recipe, reserve_head, save_head
     from featx.report import out, print_results
-    from featx.tables import find_duplicates, fuse_tables, make_splits
+    from featx.tables import find_duplicates, fuse_tables
 
     find_recipe(head)
     target = click.get_current_context().with_resource(reserve_head(into, overwrite=overwrite))
     table = fuse_tables(read_chosen(caches, choice))
-    split = make_splits(table, hold_out, seed=seed)[0]
+    split = held_out.split(table, seed=seed)
     fitted, result = sources.train(
         table,
         head,

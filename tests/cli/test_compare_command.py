@@ -175,7 +175,7 @@ def test_the_help_names_every_head_fusion_and_split_rule() -> None:
         (
             ("--to-domain", "lab"),
             2,
-            "--to-domain is for source-target splits, but --splits is auto; add source-",
+            "--to-domain is for source-target splits, but --splits is auto; ask for source-",
         ),
         (("--from-domain", "lab"), 2, "--from-domain is for source-target splits, but --splits is auto"),
         (("--split", "test"), 1, "no split 'test', as there are no splits; leave it out"),
@@ -308,6 +308,20 @@ def test_evaluate_warns_unless_it_measures_just_the_images_that_were_held_out(
         ran = featx("evaluate", into, made.left, "--annotations", said, "--split", "test")
         warned[hold_out] = "so these measures are too high" in ran.err
     assert warned == {"official": False, "stratified": True}
+
+
+def test_a_head_is_trained_without_the_domain_that_it_is_tested_on(featx: FeatX, made: Made, tmp_path: Path) -> None:
+    said = annotate(made, tmp_path, "domain", lambda n: ("lab", "field", "outside")[n % 3], featx)
+    command = ("train", made.left, "--head=class-mean", *QUICKLY, "--annotations", said, "--into", tmp_path / "m.featx")
+    result = featx(*command, "--hold-out", "source-target", "--to-domain", "lab", "--json").json
+    assert (result["domain"], result["split_key"]) == ("lab", "source-target/0.field+outside>lab")
+    for options, said_of in (
+        (("--hold-out", "source-target"), "--hold-out source-target tests one domain; name it with --to-domain"),
+        (("--to-domain", "lab"), "--to-domain is for source-target splits, but --hold-out is auto"),
+    ):
+        ran = featx(*command, *options)
+        assert ran.code == 2
+        assert said_of in ran.err
 
 
 def test_predict_names_all_labels_that_are_likelier_than_not(featx: FeatX, made: Made, tmp_path: Path) -> None:
