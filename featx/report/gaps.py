@@ -1,6 +1,5 @@
 """What lies between two domains: the verdict with its numbers, the shares of classes, the columns that move."""
 
-import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -54,5 +53,5 @@ def _facts(gap: "Gap") -> Iterator[tuple[str, str]]:
 
 def _columns(gap: "Gap") -> Iterator[tuple[str, ...]]:
     for one in gap.columns:
-        ratio = f"{one.scale_ratio:.3g}" if math.isfinite(one.scale_ratio) else "–"
+        ratio = "–" if one.scale_ratio is None else f"{one.scale_ratio:.3g}"
         yield f"{one.backbone}:{one.output}", str(one.column), f"{one.difference:+.3f}", ratio, show_p(one.p_holm)

@@ -177,6 +177,7 @@ def test_fewer_images_than_columns_and_constant_columns_are_measured() -> None:
     assert "2 columns have the same value everywhere, and say nothing" in gap.notes
     assert "1 columns vary in the target only" in gap.notes
     assert gap.to_dict()["blocks"][0]["columns"] == 80
+    assert next(column.scale_ratio for column in gap.columns if column.column == 0) is None
 
 
 def test_domains_of_equal_constant_features_are_the_same() -> None:

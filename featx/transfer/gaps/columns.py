@@ -35,7 +35,7 @@ def compare_columns(rows: GapRows, sources: Sequence[Source]) -> tuple[tuple[Col
             output=sources[place[index]].output,
             column=int(rows.columns[index]) - sources[place[index]].start,
             difference=float(differences[index]),
-            scale_ratio=float(scales[index]),
+            scale_ratio=float(scales[index]) if np.isfinite(scales[index]) else None,
             p_holm=float(corrected[index]),
         )
         for index in first.tolist()

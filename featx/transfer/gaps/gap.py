@@ -48,8 +48,8 @@ class ColumnShift:
     """Its number in the output, from 0."""
     difference: float
     """Mean in the target minus mean in the source, in standard deviations of the source."""
-    scale_ratio: float
-    """Standard deviation in the target divided by that in the source; NaN if the source has one value only."""
+    scale_ratio: float | None
+    """Standard deviation in the target divided by that in the source; None if the source has one value only."""
     p_holm: float
     """p of the difference in means, corrected for all columns."""
 
