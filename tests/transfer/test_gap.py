@@ -12,7 +12,7 @@ from featx.errors import TableError
 from featx.labels import Labels
 from featx.tables import select_rows
 from featx.transfer import Gap, measure_gap
-from featx.transfer.gaps.permuting import PERMUTATIONS, mean_discrepancy, permute_domains
+from featx.transfer.gaps.permuting import PERMUTATIONS, compare_predictions, mean_discrepancy, permute_domains
 from featx.transfer.gaps.rows import GapRows, standardise
 from featx.transfer.gaps.separation import Separation, area, hanley_mcneil
 from tests.support.tables import make_table, with_columns
@@ -222,6 +222,17 @@ def test_what_both_domains_draw_is_in_one_fold_and_exchanged_as_a_whole() -> Non
     folds = replace(rows, source_units=units[:4], target_units=units[4:]).folds(seed=0)
     assert (folds[:3] == folds[4:7]).all()
     assert folds[7] == folds[8]
+
+
+def test_a_small_target_of_the_groups_of_the_source_does_not_pass_for_label_shift() -> None:
+    rng = np.random.default_rng(0)
+    found = []
+    for seed in range(25):
+        units = np.concatenate([np.arange(200) % 10, rng.integers(10, size=20)])
+        predicted = np.eye(4)[rng.integers(4, size=220)]
+        found.append(compare_predictions(predicted, units, np.arange(220) < 200, seed=seed))
+    assert np.mean(np.array(found) < 0.1) < 0.25
+    assert 0.3 < np.mean(found) < 0.7
 
 
 def test_groups_that_resemble_each_other_widen_the_interval() -> None:

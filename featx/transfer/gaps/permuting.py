@@ -13,21 +13,24 @@ MOST_IN_KERNEL = 500
 def permute_domains(units: Indices, of_source: NDArray[np.bool_], *, seed: int) -> NDArray[np.bool_]:
     """(1 + PERMUTATIONS, n): whether each row counts as one of the source; the first row is the truth.
 
-    Units of one domain are shuffled as wholes. A unit of both domains, such as a thing that both drew, has its two
-    sides exchanged or not, so that it is always on both.
+    Units of one domain are shuffled as wholes. The rows of a unit of both domains, such as a thing that both drew, are
+    shuffled among themselves, so that it is always in both, with as many rows in each.
     """
     rng = np.random.default_rng(seed)
     numbers, unit = np.unique(units, return_inverse=True)
     in_source, in_target = (np.bincount(unit[mask], minlength=len(numbers)) > 0 for mask in (of_source, ~of_source))
     both = in_source & in_target
     single = np.flatnonzero(~both)
+    shared = np.flatnonzero(both[unit])
+    by_unit = shared[np.argsort(unit[shared], kind="stable")]
     drawn = np.empty((1 + PERMUTATIONS, len(units)), np.bool_)
     drawn[0] = of_source
     for row in drawn[1:]:
         assigned = in_source.copy()
         assigned[single] = in_source[rng.permutation(single)]
-        swapped = both & (rng.random(len(numbers)) < 0.5)
-        row[:] = np.where(both[unit], of_source ^ swapped[unit], assigned[unit])
+        row[:] = assigned[unit]
+        shuffled = shared[np.lexsort((rng.random(len(shared)), unit[shared]))]
+        row[shuffled] = of_source[by_unit]
     return drawn
 
 
@@ -45,9 +48,10 @@ def compare_predictions(predicted: Floats, units: Indices, of_source: NDArray[np
     total = predicted.sum(axis=0)
     inside = drawn @ predicted
     outside = total - inside
-    rows = drawn.sum(axis=1, keepdims=True)
-    shares = inside / np.maximum(rows, 1) - outside / np.maximum(len(units) - rows, 1)
-    statistics: Floats = (np.square(shares) / np.maximum(total, 1)).sum(axis=1)
+    rows = np.maximum(drawn.sum(axis=1, keepdims=True), 1)
+    others = np.maximum(len(units) - rows, 1)
+    differences = np.square(inside / rows - outside / others) / (1 / rows + 1 / others)
+    statistics: Floats = (differences / np.maximum(total, 1)).sum(axis=1)
     return share_as_large(statistics)
 
 
