@@ -14,6 +14,7 @@ from gain_tables import render_gain
 from gap_tables import render_gap
 from labelling_tables import render_labelling
 from networks import LITE0
+from parameter_tables import render_parameters
 from record import read
 from score_tables import render_logme, render_scores
 from small_tables import render_small_data
@@ -225,6 +226,7 @@ RENDERERS = {
     "gain": render_gain,
     "gap": render_gap,
     "labelling": render_labelling,
+    "parameters": render_parameters,
     "adaptation_speed": render_adaptation_speed,
     "validity": render_validity,
 }
