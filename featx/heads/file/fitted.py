@@ -68,7 +68,8 @@ def _classifiers_in(part: Any) -> set[str]:
     if kind == "PriorShift":
         return _classifiers_in(part.classifier)
     inner = part.estimators_ if kind in ("StackedBlocks", "OneVsRest", "TrAdaBoost") else ()
-    return set(() if kind == "TrAdaBoost" else (kind,)).union(*(_classifiers_in(one) for one in inner if one is not None))
+    found = set[str]().union(*(_classifiers_in(one) for one in inner if one is not None))
+    return found if kind == "TrAdaBoost" else {kind} | found
 
 
 def _check_scaler(step: Any, columns: int) -> int:
