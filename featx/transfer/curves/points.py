@@ -1,4 +1,4 @@
-"""The points of learning curves: what one head reaches on one source with one number of training images of each class."""
+"""The points of learning curves: what one head reaches on one source with a number of training images of each class."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
