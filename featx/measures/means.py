@@ -65,7 +65,7 @@ def mean_interval(values: Floats, labels: Labels) -> Interval | None:
 
 
 def widen_interval(interval: Interval, labels: Labels, *, comparisons: int) -> Interval:
-    """An interval of `mean_interval` for these labels, widened so that those of all comparisons hold together with 95 %.
+    """An interval of `mean_interval` for these labels, widened so that those of all comparisons hold at once with 95 %.
 
     Each then has the confidence 1 - 0.05 / comparisons (Bonferroni), by Student's t.
 
