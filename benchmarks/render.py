@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from accuracies import render_heads, render_hundred, render_published
+from adapt_tables import render_adapt
 from adaptation_tables import render_adaptation_speed
 from figures import find_row
 from gain_tables import render_gain
@@ -227,6 +228,7 @@ RENDERERS = {
     "gap": render_gap,
     "labelling": render_labelling,
     "parameters": render_parameters,
+    "adapt": render_adapt,
     "adaptation_speed": render_adaptation_speed,
     "validity": render_validity,
 }
