@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from featx.errors import HeadError
 from featx.estimators.blocks import BlockPCA, BlockScaler
+from featx.estimators.domains.mapping import CoralAdapter, TransportAdapter
+from featx.estimators.domains.standardising import DomainStandardiser
 from featx.estimators.rows import row_slices
 from featx.estimators.scaling import FeatureScaler
 from featx.estimators.selecting import ColumnSelector
@@ -99,6 +101,17 @@ def _(step: FeatureScaler, scores: LinearScores) -> LinearScores:
     if step.how == "l2":
         raise HeadError("it brings every row to length 1, which is not a linear function of the features")
     return _before_affine(scores, step.mean_, step.factor_)
+
+
+@_before.register
+def _(step: DomainStandardiser, scores: LinearScores) -> LinearScores:
+    shifted = LinearScores(scores.coefficients, scores.intercepts + scores.coefficients @ step.source_mean_)
+    return _before_affine(shifted, step.target_mean_, step.factor_)
+
+
+@_before.register
+def _(step: CoralAdapter | TransportAdapter, scores: LinearScores) -> LinearScores:
+    return scores  # they map the source; rows of the target stay as they are
 
 
 @_before.register

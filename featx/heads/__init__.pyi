@@ -36,4 +36,4 @@ from .training.validating import (
     parse_tuning as parse_tuning,
 )
 from .transferred import TARGET_ALONE as TARGET_ALONE, SourceOfHead as SourceOfHead, Transferred as Transferred
-from .unseen import find_unseen as find_unseen
+from .unseen import find_unseen as find_unseen, is_of_training as is_of_training

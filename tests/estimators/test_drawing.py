@@ -14,12 +14,15 @@ from featx.estimators import (
     BlockPCA,
     BlockScaler,
     ColumnSelector,
+    CoralAdapter,
     CosineNeighbors,
+    DomainStandardiser,
     FeatureScaler,
     LinearScores,
     LinearSVM,
     LooRidgeClassifier,
     SoftmaxRegression,
+    TransportAdapter,
     class_scores,
     fold_steps,
 )
@@ -159,6 +162,15 @@ def test_scores_folded_into_the_steps_before_are_those_of_the_whole_pipeline() -
         found = step.fit(found, np.arange(40) % 2).transform(found)
     scores = LinearScores(rng.normal(size=(3, found.shape[1])), rng.normal(size=3))
     np.testing.assert_allclose(fold_steps(steps, scores).of(rows), scores.of(found), atol=1e-9)
+
+
+@pytest.mark.parametrize("adapter", [DomainStandardiser(), CoralAdapter(), TransportAdapter()])
+def test_scores_after_an_adapter_are_folded_into_the_features_of_the_target(adapter: Any) -> None:
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(40, 4)), 3 + 2 * rng.normal(size=(30, 4))
+    adapter.fit_domains(source, target)
+    scores = LinearScores(rng.normal(size=(3, 4)), rng.normal(size=3))
+    np.testing.assert_allclose(fold_steps([adapter], scores).of(target), scores.of(adapter.transform(target)))
 
 
 @pytest.mark.parametrize("step", [FeatureScaler("l2"), CosineNeighbors()])

@@ -1,5 +1,6 @@
 """Heads that are fitted to the images of the target and, with less weight, to those of the source."""
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +16,8 @@ from featx.heads import DevelopmentSet, find_recipe
 from featx.labels import Labels
 from featx.showing import shorten
 from featx.tables import RowIndices, check_range, eligible_rows, select_rows
+
+logger = logging.getLogger(__name__)
 
 WEIGHTS = (1.0, 0.1)
 """Weights of an image of the source, relative to one of the target."""
@@ -43,6 +46,7 @@ def make_pool(table: FeatureTable, target: FeatureTable, *, classes: Sequence[st
 
     Raises TableError if the features are of other backbones, or if fewer than two classes are the same.
     """
+    _warn_of_same_names(table, target)
     own, other = ([(one.name, one.backbone) for one in each.sources] for each in (table, target))
     if own != other:
         raise TableError(
@@ -63,6 +67,17 @@ def make_pool(table: FeatureTable, target: FeatureTable, *, classes: Sequence[st
     weights = None if kept.weights is None else kept.weights.astype(np.float64)
     labels = Labels(tuple(classes), codes[codes >= 0], given_weights=weights)
     return Pool(kept, labels, dropped=int((codes < 0).sum()))
+
+
+def _warn_of_same_names(table: FeatureTable, target: FeatureTable) -> None:
+    same = np.flatnonzero(np.isin(table.names, target.names))
+    if len(same):
+        logger.warning(
+            "%d images to pool have the name of an image of the target, such as %s: if these are the same images, "
+            "validation and test images are fitted to, and what is measured is too good",
+            len(same),
+            table.name(int(same[0])),
+        )
 
 
 class Pooling:

@@ -1,5 +1,6 @@
 """Trains a head that takes over parameters of heads of other images, where that helps on images of the target."""
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +30,7 @@ from featx.heads import (
     complete_head,
     fit_tuned,
     held_out_scores,
+    is_of_training,
     load_head,
     make_development_set,
     measure_validation,
@@ -39,6 +41,8 @@ from featx.transfer.parameters.choosing import MARGIN, Chosen, Judge, SourceSele
 from featx.transfer.parameters.drawing import Drawing
 from featx.transfer.parameters.pooling import Pool, Pooling, make_pool
 from featx.transfer.parameters.sources import DRAWN_HEADS, LinearSource, linear_source
+
+logger = logging.getLogger(__name__)
 
 
 def transfer_head(
@@ -106,6 +110,13 @@ def _load(
     sources: Sequence[Head | Path | str], table: FeatureTable, development: DevelopmentSet, name: str
 ) -> list[LinearSource]:
     heads = [one if isinstance(one, Head) else load_head(one) for one in sources]
+    for head in heads:
+        if is_of_training(head, table):
+            logger.warning(
+                "the source head %r was trained on these same images, so validation and test images are no news to it: "
+                "what is measured here is too good",
+                head.name,
+            )
     return [linear_source(head, table, classes=development.labels.classes, name=name) for head in heads]
 
 
