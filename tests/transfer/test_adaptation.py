@@ -288,3 +288,9 @@ def test_a_cautious_head_has_the_stronger_penalty() -> None:
     assert plain.params["classifier__C"] / 10.01 <= cautious.params["classifier__C"] < plain.params["classifier__C"]
     assert cautious.params["scaler__how"] == "standardise"
     assert result.tuned.startswith("strongest penalty within a standard error of the best accuracy")
+
+
+def test_few_labels_may_be_all_that_a_class_has_among_images_that_do_not_measure() -> None:
+    source, target = domains((30, 8))
+    used = adapted(source, target, methods=["pooled"], shots=3).rows[1].target_labels
+    assert (np.count_nonzero(target.labels[split_table(target).development] == 1), used) == (6, 6)
