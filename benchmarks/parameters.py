@@ -57,15 +57,24 @@ def taken(result: Result) -> Transferred:
     return result.transferred
 
 
-class Pair:
-    """A source and a target, with the heads of the source."""
+class Source:
+    """The images of a source, with a head of them, and one whose labels were shuffled."""
 
-    def __init__(self, name: str, source: FeatureTable, target: FeatureTable) -> None:
+    def __init__(self, table: FeatureTable) -> None:
+        self.table = half(table, 0)
+        self.head = train_source(self.table)
+        self.wrong = train_source(shuffled(self.table))
+
+
+class Pair:
+    """A source and a target."""
+
+    def __init__(self, name: str, source: Source, target: FeatureTable) -> None:
         self.name = name
-        self.pool = half(source, 0)
+        self.pool = source.table
         self.target = half(target, 1)
-        self.source = train_source(self.pool)
-        self.wrong = train_source(shuffled(self.pool))
+        self.source = source.head
+        self.wrong = source.wrong
         own = np.array(self.target.classes)[self.target.labels]
         self._labels = self.target.labels
         self._right = self.source.predict(self.target) == own
@@ -103,8 +112,9 @@ class Pair:
 def pairs_of(folder: Path, name: str) -> Iterator[Pair]:
     """Each ordered pair of domains of a set."""
     found = tables(folder, name)
+    sources = {domain: Source(table) for domain, table in found.items()}
     for source, target in permutations(found, 2):
-        yield Pair(f"{source} → {target}", found[source], found[target])
+        yield Pair(f"{source} → {target}", sources[source], found[target])
 
 
 def main() -> None:

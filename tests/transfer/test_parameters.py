@@ -203,3 +203,15 @@ def test_a_source_that_brings_rows_to_length_1_does_so_on_the_target_too(source:
     assert result.transferred
     assert result.transferred.way == "drawn"
     assert fitted.pipeline[0].how == "l2"
+
+
+def test_a_source_that_was_trained_on_the_same_images_is_named(source: Head, caplog: pytest.LogCaptureFixture) -> None:
+    table = domain(1, count=100)
+    transfer(table, source, split=few(table))
+    assert "was trained on these same images" in caplog.text
+
+
+def test_pooled_images_with_names_of_the_target_are_named(source: Head, caplog: pytest.LogCaptureFixture) -> None:
+    target = domain(2)
+    transfer(target, source, split=few(target), pool=target)
+    assert "120 images to pool have the name of an image of the target" in caplog.text
