@@ -30,8 +30,8 @@ from featx.tables import select_rows
 from featx.transfer import Adaptation
 
 UNSUPERVISED = ("auto", "standardise", "standardise+self-training", "coral", "transport", "weights", "none+prior")
-FRESH = ("icons", "scripts", "letters")
-SHOTS = 2
+FRESH = ("scripts", "letters", "icons")
+SHOTS = {"scripts": 2, "letters": 2, "icons": 1}
 """Labelled images of each class for the methods that need some; small classes have no more."""
 
 PENALTIES_TRIED = tuple(float(value) for value in np.logspace(0, 4, 9))
@@ -141,7 +141,7 @@ def fresh(folder: Path, options: argparse.Namespace) -> Measured:
     """Sets that have decided nothing, with all methods, those with few labels among them."""
     every = (*UNSUPERVISED, "tradaboost", "pooled")
     for name in FRESH:
-        yield from pairs(folder, name, every, seeds=options.seeds, shots=SHOTS)
+        yield from pairs(folder, name, every, seeds=options.seeds, shots=SHOTS[name])
 
 
 def shares(folder: Path, options: argparse.Namespace) -> Measured:

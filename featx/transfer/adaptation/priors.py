@@ -17,6 +17,8 @@ from featx.transfer.scores.rows import Floats
 
 LEAST = 1e-6
 """A class with a smaller share in the target is taken to have this one, so that its probability stays a number."""
+MOST_TEMPERATURE = 3.0
+"""A higher one, as of few and unlike validation images, makes all classes alike, so that shares alone would decide."""
 TOTAL = 1e-3
 """How far from 1 given shares may sum, since people round them."""
 
@@ -54,7 +56,7 @@ def correct_prior(head: Head, learnt: Floats, shares: Floats) -> Head:
     ratio = np.log(np.maximum(shares, LEAST) / learnt)
     *steps, (name, classifier) = head.pipeline.steps
     # scores are divided by the temperature before they become probabilities
-    shifted = PriorShift(classifier, ratio * head.temperature)
+    shifted = PriorShift(classifier, ratio * min(head.temperature, MOST_TEMPERATURE))
     return replace(head, pipeline=Pipeline([*steps, (name, shifted)]))
 
 
