@@ -71,6 +71,10 @@ def evaluate(
             "`featx train` printed its accuracy on test images",
             head,
         )
+    if _is_of_source(fitted, whole):
+        logger.warning(
+            "%s was adapted to another domain than that of these images, its source, and may be wrong here", head
+        )
     metrics = evaluate_head(fitted, table, rows=unseen, seed=seed)
     return print_json(asdict(metrics)) if json_ else print_metrics(metrics, to=out())
 
@@ -105,3 +109,12 @@ def _was_trained_on(head: "Head", table: "FeatureTable", whole: "FeatureTable") 
     if head.training.get("split_key") == "official" and table.splits is not None:
         tested = tested or bool((table.splits == b"test").all())
     return not tested and head.training.get("images") in [hash_columns([one.names]) for one in (table, whole)]
+
+
+def _is_of_source(head: "Head", table: "FeatureTable") -> bool:
+    """Whether the head was adapted from these images to another domain."""
+    from featx.hashing import hash_columns
+
+    adaptation = head.training.get("adaptation")
+    source = adaptation.get("source") if isinstance(adaptation, dict) else None
+    return isinstance(source, dict) and source.get("images") == hash_columns([table.names])

@@ -39,6 +39,7 @@ def test_a_head_is_written_that_evaluate_measures_as_adapt_did(caches: list[Path
     measured = run_featx("evaluate", into, target, "--json")
     assert json.loads(measured.out)["accuracy"] == found["rows"][1]["accuracy"]
     assert "test images that the head did not see" in measured.err
+    assert "was adapted to another domain than that of these images" in run_featx("evaluate", into, source).err
 
 
 def test_people_see_methods_verdicts_and_which_images_measure(caches: list[Path]) -> None:

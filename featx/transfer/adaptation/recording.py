@@ -26,7 +26,7 @@ def record_adaptation(named: Named, *, setting: Setting, rows: TargetRows, gap: 
     """
     made = named.made
     training = made.result.to_dict()
-    of_source = {name: training.pop(name) for name in OF_SOURCE}
+    of_source = {name: training.pop(name) for name in OF_SOURCE} | {"images": training["images"]}
     training |= {
         "table": rows.table.digest,
         "images": hash_columns([rows.table.names]),
@@ -39,7 +39,7 @@ def record_adaptation(named: Named, *, setting: Setting, rows: TargetRows, gap: 
             "target_shares": setting.target_shares and dict(setting.target_shares),
             "target_images": len(rows.seen),
             "gap": gap.to_dict(),
-            "source": {"table": setting.source.digest, "images": len(setting.learnt), **of_source},
+            "source": {"table": setting.source.digest, **of_source},
         },
     }
     return replace(made.head, training={**training, **_measured(made.head, rows, seed=setting.choice.seed)})
