@@ -223,7 +223,7 @@ def measure_set(folder: Path, name: str, *, runs: int) -> dict[str, Any]:
     """Every case that the set has domains and groups for."""
     domains = tables(folder, name)
     grouped = all(one.groups is not None and len(np.unique(one.groups)) < len(one) / 2 for one in domains.values())
-    found = {}
+    found: dict[str, Any] = {}
     for title, case in CASES.items():
         if len(domains) < case.domains or (case.grouped and not grouped):
             continue

@@ -16,8 +16,9 @@ from itertools import permutations
 from pathlib import Path
 
 import numpy as np
-from domain_sets import digest, tables
+from domain_sets import tables
 from record import keep, read
+from targets.target import digest
 
 import featx
 from featx.cache import FeatureTable

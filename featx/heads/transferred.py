@@ -13,7 +13,7 @@ class SourceOfHead:
 
     >>> import featx
     >>> source = featx.load_head("photos.featx")
-    >>> _, result = featx.transfer_head("photos.h5", "logreg", sources=[source], jobs=1)
+    >>> _, result = featx.transfer_head("photos.h5", "ridge", sources=[source], jobs=1)
     >>> [(one.head, one.backbones) for one in result.transferred.sources]
     [('ridge', ('efficientnet-lite0',))]
     """
@@ -44,7 +44,7 @@ class Transferred:
 
     >>> import featx
     >>> source = featx.load_head("photos.featx")
-    >>> _, result = featx.transfer_head("photos.h5", "logreg", sources=[source], jobs=1)
+    >>> _, result = featx.transfer_head("photos.h5", "ridge", sources=[source], jobs=1)
     >>> sorted(result.transferred.losses)
     ['drawn', 'target']
     """

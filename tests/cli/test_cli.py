@@ -17,6 +17,7 @@ from PIL import Image
 
 from featx.cache import open_cache, partial_path
 from tests.conftest import Ran, Tiny, build_tiny, run_featx, write_folder
+from tests.support.sizes import as_exhaustive
 
 Featx = Callable[..., Ran]
 
@@ -347,7 +348,7 @@ def test_a_fused_head_goes_from_images_to_labels(
     assert on_images.out == featx("predict", fused, made.cache, other).out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, as_exhaustive(signal.SIGTERM)])
 def test_an_interrupted_extraction_exits_with_130_and_goes_on_later(
     featx: Featx, tiny: Tiny, models: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -70,6 +70,7 @@ def test_wrong_numbers_and_names_end_in_one_line(caches: list[Path]) -> None:
     assert "fewer than 50 shots" in many.err
 
 
+@pytest.mark.exhaustive
 def test_candidates_that_fail_are_told_and_the_exit_code_is_1(caches: list[Path]) -> None:
     ran = run_featx("curve", caches[0], "--heads=class-mean", "--shots=1", "--repeats=2", "--tuning=folds:5", "--json")
     assert ran.code == 1

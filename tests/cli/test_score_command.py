@@ -53,6 +53,7 @@ def test_people_see_the_ranking_and_what_to_train(caches: list[Path]) -> None:
     assert "no test image was looked at" in ran.out
 
 
+@pytest.mark.exhaustive
 def test_the_first_sources_are_trained_and_tested_if_that_is_asked_for(caches: list[Path]) -> None:
     ran = run_featx("score", *caches, "--check", "1", "--jobs=1", "--json")
     assert ran.code == 0, ran.err

@@ -101,6 +101,7 @@ def test_processes_give_what_one_process_gives() -> None:
     assert without_seconds(one) == without_seconds(two)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("backend", ["dask", "multiprocessing"])
 def test_the_workers_of_another_backend_give_what_one_process_gives(backend: str) -> None:
     candidates = candidates_of(two_tables(), ("ridge", "class-mean"))

@@ -201,6 +201,7 @@ def test_an_error_on_a_worker_is_the_error_of_the_run(cluster: Cluster, slow: Pa
     assert (type(met.value), str(met.value)) == (type(alone.value), str(alone.value))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("who", "answer", "told"),
     [

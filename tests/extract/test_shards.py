@@ -625,6 +625,7 @@ def test_an_interrupt_while_workers_start_is_told_in_one_line(few_slow: Path, tm
     assert (running.returncode, told) == (130, INTERRUPTED)
 
 
+@pytest.mark.exhaustive
 def test_a_disk_that_is_full_for_a_worker_ends_the_run_in_one_line(few_slow: Path, tmp_path: Path) -> None:
     import resource
 

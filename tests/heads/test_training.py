@@ -182,6 +182,7 @@ def test_setups_are_cut_into_parts_whose_order_is_theirs(parts: int) -> None:
     assert len(groups) == min(parts, len(setups))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("name", "folds"), shortened([("logreg", 3), ("pca-logreg", 3), ("pca-logreg", None)]))
 def test_several_processes_choose_what_one_chooses(name: str, folds: int | None) -> None:
     one, several = (train_head(make_table(apart=1.0), name, folds=folds, jobs=jobs) for jobs in (1, 2))

@@ -61,6 +61,7 @@ def test_a_second_run_computes_nothing(write_suite: Write) -> None:
     assert {result.split_key for result in second.results} >= {"stratified/0", "few-shot-1/1", "few-shot-2/0"}
 
 
+@pytest.mark.exhaustive
 def test_a_source_with_random_weights_is_made_at_its_first_use_and_found_in_finished_caches(write_suite: Write) -> None:
     suite = write_suite(protocol='scores = ["ridge"]', more='[[sources]]\nbackbone = "random:tiny"')
     models = suite.parent / "models"
@@ -122,6 +123,7 @@ def test_an_output_that_is_added_or_left_out_changes_no_cache_that_is_there(writ
     }
 
 
+@pytest.mark.exhaustive
 def test_a_source_that_fails_on_one_target_does_not_stop_the_rest_and_is_tried_again(
     write_suite: Write, suite_home: Path
 ) -> None:

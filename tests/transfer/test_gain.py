@@ -196,6 +196,7 @@ def test_harm_to_one_group_is_found_and_its_images_are_its_sample() -> None:
     assert all(part.verdict != "harms" for part in row.per_group if int(part.name) < 7)
 
 
+@pytest.mark.exhaustive
 def test_p_values_are_corrected_over_all_rows() -> None:
     source, pixels = two_sources(1.0, 0.7)
     other = table_of(signal(source.labels, strength=1.2, seed=7), source.labels, name="other")
@@ -400,6 +401,7 @@ def test_accuracy_and_losses_across_domains_are_those_of_the_head_of_the_source(
     assert row.source_accuracy == own.metrics.accuracy
 
 
+@pytest.mark.exhaustive
 def test_own_few_labels_of_the_target_are_a_baseline_for_each_number_of_shots() -> None:
     source, target = two_domains(permuted=True, target=9.0)
     gain = gain_of(source, to=[target], shots=(4, 16))

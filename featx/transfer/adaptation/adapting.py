@@ -63,9 +63,9 @@ def adapt_head(
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
-    >>> adaptation = featx.adapt_head(table, table, head="ridge", methods=["standardise", "coral"], jobs=1)
+    >>> adaptation = featx.adapt_head(table, table, head="ridge", methods=["standardise", "weights"], jobs=1)
     >>> [row.method for row in adaptation.rows], adaptation.gap.verdict
-    (['none', 'standardise', 'coral'], 'same')
+    (['none', 'standardise', 'weights'], 'same')
     """
     names = expand_methods(methods, shots=shots)
     chosen = _choose(names, methods, save)

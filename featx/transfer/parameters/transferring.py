@@ -72,8 +72,8 @@ def transfer_head(
     features, is of other backbones or shares fewer than two classes; TableError for images with several labels.
 
     >>> import featx
-    >>> source, _ = featx.train_head("photos.h5", "logreg", jobs=1)
-    >>> head, result = featx.transfer_head("photos.h5", "logreg", sources=[source], jobs=1)
+    >>> source, _ = featx.train_head("photos.h5", "ridge", jobs=1)
+    >>> head, result = featx.transfer_head("photos.h5", "ridge", sources=[source], jobs=1)
     >>> result.transferred.way in ("target", "drawn"), len(result.transferred.sources)
     (True, 1)
     """
