@@ -266,11 +266,18 @@ def test_constant_columns_and_more_columns_than_images_are_no_obstacle() -> None
     assert {row.method for row in found.rows} >= {"standardise", "coral", "transport", "weights"}
 
 
-def test_groups_that_source_and_test_images_share_are_said() -> None:
-    source, target = domains((20, 20))
+def test_no_head_learns_from_a_group_that_is_tested() -> None:
+    source, target = domains()
     groups = np.arange(len(source)) // 2
-    found = adapted(with_columns(source, groups=groups), with_columns(target, groups=groups), methods=["standardise"])
-    assert any("are of a group that heads learn from in the source" in note for note in found.notes)
+    source, target = with_columns(source, groups=groups), with_columns(target, groups=groups)
+    found = adapted(source, target, methods=["standardise"])
+    tested = np.isin(groups, groups[split_table(target).test])
+    note = f"{tested.sum()} images of the source are left out, since their groups are tested in the target"
+    assert note in found.notes
+    rows = head_of(found).training["rows"]
+    assert rows["train"] + rows["validation"] < np.count_nonzero(~tested)
+    with pytest.raises(TableError, match="every image of the source is of a group that is tested"):
+        adapted(select_rows(source, np.flatnonzero(tested)), target)
 
 
 def test_a_refitted_head_on_the_same_rows_is_the_same_head() -> None:

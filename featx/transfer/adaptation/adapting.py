@@ -9,7 +9,7 @@ from featx.cache import FeatureTable
 from featx.compare import ComparisonProgress
 from featx.errors import ChoiceError, TableError
 from featx.heads import AUTO as AUTO_TUNING
-from featx.tables import GivenTables, Split, as_tables, fuse_tables, split_table
+from featx.tables import GivenTables, Split, as_tables, fuse_tables, select_rows, split_table
 from featx.transfer.adaptation.adaptation import Adaptation
 from featx.transfer.adaptation.judging import Named, rows_of
 from featx.transfer.adaptation.making import Made, Maker
@@ -73,17 +73,18 @@ def adapt_head(
     _check_methods(names, domains.source)
     choice = HeadChoice(head, fusion, tuning, balanced, seed, jobs)
     rows = divide_target(domains.target, shots=shots, transductive=transductive, seed=seed)
-    split = _split_source(domains.source, seed=seed)
-    shares = None if target_shares is None else check_shares(target_shares, _classes(domains.source, split))
-    setting = Setting(domains.source, split, rows.seen, rows.few, choice, shares)
+    learnable = without_tested_groups(domains.source, rows)
+    split = _split_source(learnable, seed=seed)
+    shares = None if target_shares is None else check_shares(target_shares, _classes(learnable, split))
+    setting = Setting(learnable, split, rows.seen, rows.few, choice, shares)
     gap = measure_gap(setting.learnt_table, rows.seen, seed=seed)
     named = make_all(names, setting, adapts=gap.adapts, report=report)
     made = next((one for one in named if one.name == chosen), None)
     return Adaptation(
-        rows=rows_of(named, source=domains.source, rows=rows, balanced=balanced, seed=seed, chosen=chosen),
+        rows=rows_of(named, source=learnable, rows=rows, balanced=balanced, seed=seed, chosen=chosen),
         gap=gap,
         head=None if made is None else record_adaptation(made, setting=setting, rows=rows, gap=gap),
-        measure=_measure(domains.source, balanced=balanced),
+        measure=_measure(learnable, balanced=balanced),
         notes=tuple(_notes(domains, setting, rows, named, chosen=chosen)),
     )
 
@@ -150,6 +151,22 @@ def _check_methods(names: Sequence[str], source: FeatureTable) -> None:
             raise ChoiceError(f"{name} needs one label an image, but images of the source have several; leave it out")
 
 
+def without_tested_groups(source: FeatureTable, rows: TargetRows) -> FeatureTable:
+    """The source without images of groups that are tested in the target: no group is both learnt from and tested.
+
+    Raises TableError if none is left.
+    """
+    if rows.split is None or source.groups is None or rows.table.groups is None:
+        return source
+    kept = np.flatnonzero(~np.isin(source.groups, rows.table.groups[rows.split.test]))
+    if not len(kept):
+        raise TableError(
+            "every image of the source is of a group that is tested in the target; groups of equal names count as one, "
+            "so rename those that are not the same with --annotations"
+        )
+    return source if len(kept) == len(source) else select_rows(source, kept)
+
+
 def _split_source(source: FeatureTable, *, seed: int) -> Split:
     try:
         return split_table(source, seed=seed)
@@ -175,23 +192,12 @@ def _notes(
     """How to read the rows."""
     yield from rows.notes()
     yield from domains.notes()
-    yield from _shared_groups(setting, rows)
+    left_out = len(domains.source) - len(setting.source)
+    if left_out:
+        yield f"{left_out:,} images of the source are left out, since their groups are tested in the target"
     yield from dict.fromkeys(note for one in named for note in one.made.notes)
     if rows.split is not None:
         yield "difference: the measure of a method minus that of none, on the same test images"
         yield "p: Holm's correction over all methods"
     if chosen is None:
         yield f"no head is kept, for none of several methods is {AUTO}; say with save which one it is"
-
-
-def _shared_groups(setting: Setting, rows: TargetRows) -> Iterator[str]:
-    """How many test images are of a group that the source learns from, if any are."""
-    of_source, of_target = setting.learnt_table.groups, rows.table.groups
-    if rows.split is None or of_source is None or of_target is None:
-        return
-    shared = np.isin(of_target[rows.split.test], of_source)
-    if shared.any():
-        yield (
-            f"{int(shared.sum()):,} of {len(shared):,} test images are of a group that heads learn from in the source; "
-            "other groups may be harder"
-        )
