@@ -50,18 +50,18 @@ class FeatureScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # t
         self.copy = copy
 
     def fit(self, X: NDArray[Any], y: object = None) -> Self:
-        """The fitted scaler, with `mean_` and `factor_` (d,) of the columns of X (n, d) if `how` centres them.
+        """The fitted scaler, with `mean_` and `factor_` (d,) of the columns of X (n, d).
 
-        Raises HeadError for an unknown way to scale.
+        "none" and "l2" do not use them: they tell what the rows were like, for heads of other domains. Raises HeadError
+        for an unknown way to scale.
         """
         X = validate_data(self, X, dtype=FLOATS)
         if self.how not in get_args(How):
             raise HeadError(f"there is no scaling {self.how!r}; choose {', '.join(get_args(How))}")
-        if self.how in CENTRED:
-            self.mean_, variance = column_moments(X)
-            if self.how == "overall":
-                variance[:] = variance.mean()
-            self.factor_ = per_deviation(variance)
+        self.mean_, variance = column_moments(X)
+        if self.how == "overall":
+            variance[:] = variance.mean()
+        self.factor_ = per_deviation(variance)
         return self
 
     def transform(self, X: NDArray[Any]) -> NDArray[Any]:

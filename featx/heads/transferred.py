@@ -31,6 +31,8 @@ class SourceOfHead:
     """How strongly the head is drawn towards it: 0 if it is not used, 1 for its own coefficients."""
     why: str
     """Why it is used or not, with the log losses that decided."""
+    standardised: bool = False
+    """Whether features of the target are first given the mean and scale that each column has in the source."""
 
     @property
     def admitted(self) -> bool:

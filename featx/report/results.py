@@ -76,7 +76,7 @@ def _transferred_notes(found: "Transferred") -> "Iterator[str]":
             f"of the target; log loss: {losses}"
         )
     else:
-        yield f"nothing came from the source, since it did not help on validation images; log loss: {losses}"
+        yield f"nothing came from a source; log loss on validation images: {losses}"
     yield from map(_source_note, found.sources)
     if found.new_classes:
         yield f"classes that no source knows, which start from zero: {', '.join(found.new_classes)}"
@@ -85,6 +85,7 @@ def _transferred_notes(found: "Transferred") -> "Iterator[str]":
 def _source_note(source: "SourceOfHead") -> str:
     """What became of a source, and which of its classes are the target's."""
     used = f"gamma {source.gamma:g}" if source.gamma else "not used"
+    used += ", its features standardised by the target" if source.standardised else ""
     dropped = f"; its classes {', '.join(source.dropped)} are not in the target" if source.dropped else ""
     return (
         f"source {source.head} on {' + '.join(source.backbones)}: {used}, since {source.why}; classes in common: "

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
 import featx
 from featx.cache import FeatureTable
 from featx.errors import HeadError, TableError
+from featx.estimators import FeatureScaler
 from featx.heads import Head, Result, save_head
 from featx.tables import Split, make_splits, select_rows
 from featx.transfer.parameters.sources import linear_source
@@ -82,7 +85,34 @@ def test_with_a_source_that_is_not_used_the_head_is_the_one_without_sources() ->
     assert result.metrics == expected.metrics
     assert result.key != expected.key
     assert result.transferred
-    assert "not lower by 5%" in result.transferred.sources[0].why
+    assert "is not above chance" in result.transferred.sources[0].why
+
+
+def test_a_source_that_contradicts_the_labels_is_not_used() -> None:
+    target = domain(2)
+    wrong = train(replace(domain(1, count=100), labels=np.array([1, 2, 0], np.int32)[domain(1, count=100).labels]))
+    _, result = transfer(target, wrong, split=few(target, 10))
+    assert result.transferred
+    assert (result.transferred.way, result.transferred.gamma) == ("target", 0)
+    assert result.transferred.sources[0].why.endswith("so it is not used")
+
+
+@pytest.mark.parametrize("how", ["none", "standardise"])
+def test_the_target_gets_the_mean_and_scale_that_the_source_has(how: str) -> None:
+    source, target = domain(1, count=100), domain(2, count=150)
+    part = replace(target.parts[0], values=5 * target.parts[0].values + 40)
+    other = replace(target, parts=(part,))
+    head = train(source)
+    scaler = FeatureScaler(how).fit(source.features)  # type: ignore[arg-type]
+    classifier = clone(head.pipeline["classifier"]).fit(scaler.transform(source.features), source.labels)
+    head = replace(head, pipeline=Pipeline([("scaler", scaler), ("classifier", classifier)]))
+    found = linear_source(head, other, classes=other.classes, name="ridge", seen=other.features)
+    assert found.standardised is not None
+    correct = [np.mean(one.of(other.features).argmax(axis=1) == other.labels) for one in found.variants]
+    assert correct[0] > correct[1] + 0.05
+    _, result = transfer(other, head, split=few(other, 1))
+    assert result.transferred
+    assert result.transferred.sources[0].standardised
 
 
 @pytest.mark.exhaustive

@@ -1,7 +1,7 @@
 """Columns of the target are brought to the mean and scale that they have in the source."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,7 +10,7 @@ from featx.errors import HeadError
 from featx.estimators.domains.adapter import DomainAdapter
 from featx.estimators.domains.moments import Moments, measure_moments
 from featx.estimators.domains.pair import DomainPair
-from featx.estimators.scaling import standardised
+from featx.estimators.scaling import FeatureScaler, standardised
 
 SHARES_SUM = 1e-3
 """How far from 1 the given shares of classes may sum, since people round them."""
@@ -56,7 +56,20 @@ class DomainStandardiser(DomainAdapter):
                 raise HeadError("shares of classes are given without labels of the source; give both")
             weights = composition_weights(pair.labels, self.target_shares)
             source = measure_moments(pair.source, name="source", weights=weights)
-        target = _drawn_towards(source, pair.target_moments, shrinkage=self.shrinkage)
+        self._keep(source, pair.target_moments)
+
+    def fit_to_scaler(self, scaler: FeatureScaler, target: NDArray[Any]) -> Self:
+        """The adapter for rows of a target (m, d), and for a source that is known by a scaler that was fitted to it.
+
+        The scaler must have measured each column alone, as all but "overall" do.
+        """
+        source = Moments(0, scaler.mean_, 1 / np.square(scaler.factor_))
+        self.n_features_in_ = len(source.mean)
+        self._keep(source, measure_moments(target, name="target"))
+        return self
+
+    def _keep(self, source: Moments, measured: Moments) -> None:
+        target = _drawn_towards(source, measured, shrinkage=self.shrinkage)
         self.source_mean_ = source.mean
         self.target_mean_ = target.mean
         varies = target.variance > 0

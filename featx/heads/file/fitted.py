@@ -74,11 +74,12 @@ def _classifiers_in(part: Any) -> set[str]:
 
 def _check_scaler(step: Any, columns: int) -> int:
     centred = getattr(step, "how", None) in ("standardise", "overall")
-    scaler = Fitted(step, ("n_features_in_", *(("mean_", "factor_") if centred else ())))
+    measured = ("mean_", "factor_") if centred or hasattr(step, "mean_") else ()  # older ones lack them
+    scaler = Fitted(step, ("n_features_in_", *measured))
     scaler.reads(columns)
     scaler.one_of("how", get_args(How))
     scaler.get("copy", bool)
-    for name in ("mean_", "factor_") if centred else ():
+    for name in measured:
         scaler.array(name, columns)
     return columns
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,16 +12,16 @@ from sklearn.pipeline import Pipeline
 from featx.estimators import LinearScores
 from featx.heads import calibrate
 from featx.labels import Labels
-from featx.transfer.parameters.drawing import GAMMAS, Draw, Drawing
+from featx.transfer.parameters.drawing import GAMMAS, Draw, Drawing, Term
 from featx.transfer.parameters.pooling import WEIGHTS, Pooling
 from featx.transfer.parameters.sources import LinearSource
 
 MARGIN = 0.05
-"""The part by which a source must lower the log loss, or it is not used.
-
-With fewer than ten images of each class, 2 % let a source of shuffled labels in: six times as many settings are tried
-with a source as without (benchmarks/parameters.py).
-"""
+"""The part by which a second source, or pooled images, must lower the log loss, or they are not used."""
+STRONG = 3.0
+"""Evidence against what is usual, in nats over all validation images: a ratio of likelihoods of 20 to 1."""
+NOTHING = Term(0.0, 0)
+"""What is taken of a source that is not used."""
 BOTH = (True, False)
 """Whether the intercepts of the sources are kept, or fitted to the target without a penalty."""
 
@@ -40,7 +40,6 @@ class Way:
     """Log loss in nats of these scores over their best temperature."""
     params: Mapping[str, Any]
     fit: Callable[[], Pipeline]
-    draw: Draw | None = None
     weight: float = 0.0
     tried: int = 1
     """Number of parameter sets that it is the best of."""
@@ -60,93 +59,139 @@ class Judge:
 
     def __init__(self, labels: Labels) -> None:
         self.labels = labels
+        self.tried = 0
+        """How many settings were compared."""
+
+    @property
+    def strong(self) -> float:
+        """The difference in mean log loss that is strong evidence."""
+        return STRONG / len(self.labels.codes)
 
     def try_out(self, setting: Any, scores: Scores) -> _Tried:
         """The loss of a setting with these class scores (n, C) of the validation rows."""
+        self.tried += 1
         return _Tried(setting, scores, calibrate(scores, self.labels).loss)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The gammas of some sources, the best draw with them, and why each source is used or not."""
+    """What is taken of some sources, the draw with it, and why each source is used or not."""
 
     sources: Sequence[LinearSource]
     way: Way | None
     """None if no source is used."""
-    gammas: tuple[float, ...]
+    terms: tuple[Term, ...]
+    """Of each source."""
     reasons: tuple[str, ...]
-    loss: float
-    """The best loss that was found with any source."""
+    loss: float | None
+    """The loss with sources: of the way, or else of the draw that was not used; None if none was tried."""
     alone: float
     """The lowest loss of heads without any source."""
 
 
 class SourceSelection:
-    """Forward selection of sources: each is admitted only if it lowers the log loss by the margin."""
+    """Sources are admitted one by one: the first unless validation images speak against it, others only if they help.
+
+    The usual draw, towards the whole source with a moderate penalty, was better than what the few validation images of
+    few-shot splits chose, so that only strong evidence speaks against it.
+    """
 
     def __init__(self, drawing: Drawing, sources: Sequence[LinearSource], judge: Judge, *, target_loss: float) -> None:
         self._drawing = drawing
         self._sources = sources
         self._judge = judge
-        self._alone = min(target_loss, *(one.loss for one in self._sweep((0.0,) * len(sources))))
+        self._nothing = (NOTHING,) * len(sources)
+        self._alone = min([target_loss, *(one.loss for one in self._sweep(self._nothing))])
 
     def choose(self) -> Chosen:
-        """The sources that help, with their gammas."""
-        gammas = (0.0,) * len(self._sources)
-        reasons = [""] * len(self._sources)
-        least, settled, found = self._alone, list[_Tried](), self._alone
-        waiting = list(range(len(self._sources)))
+        """What is taken of each source."""
+        reasons = {place: source.doubt for place, source in enumerate(self._sources)}
+        waiting = [place for place, doubt in reasons.items() if not doubt]
+        firsts = {place: self._first(place) for place in waiting}
+        place = min(waiting, key=lambda place: firsts[place].loss, default=None)
+        used = place is not None and self._speaks_for(firsts[place])
+        reasons |= {one: _why(tried.loss, self._alone, used=used and one == place) for one, tried in firsts.items()}
+        if place is None or not used:
+            return self._chosen(None, reasons, loss=None if place is None else firsts[place].loss)
+        waiting.remove(place)
+        return self._chosen(self._add(firsts[place], waiting, reasons), reasons, loss=None)
+
+    def _first(self, place: int) -> _Tried:
+        """The usual draw with this source alone, or a better one if there is strong evidence for it."""
+        whole = (*self._nothing[:place], Term(1.0, 0), *self._nothing[place + 1 :])
+        usual = self._draw(whole, keeps_intercept=True, values=[self._drawing.usual])
+        best = self._best_with(self._nothing, place)
+        return next((one for one in usual if one.loss - best.loss <= self._judge.strong), best)
+
+    def _speaks_for(self, first: _Tried) -> bool:
+        """Whether the head without sources is not strongly better than this first draw."""
+        return first.loss - self._alone <= self._judge.strong
+
+    def _add(self, chosen: _Tried, waiting: list[int], reasons: dict[int, str]) -> _Tried:
+        """The best draw with further sources, each of which lowers the loss by the margin."""
         while waiting:
-            rounds = {place: self._with(gammas, place) for place in waiting}
-            bests = {place: min(tried, key=lambda one: one.loss) for place, tried in rounds.items()}
-            first = min(waiting, key=lambda place: bests[place].loss)
-            found = min(found, bests[first].loss) if settled else bests[first].loss
-            if bests[first].loss >= (1 - MARGIN) * least:
-                for place in waiting:
-                    reasons[place] = _why(bests[place].loss, least, helps=False)
+            found = {place: self._best_with(chosen.setting.terms, place) for place in waiting}
+            place = min(found, key=lambda place: found[place].loss)
+            used = found[place].loss < (1 - MARGIN) * chosen.loss
+            reasons |= {one: _why(tried.loss, chosen.loss, used=used and one == place) for one, tried in found.items()}
+            if not used:
                 break
-            reasons[first] = _why(bests[first].loss, least, helps=True)
-            least, settled, gammas = bests[first].loss, rounds[first], bests[first].setting.gammas
-            waiting.remove(first)
-        way = self._way(settled) if settled else None
-        return Chosen(self._sources, way, gammas, tuple(reasons), loss=found, alone=self._alone)
+            chosen = found[place]
+            waiting.remove(place)
+        return chosen
 
-    def _with(self, gammas: tuple[float, ...], place: int) -> list[_Tried]:
-        """All draws with each gamma of one more source."""
-        return [one for gamma in GAMMAS for one in self._sweep((*gammas[:place], gamma, *gammas[place + 1 :]))]
+    def _best_with(self, terms: tuple[Term, ...], place: int) -> _Tried:
+        return min(self._with(terms, place), key=lambda one: one.loss)
 
-    def _sweep(self, gammas: tuple[float, ...]) -> Iterator[_Tried]:
+    def _with(self, terms: tuple[Term, ...], place: int) -> list[_Tried]:
+        """All draws with each gamma and each variant of one more source."""
+        more = [Term(gamma, variant) for variant in range(len(self._sources[place].variants)) for gamma in GAMMAS]
+        return [one for term in more for one in self._sweep((*terms[:place], term, *terms[place + 1 :]))]
+
+    def _sweep(self, terms: tuple[Term, ...]) -> Iterator[_Tried]:
         """Each penalty, with the intercepts kept and free, towards this sum of the sources."""
-        towards = self._sum(gammas)
         for keeps in BOTH:
-            for value, scores in self._drawing.sweep(towards, keeps_intercept=keeps):
-                yield self._judge.try_out(Draw(gammas, keeps, value), scores)
+            yield from self._draw(terms, keeps_intercept=keeps)
 
-    def _sum(self, gammas: Sequence[float]) -> LinearScores:
+    def _draw(
+        self, terms: tuple[Term, ...], *, keeps_intercept: bool, values: Sequence[float] | None = None
+    ) -> Iterator[_Tried]:
+        """Each of the penalties that converges, or all usual ones, towards this sum of the sources."""
+        for value, scores in self._drawing.sweep(self._sum(terms), keeps_intercept=keeps_intercept, values=values):
+            yield self._judge.try_out(Draw(terms, keeps_intercept, value), scores)
+
+    def _sum(self, terms: Sequence[Term]) -> LinearScores:
         """The sum of the scores of the sources, each times its gamma."""
-        found = self._sources[0].scores.times(gammas[0])
-        for source, gamma in zip(self._sources[1:], gammas[1:], strict=True):
-            found = found.plus(source.scores.times(gamma))
-        return found
+        first, *others = (
+            source.variants[term.variant].times(term.gamma) for source, term in zip(self._sources, terms, strict=True)
+        )
+        return reduce(LinearScores.plus, others, first)
 
-    def _way(self, tried: Sequence[_Tried]) -> Way:
-        """The best of these draws."""
-        best = min(tried, key=lambda one: one.loss)
-        draw: Draw = best.setting
+    def _chosen(self, tried: _Tried | None, reasons: Mapping[int, str], *, loss: float | None) -> Chosen:
+        return Chosen(
+            sources=self._sources,
+            way=None if tried is None else self._way(tried),
+            terms=self._nothing if tried is None else tried.setting.terms,
+            reasons=tuple(reasons[place] for place in range(len(self._sources))),
+            loss=loss if tried is None else tried.loss,
+            alone=self._alone,
+        )
+
+    def _way(self, tried: _Tried) -> Way:
+        draw: Draw = tried.setting
         return Way(
             name="drawn",
-            scores=best.scores,
-            loss=best.loss,
+            scores=tried.scores,
+            loss=tried.loss,
             params=self._drawing.params(draw),
-            fit=partial(self._drawing.pipeline, self._sum(draw.gammas), draw),
-            draw=draw,
-            tried=len(tried),
+            fit=partial(self._drawing.pipeline, self._sum(draw.terms), draw),
+            tried=self._judge.tried,
         )
 
 
-def _why(loss: float, alone: float, *, helps: bool) -> str:
+def _why(loss: float, alone: float, *, used: bool) -> str:
     beside = f"log loss {loss:.3f} with it, {alone:.3f} without it"
-    return beside if helps else f"{beside}: not lower by {MARGIN:.0%}, so it is not used"
+    return beside if used else f"{beside}, so it is not used"
 
 
 def pooled_way(pooling: Pooling, judge: Judge) -> Way:

@@ -18,16 +18,29 @@ logger = logging.getLogger(__name__)
 
 GAMMAS = (0.25, 0.5, 1.0)
 """Factors of the coefficients of a source; 0 is the head of the target alone."""
-STRENGTHS = tuple(float(l2) for l2 in np.logspace(-3, 7, 11))
+STRENGTHS = tuple(float(l2) for l2 in np.logspace(-3, 6, 10))
 """Penalties on the difference, as l2 on the sum of losses: the strongest keeps the source as it is."""
+USUAL = 0.1
+"""The usual penalty, as l2 for each column, all of which have the variance 1 on average. One image then moves its own
+score by ten times its error at most, whatever the number of columns."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """What is taken of one source."""
+
+    gamma: float
+    """The factor of its scores; 0 if it is not used."""
+    variant: int
+    """Which of the variants of its scores."""
 
 
 @dataclass(frozen=True)
 class Draw:
     """What a head is drawn towards, and how."""
 
-    gammas: tuple[float, ...]
-    """The factor of each source."""
+    terms: tuple[Term, ...]
+    """Of each source."""
     keeps_intercept: bool
     """Whether the change of the intercepts is penalised too, or they are free to fit the target."""
     value: float
@@ -59,9 +72,18 @@ class Drawing:
         """The penalties to try, by the parameter of the classifier."""
         return tuple(1 / l2 for l2 in STRENGTHS) if self.classifier.path == "C" else STRENGTHS
 
-    def sweep(self, towards: LinearScores, *, keeps_intercept: bool) -> Iterator[tuple[float, NDArray[np.float64]]]:
+    @property
+    def usual(self) -> float:
+        """The usual penalty, by the parameter of the classifier."""
+        l2 = USUAL * int(self._folds[0].features.shape[1])
+        return 1 / l2 if self.classifier.path == "C" else l2
+
+    def sweep(
+        self, towards: LinearScores, *, keeps_intercept: bool, values: Sequence[float] | None = None
+    ) -> Iterator[tuple[float, NDArray[np.float64]]]:
         """Each penalty with the class scores (n, C) of all validation rows, by fits to other rows."""
-        paths = [self._follow(fold, towards, self.values, keeps_intercept=keeps_intercept) for fold in self._folds]
+        values = values or self.values
+        paths = [self._follow(fold, towards, values, keeps_intercept=keeps_intercept) for fold in self._folds]
         try:
             for found in zip(*paths, strict=True):
                 scores = [drawn.of(fold.held_out) for fold, (_, drawn) in zip(self._folds, found, strict=True)]
@@ -83,7 +105,7 @@ class Drawing:
         return {
             "scaler__how": "overall",
             f"classifier__{self.classifier.path}": draw.value,
-            "gamma": sum(draw.gammas),
+            "gamma": sum(term.gamma for term in draw.terms),
             "keeps_intercept": draw.keeps_intercept,
         }
 

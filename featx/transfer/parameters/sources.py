@@ -3,13 +3,22 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from featx.cache import FeatureTable, Source, label_sources
 from featx.errors import HeadError
-from featx.estimators import NO_CHANCE, FeatureScaler, LinearClassifier, LinearScores, fold_steps
+from featx.estimators import (
+    NO_CHANCE,
+    DomainStandardiser,
+    FeatureScaler,
+    LinearClassifier,
+    LinearScores,
+    fold_steps,
+)
 from featx.heads import Head
 from featx.showing import shorten
 
@@ -30,6 +39,29 @@ class LinearSource:
     """For each class of the target, whether the head knows it."""
     normalises: bool
     """Whether the features are brought to length 1 before."""
+    standardised: LinearScores | None = None
+    """The scores of features that were first given the mean and scale that each column has in the source; None if the
+    head does not know these."""
+
+    @property
+    def variants(self) -> tuple[LinearScores, ...]:
+        """The scores to draw heads towards: standardised ones first, if there are any, then as they are."""
+        return (self.scores,) if self.standardised is None else (self.standardised, self.scores)
+
+    @property
+    def doubt(self) -> str:
+        """Why it cannot help anybody: it is not better than chance on test images of its own. Else empty."""
+        metrics = self.head.training.get("metrics") or {}
+        value, chance = metrics.get("balanced_accuracy"), 1 / len(self.head.classes)
+        if value is None:
+            return ""
+        low, high = metrics.get("balanced_accuracy_ci") or (value, value)
+        measured = f"{value:.3f} ({low:.3f} to {high:.3f})"
+        return (
+            ""
+            if low > chance
+            else f"its balanced accuracy on test images of its own, {measured}, is not above chance, {chance:.3f}"
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -49,8 +81,12 @@ class LinearSource:
         return found.hexdigest()
 
 
-def linear_source(head: Head, table: FeatureTable, *, classes: Sequence[str], name: str) -> LinearSource:
+def linear_source(
+    head: Head, table: FeatureTable, *, classes: Sequence[str], name: str, seen: NDArray[np.float32] | None = None
+) -> LinearSource:
     """The head as a source of parameters for the head `name` of a table with these classes.
+
+    `seen` (m, d) are features of the target, of images with or without labels; without them it is not standardised.
 
     Raises HeadError if its features are of other backbones, if its scores are not linear in them, if they are in other
     units than those of the target, or if it shares fewer than two classes with the target.
@@ -60,8 +96,6 @@ def linear_source(head: Head, table: FeatureTable, *, classes: Sequence[str], na
     normalises = _normalises(steps)
     scores = _scores(head, steps[1:] if normalises else steps, name=name)
     has_weight = scores.intercepts > NO_CHANCE / 2
-    if name == ANY_LINEAR:
-        scores = scores.times(1 / head.temperature)
     places = [_place(head, label, has_weight) for label in classes]
     known = tuple(place is not None for place in places)
     if sum(known) < 2:
@@ -69,8 +103,28 @@ def linear_source(head: Head, table: FeatureTable, *, classes: Sequence[str], na
             f"the source head {head.name!r} knows {shorten(head.classes)}, the target has {shorten(classes)}; classes "
             "are matched by name and two must be the same, so rename them with --annotations, or leave the source out"
         )
-    matched = scores.take(places).times(_unit(len(scores.intercepts), len(classes), name))
-    return LinearSource(head, _centred(matched, known) if name == ANY_LINEAR else matched, known, normalises)
+    match = partial(_matched, head=head, places=places, known=known, name=name)
+    adapter = None if seen is None else _standardiser(steps, seen)
+    standardised = None if adapter is None else match(fold_steps([adapter], scores))
+    return LinearSource(head, match(scores), known, normalises, standardised)
+
+
+def _matched(
+    scores: LinearScores, *, head: Head, places: Sequence[int | None], known: Sequence[bool], name: str
+) -> LinearScores:
+    """The scores of the classes of the target, in the units of the head `name`."""
+    unit = _unit(len(scores.intercepts), len(places), name)
+    if name != ANY_LINEAR:
+        return scores.take(places).times(unit)
+    return _centred(scores.take(places).times(unit / head.temperature), known)
+
+
+def _standardiser(steps: Sequence[Any], seen: NDArray[np.float32]) -> DomainStandardiser | None:
+    """What gives columns of the target the mean and scale of the source; None if the first step does not know them."""
+    first = steps[0] if steps else None
+    if not isinstance(first, FeatureScaler) or first.how not in ("none", "standardise") or not hasattr(first, "mean_"):
+        return None
+    return DomainStandardiser().fit_to_scaler(first, seen)
 
 
 def _check_backbones(head: Head, sources: Sequence[Source]) -> None:

@@ -37,12 +37,16 @@ from featx.heads import (
 )
 from featx.labels import Labels
 from featx.tables import GivenTables, Split, as_table, split_table
-from featx.transfer.parameters.choosing import MARGIN, Chosen, Judge, SourceSelection, Way, pooled_way
+from featx.transfer.parameters.choosing import MARGIN, NOTHING, Chosen, Judge, SourceSelection, Way, pooled_way
 from featx.transfer.parameters.drawing import Drawing
 from featx.transfer.parameters.pooling import Pool, Pooling, make_pool
 from featx.transfer.parameters.sources import DRAWN_HEADS, LinearSource, linear_source
 
 logger = logging.getLogger(__name__)
+
+
+MOST_SEEN = 5_000
+"""Images of the target that say what the mean and scale of its columns are; at most twice as many."""
 
 
 def transfer_head(
@@ -61,12 +65,17 @@ def transfer_head(
 
     `table` is the target, as `train_head` takes it. `sources` are heads, or paths of head files, of the same backbones;
     their classes are matched by name. The head minimises loss + l2 / 2 x |W - sum of gamma W_s|^2, where W_s are the
-    coefficients of a source on the features of the target, and the change of the intercept is penalised likewise or
-    left free. Gamma is 1/4, 1/2 or 1, or 0 for a source that is not used. Sources are admitted one by one, the best
-    first, each only if it lowers the log loss on validation rows by 5 %. With `pool`, labelled images of the source, a
-    fit to target and source together is compared too. The way with the lowest loss on validation rows of the target is
-    kept; without a gain of 5 % it is the head that `train_head` gives. `result.transferred` says all of this. Few-shot
-    splits validate in both directions, and the head is fitted to the training rows.
+    coefficients of a source on the features of the target. These are first given the mean and scale that each column
+    has in the source, if its head knows them; images of the target that are not tested, with or without labels, say
+    what they are there.
+
+    The first source is used as it is (gamma 1, l2 a tenth of the number of columns, the change of the intercept
+    penalised too) unless validation images are strong evidence against that, a ratio of likelihoods of 20 to 1. Then
+    it is used with another gamma (1/4, 1/2), penalty, free intercepts or unchanged features; or not at all, and the
+    head is the one that `train_head` gives. Further sources must lower the log loss on validation images by 5 %; so
+    must, with `pool`, a fit to labelled images of source and target together. A source that is not better than chance
+    on test images of its own is never used. Few-shot splits validate in both directions, and the head is fitted to the
+    training rows. `result.transferred` says what was taken over.
 
     Raises HeadError for a head other than logreg, ridge and linear-svm, for a source that is not linear in its
     features, is of other backbones or shares fewer than two classes; TableError for images with several labels.
@@ -83,7 +92,7 @@ def transfer_head(
     _check(table, name, sources)
     chosen = choose_tuning(table, split, head=name, tuning=tuning, seed=seed)
     development = make_development_set(table, split, folds=chosen.folds, balanced=balanced, seed=seed)
-    transfer = _Transfer(name, table, split, development, _load(sources, table, development, name))
+    transfer = _Transfer(name, table, split, development, _load(sources, table, split, development, name))
     # BLAS threads that wait for each other make a small fit many times slower
     with threadpool_limits(None if development.large else 1):
         alone = fit_tuned(name, "", development=development, seed=seed, jobs=jobs)
@@ -107,7 +116,7 @@ def _check(table: FeatureTable, name: str, sources: Sequence[Head | Path | str])
 
 
 def _load(
-    sources: Sequence[Head | Path | str], table: FeatureTable, development: DevelopmentSet, name: str
+    sources: Sequence[Head | Path | str], table: FeatureTable, split: Split, development: DevelopmentSet, name: str
 ) -> list[LinearSource]:
     heads = [one if isinstance(one, Head) else load_head(one) for one in sources]
     for head in heads:
@@ -117,7 +126,18 @@ def _load(
                 "what is measured here is too good",
                 head.name,
             )
-    return [linear_source(head, table, classes=development.labels.classes, name=name) for head in heads]
+    seen = _seen(table, split)
+    return [linear_source(head, table, classes=development.labels.classes, name=name, seen=seen) for head in heads]
+
+
+def _seen(table: FeatureTable, split: Split) -> NDArray[np.float32]:
+    """(m, d): features of some images of the target that are not tested, with or without labels."""
+    rows = np.setdiff1d(np.arange(len(table)), split.test)
+    if table.groups is not None:
+        rows = rows[~np.isin(table.groups[rows], table.groups[split.test])]
+    if table.weights is not None:
+        rows = rows[table.weights[rows] > 0]
+    return table.take(rows[:: max(1, len(rows) // MOST_SEEN)])
 
 
 def _pool(pool: GivenTables, table: FeatureTable, development: DevelopmentSet) -> Pool:
@@ -148,16 +168,16 @@ class _Transfer:
         judge = Judge(judged.labels_of(judged.validation_rows))
         target_loss = calibrate(held_out_scores(alone.pipeline, judged), judge.labels).loss
         chosen = self._draw(judge, target_loss)
-        found = min(chosen, key=lambda one: one.loss)
-        least = min(one.alone for one in chosen)
-        losses = {"target": least, "drawn": found.loss}
-        ways = [found.way] if found.way and found.loss < (1 - MARGIN) * least else []
+        losses = {"target": min(one.alone for one in chosen)}
+        drawn = [one.loss for one in chosen if one.loss is not None]
+        losses |= {"drawn": min(drawn)} if drawn else {}
+        best = min((one.way for one in chosen if one.way), key=lambda way: way.loss, default=None)
         pooling = None if pool is None else Pooling(self.name, judged, pool, tested=self._tested)
         if pooling is not None:
             pooled = pooled_way(pooling, judge)
             losses["pooled"] = pooled.loss
-            ways += [pooled] if pooled.loss < (1 - MARGIN) * least else []
-        best = min(ways, key=lambda way: way.loss, default=None)
+            if pooled.loss < (1 - MARGIN) * (best.loss if best else losses["target"]):
+                best = pooled
         return _Outcome(best, self._describe(best, chosen, losses=losses, pooling=pooling))
 
     def _draw(self, judge: Judge, target_loss: float) -> list[Chosen]:
@@ -206,24 +226,24 @@ class _Transfer:
         """What became of a source in the way that was chosen."""
         (own,) = (one for one in chosen if source in one.sources)
         place = own.sources.index(source)
-        gamma, why = own.gammas[place], own.reasons[place]
-        if gamma and way is not own.way:
-            gamma, why = 0.0, f"{why}; but {_OTHERS[way.name if way else TARGET_ALONE]}"
+        term, why = own.terms[place], own.reasons[place]
+        if term.gamma and way is not None and way is not own.way:
+            term, why = NOTHING, f"{why}; but {_OTHERS[way.name]}"
         return SourceOfHead(
             head=source.head.name,
             backbones=source.backbones,
             digest=source.digest,
             classes=_names(self.development.labels, np.array(source.known)),
             dropped=tuple(name for name in source.head.classes if name not in self.development.labels.classes),
-            gamma=gamma,
+            gamma=term.gamma,
             why=why,
+            standardised=term.gamma > 0 and len(source.variants) > 1 and term.variant == 0,
         )
 
 
 _OTHERS = {
     "drawn": "the sources that are used treat the length of features in another way, and help more",
     "pooled": "images of the source help more",
-    TARGET_ALONE: "the target alone is better",
 }
 """Why a source that helps is not used, by the way that was chosen."""
 
