@@ -46,8 +46,8 @@ def make_features(rows: int, columns: int, *, classes: int) -> tuple[NDArray[np.
     """Classes that overlap, in columns that are correlated."""
     rng = np.random.default_rng(0)
     labels = rng.integers(classes, size=rows).astype(np.int32)
-    mixed = rng.normal(size=(columns, columns)).astype(np.float32) / np.sqrt(columns)
-    means = rng.normal(size=(classes, columns)).astype(np.float32) / 10
+    mixed = (rng.normal(size=(columns, columns)) / np.sqrt(columns)).astype(np.float32)
+    means = (rng.normal(size=(classes, columns)) / 10).astype(np.float32)
     features = rng.normal(size=(rows, columns)).astype(np.float32) @ mixed
     features += means[labels]
     return features, labels

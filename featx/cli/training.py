@@ -125,7 +125,7 @@ def train(
     split they are a random quarter, in whole groups if there are groups. Several caches of the same images are fused by
     image name. A cache with several outputs gives the one that its card calls the feature, unless --output names
     others. With --from the head begins at the coefficients of heads of other images, by the names of classes; a source
-    that does not help on validation images is not used, and the text says so.
+    is not used if validation images speak against it, and the text says so.
     """
     from featx.heads import find_recipe, reserve_head, save_head
     from featx.report import out, print_results

@@ -33,7 +33,8 @@ class _CovarianceAdapter(DomainAdapter):
         kind = X.dtype if np.abs(self.map_).max() < FAR else np.float64
         matrix, mean = self.map_.astype(kind), self.target_mean_.astype(kind)
         for rows, block in centred_blocks(X, self.source_mean_.astype(kind), dtype=kind, size=GRAM_BYTES):
-            adapted[rows] = block @ matrix + mean
+            np.matmul(block, matrix, out=adapted[rows])
+            adapted[rows] += mean
         return adapted
 
 
