@@ -2,8 +2,8 @@
 
     python benchmarks/parameters.py DIR [--sets elpv,emoji] [--draws 20] [--pooled]
 
-DIR is that of domain_sets.py. For each ordered pair of domains, half of the target's images are tested, and 1, 2, 5 and
-10 images of each class of the other half have labels. `chosen` is what `featx train --from` gives, `shuffled` the same
+DIR is that of domain_sets.py. For each ordered pair of domains, a third of the target's images is tested, and 1, 2, 5
+and 10 images of each class of the others have labels. `chosen` is what `featx train --from` gives, `shuffled` the same
 with a source whose labels were shuffled, and `pooled`, which takes longer, the same with the source's images at hand.
 Where the same things were drawn in several domains, the source has one half of them and the target the other. The
 results so far are kept after each draw.
@@ -38,9 +38,9 @@ def half(table: FeatureTable, which: int) -> FeatureTable:
     return replace(select_rows(table, np.flatnonzero(own == which)), groups=None)
 
 
-def halved(table: FeatureTable) -> FeatureTable:
-    """The table with a half of its images to test; from the others, labels are drawn."""
-    tested = np.array([int(digest(name.decode()), 16) % 2 for name in table.names])
+def divided(table: FeatureTable) -> FeatureTable:
+    """The table with a third of its images to test; from the others, labels are drawn."""
+    tested = np.array([int(digest(name.decode()), 16) % 3 == 0 for name in table.names])
     return replace(table, splits=np.where(tested, b"test", b"train"))
 
 
@@ -80,7 +80,7 @@ class Pair:
     def __init__(self, name: str, source: Source, target: FeatureTable) -> None:
         self.name = name
         self.pool = source.table
-        self.target = halved(half(target, 1))
+        self.target = divided(half(target, 1))
         self.source = source.head
         self.wrong = source.wrong
         own = np.array(self.target.classes)[self.target.labels]

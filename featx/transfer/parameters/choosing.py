@@ -18,8 +18,10 @@ from featx.transfer.parameters.sources import LinearSource
 
 MARGIN = 0.05
 """The part by which a second source, or pooled images, must lower the log loss, or they are not used."""
-STRONG = 3.0
-"""Evidence against what is usual, in nats over all validation images: a ratio of likelihoods of 20 to 1."""
+EVIDENCE = 1.0
+"""What speaks against what is usual: a difference in log likelihood, in nats over all validation images."""
+USUALLY = Term(0.5, 0)
+"""What is usually taken of a source: half, since its scores are too sure of themselves elsewhere."""
 NOTHING = Term(0.0, 0)
 """What is taken of a source that is not used."""
 BOTH = (True, False)
@@ -63,9 +65,9 @@ class Judge:
         """How many settings were compared."""
 
     @property
-    def strong(self) -> float:
-        """The difference in mean log loss that is strong evidence."""
-        return STRONG / len(self.labels.codes)
+    def evidence(self) -> float:
+        """The difference in mean log loss that speaks against what is usual."""
+        return EVIDENCE / len(self.labels.codes)
 
     def try_out(self, setting: Any, scores: Scores) -> _Tried:
         """The loss of a setting with these class scores (n, C) of the validation rows."""
@@ -92,8 +94,8 @@ class Chosen:
 class SourceSelection:
     """Sources are admitted one by one: the first unless validation images speak against it, others only if they help.
 
-    The usual draw, towards the whole source with a moderate penalty, was better than what the few validation images of
-    few-shot splits chose, so that only strong evidence speaks against it.
+    The usual draw, towards half of the source with a moderate penalty, was better than what the few validation images
+    of few-shot splits chose, so that small differences do not speak against it.
     """
 
     def __init__(self, drawing: Drawing, sources: Sequence[LinearSource], judge: Judge, *, target_loss: float) -> None:
@@ -117,15 +119,15 @@ class SourceSelection:
         return self._chosen(self._add(firsts[place], waiting, reasons), reasons, loss=None)
 
     def _first(self, place: int) -> _Tried:
-        """The usual draw with this source alone, or a better one if there is strong evidence for it."""
-        whole = (*self._nothing[:place], Term(1.0, 0), *self._nothing[place + 1 :])
-        usual = self._draw(whole, keeps_intercept=True, values=[self._drawing.usual])
+        """The usual draw with this source alone, or the best one if validation images speak against the usual one."""
+        terms = (*self._nothing[:place], USUALLY, *self._nothing[place + 1 :])
+        usual = self._draw(terms, keeps_intercept=True, values=[self._drawing.usual])
         best = self._best_with(self._nothing, place)
-        return next((one for one in usual if one.loss - best.loss <= self._judge.strong), best)
+        return next((one for one in usual if one.loss - best.loss <= self._judge.evidence), best)
 
     def _speaks_for(self, first: _Tried) -> bool:
-        """Whether the head without sources is not strongly better than this first draw."""
-        return first.loss - self._alone <= self._judge.strong
+        """Whether validation images do not speak for a head without sources."""
+        return first.loss - self._alone <= self._judge.evidence
 
     def _add(self, chosen: _Tried, waiting: list[int], reasons: dict[int, str]) -> _Tried:
         """The best draw with further sources, each of which lowers the loss by the margin."""

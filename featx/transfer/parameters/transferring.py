@@ -69,9 +69,9 @@ def transfer_head(
     has in the source, if its head knows them; images of the target that are not tested, with or without labels, say
     what they are there.
 
-    The first source is used as it is (gamma 1, l2 a tenth of the number of columns, the change of the intercept
-    penalised too) unless validation images are strong evidence against that, a ratio of likelihoods of 20 to 1. Then
-    it is used with another gamma (1/4, 1/2), penalty, free intercepts or unchanged features; or not at all, and the
+    The first source is used with gamma 1/2, an l2 of a tenth of the number of columns, and the change of the intercept
+    penalised too, unless another way makes validation images more likely by a factor of more than e (2.7). Then it
+    is used with another gamma (1/4, 1), penalty, free intercepts or unchanged features; or not at all, and the
     head is the one that `train_head` gives. Further sources must lower the log loss on validation images by 5 %; so
     must, with `pool`, a fit to labelled images of source and target together. A source that is not better than chance
     on test images of its own is never used. Few-shot splits validate in both directions, and the head is fitted to the
