@@ -52,13 +52,14 @@ def divide_by_domain(
 
     if both := sorted(set(to) & set(of or ())):
         raise TableError(f"domain {both[0]!r} is both source and target; name different domains")
+    targets = [select_domains(table, to) for table in tables]
     sources = []
     for table in tables:
         others = of or [name for name in list_domains(table) if name not in to]
         if not others:
             raise TableError(f"all images are of the target, {', '.join(to)}; a source needs another domain")
         sources.append(select_domains(table, others))
-    return sources, [select_domains(table, to) for table in tables]
+    return sources, targets
 
 
 with_domains = together(

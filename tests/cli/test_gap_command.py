@@ -63,3 +63,9 @@ def test_domains_of_one_cache_are_compared(caches: list[Path], tmp_path: Path) -
     assert ran.code == 0, ran.err
     gap = json.loads(ran.out)["gap"]
     assert (gap["source_rows"], gap["target_rows"]) == (12, 12)
+
+
+def test_a_cache_without_domains_has_no_target_among_them(caches: list[Path]) -> None:
+    ran = run_featx("gap", caches[0], "--to-domain", "there")
+    assert ran.code == 1
+    assert "no domain 'there'" in ran.err

@@ -154,7 +154,7 @@ def test_the_same_images_twice_are_the_same_and_equal_names_and_features_are_sai
         assert gap.ci is not None
         assert gap.auroc == pytest.approx(0.5)
         assert gap.ci[0] < 0.5 < gap.ci[1]
-        assert any("80 images of the target have the very features" in note for note in gap.notes)
+        assert any("80 images of the target have the same features" in note for note in gap.notes)
     assert any("80 images have the same name" in note for note in measure_gap(table, table).notes)
 
 

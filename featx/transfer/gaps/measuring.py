@@ -149,7 +149,7 @@ def _notes_on_rows(domains: Domains, drawn: Drawn) -> Iterator[str]:
     if drawn.same_names:
         yield f"{drawn.same_names:,} images have the same name in source and target"
     if drawn.same_features:
-        yield f"{drawn.same_features:,} images of the target have the very features of one of the source"
+        yield f"{drawn.same_features:,} images of the target have the same features as one of the source"
     if len(drawn.rows.target) < FEW:
         yield f"the target has {len(drawn.rows.target)} images: only a strong shift can be seen"
     constant = domains.source.dim - len(drawn.rows.columns)
