@@ -18,10 +18,12 @@ from featx.transfer.parameters.sources import LinearSource
 
 MARGIN = 0.05
 """The part by which a second source, or pooled images, must lower the log loss, or they are not used."""
-EVIDENCE = 1.0
-"""What speaks against what is usual: a difference in log likelihood, in nats over all validation images."""
-USUALLY = Term(0.5, 0)
-"""What is usually taken of a source: half, since its scores are too sure of themselves elsewhere."""
+FOR_TARGET = 1.0
+"""What speaks for a head without sources: a difference in log likelihood, in nats over all validation images."""
+FOR_OTHERS = 5.0
+"""The same for other draws than the usual one. There are some 120, about e^5, of which one looks better by luck."""
+USUALLY = Term(0.75, 0)
+"""What is usually taken of a source: three quarters, since its scores are too sure of themselves elsewhere."""
 NOTHING = Term(0.0, 0)
 """What is taken of a source that is not used."""
 BOTH = (True, False)
@@ -64,10 +66,9 @@ class Judge:
         self.tried = 0
         """How many settings were compared."""
 
-    @property
-    def evidence(self) -> float:
-        """The difference in mean log loss that speaks against what is usual."""
-        return EVIDENCE / len(self.labels.codes)
+    def is_likelier(self, one: float, other: float, *, by: float) -> bool:
+        """Whether validation images are likelier by this many nats at the first mean loss than at the other one."""
+        return (other - one) * len(self.labels.codes) > by
 
     def try_out(self, setting: Any, scores: Scores) -> _Tried:
         """The loss of a setting with these class scores (n, C) of the validation rows."""
@@ -94,7 +95,7 @@ class Chosen:
 class SourceSelection:
     """Sources are admitted one by one: the first unless validation images speak against it, others only if they help.
 
-    The usual draw, towards half of the source with a moderate penalty, was better than what the few validation images
+    The usual draw, towards most of the source with a moderate penalty, was better than what the few validation images
     of few-shot splits chose, so that small differences do not speak against it.
     """
 
@@ -123,11 +124,11 @@ class SourceSelection:
         terms = (*self._nothing[:place], USUALLY, *self._nothing[place + 1 :])
         usual = self._draw(terms, keeps_intercept=True, values=[self._drawing.usual])
         best = self._best_with(self._nothing, place)
-        return next((one for one in usual if one.loss - best.loss <= self._judge.evidence), best)
+        return next((one for one in usual if not self._judge.is_likelier(best.loss, one.loss, by=FOR_OTHERS)), best)
 
     def _speaks_for(self, first: _Tried) -> bool:
         """Whether validation images do not speak for a head without sources."""
-        return first.loss - self._alone <= self._judge.evidence
+        return not self._judge.is_likelier(self._alone, first.loss, by=FOR_TARGET)
 
     def _add(self, chosen: _Tried, waiting: list[int], reasons: dict[int, str]) -> _Tried:
         """The best draw with further sources, each of which lowers the loss by the margin."""

@@ -69,13 +69,13 @@ def transfer_head(
     has in the source, if its head knows them; images of the target that are not tested, with or without labels, say
     what they are there.
 
-    The first source is used with gamma 1/2, an l2 of a tenth of the number of columns, and the change of the intercept
-    penalised too, unless another way makes validation images more likely by a factor of more than e (2.7). Then it
-    is used with another gamma (1/4, 1), penalty, free intercepts or unchanged features; or not at all, and the
-    head is the one that `train_head` gives. Further sources must lower the log loss on validation images by 5 %; so
-    must, with `pool`, a fit to labelled images of source and target together. A source that is not better than chance
-    on test images of its own is never used. Few-shot splits validate in both directions, and the head is fitted to the
-    training rows. `result.transferred` says what was taken over.
+    The first source is used with gamma 3/4, an l2 of a tenth of the number of columns, and the change of the intercept
+    penalised too; with another gamma (1/4, 1/2, 1), penalty, free intercepts or unchanged features if that makes
+    validation images more likely by a factor of e^5 (148, about as many as are tried); and not at all if they are more
+    likely without it by a factor of e (2.7). The head is then the one that `train_head` gives. Further sources must
+    lower the log loss on validation images by 5 %; so must, with `pool`, a fit to labelled images of source and target
+    together. A source that is not better than chance on test images of its own is never used. Few-shot splits validate
+    in both directions, and the head is fitted to the training rows. `result.transferred` says what was taken over.
 
     Raises HeadError for a head other than logreg, ridge and linear-svm, for a source that is not linear in its
     features, is of other backbones or shares fewer than two classes; TableError for images with several labels.
