@@ -24,6 +24,7 @@ from featx.settings import FUSION_NAMES, HEAD_NAMES
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
     from featx.heads import Head, Result
+    from featx.tables import Duplicates
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,6 @@ def train(
     is not used if validation images speak against it, and the text says so.
     """
     from featx.heads import find_recipe, reserve_head, save_head
-    from featx.report import out, print_results
     from featx.tables import find_duplicates, fuse_tables
 
     find_recipe(head)
@@ -151,6 +151,12 @@ def train(
     if json_:
         print_json(result.to_dict() | {"duplicates": asdict(duplicates), "into": str(into)})
     elif not output.quiet:
-        print_results([result], to=out())
-        say(f"- {duplicates.text}")
+        _print_result(result, duplicates)
         say(f"{into}: saved")
+
+
+def _print_result(result: "Result", duplicates: "Duplicates") -> None:
+    from featx.report import out, print_results
+
+    print_results([result], to=out())
+    say(f"- {duplicates.text}")

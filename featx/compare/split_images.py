@@ -101,7 +101,7 @@ class SplitImages:
         )
 
     def without_groups(self) -> "SplitImages":
-        """The same test images, which then count as independent."""
+        """These images without their groups, so that each counts as independent."""
         labels = tuple(replace(labels, groups=None) for labels in self.labels)
         return replace(self, table=replace(self.table, groups=None), labels=labels)
 

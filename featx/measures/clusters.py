@@ -54,7 +54,7 @@ class ClusterAgreement:
     """Mutual information over the mean of both entropies, corrected for chance."""
     adjusted_mutual_information_ci: Interval | None
     normalised_mutual_information: float
-    """The same without correction: it grows with the number of clusters, for random ones too; equal to `v_measure`."""
+    """It is not corrected for chance, so that it grows with the number of clusters; equal to `v_measure`."""
     normalised_mutual_information_ci: Interval | None
     homogeneity: float
     """1 if each cluster has images of one class only."""

@@ -25,7 +25,7 @@ _LEAST_SPREAD = 1e-5
 def randomize_backbone(
     backbone: Backbone, *, seed: int = 0, name: str = "", into: Path | str | None = None, overwrite: bool = False
 ) -> Backbone:
-    """The same graph with weights drawn by this seed, installed in the folder of cards `into` (the user's by default).
+    """The backbone's graph with weights drawn by this seed, installed in the folder `into` (by default the user's).
 
     It is what the network is before any training: weights of layers as by He et al. (2015, arXiv 1502.01852), biases 0,
     normalisations that change nothing, embeddings with deviation 0.02. So what its features tell comes from the graph

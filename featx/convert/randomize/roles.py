@@ -94,7 +94,7 @@ def stored_tensors(graph: GraphProto) -> dict[str, TensorProto]:
 
 @dataclass(frozen=True)
 class _Graph:
-    """A graph whose stored tensors are told apart by what reads them."""
+    """A graph whose stored tensors have the role of what reads them."""
 
     view: View
 

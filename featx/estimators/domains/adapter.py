@@ -1,4 +1,4 @@
-"""What all adapters have in common: how they are told which rows are of the source and which of the target."""
+"""What all adapters have in common: `sample_domain` says which rows are of the source and which of the target."""
 
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar, Self

@@ -100,7 +100,7 @@ def _cut(weights: NDArray[np.float64]) -> NDArray[np.float64]:
     falling = np.sort(weights)[::-1]
     cut = np.arange(int(np.ceil(most)))  # how many may be cut
     rest = np.cumsum(falling[::-1])[::-1][cut]
-    # the limit that is `most` x the mean of the weights, if so many are cut to it
+    # if `cut` weights are cut to a limit, it is `most` x the mean of all weights
     limits = rest / (most - cut)
     weights = np.minimum(weights, limits[np.argmax(limits >= falling[cut])])
     normalised: NDArray[np.float64] = weights / weights.mean()

@@ -116,7 +116,7 @@ def on_cluster(scheduler: str) -> Iterator[int]:
 
 @contextmanager
 def _connected(scheduler: str, *, task: str) -> "Iterator[Client]":
-    """A client of the cluster at this address; what is lost in the block is told in words."""
+    """A client of the cluster at this address; an error names what is lost in the block."""
     try:
         import dask
         from distributed import Client, KilledWorker

@@ -62,7 +62,7 @@ def split_source_and_target(
     """
     domains = _domains_of(eligible)
     for trained, tested in _list_pairs(_names(domains), sources, target):
-        yield _split_pair(eligible, domains, trained, tested, seed)
+        yield _split_pair(eligible, domains, sources=trained, target=tested, seed=seed)
 
 
 def _list_pairs(names: Sequence[str], sources: Sequence[str], target: str | None) -> list[tuple[tuple[str, ...], str]]:
@@ -84,7 +84,7 @@ def _list_pairs(names: Sequence[str], sources: Sequence[str], target: str | None
     return [(tuple(sources) or tuple(name for name in names if name != one), one) for one in targets]
 
 
-def _split_pair(eligible: EligibleRows, domains: Domains, sources: Sequence[str], target: str, seed: int) -> Split:
+def _split_pair(eligible: EligibleRows, domains: Domains, *, sources: Sequence[str], target: str, seed: int) -> Split:
     inside = domains == target.encode()
     test = np.zeros(len(eligible), bool)
     test[inside] = eligible.take(inside).assign((TARGET_SHARE, 1 - TARGET_SHARE), seed=seed) == 0

@@ -92,7 +92,8 @@ def transfer_head(
     _check(table, name, sources)
     chosen = choose_tuning(table, split, head=name, tuning=tuning, seed=seed)
     development = make_development_set(table, split, folds=chosen.folds, balanced=balanced, seed=seed)
-    transfer = _Transfer(name, table, split, development, _load(sources, table, split, development, name))
+    loaded = _load(sources, table, split=split, development=development, name=name)
+    transfer = _Transfer(name, table, split, development, loaded)
     # BLAS threads that wait for each other make a small fit many times slower
     with threadpool_limits(None if development.large else 1):
         alone = fit_tuned(name, "", development=development, seed=seed, jobs=jobs)
@@ -116,7 +117,7 @@ def _check(table: FeatureTable, name: str, sources: Sequence[Head | Path | str])
 
 
 def _load(
-    sources: Sequence[Head | Path | str], table: FeatureTable, split: Split, development: DevelopmentSet, name: str
+    sources: Sequence[Head | Path | str], table: FeatureTable, *, split: Split, development: DevelopmentSet, name: str
 ) -> list[LinearSource]:
     heads = [one if isinstance(one, Head) else load_head(one) for one in sources]
     for head in heads:
