@@ -54,6 +54,9 @@ class Server(ThreadingHTTPServer):
         """The address of a path."""
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
 
+    def handle_error(self, *_: object) -> None:
+        """Say nothing of a client that hangs up: what is printed here would be taken for what the command printed."""
+
 
 class Handler(BaseHTTPRequestHandler):
     """Looks up the answer."""

@@ -172,9 +172,11 @@ def command(slow: Path, into: Path, *more: object) -> list[str]:
 
 def acknowledged(into: Path) -> int:
     """Rows that the shards of this cache call done."""
-    folder = into.with_name(into.name + ".shards")
-    caches = [*folder.glob("*.h5"), *folder.glob("*.partial")]
-    return sum(int(np.count_nonzero(open_cache(path).status != PENDING)) for path in caches)
+    folder, rows = into.with_name(into.name + ".shards"), 0
+    for path in [*folder.glob("*.h5"), *folder.glob("*.partial")]:
+        with suppress(FileNotFoundError, CacheError):  # a shard that was sealed, or removed, since it was listed
+            rows += int(np.count_nonzero(open_cache(path).status != PENDING))
+    return rows
 
 
 def is_written(into: Path) -> bool:
