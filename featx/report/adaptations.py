@@ -19,7 +19,7 @@ def adaptation_sections(adaptation: "Adaptation") -> "list[Section]":
     columns = (*_COLUMNS, *(_AGAINST_TARGET if few else ()))
     rows = tuple((*_row(row), *(_versus(row) if few else ())) for row in adaptation.rows)
     title = f"adaptation, {adaptation.measure.replace('_', ' ')}"
-    return [Section(title, columns, rows, tuple(_notes(adaptation)))]
+    return [Section(title=title, columns=columns, rows=rows, notes=tuple(_notes(adaptation)))]
 
 
 def _row(row: "AdaptationRow") -> tuple[str, ...]:

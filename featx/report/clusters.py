@@ -20,6 +20,7 @@ _TITLES = {
     "matched_accuracy": "accuracy after matching",
 }
 _SHOWN_LABELS = 3
+_AGREEMENT = ("measure", "value", "95 % interval")
 
 
 def cluster_sections(found: "Clustering") -> list[Section]:
@@ -35,7 +36,10 @@ def cluster_sections(found: "Clustering") -> list[Section]:
         for one in found.clusters
     )
     columns = ("cluster", "images", "typical image", "silhouette", "labels")
-    return [Section(f"clusters by {found.method}", columns, rows, tuple(_notes(found))), *_agreement(found)]
+    return [
+        Section(title=f"clusters by {found.method}", columns=columns, rows=rows, notes=tuple(_notes(found))),
+        *_agreement(found),
+    ]
 
 
 def _notes(found: "Clustering") -> list[str]:
@@ -57,4 +61,4 @@ def _agreement(found: "Clustering") -> list[Section]:
         ends = getattr(agreement, f"{name}_ci")
         rows.append((title, f"{getattr(agreement, name):.3f}", show_interval(ends) if ends else "unknown"))
     note = f"labels of {agreement.n:,} images; they had no part in the clusters, which the intervals hold fixed"
-    return [Section("agreement with the labels", ("measure", "value", "95 % interval"), tuple(rows), (note,))]
+    return [Section(title="agreement with the labels", columns=_AGREEMENT, rows=tuple(rows), notes=(note,))]

@@ -28,7 +28,7 @@ def _points_section(curve: "LearningCurve") -> Section:
         one = saved.get((row.backbone, row.output, row.head, row.shots))
         rows.append((*cells, *(_show_saved(one, last) if saved else ())))
     columns = (*_NAMES, "shots", title, "95 % interval", *(("the baseline needs", "times as many") if saved else ()))
-    return Section("learning curves", columns, tuple(rows), curve.notes)
+    return Section(title="learning curves", columns=columns, rows=tuple(rows), notes=curve.notes)
 
 
 def _needed_section(curve: "LearningCurve") -> Section:
@@ -37,7 +37,7 @@ def _needed_section(curve: "LearningCurve") -> Section:
     last = most_shots(curve)
     rows = tuple(_show_needed(one, last) for one in curve.labels_needed)
     columns = (*_NAMES, "shots", "95 % interval", "labels")
-    return Section(f"labels needed for {title} {target:g}", columns, rows)
+    return Section(title=f"labels needed for {title} {target:g}", columns=columns, rows=rows)
 
 
 def most_shots(curve: "LearningCurve") -> int:

@@ -19,11 +19,13 @@ def gain_sections(gain: "Gain") -> list[Section]:
     across = any(row.source_accuracy is not None for row in gain.rows)
     columns = (*_COLUMNS, *(_ACROSS if across else ()))
     rows = tuple((*_row(row), *(_losses(row) if across else ())) for row in gain.rows)
-    sections = [Section(f"gain in {gain.measure.replace('_', ' ')}", columns, rows, tuple(_notes(gain)))]
+    title = f"gain in {gain.measure.replace('_', ' ')}"
+    sections = [Section(title=title, columns=columns, rows=rows, notes=tuple(_notes(gain)))]
     harmed = tuple(_harmed(row, part, what) for row in gain.rows for what, part in _parts(row))
     if harmed:
         note = "share of right images with the source minus that of the baseline; p: Holm's correction within a row"
-        sections.append(Section("classes and groups that are harmed", _HARMED, harmed, (note,)))
+        title = "classes and groups that are harmed"
+        sections.append(Section(title=title, columns=_HARMED, rows=harmed, notes=(note,)))
     return sections
 
 

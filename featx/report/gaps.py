@@ -16,7 +16,7 @@ _BLOCKS = ("source", "columns", "whose mean moves", "mean absolute difference")
 
 def gap_sections(gap: "Gap") -> list[Section]:
     """The verdict; then shares of classes, if the source has labels; then what moves in each output, and most."""
-    sections = [Section(f"gap: {gap.verdict}", rows=tuple(_facts(gap)), notes=gap.notes)]
+    sections = [Section(title=f"gap: {gap.verdict}", rows=tuple(_facts(gap)), notes=gap.notes)]
     if gap.shares:
         rows = tuple(
             (
@@ -27,15 +27,15 @@ def gap_sections(gap: "Gap") -> list[Section]:
             )
             for one in gap.shares
         )
-        sections.append(Section("shares of classes", _SHARES, rows))
+        sections.append(Section(title="shares of classes", columns=_SHARES, rows=rows))
     blocks = tuple(
         (f"{one.backbone}:{one.output}", f"{one.columns:,}", f"{one.moved:,}", f"{one.mean_difference:.3f}")
         for one in gap.blocks
     )
     note = "in standard deviations of the source; p: Holm's correction over all columns of all outputs"
-    sections.append(Section("features that move", _BLOCKS, blocks, (note,)))
+    sections.append(Section(title="features that move", columns=_BLOCKS, rows=blocks, notes=(note,)))
     if any(one.moved for one in gap.blocks):
-        sections.append(Section("columns that move most", _COLUMNS, tuple(_columns(gap))))
+        sections.append(Section(title="columns that move most", columns=_COLUMNS, rows=tuple(_columns(gap))))
     return sections
 
 

@@ -12,4 +12,6 @@ def label_plan_section(plan: "LabelPlan") -> Section:
     """One row for each image, in the order in which to label them."""
     rows = tuple((str(one.rank), one.name, one.why) for one in plan.suggestions)
     counts = f"{plan.labelled:,} images have a label, {plan.unlabelled:,} have none; strategy: {plan.strategy}"
-    return Section("images to label next", ("rank", "image", "why"), rows, (counts, *plan.notes))
+    return Section(
+        title="images to label next", columns=("rank", "image", "why"), rows=rows, notes=(counts, *plan.notes)
+    )

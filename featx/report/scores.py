@@ -27,7 +27,7 @@ def scores_section(scores: "TransferScores") -> Section:
         for one in scores.ranking
     )
     columns = ("rank", "backbone", "output", *names, "against the highest", "first in", "ms an image")
-    return Section("sources", columns, rows, (*scores.notes, *explain_marks(scores.ranking)))
+    return Section(title="sources", columns=columns, rows=rows, notes=(*scores.notes, *explain_marks(scores.ranking)))
 
 
 def explain_marks(ranking: "Sequence[RankedSource]") -> Iterator[str]:

@@ -29,7 +29,7 @@ def trials_section(trials: "SourceTrials") -> Section:
     )
     columns = ("rank", "backbone", *names, "against the highest", "images", "ms an image", "all images", "dropped")
     notes = (*trials.notes, "all images: how long their extraction may still take", *explain_marks(trials.ranking))
-    return Section("sources", columns, rows, notes)
+    return Section(title="sources", columns=columns, rows=rows, notes=notes)
 
 
 def _show_time(one: "TriedSource") -> str:
