@@ -4,6 +4,7 @@ import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ _SIXTEEN_BIT_FORMATS = {"PNG", "PPM"}
 
 _RESAMPLING = {name: Image.Resampling[name.upper()] for name in FILTERS}
 
+_Made = TypeVar("_Made")
+_THUMBNAIL_QUALITY = 80
+"""JPEG quality of thumbnails: some 3 kB for 96 x 96 pixels."""
 STRIP_PIXELS = 2**22
 """Most pixels that are laid over white at once."""
 
@@ -78,27 +82,62 @@ def decode_image(
     >>> pixels.shape, pixels.dtype.name
     ((32, 32, 3), 'uint8')
     """
-    if not len(stored):
-        raise DecodeError(Failure.EMPTY)
-    try:
-        pixels = _decode(stored, spec, max_pixels=max_pixels, fast=decode == "fast")
-    except DecodeError as error:
-        smaller = _without_large_texts(stored, error)
-        if smaller is None:
-            raise
-        pixels = _decode(smaller, spec, max_pixels=max_pixels, fast=decode == "fast")
+
+    def _crop(picture: _Picture) -> NDArray[np.uint8]:
+        return np.asarray(_resize_and_crop(picture, spec, max_pixels))
+
+    pixels = _decode(stored, spec, _crop, max_pixels=max_pixels, fast=decode == "fast")
     out = np.empty(spec.shape, np.uint8) if out is None else out
     _fill(out, pixels)
     return out
 
 
-def _decode(stored: Stored, spec: PixelSpec, *, max_pixels: int, fast: bool) -> NDArray[np.uint8]:
-    """The pixels (size, size) or (size, size, 3). Raises DecodeError."""
+def decode_thumbnail(
+    stored: Stored, *, size: int, exif_orientation: bool = False, max_pixels: int = DEFAULTS.max_pixels
+) -> bytes:
+    """The bytes of a JPEG of the whole image, at most `size` pixels wide and high; it is never enlarged.
+
+    The image is read as `decode_image` reads it: its first frame, laid over white if it is transparent, and turned
+    upright only if `exif_orientation` says so, as cards do. Raises what `decode_image` raises.
+
+    >>> from pathlib import Path
+    >>> from featx.inputs import decode_thumbnail
+    >>> file = sorted(Path("photos/circle").iterdir())[0]
+    >>> decode_thumbnail(file.read_bytes(), size=32)[:2].hex()
+    'ffd8'
+    """
+    spec = PixelSpec(size=size, resize=size, mean=(0.0,) * 3, std=(1.0,) * 3, exif_orientation=exif_orientation)
+
+    def _shrink(picture: _Picture) -> bytes:
+        small = picture.image
+        small.thumbnail((size, size), Image.Resampling.BICUBIC)
+        return encode_jpeg(np.asarray(small), quality=_THUMBNAIL_QUALITY)
+
+    return _decode(stored, spec, _shrink, max_pixels=max_pixels, fast=True)
+
+
+def _decode(
+    stored: Stored, spec: PixelSpec, finish: "Callable[[_Picture], _Made]", *, max_pixels: int, fast: bool
+) -> "_Made":
+    """What `finish` makes of the picture; large texts that Pillow refuses are left out. Raises DecodeError."""
+    if not len(stored):
+        raise DecodeError(Failure.EMPTY)
+    try:
+        return _decode_once(stored, spec, finish, max_pixels=max_pixels, fast=fast)
+    except DecodeError as error:
+        smaller = _without_large_texts(stored, error)
+        if smaller is None:
+            raise
+        return _decode_once(smaller, spec, finish, max_pixels=max_pixels, fast=fast)
+
+
+def _decode_once(
+    stored: Stored, spec: PixelSpec, finish: "Callable[[_Picture], _Made]", *, max_pixels: int, fast: bool
+) -> "_Made":
     image = _from_pixels(stored) if isinstance(stored, np.ndarray) else _open(stored)
     _check_pixels(image.size, max_pixels, when="as stored")
     try:
-        picture = _load(image, spec, fast=fast)
-        return np.asarray(_resize_and_crop(picture, spec, max_pixels))
+        return finish(_load(image, spec, fast=fast))
     except DecodeError:
         raise
     except MemoryError as error:
