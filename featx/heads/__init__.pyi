@@ -1,7 +1,15 @@
 from .evaluate import evaluate_head as evaluate_head, order_classes as order_classes
+from .examining import Examination as Examination, examine_head as examine_head
 from .fusions import FUSIONS as FUSIONS, find_fusion as find_fusion
 from .head import ROWS_AT_ONCE as ROWS_AT_ONCE, Head as Head
 from .label_errors import LabelError as LabelError, find_label_errors as find_label_errors
+from .mistakes import (
+    Mistake as Mistake,
+    find_mistakes as find_mistakes,
+    join_classes as join_classes,
+    label_probability as label_probability,
+    predicted_classes as predicted_classes,
+)
 from .recipes import HEADS as HEADS, build_head as build_head, find_recipe as find_recipe
 from .records import to_records as to_records
 from .results import (
@@ -36,4 +44,4 @@ from .training.validating import (
     parse_tuning as parse_tuning,
 )
 from .transferred import TARGET_ALONE as TARGET_ALONE, SourceOfHead as SourceOfHead, Transferred as Transferred
-from .unseen import find_unseen as find_unseen, is_of_training as is_of_training
+from .unseen import find_split as find_split, find_unseen as find_unseen, is_of_training as is_of_training

@@ -7,7 +7,7 @@ from featx.cache import FeatureTable
 from featx.errors import TableError
 from featx.hashing import hash_columns
 from featx.heads.head import Head
-from featx.tables import QUARTERS, SOURCE_TARGET, RowIndices, make_splits
+from featx.tables import QUARTERS, SOURCE_TARGET, RowIndices, Split, make_splits
 
 
 def is_of_training(head: Head, table: FeatureTable) -> bool:
@@ -27,16 +27,30 @@ def find_unseen(head: Head, table: FeatureTable) -> RowIndices | None:
     >>> len(find_unseen(head, featx.read_features("photos.h5"))), result.metrics.n
     (15, 15)
     """
-    key = str(head.training.get("split_key", ""))
-    if not is_of_training(head, table) or not key:
+    if not is_of_training(head, table):
+        return None
+    found = find_split(table, str(head.training.get("split_key", "")), test=str(head.training.get("test", "")))
+    return None if found is None else found.test
+
+
+def find_split(table: FeatureTable, key: str, *, test: str) -> Split | None:
+    """The split of the table with this key, as results name it; None if the digest of its test images is not `test`.
+
+    >>> import featx
+    >>> from featx.heads import find_split
+    >>> table = featx.read_features("photos.h5")
+    >>> _, result = featx.train_head(table, "class-mean", jobs=1)
+    >>> find_split(table, result.split_key, test=result.test)
+    Split: 35 training, 10 validation and 15 test images
+      rule: stratified quarter held out, seed 0
+    """
+    if not key:
         return None
     try:
         splits = make_splits(table, **_how_drawn(key))
     except (TableError, ValueError):
         return None
-    found = (split.test for split in splits if split.key == key)
-    same = [test for test in found if hash_columns([table.names[test]]) == head.training.get("test")]
-    return same[0] if same else None
+    return next((one for one in splits if one.key == key and hash_columns([table.names[one.test]]) == test), None)
 
 
 def _how_drawn(key: str) -> Mapping[str, Any]:

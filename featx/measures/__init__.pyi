@@ -69,5 +69,6 @@ from .rank_tests import (
     nemenyi_distance as nemenyi_distance,
     rank_rows as rank_rows,
 )
+from .reliability import ReliabilityBin as ReliabilityBin, measure_reliability as measure_reliability
 from .shared_images import SharedImages as SharedImages
 from .temperature import fit_temperature as fit_temperature, to_probabilities as to_probabilities
