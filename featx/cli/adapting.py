@@ -130,7 +130,7 @@ def adapt(
     predicts images of the target.
     """
     from featx.heads import reserve_head, save_head
-    from featx.report import comparison_progress, out, print_adaptation
+    from featx.report import adaptation_sections, comparison_progress, out, print_sections
 
     if into is not None:
         plan.check_saved()
@@ -143,6 +143,6 @@ def adapt(
     if json_:
         return print_json(found.to_dict() | {"into": into and str(into)})
     if not output.quiet:
-        print_adaptation(found, to=out())
+        print_sections(adaptation_sections(found), to=out())
         say(f"{into}: saved" if into else "no head is written; --into H.featx writes one")
     return None

@@ -38,10 +38,10 @@ with_overwrite = click.option("--overwrite", is_flag=True, help="Replace a backb
 def inspect(*, model: Path, size: int | None, json_: bool) -> None:
     """Show the inputs, outputs and features of MODEL, an ONNX file."""
     from featx.backbones import inspect_apart
-    from featx.report import out, print_inspection
+    from featx.report import inspection_sections, out, print_sections
 
     found = inspect_apart(model, size=size)
-    return print_json(found.to_dict()) if json_ else print_inspection(found, to=out())
+    return print_json(found.to_dict()) if json_ else print_sections(inspection_sections(found), to=out())
 
 
 @click.group(
@@ -326,7 +326,7 @@ def verify_features(
     check fails.
     """
     from featx.convert import load_backbone, measure_fast, verify_backbone
-    from featx.report import out, print_checks, print_effects
+    from featx.report import checks_sections, effects_sections, out, print_sections
 
     if images and decode != "fast":
         raise click.UsageError("--images is an option of --decode fast; give both.")
@@ -340,8 +340,8 @@ def verify_features(
         fast = {"fast": [asdict(effect) for effect in effects]} if decode == "fast" else {}
         print_json({"name": name, "ok": ok, "checks": [check.to_dict() for check in checks]} | fast)
     elif not context.obj["output"].quiet:
-        print_checks(checks, to=out())
-        print_effects(effects, to=out())
+        print_sections(checks_sections(checks), to=out())
+        print_sections(effects_sections(effects), to=out())
     _report_failures(name, checks)
     return 0 if ok else 1
 

@@ -43,7 +43,7 @@ def benchmark(
     or target is listed at the end, and the exit code is then 1; the rest goes on.
     """
     from featx.extract import on_cluster
-    from featx.report import err, out, print_suite, suite_progress
+    from featx.report import err, out, print_sections, suite_progress, suite_sections
     from featx.suites import read_suite, run_suite, with_device
 
     if jobs and scheduler:
@@ -57,7 +57,7 @@ def benchmark(
     if json_:
         print_json(outcome.to_dict())
     elif not output.quiet:
-        print_suite(outcome, to=out())
+        print_sections(suite_sections(outcome), to=out())
     for failure in outcome.failures:
         err().print(f"featx: {failure}", markup=False)
     return 1 if outcome.failures else 0

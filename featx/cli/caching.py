@@ -20,10 +20,10 @@ def cache() -> None:
 def info(*, path: Path, json_: bool) -> None:
     """Show what the cache PATH contains and how it was extracted."""
     from featx.cache import describe_cache
-    from featx.report import out, print_info
+    from featx.report import info_sections, out, print_sections
 
     about = describe_cache(path)
-    return print_json(asdict(about)) if json_ else print_info(about, to=out())
+    return print_json(asdict(about)) if json_ else print_sections(info_sections(about), to=out())
 
 
 @cache.command(epilog=examples("featx cache failures photos.h5 > failed.csv", "featx cache failures photos.h5 --json"))

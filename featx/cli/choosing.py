@@ -98,7 +98,7 @@ def try_backbones(
 ) -> int:
     """Try the backbones on these images, and print what they are worth; the exit code is 1 if one failed."""
     from featx.choosing import choose_source
-    from featx.report import extraction_progress, out, print_trials
+    from featx.report import extraction_progress, out, print_sections, trials_sections
 
     images = list_given(sources, trial.root, label_column=trial.label_column)
     with extraction_progress(quiet=output.quiet) as report:
@@ -118,5 +118,5 @@ def try_backbones(
     if as_json:
         print_json(asdict(found))
     elif not output.quiet:
-        print_trials(found, to=out())
+        print_sections(trials_sections(found), to=out())
     return 1 if found.failed else 0

@@ -100,7 +100,7 @@ def cluster(
     they are as near to the next one. Labels do not influence the clusters. Where images have labels, the usual measures
     say afterwards how well both agree.
     """
-    from featx.report import out, placing_progress, print_clusters, reserve_list, write_list
+    from featx.report import cluster_sections, out, placing_progress, print_sections, reserve_list, write_list
 
     with reserve_list(into, overwrite=overwrite) as target:
         with placing_progress(quiet=output.quiet) as report:
@@ -110,4 +110,4 @@ def cluster(
     if json_:
         print_json(found.to_dict() | {"into": into and str(into)})
     elif not output.quiet:
-        print_clusters(found, to=out())
+        print_sections(cluster_sections(found), to=out())

@@ -140,7 +140,7 @@ def compare(
     end, and the exit code is then 1.
     """
     from featx.compare import compare_backbones, rank_candidates
-    from featx.report import comparison_progress, err, out, print_ranking
+    from featx.report import comparison_progress, err, out, print_sections, ranking_sections
 
     candidates = plan.list_candidates(caches, choice)
     with comparison_progress(quiet=output.quiet) as report:
@@ -159,7 +159,7 @@ def compare(
             }
         )
     elif not output.quiet:
-        print_ranking(ranking, duplicates=duplicates, to=out())
+        print_sections(ranking_sections(ranking, duplicates=duplicates), to=out())
     for failure in compared.failures:
         err().print(f"featx: no result of {failure.candidate}: {failure.reason}", markup=False)
     return 1 if compared.failures else 0

@@ -111,7 +111,7 @@ def curve(
     needed; next to a baseline, how many labels each source saves. Each result becomes a line of --into as soon as it is
     computed; run the same command again to continue. If candidates fail, the exit code is 1.
     """
-    from featx.report import comparison_progress, err, out, print_curve, reserve_figure, write_curve
+    from featx.report import comparison_progress, curve_sections, err, out, print_sections, reserve_figure, write_curve
 
     context = click.get_current_context()
     drawn = None if figure is None else context.with_resource(reserve_figure(figure, overwrite=overwrite))
@@ -121,7 +121,7 @@ def curve(
     if json_:
         print_json(found.to_dict() | {"into": plan.into and str(plan.into), "figure": figure and str(figure)})
     elif not output.quiet:
-        print_curve(found, to=out())
+        print_sections(curve_sections(found), to=out())
     if drawn is not None and found.rows:
         write_curve(found, drawn)
         if not (json_ or output.quiet):

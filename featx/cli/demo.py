@@ -45,7 +45,7 @@ def demo(output: Verbosity, /, *, into: Path, noise: float | None, settings: Set
     non-commercial use).
     """
     from featx.demo import run_demo
-    from featx.report import err, extraction_progress, out, print_extraction, print_results
+    from featx.report import err, extraction_progress, extraction_sections, out, print_sections, results_sections
 
     def _announce(text: str) -> None:
         if not output.quiet:
@@ -56,8 +56,8 @@ def demo(output: Verbosity, /, *, into: Path, noise: float | None, settings: Set
     if json_:
         return print_json(asdict(summary))
     if not output.quiet:
-        print_extraction(summary.extraction, to=out())
-        print_results(summary.results, to=out())
+        print_sections(extraction_sections(summary.extraction), to=out())
+        print_sections(results_sections(summary.results), to=out())
         for line in NEXT.format(folder=into).splitlines():
             say(line)
     return None

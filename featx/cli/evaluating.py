@@ -55,7 +55,7 @@ def evaluate(
     Images that it has seen make it look better than it is.
     """
     from featx.heads import evaluate_head, load_head
-    from featx.report import out, print_metrics
+    from featx.report import metrics_sections, out, print_sections
     from featx.tables import fuse_tables, read_annotations, read_tables
 
     _check_order(head, caches)
@@ -76,7 +76,7 @@ def evaluate(
             "%s was adapted to another domain than that of these images, its source, and may be wrong here", head
         )
     metrics = evaluate_head(fitted, table, rows=unseen, seed=seed)
-    return print_json(asdict(metrics)) if json_ else print_metrics(metrics, to=out())
+    return print_json(asdict(metrics)) if json_ else print_sections(metrics_sections(metrics), to=out())
 
 
 def _check_order(head: Path, caches: tuple[Path, ...]) -> None:

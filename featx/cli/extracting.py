@@ -102,7 +102,7 @@ def extract(
     """
     from featx.backbones import select_outputs
     from featx.convert import load_backbone
-    from featx.report import extraction_progress, out, print_extraction, print_failures
+    from featx.report import extraction_progress, extraction_sections, out, print_failures, print_sections
 
     chosen = select_outputs(load_backbone(backbone, folder=models), outputs)
     found = list_given(images, root, label_column=label_column)
@@ -111,7 +111,7 @@ def extract(
     if json_:
         print_json(summary.to_dict())
     elif not output.quiet:
-        print_extraction(summary, to=out())
+        print_sections(extraction_sections(summary), to=out())
     code = judge_failures(summary.failed, summary.images, max_failed)
     print_failures(summary, most=None if code else FAILURES_SHOWN)
     return code

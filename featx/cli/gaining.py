@@ -123,14 +123,14 @@ def gain(
     are listed one by one. With --to, heads of one domain are tested on another, against what its own labels give. Each
     result becomes a line of --into; run the same command again to continue. If candidates fail, the exit code is 1.
     """
-    from featx.report import comparison_progress, err, out, print_gain
+    from featx.report import comparison_progress, err, gain_sections, out, print_sections
 
     with comparison_progress(quiet=output.quiet) as report:
         found = plan.measure(caches, choice, into=into, jobs=jobs, report=report)
     if json_:
         print_json(found.to_dict() | {"into": into and str(into)})
     elif not output.quiet:
-        print_gain(found, to=out())
+        print_sections(gain_sections(found), to=out())
     for failure in found.failures:
         err().print(f"featx: no result of {failure.candidate}: {failure.reason}", markup=False)
     return 1 if found.failures else 0

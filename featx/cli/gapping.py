@@ -33,7 +33,7 @@ def gap(
     label shift, where classes only have other shares, and adapting features would harm; same; or undecided, with too
     few images. Labels of the target are never read.
     """
-    from featx.report import out, print_gap
+    from featx.report import gap_sections, out, print_sections
     from featx.transfer import measure_gap
 
     source, target = domains.read(caches, choice)
@@ -41,4 +41,4 @@ def gap(
     if json_:
         print_json({"gap": found.to_dict()})
     elif not output.quiet:
-        print_gap(found, to=out())
+        print_sections(gap_sections(found), to=out())

@@ -85,7 +85,7 @@ def _score_tables(
     as_json: bool,
 ) -> None:
     """Print the scores of all outputs of these tables, and of the heads that were trained on the first ones."""
-    from featx.report import out, print_ranking, print_scores
+    from featx.report import out, print_sections, ranking_sections, scores_sections
     from featx.transfer import score_transferability
 
     found = score_transferability(tables, scores=scores, seed=seed)
@@ -94,9 +94,9 @@ def _score_tables(
         trained = {} if checked is None else {"checked": [place.to_dict() for place in checked]}
         print_json(asdict(found) | trained)
     elif not output.quiet:
-        print_scores(found, to=out())
+        print_sections(scores_sections(found), to=out())
         if checked is not None:
-            print_ranking(checked, duplicates={}, to=out())
+            print_sections(ranking_sections(checked, duplicates={}), to=out())
 
 
 def _train_first(

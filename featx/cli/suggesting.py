@@ -104,7 +104,7 @@ def label_next(
     is chosen that equals another one, and every group has an image before any has two. With --into, fill in the column
     label of the list, and give it to --annotations of this command or of `featx train`.
     """
-    from featx.report import out, placing_progress, print_label_plan, reserve_list, write_list
+    from featx.report import label_plan_sections, out, placing_progress, print_sections, reserve_list, write_list
 
     with reserve_list(into, overwrite=overwrite) as target:
         with placing_progress(quiet=output.quiet) as report:
@@ -115,4 +115,4 @@ def label_next(
         about = {"strategy": plan.strategy, "labelled": plan.labelled, "unlabelled": plan.unlabelled}
         print_json({"rows": plan.to_records(), **about, "notes": list(plan.notes), "into": into and str(into)})
     elif not output.quiet:
-        print_label_plan(plan, to=out())
+        print_sections(label_plan_sections(plan), to=out())

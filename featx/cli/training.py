@@ -156,7 +156,7 @@ def train(
 
 
 def _print_result(result: "Result", duplicates: "Duplicates") -> None:
-    from featx.report import out, print_results
+    from featx.report import out, print_sections, results_sections
 
-    print_results([result], to=out())
+    print_sections(results_sections([result]), to=out())
     say(f"- {duplicates.text}")

@@ -1,31 +1,29 @@
+from .adaptations import adaptation_sections as adaptation_sections
+from .caches import extraction_sections as extraction_sections, info_sections as info_sections
+from .clusters import cluster_sections as cluster_sections
+from .curves import curve_sections as curve_sections
 from .figures import reserve_figure as reserve_figure, write_curve as write_curve
+from .gains import gain_sections as gain_sections
+from .gaps import gap_sections as gap_sections
+from .labelling import label_plan_sections as label_plan_sections
 from .lists import reserve_list as reserve_list, write_list as write_list
 from .markdown import render_results as render_results
+from .metrics import metrics_sections as metrics_sections
+from .models import (
+    checks_sections as checks_sections,
+    effects_sections as effects_sections,
+    inspection_sections as inspection_sections,
+)
 from .progress import (
     comparison_progress as comparison_progress,
     extraction_progress as extraction_progress,
     placing_progress as placing_progress,
     suite_progress as suite_progress,
 )
-from .terminal import (
-    err as err,
-    out as out,
-    print_adaptation as print_adaptation,
-    print_checks as print_checks,
-    print_clusters as print_clusters,
-    print_curve as print_curve,
-    print_effects as print_effects,
-    print_extraction as print_extraction,
-    print_failures as print_failures,
-    print_gain as print_gain,
-    print_gap as print_gap,
-    print_info as print_info,
-    print_inspection as print_inspection,
-    print_label_plan as print_label_plan,
-    print_metrics as print_metrics,
-    print_ranking as print_ranking,
-    print_results as print_results,
-    print_scores as print_scores,
-    print_suite as print_suite,
-    print_trials as print_trials,
-)
+from .ranking import ranking_sections as ranking_sections
+from .results import results_sections as results_sections
+from .scores import scores_sections as scores_sections
+from .section import Page as Page, Picture as Picture, Section as Section
+from .suites import suite_sections as suite_sections
+from .terminal import err as err, out as out, print_failures as print_failures, print_sections as print_sections
+from .trials import trials_sections as trials_sections

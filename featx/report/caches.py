@@ -16,13 +16,13 @@ _REASONS_SHOWN = 3
 _NAMES_SHOWN = 3
 
 
-def extraction_section(summary: "ExtractionSummary") -> Section:
+def extraction_sections(summary: "ExtractionSummary") -> list[Section]:
     """Counts of images, speed and work of the stages, and what limited the extraction."""
     counts = f"{summary.done} of {summary.images} images done, {summary.failed} failed, {summary.reused} reused"
     if summary.duplicates:
         counts += f", {summary.duplicates} duplicates"
     notes = _speed_notes(summary) if summary.reused < summary.images and summary.pace else ()
-    return Section(title=f"{summary.cache}: {counts}", notes=tuple(notes))
+    return [Section(title=f"{summary.cache}: {counts}", notes=tuple(notes))]
 
 
 def _speed_notes(summary: "ExtractionSummary") -> Iterator[str]:
@@ -36,16 +36,14 @@ def _speed_notes(summary: "ExtractionSummary") -> Iterator[str]:
     yield f"bound by {summary.bound_by}{advice}"
 
 
-def info_section(info: "CacheInfo") -> Section:
+def info_sections(info: "CacheInfo") -> list[Section]:
     """What a cache contains, which model and software it comes from, and which images failed."""
     if info.sealed:
         state = "complete"
     else:
         state = f"{info.pending} pending: not complete, run the same `featx extract` again to continue"
-    return Section(
-        title=f"{info.cache}: {info.done} of {info.rows} images done, {info.failed} failed, {state}",
-        rows=(*_origin_facts(info), *_image_facts(info), *_failure_facts(info)),
-    )
+    title = f"{info.cache}: {info.done} of {info.rows} images done, {info.failed} failed, {state}"
+    return [Section(title=title, rows=(*_origin_facts(info), *_image_facts(info), *_failure_facts(info)))]
 
 
 def _origin_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:

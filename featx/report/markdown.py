@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from featx.report.results import results_section
+from featx.report.results import results_sections
 from featx.report.section import Section
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def render_results(results: "Sequence[Result]") -> str:
     """A Markdown table of the results, with a list of how they were measured below it."""
-    return render_markdown(results_section(results))
+    return "\n".join(map(render_markdown, results_sections(results)))
 
 
 def render_markdown(section: Section) -> str:

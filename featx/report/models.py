@@ -52,7 +52,7 @@ def _show_shape(shape: "Sequence[int | None] | None") -> str:
     return "?" if shape is None else " x ".join("n" if side is None else str(side) for side in shape)
 
 
-def checks_section(checks: "Sequence[Check]") -> Section:
+def checks_sections(checks: "Sequence[Check]") -> list[Section]:
     """Every check of a backbone, with what was measured and what is allowed."""
     rows = tuple(
         (
@@ -66,15 +66,14 @@ def checks_section(checks: "Sequence[Check]") -> Section:
         )
         for check in checks
     )
-    return Section(
-        columns=("check", "output", "difference", "allowed", "lowest cosine", "allowed", ""),
-        rows=rows,
-        notes=("differences are relative to the largest feature",),
-    )
+    columns = ("check", "output", "difference", "allowed", "lowest cosine", "allowed", "")
+    return [Section(columns=columns, rows=rows, notes=("differences are relative to the largest feature",))]
 
 
-def effects_section(effects: "Sequence[FastEffect]") -> Section:
-    """How far fast decoding changes features and pixels."""
+def effects_sections(effects: "Sequence[FastEffect]") -> list[Section]:
+    """How far fast decoding changes features and pixels; no section if that was not measured."""
+    if not effects:
+        return []
     rows = tuple(
         (
             "exact" if effect.part == 1 else f"read at 1/{effect.part}",
@@ -86,7 +85,5 @@ def effects_section(effects: "Sequence[FastEffect]") -> Section:
         )
         for effect in effects
     )
-    return Section(
-        columns=("fast decoding", "output", "images", "mean cosine", "lowest", "pixels differ by"),
-        rows=rows,
-    )
+    columns = ("fast decoding", "output", "images", "mean cosine", "lowest", "pixels differ by")
+    return [Section(columns=columns, rows=rows)]

@@ -13,14 +13,10 @@ if TYPE_CHECKING:
     from featx.heads import Result, SourceOfHead, Transferred
 
 
-def results_section(results: "Sequence[Result]") -> Section:
+def results_sections(results: "Sequence[Result]") -> list[Section]:
     """One row for each result; the notes hold for all results that share the split of the first one."""
-    return Section(
-        columns=_columns(results[0]),
-        rows=tuple(_row(result) for result in results),
-        notes=_notes(results),
-        wrapped="tuned",
-    )
+    rows = tuple(_row(result) for result in results)
+    return [Section(columns=_columns(results[0]), rows=rows, notes=_notes(results), wrapped="tuned")]
 
 
 def _measures(result: "Result") -> tuple[str, ...]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from featx.transfer import RankedSource, SourceScore, TransferScores
 
 
-def scores_section(scores: "TransferScores") -> Section:
+def scores_sections(scores: "TransferScores") -> list[Section]:
     """One row for each source."""
     names = tuple(dict.fromkeys(row.score for row in scores.rows))
     found = {(row.backbone, row.output, row.score): row for row in scores.rows}
@@ -27,7 +27,8 @@ def scores_section(scores: "TransferScores") -> Section:
         for one in scores.ranking
     )
     columns = ("rank", "backbone", "output", *names, "against the highest", "first in", "ms an image")
-    return Section(title="sources", columns=columns, rows=rows, notes=(*scores.notes, *explain_marks(scores.ranking)))
+    notes = (*scores.notes, *explain_marks(scores.ranking))
+    return [Section(title="sources", columns=columns, rows=rows, notes=notes)]
 
 
 def explain_marks(ranking: "Sequence[RankedSource]") -> Iterator[str]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from featx.choosing import SourceTrials, TriedSource
 
 
-def trials_section(trials: "SourceTrials") -> Section:
+def trials_sections(trials: "SourceTrials") -> list[Section]:
     """One row for each source."""
     names = tuple(dict.fromkeys(row.score for row in trials.rows))
     found = {(row.backbone, row.score): row for row in trials.rows}
@@ -29,7 +29,7 @@ def trials_section(trials: "SourceTrials") -> Section:
     )
     columns = ("rank", "backbone", *names, "against the highest", "images", "ms an image", "all images", "dropped")
     notes = (*trials.notes, "all images: how long their extraction may still take", *explain_marks(trials.ranking))
-    return Section(title="sources", columns=columns, rows=rows, notes=notes)
+    return [Section(title="sources", columns=columns, rows=rows, notes=notes)]
 
 
 def _show_time(one: "TriedSource") -> str:

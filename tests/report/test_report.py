@@ -13,9 +13,10 @@ from featx.heads.results import Penalty, pack
 from featx.labels import Labels
 from featx.measures import HeadMetrics, measure
 from featx.report.markdown import render_markdown, render_results
-from featx.report.results import results_section
+from featx.report.metrics import metrics_sections
+from featx.report.results import results_sections
 from featx.report.section import Section
-from featx.report.terminal import print_metrics, print_results, print_sections
+from featx.report.terminal import print_sections
 from tests.measures.test_measures import KINDS, make_case
 
 
@@ -64,7 +65,7 @@ def test_heads_that_were_tuned_in_different_ways_each_say_how() -> None:
 def printed(metrics: HeadMetrics) -> str:
     """One evaluation as it is shown."""
     to = Console(file=StringIO(), width=200)
-    print_metrics(metrics, to=to)
+    print_sections(metrics_sections(metrics), to=to)
     assert isinstance(to.file, StringIO)
     return to.file.getvalue()
 
@@ -73,7 +74,7 @@ def printed(metrics: HeadMetrics) -> str:
 def test_a_table_has_a_cell_for_every_column(kind: str) -> None:
     metrics = measure(*make_case(kind))
     lines = render_results([make_result(metrics)]).splitlines()
-    assert [line.count("|") for line in lines[:3]] == [len(results_section([make_result(metrics)]).columns) + 1] * 3
+    assert [line.count("|") for line in lines[:3]] == [len(results_sections([make_result(metrics)])[0].columns) + 1] * 3
     assert ("mAP" in lines[0]) == ("several" in kind)
     assert f"- interval: {metrics.interval}" in lines
 
@@ -122,7 +123,7 @@ def test_a_note_says_why_there_is_no_table_of_too_many_groups() -> None:
 
 def test_several_results_are_one_table() -> None:
     to = Console(file=StringIO(), width=200)
-    print_results([make_result(measure(*make_case(seed=seed))) for seed in range(2)], to=to)
+    print_sections(results_sections([make_result(measure(*make_case(seed=seed))) for seed in range(2)]), to=to)
     assert isinstance(to.file, StringIO)
     assert to.file.getvalue().count("logreg") == 2
 
