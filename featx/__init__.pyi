@@ -52,10 +52,12 @@ from .extract import (
 from .heads import (
     Head as Head,
     LabelError as LabelError,
+    Mistake as Mistake,
     Result as Result,
     build_head as build_head,
     evaluate_head as evaluate_head,
     find_label_errors as find_label_errors,
+    find_mistakes as find_mistakes,
     load_head as load_head,
     read_results as read_results,
     save_head as save_head,

@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -22,11 +22,10 @@ from featx.cache import (
 )
 from featx.errors import HeadError
 from featx.extract import FeatureBatch, open_stream
-from featx.heads import ROWS_AT_ONCE, Head
+from featx.heads import ROWS_AT_ONCE, Head, join_classes, label_probability, predicted_classes
 from featx.inputs import ImageSet
-from featx.measures import THRESHOLD
 from featx.settings import DEFAULTS, Settings
-from featx.tables import SEPARATOR, GivenTables, as_table
+from featx.tables import GivenTables, as_table
 
 _LEAST_ROWS = 64
 """Heads are slow for few rows, so batches are joined until they have this number."""
@@ -53,15 +52,23 @@ class Prediction:
     None if the image failed."""
     failed: str | None
     """Why the image failed; None if it did not."""
+    probabilities: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    """(classes,): that of each class of the head, in their order; None if not asked for, or if the image failed."""
 
 
 def predict_images(
-    head: Head, images: ImageSet, *, models: Path | str | None = None, settings: Settings = DEFAULTS
+    head: Head,
+    images: ImageSet,
+    *,
+    models: Path | str | None = None,
+    settings: Settings = DEFAULTS,
+    all_probabilities: bool = False,
 ) -> Iterator[Prediction]:
     """A prediction for every image, in their order; the head's own backbones compute the features on the way.
 
-    Images are decoded in the way the head was trained on, whatever the settings say. Raises BackboneError or HeadError
-    if a backbone of the head is missing or differs, DeviceError and InferenceError from sessions.
+    Images are decoded in the way the head was trained on, whatever the settings say. With `all_probabilities`, each
+    prediction has those of every class. Raises BackboneError or HeadError if a backbone of the head is missing or
+    differs, DeviceError and InferenceError from sessions.
 
     >>> import featx
     >>> head = featx.load_head("photos.featx")
@@ -75,13 +82,15 @@ def predict_images(
             features = np.vstack([np.hstack([block.features for block in blocks]) for blocks in batches])
             reasons = {row: reason for blocks in batches for block in blocks for row, reason in block.details.items()}
             names = [images.name(row) for row in rows]
-            yield from _predict(head, features, names, [reasons.get(row) for row in rows])
+            failed = [reasons.get(row) for row in rows]
+            yield from _predict(head, features, names, failed, every=all_probabilities)
 
 
-def predict_tables(head: Head, tables: GivenTables) -> Iterator[Prediction]:
+def predict_tables(head: Head, tables: GivenTables, *, all_probabilities: bool = False) -> Iterator[Prediction]:
     """A prediction for every image of the tables, or caches at these paths, in the order of the first table.
 
-    Raises HeadError if the tables are not of the head's backbones, TableError if they do not fit together.
+    With `all_probabilities`, each prediction has those of every class. Raises HeadError if the tables are not of the
+    head's backbones, TableError if they do not fit together.
 
     >>> import featx
     >>> head = featx.load_head("photos.featx")
@@ -94,7 +103,8 @@ def predict_tables(head: Head, tables: GivenTables) -> Iterator[Prediction]:
     failed = (
         (position, Prediction(image.name, None, None, image.reason)) for position, image in sorted(table.failed.items())
     )
-    for _, prediction in heapq.merge(_predict_rows(head, table), failed, key=itemgetter(0)):
+    rows = _predict_rows(head, table, every=all_probabilities)
+    for _, prediction in heapq.merge(rows, failed, key=itemgetter(0)):
         yield prediction
 
 
@@ -149,32 +159,32 @@ def _join_batches(batches: Iterable[tuple[FeatureBatch, ...]]) -> Iterator[list[
         yield joined
 
 
-def _predict_rows(head: Head, table: FeatureTable) -> Iterator[tuple[int, Prediction]]:
+def _predict_rows(head: Head, table: FeatureTable, *, every: bool) -> Iterator[tuple[int, Prediction]]:
     """Position and prediction of every row, in the order of the positions, computed a chunk of rows at a time."""
     order = np.argsort(table.positions, kind="stable")
     for start in range(0, len(order), ROWS_AT_ONCE):
         rows = order[start : start + ROWS_AT_ONCE]
         names = [table.name(int(row)) for row in rows]
-        predictions = _predict(head, table.take(rows), names, [None] * len(rows))
+        predictions = _predict(head, table.take(rows), names, [None] * len(rows), every=every)
         yield from zip(table.positions[rows].tolist(), predictions, strict=True)
 
 
 def _predict(
-    head: Head, features: NDArray[np.float32], names: Sequence[str], reasons: Sequence[str | None]
+    head: Head,
+    features: NDArray[np.float32],
+    names: Sequence[str],
+    reasons: Sequence[str | None],
+    *,
+    every: bool,
 ) -> Iterator[Prediction]:
     """The predictions of these rows; a row with a reason failed and has no features."""
     good = np.flatnonzero([reason is None for reason in reasons])
-    probabilities = dict(zip(good, head.predict_probabilities(features[good]), strict=True)) if len(good) else {}
-    for row, (name, reason) in enumerate(zip(names, reasons, strict=True)):
+    probabilities = head.predict_probabilities(features[good]) if len(good) else np.empty((0, len(head.classes)))
+    predicted = zip(probabilities, predicted_classes(head, probabilities), strict=True)
+    for name, reason in zip(names, reasons, strict=True):
         if reason is None:
-            yield _decide(head, name, probabilities[row])
+            row, chosen = next(predicted)
+            label, probability = join_classes(head, chosen), label_probability(row, chosen)
+            yield Prediction(name, label, probability, None, row if every else None)
         else:
             yield Prediction(name, None, None, reason)
-
-
-def _decide(head: Head, name: str, probabilities: NDArray[np.float64]) -> Prediction:
-    most_probable = np.arange(len(head.classes)) == probabilities.argmax()
-    chosen = probabilities > THRESHOLD if head.multilabel else most_probable
-    probability = probabilities[chosen].min() if chosen.any() else 1 - probabilities.max()
-    label = SEPARATOR.join(np.array(head.classes)[chosen])
-    return Prediction(name, label, float(probability), None)

@@ -41,6 +41,13 @@ def evaluate_head(
     15
     """
     table = as_table(table, sources=head.sources)
+    rows = rows_to_measure(head, table, rows)
+    probabilities, labels = predict_rows(head, table, rows)
+    return measure(probabilities, labels, seed=seed)
+
+
+def rows_to_measure(head: Head, table: FeatureTable, rows: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """These rows, or all labelled ones. Raises TableError if there are none, or if their labels are of another kind."""
     rows = np.flatnonzero(table.labelled) if rows is None else rows
     check_not_empty(table)
     if not len(rows):
@@ -50,8 +57,7 @@ def evaluate_head(
             f"head {head.name!r} predicts {_label_count(head.multilabel)} per image, but these images have "
             f"{_label_count(table.multilabel)}; give other labels with --annotations"
         )
-    probabilities, labels = predict_rows(head, table, rows)
-    return measure(probabilities, labels, seed=seed)
+    return rows
 
 
 def _label_count(multilabel: bool) -> str:
