@@ -31,7 +31,7 @@ GROUND = (
 ROOMS = (
     *("inputs", "backbones", "convert", "cache", "extract"),
     *("tables", "estimators", "measures", "heads", "compare"),
-    *("transfer", "choosing", "suites", "deploy", "report", "demo", "cli", "__main__"),
+    *("transfer", "choosing", "suites", "deploy", "serving", "report", "demo", "cli", "__main__"),
 )
 FLOW = (*GROUND, *ROOMS)
 
@@ -40,7 +40,7 @@ LEARNING = {"tables", "estimators", "measures", "heads", "compare", "transfer"}
 
 DOORS = {
     "PIL": {"inputs"},
-    "msgspec": {"inputs", "backbones", "cache", "measures", "heads", "suites"},
+    "msgspec": {"inputs", "backbones", "cache", "measures", "heads", "transfer", "suites"},
     "onnx": {"backbones", "convert"},
     "platformdirs": {"backbones"},
     "pooch": {"convert"},
@@ -60,6 +60,9 @@ DOORS = {
     "threadpoolctl": {"heads", "transfer"},
     "scipy": {"estimators", "measures"},
     "skops": {"heads"},
+    "starlette": {"serving"},
+    "uvicorn": {"serving"},
+    "prometheus_client": {"serving"},
     "click": {"cli"},
     "rich": {"report"},
     "matplotlib": {"report"},

@@ -13,6 +13,7 @@ from .ranking import (
     Ranking as Ranking,
     rank_candidates as rank_candidates,
 )
+from .read_results import RankedResults as RankedResults, rank_results as rank_results
 from .split_images import (
     Outcome as Outcome,
     SplitImages as SplitImages,

@@ -191,7 +191,7 @@ def _rank_kind(candidates: Sequence[Candidate], results: Mapping[str, Result]) -
     """The ranked candidates on one kind of split."""
     complete = _join_splits(candidates, results)
     single = [ranked for ranked in complete if len(ranked.backbones) == 1]
-    best = max(single, key=_validity, default=None)
+    best = max(single, key=validity, default=None)
     tested = dict[str, RankedCandidate]()
     if best is not None:
         fused = [ranked for ranked in complete if len(ranked.backbones) > 1]
@@ -201,14 +201,14 @@ def _rank_kind(candidates: Sequence[Candidate], results: Mapping[str, Result]) -
             tested[best.name] = replace(best, chosen_per_split=_choose_per_split(single))
         for family in (fused, others):
             tested |= {ranked.name: ranked for ranked in _test_family(family, best, one_per_split)}
-    ranks = _ranks([ranked.validated for ranked in complete])
+    ranks = ranks_of([ranked.validated for ranked in complete])
     return [
         replace(tested.get(ranked.name, ranked), rank=rank, reference=ranked is best)
         for ranked, rank in zip(complete, ranks, strict=True)
     ]
 
 
-def _validity(ranked: RankedCandidate) -> tuple[float, float]:
+def validity(ranked: RankedCandidate) -> tuple[float, float]:
     """Sorts heads, the best one last: by the measure on validation images, then by the log loss there."""
     return np.nan_to_num(ranked.validated, nan=-np.inf), -ranked.validated_loss
 
@@ -225,7 +225,7 @@ def _choose_per_split(single: Sequence[RankedCandidate]) -> float | None:
         [replace(ranked, results=(result,)) for ranked, result in zip(single, results, strict=True)]
         for results in zip(*(ranked.results for ranked in single), strict=True)
     ]
-    return _finite(float(np.mean([max(heads, key=_validity).values[0] for heads in by_split])))
+    return _finite(float(np.mean([max(heads, key=validity).values[0] for heads in by_split])))
 
 
 def _join_splits(candidates: Sequence[Candidate], results: Mapping[str, Result]) -> list[RankedCandidate]:
@@ -248,7 +248,7 @@ def _join_group(candidates: Sequence[Candidate], results: tuple[Result, ...]) ->
     return RankedCandidate(first.variant, first.head, first.fusion, first.backbones, splits, results, tested)
 
 
-def _ranks(validated: Iterable[float]) -> list[int]:
+def ranks_of(validated: Iterable[float]) -> list[int]:
     """The rank of each value, 1 for the highest; equal values share one, and NaN comes last."""
     values = np.nan_to_num(np.array(list(validated)), nan=-np.inf)
     return [1 + int(np.count_nonzero(values > value)) for value in values]

@@ -9,6 +9,12 @@ from .caching import SuiteFailure as SuiteFailure
 from .concluding import GroupAgreement as GroupAgreement, TargetGain as TargetGain
 from .groups import Group as Group, GroupTarget as GroupTarget
 from .leaderboard import Leaderboard as Leaderboard, LeaderboardRow as LeaderboardRow, TargetValue as TargetValue
+from .outcomes import (
+    is_suite_folder as is_suite_folder,
+    read_agreement as read_agreement,
+    read_leaderboard as read_leaderboard,
+    read_outcome as read_outcome,
+)
 from .preparing import with_device as with_device
 from .progress import SuiteProgress as SuiteProgress
 from .published import PublishedSplits as PublishedSplits, read_splits as read_splits, write_splits as write_splits

@@ -37,7 +37,15 @@ from .labelling.suggesting import (
     LabelSuggestion as LabelSuggestion,
     suggest_labels as suggest_labels,
 )
+from .mapping import FeatureMap as FeatureMap, map_features as map_features
 from .parameters.transferring import transfer_head as transfer_head
+from .reading import (
+    read_adaptation as read_adaptation,
+    read_curve as read_curve,
+    read_gain as read_gain,
+    read_gap as read_gap,
+    read_scores as read_scores,
+)
 from .scores.evidence import log_evidence as log_evidence
 from .scores.gaussians import clustered_leep as clustered_leep, gaussian_overlap as gaussian_overlap
 from .scores.h_score import shrunk_h_score as shrunk_h_score
