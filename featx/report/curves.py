@@ -3,12 +3,15 @@
 from typing import TYPE_CHECKING
 
 from featx.measures import MEASURE_TITLES
-from featx.report.measures import show_interval
+from featx.report.drawings import Line, Lines, Point
+from featx.report.measures import show_interval, with_interval
 from featx.report.section import Section
 
 if TYPE_CHECKING:
-    from featx.transfer import LabelsNeeded, LabelsSaved, LearningCurve
+    from featx.transfer import CurvePoint, LabelsNeeded, LabelsSaved, LearningCurve
 
+_MOST_SAID = 3
+"""Most curves whose last points a sentence names."""
 _NAMES = ("backbone", "output", "head")
 
 
@@ -20,7 +23,7 @@ def curve_sections(curve: "LearningCurve") -> list[Section]:
 
 def _points_section(curve: "LearningCurve") -> Section:
     saved = {(one.backbone, one.output, one.head, one.shots): one for one in curve.labels_saved}
-    title = MEASURE_TITLES[curve.rows[0].measure] if curve.rows else "accuracy"
+    title = _measure(curve)
     last = most_shots(curve)
     rows = []
     for row in curve.rows:
@@ -28,12 +31,63 @@ def _points_section(curve: "LearningCurve") -> Section:
         one = saved.get((row.backbone, row.output, row.head, row.shots))
         rows.append((*cells, *(_show_saved(one, last) if saved else ())))
     columns = (*_NAMES, "shots", title, "95 % interval", *(("the baseline needs", "times as many") if saved else ()))
-    return Section(title="learning curves", columns=columns, rows=tuple(rows), notes=curve.notes)
+    return Section(
+        title="learning curves",
+        sentence=_sentence(curve),
+        columns=columns,
+        rows=tuple(rows),
+        figure=curve_figure(curve),
+        notes=curve.notes,
+        name="curves",
+    )
+
+
+def curve_figure(curve: "LearningCurve") -> Lines:
+    """A line for each source and head, with the band of its intervals and the accuracy that is wanted."""
+    lines = dict[str, list[Point]]()
+    for row in curve.rows:
+        lines.setdefault(_line_name(row, curve), []).append(Point(row.shots, row.value, *row.ci))
+    return Lines(
+        title="learning curves",
+        x_title="training images of each class",
+        y_title=f"{_measure(curve)}, with its 95 % interval",
+        lines=tuple(Line(name, tuple(points)) for name, points in lines.items()),
+        logarithmic=True,
+        references=tuple(dict.fromkeys(one.target for one in curve.labels_needed)),
+    )
+
+
+def _measure(curve: "LearningCurve") -> str:
+    return MEASURE_TITLES[curve.rows[0].measure] if curve.rows else "accuracy"
+
+
+def _line_name(row: "CurvePoint", curve: "LearningCurve") -> str:
+    """The name of a line, which has only what tells the lines apart."""
+    several = any(other.backbone == row.backbone and other.output != row.output for other in curve.rows)
+    source = f"{row.backbone}:{row.output}" if several else row.backbone
+    return f"{source}, {row.head}" if any(other.head != row.head for other in curve.rows) else source
+
+
+def _sentence(curve: "LearningCurve") -> str:
+    """The labels of the source that needs fewest, if an accuracy is wanted; else the last points of few curves."""
+    needed = [one for one in curve.labels_needed if one.labels is not None]
+    if needed:
+        one = min(needed, key=lambda one: one.labels or 0)
+        reached = f"{_measure(curve)} {one.target:g}"
+        return f"{one.backbone} with {one.head} needs the fewest labels to reach {reached}: {one.labels:,}"
+    if curve.labels_needed:
+        target = curve.labels_needed[0].target
+        return f"no source reaches {_measure(curve)} {target:g} with {most_shots(curve)} images of each class"
+    last = [row for row in curve.rows if row.shots == most_shots(curve)]
+    if not last or len(last) > _MOST_SAID:
+        return ""
+    values = "; ".join(f"{_line_name(row, curve)} {with_interval(f'{row.value:.3f}', row.ci)}" for row in last)
+    return f"{_measure(curve)} with {last[0].shots} images of each class: {values}"
 
 
 def _needed_section(curve: "LearningCurve") -> Section:
     target = curve.labels_needed[0].target
-    title = MEASURE_TITLES[curve.rows[0].measure]
+    title = _measure(curve)
     last = most_shots(curve)
     rows = tuple(_show_needed(one, last) for one in curve.labels_needed)
     columns = (*_NAMES, "shots", "95 % interval", "labels")

@@ -39,6 +39,12 @@ class Section:
     name: str = ""
     """A short word for links within a page, such as `confusion`."""
 
+    @property
+    def plain_notes(self) -> tuple[str, ...]:
+        """The notes where there are no pictures: the last one says how many are left out."""
+        left_out = f"pictures: {len(self.pictures)}, which only an HTML page shows"
+        return (*self.notes, left_out) if self.pictures else self.notes
+
 
 @dataclass(frozen=True)
 class Page:

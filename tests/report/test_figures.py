@@ -54,10 +54,11 @@ def test_a_style_of_the_user_changes_nothing_and_stays(tmp_path: Path) -> None:
 def test_every_line_has_its_own_look_and_its_name(tmp_path: Path) -> None:
     import matplotlib as mpl
 
-    from featx.report.figures import _draw
+    from featx.report.axes import draw
+    from featx.report.curves import curve_figure
 
     names = [f"source{number}" for number in range(12)]
-    figure = _draw(make_curve(*names))
+    figure = draw([curve_figure(make_curve(*names))])
     (axes,) = figure.axes
     lines = [line for line in axes.get_lines() if np.size(line.get_xdata()) == 3]
     looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}
@@ -106,7 +107,7 @@ def test_only_an_own_figure_is_replaced_and_only_if_asked(ending: str, tmp_path:
 def test_other_endings_and_empty_curves_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ReportError, match=r"end it in \.svg, \.pdf or \.png"):
         reserve_figure(tmp_path / "curve.jpg")
-    with pytest.raises(ReportError, match="there is no curve to draw"):
+    with pytest.raises(ReportError, match="there is nothing to draw"):
         write_curve(replace(make_curve("lite0"), rows=()), tmp_path / "curve.svg")
     assert list(tmp_path.iterdir()) == []
 

@@ -1,0 +1,215 @@
+"""Draws figures with matplotlib, in colours that people with any colour vision tell apart."""
+
+from collections.abc import Iterable, Sequence
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+from featx.report.drawings import Bars, Cloud, Dot, Figure, Forest, Line, Lines, Matrix, Point, Span
+from featx.showing import visible
+
+if TYPE_CHECKING:
+    from matplotlib import figure as mpl_figure
+    from matplotlib.axes import Axes
+    from matplotlib.text import Text
+
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Colours that people with any colour vision tell apart (Okabe & Ito 2008), without yellow, which is pale on white."""
+_MARKERS = "osD^vPX*"
+_DASHES = ("-", "--", "-.", ":")
+_WIDTH = 8.0
+"""Inches of a figure."""
+_HEIGHT = 4.5
+"""Inches of lines and clouds."""
+_ROWS_PER_INCH = 4.5
+"""Names below each other in an inch, in a legend or beside bars."""
+_MOST_SPANS = 60
+"""Values of one figure; a figure of more would be longer than a page."""
+_MOST_NAMED = 40
+"""Classes of a matrix that has a name at each row and column."""
+_MOST_COUNTED = 20
+"""Classes of a matrix that has a number in each cell."""
+_LONGEST_NAME = 48
+"""Characters of a name; of a longer one, the middle is left out."""
+_BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False, "fontsize": "small"}
+
+
+def draw(figures: Sequence[Figure]) -> "mpl_figure.Figure":
+    """One figure alone and without its title, which a text has in its caption; several below each other with theirs."""
+    from matplotlib.figure import Figure as Drawn
+
+    heights = list(map(_height, figures))
+    drawn = Drawn(figsize=(_WIDTH, sum(heights)), layout="constrained")
+    if len(figures) == 1:
+        _draw_on(drawn.add_subplot(), figures[0])
+        return drawn
+    parts = drawn.subfigures(len(figures), 1, squeeze=False, height_ratios=heights)
+    for part, figure in zip(parts.flat, figures, strict=True):
+        axes = part.add_subplot()
+        _draw_on(axes, figure)
+        _say(axes.set_title(""), figure.title)
+    return drawn
+
+
+def _height(figure: Figure) -> float:
+    match figure:
+        case Forest() | Bars():
+            return 1.2 + min(len(figure.spans), _MOST_SPANS) / _ROWS_PER_INCH
+        case Lines():
+            return max(_HEIGHT, len(figure.lines) / _ROWS_PER_INCH)
+        case Matrix():
+            return max(_HEIGHT, min(len(figure.names), _MOST_NAMED) / _ROWS_PER_INCH)
+        case Cloud():
+            return max(_HEIGHT, len(_counted(figure.dots)) / _ROWS_PER_INCH)
+
+
+def _draw_on(axes: "Axes", figure: Figure) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    match figure:
+        case Forest():
+            _draw_forest(axes, figure)
+        case Bars():
+            _draw_bars(axes, figure)
+        case Lines():
+            _draw_curves(axes, figure)
+        case Matrix():
+            _draw_matrix(axes, figure)
+        case Cloud():
+            _draw_cloud(axes, figure)
+
+
+def _say(text: "Text", said: str) -> None:
+    """Give the text these words: a $ in them begins no formula."""
+    text.set_parse_math(False)
+    text.set_text(visible(said))
+
+
+def _short(name: str) -> str:
+    shown = visible(name)
+    half = _LONGEST_NAME // 2
+    return shown if len(shown) <= _LONGEST_NAME else f"{shown[:half]}…{shown[1 - half :]}"
+
+
+def _name_spans(axes: "Axes", spans: Sequence[Span], *, of: int) -> None:
+    """The names of the values beside the axis, the first one at the top."""
+    axes.set_yticks(range(len(spans)), [""] * len(spans))
+    for text, span in zip(axes.get_yticklabels(), spans, strict=True):
+        _say(text, _short(span.name))
+    axes.set_ylim(len(spans) - 0.4, -0.6)
+    axes.grid(axis="x", color="0.9")
+    axes.set_axisbelow(True)
+    if of > len(spans):
+        axes.text(1, 0, f"the first {len(spans)} of {of:,}", ha="right", va="bottom", transform=axes.transAxes)
+
+
+def _errors(spans: Sequence[Span | Point], values: Sequence[float]) -> list[list[float]]:
+    """How far each interval reaches to the left and to the right; zero where there is none."""
+    both = list(zip(spans, values, strict=True))
+    left = [0.0 if one.low is None else max(value - one.low, 0.0) for one, value in both]
+    right = [0.0 if one.high is None else max(one.high - value, 0.0) for one, value in both]
+    return [left, right]
+
+
+def _draw_forest(axes: "Axes", figure: Forest) -> None:
+    spans = figure.spans[:_MOST_SPANS]
+    values = [span.value for span in spans]
+    axes.errorbar(
+        values, range(len(spans)), xerr=_errors(spans, values), fmt="o", color=_COLOURS[0], capsize=3, markersize=5
+    )
+    if figure.reference is not None:
+        axes.axvline(figure.reference, color="0.4", linewidth=0.8, linestyle=(0, (6, 3)))
+    _name_spans(axes, spans, of=len(figure.spans))
+    _say(axes.set_xlabel(""), figure.x_title)
+
+
+def _draw_bars(axes: "Axes", figure: Bars) -> None:
+    spans = figure.spans[:_MOST_SPANS]
+    values = [span.value for span in spans]
+    errors = _errors(spans, values) if any(span.low is not None for span in spans) else None
+    axes.barh(range(len(spans)), values, xerr=errors, height=0.7, color=_COLOURS[5], error_kw={"capsize": 3})
+    axes.axvline(0, color="0.4", linewidth=0.8)
+    _name_spans(axes, spans, of=len(figure.spans))
+    _say(axes.set_xlabel(""), figure.x_title)
+
+
+def _draw_curves(axes: "Axes", figure: Lines) -> None:
+    lines = [line for line in figure.lines if line.points]
+    _draw_lines(axes, lines)
+    for reference in figure.references:
+        axes.axhline(reference, color="0.4", linewidth=0.8, linestyle=(0, (6, 3)))
+    if figure.diagonal:
+        axes.plot([0, 1], [0, 1], color="0.4", linewidth=0.8, linestyle=(0, (6, 3)))
+    if figure.logarithmic:
+        places = sorted({point.x for line in lines for point in line.points})
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(places, [f"{one:g}" for one in places])
+        axes.minorticks_off()
+    _say(axes.set_xlabel(""), figure.x_title)
+    _say(axes.set_ylabel(""), figure.y_title)
+    axes.grid(color="0.9")
+
+
+def _draw_lines(axes: "Axes", lines: Sequence[Line]) -> None:
+    """Every line with its band; the legend lists them in the order in which they end, from the top."""
+    styles = zip(cycle(_COLOURS), cycle(_MARKERS), cycle(_DASHES), strict=False)
+    drawn = []
+    for line, (colour, marker, dash) in zip(lines, styles, strict=False):
+        xs = [point.x for point in line.points]
+        ys = [point.y for point in line.points]
+        left, right = _errors(line.points, ys)
+        low = [y - error for y, error in zip(ys, left, strict=True)]
+        high = [y + error for y, error in zip(ys, right, strict=True)]
+        axes.fill_between(xs, low, high, color=colour, alpha=0.12, linewidth=0)
+        drawn += axes.plot(xs, ys, color=colour, marker=marker, linestyle=dash, markersize=5)
+    order = sorted(range(len(lines)), key=lambda place: -lines[place].points[-1].y)
+    _add_legend(axes, [drawn[place] for place in order], [lines[place].name for place in order])
+
+
+def _add_legend(axes: "Axes", drawn: Sequence[Any], names: Iterable[str]) -> None:
+    """A legend beside the axes; its texts are set afterwards, for a name that begins with _ would be left out."""
+    legend = axes.legend(drawn, list(map(str, range(len(drawn)))), **_BESIDE)
+    for text, name in zip(legend.get_texts(), names, strict=True):
+        _say(text, _short(name))
+
+
+def _draw_matrix(axes: "Axes", figure: Matrix) -> None:
+    """Cells in the shade of their share of the row, with numbers and names if there is room for them."""
+    shares = [[count / (sum(row) or 1) for count in row] for row in figure.counts]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    places = range(len(figure.names))
+    if len(figure.names) <= _MOST_COUNTED:
+        for row in places:
+            for column in places:
+                colour = "white" if shares[row][column] > 0.5 else "black"
+                axes.text(column, row, f"{figure.counts[row][column]}", ha="center", va="center", color=colour)
+    named = len(figure.names) <= _MOST_NAMED
+    axes.set_xticks(places if named else (), [""] * len(places) if named else (), rotation=90)
+    axes.set_yticks(places if named else (), [""] * len(places) if named else ())
+    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
+        for text, name in zip(labels, figure.names if named else (), strict=True):
+            _say(text, _short(name))
+    _say(axes.set_xlabel(""), figure.column_title)
+    _say(axes.set_ylabel(""), figure.row_title)
+
+
+def _draw_cloud(axes: "Axes", figure: Cloud) -> None:
+    """Dots in the colours of the first colouring."""
+    names = _counted(figure.dots)
+    styles = zip(cycle(_COLOURS), cycle(_MARKERS), strict=False)
+    drawn = []
+    for name, (colour, marker) in zip(names, styles, strict=False):
+        dots = [dot for dot in figure.dots if _category(dot) == name]
+        xs, ys = [dot.x for dot in dots], [dot.y for dot in dots]
+        drawn.append(axes.scatter(xs, ys, s=12, color=colour, marker=marker, alpha=0.7, linewidths=0))
+    if figure.colourings:
+        _add_legend(axes, drawn, names)
+    _say(axes.set_xlabel(""), figure.x_title)
+    _say(axes.set_ylabel(""), figure.y_title)
+
+
+def _counted(dots: Sequence[Dot]) -> list[str]:
+    """The categories of the first colouring, each once, in the order of the dots."""
+    return list(dict.fromkeys(map(_category, dots)))
+
+
+def _category(dot: Dot) -> str:
+    return dot.categories[0] if dot.categories else ""
