@@ -71,6 +71,8 @@ class Kind:
     """What that process does."""
     instead: str = "choose another --into"
     """What the user can do if the name is taken."""
+    option: str = "--into"
+    """The option of a command that names the file."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ def check_ending(path: Path, kind: Kind) -> None:
     if ending in OWNERS and ending not in kind.endings:
         raise kind.error(
             f"{path}: would be {kind.name}, but files that end in {ending} are {OWNERS[ending]}; "
-            f"end --into in {kind.endings[0]}"
+            f"end {kind.option} in {kind.endings[0]}"
         )
 
 

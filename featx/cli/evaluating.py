@@ -1,20 +1,24 @@
 """The command `evaluate`."""
 
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, astuple, dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from featx.cli.galleries import GalleryPlan, turns_upright, with_gallery
 from featx.cli.options import as_json, examples, with_chosen_rows, with_seed
-from featx.cli.output import logger, print_json
+from featx.cli.output import Verbosity, logger, print_json, say
 from featx.cli.tables import with_annotations
 
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
-    from featx.heads import Head
+    from featx.heads import Head, Mistake
+    from featx.inputs import ImageSet
+    from featx.measures import HeadMetrics
     from featx.tables import RowIndices
+    from featx.targets import Target
 
 Rows = Literal["unseen", "all"]
 CACHE_ENDINGS = (".h5", ".hdf5")
@@ -24,6 +28,7 @@ CACHE_ENDINGS = (".h5", ".hdf5")
     epilog=examples(
         "featx evaluate photos.featx other-photos.h5",
         "featx evaluate photos.featx photos.h5 --split test --json",
+        "featx evaluate photos.featx photos.h5 --wrong wrong.csv --gallery wrong.html --images photos",
     )
 )
 @click.argument("head", type=click.Path(path_type=Path))
@@ -36,9 +41,15 @@ CACHE_ENDINGS = (".h5", ".hdf5")
 )
 @with_chosen_rows
 @with_annotations
+@click.option(
+    "--wrong", type=click.Path(path_type=Path), metavar="FILE.csv", help="List the wrongly predicted images here."
+)
+@with_gallery
 @with_seed
 @as_json
+@click.pass_obj
 def evaluate(
+    output: Verbosity,
     *,
     head: Path,
     caches: tuple[Path, ...],
@@ -46,6 +57,8 @@ def evaluate(
     split: str | None,
     labels: tuple[str, ...],
     annotations: Path | None,
+    wrong: Path | None,
+    gallery: GalleryPlan,
     seed: int,
     json_: bool,
 ) -> None:
@@ -53,30 +66,79 @@ def evaluate(
 
     If these are the images that the head was trained with, only its test images are measured, which it has not seen.
     Images that it has seen make it look better than it is.
+
+    --wrong lists the images that are predicted wrongly, the most confident mistake first: name, true, predicted,
+    probability, true_probability. --gallery shows them; a click on a cell of the confusion matrix chooses its images.
     """
     from featx.heads import evaluate_head, load_head
-    from featx.report import metrics_sections, out, print_sections
+    from featx.report import metrics_sections, out, print_sections, reserve_list
     from featx.tables import fuse_tables, read_annotations, read_tables
 
     _check_order(head, caches)
-    fitted = load_head(head)
-    joined = None if annotations is None else read_annotations(annotations)
-    read = partial(read_tables, caches, sources=fitted.sources, annotations=joined)
-    table = fuse_tables(read(split=split, labels=labels))
-    whole = fuse_tables(read()) if split or labels else table
-    unseen = None if rows == "all" or split or labels else _find_unseen(fitted, table)
-    if unseen is None and _was_trained_on(fitted, table, whole):
+    gallery.check()
+    with reserve_list(wrong, overwrite=gallery.overwrite, option="--wrong") as listed, gallery.reserve() as page:
+        images = gallery.list_images()
+        fitted = load_head(head)
+        joined = None if annotations is None else read_annotations(annotations)
+        read = partial(read_tables, caches, sources=fitted.sources, annotations=joined)
+        table = fuse_tables(read(split=split, labels=labels))
+        whole = fuse_tables(read()) if split or labels else table
+        unseen = None if rows == "all" or split or labels else _find_unseen(fitted, table)
+        _warn(head, fitted, table, whole=whole, unseen=unseen)
+        metrics = evaluate_head(fitted, table, rows=unseen, seed=seed)
+        found = _Wrong(fitted, table, unseen, metrics) if listed or page else None
+        if found is not None:
+            found.write(listed, page, gallery, images)
+    if json_:
+        return print_json(asdict(metrics) | {"wrong": wrong and str(wrong), "gallery": gallery.path})
+    print_sections(metrics_sections(metrics), to=out())
+    if found is not None and not output.quiet:
+        say(f"{' and '.join(str(path) for path in (wrong, gallery.gallery) if path)}: {len(found.mistakes)} images")
+    return None
+
+
+def _warn(
+    path: Path, head: "Head", table: "FeatureTable", *, whole: "FeatureTable", unseen: "RowIndices | None"
+) -> None:
+    """Warn if the head has seen the images that are measured, or was adapted to others."""
+    if unseen is None and _was_trained_on(head, table, whole):
         logger.warning(
             "%s was trained on most of these images (or on images of the same names), so these measures are too high; "
             "`featx train` printed its accuracy on test images",
-            head,
+            path,
         )
-    if _is_of_source(fitted, whole):
+    if _is_of_source(head, whole):
         logger.warning(
-            "%s was adapted to another domain than that of these images, its source, and may be wrong here", head
+            "%s was adapted to another domain than that of these images, its source, and may be wrong here", path
         )
-    metrics = evaluate_head(fitted, table, rows=unseen, seed=seed)
-    return print_json(asdict(metrics)) if json_ else print_sections(metrics_sections(metrics), to=out())
+
+
+@dataclass(frozen=True)
+class _Wrong:
+    """The images that a head predicts wrongly among the measured rows."""
+
+    head: "Head"
+    table: "FeatureTable"
+    rows: "RowIndices | None"
+    metrics: "HeadMetrics"
+
+    @cached_property
+    def mistakes(self) -> "tuple[Mistake, ...]":
+        """The most confident one first."""
+        from featx.heads import find_mistakes
+
+        return find_mistakes(self.head, self.table, rows=self.rows)
+
+    def write(
+        self, listed: "Target | None", page: "Target | None", gallery: GalleryPlan, images: "ImageSet | None"
+    ) -> None:
+        """Write the list and the page, each if it is wanted. Raises ReportError."""
+        from featx.report import MISTAKE_COLUMNS, mistakes_page, write_list
+
+        write_list(listed, MISTAKE_COLUMNS, map(astuple, self.mistakes))
+        if page is not None and images is not None:
+            make_page = partial(mistakes_page, self.mistakes, self.metrics, self.head.classes)
+            gallery.write(make_page, images, page, exif=turns_upright(self.head.sources))
 
 
 def _check_order(head: Path, caches: tuple[Path, ...]) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from featx.cli.galleries import GalleryPlan, turns_upright, with_gallery
 from featx.cli.options import as_json, examples, option, with_seed
 from featx.cli.output import Verbosity, print_json, print_row, say
 from featx.cli.tables import TableChoice, read_chosen, with_choice
@@ -17,7 +19,11 @@ if TYPE_CHECKING:
 
 @click.command(
     "label-errors",
-    epilog=examples("featx label-errors photos.h5 --top 20", "featx label-errors photos.h5 > suspicious.csv"),
+    epilog=examples(
+        "featx label-errors photos.h5 --top 20",
+        "featx label-errors photos.h5 > suspicious.csv",
+        "featx label-errors photos.h5 --gallery labels.html --images photos",
+    ),
 )
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
 @with_choice
@@ -35,6 +41,7 @@ if TYPE_CHECKING:
     help="Folds of cross-validation: no classifier predicts images that it was fitted on.",
 )
 @with_seed
+@with_gallery
 @as_json
 @click.pass_obj
 def label_errors(
@@ -45,6 +52,7 @@ def label_errors(
     top: int | None,
     folds: int,
     seed: int,
+    gallery: GalleryPlan,
     json_: bool,
 ) -> None:
     """Rank images by how likely their label is wrong.
@@ -52,17 +60,25 @@ def label_errors(
     Two things count: the predictions of classifiers that were not fitted on the image, and its nearest neighbours.
     Prints CSV: name, label, suggested, self_confidence, neighbour_share, score. The score is above 0 if another class
     is more likely. To relabel, print all rows (--top as large as the image set), correct them, and pass the file to
-    --annotations. Several caches are fused by image name.
+    --annotations. Several caches are fused by image name. --gallery shows the listed images, the most suspicious first.
     """
     from featx.heads import find_label_errors
+    from featx.report import label_errors_page
     from featx.tables import fuse_tables
 
-    table = fuse_tables(read_chosen(caches, choice))
-    ranked = find_label_errors(table, folds=folds, seed=seed)
-    preferred = sum(found.score > 0 for found in ranked)
-    shown = ranked[: preferred if top is None else top]
+    gallery.check()
+    with gallery.reserve() as page:
+        images = gallery.list_images()
+        table = fuse_tables(read_chosen(caches, choice))
+        ranked = find_label_errors(table, folds=folds, seed=seed)
+        preferred = sum(found.score > 0 for found in ranked)
+        shown = ranked[: preferred if top is None else top]
+        if page is not None and images is not None:
+            make_page = partial(label_errors_page, shown, preferred=preferred, images=len(ranked))
+            gallery.write(make_page, images, page, exif=turns_upright(table.sources))
     if json_:
-        return print_json({"images": len(ranked), "preferred_other": preferred, "ranking": [*map(asdict, shown)]})
+        counts = {"images": len(ranked), "preferred_other": preferred}
+        return print_json(counts | {"ranking": [*map(asdict, shown)], "gallery": gallery.path})
     _write_rows(shown)
     if not output.quiet:
         say(f"featx: {preferred} of {len(ranked)} images look more like another class than their own", err=True)

@@ -8,12 +8,18 @@ from featx.csv_columns import CsvWriter
 from featx.errors import ReportError
 from featx.targets import Kind, Target, reserve
 
-_HEADERS = (b"name,label,rank,why\n", b"name,cluster\n")
+MISTAKE_COLUMNS = ("name", "true", "predicted", "probability", "true_probability")
+"""Columns of a list of wrongly predicted images."""
+_HEADERS = (b"name,label,rank,why\n", b"name,cluster\n", f"{','.join(MISTAKE_COLUMNS)}\n".encode())
 """First lines of the lists that featx writes."""
 
 
-def reserve_list(into: Path | None, *, overwrite: bool) -> AbstractContextManager[Target | None]:
+def reserve_list(
+    into: Path | None, *, overwrite: bool, option: str = "--into"
+) -> AbstractContextManager[Target | None]:
     """Hold the file of a list until the block ends, and check that it can be written; nothing without a path.
+
+    `option` is the one that names the file, for messages.
 
     Raises ReportError if the file exists and is not a list of featx that `overwrite` replaces.
     """
@@ -26,7 +32,8 @@ def reserve_list(into: Path | None, *, overwrite: bool) -> AbstractContextManage
         error=ReportError,
         locked=ReportError,
         writing="writing this list",
-        instead="choose another --into",
+        instead=f"choose another {option}",
+        option=option,
     )
     return reserve(into, kind, overwrite=overwrite)
 

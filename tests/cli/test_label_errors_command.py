@@ -43,7 +43,7 @@ def test_what_is_listed_can_be_corrected_and_given_back(featx: FeatX, cache: Pat
         writer.writeheader()
         writer.writerows({"name": row["name"], "label": row["suggested"]} for row in listed)
     ran = featx("label-errors", cache, "--annotations", tmp_path / "corrected.csv", "--json")
-    assert ran.json == {"images": 40, "preferred_other": 0, "ranking": []}
+    assert ran.json == {"images": 40, "preferred_other": 0, "ranking": [], "gallery": None}
 
 
 def test_json_tells_how_many_there_are_of_which_few_are_shown(featx: FeatX, cache: Path) -> None:

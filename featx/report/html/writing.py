@@ -12,8 +12,12 @@ _HEAD_BYTES = 4096
 """Within so many bytes a page says which program made it."""
 
 
-def reserve_page(into: Path | str, *, overwrite: bool = False) -> AbstractContextManager[Target]:
+def reserve_page(
+    into: Path | str, *, overwrite: bool = False, option: str = "--into"
+) -> AbstractContextManager[Target]:
     """Hold the file of a page until the block ends, and check that it can be written.
+
+    `option` is the one that names the file, for messages.
 
     Raises ReportError if the ending is not .html or .htm, or if the file exists and is not a page of featx that
     `overwrite` replaces.
@@ -25,6 +29,8 @@ def reserve_page(into: Path | str, *, overwrite: bool = False) -> AbstractContex
         error=ReportError,
         locked=ReportError,
         writing="writing this page",
+        instead=f"choose another {option}",
+        option=option,
     )
     if Path(into).suffix.lower() not in kind.endings:
         raise ReportError(f"{into}: its ending is not that of a page; end it in .html")
