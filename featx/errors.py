@@ -14,6 +14,7 @@ FeatxError
 ├── HeadError          an unknown head, or a head file that cannot be used    (ValueError)
 │   └── ConvergenceError    the fit of a head stopped before its optimum
 ├── SuiteError         the suite file: a key, a value, a name that is there twice  (ValueError)
+├── ServingError       a deployed model that cannot be served, or its address (OSError)
 ├── ReportError        a figure that cannot be drawn or written              (OSError)
 └── DemoError          something that the demo needs is not installed         (RuntimeError)
 """
@@ -146,6 +147,10 @@ class SuiteError(FeatxError, ValueError):
 
 class ReportError(FeatxError, OSError):
     """A figure cannot be drawn or written."""
+
+
+class ServingError(FeatxError, OSError):
+    """A deployed model cannot be served, or its address cannot be used."""
 
 
 class DemoError(FeatxError, RuntimeError):

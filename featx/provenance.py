@@ -27,6 +27,7 @@ EXTRAS = {
     "export": ("`featx export` from PyTorch", ("torch", "torchvision", "timm", "onnxscript")),
     "dask": ("`featx extract --scheduler`", ("dask", "distributed")),
     "report": ("figures: `featx curve --figure`", ("matplotlib",)),
+    "serve": ("`featx serve`", ("starlette", "uvicorn", "prometheus-client")),
     "demo": ("photographs of solar cells for `featx demo`", ("elpv-dataset",)),
 }
 """Extra -> what it is for, and the packages that it brings."""

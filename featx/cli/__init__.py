@@ -30,6 +30,7 @@ from featx.cli.labelling import label_errors
 from featx.cli.output import LineFormatter, Verbosity, say
 from featx.cli.predicting import predict
 from featx.cli.scoring import score
+from featx.cli.serving import serve
 from featx.cli.streams import OutputError, discard_output, prepare_streams
 from featx.cli.suggesting import label_next
 from featx.cli.training import train
@@ -68,8 +69,9 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
 
 EXTRACTING = (doctor, inspect, backbones, export_command, extract, cache)
 LEARNING = (score, gain, gap, adapt, benchmark, train, compare, curve, evaluate, predict, demo)
+DEPLOYING = (serve,)
 LABELLING = (label_errors, label_next, cluster)
-for command in (*EXTRACTING, *LEARNING, *LABELLING):
+for command in (*EXTRACTING, *LEARNING, *LABELLING, *DEPLOYING):
     cli.add_command(command)
 
 

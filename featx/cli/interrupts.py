@@ -14,6 +14,7 @@ INTERRUPTED = 130
 """The exit code of an interrupted command."""
 KEPT = "featx: interrupted; finished work is kept, and the same command continues from there"
 LOST = "featx: interrupted; nothing was written, and the same command begins again"
+SERVED = "featx: interrupted; requests under way were answered, and the same command serves again"
 BEGINNING = (
     *("train", "evaluate", "predict", "label-errors", "label-next", "cluster"),
     *("cache", "export", "doctor", "inspect", "backbones"),
@@ -29,6 +30,8 @@ command the Ctrl-C that the terminal has sent to it already."""
 def interruption(arguments: Sequence[str]) -> str:
     """What to tell the user of an interrupted command with these arguments: what is kept, and how to go on."""
     command = next((word for word in arguments if not word.startswith("-")), "")
+    if command == "serve":
+        return SERVED
     return LOST if command in BEGINNING else KEPT
 
 
