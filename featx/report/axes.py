@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import cycle
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from featx.report.drawings import Bars, Cloud, Dot, Figure, Forest, Line, Lines, Matrix, Point, Span
@@ -20,6 +21,8 @@ _WIDTH = 8.0
 """Inches of a figure."""
 _HEIGHT = 4.5
 """Inches of lines and clouds."""
+_ROOM_FOR_NAMES = 1.0
+"""Inches below a matrix."""
 _ROWS_PER_INCH = 4.5
 """Names below each other in an inch, in a legend or beside bars."""
 _MOST_SPANS = 60
@@ -28,8 +31,10 @@ _MOST_NAMED = 40
 """Classes of a matrix that has a name at each row and column."""
 _MOST_COUNTED = 20
 """Classes of a matrix that has a number in each cell."""
-_LONGEST_NAME = 48
+_LONGEST_NAME = 32
 """Characters of a name; of a longer one, the middle is left out."""
+_NAMES: dict[str, Any] = {"parse_math": False, "fontsize": "small"}
+"""How names beside an axis are set: a $ in them begins no formula."""
 _BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False, "fontsize": "small"}
 
 
@@ -57,7 +62,7 @@ def _height(figure: Figure) -> float:
         case Lines():
             return max(_HEIGHT, len(figure.lines) / _ROWS_PER_INCH)
         case Matrix():
-            return max(_HEIGHT, min(len(figure.names), _MOST_NAMED) / _ROWS_PER_INCH)
+            return _HEIGHT + _ROOM_FOR_NAMES + min(len(figure.names), _MOST_NAMED) / _ROWS_PER_INCH / 2
         case Cloud():
             return max(_HEIGHT, len(_counted(figure.dots)) / _ROWS_PER_INCH)
 
@@ -89,23 +94,22 @@ def _short(name: str) -> str:
     return shown if len(shown) <= _LONGEST_NAME else f"{shown[:half]}…{shown[1 - half :]}"
 
 
-def _name_spans(axes: "Axes", spans: Sequence[Span], *, of: int) -> None:
-    """The names of the values beside the axis, the first one at the top."""
-    axes.set_yticks(range(len(spans)), [""] * len(spans))
-    for text, span in zip(axes.get_yticklabels(), spans, strict=True):
-        _say(text, _short(span.name))
-    axes.set_ylim(len(spans) - 0.4, -0.6)
+def _name_spans(axes: "Axes", figure: Forest | Bars) -> None:
+    """The names of the values beside the axis, the first one at the top, and what the values are."""
+    names = [_short(span.name) for span in figure.spans[:_MOST_SPANS]]
+    axes.set_yticks(range(len(names)), names, **_NAMES)
+    axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(axis="x", color="0.9")
     axes.set_axisbelow(True)
-    if of > len(spans):
-        axes.text(1, 0, f"the first {len(spans)} of {of:,}", ha="right", va="bottom", transform=axes.transAxes)
+    left_out = f" (the first {len(names)} of {len(figure.spans):,})" if len(figure.spans) > len(names) else ""
+    _say(axes.set_xlabel(""), f"{figure.x_title}{left_out}")
 
 
 def _errors(spans: Sequence[Span | Point], values: Sequence[float]) -> list[list[float]]:
-    """How far each interval reaches to the left and to the right; zero where there is none."""
+    """How far each interval reaches to the left and to the right; NaN where there is none."""
     both = list(zip(spans, values, strict=True))
-    left = [0.0 if one.low is None else max(value - one.low, 0.0) for one, value in both]
-    right = [0.0 if one.high is None else max(one.high - value, 0.0) for one, value in both]
+    left = [nan if one.low is None else max(value - one.low, 0.0) for one, value in both]
+    right = [nan if one.high is None else max(one.high - value, 0.0) for one, value in both]
     return [left, right]
 
 
@@ -117,8 +121,7 @@ def _draw_forest(axes: "Axes", figure: Forest) -> None:
     )
     if figure.reference is not None:
         axes.axvline(figure.reference, color="0.4", linewidth=0.8, linestyle=(0, (6, 3)))
-    _name_spans(axes, spans, of=len(figure.spans))
-    _say(axes.set_xlabel(""), figure.x_title)
+    _name_spans(axes, figure)
 
 
 def _draw_bars(axes: "Axes", figure: Bars) -> None:
@@ -127,8 +130,7 @@ def _draw_bars(axes: "Axes", figure: Bars) -> None:
     errors = _errors(spans, values) if any(span.low is not None for span in spans) else None
     axes.barh(range(len(spans)), values, xerr=errors, height=0.7, color=_COLOURS[5], error_kw={"capsize": 3})
     axes.axvline(0, color="0.4", linewidth=0.8)
-    _name_spans(axes, spans, of=len(figure.spans))
-    _say(axes.set_xlabel(""), figure.x_title)
+    _name_spans(axes, figure)
 
 
 def _draw_curves(axes: "Axes", figure: Lines) -> None:
@@ -181,12 +183,9 @@ def _draw_matrix(axes: "Axes", figure: Matrix) -> None:
             for column in places:
                 colour = "white" if shares[row][column] > 0.5 else "black"
                 axes.text(column, row, f"{figure.counts[row][column]}", ha="center", va="center", color=colour)
-    named = len(figure.names) <= _MOST_NAMED
-    axes.set_xticks(places if named else (), [""] * len(places) if named else (), rotation=90)
-    axes.set_yticks(places if named else (), [""] * len(places) if named else ())
-    for labels in (axes.get_xticklabels(), axes.get_yticklabels()):
-        for text, name in zip(labels, figure.names if named else (), strict=True):
-            _say(text, _short(name))
+    names = list(map(_short, figure.names)) if len(figure.names) <= _MOST_NAMED else []
+    axes.set_xticks(range(len(names)), names, rotation=90, **_NAMES)
+    axes.set_yticks(range(len(names)), names, **_NAMES)
     _say(axes.set_xlabel(""), figure.column_title)
     _say(axes.set_ylabel(""), figure.row_title)
 
