@@ -41,7 +41,13 @@ from .convert import (
     remove_backbone as remove_backbone,
     verify_backbone as verify_backbone,
 )
-from .deploy import Prediction as Prediction, predict_images as predict_images, predict_tables as predict_tables
+from .deploy import (
+    Deployed as Deployed,
+    Prediction as Prediction,
+    deploy_head as deploy_head,
+    predict_images as predict_images,
+    predict_tables as predict_tables,
+)
 from .errors import FeatxError as FeatxError
 from .extract import (
     ExtractionSummary as ExtractionSummary,

@@ -40,8 +40,8 @@ LEARNING = {"tables", "estimators", "measures", "heads", "compare", "transfer"}
 
 DOORS = {
     "PIL": {"inputs"},
-    "msgspec": {"inputs", "backbones", "cache", "measures", "heads", "transfer", "suites"},
-    "onnx": {"backbones", "convert"},
+    "msgspec": {"inputs", "backbones", "cache", "measures", "heads", "transfer", "suites", "report"},
+    "onnx": {"backbones", "convert", "deploy"},
     "platformdirs": {"backbones"},
     "pooch": {"convert"},
     "timm": {"convert"},

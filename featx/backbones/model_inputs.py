@@ -69,6 +69,24 @@ class ImageInput:
         """The keys of a card that describe this input."""
         return {"input": self.name, "layout": self.layout, "dtype": self.dtype, **asdict(self.pixels)}
 
+    def preparation(self, *, as_pixels: bool) -> dict[str, Any]:
+        """How an image file becomes the input of a graph, as plain JSON values.
+
+        `as_pixels` is of the graph that takes uint8 pixels (batch, size, size, 3); else it is of the model's own input.
+        """
+        pixels = self.pixels
+        image = {
+            "size": pixels.size,
+            "resize": pixels.resize,
+            "filter": pixels.filter,
+            "crop": pixels.crop_mode,
+            "exif": pixels.exif_orientation,
+        }
+        if as_pixels:
+            return image | {"dtype": "uint8", "layout": "NHWC", "channels": "RGB"}
+        numbers = {"mean": list(pixels.mean), "std": list(pixels.std)}
+        return image | {"dtype": self.dtype, "layout": self.layout, "channels": pixels.channels} | numbers
+
     def conflicts(self) -> dict[str, str]:
         """For each key of a card that contradicts another one, what it should be."""
         found = {}

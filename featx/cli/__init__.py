@@ -20,6 +20,7 @@ from featx.cli.clustering import cluster
 from featx.cli.comparing import compare
 from featx.cli.curving import curve
 from featx.cli.demo import demo
+from featx.cli.deploying import deploy
 from featx.cli.evaluating import evaluate
 from featx.cli.exporting import export_command
 from featx.cli.extracting import doctor, extract
@@ -69,7 +70,7 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
 
 EXTRACTING = (doctor, inspect, backbones, export_command, extract, cache)
 LEARNING = (score, gain, gap, adapt, benchmark, train, compare, curve, evaluate, predict, demo)
-DEPLOYING = (serve,)
+DEPLOYING = (deploy, serve)
 LABELLING = (label_errors, label_next, cluster)
 for command in (*EXTRACTING, *LEARNING, *LABELLING, *DEPLOYING):
     cli.add_command(command)

@@ -11,16 +11,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import (
-    Backbone,
-    Output,
-    load_backbone,
-)
 from featx.cache import (
     FeatureTable,
     Source,
 )
-from featx.errors import HeadError
+from featx.deploy.passes import find_backbone
 from featx.extract import FeatureBatch, open_stream
 from featx.heads import ROWS_AT_ONCE, Head, join_classes, label_probability, predicted_classes
 from featx.inputs import ImageSet
@@ -113,7 +108,7 @@ def _open_streams(
 ) -> Iterator[Iterator[FeatureBatch]]:
     """The feature batches of each pass, which all have the same rows; `opened` closes the streams."""
     passes = _list_passes(head.sources)
-    backbones = [_find_backbone(head, sources, models) for sources in passes]
+    backbones = [find_backbone(head, sources, models) for sources in passes]
     count = len(images) if len(passes) == 1 else 0
     batch_size = None
     for sources, backbone in zip(passes, backbones, strict=True):
@@ -126,22 +121,6 @@ def _open_streams(
 def _list_passes(sources: Sequence[Source]) -> list[list[Source]]:
     """The sources in their order, in groups of neighbours with the same backbone and decoding: one pass each."""
     return [list(group) for _, group in groupby(sources, key=lambda source: (source.name, source.decode))]
-
-
-def _find_backbone(head: Head, sources: Sequence[Source], models: Path | str | None) -> Backbone:
-    """The backbone of these sources, with their outputs in this order."""
-    backbone = load_backbone(sources[0].name, folder=models)
-    outputs = [
-        Output(name=source.output, dim=source.card["dim"], pool=source.card.get("pool", "")) for source in sources
-    ]
-    for source, output in zip(sources, outputs, strict=True):
-        found = backbone.with_outputs([output]).hash
-        if found != source.backbone:
-            raise HeadError(
-                f"head {head.name!r} was trained on backbone {source.name} {source.backbone[:12]} "
-                f"but the one here is {found[:12]}; name the folder of its card with --models, or train again"
-            )
-    return backbone.with_outputs(outputs)
 
 
 def _join_batches(batches: Iterable[tuple[FeatureBatch, ...]]) -> Iterator[list[tuple[FeatureBatch, ...]]]:

@@ -19,7 +19,7 @@ from .linear_svm import LinearSVM as LinearSVM
 from .mlp import MLP as MLP
 from .multilabel import OneVsRest as OneVsRest
 from .multilabel_neighbors import MultilabelNeighbors as MultilabelNeighbors
-from .neighbors import CosineNeighbors as CosineNeighbors
+from .neighbors import UNIFORM_VOTE as UNIFORM_VOTE, CosineNeighbors as CosineNeighbors
 from .ridge import LooRidgeClassifier as LooRidgeClassifier
 from .scaling import FeatureScaler as FeatureScaler, How as How
 from .scores import (
@@ -31,5 +31,5 @@ from .scores import (
 )
 from .selecting import By as By, ColumnSelector as ColumnSelector
 from .softmax import SoftmaxRegression as SoftmaxRegression, fit_along_axes as fit_along_axes
-from .stacking import StackedBlocks as StackedBlocks
+from .stacking import LEAST_LOG_PROBABILITY as LEAST_LOG_PROBABILITY, StackedBlocks as StackedBlocks
 from .targets import balancing_factors as balancing_factors

@@ -4,26 +4,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, helper
 
-from featx.backbones.card import GEM_POWER, Card, Output
 from featx.backbones.graph.batch import free_batch
 from featx.backbones.graph.external import SMALL, external_bytes, read_external
 from featx.backbones.graph.front import ELEMENT_TYPES, PIXEL_INPUT, add_pixel_input
-from featx.backbones.graph.layers import SAME_NUMBERS, channel_axis, pooled_ranks
-from featx.backbones.graph.model import REDUCE_AXES_ARE_INPUTS, RESERVED, damage_reported, load_model
+from featx.backbones.graph.layers import channel_axis
+from featx.backbones.graph.model import RESERVED, damage_reported, load_model
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
 from featx.backbones.graph.simplifying import simplify
+from featx.backbones.graph.vectors import Steps, add_outputs, as_float
 from featx.backbones.graph.view import View, assign, captured, image_inputs, opset, shape_of
 from featx.backbones.model_inputs import NUMPY_TYPES, ImageInput
 from featx.backbones.store import Backbone
 from featx.errors import BackboneError, did_you_mean
 
-_KEEPS_INTEGERS = SAME_NUMBERS - {"Cast", "QuantizeLinear", "DynamicQuantizeLinear"}
-_QUANTISED = {TensorProto.UINT8, TensorProto.INT8}
 _WEIGHTS_NEED_NO_INPUTS = 4
 """The version of the ONNX format from which on weights need not be inputs of the graph as well."""
 _EMBEDDED_BYTES = 2**31 - 2**20
@@ -44,19 +40,24 @@ class PreparedGraph:
     """Whether featx made that axis dynamic; compare the features with those of the original graph before use."""
 
 
-def prepare_graph(backbone: Backbone, *, keep_batch: bool = False) -> PreparedGraph:
+def prepare_graph(backbone: Backbone, *, keep_batch: bool = False, from_pixels: bool = True) -> PreparedGraph:
     """The graph that maps uint8 pixels (batch, size, size, 3) to the outputs of the card.
 
     Nodes after these outputs are pruned, so they cost nothing. The normalisation of the card becomes a part of the
-    graph, so a quarter of the bytes is copied. A fixed batch axis is made dynamic unless `keep_batch`. Raises
-    BackboneError if the file or a tensor contradicts the card.
+    graph, so a quarter of the bytes is copied; without `from_pixels` the graph takes what the model takes. A fixed
+    batch axis is made dynamic unless `keep_batch`. Raises BackboneError if the file or a tensor contradicts the card.
     """
     card = backbone.card
     with damage_reported(backbone.path):
-        cut = _cut_model(backbone, input_name=PIXEL_INPUT, keep_batch=keep_batch)
+        name = PIXEL_INPUT if from_pixels else card.input.name
+        cut = _cut_model(backbone, input_name=name, keep_batch=keep_batch)
         graph = cut.model.graph
-        _add_outputs(graph, cut.view, card, version=opset(cut.model))
-        add_pixel_input(graph, card.input, batch=cut.batch if keep_batch else None)
+        add_outputs(graph, cut.view, card, version=opset(cut.model))
+        batch = cut.batch if keep_batch else None
+        if from_pixels:
+            add_pixel_input(graph, card.input, batch=batch)
+        else:
+            assign(graph.input, [_own_input(card.input, batch=batch)])
         del graph.value_info[:]
         freed = cut.batch is not None and not keep_batch
         return PreparedGraph(_serialise(cut.model, backbone), backbone.path.parent, cut.batch, freed)
@@ -75,8 +76,7 @@ def _cut_to_features(backbone: Backbone) -> ModelProto:
     card = backbone.card
     cut = _cut_model(backbone, input_name=card.input.name, keep_batch=False)
     graph = cut.model.graph
-    elem_type = ELEMENT_TYPES[card.input.dtype]
-    assign(graph.input, [helper.make_tensor_value_info(card.input.name, elem_type, ["batch", *card.input.sides])])
+    assign(graph.input, [_own_input(card.input, batch=None)])
     ends = [(output.tensor, cut.view.elem_type(output.tensor) or TensorProto.FLOAT) for output in card.all_outputs]
     assign(graph.output, [helper.make_tensor_value_info(name, kind, None) for name, kind in dict(ends).items()])
     del graph.value_info[:]
@@ -86,6 +86,12 @@ def _cut_to_features(backbone: Backbone) -> ModelProto:
         )
     _read_weights(cut.model, backbone)
     return cut.model
+
+
+def _own_input(image: ImageInput, *, batch: int | None) -> ValueInfoProto:
+    """The model's own input, for this number of images, or for any."""
+    sides = ["batch" if batch is None else batch, *image.sides]
+    return helper.make_tensor_value_info(image.name, ELEMENT_TYPES[image.dtype], sides)
 
 
 @dataclass(frozen=True)
@@ -162,8 +168,8 @@ def _keep_whole(backbone: Backbone) -> PreparedGraph:
         _take_floats(graph, card.input)
     ends = []
     for place, output in enumerate(card.all_outputs):
-        steps = _Steps(graph, f"featx_whole_{place}")
-        ends.append(ValueInfoProto(name=steps.add("Identity", [_as_float(steps, view, output.tensor)])))
+        steps = Steps(graph, f"featx_whole_{place}")
+        ends.append(ValueInfoProto(name=steps.add("Identity", [as_float(steps, view, output.tensor)])))
     assign(graph.output, ends)
     return PreparedGraph(_serialise(model, backbone), backbone.path.parent, batch, freed=False)
 
@@ -278,106 +284,6 @@ def _prune(graph: GraphProto, tensors: Sequence[str]) -> None:
     graph.initializer.sort(key=lambda tensor: tensor.name not in needed)
     unused = sum(tensor.name not in needed for tensor in graph.initializer)
     del graph.initializer[len(graph.initializer) - unused :]
-
-
-# ---- from tensors to vectors
-
-
-def _add_outputs(graph: GraphProto, view: View, card: Card, *, version: int) -> None:
-    """Turn every output of the card into a float32 vector; these vectors become the outputs of the graph."""
-    ends = []
-    for place, output in enumerate(card.all_outputs):
-        steps = _Steps(graph, f"featx_output_{place}")
-        end = _pooled(steps, view, output, _as_float(steps, view, output.tensor), version=version)
-        final = steps.add("Flatten", [end], axis=1)
-        ends.append(helper.make_tensor_value_info(final, TensorProto.FLOAT, ["batch", output.dim or None]))
-    assign(graph.output, ends)
-
-
-@dataclass
-class _Steps:
-    """Appends nodes and constants to a graph."""
-
-    graph: GraphProto
-    prefix: str
-    count: int = 0
-
-    def add(self, operator: str, inputs: Sequence[str], **settings: Any) -> str:
-        """Append a node; returns the name of its output."""
-        self.count += 1
-        name = f"{self.prefix}_{self.count}"
-        self.graph.node.append(helper.make_node(operator, inputs, [name], **settings))
-        return name
-
-    def store(self, values: Any) -> str:
-        """Store a constant; returns its name."""
-        self.count += 1
-        name = f"{self.prefix}_{self.count}"
-        self.graph.initializer.append(numpy_helper.from_array(np.asarray(values), name))
-        return name
-
-
-def _as_float(steps: _Steps, view: View, tensor: str) -> str:
-    """The tensor as float32, dequantised by its scale and zero point if it is quantised."""
-    if view.elem_type(tensor) == TensorProto.FLOAT:
-        return tensor
-    if view.elem_type(tensor) in _QUANTISED | {0} and (found := _quantisation(view, tensor)):
-        _restore_weights(steps.graph, view, found)
-        return steps.add("DequantizeLinear", [tensor, *found])
-    return steps.add("Cast", [tensor], to=TensorProto.FLOAT)
-
-
-def _quantisation(view: View, tensor: str) -> list[str]:
-    """Names of the scale and zero point with which the next layer reads the tensor; empty if it is not quantised."""
-    waiting = [tensor]
-    seen = set(waiting)
-    while waiting:
-        read = waiting.pop()
-        for node in view.consumers.get(read, ()):
-            if node.op_type == "DequantizeLinear" or (node.op_type[:1] == "Q" and node.op_type != "QuantizeLinear"):
-                place = list(node.input).index(read)
-                return [name for name in node.input[place + 1 : place + 3] if name]
-            if node.op_type in _KEEPS_INTEGERS and node.output[0] not in seen:
-                seen.add(node.output[0])
-                waiting.append(node.output[0])
-    return []
-
-
-def _restore_weights(graph: GraphProto, view: View, names: Sequence[str]) -> None:
-    """Store weights again that the cut removed."""
-    stored = {tensor.name for tensor in graph.initializer}
-    for name in names:
-        if name not in stored:
-            graph.initializer.append(view.weights[name])
-            graph.initializer[-1].name = name
-
-
-def _pooled(steps: _Steps, view: View, output: Output, tensor: str, *, version: int) -> str:
-    """The tensor, pooled to one vector per image if the output has a pooling."""
-    if not output.pool:
-        return tensor
-    rank = view.rank(output.tensor)
-    if rank is None or rank not in pooled_ranks(output.pool):
-        raise BackboneError(
-            f"output {output.name!r} of model {steps.graph.name!r} has {rank} axes and cannot be pooled; "
-            "leave out the pooling, or choose a map or tokens"
-        )
-    if output.pool == "cls":
-        return steps.add("Gather", [tensor, steps.store(np.int64(0))], axis=1)
-    channels = channel_axis(view, output.tensor)
-    places = [place for place in range(1, rank) if place != channels]
-    if output.pool == "gem":
-        raised = steps.add("Pow", [steps.add("Relu", [tensor]), steps.store(np.float32(GEM_POWER))])
-        mean = _reduce(steps, "ReduceMean", tensor=raised, axes=places, version=version)
-        return steps.add("Pow", [mean, steps.store(np.float32(1 / GEM_POWER))])
-    operator = {"mean": "ReduceMean", "max": "ReduceMax"}[output.pool]
-    return _reduce(steps, operator, tensor=tensor, axes=places, version=version)
-
-
-def _reduce(steps: _Steps, operator: str, *, tensor: str, axes: list[int], version: int) -> str:
-    if version < REDUCE_AXES_ARE_INPUTS:
-        return steps.add(operator, [tensor], axes=axes, keepdims=0)
-    return steps.add(operator, [tensor, steps.store(np.array(axes, np.int64))], keepdims=0)
 
 
 def smallest_model() -> bytes:

@@ -62,6 +62,12 @@ def open_session(
     >>> session(np.zeros((2, 224, 224, 3), np.uint8)).shape
     (2, 1280)
     """
+    prepared = prepare_runnable(backbone)
+    return open_graph(backbone, prepared, device=device, threads=threads, streams=streams, batch_size=batch_size)
+
+
+def prepare_runnable(backbone: Backbone) -> "PreparedGraph":
+    """The prepared graph, whose batch axis is dynamic if features then stay the same; a warning says if they do not."""
     from featx.backbones.graph.surgery import prepare_graph
 
     prepared = prepare_graph(backbone)
@@ -73,7 +79,7 @@ def open_session(
             prepared.batch,
             problem,
         )
-    return open_graph(backbone, prepared, device=device, threads=threads, streams=streams, batch_size=batch_size)
+    return prepared
 
 
 def open_graph(

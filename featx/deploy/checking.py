@@ -1,0 +1,136 @@
+"""Compares a deployed model with what featx itself predicts for the same images."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.backbones import OpenedModel, open_session
+from featx.deploy.graph.ending import PROBABILITIES
+from featx.deploy.passes import BackbonePass
+from featx.errors import HeadError
+from featx.extract import read_pixels
+from featx.heads import Head
+from featx.inputs import ImageSet
+from featx.measures import THRESHOLD
+
+Pixels: TypeAlias = NDArray[np.uint8]
+
+MOST_IMAGES = 200
+"""Number of images that are compared; of more, as many that are evenly spread over their order."""
+DRAWN_IMAGES = 32
+"""Number of images that are drawn if none are given."""
+AT_ONCE = 16
+EXACT_WITHIN = 1e-4
+"""Largest difference of a probability; rounding in float32 alone stays far below it."""
+TIES = 1e-5
+"""Probabilities nearer to each other, or to the threshold, than this may give different labels."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How far a deployed model is from featx's own predictions."""
+
+    images: int
+    drawn: bool
+    """Whether the images were drawn at random, because none were given."""
+    largest_difference: float
+    """Of the probability of any class of any image."""
+
+
+def read_checked(images: ImageSet | None, passes: Sequence[BackbonePass]) -> list[Pixels]:
+    """The pixels (n, size, size, 3) for each pass, of the same images. Raises HeadError if no image can be read."""
+    if images is None:
+        return [_draw(open_session(one.backbone, device="cpu").new_buffer(DRAWN_IMAGES)) for one in passes]
+    rows = np.unique(np.linspace(0, len(images) - 1, min(len(images), MOST_IMAGES)).round().astype(int)).tolist()
+    read = [read_pixels(images, rows, one.backbone, decode=one.decode) for one in passes]
+    common = [row for row in rows if all(row in found for found in read)]
+    if not common:
+        raise HeadError(f"none of {len(rows)} images to compare predictions on can be read; name others, or none")
+    return [np.stack([found[row] for row in common]) for found in read]
+
+
+def _draw(pixels: Pixels) -> Pixels:
+    """The buffer, filled with squares of random colours, from one colour for an image to one for each pixel."""
+    rng = np.random.default_rng(0)
+    for place, image in enumerate(pixels):
+        side = max(1, len(image) >> (place % 8))
+        count = -(-len(image) // side)
+        colours = rng.integers(0, 256, (count, count, image.shape[2]), np.uint8)
+        image[:] = colours.repeat(side, axis=0).repeat(side, axis=1)[: len(image), : len(image)]
+    return pixels
+
+
+def own_probabilities(
+    head: Head, passes: Sequence[BackbonePass], columns: Sequence[tuple[int, int]], pixels: Sequence[Pixels]
+) -> NDArray[np.float64]:
+    """The probabilities (n, classes) that featx predicts for these pixels of each pass."""
+    blocks: list[list[NDArray[np.float32]]] = []
+    for one, given in zip(passes, pixels, strict=True):
+        session = open_session(one.backbone, device="cpu")
+        features = np.concatenate([session(given[part]) for part in _parts(len(given))])
+        edges = np.cumsum([output.dim for output in session.outputs])[:-1]
+        blocks.append(np.split(features, edges, axis=1))
+    return head.predict_probabilities(np.hstack([blocks[place][output] for place, output in columns]))
+
+
+def compare(
+    head: Head,
+    model: OpenedModel,
+    *,
+    own: NDArray[np.float64],
+    inputs: Sequence[NDArray[Any]],
+    drawn: bool,
+) -> Comparison:
+    """How far the model, given these values of its inputs, is from featx's own probabilities (n, classes).
+
+    Raises HeadError if it is further away than rounding can lead.
+    """
+    labels, found = _run(head, model, inputs)
+    differences = np.abs(found - own).max(axis=1)
+    worst = int(differences.argmax())
+    if not differences[worst] <= EXACT_WITHIN:
+        raise HeadError(
+            f"head {head.name!r} cannot be deployed exactly: in ONNX Runtime a probability of image {worst + 1} of "
+            f"{len(own)} is {differences[worst]:.1e} away from the one of featx, more than {EXACT_WITHIN:g}; use "
+            "`featx predict`, or train another head"
+        )
+    if wrong := _different_labels(head, labels, own):
+        raise HeadError(
+            f"head {head.name!r} cannot be deployed exactly: ONNX Runtime gives {wrong} of {len(own)} images other "
+            "labels; use `featx predict`, or train another head"
+        )
+    return Comparison(len(own), drawn, float(differences[worst]))
+
+
+def _run(head: Head, model: OpenedModel, inputs: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """The labels and probabilities that the model gives."""
+    names = [next(tensor.name for tensor in model.outputs if tensor.name != PROBABILITIES), PROBABILITIES]
+    fixed = model.inputs[0].shape[0]
+    parts = []
+    for part in _parts(len(inputs[0]), fixed or AT_ONCE):
+        given = [_filled(one[part], fixed) for one in inputs]
+        parts.append([found[: len(inputs[0][part])] for found in model.run(given, outputs=names)])
+    labels, probabilities = (np.concatenate(found) for found in zip(*parts, strict=True))
+    return labels, probabilities.astype(np.float64)
+
+
+def _filled(values: NDArray[Any], count: int | None) -> NDArray[Any]:
+    """The values, repeated from the first up to this number of images."""
+    return values if count is None else np.resize(values, (count, *values.shape[1:]))
+
+
+def _parts(count: int, size: int = AT_ONCE) -> Iterator[slice]:
+    yield from (slice(start, min(start + size, count)) for start in range(0, count, size))
+
+
+def _different_labels(head: Head, labels: NDArray[Any], own: NDArray[np.float64]) -> int:
+    """The number of images that get another label, where no probabilities are so near that rounding decides."""
+    if head.multilabel:
+        clear = np.abs(own - THRESHOLD) > TIES
+        return int(((labels != (own > THRESHOLD)) & clear).any(axis=1).sum())
+    ordered = np.sort(own, axis=1)
+    clear = ordered[:, -1] - ordered[:, -2] > TIES
+    return int(((labels != np.array(head.classes)[own.argmax(axis=1)]) & clear).sum())

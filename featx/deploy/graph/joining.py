@@ -1,0 +1,122 @@
+"""Joins the graphs of backbones and the nodes of a head to one model."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import GraphProto, ModelProto, checker, helper, version_converter
+
+from featx.backbones import opset
+from featx.deploy.graph.classifiers import add_scores
+from featx.deploy.graph.ending import add_ending, describe_outputs
+from featx.deploy.graph.nodes import LEAST_OPSET, Nodes
+from featx.errors import HeadError, one_line
+from featx.heads import Head
+
+PRODUCER = "featx deploy"
+"""What a deployed model names as its producer: by that it is known as one."""
+MOST_BYTES = 2**31 - 2**20
+"""The largest model that fits in one file."""
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The graph of one backbone in a model."""
+
+    name: str
+    """The beginning of the names of its tensors, which no other trunk has."""
+    model: ModelProto
+    """It has one input, and one output for each vector of features."""
+    input: str
+    """What its input is called in the joined model; trunks with the same one share it."""
+    batch: int | None
+    """The number of images that it must be given at once; None if that is free."""
+
+
+def join(head: Head, trunks: Sequence[Trunk], *, columns: Sequence[tuple[int, int]]) -> ModelProto:
+    """The model from the inputs of all trunks to the head's labels and probabilities.
+
+    `columns` names the trunk and its output for each block of the head's columns. Raises HeadError if a part of the
+    head has no nodes, the trunks do not fit together, or the model is too large for one file.
+    """
+    version = max(LEAST_OPSET, *(opset(trunk.model) for trunk in trunks))
+    models = [_named(_at_opset(trunk.model, version), trunk) for trunk in trunks]
+    nodes = Nodes(opset=version)
+    rows = nodes.joined([models[trunk].graph.output[place].name for trunk, place in columns])
+    scores = add_scores(nodes, head.pipeline, rows)
+    outputs = add_ending(nodes, scores, head.classes, temperature=head.temperature, multilabel=head.multilabel)
+    graph = GraphProto(name=f"{head.name} on {' + '.join(trunk.name for trunk in trunks)}")
+    batch = _common_batch(trunks)
+    for model in models:
+        graph.node.extend(model.graph.node)
+        graph.initializer.extend(model.graph.initializer)
+    graph.node.extend(nodes.nodes)
+    graph.initializer.extend(nodes.constants)
+    graph.input.extend({model.graph.input[0].name: model.graph.input[0] for model in models}.values())
+    graph.output.extend(describe_outputs(outputs, batch or "batch"))
+    return _finished(graph, models)
+
+
+def _common_batch(trunks: Sequence[Trunk]) -> int | None:
+    fixed = sorted({trunk.batch for trunk in trunks if trunk.batch is not None})
+    if len(fixed) > 1:
+        raise HeadError(
+            f"one backbone takes {fixed[0]} images at a time and another {fixed[1]}, so they cannot be one graph; "
+            "export them with a free batch axis"
+        )
+    return fixed[0] if fixed else None
+
+
+def _at_opset(model: ModelProto, version: int) -> ModelProto:
+    """The model in the operators of this opset. Raises HeadError if it cannot be converted to them."""
+    if opset(model) == version:
+        return model
+    try:
+        return version_converter.convert_version(model, version)
+    except Exception as error:  # onnx's C++ code has no error types of its own
+        raise HeadError(
+            f"a backbone of opset {opset(model)} cannot be converted to opset {version} ({one_line(error)}); "
+            f"export it to opset {version}"
+        ) from error
+
+
+def _named(model: ModelProto, trunk: Trunk) -> ModelProto:
+    """A copy of the model in which every name but that of the input begins with the name of the trunk."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    own = copy.graph.input[0].name
+
+    def _name(name: str) -> str:
+        return trunk.input if name == own else f"{trunk.name}/{name}" if name else ""
+
+    _rename(copy.graph, _name)
+    return copy
+
+
+def _rename(graph: GraphProto, name: Callable[[str], str]) -> None:
+    for node in graph.node:
+        node.name = name(node.name)
+        node.input[:] = [name(one) for one in node.input]
+        node.output[:] = [name(one) for one in node.output]
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                _rename(inner, name)
+    for named in (*graph.initializer, *graph.input, *graph.output, *graph.value_info):
+        named.name = name(named.name)
+    for sparse in graph.sparse_initializer:
+        sparse.values.name = name(sparse.values.name)
+    del graph.quantization_annotation[:]
+
+
+def _finished(graph: GraphProto, models: Sequence[ModelProto]) -> ModelProto:
+    """The checked model of this graph."""
+    opsets: Mapping[str, int] = {entry.domain: entry.version for model in models for entry in model.opset_import}
+    model = helper.make_model(
+        graph,
+        producer_name=PRODUCER,
+        opset_imports=[helper.make_opsetid(domain, version) for domain, version in opsets.items()],
+        ir_version=max(model.ir_version for model in models),
+    )
+    if (size := model.ByteSize()) > MOST_BYTES:
+        raise HeadError(f"backbones and head have {size} bytes, but one ONNX file has at most {MOST_BYTES}")
+    checker.check_model(model)
+    return model

@@ -1,0 +1,57 @@
+"""The backbones of a head: which of their outputs one pass over an image computes, and where they are among columns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from featx.backbones import Backbone, Output, load_backbone
+from featx.cache import Source
+from featx.errors import HeadError
+from featx.heads import Head
+from featx.settings import Decode
+
+
+@dataclass(frozen=True)
+class BackbonePass:
+    """One run of a backbone, which gives some blocks of a head's columns."""
+
+    backbone: Backbone
+    """Its outputs are the features of these blocks, each once."""
+    decode: Decode
+    """How JPEGs are decoded for it."""
+
+
+def load_passes(
+    head: Head, *, models: Path | str | None = None
+) -> tuple[tuple[BackbonePass, ...], tuple[tuple[int, int], ...]]:
+    """The passes that a head needs, and for each block of its columns the pass and the output of its backbone.
+
+    A backbone runs once for each way of decoding, whatever blocks it gives. Raises BackboneError if a backbone is not
+    at hand, HeadError if it is another one than that which the head was trained on.
+    """
+    kinds = list(dict.fromkeys((source.name, source.decode) for source in head.sources))
+    groups = [[source for source in head.sources if (source.name, source.decode) == kind] for kind in kinds]
+    different = [list({source.output: source for source in group}.values()) for group in groups]
+    passes = tuple(BackbonePass(find_backbone(head, group, models), group[0].decode) for group in different)
+    places = [[source.output for source in group] for group in different]
+    columns = []
+    for source in head.sources:
+        number = kinds.index((source.name, source.decode))
+        columns.append((number, places[number].index(source.output)))
+    return passes, tuple(columns)
+
+
+def find_backbone(head: Head, sources: Sequence[Source], models: Path | str | None) -> Backbone:
+    """The backbone of these sources, with their outputs in this order. Raises BackboneError, HeadError."""
+    backbone = load_backbone(sources[0].name, folder=models)
+    outputs = [
+        Output(name=source.output, dim=source.card["dim"], pool=source.card.get("pool", "")) for source in sources
+    ]
+    for source, output in zip(sources, outputs, strict=True):
+        found = backbone.with_outputs([output]).hash
+        if found != source.backbone:
+            raise HeadError(
+                f"head {head.name!r} was trained on backbone {source.name} {source.backbone[:12]} "
+                f"but the one here is {found[:12]}; name the folder of its card with --models, or train again"
+            )
+    return backbone.with_outputs(outputs)
