@@ -1,17 +1,19 @@
 """Parameter transfer with few labels: a head drawn towards a source against source and target alone, and pooling.
 
-    python benchmarks/parameters.py DIR [--sets elpv,emoji] [--draws 20] [--pooled]
+    python benchmarks/parameters.py DIR [--sets elpv,emoji] [--draws 20] [--pooled] [--cautious]
 
 DIR is that of domain_sets.py. For each ordered pair of domains, a third of the target's images is tested, and 1, 2, 5
-and 10 images of each class of the others have labels. `chosen` is what `featx train --from` gives, `shuffled` the same
-with a source whose labels were shuffled, and `pooled`, which takes longer, the same with the source's images at hand.
-Where the same things were drawn in several domains, the source has one half of them and the target the other. The
-results so far are kept after each draw.
+and 10 images of each class of the others have labels, where there are as many. `chosen` is what `featx train --from`
+gives, `shuffled` the same with a source whose labels were shuffled, and `pooled`, which takes longer, the same with the
+source's images at hand. With --cautious the heads of sources are trained cautiously. Where the same things were drawn
+in several domains, the source has one half of them and the target the other. The results so far are kept after each
+draw.
 """
 
 import argparse
 from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -23,6 +25,7 @@ from targets.target import digest
 
 import featx
 from featx.cache import FeatureTable
+from featx.errors import TableError
 from featx.heads import TARGET_ALONE, Head, Result, Transferred
 from featx.tables import Split, make_splits, select_rows
 
@@ -49,9 +52,9 @@ def shuffled(table: FeatureTable) -> FeatureTable:
     return replace(table, labels=np.random.default_rng(0).permutation(table.labels))
 
 
-def train_source(table: FeatureTable) -> Head:
+def train_source(table: FeatureTable, *, cautious: bool) -> Head:
     """A head of the source, tuned on its own validation images."""
-    return featx.train_head(table, HEAD, tuning="validation", jobs=1)[0]
+    return featx.train_head(table, HEAD, tuning="validation", cautious=cautious, jobs=1)[0]
 
 
 def accuracies(result: Result) -> list[float]:
@@ -68,10 +71,10 @@ def taken(result: Result) -> Transferred:
 class Source:
     """The images of a source, with a head of them, and one whose labels were shuffled."""
 
-    def __init__(self, table: FeatureTable) -> None:
+    def __init__(self, table: FeatureTable, *, cautious: bool) -> None:
         self.table = half(table, 0)
-        self.head = train_source(self.table)
-        self.wrong = train_source(shuffled(self.table))
+        self.head = train_source(self.table, cautious=cautious)
+        self.wrong = train_source(shuffled(self.table), cautious=cautious)
 
 
 class Pair:
@@ -86,6 +89,13 @@ class Pair:
         own = np.array(self.target.classes)[self.target.labels]
         self._labels = self.target.labels
         self._right = self.source.predict(self.target) == own
+
+    def shots(self) -> Iterator[int]:
+        """The numbers of images of each class that can be drawn, to learn from and to validate with."""
+        for shots in SHOTS:
+            with suppress(TableError):
+                make_splits(self.target, "few-shot", shots=[shots], repeats=1, seed=0)
+                yield shots
 
     def measure(self, shots: int, seed: int, *, pooled: bool) -> dict[str, object]:
         """Accuracies of each way with the images of one draw."""
@@ -117,10 +127,10 @@ class Pair:
         return featx.transfer_head(self.target, HEAD, sources=[source], pool=pool, split=split, jobs=1)[1]
 
 
-def pairs_of(folder: Path, name: str) -> Iterator[Pair]:
+def pairs_of(folder: Path, name: str, *, cautious: bool) -> Iterator[Pair]:
     """Each ordered pair of domains of a set."""
     found = tables(folder, name)
-    sources = {domain: Source(table) for domain, table in found.items()}
+    sources = {domain: Source(table, cautious=cautious) for domain, table in found.items()}
     for source, target in permutations(found, 2):
         yield Pair(f"{source} → {target}", sources[source], found[target])
 
@@ -132,14 +142,15 @@ def main() -> None:
     parser.add_argument("--sets", default="elpv,emoji,icons,scripts,letters")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--pooled", action="store_true")
+    parser.add_argument("--cautious", action="store_true")
     options = parser.parse_args()
-    name = "parameters-pooled" if options.pooled else "parameters"
+    name = "parameters" + "-pooled" * options.pooled + "-cautious" * options.cautious
     for set_name in options.sets.split(","):
-        pairs = list(pairs_of(options.folder, set_name))
+        pairs = list(pairs_of(options.folder, set_name, cautious=options.cautious))
         cells: dict[str, list[object]] = defaultdict(list)
         for seed in range(options.draws):
             for pair in pairs:
-                for shots in SHOTS:
+                for shots in pair.shots():
                     cells[f"{pair.name}, {shots}"].append(pair.measure(shots, seed, pooled=options.pooled))
             before = (read(name) or {}).get("sets", {})
             keep(name, {"head": HEAD, "sets": before | {set_name: dict(cells)}})

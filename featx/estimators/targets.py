@@ -1,5 +1,6 @@
 """What a classifier learns: labels or soft labels, as one array with the weight of each class in each row."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -47,7 +48,9 @@ def label_targets(y: NDArray[Any], sample_weight: ArrayLike | None, class_weight
 
     Raises HeadError for fewer than two classes with weight, and for weights that are negative or all zero.
     """
-    check_classification_targets(y)
+    with warnings.catch_warnings():  # few images of each of many classes are no regression
+        warnings.filterwarnings("ignore", "The number of unique classes")
+        check_classification_targets(y)
     weights = check_weights(sample_weight, len(y))
     rows = np.flatnonzero(weights)
     classes, columns = np.unique(y[rows], return_inverse=True)

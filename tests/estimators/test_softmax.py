@@ -114,6 +114,10 @@ def test_a_sweep_gives_what_fitting_one_by_one_gives(classes: int, n: int, soft:
     assert all(one[0] > two[0] for one, two in pairwise(seen) if one[1] == two[1])
 
 
+def test_as_many_classes_as_rows_are_not_taken_for_numbers_to_predict() -> None:
+    assert len(SoftmaxRegression().fit(np.eye(24), np.arange(24)).classes_) == 24
+
+
 def test_a_sweep_leaves_the_classifier_as_it_was() -> None:
     rows, classifier = make_rows(), SoftmaxRegression(3.0)
     before = dict(vars(classifier))
