@@ -52,7 +52,7 @@ function addTools(table) {
     tools.append(more);
   }
   tell();
-  table.closest(".table").before(tools);
+  table.closest(".table").prepend(tools);
 }
 
 for (const table of all("table:not(.facts)")) {

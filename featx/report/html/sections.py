@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
+from featx.report.html.figures import draw_plot
 from featx.report.html.galleries import draw_gallery, number_tags
 from featx.report.html.tables import draw_facts, draw_table
 from featx.report.markup import Part, build
@@ -13,11 +14,12 @@ def draw_section(section: Section, anchor: str) -> Element:
     """The section, with `anchor` as the word that links go to."""
     title = build("h2", section.title, id=f"{anchor}-title") if section.title else None
     answer = build("p", section.sentence, class_="answer") if section.sentence else None
+    content = list(_contents(section, anchor))
     return build(
         "section",
         title,
         answer,
-        *_contents(section, anchor),
+        build("div", *content, class_="content") if content else None,
         *list_notes(section.notes),
         id=anchor,
         aria_labelledby=f"{anchor}-title" if section.title else None,
@@ -26,6 +28,8 @@ def draw_section(section: Section, anchor: str) -> Element:
 
 def _contents(section: Section, anchor: str) -> Iterator[Part]:
     tags = number_tags(section.pictures)
+    if section.figure is not None:
+        yield from draw_plot(section.figure, section, tags, anchor)
     if section.columns:
         yield draw_table(
             section.columns,

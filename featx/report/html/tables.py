@@ -111,4 +111,5 @@ def _cell(column: _Column, line: int, *, header: bool) -> Element:
 
 def _in_box(table: Element, caption: str) -> Element:
     """The table in a box that scrolls sideways where the page is narrow, which the keyboard reaches."""
-    return build("div", table, class_="table", role="region", aria_label=f"Table: {caption}", tabindex="0")
+    box = build("div", table, class_="scrolled", role="region", aria_label=f"Table: {caption}", tabindex="0")
+    return build("div", box, class_="table")

@@ -1,0 +1,81 @@
+"""Axes: where a number lies in a drawing, and the round numbers that are written at it."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+_STEPS = (1, 2, 2.5, 5, 10)
+"""Distances between ticks, times a power of ten."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Numbers from `low` to `high` on the pixels from `start` to `end`."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+    ticks: tuple[float, ...]
+    logarithmic: bool = False
+
+    def place(self, value: float) -> float:
+        """The pixel of a number, to a tenth; numbers beyond an end of the axis are at that end."""
+        low, high, own = (math.log(one) if self.logarithmic else one for one in (self.low, self.high, value))
+        share = min(1.0, max(0.0, (own - low) / (high - low)))
+        return round(self.start + share * (self.end - self.start), 1)
+
+    def shown(self) -> list[tuple[float, str]]:
+        """Place and text of each tick."""
+        return [(self.place(tick), show_tick(tick)) for tick in self.ticks]
+
+
+def make_axis(values: Iterable[float | None], *, start: float, end: float, ticks: int = 5) -> Axis:
+    """An axis from a round number below all values to one above; missing and infinite ones do not count."""
+    finite = [value for value in values if value is not None and math.isfinite(value)] or [0.0, 1.0]
+    low, high = min(finite), max(finite)
+    if low == high:
+        low, high = low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
+    step = _step((high - low) / ticks)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    places = tuple(round(number * step, 12) for number in range(first, last + 1))
+    return Axis(places[0], places[-1], start, end, places)
+
+
+def make_logarithmic_axis(values: Sequence[float], *, start: float, end: float) -> Axis:
+    """An axis on which equal steps double the number, with ticks at values; a usual axis if one is not above 0."""
+    finite = sorted({value for value in values if math.isfinite(value)})
+    if len(finite) < 2 or finite[0] <= 0:
+        return make_axis(values, start=start, end=end)
+    whole = Axis(finite[0], finite[-1], start, end, (), logarithmic=True)
+    ticks = list[float]()
+    for value in finite:
+        if not ticks or abs(whole.place(value) - whole.place(ticks[-1])) >= _TICK_DISTANCE:
+            ticks.append(value)
+    return Axis(finite[0], finite[-1], start, end, tuple(ticks), logarithmic=True)
+
+
+_TICK_DISTANCE = 34
+"""Pixels between two ticks, so that their numbers do not touch."""
+
+
+def show_number(value: float | None) -> str:
+    """The number with three decimals, or with four digits if it is large; `n/a` if there is none."""
+    if value is None or math.isnan(value):
+        return "n/a"
+    if value == int(value) if math.isfinite(value) else False:
+        return f"{value:,.0f}" if abs(value) < _LARGE else f"{value:.4g}"
+    return f"{value:.3f}" if _SMALL <= abs(value) < _THREE_DECIMALS else f"{value:.4g}"
+
+
+_SMALL, _THREE_DECIMALS, _LARGE = 0.001, 100, 1e15
+
+
+def show_tick(value: float) -> str:
+    """The number as short as it is."""
+    return f"{value:,.0f}" if value == int(value) and abs(value) < _LARGE else f"{value:.6g}"
+
+
+def _step(least: float) -> float:
+    power: float = 10 ** math.floor(math.log10(least))
+    return next(step * power for step in _STEPS if step * power >= least * (1 - 1e-9))
