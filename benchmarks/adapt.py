@@ -265,7 +265,7 @@ def few_images(table: FeatureTable, rng: np.random.Generator) -> tuple[FeatureTa
 
 
 def keep_seen(table: FeatureTable, count: int, rng: np.random.Generator) -> FeatureTable:
-    """The table with only so many images that are not tested."""
+    """The table with this number of images beside those that are tested."""
     seen = np.flatnonzero(table.splits == b"train") if table.splits is not None else np.arange(len(table))
     kept = np.concatenate([np.flatnonzero(table.splits == b"test"), rng.permutation(seen)[:count]])
     return select_rows(table, np.sort(kept))

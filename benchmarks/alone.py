@@ -62,7 +62,7 @@ class Inference:
                 pass
 
     def whole(self, images: int) -> int:
-        """So many images, less those of a batch that they would not fill."""
+        """This number of images, less those of a batch that they would not fill."""
         return max(1, images // self.batch) * self.batch
 
     def to_dict(self) -> dict[str, int]:

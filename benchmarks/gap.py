@@ -61,7 +61,7 @@ class Drawer:
         return order[: count // 2], order[count // 2 :]
 
     def some(self, rows: Rows, most: int = MOST) -> Rows:
-        """At most so many of the rows."""
+        """At most this number of the rows."""
         return np.sort(self.rng.permutation(rows)[:most])
 
     def thinned(self, rows: Rows, chance: NDArray[np.float64]) -> Rows:

@@ -99,7 +99,7 @@ class Bench:
 
 
 def write_images(root: Path, count: int) -> None:
-    """So many cells in two folders, one a class, every second one as JPEG."""
+    """This number of cells in two folders, one a class, every second one as JPEG."""
     cells = list_cells(root.with_name("cells.csv"))
     assert cells.labels is not None
     for row, label in enumerate(cells.labels[:count].tolist()):

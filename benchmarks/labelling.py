@@ -79,7 +79,7 @@ def pool_domains(folder: Path, name: str) -> FeatureTable:
 
 
 def measure_set(table: FeatureTable, *, repeats: int) -> dict[str, Any]:
-    """Each strategy against random choice, with each number of labels, over so many pools."""
+    """Each strategy against random choice, with each number of labels, over this number of pools."""
     found: Measured = {}
     for repeat in range(repeats):
         pool, tested = draw(table, repeat)
@@ -131,7 +131,7 @@ def difference(own: list[dict[str, float]], other: list[dict[str, float]], name:
 
 
 def labels_needed(found: Measured, count: int) -> dict[str, Any]:
-    """How many labels random choice needs to be as accurate as the default is with so many.
+    """How many labels random choice needs to be as accurate as the default is with a given number.
 
     Read from a line through the means of random choice, which never falls; the interval is of resamples of the repeats.
     MANY stands for more labels than random choice got.

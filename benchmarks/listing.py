@@ -37,7 +37,7 @@ def iter_names(count: int) -> Iterator[str]:
 
 
 def write(path: Path, form: str, count: int) -> Path:
-    """So many images in this form."""
+    """This number of images in this form."""
     writers = {"folder": write_folder, "photos.tar": write_tar, "list.csv": write_csv}
     writers.get(form, write_parquet)(path, count)
     return path

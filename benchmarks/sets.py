@@ -52,7 +52,7 @@ def cells(folder: Path) -> PhotoSet:
 
 
 def jpegs(folder: Path, size: tuple[int, int], *, count: int) -> PhotoSet:
-    """So many JPEG files of this width and height, written into a new folder, no two of equal bytes."""
+    """This number of JPEG files of this width and height, written into a new folder, no two of equal bytes."""
     folder.mkdir()
     with ThreadPoolExecutor(usable_cores()) as pool:
         list(pool.map(lambda number: _write_jpeg(folder, number, size), range(count)))

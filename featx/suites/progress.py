@@ -69,12 +69,12 @@ class Work:
         self._last = time.perf_counter()
 
     def found(self, count: int) -> None:
-        """So many were there already."""
+        """This number of results was there already."""
         self.stages[self._stage].finished += count
         self._last = time.perf_counter()
 
     def done(self, count: int, last: str) -> None:
-        """So many more were computed; report it."""
+        """Report that this number of further results was computed."""
         now = time.perf_counter()
         stage = self.stages[self._stage]
         stage.finished += count

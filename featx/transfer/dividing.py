@@ -37,7 +37,7 @@ class Division:
 
 
 def divide_points(points: Points, clusters: int, *, seed: int) -> Division:
-    """The points (n, k) in at most so many clusters, by k-means++ and Lloyd's algorithm, the best of several starts.
+    """The points (n, k) in at most `clusters` clusters, by k-means++ and Lloyd's algorithm, the best of several starts.
 
     More than ALL_AT_ONCE points are divided by mini-batches (Sculley 2010). One thread, so that the same points always
     give the same clusters.
@@ -56,7 +56,7 @@ def divide_points(points: Points, clusters: int, *, seed: int) -> Division:
 
 
 def merge_points(points: Points, clusters: int, *, seed: int) -> Division:
-    """The points (n, k) in so many clusters, merged so that the squared distances within them grow the least.
+    """The points (n, k) in `clusters` clusters, merged so that the squared distances within them grow the least.
 
     Ward's method (1963), for the first MOST_MERGED points; each other point joins the nearest centre. Nothing is drawn
     at random, whatever the seed.

@@ -23,7 +23,7 @@ LEAST_ON_SPHERE = 10
 MOST_VALUES = 2**24
 """Number of feature values from which scales and directions are learnt; in a larger set, from a part of the images."""
 LEAST_ROWS = 2_000
-"""Number of images from which they are learnt in any case, if there are so many."""
+"""Least number of images from which they are learnt; all of them if there are fewer."""
 ROWS_AT_ONCE = 4_096
 """Number of images whose features are in memory at a time."""
 

@@ -104,7 +104,7 @@ def _not_tested(target: FeatureTable, used: RowIndices, split: Split) -> RowIndi
 
 
 def _draw_few(target: FeatureTable, split: Split, *, shots: int, seed: int) -> FewLabels:
-    """So many labelled images of each class, from those that are not tested, and as many to tune on."""
+    """`shots` labelled images of each class that are not tested, and as many others to tune on."""
     rows: NDArray[np.int64] = split.development
     # as a split of its own, these images need not have every class left once those with labels are drawn
     table = replace(select_rows(target, rows), splits=np.full(len(rows), b"train"))

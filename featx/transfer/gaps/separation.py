@@ -89,7 +89,7 @@ def unit_size(units: Indices, weights: Floats) -> float:
 
 
 def hanley_mcneil(auroc: float, first: float, second: float) -> float:
-    """The standard error of an area for so many rows of either kind (Hanley & McNeil 1982, equation 1)."""
+    """The standard error of an area for these numbers of rows of either kind (Hanley & McNeil 1982, equation 1)."""
     one = auroc / (2 - auroc)
     two = 2 * auroc**2 / (1 + auroc)
     variance = auroc * (1 - auroc) + (first - 1) * (one - auroc**2) + (second - 1) * (two - auroc**2)

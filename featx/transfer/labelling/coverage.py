@@ -12,7 +12,7 @@ from featx.transfer.space import Points, squared_distances
 AT_A_TIME = 5_000
 """Number of images that are covered, and suggested, at a time: their distances take 100 MB."""
 IMAGES_EACH = 4
-"""Least number of images among which each suggestion is chosen, if there are so many."""
+"""Least number of images among which each suggestion is chosen; all of them if there are fewer."""
 AT_ONCE = 256
 
 
