@@ -32,7 +32,7 @@ from .graph.view import View as View, assign as assign, opset as opset
 from .model_inputs import NUMPY_TYPES as NUMPY_TYPES, WHOLE_NUMBERS as WHOLE_NUMBERS, ImageInput as ImageInput
 from .outputs import select_outputs as select_outputs, with_class_scores as with_class_scores
 from .reading import check_card as check_card, read_card as read_card
-from .session.deployed import OpenedModel as OpenedModel, open_model as open_model
+from .session.deployed import OpenedModel as OpenedModel, Tensor as Tensor, open_model as open_model
 from .session.diagnosing import choose_devices as choose_devices, diagnose as diagnose
 from .session.feature_session import FeatureSession as FeatureSession
 from .session.opening import open_session as open_session

@@ -72,7 +72,7 @@ class Service:
             raise Refusal(415, "send the bytes of the image as the body, as `curl --data-binary @image.jpg` does")
         body = await read_body(request, self.limits)
         answers = await unless_gone(request, self._classify(body))
-        return _Json(to_document(answers, self.model))
+        return _Json(self.model.to_document(answers))
 
     async def infer(self, request: Request) -> Response:
         """The answer of the Open Inference Protocol to the tensors in the body."""
@@ -119,8 +119,8 @@ class Service:
             return parse_inference(body, self.model, most=self.limits.queue)
 
         inference = await self._in_thread(_parse, body)
-        with self.admitted(len(inference.pixels) - 1):  # the request itself was admitted as one image
-            answers = await self.batcher.classify(inference.pixels)
+        with self.admitted(inference.count - 1):  # the request itself was admitted as one image
+            answers = await self.batcher.classify(inference.values)
         return format_answers(inference, answers, self.model)
 
     async def _in_thread(self, function: Callable[[bytes], T], body: bytes) -> T:
@@ -138,17 +138,6 @@ class Service:
             yield
         finally:
             self.batcher.dismiss(count)
-
-
-def to_document(answers: Answers, model: DeployedModel) -> dict[str, Any]:
-    """The answer for one image: its label, the probability of that, and those of all classes."""
-    label = str(answers.labels[0])
-    probabilities = answers.probabilities[0]
-    return {
-        "label": label,
-        "probability": model.probability(probabilities),
-        "probabilities": dict(zip(model.classes, probabilities.tolist(), strict=True)),
-    }
 
 
 Handler = Callable[[Request], Awaitable[Response]]

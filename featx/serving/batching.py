@@ -8,9 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from featx.serving.deployed import Answers, DeployedModel
+from featx.serving.deployed import Answers, DeployedModel, Values
 from featx.serving.limits import Limits
 
 PATIENCE = 0.002
@@ -25,8 +24,11 @@ class FullError(Exception):
 class _Waiting:
     """Images of one request that wait for the model."""
 
-    pixels: NDArray[np.uint8]
+    values: Values
     answer: "asyncio.Future[Answers]"
+
+    def __len__(self) -> int:
+        return len(self.values[0])
 
 
 @dataclass
@@ -45,7 +47,7 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Number of images that are decoded and wait for the model."""
-        return sum(len(one.pixels) for one in self._waiting)
+        return sum(len(one) for one in self._waiting)
 
     def admit(self, count: int) -> None:
         """Count these images as on their way until they are dismissed. Raises FullError."""
@@ -57,9 +59,9 @@ class Batcher:
         """Count these images as on their way no longer."""
         self.admitted -= count
 
-    async def classify(self, pixels: NDArray[np.uint8]) -> Answers:
-        """The answers for pixels (n, size, size, 3); if the caller is cancelled, they are not computed."""
-        one = _Waiting(pixels, asyncio.get_running_loop().create_future())
+    async def classify(self, values: Values) -> Answers:
+        """The answers for the values of each input; if the caller is cancelled, they are not computed."""
+        one = _Waiting(values, asyncio.get_running_loop().create_future())
         self._waiting.append(one)
         self._arrived.set()
         return await one.answer
@@ -97,19 +99,20 @@ class Batcher:
             one = self._waiting.popleft()
             if not one.answer.done():
                 batch.append(one)
-                count += len(one.pixels)
+                count += len(one)
         return batch
 
     def _run(self, batch: list[_Waiting], session: int) -> Answers:
-        pixels = batch[0].pixels if len(batch) == 1 else np.concatenate([one.pixels for one in batch])
+        joined = batch[0].values if len(batch) == 1 else _joined([one.values for one in batch])
         size = self.limits.batch_size
-        parts = [self._run_part(pixels[start : start + size], session) for start in range(0, len(pixels), size)]
+        starts = range(0, len(joined[0]), size)
+        parts = [self._run_part(tuple(value[start : start + size] for value in joined), session) for start in starts]
         labels = np.concatenate([part.labels for part in parts])
         return Answers(labels, np.concatenate([part.probabilities for part in parts]))
 
-    def _run_part(self, pixels: NDArray[np.uint8], session: int) -> Answers:
-        self.on_run(len(pixels))
-        return self.model.run(pixels, session=session)
+    def _run_part(self, values: Values, session: int) -> Answers:
+        self.on_run(len(values[0]))
+        return self.model.run(values, session=session)
 
     async def _answer(self, batch: list[_Waiting], run: "asyncio.Future[Answers]") -> None:
         """Give each request its part of the answers, or the error of the run."""
@@ -121,10 +124,15 @@ class Batcher:
             error = raised
         first = 0
         for one in batch:
-            last = first + len(one.pixels)
+            last = first + len(one)
             with suppress(asyncio.InvalidStateError):  # its client has gone meanwhile
                 if answers is None:
                     one.answer.set_exception(error or RuntimeError("the run was lost"))
                 else:
                     one.answer.set_result(Answers(answers.labels[first:last], answers.probabilities[first:last]))
             first = last
+
+
+def _joined(values: list[Values]) -> Values:
+    """The values of several requests as one of each input."""
+    return tuple(np.concatenate(parts) for parts in zip(*values, strict=True))

@@ -1,24 +1,29 @@
-"""A deployed model as a server needs it: bytes of an image become pixels, and pixels become answers."""
+"""A deployed model as a server needs it: bytes of an image become the values of its inputs, these become answers."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import OpenedModel, open_model
+from featx.backbones import OpenedModel, Tensor, open_model
 from featx.errors import ServingError
-from featx.inputs import PixelSpec, decode_image
-from featx.settings import DEFAULTS, Decode, Device
+from featx.measures import THRESHOLD
+from featx.serving.preparing import ModelInput, read_input
+from featx.settings import DEFAULTS, Device
+from featx.tables import SEPARATOR
 
 CLASSES = "featx.classes"
 PREPROCESSING = "featx.preprocessing"
 HEAD = "featx.head"
-OUTPUTS = ("label", "probabilities")
-_STEP = "serve a model that `featx deploy HEAD.featx --into model.onnx` wrote"
+LABEL, LABELS, PROBABILITIES = "label", "labels", "probabilities"
+STEP = "name a model that `featx deploy HEAD.featx --into model.onnx` wrote"
+
+Values: TypeAlias = tuple[NDArray[Any], ...]
+"""A value (n, ...) for each input of the model, of the same n images."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +31,7 @@ class Answers:
     """What the model says of n images."""
 
     labels: NDArray[Any]
-    """(n,) texts."""
+    """(n,) texts; (n, classes) of whether each class is there if images may have several labels."""
     probabilities: NDArray[np.float32]
     """(n, classes)."""
 
@@ -38,90 +43,113 @@ class DeployedModel:
     name: str
     opened: OpenedModel
     classes: tuple[str, ...]
-    spec: PixelSpec
-    """How an image becomes the pixels that the model takes."""
-    decode_as: Decode
+    inputs: tuple[ModelInput, ...]
+    multilabel: bool
+    """Whether an image may have several labels, or none."""
     max_pixels: int = DEFAULTS.max_pixels
 
     @property
-    def input_name(self) -> str:
-        """Name of the model's input."""
-        return self.opened.inputs[0].name
+    def label_output(self) -> str:
+        """Name of the output with the labels."""
+        return LABELS if self.multilabel else LABEL
 
     @property
     def metadata(self) -> Mapping[str, str]:
         """The texts that the file carries, by their keys."""
         return self.opened.metadata
 
-    def decode(self, image: bytes) -> NDArray[np.uint8]:
-        """Pixels (1, size, size, 3) of the bytes of an image, as `featx extract` makes them. Raises DecodeError."""
-        return decode_image(image, self.spec, max_pixels=self.max_pixels, decode=self.decode_as)[np.newaxis]
+    def decode(self, image: bytes) -> Values:
+        """The values for the bytes of one image, decoded as `featx extract` does. Raises DecodeError."""
+        return tuple(one.decode(image, max_pixels=self.max_pixels) for one in self.inputs)
 
-    def probability(self, probabilities: NDArray[np.float32]) -> float:
-        """The probability of the label of an image with these probabilities (classes,), as `featx predict` says it."""
-        return float(probabilities.max())
+    def run(self, values: Values, *, session: int = 0) -> Answers:
+        """The answers for these images. Raises InferenceError."""
+        fixed = self.opened.inputs[0].shape[0]
+        if fixed is None:
+            return self._run(values, session)
+        starts = range(0, len(values[0]), fixed)
+        parts = [self._run(_filled(values, start, fixed), session) for start in starts]
+        count = len(values[0])
+        labels = np.concatenate([part.labels for part in parts])[:count]
+        return Answers(labels, np.concatenate([part.probabilities for part in parts])[:count])
 
-    def run(self, pixels: NDArray[np.uint8], *, session: int = 0) -> Answers:
-        """The answers for pixels (n, size, size, 3). Raises InferenceError."""
-        labels, probabilities = self.opened.run([pixels], outputs=OUTPUTS, session=session)
+    def _run(self, values: Values, session: int) -> Answers:
+        labels, probabilities = self.opened.run(values, outputs=(self.label_output, PROBABILITIES), session=session)
         return Answers(labels, probabilities)
+
+    def to_document(self, answers: Answers) -> dict[str, Any]:
+        """The answer for one image as `featx predict` gives it, and the probabilities of all classes."""
+        probabilities = answers.probabilities[0]
+        chosen = probabilities > THRESHOLD if self.multilabel else probabilities == probabilities.max()
+        probability = probabilities[chosen].min() if chosen.any() else 1 - probabilities.max()
+        names = [name for name, there in zip(self.classes, chosen, strict=True) if there]
+        return {
+            "label": SEPARATOR.join(names) if self.multilabel else str(answers.labels[0]),
+            "probability": float(probability),
+            "probabilities": dict(zip(self.classes, probabilities.tolist(), strict=True)),
+        }
+
+
+def _filled(values: Values, start: int, count: int) -> Values:
+    """This many images from `start` on, the last of them repeated if there are fewer."""
+    rows = np.minimum(np.arange(start, start + count), len(values[0]) - 1)
+    return tuple(value[rows] for value in values)
 
 
 def open_deployed(path: Path | str, *, device: Device = "auto") -> DeployedModel:
     """The deployed model in this file, opened on these devices.
 
-    Raises ServingError if the file is not one that `featx deploy` wrote for pixels, and as `open_model` does.
+    Raises ServingError if the file is not one that `featx deploy` wrote, and what `open_model` raises.
     """
     opened = open_model(path, device=device)
-    for key in (CLASSES, PREPROCESSING):
+    for key in (CLASSES, PREPROCESSING, HEAD):
         if key not in opened.metadata:
-            raise ServingError(f"{path}: its metadata has no {key}, so it is not a deployed head; {_STEP}")
+            raise ServingError(f"{path}: its metadata has no {key}, so it is not a deployed head; {STEP}")
+    classes = tuple(map(str, _read(opened, CLASSES, list)))
+    multilabel = bool(_read(opened, HEAD, dict).get("multilabel"))
+    model = DeployedModel(Path(path).stem, opened, classes, _read_inputs(opened), multilabel)
     names = [tensor.name for tensor in opened.outputs]
-    if missing := [name for name in OUTPUTS if name not in names]:
-        raise ServingError(f"{path}: has no output {missing[0]!r} but {', '.join(names)}; {_STEP}")
-    spec, decode = _read_preprocessing(opened)
-    _check_input(opened, spec)
-    classes = tuple(map(str, _read_json(opened, CLASSES, list)))
-    return DeployedModel(Path(path).stem, opened, classes, spec, decode)
+    for name in (model.label_output, PROBABILITIES):
+        if name not in names:
+            raise ServingError(f"{path}: has no output {name!r} but {', '.join(names)}; {STEP}")
+    return model
 
 
-def _read_preprocessing(opened: OpenedModel) -> tuple[PixelSpec, Decode]:
-    values = _read_json(opened, PREPROCESSING, dict)
+def _read_inputs(opened: OpenedModel) -> tuple[ModelInput, ...]:
+    """How an image becomes each input of the model. Raises ServingError."""
+    described = _read(opened, PREPROCESSING, dict)
+    several = described.get("inputs")
+    given = several if isinstance(several, dict) else {opened.inputs[0].name: described}
+    return tuple(_read_one(opened, tensor, given) for tensor in opened.inputs)
+
+
+def _read_one(opened: OpenedModel, tensor: Tensor, described: Mapping[str, Any]) -> ModelInput:
     try:
-        spec = PixelSpec(
-            size=values["size"],
-            resize=values["resize"],
-            crop_mode=values["crop"],
-            filter=values["filter"],
-            channels=values.get("channels", "RGB"),
-            exif_orientation=values["exif"],
-            mean=(0.0,) * 3,  # the model subtracts its means itself
-            std=(1.0,) * 3,
+        found = read_input(tensor.name, described[tensor.name])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ServingError(
+            f"{opened.path}: {PREPROCESSING} in its metadata does not say how an image becomes the input {tensor.name} "
+            f"({type(error).__name__}: {error}); {STEP}"
+        ) from error
+    if tensor.shape[1:] != found.sides or tensor.dtype != found.tensor_type:
+        wanted = f"{found.tensor_type} {_show(found.sides)}"
+        raise ServingError(
+            f"{opened.path}: input {tensor.name} is {tensor.dtype} {_show(tensor.shape[1:])} but {PREPROCESSING} in "
+            f"its metadata says {wanted}; {STEP}"
         )
-    except KeyError as error:
-        raise ServingError(f"{opened.path}: {PREPROCESSING} in its metadata lacks {error}; {_STEP}") from error
-    return spec, values.get("decode", DEFAULTS.decode)
+    return found
 
 
-def _read_json(opened: OpenedModel, key: str, kind: type[Any]) -> Any:
+def _show(sides: Sequence[int | None]) -> str:
+    return f"(n, {', '.join(map(str, sides))})"
+
+
+def _read(opened: OpenedModel, key: str, kind: type[Any]) -> Any:
+    """The value of this key of the metadata. Raises ServingError if it is not of this kind."""
     try:
         value = json.loads(opened.metadata[key])
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, kind):
-        raise ServingError(f"{opened.path}: {key} in its metadata cannot be read; {_STEP}")
+        raise ServingError(f"{opened.path}: {key} in its metadata cannot be read; {STEP}")
     return value
-
-
-def _check_input(opened: OpenedModel, spec: PixelSpec) -> None:
-    """Raise ServingError unless the model takes one tensor of pixels of this size."""
-    wanted = (spec.size, spec.size, 3)
-    tensor = opened.inputs[0]
-    if len(opened.inputs) > 1:
-        names = ", ".join(one.name for one in opened.inputs)
-        raise ServingError(f"{opened.path}: takes several inputs ({names}) and can only be served if it takes one")
-    if tensor.dtype != "tensor(uint8)" or tensor.shape[1:] != wanted:
-        raise ServingError(
-            f"{opened.path}: takes {tensor.dtype} {tensor.shape} but only pixels, tensor(uint8) {(None, *wanted)}, "
-            "can be served; deploy the head without --input float"
-        )

@@ -20,11 +20,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> DeployedModel:
     return open_deployed(write_deployed(tmp_path_factory.mktemp("deployed") / "m.onnx"), device="cpu")
 
 
-def pixels_of(*colours: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def pixels_of(*colours: int) -> tuple[np.ndarray[Any, np.dtype[np.uint8]]]:
     pixels = np.zeros((len(colours), 16, 16, 3), np.uint8)
     for number, colour in enumerate(colours):
         pixels[number, :, :, colour] = 200
-    return pixels
+    return (pixels,)
 
 
 def batching(model: DeployedModel, ask: Callable[[Batcher], Awaitable[Any]], *, size: int = 4) -> tuple[Any, list[int]]:
@@ -77,7 +77,8 @@ def test_images_whose_client_has_gone_are_not_run(model: DeployedModel) -> None:
 
 
 def test_a_run_that_fails_is_told_to_each_of_its_requests_and_the_next_one_is_run(model: DeployedModel) -> None:
-    broken = replace(model, opened=replace(model.opened, inputs=(replace(model.opened.inputs[0], name="other"),)))
+    other = replace(model.opened.inputs[0], name="other")
+    broken = replace(model, opened=replace(model.opened, inputs=(other,)))
 
     async def ask(batcher: Batcher) -> Any:
         failed = await asyncio.gather(*(batcher.classify(pixels_of(0)) for _ in range(2)), return_exceptions=True)

@@ -188,7 +188,7 @@ PIXELS: dict[str, Any] = {"name": "pixels", "shape": [1, 16, 16, 3], "datatype":
 @pytest.mark.parametrize(
     ("tensor", "named"),
     [
-        (PIXELS | {"name": "other"}, "no input 'other'"),
+        (PIXELS | {"name": "other"}, "the inputs are other but should be pixels, or image alone"),
         (PIXELS | {"datatype": "FP32"}, "'FP32' but takes UINT8"),
         (PIXELS | {"shape": [1, 8, 8, 3]}, "[1, 8, 8, 3] but takes [-1, 16, 16, 3]"),
         (PIXELS | {"shape": [0, 16, 16, 3], "data": []}, "at least one image"),
@@ -253,7 +253,7 @@ def test_hostile_names_of_classes_are_data_and_ascii(tmp_path: Path) -> None:
     assert not any(byte < 32 or byte > 126 for byte in answered.body)
 
 
-@pytest.mark.parametrize("key", ["featx.classes", "featx.preprocessing"])
+@pytest.mark.parametrize("key", ["featx.classes", "featx.preprocessing", "featx.head"])
 def test_a_model_that_deploy_did_not_write_is_refused(tmp_path: Path, key: str) -> None:
     with pytest.raises(ServingError, match=rf"has no {key}.*featx deploy"):
         open_deployed(write_deployed(tmp_path / "m.onnx", leave_out=key))
@@ -261,7 +261,7 @@ def test_a_model_that_deploy_did_not_write_is_refused(tmp_path: Path, key: str) 
 
 def test_a_model_whose_input_is_not_pixels_is_refused(tmp_path: Path) -> None:
     path = write_deployed(tmp_path / "m.onnx", dtype=TensorProto.FLOAT)
-    with pytest.raises(ServingError, match=r"tensor\(float\).*without --input float"):
+    with pytest.raises(ServingError, match=r"input pixels is tensor\(float\) .* but .* says tensor\(uint8\)"):
         open_deployed(path)
 
 

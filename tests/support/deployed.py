@@ -38,11 +38,21 @@ def write_deployed(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
     model.ir_version = 8
-    preprocessing = {"size": size, "resize": size + 2, "filter": "bicubic", "crop": "center", "exif": False}
+    preprocessing = {
+        "size": size,
+        "resize": size + 2,
+        "filter": "bicubic",
+        "crop": "center",
+        "exif": False,
+        "dtype": "uint8",
+        "layout": "NHWC",
+        "channels": "RGB",
+        "decode": "exact",
+    }
     metadata = {
         "featx.classes": json.dumps(list(classes)),
         "featx.preprocessing": json.dumps(preprocessing),
-        "featx.head": "colours",
+        "featx.head": json.dumps({"name": "logreg", "multilabel": False}),
     }
     helper.set_model_props(model, {key: text for key, text in metadata.items() if key != leave_out})
     onnx.save(model, str(path))
