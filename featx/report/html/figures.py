@@ -122,7 +122,7 @@ def _of_matrix(figure: Matrix, tags: Mapping[str, int]) -> _Numbers:
     rows = list[tuple[str, ...]]()
     shows = list[Shows | None]()
     for _, count, row, column in sorted(cells):
-        share = f"{-count / sum(figure.counts[row]):.1%}"
+        share = f"{-100 * count / sum(figure.counts[row]):.1f} %"
         rows.append((figure.names[row], figure.names[column], share, f"{-count:,}"))
         tag = tags.get(figure.tag(row, column))
         shows.append(None if tag is None else Shows(tag, say_cell(figure, row, column)))

@@ -26,8 +26,9 @@ class Axis:
         return round(self.start + share * (self.end - self.start), 1)
 
     def shown(self) -> list[tuple[float, str]]:
-        """Place and text of each tick."""
-        return [(self.place(tick), show_tick(tick)) for tick in self.ticks]
+        """Place and text of each tick; all texts have as many decimals as one needs."""
+        decimals = 0 if self.logarithmic else max((_decimals(tick) for tick in self.ticks), default=0)
+        return [(self.place(tick), show_tick(tick, decimals=decimals)) for tick in self.ticks]
 
 
 def make_axis(values: Iterable[float | None], *, start: float, end: float, ticks: int = 5) -> Axis:
@@ -71,9 +72,17 @@ def show_number(value: float | None) -> str:
 _SMALL, _THREE_DECIMALS, _LARGE = 0.001, 100, 1e15
 
 
-def show_tick(value: float) -> str:
-    """The number as short as it is."""
-    return f"{value:,.0f}" if value == int(value) and abs(value) < _LARGE else f"{value:.6g}"
+def show_tick(value: float, *, decimals: int = 0) -> str:
+    """The number with these decimals, or as short as it is if it is large, small or has others."""
+    if value == 0 or _SMALL <= abs(value) < _LARGE:
+        exact = f"{value:,.{decimals}f}"
+        return exact if float(exact.replace(",", "")) == value else f"{value:.6g}"
+    return f"{value:.6g}"
+
+
+def _decimals(value: float) -> int:
+    """Decimals that the number needs, up to six."""
+    return len(f"{value:.6f}".rstrip("0").partition(".")[2])
 
 
 def _step(least: float) -> float:

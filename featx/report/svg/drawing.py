@@ -23,7 +23,7 @@ class Drawing:
 
 
 def draw_svg(figure: Figure) -> str:
-    """The figure as an SVG document, 600 pixels wide, which also stands in HTML as it is.
+    """The figure as an SVG document, 520 pixels wide, which also stands in HTML as it is.
 
     It has a title, a description, and a title on each mark; all texts are escaped. Of a long figure it shows the first
     part, and the description says so.

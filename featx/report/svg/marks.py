@@ -7,7 +7,7 @@ from featx.report.markup import Part, build
 from featx.report.svg.axes import Axis
 from featx.report.svg.texts import SIZE, fit, measure
 
-WIDTH = 600
+WIDTH = 520
 """Pixels from the left to the right of every drawing."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "currentColor")
 """Colours that people with any colour vision tell apart (Okabe & Ito 2008), without yellow, which is pale on white."""

@@ -10,7 +10,7 @@ from featx.report.svg.texts import fit, measure
 
 NAMES_SHOWN = 30
 """Classes in a drawing: of more, those with the most confusions."""
-_NAME_WIDTH = 150
+_NAME_WIDTH = 140
 _CELL = (16, 58)
 _NUMBERS_FROM = 20
 """Pixels of a cell from which on its count is written into it."""
@@ -25,7 +25,7 @@ def draw_matrix(figure: Matrix, tags: Mapping[str, int]) -> Element:
     names = min(_NAME_WIDTH, max((measure(figure.names[row]) for row in shown), default=0))
     least, most = _CELL
     size = min(most, max(least, (WIDTH - names - 40) // max(1, len(shown))))
-    left, top = names + 30, names + _TOP + 8
+    left, top = names + 34, names + _TOP + 8
     cells = [
         _draw_cell(figure, row, column, x=left + across * size, y=top + down * size, size=size, tags=tags)
         for down, row in enumerate(shown)

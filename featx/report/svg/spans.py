@@ -13,8 +13,10 @@ from featx.report.svg.texts import fit, measure
 SPANS_SHOWN = 50
 """Values in one drawing; the next ones are in further drawings on the same axis."""
 _ROW = 24
-_NAME_WIDTH = 210
+_NAME_WIDTH = 180
 _SMALL = 12
+_TICK = 50
+"""Pixels between two ticks, about."""
 _TOP = 8
 
 
@@ -24,7 +26,8 @@ def draw_spans(figure: Forest | Bars) -> list[Element]:
     numbers = max((measure(_numbers(span), size=_SMALL) for span in figure.spans), default=0)
     zero = [0.0] if isinstance(figure, Bars) else [figure.reference]
     ends = [end for span in figure.spans for end in (span.value, span.low, span.high)]
-    axis = make_axis([*ends, *zero], start=names + 16, end=WIDTH - numbers - 18, ticks=4)
+    left, right = names + 16, WIDTH - numbers - 18
+    axis = make_axis([*ends, *zero], start=left, end=right, ticks=max(2, int((right - left) / _TICK)))
     parts = [figure.spans[first : first + SPANS_SHOWN] for first in range(0, len(figure.spans), SPANS_SHOWN)] or [()]
     return [_draw_part(figure, part, axis, number * SPANS_SHOWN) for number, part in enumerate(parts)]
 
