@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from featx.cli.documents import DocumentPlan, with_documents, with_overwrite
 from featx.cli.domains import DomainPlan, with_domains
 from featx.cli.options import as_json, examples, option, together, with_balanced, with_seed, with_tuning
 from featx.cli.output import Verbosity, print_json, say
@@ -105,7 +106,8 @@ with_adaptation_plan = together(
 @with_domains
 @with_adaptation_plan
 @click.option("--into", type=click.Path(path_type=Path), metavar="H.featx", help="The head to write.")
-@click.option("--overwrite", is_flag=True, help="Replace the head if it exists.")
+@with_documents
+@with_overwrite
 @with_choice
 @click.option("--jobs", type=Jobs(), metavar="N", help="Processes that tune at the same time.  [default: one per core]")
 @as_json
@@ -117,6 +119,7 @@ def adapt(
     domains: DomainPlan,
     plan: AdaptationPlan,
     into: Path | None,
+    documents: DocumentPlan,
     overwrite: bool,
     choice: TableChoice,
     jobs: int | None,
@@ -134,15 +137,19 @@ def adapt(
 
     if into is not None:
         plan.check_saved()
+    write = documents.reserve(overwrite=overwrite)
     held = nullcontext() if into is None else reserve_head(into, overwrite=overwrite)
     with held as target, comparison_progress(quiet=output.quiet) as report:
         source, wanted = domains.read(caches, choice)
         found = plan.adapt(source, wanted, jobs=jobs, report=report)
         if target is not None and found.head is not None:
             save_head(found.head, target)
+    sections = adaptation_sections(found)
+    write(sections)
     if json_:
-        return print_json(found.to_dict() | {"into": into and str(into)})
+        return print_json(found.to_dict() | {"into": into and str(into)} | documents.to_dict())
     if not output.quiet:
-        print_sections(adaptation_sections(found), to=out())
+        print_sections(sections, to=out())
+        documents.announce(silent=False)
         say(f"{into}: saved" if into else "no head is written; --into H.featx writes one")
     return None

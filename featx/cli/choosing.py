@@ -1,17 +1,21 @@
 """Choosing a source before anything is extracted: what `score` does if it gets images and backbones."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
 
 from featx.cli.options import option, together, with_label_column, with_models, with_root
-from featx.cli.output import Verbosity, print_json
+from featx.cli.output import Verbosity
 from featx.cli.sources import list_given
 from featx.cli.types import Duration, Names
 from featx.settings import DEFAULT_STORAGE, SAMPLE, STORAGES, TRIALS, Settings, Storage
+
+if TYPE_CHECKING:
+    from featx.choosing import SourceTrials
 
 
 @dataclass(frozen=True)
@@ -94,15 +98,14 @@ def try_backbones(
     settings: Settings,
     scores: Sequence[str],
     seed: int,
-    as_json: bool,
-) -> int:
-    """Try the backbones on these images, and print what they are worth; the exit code is 1 if one failed."""
+) -> "SourceTrials":
+    """What the backbones are worth on these images."""
     from featx.choosing import choose_source
-    from featx.report import extraction_progress, out, print_sections, trials_sections
+    from featx.report import extraction_progress
 
     images = list_given(sources, trial.root, label_column=trial.label_column)
     with extraction_progress(quiet=output.quiet) as report:
-        found = choose_source(
+        return choose_source(
             images,
             trial.backbones,
             sample=trial.sample,
@@ -115,8 +118,3 @@ def try_backbones(
             seed=seed,
             report=report,
         )
-    if as_json:
-        print_json(asdict(found))
-    elif not output.quiet:
-        print_sections(trials_sections(found), to=out())
-    return 1 if found.failed else 0

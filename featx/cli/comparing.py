@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from featx.cli.documents import DocumentPlan, with_documents, with_overwrite
 from featx.cli.options import as_json, examples, option, together, with_balanced, with_seed, with_tuning
 from featx.cli.output import Verbosity, print_json
 from featx.cli.splitting import check_domains, with_domains
@@ -120,6 +121,8 @@ with_plan = together(
     "--into", type=click.Path(path_type=Path), metavar="R.jsonl", help="Write results here, and continue from them."
 )
 @click.option("--jobs", type=Jobs(), metavar="N", help="Processes that share the work.  [default: one per core]")
+@with_documents
+@with_overwrite
 @as_json
 @click.pass_obj
 def compare(
@@ -130,6 +133,8 @@ def compare(
     choice: TableChoice,
     into: Path | None,
     jobs: int | None,
+    documents: DocumentPlan,
+    overwrite: bool,
     json_: bool,
 ) -> int:
     """Compare heads, fusions and backbones on CACHES.
@@ -140,14 +145,16 @@ def compare(
     end, and the exit code is then 1.
     """
     from featx.compare import compare_backbones, rank_candidates
-    from featx.report import comparison_progress, err, out, print_sections, ranking_sections
+    from featx.report import comparison_progress, difference_sections, err, out, print_sections, ranking_sections
 
+    write = documents.reserve(overwrite=overwrite)
     candidates = plan.list_candidates(caches, choice)
     with comparison_progress(quiet=output.quiet) as report:
         compared = compare_backbones(candidates, into=into, jobs=jobs, report=report)
     ranking = rank_candidates(candidates, compared.results)
     keys = {result.key for result in compared.results}
     duplicates = _find_duplicates([candidate for candidate in candidates if candidate.key in keys])
+    sections = ranking_sections(ranking, duplicates=duplicates)
     if json_:
         print_json(
             {
@@ -157,11 +164,14 @@ def compare(
                 "failures": [_describe_failure(failure) for failure in compared.failures],
                 "into": str(into) if into else None,
             }
+            | documents.to_dict()
         )
     elif not output.quiet:
-        print_sections(ranking_sections(ranking, duplicates=duplicates), to=out())
+        print_sections(sections, to=out())
     for failure in compared.failures:
         err().print(f"featx: no result of {failure.candidate}: {failure.reason}", markup=False)
+    write([*sections, *difference_sections(ranking)])
+    documents.announce(silent=json_ or output.quiet)
     return 1 if compared.failures else 0
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from featx.cli.documents import DocumentPlan, with_documents, with_overwrite
 from featx.cli.options import as_json, examples, option, together, with_balanced, with_seed, with_tuning
-from featx.cli.output import Verbosity, print_json, say
+from featx.cli.output import Verbosity, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_choice
 from featx.cli.types import Jobs, Names, WholeNumbers
 from featx.settings import HEAD_NAMES
@@ -88,10 +89,8 @@ with_plan = together(
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
 @with_plan
 @with_choice
-@click.option(
-    "--figure", type=click.Path(path_type=Path), metavar="FILE", help="Also draw the curves, as .svg, .pdf or .png."
-)
-@click.option("--overwrite", is_flag=True, help="Replace the figure if it exists.")
+@with_documents
+@with_overwrite
 @as_json
 @click.pass_obj
 def curve(
@@ -100,7 +99,7 @@ def curve(
     caches: tuple[Path, ...],
     plan: CurvePlan,
     choice: TableChoice,
-    figure: Path | None,
+    documents: DocumentPlan,
     overwrite: bool,
     json_: bool,
 ) -> int:
@@ -111,21 +110,19 @@ def curve(
     needed; next to a baseline, how many labels each source saves. Each result becomes a line of --into as soon as it is
     computed; run the same command again to continue. If candidates fail, the exit code is 1.
     """
-    from featx.report import comparison_progress, curve_sections, err, out, print_sections, reserve_figure, write_curve
+    from featx.report import comparison_progress, curve_sections, err, out, print_sections
 
-    context = click.get_current_context()
-    drawn = None if figure is None else context.with_resource(reserve_figure(figure, overwrite=overwrite))
+    write = documents.reserve(overwrite=overwrite)
     tables = read_chosen(caches, choice)
     with comparison_progress(quiet=output.quiet) as report:
         found = plan.trace(tables, report=report)
+    sections = curve_sections(found)
     if json_:
-        print_json(found.to_dict() | {"into": plan.into and str(plan.into), "figure": figure and str(figure)})
+        print_json(found.to_dict() | {"into": plan.into and str(plan.into)} | documents.to_dict())
     elif not output.quiet:
-        print_sections(curve_sections(found), to=out())
-    if drawn is not None and found.rows:
-        write_curve(found, drawn)
-        if not (json_ or output.quiet):
-            say(f"{figure}: drawn")
+        print_sections(sections, to=out())
     for failure in found.failures:
         err().print(f"featx: no result of {failure.candidate}: {failure.reason}", markup=False)
+    write(sections)
+    documents.announce(silent=json_ or output.quiet)
     return 1 if found.failures else 0

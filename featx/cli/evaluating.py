@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from featx.cli.documents import DocumentPlan, with_documents
 from featx.cli.galleries import GalleryPlan, turns_upright, with_gallery
 from featx.cli.options import as_json, examples, with_chosen_rows, with_seed
 from featx.cli.output import Verbosity, logger, print_json, say
@@ -45,6 +46,7 @@ CACHE_ENDINGS = (".h5", ".hdf5")
     "--wrong", type=click.Path(path_type=Path), metavar="FILE.csv", help="List the wrongly predicted images here."
 )
 @with_gallery
+@with_documents
 @with_seed
 @as_json
 @click.pass_obj
@@ -59,6 +61,7 @@ def evaluate(
     annotations: Path | None,
     wrong: Path | None,
     gallery: GalleryPlan,
+    documents: DocumentPlan,
     seed: int,
     json_: bool,
 ) -> None:
@@ -76,6 +79,7 @@ def evaluate(
 
     _check_order(head, caches)
     gallery.check()
+    write = documents.reserve(overwrite=gallery.overwrite)
     with reserve_list(wrong, overwrite=gallery.overwrite, option="--wrong") as listed, gallery.reserve() as page:
         images = gallery.list_images()
         fitted = load_head(head)
@@ -89,9 +93,13 @@ def evaluate(
         found = _Wrong(fitted, table, unseen, metrics) if listed or page else None
         if found is not None:
             found.write(listed, page, gallery, images)
+    sections = metrics_sections(metrics)
+    write(sections)
     if json_:
-        return print_json(asdict(metrics) | {"wrong": wrong and str(wrong), "gallery": gallery.path})
-    print_sections(metrics_sections(metrics), to=out())
+        written = {"wrong": wrong and str(wrong), "gallery": gallery.path} | documents.to_dict()
+        return print_json(asdict(metrics) | written)
+    print_sections(sections, to=out())
+    documents.announce(silent=output.quiet)
     if found is not None and not output.quiet:
         say(f"{' and '.join(str(path) for path in (wrong, gallery.gallery) if path)}: {len(found.mistakes)} images")
     return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from featx.cli.documents import DocumentPlan, with_documents, with_overwrite
 from featx.cli.options import as_json, examples, option, together, with_balanced, with_seed, with_tuning
 from featx.cli.output import Verbosity, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_choice
@@ -104,6 +105,8 @@ with_gain_plan = together(
     "--into", type=click.Path(path_type=Path), metavar="R.jsonl", help="Write results here, and continue from them."
 )
 @click.option("--jobs", type=Jobs(), metavar="N", help="Processes that share the work.  [default: one per core]")
+@with_documents
+@with_overwrite
 @as_json
 @click.pass_obj
 def gain(
@@ -114,6 +117,8 @@ def gain(
     choice: TableChoice,
     into: Path | None,
     jobs: int | None,
+    documents: DocumentPlan,
+    overwrite: bool,
     json_: bool,
 ) -> int:
     """Measure what transfer is worth, and name where it harms.
@@ -125,12 +130,16 @@ def gain(
     """
     from featx.report import comparison_progress, err, gain_sections, out, print_sections
 
+    write = documents.reserve(overwrite=overwrite)
     with comparison_progress(quiet=output.quiet) as report:
         found = plan.measure(caches, choice, into=into, jobs=jobs, report=report)
+    sections = gain_sections(found)
     if json_:
-        print_json(found.to_dict() | {"into": into and str(into)})
+        print_json(found.to_dict() | {"into": into and str(into)} | documents.to_dict())
     elif not output.quiet:
-        print_sections(gain_sections(found), to=out())
+        print_sections(sections, to=out())
     for failure in found.failures:
         err().print(f"featx: no result of {failure.candidate}: {failure.reason}", markup=False)
+    write(sections)
+    documents.announce(silent=json_ or output.quiet)
     return 1 if found.failures else 0

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from featx.cli.documents import DocumentPlan, with_documents, with_overwrite
 from featx.cli.domains import DomainPlan, with_domains
 from featx.cli.options import as_json, examples, with_seed
 from featx.cli.output import Verbosity, print_json
@@ -15,6 +16,8 @@ from featx.cli.tables import TableChoice, with_choice
 @with_domains
 @with_choice
 @with_seed
+@with_documents
+@with_overwrite
 @as_json
 @click.pass_obj
 def gap(
@@ -24,6 +27,8 @@ def gap(
     domains: DomainPlan,
     choice: TableChoice,
     seed: int,
+    documents: DocumentPlan,
+    overwrite: bool,
     json_: bool,
 ) -> None:
     """Say what lies between two domains: nothing, label shift or domain shift.
@@ -36,9 +41,13 @@ def gap(
     from featx.report import gap_sections, out, print_sections
     from featx.transfer import measure_gap
 
+    write = documents.reserve(overwrite=overwrite)
     source, target = domains.read(caches, choice)
     found = measure_gap(source, target, seed=seed)
+    sections = gap_sections(found)
+    write(sections)
     if json_:
-        print_json({"gap": found.to_dict()})
+        print_json({"gap": found.to_dict()} | documents.to_dict())
     elif not output.quiet:
-        print_sections(gap_sections(found), to=out())
+        print_sections(sections, to=out())
+    documents.announce(silent=json_ or output.quiet)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from featx.cli.choosing import TrialOptions, check_caches, check_usage, try_backbones, with_trial
+from featx.cli.documents import DocumentPlan, with_documents, with_overwrite
 from featx.cli.options import as_json, examples, option, with_seed, with_settings_and_decode
 from featx.cli.output import Verbosity, print_json
 from featx.cli.tables import TableChoice, read_chosen, with_choice
@@ -18,6 +19,7 @@ from featx.settings import SCORE_NAMES, Settings
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
     from featx.compare import Ranking
+    from featx.report import Section
     from featx.transfer import RankedSource
 
 
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 @click.option("--jobs", type=Jobs(), metavar="N", help="Processes of --check.  [default: one per core]")
 @with_trial
 @with_settings_and_decode
+@with_documents
+@with_overwrite
 @as_json
 @click.pass_obj
 def score(
@@ -49,6 +53,8 @@ def score(
     jobs: int | None,
     trial: TrialOptions,
     settings: Settings,
+    documents: DocumentPlan,
+    overwrite: bool,
     json_: bool,
 ) -> int:
     """Rank the sources in CACHES by how well they may transfer, or try --backbones on IMAGES.
@@ -62,41 +68,42 @@ def score(
     each round. The features are kept in --into: `featx extract` into DIR/NAME.h5 computes only the other images, and so
     does the same command. The exit code is 1 if a backbone could not be run.
     """
+    from featx.report import out, print_sections, trials_sections
     from featx.transfer import SCORES
 
     check_usage(click.get_current_context(), images=bool(trial.backbones))
+    write = documents.reserve(overwrite=overwrite)
     names = tuple(SCORES) if scores == ("all",) else scores
     if trial.backbones:
-        return try_backbones(output, sources, trial=trial, settings=settings, scores=names, seed=seed, as_json=json_)
-    check_caches(sources)
-    tables = read_chosen([Path(one) for one in sources], choice)
-    _score_tables(output, tables, scores=names, check=check, seed=seed, jobs=jobs, as_json=json_)
-    return 0
+        tried = try_backbones(output, sources, trial=trial, settings=settings, scores=names, seed=seed)
+        values, sections, code = asdict(tried), trials_sections(tried), 1 if tried.failed else 0
+    else:
+        check_caches(sources)
+        tables = read_chosen([Path(one) for one in sources], choice)
+        values, sections = _score_tables(tables, scores=names, check=check, seed=seed, jobs=jobs)
+        code = 0
+    write(sections)
+    if json_:
+        print_json(values | documents.to_dict())
+    elif not output.quiet:
+        print_sections(sections, to=out())
+    documents.announce(silent=json_ or output.quiet)
+    return code
 
 
 def _score_tables(
-    output: Verbosity,
-    tables: "Sequence[FeatureTable]",
-    *,
-    scores: Sequence[str],
-    check: int | None,
-    seed: int,
-    jobs: int | None,
-    as_json: bool,
-) -> None:
-    """Print the scores of all outputs of these tables, and of the heads that were trained on the first ones."""
-    from featx.report import out, print_sections, ranking_sections, scores_sections
+    tables: "Sequence[FeatureTable]", *, scores: Sequence[str], check: int | None, seed: int, jobs: int | None
+) -> "tuple[dict[str, Any], list[Section]]":
+    """The scores of all outputs of these tables, and of heads that were trained on the first ones: JSON and report."""
+    from featx.report import ranking_sections, scores_sections
     from featx.transfer import score_transferability
 
     found = score_transferability(tables, scores=scores, seed=seed)
     checked = None if check is None else _train_first(tables, found.ranking[:check], seed=seed, jobs=jobs)
-    if as_json:
-        trained = {} if checked is None else {"checked": [place.to_dict() for place in checked]}
-        print_json(asdict(found) | trained)
-    elif not output.quiet:
-        print_sections(scores_sections(found), to=out())
-        if checked is not None:
-            print_sections(ranking_sections(checked, duplicates={}), to=out())
+    if checked is None:
+        return asdict(found), scores_sections(found)
+    trained = {"checked": [place.to_dict() for place in checked]}
+    return asdict(found) | trained, [*scores_sections(found), *ranking_sections(checked)]
 
 
 def _train_first(

@@ -14,6 +14,16 @@ class Span:
     note: str = ""
     """What else is said of this value, such as a verdict."""
 
+    @classmethod
+    def within(cls, name: str, value: float, ends: tuple[float, float] | None, *, note: str = "") -> "Span":
+        """A value whose interval has these ends; None if it has no interval.
+
+        >>> Span.within("accuracy", 0.9, (0.8, 0.95)).high
+        0.95
+        """
+        low, high = ends or (None, None)
+        return cls(name, value, low, high, note)
+
 
 @dataclass(frozen=True)
 class Forest:

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
+from math import isfinite
 from typing import TYPE_CHECKING
 
-from featx.report.measures import explain_result, show_interval
+from featx.measures import MEASURE_TITLES
+from featx.report.drawings import Forest, Span
+from featx.report.measures import explain_result, show_interval, show_p
 from featx.report.section import Section
 
 if TYPE_CHECKING:
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
     from featx.measures import Comparison
     from featx.tables import Duplicates
 
+_SURE = 0.05
+"""Holm-corrected p below which a difference is said to be no chance."""
 _MOST_DOMAINS = 6
 """Most domains that have a column each; of more of them, only the worst is shown."""
 
@@ -33,10 +38,84 @@ def _kind_section(splits: str, ranking: "Sequence[RankedCandidate]", duplicates:
     notes = [*_measurement_notes(ranking), *_test_notes(ranking), *_duplicates_notes(ranking[0], duplicates)]
     return Section(
         title=splits,
+        sentence=_sentence(ranking),
         columns=_columns(ranking[0]),
         rows=tuple(_row(ranked) for ranked in ranking),
+        figure=_values_figure(ranking),
         notes=tuple(notes),
         wrapped="backbones",
+        name=f"ranking-{'-'.join(splits.split())}",
+    )
+
+
+def _measure(ranked: "RankedCandidate") -> str:
+    return MEASURE_TITLES[ranked.results[0].measure]
+
+
+def _sentence(ranking: "Sequence[RankedCandidate]") -> str:
+    """What the first candidate by validation reaches on test images, and what is surely better or worse than it."""
+    reference = next((ranked for ranked in ranking if ranked.reference), None)
+    if reference is None:
+        return ""
+    known = [ranked.comparison for ranked in ranking if ranked.comparison and ranked.comparison.p_holm is not None]
+    sure = [one for one in known if one.p_holm is not None and one.p_holm < _SURE]
+    better = sum(one.difference > 0 for one in sure)
+    against = f"; of {len(known)} others, {better} are better and {len(sure) - better} worse (p < {_SURE})"
+    reached = f"{_measure(reference)} {reference.values.mean():.3f}{_test_interval(reference)}"
+    return f"best on one backbone: {reference.name}, {reached}{against if known else ''}"
+
+
+def _test_interval(ranked: "RankedCandidate") -> str:
+    ends = _interval(ranked)
+    return f" ({show_interval(ends)})" if ends else ""
+
+
+def _interval(ranked: "RankedCandidate") -> "tuple[float, float] | None":
+    """The interval of the measure on the one split; None on several, of which each has its own."""
+    first, *others = ranked.results
+    return None if others else getattr(first.metrics, f"{first.measure}_ci")
+
+
+def _values_figure(ranking: "Sequence[RankedCandidate]") -> Forest:
+    """The measure of each candidate on test images."""
+    splits = len(ranking[0].results)
+    spans = tuple(
+        Span.within(ranked.name, float(ranked.values.mean()), _interval(ranked))
+        for ranked in ranking
+        if isfinite(ranked.values.mean())
+    )
+    x_title = f"{_measure(ranking[0])} on test images, {f'mean of {splits} splits' if splits > 1 else '95 % interval'}"
+    return Forest(f"{ranking[0].splits}: {_measure(ranking[0])}", x_title, spans)
+
+
+def difference_sections(ranking: "Iterable[RankedCandidate]") -> list[Section]:
+    """One section for each kind of split: how far each candidate is from the best single backbone."""
+    kinds = [list(kind) for _, kind in groupby(ranking, key=lambda ranked: ranked.splits)]
+    return [
+        _differences_section([(ranked, ranked.comparison) for ranked in kind if ranked.comparison])
+        for kind in kinds
+        if any(ranked.comparison for ranked in kind)
+    ]
+
+
+def _differences_section(compared: "Sequence[tuple[RankedCandidate, Comparison]]") -> Section:
+    first, comparison = compared[0]
+    rows = tuple(
+        (ranked.name, f"{one.difference:+.3f}", show_interval(one.interval), show_p(one.p), show_p(one.p_holm))
+        for ranked, one in compared
+    )
+    spans = tuple(
+        Span.within(ranked.name, one.difference, one.interval, note=f"p {show_p(one.p_holm)}")
+        for ranked, one in compared
+    )
+    title = f"{first.splits}: differences from {comparison.b}"
+    return Section(
+        title=title,
+        columns=("candidate", f"difference in {_measure(first)}", "95 % interval", "p", "p, Holm"),
+        rows=rows,
+        figure=Forest(title, f"difference in {_measure(first)}", spans, reference=0.0),
+        notes=(f"on the same test images; above 0 is better; test: {comparison.test}",),
+        name=f"differences-{'-'.join(first.splits.split())}",
     )
 
 

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from featx.errors import ReportError
-from featx.report import reserve_figure, write_curve
+from featx.report import write_curve
+from featx.report.plots import reserve_figure
 from featx.transfer import CurvePoint, LabelsNeeded, LearningCurve
 
 pytest.importorskip("matplotlib", reason="figures need matplotlib: pip install 'featx[report]'")
