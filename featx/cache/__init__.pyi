@@ -14,6 +14,7 @@ from .file import (
 from .locking import lock_cache as lock_cache
 from .merging import merge_caches as merge_caches, merge_into as merge_into
 from .opening import is_cache as is_cache, open_cache as open_cache
+from .parquet_rows import ParquetRows as ParquetRows, is_parquet_of as is_parquet_of
 from .reading import list_outputs as list_outputs, read_features as read_features, read_rows as read_rows
 from .table import (
     FailedImage as FailedImage,

@@ -11,7 +11,7 @@ from featx.cli.documents import DocumentPlan, with_documents
 from featx.cli.galleries import GalleryPlan, turns_upright, with_gallery
 from featx.cli.options import as_json, examples, with_chosen_rows, with_seed
 from featx.cli.output import Verbosity, logger, print_json, say
-from featx.cli.tables import with_annotations
+from featx.cli.tables import TableChoice, with_annotations
 
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
@@ -29,7 +29,7 @@ CACHE_ENDINGS = (".h5", ".hdf5")
     epilog=examples(
         "featx evaluate photos.featx other-photos.h5",
         "featx evaluate photos.featx photos.h5 --split test --json",
-        "featx evaluate photos.featx photos.h5 --wrong wrong.csv --gallery wrong.html --images photos",
+        "featx evaluate photos.featx photos.h5 --gallery wrong.html --images photos",
     )
 )
 @click.argument("head", type=click.Path(path_type=Path))
@@ -73,36 +73,37 @@ def evaluate(
     --wrong lists the images that are predicted wrongly, the most confident mistake first: name, true, predicted,
     probability, true_probability. --gallery shows them; a click on a cell of the confusion matrix chooses its images.
     """
-    from featx.heads import evaluate_head, load_head
     from featx.report import metrics_sections, out, print_sections, reserve_list
-    from featx.tables import fuse_tables, read_annotations, read_tables
 
     _check_order(head, caches)
     gallery.check()
-    write = documents.reserve(overwrite=gallery.overwrite)
     with reserve_list(wrong, overwrite=gallery.overwrite, option="--wrong") as listed, gallery.reserve() as page:
         images = gallery.list_images()
-        fitted = load_head(head)
-        joined = None if annotations is None else read_annotations(annotations)
-        read = partial(read_tables, caches, sources=fitted.sources, annotations=joined)
-        table = fuse_tables(read(split=split, labels=labels))
-        whole = fuse_tables(read()) if split or labels else table
-        unseen = None if rows == "all" or split or labels else _find_unseen(fitted, table)
-        _warn(head, fitted, table, whole=whole, unseen=unseen)
-        metrics = evaluate_head(fitted, table, rows=unseen, seed=seed)
-        found = _Wrong(fitted, table, unseen, metrics) if listed or page else None
-        if found is not None:
+        choice = TableChoice((), split, labels, annotations)
+        found = _evaluate(head, caches, choice, whole=rows == "all", seed=seed)
+        if listed or page:
             found.write(listed, page, gallery, images)
-    sections = metrics_sections(metrics)
-    write(sections)
     if json_:
-        written = {"wrong": wrong and str(wrong), "gallery": gallery.path} | documents.to_dict()
-        return print_json(asdict(metrics) | written)
-    print_sections(sections, to=out())
-    documents.announce(silent=output.quiet)
-    if found is not None and not output.quiet:
+        return print_json(asdict(found.metrics) | {"wrong": wrong and str(wrong), "gallery": gallery.path})
+    print_sections(metrics_sections(found.metrics), to=out())
+    if (listed or page) and not output.quiet:
         say(f"{' and '.join(str(path) for path in (wrong, gallery.gallery) if path)}: {len(found.mistakes)} images")
     return None
+
+
+def _evaluate(path: Path, caches: tuple[Path, ...], choice: TableChoice, *, whole: bool, seed: int) -> "_Evaluated":
+    """Measure the head on the chosen images of the caches, or unless `whole` on those that it has not seen."""
+    from featx.heads import evaluate_head, load_head
+    from featx.tables import fuse_tables, read_annotations, read_tables
+
+    head = load_head(path)
+    joined = None if choice.annotations is None else read_annotations(choice.annotations)
+    read = partial(read_tables, caches, sources=head.sources, annotations=joined)
+    table = fuse_tables(read(split=choice.split, labels=choice.labels))
+    chosen = bool(choice.split or choice.labels)
+    unseen = None if whole or chosen else _find_unseen(head, table)
+    _warn(path, head, table, whole=fuse_tables(read()) if chosen else table, unseen=unseen)
+    return _Evaluated(head, table, unseen, evaluate_head(head, table, rows=unseen, seed=seed))
 
 
 def _warn(
@@ -122,8 +123,8 @@ def _warn(
 
 
 @dataclass(frozen=True)
-class _Wrong:
-    """The images that a head predicts wrongly among the measured rows."""
+class _Evaluated:
+    """A head, and how it does on these rows of a table."""
 
     head: "Head"
     table: "FeatureTable"
@@ -132,7 +133,7 @@ class _Wrong:
 
     @cached_property
     def mistakes(self) -> "tuple[Mistake, ...]":
-        """The most confident one first."""
+        """The wrongly predicted images, the most confident mistake first."""
         from featx.heads import find_mistakes
 
         return find_mistakes(self.head, self.table, rows=self.rows)

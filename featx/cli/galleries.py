@@ -30,7 +30,7 @@ class GalleryPlan:
     """Where a page of pictures is written, and from which images."""
 
     gallery: Path | None
-    images: tuple[str, ...]
+    roots: tuple[str, ...]
     pictures: int
     overwrite: bool
     """Whether files that the command writes are replaced, the page and others."""
@@ -42,16 +42,16 @@ class GalleryPlan:
 
     def check(self, *, has_images: bool = False) -> None:
         """Raise click's UsageError unless it is clear where the images of the page are."""
-        if has_images and self.images:
+        if has_images and self.roots:
             raise click.UsageError("--images says where the images of caches are; here the images are given already.")
-        if self.images and self.gallery is None:
+        if self.roots and self.gallery is None:
             raise click.UsageError("--images is for the pictures of a page; name the page with --gallery FILE.html.")
-        if self.gallery is not None and not (self.images or has_images):
+        if self.gallery is not None and not (self.roots or has_images):
             raise click.UsageError("--gallery needs --images ROOT, from which the images of the caches are read.")
 
     def list_images(self) -> "ImageSet | None":
         """The images of the page; None if no page is written. Raises ImageSetError."""
-        return list_given(self.images) if self.images else None
+        return list_given(self.roots) if self.roots else None
 
     def reserve(self) -> "AbstractContextManager[Target | None]":
         """Hold the file of the page until the block ends; nothing if no page is written. Raises ReportError."""
@@ -93,6 +93,7 @@ with_gallery = together(
     ),
     click.option(
         "--images",
+        "roots",
         multiple=True,
         metavar="ROOT",
         help="The images of the caches, for --gallery: what `featx extract` was given. Repeat it for several.",

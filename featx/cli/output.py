@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from textwrap import indent
 
 import click
 
@@ -38,6 +39,23 @@ def say(line: str, *, err: bool = False) -> None:
 def print_json(value: object) -> None:
     """Print one JSON document on standard output."""
     click.echo(visible_json(json.dumps(value, indent=2, ensure_ascii=False)))
+
+
+class JsonList:
+    """Prints a list as one JSON document, value by value, as `print_json` prints the whole; `end` ends it."""
+
+    def __init__(self) -> None:
+        self._between = "["
+
+    def add(self, value: object) -> None:
+        """Print one more value."""
+        text = visible_json(json.dumps(value, indent=2, ensure_ascii=False))
+        click.echo(f"{self._between}\n{indent(text, '  ')}", nl=False)
+        self._between = ","
+
+    def end(self) -> None:
+        """Print what closes the list."""
+        click.echo("[]" if self._between == "[" else "\n]")
 
 
 def print_row(values: Iterable[object]) -> None:

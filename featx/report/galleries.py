@@ -31,17 +31,15 @@ def mistakes_page(
     At most `most` have a picture: the surest mistake of each cell before the second one of any. `classes` are those of
     the head, in its order.
     """
-    matrix = None
-    if metrics.confusion is not None:
-        matrix = Matrix("Confusion", tuple(classes), metrics.confusion)
+    matrix = Matrix("Confusion", tuple(classes), metrics.confusion) if metrics.confusion else None
     pairs = [(mistake.true, mistake.predicted) for mistake in mistakes]
-    captions = [
-        f"{_name(one.true)} taken for {_name(one.predicted)}, {show_number(one.probability)} "
-        f"(true {show_number(one.true_probability)})"
-        for one in mistakes
-    ]
     pictures = _take_pictures(
-        [one.name for one in mistakes], pairs, captions, matrix=matrix, thumbnails=thumbnails, most=most
+        [one.name for one in mistakes],
+        pairs,
+        list(map(_explain_mistake, mistakes)),
+        matrix=matrix,
+        thumbnails=thumbnails,
+        most=most,
     )
     answer = f"{len(mistakes)} of {metrics.n} images are predicted wrongly."
     by_class = Section(
@@ -54,17 +52,28 @@ def mistakes_page(
         notes=(*_explain_pictures(pictures, len(mistakes)), *_explain_matrix(metrics)),
         name="wrong",
     )
-    each = Section(
+    sections = (by_class, _mistakes_section(mistakes, most)) if mistakes else (by_class,)
+    return Page("Wrong predictions", sections, sentence=answer)
+
+
+def _explain_mistake(mistake: "Mistake") -> str:
+    probability, of_true = map(show_number, (mistake.probability, mistake.true_probability))
+    return f"{_name(mistake.true)} taken for {_name(mistake.predicted)}, {probability} (true {of_true})"
+
+
+def _mistakes_section(mistakes: "Sequence[Mistake]", most: int) -> Section:
+    """The first mistakes in a table."""
+    rows = tuple(
+        (one.name, one.true, one.predicted, show_number(one.probability), show_number(one.true_probability))
+        for one in mistakes[:most]
+    )
+    return Section(
         title="The same images in a list",
         columns=("name", "true", "predicted", "probability", "of the true label"),
-        rows=tuple(
-            (one.name, one.true, one.predicted, show_number(one.probability), show_number(one.true_probability))
-            for one in mistakes[:most]
-        ),
+        rows=rows,
         notes=_explain_rows(len(mistakes), most),
         name="list",
     )
-    return Page("Wrong predictions", (by_class, each) if mistakes else (by_class,), sentence=answer)
 
 
 def label_errors_page(

@@ -6,11 +6,13 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
+from featx.deploy import Prediction
 from featx.heads import LabelError, Mistake
 from featx.labels import Labels
 from featx.measures import HeadMetrics, measure
 from featx.report.drawings import Matrix
 from featx.report.galleries import choose_fairly, label_errors_page, mistakes_page
+from featx.report.least_sure import LeastSure
 from featx.report.section import Section
 
 CLASSES = ("a", "b", "c")
@@ -103,3 +105,29 @@ def test_choosing_is_fair_whatever_the_sizes_of_groups() -> None:
     assert Counter(groups[position] for position in chosen) == {"a": 5, "b": 5, "c": 1}
     assert choose_fairly(groups, 1000) == list(range(106))
     assert choose_fairly([], 3) == []
+
+
+def test_the_least_sure_images_of_each_class_are_kept_however_many_there_are() -> None:
+    collected = LeastSure(CLASSES, most=3)
+    for number in range(300):
+        collected.add(Prediction(str(number), CLASSES[number % 2], 0.5 + (number * 7 % 300) / 1000, None))
+    collected.add(Prediction("bad", None, None, "damaged"))
+    page = collected.page(thumbnails=thumbnails_of, most=4)
+    assert page.sentence == "300 images are predicted, and 1 failed."
+    overview, *sections = page.sections
+    assert [section.title for section in sections] == ["a", "b"]
+    assert [[picture.name for picture in section.pictures] for section in sections] == [["0", "86"], ["43", "129"]]
+    assert overview.rows == (("a", "150", "2"), ("b", "150", "2"))
+    assert overview.notes[0].startswith("296 images are left out")
+
+
+def test_an_image_with_several_labels_is_shown_under_each() -> None:
+    collected = LeastSure(CLASSES, most=9, separator="|")
+    collected.add(Prediction("both", "a|b", 0.6, None))
+    collected.add(Prediction("none", "", 0.7, None))
+    sections = collected.page(thumbnails=thumbnails_of, most=9).sections[1:]
+    assert [(section.title, [picture.caption for picture in section.pictures]) for section in sections] == [
+        ("a", ["a|b, 0.600"]),
+        ("b", ["a|b, 0.600"]),
+        ("no label", ["no label, 0.700"]),
+    ]
