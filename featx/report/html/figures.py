@@ -11,8 +11,10 @@ from featx.report.html.tables import Shows, draw_table
 from featx.report.markup import build
 from featx.report.section import Section
 from featx.report.svg import draw
-from featx.report.svg.axes import show_number
+from featx.report.svg.axes import are_counts, show_number
+from featx.report.svg.curves import counts_on_x
 from featx.report.svg.matrices import say_cell
+from featx.report.svg.spans import span_ends
 
 _DOTS_LISTED = 200
 """Of more dots, the table has a row for each category."""
@@ -38,19 +40,16 @@ def draw_plot(figure: Figure, section: Section, tags: Mapping[str, int], anchor:
         "figure",
         build("figcaption", said) if said else None,
         build("div", drawing.first, class_="drawing"),
-        _fold(f"The other {len(figure_names(figure)) - 50:,}", drawing.further) if drawing.further else None,
+        _fold(drawing.further) if drawing.further else None,
         class_="plot",
     )
     if not _has_numbers(section, figure):
         yield _draw_numbers(figure, tags)
 
 
-def _fold(summary: str, drawings: Sequence[Element]) -> Element:
-    return build(
-        "details",
-        build("summary", summary),
-        *(build("div", one, class_="drawing") for one in drawings),
-    )
+def _fold(drawings: Sequence[Element]) -> Element:
+    boxes = [build("div", one, class_="drawing") for one in drawings]
+    return build("details", build("summary", f"Further drawings: {len(boxes)}"), *boxes)
 
 
 def figure_names(figure: Figure) -> list[str]:
@@ -94,8 +93,9 @@ def _read_numbers(figure: Figure, tags: Mapping[str, int]) -> _Numbers:
 
 
 def _of_spans(figure: Forest | Bars) -> _Numbers:
+    counts = are_counts(span_ends(figure.spans))
     rows = [
-        (span.name, show_number(span.value), show_number(span.low), show_number(span.high), span.note)
+        (span.name, *(show_number(end, counts=counts) for end in (span.value, span.low, span.high)), span.note)
         for span in figure.spans
     ]
     kept = 5 if any(span.note for span in figure.spans) else 4
@@ -103,8 +103,15 @@ def _of_spans(figure: Forest | Bars) -> _Numbers:
 
 
 def _of_lines(figure: Lines) -> _Numbers:
+    counts = counts_on_x(figure)
     rows = [
-        (line.name, show_number(point.x), show_number(point.y), show_number(point.low), show_number(point.high))
+        (
+            line.name,
+            show_number(point.x, counts=counts),
+            show_number(point.y),
+            show_number(point.low),
+            show_number(point.high),
+        )
         for line in figure.lines
         for point in line.points
     ]

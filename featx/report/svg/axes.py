@@ -22,7 +22,7 @@ class Axis:
     def place(self, value: float) -> float:
         """The pixel of a number, to a tenth; numbers beyond an end of the axis are at that end."""
         low, high, own = (math.log(one) if self.logarithmic else one for one in (self.low, self.high, value))
-        share = min(1.0, max(0.0, (own - low) / (high - low)))
+        share = min(1.0, max(0.0, (own / 2 - low / 2) / (high / 2 - low / 2)))
         return round(self.start + share * (self.end - self.start), 1)
 
     def shown(self) -> list[tuple[float, str]]:
@@ -32,15 +32,25 @@ class Axis:
 
 
 def make_axis(values: Iterable[float | None], *, start: float, end: float, ticks: int = 5) -> Axis:
-    """An axis from a round number below all values to one above; missing and infinite ones do not count."""
+    """An axis a little longer than the values reach, with ticks at round numbers; infinite values do not count."""
     finite = [value for value in values if value is not None and math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     if low == high:
         low, high = low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
-    step = _step((high - low) / ticks)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    places = tuple(round(number * step, 12) for number in range(first, last + 1))
-    return Axis(places[0], places[-1], start, end, places)
+    step = _step(high / ticks - low / ticks)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    places = tuple(round(number * step, _digits(step)) for number in range(first, last + 1))
+    beyond = _BEYOND * (high / 2 - low / 2)
+    return Axis(low - beyond, high + beyond, start, end, places)
+
+
+_BEYOND = 0.06
+"""How much longer an axis is than its values reach, as a share of half of that."""
+
+
+def _digits(step: float) -> int:
+    """Decimals to which a multiple of the step is rounded, which are more than it has."""
+    return max(0, 4 - math.floor(math.log10(step)))
 
 
 def make_logarithmic_axis(values: Sequence[float], *, start: float, end: float) -> Axis:
@@ -60,16 +70,21 @@ _TICK_DISTANCE = 34
 """Pixels between two ticks, so that their numbers do not touch."""
 
 
-def show_number(value: float | None) -> str:
-    """The number with three decimals, or with four digits if it is large; `n/a` if there is none."""
+def show_number(value: float | None, *, counts: bool = False) -> str:
+    """The number with three decimals, or with none if it `counts`; `n/a` if there is none."""
     if value is None or math.isnan(value):
         return "n/a"
-    if value == int(value) if math.isfinite(value) else False:
-        return f"{value:,.0f}" if abs(value) < _LARGE else f"{value:.4g}"
-    return f"{value:.3f}" if _SMALL <= abs(value) < _THREE_DECIMALS else f"{value:.4g}"
+    if value == 0 or _SMALL <= abs(value) < _LARGE:
+        return f"{value:,.{0 if counts else 3}f}"
+    return f"{value:.4g}"
 
 
-_SMALL, _THREE_DECIMALS, _LARGE = 0.001, 100, 1e15
+def are_counts(values: Iterable[float | None]) -> bool:
+    """Whether all numbers that are there are whole."""
+    return all(value is None or not math.isfinite(value) or value == int(value) for value in values)
+
+
+_SMALL, _LARGE = 0.001, 1e15
 
 
 def show_tick(value: float, *, decimals: int = 0) -> str:

@@ -8,7 +8,7 @@ from featx.report.drawings import Bars, Cloud, Figure, Forest, Lines, Matrix
 from featx.report.svg.clouds import DOTS_SHOWN, dots_shown, draw_cloud
 from featx.report.svg.curves import LINES_SHOWN, draw_lines
 from featx.report.svg.matrices import NAMES_SHOWN, draw_matrix
-from featx.report.svg.spans import SPANS_SHOWN, draw_spans
+from featx.report.svg.spans import SPANS_DRAWN, SPANS_SHOWN, draw_spans
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def _draw(figure: Figure, tags: Mapping[str, int], prefix: str) -> list[Element]
 def _notes(figure: Figure) -> list[str]:
     match figure:
         case Forest() | Bars() if len(figure.spans) > SPANS_SHOWN:
-            return [f"This drawing shows the first {SPANS_SHOWN} of {len(figure.spans):,}"]
+            return [_spans_left_out(len(figure.spans))]
         case Lines() if len(figure.lines) > LINES_SHOWN:
             return [f"Drawn: the first {LINES_SHOWN} of {len(figure.lines):,} lines"]
         case Matrix() if len(figure.names) > NAMES_SHOWN:
@@ -73,6 +73,11 @@ def _notes(figure: Figure) -> list[str]:
             return _dots_left_out(figure)
         case _:
             return []
+
+
+def _spans_left_out(count: int) -> str:
+    beyond = f"; further drawings go on to {SPANS_DRAWN}" if count > SPANS_DRAWN else ""
+    return f"Drawn here: the first {SPANS_SHOWN} of {count:,}{beyond}, and the table has all"
 
 
 def _dots_left_out(figure: Cloud) -> list[str]:

@@ -8,7 +8,7 @@ from featx.report.svg.axes import Axis
 from featx.report.svg.texts import SIZE, fit, measure
 
 WIDTH = 520
-"""Pixels from the left to the right of every drawing."""
+"""Pixels from the left to the right of a drawing, but of a matrix of many names."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "currentColor")
 """Colours that people with any colour vision tell apart (Okabe & Ito 2008), without yellow, which is pale on white."""
 SHAPES = (
@@ -26,15 +26,15 @@ _GRID = "#d5d5d0"
 _ENTRY_HEIGHT = 20
 
 
-def frame(title: str, text: str, height: float, *parts: Part) -> Element:
-    """A drawing as wide as all, with its title and a description, which screen readers read."""
+def frame(title: str, text: str, height: float, *parts: Part, width: float = WIDTH) -> Element:
+    """A drawing with its title and a description, which screen readers read."""
     return build(
         "svg",
         build("title", title),
         build("desc", text),
         *parts,
         xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {WIDTH} {height:g}",
+        viewBox=f"0 0 {width:g} {height:g}",
         role="img",
         font_family="system-ui, sans-serif",
         font_size=SIZE,

@@ -11,7 +11,7 @@ from featx.report.svg.texts import fit, measure
 NAMES_SHOWN = 30
 """Classes in a drawing: of more, those with the most confusions."""
 _NAME_WIDTH = 140
-_CELL = (16, 58)
+_CELL = (17, 58)
 _NUMBERS_FROM = 20
 """Pixels of a cell from which on its count is written into it."""
 _WHITE_FROM = 0.9
@@ -43,7 +43,8 @@ def draw_matrix(figure: Matrix, tags: Mapping[str, int]) -> Element:
         text(f"{figure.column_title} →", left, 13, soft=True),
         text(f"{figure.row_title} →", 12, top + whole, soft=True, transform=f"rotate(-90 12 {top + whole:g})"),
     ]
-    return frame(figure.title, _describe(figure), top + whole + 8, *titles, box, *labels, *cells)
+    width = max(WIDTH, left + whole + 8)
+    return frame(figure.title, _describe(figure), top + whole + 8, *titles, box, *labels, *cells, width=width)
 
 
 def most_confused(figure: Matrix) -> list[int]:

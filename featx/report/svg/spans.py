@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
 from featx.report.drawings import Bars, Forest, Span
 from featx.report.markup import build
-from featx.report.svg.axes import Axis, make_axis, show_number
+from featx.report.svg.axes import Axis, are_counts, make_axis, show_number
 from featx.report.svg.marks import WIDTH, axis_line, fill, frame, shape, stroke, text, titled, x_axis
 from featx.report.svg.texts import fit, measure
 
 SPANS_SHOWN = 50
-"""Values in one drawing; the next ones are in further drawings on the same axis."""
+"""Values in one drawing; the next ones are in further drawings."""
+SPANS_DRAWN = 500
+"""Values in all drawings; those after them are in the table only."""
 _ROW = 24
 _NAME_WIDTH = 180
 _SMALL = 12
@@ -20,75 +23,96 @@ _TICK = 50
 _TOP = 8
 
 
+@dataclass(frozen=True)
+class _Part:
+    """Values that are drawn together, on an axis of their own."""
+
+    figure: Forest | Bars
+    spans: Sequence[Span]
+    numbers: Sequence[str]
+    """What is written at the right of each."""
+    axis: Axis
+    reference: float | None
+    """Where a line is drawn across all."""
+
+
 def draw_spans(figure: Forest | Bars) -> list[Element]:
-    """One drawing for every 50 values, all on one axis."""
-    names = min(_NAME_WIDTH, max((measure(span.name) for span in figure.spans), default=0))
-    numbers = max((measure(_numbers(span), size=_SMALL) for span in figure.spans), default=0)
-    zero = [0.0] if isinstance(figure, Bars) else [figure.reference]
-    ends = [end for span in figure.spans for end in (span.value, span.low, span.high)]
-    left, right = names + 16, WIDTH - numbers - 18
-    axis = make_axis([*ends, *zero], start=left, end=right, ticks=max(2, int((right - left) / _TICK)))
-    parts = [figure.spans[first : first + SPANS_SHOWN] for first in range(0, len(figure.spans), SPANS_SHOWN)] or [()]
-    return [_draw_part(figure, part, axis, number * SPANS_SHOWN) for number, part in enumerate(parts)]
+    """One drawing for every 50 values, up to 500 of them."""
+    drawn = figure.spans[:SPANS_DRAWN]
+    parts = [drawn[first : first + SPANS_SHOWN] for first in range(0, len(drawn), SPANS_SHOWN)] or [()]
+    return [_draw_part(_arrange(figure, part), number * SPANS_SHOWN) for number, part in enumerate(parts)]
 
 
-def _draw_part(figure: Forest | Bars, spans: Sequence[Span], axis: Axis, before: int) -> Element:
-    bottom = _TOP + max(1, len(spans)) * _ROW
-    rows = [_draw_row(figure, span, axis, _TOP + (line + 0.5) * _ROW) for line, span in enumerate(spans)]
-    several = len(figure.spans) > SPANS_SHOWN
-    title = f"{figure.title}, {before + 1} to {before + len(spans)}" if several else figure.title
-    at = 0.0 if isinstance(figure, Bars) else figure.reference
-    across = [] if at is None else [axis_line(axis.place(at), _TOP, axis.place(at), bottom, stroke_dasharray="5 3")]
-    grid = x_axis(axis, _TOP, bottom, figure.x_title)
-    return frame(title, _describe(figure, spans), bottom + 44, *grid, *across, *rows)
+def span_ends(spans: Sequence[Span]) -> list[float | None]:
+    """The values and the ends of their intervals."""
+    return [end for span in spans for end in (span.value, span.low, span.high)]
 
 
-def _draw_row(figure: Forest | Bars, span: Span, axis: Axis, y: float) -> Element:
+def _arrange(figure: Forest | Bars, spans: Sequence[Span]) -> _Part:
+    """Names and numbers take what they need, and the axis is between them."""
+    counts = are_counts(span_ends(figure.spans))
+    numbers = [_show(span, counts=counts) for span in spans]
+    left = 16 + min(_NAME_WIDTH, max((measure(span.name) for span in spans), default=0))
+    right = WIDTH - 18 - max((measure(one, size=_SMALL) for one in numbers), default=0)
+    reference = 0.0 if isinstance(figure, Bars) else figure.reference
+    ticks = max(2, int((right - left) / _TICK))
+    axis = make_axis([*span_ends(spans), reference], start=left, end=right, ticks=ticks)
+    return _Part(figure, spans, numbers, axis, reference)
+
+
+def _draw_part(part: _Part, before: int) -> Element:
+    bottom = _TOP + max(1, len(part.spans)) * _ROW
+    rows = [_draw_row(part, line) for line in range(len(part.spans))]
+    several = len(part.figure.spans) > SPANS_SHOWN
+    title = f"{part.figure.title}, {before + 1} to {before + len(part.spans)}" if several else part.figure.title
+    grid = x_axis(part.axis, _TOP, bottom, part.figure.x_title)
+    return frame(title, _describe(part), bottom + 44, *grid, _draw_reference(part, bottom), *rows)
+
+
+def _draw_reference(part: _Part, bottom: float) -> Element | None:
+    if part.reference is None:
+        return None
+    x = part.axis.place(part.reference)
+    return axis_line(x, _TOP, x, bottom, stroke_dasharray="5 3")
+
+
+def _draw_row(part: _Part, line: int) -> Element:
     """The row, which is a mark as a whole, so that a pointer anywhere in it finds its values."""
+    span, shown, y = part.spans[line], part.numbers[line], _TOP + (line + 0.5) * _ROW
     note = f"; {span.note}" if span.note else ""
-    drawn = _draw_bar(span, axis, y) if isinstance(figure, Bars) else _draw_interval(span, axis, y, figure.reference)
+    drawn = _draw_bar(span, part.axis, y) if isinstance(part.figure, Bars) else _draw_interval(part, span, y)
     return titled(
         "g",
-        f"{span.name}: {_numbers(span)}{note}",
-        build(
-            "rect",
-            x="0",
-            y=f"{y - _ROW / 2:g}",
-            width=WIDTH,
-            height=_ROW,
-            fill="none",
-            stroke="none",
-            pointer_events="all",
-        ),
-        text(fit(span.name, _NAME_WIDTH), 0, y + 4.5, stroke="none"),
+        f"{span.name}: {shown}{note}",
+        build("rect", y=f"{y - _ROW / 2:g}", width=WIDTH, height=_ROW, fill_opacity="0"),
+        text(fit(span.name, _NAME_WIDTH), 0, y + 4.5),
         *drawn,
-        text(_numbers(span), WIDTH, y + 4.5, anchor="end", soft=True, font_size=_SMALL, stroke="none"),
+        text(shown, WIDTH, y + 4.5, anchor="end", soft=True, font_size=_SMALL),
     )
 
 
-def _draw_interval(span: Span, axis: Axis, y: float, reference: float | None) -> list[Element]:
+def _draw_interval(part: _Part, span: Span, y: float) -> list[Element]:
     """The interval and a disc at the value, which is hollow if the interval has the reference in it."""
-    parts = _whisker(span, axis, y, 0)
+    whisker = _whisker(span, part.axis, y, 0)
     if not math.isfinite(span.value):
-        return parts
-    at = shape(0, axis.place(span.value), y)
-    undecided = None not in (span.low, span.high, reference) and _within(span, reference)
-    own = {**stroke(0), "class_": "s0 hollow", "fill": "#fff"} if undecided else fill(0)
-    return [*parts, build("path", d=at, stroke_width="2" if undecided else None, **own)]
+        return whisker
+    at = shape(0, part.axis.place(span.value), y)
+    own = {**stroke(0), "class_": "s0 hollow", "fill": "#fff"} if _undecided(span, part.reference) else fill(0)
+    return [*whisker, build("path", d=at, stroke_width="2", **own)]
 
 
-def _within(span: Span, reference: float | None) -> bool:
-    return reference is not None and (span.low or 0) <= reference <= (span.high or 0)
+def _undecided(span: Span, reference: float | None) -> bool:
+    if span.low is None or span.high is None or reference is None:
+        return False
+    return span.low <= reference <= span.high
 
 
 def _draw_bar(span: Span, axis: Axis, y: float) -> list[Element]:
     if not math.isfinite(span.value):
         return []
     left, right = sorted((axis.place(0), axis.place(span.value)))
-    bar = build(
-        "rect", x=f"{left:g}", y=f"{y - 7:g}", width=f"{right - left:.1f}", height=14, fill_opacity=0.75, **fill(0)
-    )
-    return [bar, *_whisker(span, axis, y, 6)]
+    size = {"x": f"{left:g}", "y": f"{y - 7:g}", "width": f"{right - left:.1f}", "height": "14"}
+    return [build("rect", fill_opacity="0.75", **size, **fill(0)), *_whisker(span, axis, y, 6)]
 
 
 def _whisker(span: Span, axis: Axis, y: float, colour: int) -> list[Element]:
@@ -99,16 +123,20 @@ def _whisker(span: Span, axis: Axis, y: float, colour: int) -> list[Element]:
     return [build("path", d=path, stroke_width="1.6", **stroke(colour))]
 
 
-def _numbers(span: Span) -> str:
-    if span.low is None or span.high is None:
-        return show_number(span.value)
-    return f"{show_number(span.value)} [{show_number(span.low)}, {show_number(span.high)}]"
+def _show(span: Span, *, counts: bool) -> str:
+    value, low, high = (show_number(one, counts=counts) for one in (span.value, span.low, span.high))
+    return value if span.low is None or span.high is None else f"{value} [{low}, {high}]"
 
 
-def _describe(figure: Forest | Bars, spans: Sequence[Span]) -> str:
-    finite = [span for span in spans if math.isfinite(span.value)]
+def _describe(part: _Part) -> str:
+    finite = [(span, shown) for span, shown in zip(part.spans, part.numbers, strict=True) if math.isfinite(span.value)]
     if not finite:
-        return f"{figure.x_title}: no values."
-    first, last = max(finite, key=lambda span: span.value), min(finite, key=lambda span: span.value)
-    ends = f"highest {show_number(first.value)}, {first.name}; lowest {show_number(last.value)}, {last.name}"
-    return f"{figure.x_title} of {len(spans)}; {ends}."
+        return f"{part.figure.x_title}: no values."
+    first, last = (choose(finite, key=lambda one: one[0].value) for choose in (max, min))
+    ends = f"highest {first[1]}, {first[0].name}; lowest {last[1]}, {last[0].name}"
+    hollow = (
+        " A hollow mark: its interval has the line in it."
+        if any(_undecided(span, part.reference) for span in part.spans)
+        else ""
+    )
+    return f"{part.figure.x_title} of {len(part.spans)}; {ends}.{hollow}"

@@ -12,7 +12,10 @@ _WIDE, _USUAL = 1.05, 0.57
 
 def measure(text: str, *, size: float = SIZE) -> float:
     """About how many pixels the text takes; no font is at hand to know it."""
-    return size * sum(_WIDE if unicodedata.east_asian_width(one) in "WF" else _USUAL for one in visible(text))
+    shown = visible(text)
+    if shown.isascii():
+        return size * _USUAL * len(shown)
+    return size * sum(_WIDE if unicodedata.east_asian_width(one) in "WF" else _USUAL for one in shown)
 
 
 def fit(text: str, width: float, *, size: float = SIZE) -> str:
@@ -20,8 +23,6 @@ def fit(text: str, width: float, *, size: float = SIZE) -> str:
     shown = visible(text)
     if measure(shown, size=size) <= width:
         return shown
-    kept = len(shown)
-    while kept > 2 and measure(shown, size=size) * kept / len(shown) > width - size:
-        kept -= 1
+    kept = max(2, int(len(shown) * (width - size) / measure(shown, size=size)))
     head = (kept + 1) // 2
     return f"{shown[:head]}…{shown[len(shown) - kept + head :]}"
