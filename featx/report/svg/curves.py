@@ -90,7 +90,8 @@ def _drawn(point: Point) -> bool:
 
 def _say(figure: Lines, line: Line, point: Point, *, counts: bool) -> str:
     ends = "" if point.low is None else f" [{show_number(point.low)}, {show_number(point.high)}]"
-    return f"{line.name}: {figure.x_title} {show_number(point.x, counts=counts)}, {figure.y_title} {show_number(point.y)}{ends}"
+    x = show_number(point.x, counts=counts)
+    return f"{line.name}: {figure.x_title} {x}, {figure.y_title} {show_number(point.y)}{ends}"
 
 
 def counts_on_x(figure: Lines) -> bool:

@@ -7,6 +7,7 @@ from xml.etree.ElementTree import Element, tostring
 from featx.report.drawings import Bars, Cloud, Figure, Forest, Lines, Matrix
 from featx.report.svg.clouds import DOTS_SHOWN, dots_shown, draw_cloud
 from featx.report.svg.curves import LINES_SHOWN, draw_lines
+from featx.report.svg.marks import frame, text
 from featx.report.svg.matrices import NAMES_SHOWN, draw_matrix
 from featx.report.svg.spans import SPANS_DRAWN, SPANS_SHOWN, draw_spans
 
@@ -51,6 +52,8 @@ def draw(figure: Figure, *, tags: Mapping[str, int] | None = None, prefix: str =
 
 def _draw(figure: Figure, tags: Mapping[str, int], prefix: str) -> list[Element]:
     match figure:
+        case Forest(spans=()) | Bars(spans=()) | Lines(lines=()) | Matrix(names=()) | Cloud(dots=()):
+            return [frame(figure.title, "There is nothing to draw.", 40, text("nothing to draw", 0, 24, soft=True))]
         case Forest() | Bars():
             return draw_spans(figure)
         case Lines():
