@@ -1,7 +1,7 @@
 """The command `compare`: caches x heads x fusions x splits."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from featx.settings import FUSION_NAMES, HEAD_NAMES, SPLIT_RULES
 
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
-    from featx.compare import Candidate, FailedCandidate
+    from featx.compare import Candidate, ComparisonResults, FailedCandidate, Ranking
     from featx.tables import Duplicates, Split
 
 
@@ -156,16 +156,8 @@ def compare(
     duplicates = _find_duplicates([candidate for candidate in candidates if candidate.key in keys])
     sections = ranking_sections(ranking, duplicates=duplicates)
     if json_:
-        print_json(
-            {
-                "results": [result.to_dict() for result in compared.results],
-                "standings": [place.to_dict() for place in ranking],
-                "duplicates": {key: asdict(found) for key, found in duplicates.items()},
-                "failures": [_describe_failure(failure) for failure in compared.failures],
-                "into": str(into) if into else None,
-            }
-            | documents.to_dict()
-        )
+        values = _describe(compared, ranking, duplicates)
+        print_json(values | {"into": str(into) if into else None} | documents.to_dict())
     elif not output.quiet:
         print_sections(sections, to=out())
     for failure in compared.failures:
@@ -173,6 +165,18 @@ def compare(
     write([*sections, *difference_sections(ranking)])
     documents.announce(silent=json_ or output.quiet)
     return 1 if compared.failures else 0
+
+
+def _describe(
+    compared: "ComparisonResults", ranking: "Ranking", duplicates: "Mapping[str, Duplicates]"
+) -> dict[str, Any]:
+    """The comparison as plain JSON values."""
+    return {
+        "results": [result.to_dict() for result in compared.results],
+        "standings": [place.to_dict() for place in ranking],
+        "duplicates": {key: asdict(found) for key, found in duplicates.items()},
+        "failures": [_describe_failure(failure) for failure in compared.failures],
+    }
 
 
 def _describe_failure(failure: "FailedCandidate") -> dict[str, Any]:

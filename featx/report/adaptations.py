@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from featx.report.measures import show_number, show_p, with_interval
+from featx.report.drawings import Forest, Span
+from featx.report.measures import show_number, show_p, show_verdicts, with_interval
 from featx.report.section import Section
 
 if TYPE_CHECKING:
     from featx.transfer import Adaptation, AdaptationRow
 
 _COLUMNS = ("method", "labels of the target", "on the target", "in its own domain", "difference", "p", "verdict")
-_AGAINST_TARGET = ("against its own labels", "p", "verdict")
+_AGAINST_TARGET = ("against its own labels", "p of that", "verdict on that")
 
 
 def adaptation_sections(adaptation: "Adaptation") -> "list[Section]":
@@ -19,7 +20,40 @@ def adaptation_sections(adaptation: "Adaptation") -> "list[Section]":
     columns = (*_COLUMNS, *(_AGAINST_TARGET if few else ()))
     rows = tuple((*_row(row), *(_versus(row) if few else ())) for row in adaptation.rows)
     title = f"adaptation, {adaptation.measure.replace('_', ' ')}"
-    return [Section(title=title, columns=columns, rows=rows, notes=tuple(_notes(adaptation)))]
+    return [
+        Section(
+            title=title,
+            sentence=_sentence(adaptation),
+            columns=columns,
+            rows=rows,
+            figure=_figure(adaptation),
+            notes=tuple(_notes(adaptation)),
+            name="adaptation",
+        )
+    ]
+
+
+def _sentence(adaptation: "Adaptation") -> str:
+    """The gap, and what the kept head is worth; without one, how many methods help and harm."""
+    gap = f"The gap is {adaptation.gap.verdict}"
+    for row in adaptation.rows:
+        if row.chosen and row.stands_for == "none":
+            return f"{gap}; the head is kept as it is."
+        if row.chosen and row.difference is not None and row.verdict:
+            return f"{gap}; {row.stands_for} {row.verdict}: {with_interval(f'{row.difference:+.3f}', row.ci)}."
+    return f"{gap}. {show_verdicts(row.verdict for row in adaptation.rows if row.verdict)}".rstrip()
+
+
+def _figure(adaptation: "Adaptation") -> Forest:
+    """The difference of each method from the head as it is; one above 0 helps."""
+    spans = tuple(
+        Span.within(_name(row), row.difference, row.ci, note=row.verdict or "")
+        for row in adaptation.rows
+        if row.difference is not None and row.verdict
+    )
+    measure = adaptation.measure.replace("_", " ")
+    x_title = f"difference in {measure} on the target from the head as it is"
+    return Forest(f"adaptation, {measure}", x_title, spans, reference=0.0)
 
 
 def _row(row: "AdaptationRow") -> tuple[str, ...]:

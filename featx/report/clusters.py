@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from featx.report.drawings import Bars, Span
 from featx.report.measures import show_interval
 from featx.report.section import Section
 from featx.showing import shorten, show_counts
@@ -57,8 +58,21 @@ def _agreement(found: "Clustering") -> list[Section]:
     if agreement is None:
         return []
     rows = []
+    spans = []
     for name, title in _TITLES.items():
         ends = getattr(agreement, f"{name}_ci")
         rows.append((title, f"{getattr(agreement, name):.3f}", show_interval(ends) if ends else "unknown"))
+        spans.append(Span.within(title, getattr(agreement, name), ends))
     note = f"labels of {agreement.n:,} images; they had no part in the clusters, which the intervals hold fixed"
-    return [Section(title="agreement with the labels", columns=_AGREEMENT, rows=tuple(rows), notes=(note,))]
+    return [
+        Section(
+            title="agreement with the labels",
+            columns=_AGREEMENT,
+            rows=tuple(rows),
+            figure=Bars(
+                "agreement of the clusters with the labels", "0: as by chance or worse, 1: perfect", tuple(spans)
+            ),
+            notes=(note,),
+            name="agreement",
+        )
+    ]

@@ -74,15 +74,15 @@ def _sentence(curve: "LearningCurve") -> str:
     if needed:
         one = min(needed, key=lambda one: one.labels or 0)
         reached = f"{_measure(curve)} {one.target:g}"
-        return f"{one.backbone} with {one.head} needs the fewest labels to reach {reached}: {one.labels:,}"
+        return f"{one.backbone} with {one.head} needs the fewest labels to reach {reached}: {one.labels:,}."
     if curve.labels_needed:
         target = curve.labels_needed[0].target
-        return f"no source reaches {_measure(curve)} {target:g} with {most_shots(curve)} images of each class"
+        return f"No source reaches {_measure(curve)} {target:g} with {most_shots(curve)} images of each class."
     last = [row for row in curve.rows if row.shots == most_shots(curve)]
     if not last or len(last) > _MOST_SAID:
         return ""
     values = "; ".join(f"{_line_name(row, curve)} {with_interval(f'{row.value:.3f}', row.ci)}" for row in last)
-    return f"{_measure(curve)} with {last[0].shots} images of each class: {values}"
+    return f"With {last[0].shots} images of each class, {_measure(curve)} is: {values}."
 
 
 def _needed_section(curve: "LearningCurve") -> Section:

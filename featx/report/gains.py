@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from featx.report.measures import show_number, show_p, with_interval
+from featx.report.drawings import Forest, Span
+from featx.report.measures import show_number, show_p, show_verdicts, with_interval
 from featx.report.section import Section
 
 if TYPE_CHECKING:
@@ -20,13 +21,39 @@ def gain_sections(gain: "Gain") -> list[Section]:
     columns = (*_COLUMNS, *(_ACROSS if across else ()))
     rows = tuple((*_row(row), *(_losses(row) if across else ())) for row in gain.rows)
     title = f"gain in {gain.measure.replace('_', ' ')}"
-    sections = [Section(title=title, columns=columns, rows=rows, notes=tuple(_notes(gain)))]
+    sections = [
+        Section(
+            title=title,
+            sentence=show_verdicts(row.verdict for row in gain.rows),
+            columns=columns,
+            rows=rows,
+            figure=_figure(gain),
+            notes=tuple(_notes(gain)),
+            name="gain",
+        )
+    ]
     harmed = tuple(_harmed(row, part, what) for row in gain.rows for what, part in _parts(row))
     if harmed:
         note = "share of right images with the source minus that of the baseline; p: Holm's correction within a row"
         title = "classes and groups that are harmed"
-        sections.append(Section(title=title, columns=_HARMED, rows=harmed, notes=(note,)))
+        sections.append(Section(title=title, columns=_HARMED, rows=harmed, notes=(note,), name="harmed"))
     return sections
+
+
+def _figure(gain: "Gain") -> Forest:
+    """The difference of each row from the best baseline; one above 0 helps."""
+    heads = {row.head for row in gain.rows}
+    spans = tuple(
+        Span.within(
+            f"{_source(row)}, {f'{row.head}, ' if len(heads) > 1 else ''}shots {_shots(row)}",
+            row.difference,
+            row.ci,
+            note=row.verdict,
+        )
+        for row in gain.rows
+    )
+    measure = gain.measure.replace("_", " ")
+    return Forest(f"gain in {measure}", f"difference in {measure} from the best baseline", spans, reference=0.0)
 
 
 def _row(row: "SourceGain") -> tuple[str, ...]:

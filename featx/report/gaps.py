@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from featx.report.drawings import Bars, Span
 from featx.report.measures import show_p, with_interval
 from featx.report.section import Section
 
@@ -16,8 +17,9 @@ _BLOCKS = ("source", "columns", "whose mean moves", "mean absolute difference")
 
 def gap_sections(gap: "Gap") -> list[Section]:
     """The verdict; then shares of classes, if the source has labels; then what moves in each output, and most."""
-    sections = [Section(title=f"gap: {gap.verdict}", rows=tuple(_facts(gap)), notes=gap.notes)]
+    sections = [Section(title=f"gap: {gap.verdict}", rows=tuple(_facts(gap)), notes=gap.notes, name="gap")]
     if gap.shares:
+        title = "shares of classes"
         rows = tuple(
             (
                 one.name,
@@ -27,7 +29,15 @@ def gap_sections(gap: "Gap") -> list[Section]:
             )
             for one in gap.shares
         )
-        sections.append(Section(title="shares of classes", columns=_SHARES, rows=rows))
+        sections.append(
+            Section(
+                title=title,
+                columns=_SHARES,
+                rows=rows,
+                figure=Bars(title, "share of images", _bars(gap)),
+                name="shares",
+            )
+        )
     blocks = tuple(
         (f"{one.backbone}:{one.output}", f"{one.columns:,}", f"{one.moved:,}", f"{one.mean_difference:.3f}")
         for one in gap.blocks
@@ -37,6 +47,18 @@ def gap_sections(gap: "Gap") -> list[Section]:
     if any(one.moved for one in gap.blocks):
         sections.append(Section(title="columns that move most", columns=_COLUMNS, rows=tuple(_columns(gap))))
     return sections
+
+
+def _bars(gap: "Gap") -> tuple[Span, ...]:
+    """For each class its share in the source, and below it that in the target."""
+    return tuple(
+        span
+        for one in gap.shares
+        for span in (
+            Span(f"{one.name}, source", one.source),
+            Span.within(f"{one.name}, target", one.em, one.em_ci, note="by EM"),
+        )
+    )
 
 
 def _facts(gap: "Gap") -> Iterator[tuple[str, str]]:

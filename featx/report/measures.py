@@ -1,11 +1,14 @@
 """Which measures all reports show, and their texts and explanations."""
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from featx.heads import Result
     from featx.measures import HeadMetrics
 
+_VERDICTS = ("helps", "harms", "undecided")
 _SMALLEST = 0.001
 """The smallest p that is shown as a number."""
 _COMPARED = ("accuracy", "balanced_accuracy", "macro_f1", "auroc", "log_loss", "ece")
@@ -37,6 +40,13 @@ def show_p(value: float | None) -> str:
     if value is None:
         return "unknown"
     return f"{value:.3f}" if value >= _SMALLEST else f"< {_SMALLEST}"
+
+
+def show_verdicts(verdicts: Iterable[str]) -> str:
+    """How many rows end in each verdict, as a sentence; empty without rows."""
+    counts = Counter(verdicts)
+    said = ", ".join(f"{name} {counts[name]}" for name in _VERDICTS)
+    return f"Of {counts.total()} rows: {said}." if counts else ""
 
 
 def explain_metrics(metrics: "HeadMetrics") -> str:

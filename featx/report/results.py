@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from featx.measures import MEASURE_TITLES
-from featx.report.measures import compared_measures, explain_result, show_interval, show_number
+from featx.report.drawings import Forest, Span
+from featx.report.measures import compared_measures, explain_result, show_interval, show_number, with_interval
 from featx.report.section import Section
 
 if TYPE_CHECKING:
@@ -16,7 +17,38 @@ if TYPE_CHECKING:
 def results_sections(results: "Sequence[Result]") -> list[Section]:
     """One row for each result; the notes hold for all results that share the split of the first one."""
     rows = tuple(_row(result) for result in results)
-    return [Section(columns=_columns(results[0]), rows=rows, notes=_notes(results), wrapped="tuned")]
+    return [
+        Section(
+            sentence=_sentence(results),
+            columns=_columns(results[0]),
+            rows=rows,
+            figure=_figure(results),
+            notes=_notes(results),
+            wrapped="tuned",
+            name="results",
+        )
+    ]
+
+
+def _sentence(results: "Sequence[Result]") -> str:
+    """What the only result says; of several, none is chosen by its test images."""
+    if len(results) > 1:
+        return ""
+    (result,) = results
+    value = with_interval(show_number(result.value), getattr(result.metrics, f"{result.measure}_ci"))
+    return f"{result.head} reaches {MEASURE_TITLES[result.measure]} {value} on {result.metrics.n:,} test images."
+
+
+def _figure(results: "Sequence[Result]") -> Forest:
+    """The measure by which the heads were tuned, with its interval."""
+    measure = results[0].measure
+    spans = tuple(
+        Span.within(result.head, getattr(result.metrics, measure), getattr(result.metrics, f"{measure}_ci"))
+        for result in results
+        if getattr(result.metrics, measure) is not None
+    )
+    title = MEASURE_TITLES[measure]
+    return Forest(f"{title} of each head", f"{title} on test images, 95 % interval", spans)
 
 
 def _measures(result: "Result") -> tuple[str, ...]:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from featx.report.drawings import Bars, Span
 from featx.report.measures import show_interval
 from featx.report.section import Section
+from featx.showing import shorten
 
 if TYPE_CHECKING:
     from featx.transfer import RankedSource, SourceScore, TransferScores
@@ -28,7 +30,30 @@ def scores_sections(scores: "TransferScores") -> list[Section]:
     )
     columns = ("rank", "backbone", "output", *names, "against the highest", "first in", "ms an image")
     notes = (*scores.notes, *explain_marks(scores.ranking))
-    return [Section(title="sources", columns=columns, rows=rows, notes=notes)]
+    figure = Bars(f"sources by {names[0]}", names[0], _spans(scores, names[0]))
+    sentence = rank_sentence(scores.ranking)
+    return [
+        Section(
+            title="sources", sentence=sentence, columns=columns, rows=rows, figure=figure, notes=notes, name="sources"
+        )
+    ]
+
+
+def _spans(scores: "TransferScores", name: str) -> tuple[Span, ...]:
+    """The value of each source, where this score is defined."""
+    found = {(row.backbone, row.output): row for row in scores.rows if row.score == name}
+    values = [(one, found[one.backbone, one.output]) for one in scores.ranking]
+    return tuple(
+        Span.within(f"{one.backbone}:{one.output}", row.value, row.ci, note="tied" if one.tied else "")
+        for one, row in values
+        if row.value is not None
+    )
+
+
+def rank_sentence(ranking: "Sequence[RankedSource]") -> str:
+    """The sources to train: those that the images cannot tell from the first."""
+    tied = [f"{one.backbone}:{one.output}" for one in ranking if one.tied]
+    return f"To train: {shorten(tied)}, of {len(ranking)}." if tied else ""
 
 
 def explain_marks(ranking: "Sequence[RankedSource]") -> Iterator[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from featx.report.drawings import Forest, Span
 from featx.report.measures import show_interval
 from featx.report.section import Section
 
@@ -52,8 +53,18 @@ def _leaderboard_section(group: "Group", rows: "Sequence[LeaderboardRow]", outco
         title=group.name,
         columns=_LEADERS,
         rows=tuple(map(_row, rows)),
+        figure=Forest(f"{group.name}: mean over targets", "mean over targets, 95 % interval", _spans(rows)),
         notes=(group.text, *notes, *weak),
         wrapped="source",
+    )
+
+
+def _spans(rows: "Iterable[LeaderboardRow]") -> tuple[Span, ...]:
+    """The mean of each source that has a result on every target."""
+    return tuple(
+        Span.within(f"{row.source}, {row.head}", row.mean, row.ci, note=row.letters)
+        for row in rows
+        if row.mean is not None
     )
 
 

@@ -1,7 +1,7 @@
 """Renders sections in the terminal: results on standard output, failures on standard error."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
@@ -43,24 +43,76 @@ def err() -> LineConsole:
 
 
 def print_sections(sections: Iterable[Section], *, to: Console) -> None:
-    """Print each section: a table with its notes as a list below it, or else the title, facts and notes as lines."""
+    """Print each section: its answer, a table with its notes as a list below it, or else title, facts and notes.
+
+    On a terminal, lines are broken between words only, and a table that is too wide becomes a block for each row.
+    """
     for section in sections:
+        if section.sentence:
+            _print_line(section.sentence, to=to)
         if section.columns:
-            table, width = _as_table(section)
-            _wide_enough(to, width).print(table)
-            lines = [f"- {note}" for note in section.notes]
+            _print_table(section, to=to)
+            lines = [("- ", note) for note in section.plain_notes]
         else:
-            facts = [f"{name:{_NAME_WIDTH}} {fact}" for name, fact in section.rows]
-            lines = [*filter(None, [section.title]), *facts, *section.notes]
-        for line in lines:
-            to.print(line)
+            facts = [(f"{name:{_NAME_WIDTH}} ", fact) for name, fact in section.rows]
+            lines = [*(("", title) for title in [section.title] if title), *facts]
+            lines += [("", note) for note in section.plain_notes]
+        for beginning, text in lines:
+            _print_line(text, to=to, beginning=beginning)
 
 
-def _wide_enough(console: Console, width: int) -> Console:
-    """The console, or a wider one on the same stream: a terminal wraps long lines, where a table would break words."""
-    if width <= console.width:
-        return console
-    return LineConsole(file=console.file, width=width, highlight=False, soft_wrap=True, markup=False, emoji=False)
+def _print_line(text: str, *, to: Console, beginning: str = "", further: int = 0) -> None:
+    """Print the text as one line; on a terminal, as lines that are broken between words and below each other.
+
+    Lines after the first are indented as far as the text, and `further`.
+    """
+    shown = visible(text)
+    beginning = visible(beginning)
+    if to.is_terminal and cell_len(beginning + shown) > to.width:
+        indent = min(cell_len(beginning) + further, to.width // 3)
+        for number, line in enumerate(_wrap(shown, width=to.width, first=cell_len(beginning), indent=indent)):
+            to.print(" " * indent + line if number else beginning + line)
+    else:
+        to.print(beginning + shown)
+
+
+def _wrap(text: str, *, width: int, first: int, indent: int) -> Iterator[str]:
+    """Lines that fit beside what begins the first one and beside the indent of the others; a longer word stands alone.
+
+    Spaces at the start of the text stay.
+    """
+    line = text[: len(text) - len(text.lstrip(" "))]
+    taken = first
+    empty = True
+    for word in text.split():
+        if not empty and taken + cell_len(f"{line} {word}") > width:
+            yield line
+            line, taken, empty = "", indent, True
+        line = f"{line}{word}" if empty else f"{line} {word}"
+        empty = False
+    yield line
+
+
+def _print_table(section: Section, *, to: Console) -> None:
+    """Print the table; on a terminal that is too narrow for its words, a block of lines for each row."""
+    table, width = _as_table(section)
+    if width <= to.width:
+        to.print(table)
+    elif to.is_terminal:
+        _print_blocks(section, to=to)
+    else:
+        LineConsole(file=to.file, width=width, highlight=False, soft_wrap=True, markup=False, emoji=False).print(table)
+
+
+def _print_blocks(section: Section, *, to: Console) -> None:
+    """Print the first cell of each row, and below it the others with their headings."""
+    _print_line(section.title, to=to)
+    for row in section.rows:
+        for number, (column, cell) in enumerate(zip(section.columns, row, strict=True)):
+            if cell.strip():
+                said = f"{column}: {cell}" if column else cell
+                _print_line(said, to=to, beginning="  " if number else "", further=2)
+    to.print()
 
 
 def _as_table(section: Section) -> tuple[Table, int]:

@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from featx.report.scores import explain_marks, show_cost, show_difference, show_score
+from featx.report.drawings import Bars, Span
+from featx.report.scores import explain_marks, rank_sentence, show_cost, show_difference, show_score
 from featx.report.section import Section
 
 if TYPE_CHECKING:
@@ -29,7 +30,18 @@ def trials_sections(trials: "SourceTrials") -> list[Section]:
     )
     columns = ("rank", "backbone", *names, "against the highest", "images", "ms an image", "all images", "dropped")
     notes = (*trials.notes, "all images: how long their extraction may still take", *explain_marks(trials.ranking))
-    return [Section(title="sources", columns=columns, rows=rows, notes=notes)]
+    spans = tuple(
+        Span.within(one.backbone, one.accuracy, one.accuracy_ci, note="tied" if one.tied else "")
+        for one in trials.ranking
+        if one.accuracy is not None
+    )
+    figure = Bars("sources that were tried", "accuracy of ridge regression on images that were left out", spans)
+    sentence = rank_sentence(trials.ranking)
+    return [
+        Section(
+            title="sources", sentence=sentence, columns=columns, rows=rows, figure=figure, notes=notes, name="tried"
+        )
+    ]
 
 
 def _show_time(one: "TriedSource") -> str:

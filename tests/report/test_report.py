@@ -73,7 +73,8 @@ def printed(metrics: HeadMetrics) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_table_has_a_cell_for_every_column(kind: str) -> None:
     metrics = measure(*make_case(kind))
-    lines = render_results([make_result(metrics)]).splitlines()
+    answer, _, *lines = render_results([make_result(metrics)]).splitlines()
+    assert answer.startswith("logreg reaches ")
     assert [line.count("|") for line in lines[:3]] == [len(results_sections([make_result(metrics)])[0].columns) + 1] * 3
     assert ("mAP" in lines[0]) == ("several" in kind)
     assert f"- interval: {metrics.interval}" in lines
