@@ -146,8 +146,9 @@ class BlockPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         for (start, stop), components in zip(self.blocks_, self.components_, strict=True):
             part = reduced[:, column : column + components.shape[1]]
             column += components.shape[1]
-            for rows, block in centred_blocks(X[:, start:stop], self.mean_[start:stop], dtype=X.dtype):
-                np.matmul(block, components.astype(X.dtype, copy=False), out=part[rows])
+            # in float64, since machines with large coefficients would raise rounding errors
+            for rows, block in centred_blocks(X[:, start:stop], self.mean_[start:stop], dtype=np.float64):
+                np.matmul(block, components.astype(np.float64, copy=False), out=part[rows])
         return reduced
 
     def _keep(self, mean: NDArray[Any], axes: Iterable[BlockAxes]) -> Self:

@@ -85,7 +85,10 @@ class KernelMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         mapped = np.empty((len(X), self._n_features_out), X.dtype)
         step = max(1, DISTANCES_AT_ONCE // self._n_features_out)
         for start in range(0, len(X), step):
-            mapped[start : start + step] = self.map_.transform(X[start : start + step])
+            part = slice(start, start + step)
+            # the normalisation raises rounding errors up to a million times, so products are in float64
+            kernel = _kernel(_squared_distances(X[part], self.map_.components_), self.map_.gamma)
+            mapped[part] = kernel @ self.map_.normalization_.T
         return mapped
 
 

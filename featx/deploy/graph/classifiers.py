@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
 
 from featx.deploy.graph.nodes import Nodes
-from featx.deploy.graph.steps import STEPS, AddStep, kernel_distances, map_by_kernel
+from featx.deploy.graph.steps import STEPS, AddStep, map_by_kernel, rbf_kernel
 from featx.errors import HeadError
 from featx.estimators import LEAST_LOG_PROBABILITY, NO_CHANCE, UNIFORM_VOTE
 
@@ -71,14 +70,11 @@ def _kernel_svm(nodes: Nodes, classifier: Any, rows: str) -> str:
     if classifier.approximate_:
         mapped = map_by_kernel(nodes, classifier.map_, rows)
         return _spread(nodes, classifier, _linear(nodes, classifier.linear_, mapped))
-    distances = kernel_distances(nodes, rows, classifier.support_vectors_)
-    exponents = nodes.add(
-        "Mul", nodes.as_type(distances, TensorProto.DOUBLE), nodes.store(np.array([-classifier.gamma_], np.float64))
-    )
+    kernel = rbf_kernel(nodes, rows, classifier.support_vectors_, gamma=classifier.gamma_)
     weights, constants = _both_sides(classifier.dual_coef_.T, classifier.intercept_)
-    margins = nodes.add("MatMul", nodes.add("Exp", exponents), nodes.store(weights.T.astype(np.float64)))
+    margins = nodes.add("MatMul", kernel, nodes.store(weights.T.astype(np.float64)))
     shifted = nodes.add("Add", margins, nodes.store(constants.astype(np.float64)))
-    return _spread(nodes, classifier, nodes.as_type(shifted, TensorProto.FLOAT))
+    return _spread(nodes, classifier, nodes.narrow(shifted))
 
 
 def _class_means(nodes: Nodes, classifier: Any, rows: str) -> str:
@@ -190,7 +186,7 @@ def _boosted(nodes: Nodes, classifier: Any, rows: str) -> str:
     parts = []
     for fitted, vote in zip(classifier.estimators_, classifier.votes_ / classifier.votes_.sum(), strict=True):
         best = nodes.add("ArgMax", add_classifier(nodes, fitted, rows), axis=1, keepdims=1)
-        chosen = nodes.as_type(nodes.add("Equal", best, places), TensorProto.FLOAT)
+        chosen = nodes.narrow(nodes.add("Equal", best, places))
         parts.append(nodes.add("Mul", chosen, nodes.numbers(vote)))
     return _spread(nodes, classifier, nodes.add("Sum", *parts))
 

@@ -56,9 +56,13 @@ class Nodes:
         self.constants.append(numpy_helper.from_array(values, f"{RESERVED}constant_{len(self.constants)}"))
         return self.constants[-1].name
 
-    def as_type(self, rows: str, kind: int) -> str:
-        """The tensor in this type of TensorProto."""
-        return self.add("Cast", rows, to=kind)
+    def wide(self, rows: str) -> str:
+        """The numbers in float64."""
+        return self.add("Cast", rows, to=TensorProto.DOUBLE)
+
+    def narrow(self, rows: str) -> str:
+        """The numbers in float32."""
+        return self.add("Cast", rows, to=TensorProto.FLOAT)
 
     def over_columns(self, operator: str, rows: str) -> str:
         """What ReduceSum, ReduceL2 and the like give over the columns of each row, as a column (n, 1)."""

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
-from onnx import TensorProto
 
 from featx.deploy.graph.nodes import Nodes
 
@@ -18,20 +17,20 @@ def scaled(nodes: Nodes, rows: str, *, mean: Any, factor: Any) -> str:
     return nodes.add("Mul", centred, nodes.numbers(factor, what="a factor of a column"))
 
 
-def kernel_distances(nodes: Nodes, rows: str, others: Any) -> str:
-    """The squared distances (n, m) between rows and stored rows (m, d) as float32, of differences in float64.
+def rbf_kernel(nodes: Nodes, rows: str, others: Any, *, gamma: float) -> str:
+    """exp(-gamma |x - y|^2) (n, m) in float64 of rows and stored rows (m, d), with distances rounded to float32.
 
-    scikit-learn computes them so: in float32 the kernels of a machine with many support vectors would add up too many
-    rounding errors.
+    So do the estimators: in float32 alone, the kernels of many support vectors would add up too many rounding errors.
     """
-    wide = nodes.as_type(rows, TensorProto.DOUBLE)
-    stored = nodes.as_type(nodes.numbers(others, what="a stored row"), TensorProto.DOUBLE)
+    wide = nodes.wide(rows)
+    stored = nodes.wide(nodes.numbers(others, what="a stored row"))
     products = nodes.add("MatMul", wide, nodes.add("Transpose", stored, perm=[1, 0]))
-    squares = nodes.over_columns("ReduceSum", nodes.add("Mul", wide, wide))
+    lengths = nodes.over_columns("ReduceSum", nodes.add("Mul", wide, wide))
     own = nodes.store(np.square(np.asarray(others).astype(np.float32).astype(np.float64)).sum(axis=1))
     twice = nodes.add("Mul", products, nodes.store(np.array([2.0])))
-    distances = nodes.add("Sub", nodes.add("Add", squares, own), twice)
-    return nodes.add("Relu", nodes.as_type(distances, TensorProto.FLOAT))
+    distances = nodes.add("Sub", nodes.add("Add", lengths, own), twice)
+    rounded = nodes.wide(nodes.add("Relu", nodes.narrow(distances)))
+    return nodes.add("Exp", nodes.add("Mul", rounded, nodes.store(np.array([-gamma]))))
 
 
 def _scale(nodes: Nodes, step: Any, rows: str) -> str:
@@ -55,12 +54,14 @@ def _keep(nodes: Nodes, step: Any, rows: str) -> str:
 
 
 def _reduce(nodes: Nodes, step: Any, rows: str) -> str:
-    centred = nodes.add("Sub", rows, nodes.numbers(step.mean_, what="a mean"))
+    """Products in float64, as those of BlockPCA."""
+    mean = nodes.wide(nodes.numbers(step.mean_, what="a mean"))
+    centred = nodes.add("Sub", nodes.wide(rows), mean)
     parts = []
     for (start, stop), components in zip(step.blocks_, step.components_, strict=True):
         block = centred if len(step.blocks_) == 1 else nodes.columns(centred, start, stop)
-        parts.append(nodes.add("MatMul", block, nodes.numbers(components)))
-    return nodes.joined(parts)
+        parts.append(nodes.add("MatMul", block, nodes.wide(nodes.numbers(components))))
+    return nodes.narrow(nodes.joined(parts))
 
 
 def _select(nodes: Nodes, step: Any, rows: str) -> str:
@@ -70,9 +71,9 @@ def _select(nodes: Nodes, step: Any, rows: str) -> str:
 def map_by_kernel(nodes: Nodes, step: Any, rows: str) -> str:
     """The columns of a KernelMap: kernels of the rows and its components, times its normalisation."""
     mapping = step.map_
-    distances = kernel_distances(nodes, rows, mapping.components_)
-    kernel = nodes.add("Exp", nodes.add("Mul", distances, nodes.numbers(-mapping.gamma)))
-    return nodes.add("MatMul", kernel, nodes.numbers(mapping.normalization_.T))
+    kernel = rbf_kernel(nodes, rows, mapping.components_, gamma=mapping.gamma)
+    normalisation = nodes.wide(nodes.numbers(mapping.normalization_.T))
+    return nodes.narrow(nodes.add("MatMul", kernel, normalisation))
 
 
 STEPS: Mapping[str, AddStep] = {
