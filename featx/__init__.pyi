@@ -57,10 +57,14 @@ from .extract import (
 )
 from .heads import (
     Head as Head,
+    HeadInfo as HeadInfo,
+    HeadSource as HeadSource,
+    HeadStep as HeadStep,
     LabelError as LabelError,
     Mistake as Mistake,
     Result as Result,
     build_head as build_head,
+    describe_head as describe_head,
     evaluate_head as evaluate_head,
     find_label_errors as find_label_errors,
     find_mistakes as find_mistakes,
@@ -73,6 +77,7 @@ from .heads import (
 from .inputs import ImageSet as ImageSet, list_images as list_images
 from .measures import ClusterAgreement as ClusterAgreement, HeadMetrics as HeadMetrics
 from .provenance import __version__ as __version__
+from .report import write_report as write_report
 from .settings import Settings as Settings
 from .suites import (
     Protocol as Protocol,

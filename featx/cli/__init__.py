@@ -26,10 +26,12 @@ from featx.cli.exporting import export_command
 from featx.cli.extracting import doctor, extract
 from featx.cli.gaining import gain
 from featx.cli.gapping import gap
+from featx.cli.heads import head
 from featx.cli.interrupts import INTERRUPTED, interruption, watch_interrupts
 from featx.cli.labelling import label_errors
 from featx.cli.output import LineFormatter, Verbosity, say
 from featx.cli.predicting import predict
+from featx.cli.reporting import report
 from featx.cli.scoring import score
 from featx.cli.serving import serve
 from featx.cli.streams import OutputError, discard_output, prepare_streams
@@ -69,7 +71,7 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
 
 
 EXTRACTING = (doctor, inspect, backbones, export_command, extract, cache)
-LEARNING = (score, gain, gap, adapt, benchmark, train, compare, curve, evaluate, predict, demo)
+LEARNING = (score, gain, gap, adapt, benchmark, train, compare, curve, evaluate, predict, head, report, demo)
 DEPLOYING = (deploy, serve)
 LABELLING = (label_errors, label_next, cluster)
 for command in (*EXTRACTING, *LEARNING, *LABELLING, *DEPLOYING):

@@ -6,6 +6,7 @@ from .documents import reserve_documents as reserve_documents
 from .gains import gain_sections as gain_sections
 from .galleries import label_errors_page as label_errors_page, mistakes_page as mistakes_page
 from .gaps import gap_sections as gap_sections
+from .heads import head_sections as head_sections
 from .html import render_page as render_page, reserve_page as reserve_page, write_page as write_page
 from .labelling import label_plan_sections as label_plan_sections
 from .latex import render_latex as render_latex

@@ -1,0 +1,167 @@
+"""Data: how many images of each class and part there are, what failed, and which images are nearly equal."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from featx.cache import FailedImage
+from featx.heads import Result, find_split
+from featx.report.drawings import Bars, Span
+from featx.report.pages.material import GivenCache, Material
+from featx.report.pages.pictures import PictureSource, Shown
+from featx.report.section import Section
+from featx.tables import Duplicates, Split, find_duplicates
+
+MOST_BARS = 40
+MOST_FAILED = 20
+FEW_IMAGES = 100
+"""With fewer test images, intervals are wide, and the summary says so."""
+
+
+@dataclass(frozen=True)
+class DataOfReport:
+    """The images of a report: their caches, the split of the first result, and near-duplicates over it."""
+
+    material: Material
+
+    @property
+    def cache(self) -> GivenCache | None:
+        """The first cache, preferably of images that were measured."""
+        caches = self.material.caches
+        tested = {id(one.table) for one in self.material.ranked.candidates}
+        return next((one for one in caches if id(one.table) in tested), caches[0] if caches else None)
+
+    @property
+    def result(self) -> Result | None:
+        """The result that says how the images were split: of the images in the cache, if there is one."""
+        results = self.material.results
+        if self.split is not None:
+            return next(one for one in results if one.split_key == self.split.key)
+        return results[0] if results else None
+
+    @cached_property
+    def split(self) -> Split | None:
+        """The split of the first candidate whose images are at hand."""
+        candidates = self.material.ranked.candidates
+        if candidates:
+            return candidates[0].split
+        head = next((one for one in self.material.heads if one.examined is not None), None)
+        if head is None or head.result is None or head.examined is None:
+            return None
+        return find_split(head.examined.table, head.result.split_key, test=head.result.test)
+
+    @cached_property
+    def duplicates(self) -> Duplicates | None:
+        """Near-duplicates of test images: those that a command printed, or else found over the first split."""
+        if self.material.duplicates:
+            return next(iter(self.material.duplicates.values()))
+        if self.split is None:
+            return None
+        candidates = self.material.ranked.candidates
+        examined = [one.examined.table for one in self.material.heads if one.examined is not None]
+        return find_duplicates(candidates[0].table if candidates else examined[0], self.split)
+
+
+def data_sections(data: DataOfReport, pictures: PictureSource) -> Iterator[Section]:
+    """What is known of the images; nothing without caches and results."""
+    if data.cache is not None:
+        yield _images(data.cache, data.result)
+        if data.cache.info.failed:
+            yield _failures(data.cache.info.failed_images, data.cache.info.failures)
+    elif data.result is not None:
+        yield _images_of_result(data.result)
+    if data.duplicates is not None:
+        yield _duplicates(data.duplicates, pictures)
+
+
+def _images(cache: GivenCache, result: Result | None) -> Section:
+    info = cache.info
+    classes = sorted(_labels(cache).items(), key=lambda item: -item[1])
+    parts = f"; {_parts(result)}" if result is not None else ""
+    notes = [f"the cache is {cache.path.name}"]
+    if info.splits:
+        notes.append(f"parts that the image set names: {_counts(info.splits)}")
+    if info.domains:
+        notes.append(f"domains: {_counts(info.domains)}")
+    if info.groups is None:
+        notes.append("groups: not given, so that images of one object or scene may be in several parts of a split")
+    else:
+        notes.append(f"groups: {info.groups:,}; images of one group are always in one part of a split")
+    if len(classes) > MOST_BARS:
+        notes.append(f"the figure has the {MOST_BARS} largest of {len(classes)} classes, the table all")
+    return Section(
+        title="Data: images and classes",
+        sentence=f"{info.done:,} of {info.rows:,} images have features, {info.failed:,} failed{parts}.",
+        columns=("class", "images", "share"),
+        rows=tuple((name, f"{count:,}", f"{count / max(1, info.done):.1%}") for name, count in classes),
+        figure=Bars("images of each class", "images", tuple(Span(name, count) for name, count in classes[:MOST_BARS])),
+        notes=tuple(notes),
+        name="data",
+    )
+
+
+def _labels(cache: GivenCache) -> Mapping[str, int]:
+    """Class -> number of images that have it, with the labels of annotations if there are some."""
+    table = cache.table
+    if table.multilabel or table.shares is not None:
+        return cache.info.classes
+    return {name: int((table.labels == place).sum()) for place, name in enumerate(table.classes)}
+
+
+def _images_of_result(result: Result) -> Section:
+    counted = [one for one in result.metrics.per_class if one.n]
+    return Section(
+        title="Data: images and classes",
+        sentence=f"{_parts(result)}.",
+        columns=("class", "test images"),
+        rows=tuple((one.name, f"{one.n:,}") for one in result.metrics.per_class),
+        figure=Bars("test images of each class", "images", tuple(Span(one.name, one.n) for one in counted[:MOST_BARS])),
+        notes=(f"split: {result.split}", "the cache of these images (C.h5) adds failures and near-duplicates"),
+        name="data",
+    )
+
+
+def _parts(result: Result) -> str:
+    rows = result.rows
+    return (
+        f"{rows['train']:,} to train, {rows['validation']:,} to validate and {rows['test']:,} to test, by the rule: "
+        f"{result.split}"
+    )
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name or 'none'} {count:,}" for name, count in counts.items())
+
+
+def _failures(images: Sequence[FailedImage], reasons: Mapping[str, int]) -> Section:
+    left = (f"the first {MOST_FAILED} of {len(images):,}; `featx cache info --json` lists all",)
+    return Section(
+        title="Data: images that failed",
+        sentence=f"{len(images):,} images have no features, and are in no number on this page: {_counts(reasons)}.",
+        columns=("image", "reason"),
+        rows=tuple((one.name, one.reason) for one in images[:MOST_FAILED]),
+        notes=left if len(images) > MOST_FAILED else (),
+        name="failed",
+    )
+
+
+def _duplicates(found: Duplicates, pictures: PictureSource) -> Section:
+    pairs = [("near-duplicate", pair) for pair in found.nearest] + [("suspect", one) for one in found.nearest_suspects]
+    shown = [
+        Shown(name, f"{kind} {number}, {part}: {name} (cosine {pair.cosine:.4f})")
+        for number, (kind, pair) in enumerate(pairs, 1)
+        for part, name in (("test", pair.test), ("training", pair.train))
+    ]
+    drawn = pictures.show(shown)
+    return Section(
+        title="Data: near-duplicates over the split",
+        sentence=f"{found.text[:1].upper()}{found.text[1:]}.",
+        columns=("kind", "test image", "training or validation image", "cosine") if pairs else (),
+        rows=tuple((kind, pair.test, pair.train, f"{pair.cosine:.4f}") for kind, pair in pairs),
+        pictures=drawn,
+        notes=(
+            "a test image that is nearly in the training set makes heads look better than they are",
+            *pictures.notes(shown, drawn),
+        ),
+        name="duplicates",
+    )

@@ -1,0 +1,129 @@
+"""Makes a report of results, suites, heads, caches and JSON documents, and writes it as one HTML file."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from featx.inputs import ImageSet, list_images
+from featx.report.html import reserve_page, write_page
+from featx.report.pages.contests import contest_sections, list_contests
+from featx.report.pages.data import DataOfReport, data_sections
+from featx.report.pages.domains import domain_sections
+from featx.report.pages.glossary import glossary_section
+from featx.report.pages.learning import learning_sections
+from featx.report.pages.maps import map_sections
+from featx.report.pages.material import Material, collect
+from featx.report.pages.mistakes import error_sections, left_out_heads
+from featx.report.pages.pictures import PictureSource
+from featx.report.pages.reproducing import reproduce_sections
+from featx.report.pages.sources import source_sections
+from featx.report.pages.summary import summary_section
+from featx.report.section import Page, Section
+from featx.tables import Annotations, read_annotations
+from featx.targets import Target
+
+Inputs = Path | str | Sequence[Path | str]
+
+
+def write_report(
+    inputs: Inputs,
+    into: Path | str | Target,
+    *,
+    images: ImageSet | Path | str | None = None,
+    annotations: Annotations | Path | str | None = None,
+    title: str = "",
+    seed: int = 0,
+    overwrite: bool = False,
+) -> Page:
+    """The page of a report, which is also written as one HTML file that opens offline.
+
+    Args:
+        inputs: paths of results (`.jsonl`), folders of suites, heads (`.featx`), caches (`.h5`), and what commands
+            printed with `--json` (`.json`). Heads are shown with what they predict for their own test images, if the
+            caches of their training are among them.
+        into: the HTML file.
+        images: the image set that thumbnails are read from, or what `list_images` takes; without it there are no
+            pictures.
+        annotations: labels in place of those in the caches, as for training.
+        title: of the page.
+        seed: of the images on the map, and of intervals.
+        overwrite: whether to replace an existing page.
+
+    Raises ReportError for an input that a report is not made of, or if the page cannot be written; FeatxError for a
+    damaged input.
+
+    >>> import featx
+    >>> page = featx.write_report(["photos.featx", "photos.h5"], "report.html", images="photos")
+    >>> page.sections[0].title, [len(one.pictures) > 0 for one in page.sections if one.title == "Errors: confusion"]
+    ('Summary', [True])
+    """
+    if not isinstance(into, Target):
+        with reserve_page(into, overwrite=overwrite) as target:
+            return write_report(inputs, target, images=images, annotations=annotations, title=title, seed=seed)
+    page = build_report(inputs, images=images, annotations=annotations, title=title, seed=seed, into=into.path)
+    write_page(page, into)
+    return page
+
+
+def build_report(
+    inputs: Inputs,
+    *,
+    images: ImageSet | Path | str | None = None,
+    annotations: Annotations | Path | str | None = None,
+    title: str = "",
+    seed: int = 0,
+    into: Path = Path("report.html"),
+) -> Page:
+    """The page of a report, as `write_report` writes it. Raises what that raises.
+
+    >>> from featx.report import build_report
+    >>> [section.title for section in build_report("photos.featx").sections][:2]
+    ['Summary', 'Data: images and classes']
+    """
+    paths = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    joined = read_annotations(annotations) if isinstance(annotations, str | Path) else annotations
+    shown = list_images(images) if isinstance(images, str | Path) else images
+    material = collect(paths, annotations=joined, seed=seed)
+    command = shlex.join(["featx", "report", *map(str, paths), "--into", into.name])
+    sections = _unique(_compose(material, PictureSource(shown), command=command, seed=seed))
+    return Page(title or _title(paths), tuple(sections), sentence=sections[0].sentence)
+
+
+def _title(paths: Sequence[Path | str]) -> str:
+    names = [Path(path).name for path in paths]
+    return f"Report: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
+
+
+def _compose(material: Material, pictures: PictureSource, *, command: str, seed: int) -> list[Section]:
+    """All sections, in the order in which people ask."""
+    contests = list_contests(material)
+    data = DataOfReport(material)
+    best = contests[0].first.results[0] if contests else None
+    body = [
+        *data_sections(data, pictures),
+        *source_sections(material, contests),
+        *contest_sections(contests),
+        *learning_sections(material),
+        *error_sections(material, best, pictures),
+        *map_sections(material, seed=seed),
+        *domain_sections(material),
+    ]
+    summary = summary_section(material, contests, data)
+    summary = replace(summary, notes=(*summary.notes, *left_out_heads(material)))
+    parts = [summary, *body, *reproduce_sections(material, command)]
+    return [*parts, glossary_section(parts)]
+
+
+def _unique(sections: Iterable[Section]) -> list[Section]:
+    """The sections with names that differ, so that each has its own address on the page."""
+    return list(_number(sections))
+
+
+def _number(sections: Iterable[Section]) -> Iterator[Section]:
+    seen = Counter[str]()
+    for section in sections:
+        seen[section.name] += 1
+        count = seen[section.name]
+        yield replace(section, name=f"{section.name}-{count}") if section.name and count > 1 else section
