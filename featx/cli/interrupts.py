@@ -17,7 +17,7 @@ LOST = "featx: interrupted; nothing was written, and the same command begins aga
 SERVED = "featx: interrupted; requests under way were answered, and the same command serves again"
 BEGINNING = (
     *("train", "evaluate", "predict", "label-errors", "label-next", "cluster"),
-    *("cache", "export", "doctor", "inspect", "backbones"),
+    *("head", "cache", "export", "doctor", "inspect", "backbones"),
 )
 """Commands that write their result at the end only."""
 GRACE_SECONDS = 10.0

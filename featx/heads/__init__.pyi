@@ -1,3 +1,9 @@
+from .describing import (
+    HeadInfo as HeadInfo,
+    HeadSource as HeadSource,
+    HeadStep as HeadStep,
+    describe_head as describe_head,
+)
 from .evaluate import evaluate_head as evaluate_head, order_classes as order_classes
 from .examining import Examination as Examination, examine_head as examine_head
 from .fusions import FUSIONS as FUSIONS, find_fusion as find_fusion

@@ -51,10 +51,10 @@ def _origin_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
     card = info.card
     width = 2 if info.storage == "float16" else 4
     outputs = [
-        f"{name} {dim} x {info.storage}, {_show_bytes(info.rows * dim * width)}" for name, dim in info.outputs.items()
+        f"{name} {dim} x {info.storage}, {show_bytes(info.rows * dim * width)}" for name, dim in info.outputs.items()
     ]
     yield "features", "; ".join(outputs)
-    yield "file", f"{_show_bytes(info.bytes)}, format {origin['format_version']}"
+    yield "file", f"{show_bytes(info.bytes)}, format {origin['format_version']}"
     pixels = f", {card['size']} x {card['size']} pixels" if "size" in card else ""
     yield "backbone", f"{card['name']}{pixels}, model sha256 {card['sha256'][:12]}"
     end = origin["sealed"] if info.sealed else "now"
@@ -98,7 +98,8 @@ def _show_counts(counts: "Mapping[str, int]") -> str:
     return f"{len(counts)}: {shown}{more}"
 
 
-def _show_bytes(count: int) -> str:
+def show_bytes(count: int) -> str:
+    """The number of bytes with a unit that leaves few digits before the point."""
     size = float(count)
     unit = "B"
     for larger in ("kB", "MB", "GB", "TB"):
