@@ -77,15 +77,20 @@ def evaluate(
 
     _check_order(head, caches)
     gallery.check()
+    write = documents.reserve(overwrite=gallery.overwrite)
     with reserve_list(wrong, overwrite=gallery.overwrite, option="--wrong") as listed, gallery.reserve() as page:
         images = gallery.list_images()
         choice = TableChoice((), split, labels, annotations)
         found = _evaluate(head, caches, choice, whole=rows == "all", seed=seed)
         if listed or page:
             found.write(listed, page, gallery, images)
+    sections = metrics_sections(found.metrics)
+    write(sections)
     if json_:
-        return print_json(asdict(found.metrics) | {"wrong": wrong and str(wrong), "gallery": gallery.path})
-    print_sections(metrics_sections(found.metrics), to=out())
+        written = {"wrong": wrong and str(wrong), "gallery": gallery.path} | documents.to_dict()
+        return print_json(asdict(found.metrics) | written)
+    print_sections(sections, to=out())
+    documents.announce(silent=output.quiet)
     if (listed or page) and not output.quiet:
         say(f"{' and '.join(str(path) for path in (wrong, gallery.gallery) if path)}: {len(found.mistakes)} images")
     return None

@@ -77,8 +77,9 @@ def render_latex(section: Section) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """The text on one line, in which LaTeX finds no command and joins no characters."""
-    return _SPECIAL.sub(lambda found: _COMMANDS[found[0]], _JOINED.sub("\\1\0", visible(text))).replace("\0", "{}")
+    """The text on one line, in which LaTeX finds no command and joins no characters; a minus is as long as a plus."""
+    signed = re.sub(r"(?<![\w.-])-(?=\d)", "−", visible(text))
+    return _SPECIAL.sub(lambda found: _COMMANDS[found[0]], _JOINED.sub("\\1\0", signed)).replace("\0", "{}")
 
 
 def _paragraphs(section: Section) -> Iterator[str]:
