@@ -14,7 +14,7 @@ _NAME_WIDTH = 140
 _CELL = (17, 58)
 _NUMBERS_FROM = 20
 """Pixels of a cell from which on its count is written into it."""
-_WHITE_FROM = 0.9
+_WHITE_FROM = 0.92
 """Opacity of a cell from which on white digits are read better than dark ones."""
 _TOP = 20
 
