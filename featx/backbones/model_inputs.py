@@ -83,7 +83,8 @@ class ImageInput:
             "exif": pixels.exif_orientation,
         }
         if as_pixels:
-            return image | {"dtype": "uint8", "layout": "NHWC", "channels": "RGB"}
+            channels = "L" if pixels.channels == "L" else "RGB"  # grey is resampled as grey, then thrice beside itself
+            return image | {"dtype": "uint8", "layout": "NHWC", "channels": channels}
         numbers = {"mean": list(pixels.mean), "std": list(pixels.std)}
         return image | {"dtype": self.dtype, "layout": self.layout, "channels": pixels.channels} | numbers
 

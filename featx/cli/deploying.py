@@ -1,5 +1,6 @@
 """The command `deploy`."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "featx deploy photos.featx --into photos.onnx --images new",
         "featx deploy photos.featx --into photos.onnx --input float --json",
+        "featx deploy photos.featx --into site/photos.onnx --page site/demo.html",
     )
 )
 @click.argument("head", type=click.Path(path_type=Path))
@@ -37,7 +39,13 @@ if TYPE_CHECKING:
     default="uint8",
     help="uint8: pixels, which the model normalises; float: what the backbone's own model takes.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace a model that featx deployed.")
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path),
+    metavar="DIR/P.html",
+    help="Also write a page that classifies images in the browser. npm downloads onnxruntime-web into its folder.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a model, or a page, that featx wrote.")
 @with_models
 @as_json
 def deploy(
@@ -47,6 +55,7 @@ def deploy(
     images: tuple[str, ...],
     root: str | None,
     takes: Literal["uint8", "float"],
+    page: Path | None,
     overwrite: bool,
     models: Path | None,
     json_: bool,
@@ -58,17 +67,23 @@ def deploy(
     gives the same labels and probabilities as `featx predict`.
     """
     from featx.deploy import deploy_head
+    from featx.serving import reserve_page
 
     if root and not images:
         raise click.UsageError("--root is an option for --images; name them too.")
     listed = list_given(images, root) if images else None
-    deployed = deploy_head(head, into=into, images=listed, models=models, takes=takes, overwrite=overwrite)
+    with reserve_page(page, overwrite=overwrite) if page else nullcontext() as target:
+        deployed = deploy_head(head, into=into, images=listed, models=models, takes=takes, overwrite=overwrite)
+        written = target.write(deployed.path) if target else None
     for note in deployed.notes:
         logger.warning("%s", note)
     if json_:
-        print_json(asdict(deployed) | {"path": str(deployed.path)})
+        pages = {"page": str(written)} if written else {}
+        print_json(asdict(deployed) | {"path": str(deployed.path)} | pages)
     else:
         say(_in_words(deployed))
+        if written:
+            say(f"{written}: run `python -m http.server` in its folder, and open http://localhost:8000/{written.name}")
 
 
 def _in_words(deployed: "Deployed") -> str:

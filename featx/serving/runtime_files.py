@@ -26,6 +26,7 @@ def bring_runtime(folder: Path) -> Path:
 
     Raises ServingError if npm is missing or fails.
     """
+    folder = folder.absolute()  # npm runs in another one
     place = folder / PACKAGE
     if all((place / name).is_file() for name in FILES):
         return place
@@ -41,6 +42,8 @@ def bring_runtime(folder: Path) -> Path:
             place.mkdir(exist_ok=True)
             for name in (*FILES, DESCRIPTION):
                 os.replace(Path(temporary) / name, place / name)
+    except ServingError:
+        raise
     except OSError as error:
         raise ServingError(f"{place} cannot be written ({error.strerror or one_line(error)})") from error
     return place
@@ -48,7 +51,7 @@ def bring_runtime(folder: Path) -> Path:
 
 def _download(npm: str, folder: Path) -> Path:
     """The package as npm packs it, whose digest npm has checked. Raises ServingError."""
-    command = [npm, "pack", f"{PACKAGE}@{VERSIONS}", "--silent", "--pack-destination", str(folder)]
+    command = [npm, "pack", f"{PACKAGE}@{VERSIONS}", "--loglevel=error", "--pack-destination", str(folder)]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
