@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?(e[-+]?\d+)?", re.IGNORECASE)
 
 
 def render_csv(sections: Sequence[Section]) -> str:
-    r"""The tables of all sections as one CSV table (RFC 4180), whose first column is the title of the section.
+    r"""The tables of all sections as one CSV table (RFC 4180), whose first column is the title or name of the section.
 
     It has a column for every heading, so cells of headings that a section lacks are empty. A text that a spreadsheet
     would take for a formula begins with an apostrophe. Sentences and notes are left out.
@@ -39,7 +39,7 @@ def render_csv(sections: Sequence[Section]) -> str:
     for section, headings in tables:
         for row in section.rows:
             cells = dict(zip(headings, row, strict=True))
-            writer.writerow(map(_defuse, [section.title, *(cells.get(name, "") for name in columns)]))
+            writer.writerow(map(_defuse, [section.title or section.name, *(cells.get(name, "") for name in columns)]))
     return text.getvalue()
 
 
