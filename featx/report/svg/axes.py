@@ -33,10 +33,7 @@ class Axis:
 
 def make_axis(values: Iterable[float | None], *, start: float, end: float, ticks: int = 5) -> Axis:
     """An axis a little longer than the values reach, with ticks at round numbers; infinite values do not count."""
-    finite = [value for value in values if value is not None and math.isfinite(value)] or [0.0, 1.0]
-    low, high = min(finite), max(finite)
-    if low == high:
-        low, high = low - (abs(low) or 1) * 0.1, high + (abs(high) or 1) * 0.1
+    low, high = _ends([value for value in values if value is not None and abs(value) <= _LARGEST] or [0.0, 1.0])
     step = _step(high / ticks - low / ticks)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     places = tuple(round(number * step, _digits(step)) for number in range(first, last + 1))
@@ -44,6 +41,18 @@ def make_axis(values: Iterable[float | None], *, start: float, end: float, ticks
     return Axis(low - beyond, high + beyond, start, end, places)
 
 
+def _ends(values: Sequence[float]) -> tuple[float, float]:
+    """The least and the largest value; further apart than they are if floats between them would be too few."""
+    low, high = min(values), max(values)
+    size = max(-low, high)
+    if high - low > max(_LEAST_LENGTH * size, 1 / _LARGEST):
+        return low, high
+    beyond = 0.1 * size if size > 1 / _LARGEST else 1.0
+    return low - beyond, high + beyond
+
+
+_LARGEST = 1e300
+_LEAST_LENGTH = 1e-9
 _BEYOND = 0.06
 """How much longer an axis is than its values reach, as a share of half of that."""
 
