@@ -12,15 +12,28 @@ CLASSES = ("red", "green", "blue")
 
 
 def write_deployed(
-    path: Path, *, classes: Sequence[str] = CLASSES, size: int = 16, leave_out: str = "", dtype: int = TensorProto.UINT8
+    path: Path,
+    *,
+    classes: Sequence[str] = CLASSES,
+    size: int = 16,
+    leave_out: str = "",
+    dtype: int = TensorProto.UINT8,
+    each_pixel: bool = False,
+    **prepared: object,
 ) -> Path:
-    """Write a model whose class is the strongest colour; `leave_out` names a key of its metadata."""
-    matrix = np.zeros((3, len(classes)), np.float32)
-    np.fill_diagonal(matrix, 0.05)
+    """Write a model whose class is the strongest colour, or with `each_pixel` depends on every pixel.
+
+    `leave_out` names a key of its metadata, and `prepared` are other values of its preprocessing.
+    """
+    shape = (size * size * 3, len(classes)) if each_pixel else (3, len(classes))
+    matrix = np.random.default_rng(0).normal(0, 0.001, shape).astype(np.float32)
+    if not each_pixel:
+        np.fill_diagonal(matrix, 0.05)
     weights = {"matrix": matrix, "names": np.array(classes, object)}
+    means = ("Flatten", {"axis": 1}) if each_pixel else ("ReduceMean", {"axes": [1, 2], "keepdims": 0})
     nodes = [
         helper.make_node("Cast", ["pixels"], ["numbers"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["numbers"], ["means"], axes=[1, 2], keepdims=0),
+        helper.make_node(means[0], ["numbers"], ["means"], **means[1]),
         helper.make_node("MatMul", ["means", "matrix"], ["scores"]),
         helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
         helper.make_node("ArgMax", ["probabilities"], ["index"], axis=1, keepdims=0),
@@ -38,17 +51,8 @@ def write_deployed(
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
     model.ir_version = 8
-    preprocessing = {
-        "size": size,
-        "resize": size + 2,
-        "filter": "bicubic",
-        "crop": "center",
-        "exif": False,
-        "dtype": "uint8",
-        "layout": "NHWC",
-        "channels": "RGB",
-        "decode": "exact",
-    }
+    preprocessing = {"size": size, "resize": size + 2, "filter": "bicubic", "crop": "center", "exif": False}
+    preprocessing |= {"dtype": "uint8", "layout": "NHWC", "channels": "RGB", "decode": "exact"} | prepared
     metadata = {
         "featx.classes": json.dumps(list(classes)),
         "featx.preprocessing": json.dumps(preprocessing),
