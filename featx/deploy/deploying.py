@@ -99,6 +99,11 @@ def deploy_head(
 
     Raises BackboneError if a backbone is not at hand; HeadError if it is not the one that the head was trained on, if
     the head cannot be deployed exactly, or if the file cannot be written.
+
+    >>> import featx
+    >>> deployed = featx.deploy_head("photos.featx", into="shapes.onnx", images=featx.list_images("new"))
+    >>> deployed.inputs[0].name, deployed.inputs[0].shape
+    ('pixels', (None, 224, 224, 3))
     """
     head = head if isinstance(head, Head) else load_head(head)
     if isinstance(into, Target):
