@@ -29,9 +29,20 @@ import warnings
 import lazy_loader
 
 from featx.moved import find_moved_modules
+from featx.showing import NOTEBOOKS, Shown
 
 find_moved_modules()
 _load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def _render(shown: Shown) -> str:
+    """The tables and figures that a report has of an object, for notebooks."""
+    from featx.report import render_shown
+
+    return render_shown(shown)
+
+
+NOTEBOOKS.render = _render
 
 _RENAMED = {
     "Contest": "Candidate",

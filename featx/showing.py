@@ -6,7 +6,7 @@ characters in them: colours, titles, cleared screens, lines that seem to be feat
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from html import escape
 
@@ -53,8 +53,19 @@ class Shown(ABC):
         return self.overview().to_text()
 
     def _repr_html_(self) -> str:
-        """What Jupyter shows in place of the `repr`."""
-        return self.overview().to_html()
+        """What Jupyter shows in place of the `repr`: the overview, and below it what a report says of the object."""
+        return self.overview().to_html() + NOTEBOOKS.render(self)
+
+
+@dataclass
+class Notebooks:
+    """What notebooks show below an overview; `import featx` sets it, as no object may know reports."""
+
+    render: Callable[[Shown], str] = lambda shown: ""
+    """Returns HTML of an object; empty if nothing is to be added."""
+
+
+NOTEBOOKS = Notebooks()
 
 
 def shorten(texts: Iterable[str], *, most: int = 6) -> str:

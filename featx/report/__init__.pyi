@@ -19,6 +19,7 @@ from .models import (
     effects_sections as effects_sections,
     inspection_sections as inspection_sections,
 )
+from .notebooks import render_shown as render_shown
 from .plots import save_figure as save_figure, write_curve as write_curve
 from .predictions import (
     PredictionColumns as PredictionColumns,
