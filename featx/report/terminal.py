@@ -1,7 +1,7 @@
 """Renders sections in the terminal: results on standard output, failures on standard error."""
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
@@ -95,13 +95,40 @@ def _wrap(text: str, *, width: int, first: int, indent: int) -> Iterator[str]:
 
 def _print_table(section: Section, *, to: Console) -> None:
     """Print the table; on a terminal that is too narrow for its words, a block of lines for each row."""
-    table, width = _as_table(section)
-    if width <= to.width:
-        to.print(table)
-    elif to.is_terminal:
-        _print_blocks(section, to=to)
-    else:
-        LineConsole(file=to.file, width=width, highlight=False, soft_wrap=True, markup=False, emoji=False).print(table)
+    cells = [[_cell(text, section, place) for place, text in enumerate(row)] for row in section.rows]
+    headings = list(map(visible, section.columns))
+    columns = list(zip(headings, *cells, strict=True))
+    whole = [section.wrapped not in (None, column) for column in section.columns]
+    least = [
+        max(_unbroken_width(cell, whole=one) for cell in column) for column, one in zip(columns, whole, strict=True)
+    ]
+    most = [max(_unbroken_width(cell, whole=True) for cell in column) for column in columns]
+    around = _BETWEEN * len(columns) + 1
+    if to.is_terminal and sum(least) + around > to.width:
+        return _print_blocks(section, to=to)
+    console = _wide_enough(to, sum(least) + around)
+    table = Table(title=visible(section.title) or None, box=SIMPLE)
+    for heading, width, one in zip(headings, _fit(least, most, room=console.width - around), whole, strict=True):
+        table.add_column(heading, width=width, no_wrap=one, overflow="fold")
+    for row in cells:
+        table.add_row(*row)
+    return console.print(table)
+
+
+def _fit(least: Sequence[int], most: Sequence[int], *, room: int) -> list[int]:
+    """Widths between the least and the most, whose sum is at most `room`: the widest column gives way first."""
+    widths = list(most)
+    while sum(widths) > max(room, sum(least)):
+        widest = max(range(len(widths)), key=lambda place: (widths[place] > least[place], widths[place]))
+        widths[widest] -= 1
+    return widths
+
+
+def _wide_enough(console: Console, width: int) -> Console:
+    """The console, or a wider one on the same stream, which is a file or another program."""
+    if width <= console.width:
+        return console
+    return LineConsole(file=console.file, width=width, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 def _print_blocks(section: Section, *, to: Console) -> None:
@@ -115,32 +142,14 @@ def _print_blocks(section: Section, *, to: Console) -> None:
     to.print()
 
 
-def _as_table(section: Section) -> tuple[Table, int]:
-    """The section as a table, and the number of terminal columns without which it would break words."""
-    table = Table(title=visible(section.title) or None, box=SIMPLE)
-    rows = [
-        [_cell(text, column, section) for text, column in zip(row, section.columns, strict=True)]
-        for row in section.rows
-    ]
-    widths = []
-    for place, column in enumerate(section.columns):
-        whole = section.wrapped not in (None, column)
-        cells = [visible(column), *(row[place] for row in rows)]
-        widths.append(max(_unbroken_width(cell, whole=whole) for cell in cells))
-        table.add_column(cells[0], no_wrap=whole, overflow="fold", min_width=widths[-1])
-    for row in rows:
-        table.add_row(*row)
-    return table, sum(widths) + _BETWEEN * len(widths) + 1
-
-
 def _unbroken_width(cell: str, *, whole: bool) -> int:
     """Terminal columns of the longest line of a cell, or of its longest word if lines may be broken."""
     return max(map(cell_len, cell.splitlines() if whole else cell.split()), default=0)
 
 
-def _cell(text: str, column: str, section: Section) -> str:
+def _cell(text: str, section: Section, place: int) -> str:
     """The cell; one line for each value of a list in the column that may be broken into lines."""
-    return visible(text).replace(", ", "\n") if column == section.wrapped else visible(text)
+    return visible(text).replace(", ", "\n") if section.columns[place] == section.wrapped else visible(text)
 
 
 def print_failures(summary: "ExtractionSummary", *, most: int | None) -> None:
