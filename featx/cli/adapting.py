@@ -77,7 +77,8 @@ with_adaptation_plan = together(
     click.option(
         "--target-shares",
         type=ClassShares(),
-        help="The share of each class in the target, if you know it, as in cat=.3,dog=.7.",
+        help="The share of each class in the target, if you know it, as in cat=.3,dog=.7, or a CSV file with the "
+        "columns class and share, for names with commas.",
     ),
     click.option(
         "--shots",

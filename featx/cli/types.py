@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -68,12 +69,14 @@ class Names(click.ParamType):  # type: ignore[type-arg,unused-ignore]
 
 
 class ClassShares(click.ParamType):  # type: ignore[type-arg,unused-ignore]
-    """The share of each class, as in cat=.3,dog=.7; a name may contain an equals sign."""
+    """The share of each class, as in cat=.3,dog=.7, or a CSV file of them; a name may contain an equals sign."""
 
-    name = "CLASS=SHARE,.."
+    name = "CLASS=SHARE,..|FILE.csv"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, float]:
-        """The share of each class by its name."""
+        """The share of each class by its name. Raises TableError if a file cannot be read."""
+        if str(value).lower().endswith(".csv"):
+            return _read_shares(Path(str(value)))
         shares = dict[str, float]()
         for part in str(value).split(","):
             name, equals, number = part.strip().rpartition("=")
@@ -81,6 +84,24 @@ class ClassShares(click.ParamType):  # type: ignore[type-arg,unused-ignore]
                 self.fail(f"{value!r} should be a share for each class, once each, as in cat=.3,dog=.7.", param, ctx)
             shares[name] = float(number)
         return shares
+
+
+def _read_shares(path: Path) -> dict[str, float]:
+    """The shares in a CSV file with the columns `class` and `share`. Raises TableError."""
+    from featx.csv_columns import open_csv
+    from featx.errors import TableError
+
+    shares = dict[str, float]()
+    with open_csv(str(path), lambda: path.open("rb"), error_type=TableError) as table:
+        columns = [name.lower() for name in table.header]
+        if not {"class", "share"} <= set(columns):
+            raise TableError(f"{path}: has the columns {', '.join(columns)}; name two columns class and share")
+        for line, row in table.rows:
+            name, number = row[columns.index("class")], row[columns.index("share")]
+            if name in shares or not _is_number(number):
+                raise TableError(f"{path}: line {line} is no share of another class ({name}, {number}); correct it")
+            shares[name] = float(number)
+    return shares
 
 
 class Tuning(click.ParamType):  # type: ignore[type-arg,unused-ignore]

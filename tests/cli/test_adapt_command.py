@@ -68,3 +68,23 @@ def test_what_cannot_be_done_is_told_in_a_line(
     assert ran.code == code
     assert message in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_shares_come_from_a_file_where_names_have_commas(caches: list[Path], tmp_path: Path) -> None:
+    file = tmp_path / "shares.csv"
+    how = ("adapt", caches[0], "--to", caches[1], "--methods", "none", *QUICK, "--target-shares", file, "--json")
+    file.write_text('class,share\n"class0",.4\nclass1,.6\n')
+    assert run_featx(*how).code == 0
+    file.write_text('class,share\n"a, or b",.4\nclass1,.6\n')
+    assert "the source has no class 'a, or b'" in run_featx(*how).err
+    for text, said in (
+        ("name,part\nclass0,1\n", "name two columns class and share"),
+        ("class,share\nclass0,much\n", "line 2 is no share of another class (class0, much)"),
+        ("class,share\nclass0,.5\nclass0,.5\n", "line 3 is no share of another class"),
+    ):
+        file.write_text(text)
+        ran = run_featx(*how)
+        assert (ran.code, ran.out) == (1, "")
+        assert said in ran.err
+    file.unlink()
+    assert "not a readable CSV file" in run_featx(*how).err

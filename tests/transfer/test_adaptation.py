@@ -222,6 +222,19 @@ def test_what_was_asked_for_in_vain_is_told_with_what_to_do(given: dict[str, Any
         adapted(source, target, **given)
 
 
+def test_a_method_that_one_image_refuses_is_left_out_with_the_reason_unless_its_head_is_kept() -> None:
+    source, target = domains((12, 12))
+    one = select_rows(target, np.array([3]))
+    found = adapted(source, one, methods=["all"])
+    methods = [row.method for row in found.rows]
+    assert methods[:3] == ["none", "auto", "standardise"]
+    assert not {"coral", "transport"} & set(methods)
+    for name in ("coral", "transport"):
+        assert any(note.startswith(f"{name} is left out: the target has no covariance") for note in found.notes)
+    with pytest.raises(HeadError, match="the target has no covariance"):
+        adapted(source, one, methods=["all"], save="coral")
+
+
 def test_a_source_of_one_class_is_refused() -> None:
     source, target = domains((12, 12))
     alone = select_rows(source, np.flatnonzero(source.labels == 0))

@@ -7,7 +7,7 @@ import numpy as np
 
 from featx.cache import FeatureTable
 from featx.compare import ComparisonProgress
-from featx.errors import ChoiceError, TableError
+from featx.errors import ChoiceError, HeadError, TableError
 from featx.heads import AUTO as AUTO_TUNING
 from featx.tables import GivenTables, Split, as_tables, fuse_tables, select_rows, split_table
 from featx.transfer.adaptation.adaptation import Adaptation
@@ -59,7 +59,8 @@ def adapt_head(
     the few labels alone; p-values are corrected by Holm's method over all methods.
 
     Raises ChoiceError for unknown methods or classes, TableError if the domains do not fit together or the source
-    cannot be split, HeadError for an unknown head.
+    cannot be split, HeadError for an unknown head, or if the method whose head is kept cannot be fitted; another one
+    that cannot is left out, and a note says why.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
@@ -78,14 +79,18 @@ def adapt_head(
     shares = None if target_shares is None else check_shares(target_shares, _classes(learnable, split))
     setting = Setting(learnable, split, rows.seen, rows.few, choice, shares)
     gap = measure_gap(setting.learnt_table, rows.seen, seed=seed)
-    named = make_all(names, setting, adapts=gap.adapts, report=report)
+    left_out = dict[str, str]()
+    named = make_all(names, setting, adapts=gap.adapts, chosen=chosen, left_out=left_out, report=report)
     made = next((one for one in named if one.name == chosen), None)
     return Adaptation(
         rows=rows_of(named, source=learnable, rows=rows, balanced=balanced, seed=seed, chosen=chosen),
         gap=gap,
         head=None if made is None else record_adaptation(made, setting=setting, rows=rows, gap=gap),
         measure=_measure(learnable, balanced=balanced),
-        notes=tuple(_notes(domains, setting, rows, named, chosen=chosen)),
+        notes=(
+            *_notes(domains, setting, rows, named, chosen=chosen),
+            *(f"{name} is left out: {why}" for name, why in left_out.items()),
+        ),
     )
 
 
@@ -104,17 +109,32 @@ def pair_domains(source: GivenTables, target: GivenTables) -> Domains:
 
 
 def make_all(
-    names: Sequence[str], setting: Setting, *, adapts: bool, report: Callable[[ComparisonProgress], None]
+    names: Sequence[str],
+    setting: Setting,
+    *,
+    adapts: bool,
+    chosen: str | None,
+    left_out: dict[str, str],
+    report: Callable[[ComparisonProgress], None],
 ) -> list[Named]:
-    """What each of these methods made; `adapts` says what `auto` does."""
+    """What each of these methods made; `adapts` says what `auto` does.
+
+    A method that cannot be fitted to these images, such as to the covariance of a single one, is added to `left_out`
+    with the reason. Raises HeadError if that is `none`, with which all are compared, or the `chosen` one.
+    """
     maker = Maker(setting)
     done: dict[Method, Made] = {}
     named = []
     for place, name in enumerate(names):
         method = _method(name, adapts=adapts, shares_given=setting.target_shares is not None)
-        if method not in done:
-            done[method] = maker.make(method)
-        named.append(Named(name, done[method]))
+        try:
+            if method not in done:
+                done[method] = maker.make(method)
+            named.append(Named(name, done[method]))
+        except HeadError as error:
+            if name in (NONE, chosen):
+                raise
+            left_out[name] = str(error)
         report(ComparisonProgress(place + 1, len(names), name))
     return named
 
