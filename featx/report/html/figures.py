@@ -32,19 +32,21 @@ class _Numbers:
 
 
 def draw_plot(figure: Figure, section: Section, tags: Mapping[str, int], anchor: str) -> Iterator[Element]:
-    """The figure with its title and what it leaves out; then its numbers, if the section's table has not got them."""
+    """The figure with its title and what it leaves out, and its numbers, if the section's table has not got them."""
     drawing = draw(figure, tags=tags, prefix=f"{anchor}-shape-")
     title = figure.title if figure.title != section.title else ""
-    said = " ".join([*([f"{title}."] if title else []), *(f"{note}." for note in drawing.notes)])
+    said = " ".join(f"{one[:1].upper()}{one[1:]}." for one in (title, *drawing.notes) if one)
+    numbers = None if _has_numbers(section, figure) else _draw_numbers(figure, tags, beside=bool(section.columns))
     yield build(
         "figure",
         build("figcaption", said) if said else None,
         build("div", drawing.first, class_="drawing"),
         _fold(drawing.further) if drawing.further else None,
+        numbers if section.columns else None,
         class_="plot",
     )
-    if not _has_numbers(section, figure):
-        yield _draw_numbers(figure, tags)
+    if numbers is not None and not section.columns:
+        yield numbers
 
 
 def _fold(drawings: Sequence[Element]) -> Element:
@@ -72,12 +74,13 @@ def _has_numbers(section: Section, figure: Figure) -> bool:
     return {*figure_names(figure)} <= {cell for row in section.rows for cell in row}
 
 
-def _draw_numbers(figure: Figure, tags: Mapping[str, int]) -> Element:
+def _draw_numbers(figure: Figure, tags: Mapping[str, int], *, beside: bool) -> Element:
+    """The numbers as a table, folded if they are many, or stand beside a table of the section."""
     numbers = _read_numbers(figure, tags)
     table = draw_table(numbers.columns, numbers.rows, caption=f"Numbers of: {figure.title}", shows=numbers.shows)
     count = len(numbers.rows)
     summary = build("summary", f"Numbers of the figure, {count:,} {'row' if count == 1 else 'rows'}")
-    return build("details", summary, table, class_="numbers", open="" if count <= _ROWS_OPEN else None)
+    return build("details", summary, table, class_="numbers", open="" if count <= _ROWS_OPEN and not beside else None)
 
 
 def _read_numbers(figure: Figure, tags: Mapping[str, int]) -> _Numbers:
@@ -151,4 +154,4 @@ def _of_categories(figure: Cloud) -> _Numbers:
         for name, places in sorted(of.items()):
             middle = (show_number(median(x for x, _ in places)), show_number(median(y for _, y in places)))
             rows.append((colouring, name, f"{len(places):,}", *middle))
-    return _Numbers(("colours", "category", "images", f"median {figure.x_title}", f"median {figure.y_title}"), rows)
+    return _Numbers(("colours", "category", "images", "median x", "median y"), rows)
