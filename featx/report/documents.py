@@ -24,7 +24,10 @@ _MARKDOWN_MARK = "<!-- written by featx -->"
 class Form:
     """A form of text in which sections are written."""
 
+    option: str
+    """The option that names the file."""
     name: str
+    """What such a file is called, with its article."""
     ending: str
     mark: str
     """How such a file of featx begins."""
@@ -39,7 +42,8 @@ class Form:
             error=ReportError,
             locked=ReportError,
             writing="writing this file",
-            instead="choose another name",
+            instead=f"choose another {self.option}",
+            option=self.option,
         )
         return reserve(path, kind, overwrite=overwrite)
 
@@ -62,9 +66,9 @@ def _render_latex(sections: Sequence[Section]) -> str:
 
 
 FORMS = {
-    "markdown": Form("Markdown of featx", ".md", _MARKDOWN_MARK, _render_markdown),
-    "latex": Form("LaTeX of featx", ".tex", latex.MARK, _render_latex),
-    "csv": Form("a table of featx", ".csv", f"{spreadsheets.MARK},", spreadsheets.render_csv),
+    "markdown": Form("--markdown", "Markdown of featx", ".md", _MARKDOWN_MARK, _render_markdown),
+    "latex": Form("--latex", "LaTeX of featx", ".tex", latex.MARK, _render_latex),
+    "csv": Form("--csv", "a table of featx", ".csv", f"{spreadsheets.MARK},", spreadsheets.render_csv),
 }
 
 

@@ -17,7 +17,9 @@ _BLOCKS = ("source", "columns", "whose mean moves", "mean absolute difference")
 
 def gap_sections(gap: "Gap") -> list[Section]:
     """The verdict; then shares of classes, if the source has labels; then what moves in each output, and most."""
-    sections = [Section(title=f"gap: {gap.verdict}", rows=tuple(_facts(gap)), notes=gap.notes, name="gap")]
+    sentence = f"The gap is {gap.verdict}; adapting is {'advised' if gap.adapts else 'not advised'}."
+    title = f"gap: {gap.verdict}"
+    sections = [Section(title=title, sentence=sentence, rows=tuple(_facts(gap)), notes=gap.notes, name="gap")]
     if gap.shares:
         title = "shares of classes"
         rows = tuple(

@@ -60,7 +60,9 @@ def _sentence(ranking: "Sequence[RankedCandidate]") -> str:
     known = [ranked.comparison for ranked in ranking if ranked.comparison and ranked.comparison.p_holm is not None]
     sure = [one for one in known if one.p_holm is not None and one.p_holm < _SURE]
     better = sum(one.difference > 0 for one in sure)
-    against = f"; of {len(known)} others, {better} are better and {len(sure) - better} worse (p < {_SURE} after Holm)"
+    against = (
+        f"; beside it, {better} of {len(known)} are better and {len(sure) - better} worse (p < {_SURE} after Holm)"
+    )
     reached = f"{_measure(reference)} {reference.values.mean():.3f}{_test_interval(reference)}"
     return f"Best on one backbone, by validation: {reference.name}, {reached}{against if known else ''}."
 

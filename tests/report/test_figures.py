@@ -1,5 +1,6 @@
 """Figures of learning curves: what is in them, that equal curves give equal bytes, and which files they replace."""
 
+import math
 import re
 import sys
 from dataclasses import replace
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 from featx.errors import ReportError
-from featx.report import write_curve
+from featx.report import save_figure, write_curve
+from featx.report.drawings import Bars, Cloud, Dot, Figure, Forest, Line, Lines, Matrix, Point, Span
 from featx.report.plots import reserve_figure
 from featx.transfer import CurvePoint, LabelsNeeded, LearningCurve
 
@@ -76,6 +78,52 @@ def test_names_of_strangers_are_texts_and_not_formulas(tmp_path: Path) -> None:
     write_curve(make_curve(*names), tmp_path / "names.svg")
     comments = re.findall(r"<!-- (.*?) -->", (tmp_path / "names.svg").read_text(encoding="utf-8"))
     assert {"_hidden", "$\\frac{", r"red\x1b[31m", "花"} <= set(comments)
+
+
+HOSTILE = ("_hidden", "$\\frac{", "red\x1b[31m", "花", "<script>x</script>", "a" * 90)
+
+
+def every_kind(names: tuple[str, ...]) -> list[Figure]:
+    """A figure of every kind with these names, of which the last value has no interval, and one is not a number."""
+    spans = (*(Span(name, 0.5, 0.4, 0.7) for name in names), Span("bare", 0.1), Span("nan", math.nan, None, None))
+    counts = tuple(tuple(range(len(names))) for _ in names)
+    points = (Point(0.1, 0.2, 0.1, 0.3), Point(0.9, 0.8))
+    return [
+        Forest("$x$", "difference", spans, reference=0.0),
+        Bars("$x$", "recall", spans),
+        Lines("$x$", "x", "y", tuple(Line(name, points) for name in names), diagonal=True, references=(0.5,)),
+        Matrix("$x$", names, counts),
+        Cloud("$x$", "x", "y", tuple(Dot(0.1, 0.2, name, (name,)) for name in names), ("class",)),
+    ]
+
+
+@pytest.mark.parametrize("place", range(5))
+def test_every_kind_is_drawn_with_its_names_as_texts(place: int, tmp_path: Path) -> None:
+    save_figure(every_kind(HOSTILE)[place], tmp_path / "figure.svg")
+    comments = re.findall(r"<!-- (.*?) -->", (tmp_path / "figure.svg").read_text(encoding="utf-8"))
+    assert {"_hidden", "$\\frac{", r"red\x1b[31m", "花", "&lt;script&gt;x&lt;/script&gt;"} <= set(comments)
+    assert f"{'a' * 16}…{'a' * 15}" in comments
+
+
+def test_several_figures_are_drawn_below_each_other_with_their_titles(tmp_path: Path) -> None:
+    figures = every_kind(("cat", "dog"))[:3]
+    save_figure(figures, tmp_path / "all.svg")
+    assert (tmp_path / "all.svg").read_text(encoding="utf-8").count("<!-- $x$ -->") == len(figures)
+    save_figure(figures[0], tmp_path / "one.svg")
+    assert "<!-- $x$ -->" not in (tmp_path / "one.svg").read_text(encoding="utf-8")
+
+
+def test_of_thousands_of_values_the_first_are_drawn_and_the_figure_says_so(tmp_path: Path) -> None:
+    spans = tuple(Span(str(number), number) for number in range(5000))
+    save_figure(Forest("title", "accuracy", spans), tmp_path / "many.svg")
+    assert "<!-- accuracy (the first 60 of 5,000) -->" in (tmp_path / "many.svg").read_text(encoding="utf-8")
+
+
+def test_a_matrix_of_many_classes_is_drawn_without_names(tmp_path: Path) -> None:
+    names = tuple(f"class-{number}" for number in range(50))
+    counts = tuple(tuple(int(row == column) for column in range(50)) for row in range(50))
+    save_figure(Matrix("confusion", names, counts), tmp_path / "matrix.svg")
+    assert "class-1" not in (tmp_path / "matrix.svg").read_text(encoding="utf-8")
 
 
 def test_outputs_of_one_backbone_are_told_apart(tmp_path: Path) -> None:
