@@ -68,7 +68,9 @@ def report(
         raise click.UsageError("--root and --label-column are for a manifest; name it with --images.")
     with reserve_page(into, overwrite=overwrite) as target:
         write = documents.reserve(overwrite=overwrite)
-        shown = None if images is None else list_images(images, root=root, label_column=label_column)
+        shown = (
+            list_images(images, root=root, label_column=label_column) if images and (root or label_column) else images
+        )
         page = write_report(inputs, target, images=shown, annotations=annotations, title=title or "", seed=seed)
         write(page.sections)
     if json_:

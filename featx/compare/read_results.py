@@ -5,15 +5,21 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 
+import numpy as np
+
 from featx.cache import FeatureTable
 from featx.compare.candidates import Candidate
 from featx.compare.ranking import RankedCandidate, Ranking, rank_candidates, ranks_of, validity
+from featx.compare.split_images import predicted_classes
 from featx.hashing import hash_columns
 from featx.heads import Result, find_split
+from featx.measures import class_correctness
 from featx.tables import Split
 
 MOST_TESTED = 1000
 """Most candidates on one kind of split that are tested against the best single one."""
+SAME_ACCURACY = 1e-6
+"""Largest difference of accuracies that are the same but for rounding."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -120,7 +126,12 @@ class _Found:
             return []
         found = [self._candidate(table, result) for result in results]
         known = [one for one in found if one is not None]
-        return self._few(known) if len(known) == len(found) else []
+        if len(known) < len(found):
+            return []
+        if not all(map(_has_labels, known)):
+            self.notes.append("no paired tests: the labels in the cache are not those that results were measured with")
+            return []
+        return self._few(known)
 
     def _complete(self, kind: list[Result]) -> list[Result]:
         """The results of candidates that have one on every split of their kind."""
@@ -213,6 +224,18 @@ def _with_tests(ranked: RankedCandidate, tested: RankedCandidate | None) -> Rank
         mcnemar=tested.mcnemar,
         chosen_per_split=tested.chosen_per_split,
     )
+
+
+def _has_labels(candidate: MeasuredCandidate) -> bool:
+    """Whether the accuracy of the result follows from its predictions and these labels; of several labels, always."""
+    result = candidate.result
+    if result is None or result.metrics.labels == "several":
+        return result is not None and candidate.table.multilabel
+    labels = candidate.table.labels_of(candidate.split.test)
+    if labels.multilabel or not set(result.classes) <= set(labels.classes) or len(labels) != result.metrics.n:
+        return False
+    correct = class_correctness(predicted_classes(result, labels), labels)
+    return abs(float(np.average(correct, weights=labels.weights)) - result.metrics.accuracy) < SAME_ACCURACY
 
 
 def _by_kind(results: list[Result]) -> list[list[Result]]:

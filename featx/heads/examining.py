@@ -8,8 +8,12 @@ from numpy.typing import NDArray
 from featx.cache import FeatureTable
 from featx.heads.evaluate import predict_rows
 from featx.heads.head import Head
+from featx.heads.results import unpack_guesses
 from featx.heads.unseen import find_unseen
 from featx.measures import HeadMetrics, ReliabilityBin, measure, measure_reliability
+
+LEAST_EQUAL = 0.98
+"""Least share of equal predictions by which features that were computed again are known to be of the same images."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +50,8 @@ class Examination:
 def examine_head(head: Head, table: FeatureTable, *, seed: int = 0) -> Examination | None:
     """The predictions of the head for its test images in the table of its training.
 
-    None if the table has other images, or if it is not known which of them the head was trained on: their accuracy
-    would be too high. Raises HeadError if the features are of another backbone.
+    None if the table has other images, also if these have the same names, or if it is not known which of them the head
+    was trained on: their accuracy would be too high. Raises HeadError if the features are of another backbone.
 
     >>> import featx
     >>> from featx.heads import examine_head
@@ -61,6 +65,8 @@ def examine_head(head: Head, table: FeatureTable, *, seed: int = 0) -> Examinati
         return None
     probabilities, labels = predict_rows(head, table, rows)
     predicted = probabilities.argmax(axis=1)
+    if table.digest != head.training.get("table") and not _are_as_recorded(head, predicted):
+        return None
     each = np.arange(len(rows))
     return Examination(
         table=table,
@@ -73,3 +79,12 @@ def examine_head(head: Head, table: FeatureTable, *, seed: int = 0) -> Examinati
         metrics=measure(probabilities, labels, seed=seed),
         reliability=measure_reliability(probabilities, labels),
     )
+
+
+def _are_as_recorded(head: Head, predicted: NDArray[np.int64]) -> bool:
+    """Whether the predictions are those after its training, but for a few that another machine may turn."""
+    try:
+        guesses = unpack_guesses(str(head.training.get("guesses") or ""))
+    except ValueError:
+        return False
+    return len(guesses) == len(predicted) and bool(np.mean(guesses == predicted) >= LEAST_EQUAL)

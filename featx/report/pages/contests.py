@@ -103,14 +103,24 @@ def _row(one: RankedCandidate) -> tuple[str, ...]:
 
 
 def _forest(contest: Contest) -> Forest:
-    spans = tuple(_span(one) for one in contest.entries[:MOST_DRAWN] if math.isfinite(one.values.mean()))
+    names = _short_names(contest.entries)
+    spans = tuple(
+        _span(one, names[one.name]) for one in contest.entries[:MOST_DRAWN] if math.isfinite(one.values.mean())
+    )
     title = f"{contest.measure} of candidates on {contest.splits} splits"
     return Forest(title, f"{contest.measure} on test images", spans)
 
 
-def _span(one: RankedCandidate) -> Span:
+def _span(one: RankedCandidate, name: str) -> Span:
     low, high = interval_of_mean(one) or (None, None)
-    return Span(one.name, float(one.values.mean()), low, high, "recommended" if one.rank == 1 else "")
+    return Span(name, float(one.values.mean()), low, high, "recommended" if one.rank == 1 else "")
+
+
+def _short_names(entries: Sequence[RankedCandidate]) -> dict[str, str]:
+    """Name of each candidate -> what tells it from the others, without the backbones that all of them share."""
+    if len(entries) == 1 or len({one.backbones for one in entries}) > 1:
+        return {one.name: one.name for one in entries}
+    return {one.name: one.name.replace(f" on {' + '.join(one.backbones)}", "") for one in entries}
 
 
 def _notes(contest: Contest) -> Iterator[str]:
@@ -139,7 +149,7 @@ def _differences(contest: Contest, title: str, *, name: str) -> Section:
         sentence=f"{beyond} of {len(pairs)} candidates differ from {reference} by more than chance explains.",
         columns=_DIFFERENCES,
         rows=tuple(_difference_row(one, test) for one, test in pairs),
-        figure=_difference_forest(pairs, contest.measure),
+        figure=_difference_forest(pairs, contest),
         notes=tuple(_test_notes(pairs, reference)),
         name=name,
     )
@@ -161,12 +171,13 @@ def _is_beyond(test: Comparison) -> bool:
     return test.p_holm is not None and test.p_holm < SIGNIFICANT
 
 
-def _difference_forest(pairs: Sequence[tuple[RankedCandidate, Comparison]], measure: str) -> Forest:
+def _difference_forest(pairs: Sequence[tuple[RankedCandidate, Comparison]], contest: Contest) -> Forest:
+    names = _short_names(contest.entries)
     spans = []
     for one, test in pairs[:MOST_DRAWN]:
         low, high = test.interval or (None, None)
-        spans.append(Span(one.name, test.difference, low, high, f"p {show_p(test.p_holm)}"))
-    return Forest("paired differences", f"difference in {measure}", tuple(spans), reference=0.0)
+        spans.append(Span(names[one.name], test.difference, low, high, f"p {show_p(test.p_holm)}"))
+    return Forest("paired differences", f"difference in {contest.measure}", tuple(spans), reference=0.0)
 
 
 def _test_notes(pairs: Sequence[tuple[RankedCandidate, Comparison]], reference: str) -> Iterator[str]:
@@ -194,7 +205,7 @@ def _against_next(contest: Contest) -> str:
     test = _test_between(contest)
     if test is None:
         return f"; whether it differs from the next, {second.name}, by more than chance was not tested"
-    difference = test.difference if test is contest.comparisons[0] else -test.difference
+    difference = 0.0 + (test.difference if test is contest.comparisons[0] else -test.difference)  # never -0.000
     chance = f"p {show_p(test.p_holm)} after Holm's correction"
     other = second.name if first.reference or second.reference else _reference(contest)
     verdict = "beyond chance" if _is_beyond(test) else "within chance"

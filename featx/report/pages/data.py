@@ -65,7 +65,7 @@ class DataOfReport:
 def data_sections(data: DataOfReport, pictures: PictureSource) -> Iterator[Section]:
     """What is known of the images; nothing without caches and results."""
     if data.cache is not None:
-        yield _images(data.cache, data.result)
+        yield _images(data.cache, data.result if data.split is not None else None)
         if data.cache.info.failed:
             yield _failures(data.cache.info.failed_images, data.cache.info.failures)
     elif data.result is not None:
@@ -148,7 +148,7 @@ def _failures(images: Sequence[FailedImage], reasons: Mapping[str, int]) -> Sect
 def _duplicates(found: Duplicates, pictures: PictureSource) -> Section:
     pairs = [("near-duplicate", pair) for pair in found.nearest] + [("suspect", one) for one in found.nearest_suspects]
     shown = [
-        Shown(name, f"{kind} {number}, {part}: {name} (cosine {pair.cosine:.4f})")
+        Shown(name, f"{kind} {number}, {part} image, cosine {pair.cosine:.4f}")
         for number, (kind, pair) in enumerate(pairs, 1)
         for part, name in (("test", pair.test), ("training", pair.train))
     ]

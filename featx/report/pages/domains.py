@@ -16,16 +16,15 @@ _HARM = ("where", "who is harmed", "difference", "p (Holm)")
 
 def domain_sections(material: Material) -> Iterator[Section]:
     """Gap, gain and adaptation, as far as they are given; then the list of harm, if anything of that was measured."""
-    for gap in material.of(Gap):
+    adaptations = material.of(Adaptation)
+    for gap in dict.fromkeys([*material.of(Gap), *(one.gap for one in adaptations)]):
         yield from _titled(gap_sections(gap), "gap")
     gains = list_gains(material)
     for target, gain in gains:
         for section in _titled(gain_sections(gain), "gain"):
             yield replace(section, title=f"{section.title} on {target}") if target else section
-    adaptations = material.of(Adaptation)
     for adaptation in adaptations:
         yield from _titled(adaptation_sections(adaptation), "adaptation")
-        yield from _titled(gap_sections(adaptation.gap), "gap")
     if gains or adaptations:
         yield _harm_section(list_harm(material))
 

@@ -38,7 +38,7 @@ def _map_section(table: FeatureTable, found: FeatureMap, errors: dict[int, str])
         for row, (x, y) in zip(found.rows.tolist(), found.points, strict=True)
     )
     first, second = found.explained
-    drawn = f"{len(dots):,} of {found.images:,} images, which were drawn" if len(dots) < found.images else "all images"
+    drawn = f"{len(dots):,} of {found.images:,} images" if len(dots) < found.images else "all images"
     return Section(
         title="Map of features",
         sentence=f"{drawn[:1].upper()}{drawn[1:]}, on the two directions in which their features differ most: they "
@@ -55,6 +55,7 @@ def _map_section(table: FeatureTable, found: FeatureMap, errors: dict[int, str])
             tuple(colourings),
         ),
         notes=(
+            *((f"the images were drawn at random among {found.images:,}",) if len(dots) < found.images else ()),
             "what is apart on the map is apart in the features; what is near may still differ in other directions",
             f"features: {' + '.join(dict.fromkeys(source.name for source in table.sources))}",
         ),

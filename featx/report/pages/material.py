@@ -1,7 +1,7 @@
 """Collects what a report is made of: results, suites, heads, caches and what commands printed as JSON."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -50,6 +50,8 @@ class GivenHead:
     head: Head
     result: Result | None
     """How it was measured when it was trained; None for a head that does not say."""
+    named: bool = True
+    """Whether the user named its file, and not a folder that it is in."""
     examined: Examination | None = None
     why: str = ""
     """Why it is not known what it predicts."""
@@ -158,7 +160,7 @@ def collect(inputs: Sequence[Path | str], *, annotations: Annotations | None = N
     for path in paths:
         reading.read(path)
     compared = [one for one in reading.documents if isinstance(one, ComparedResults)]
-    heads = [_examine(path, head, reading, seed=seed) for path, head in reading.heads]
+    heads = [replace(_examine(path, head, reading, seed=seed), named=path in paths) for path, head in reading.heads]
     results = [*reading.results, *(result for one in compared for result in one.results)]
     results += [one.result for one in heads if one.result is not None]
     return Material(
@@ -205,11 +207,11 @@ def _examine(path: Path, head: Head, reading: _Reading, *, seed: int) -> GivenHe
         return GivenHead(path, head, result, why=f"{path.name}: its test images are not shown: {error}")
     if examined is None:
         why = (
-            f"{path.name}: its test images are not shown, for it is not known which images of {found[0].name} it was "
-            f"trained on; `featx evaluate {path.name} {found[0].name}` measures it on other images"
+            f"{path.name}: its test images are not shown, for {found[0].name} does not have the images, labels and "
+            f"splits of its training; `featx evaluate {path.name} {found[0].name}` measures it on other images"
         )
         return GivenHead(path, head, result, why=why)
-    return GivenHead(path, head, result, examined)
+    return GivenHead(path, head, result, examined=examined)
 
 
 def _matching(head: Head, caches: Sequence[GivenCache]) -> list[Path] | None:

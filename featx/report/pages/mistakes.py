@@ -25,9 +25,10 @@ MOST_HEADS = 3
 def error_sections(material: Material, best: Result | None, pictures: PictureSource) -> Iterator[Section]:
     """The errors of each head; without one whose images are at hand, those of the recommended result."""
     examined = sorted((one for one in material.heads if one.examined is not None), key=_validated, reverse=True)
-    for head in examined[:MOST_HEADS]:
+    shown = examined[: _most_heads(material)]
+    for head in shown:
         assert head.examined is not None
-        yield from _of_head(head, head.examined, pictures, prefix=len(examined) > 1)
+        yield from _of_head(head, head.examined, pictures, prefix=len(shown) > 1)
     if not examined and best is not None:
         yield from _of_result(best)
     for metrics in material.of(HeadMetrics):
@@ -40,11 +41,16 @@ def left_out_heads(material: Material) -> tuple[str, ...]:
     """What is not shown of heads, and why."""
     examined = sum(one.examined is not None for one in material.heads)
     notes = [one.why for one in material.heads if one.why]
-    if examined > MOST_HEADS:
-        notes.append(
-            f"errors are shown of the {MOST_HEADS} heads that are best on validation images, of {examined}; give fewer"
-        )
+    most = _most_heads(material)
+    if examined > most:
+        best = f"the {most} heads that are" if most > 1 else "the head that is"
+        notes.append(f"errors are shown of {best} best on validation images, of {examined}; to see others, name them")
     return tuple(notes)
+
+
+def _most_heads(material: Material) -> int:
+    """Number of heads whose errors are shown: only the best one of those that were found in a folder."""
+    return MOST_HEADS if any(one.named for one in material.heads) else 1
 
 
 def _validated(head: GivenHead) -> float:
@@ -87,8 +93,7 @@ def _of_cells(found: Examination) -> Iterator[Shown]:
         cell = int(found.codes[place]), int(found.predicted[place])
         counted[cell] = counted.get(cell, 0) + 1
         if counted[cell] <= MOST_OF_CELL:
-            caption = f"{found.name(place)}: {_said(found, place)}"
-            yield Shown(found.name(place), caption, (f"{cell[0]},{cell[1]}",))
+            yield Shown(found.name(place), _said(found, place), (f"{cell[0]},{cell[1]}",))
 
 
 def _said(found: Examination, place: int) -> str:
@@ -209,7 +214,7 @@ def _reliability(bins: Sequence[ReliabilityBin], title: str, name: str, metrics:
 
 def _most_confident(found: Examination, pictures: PictureSource, title: str, name: str) -> Section:
     places = found.wrong.tolist()
-    shown = [Shown(found.name(place), f"{found.name(place)}: {_said(found, place)}") for place in places]
+    shown = [Shown(found.name(place), _said(found, place)) for place in places]
     drawn = pictures.show(shown, most=MOST_MISTAKES)
     first = places[0]
     left = (f"the {MOST_MISTAKES} surest of {len(places)} mistakes",) if len(places) > MOST_MISTAKES else ()
@@ -235,7 +240,7 @@ def _most_confident(found: Examination, pictures: PictureSource, title: str, nam
 
 def _suspects(found: SuspectedLabels, pictures: PictureSource) -> Section:
     suspects = [one for one in found.ranking if one.score > 0]
-    shown = [Shown(one.name, f"{one.name}: {one.label}, looks like {one.suggested}") for one in suspects]
+    shown = [Shown(one.name, f"{one.label}, looks like {one.suggested}") for one in suspects]
     drawn = pictures.show(shown, most=MOST_MISTAKES)
     left = (f"the {MOST_MISTAKES} most suspicious of {len(suspects)}",) if len(suspects) > MOST_MISTAKES else ()
     return Section(

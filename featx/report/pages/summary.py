@@ -55,7 +55,8 @@ def _of_leaderboard(board: Leaderboard) -> Iterator[tuple[str, str]]:
         same = [row.source for row in rows if row is not first and set(row.letters) & set(first.letters)]
         against = f"; the ranks do not tell it from {', '.join(same[:3])}" if same else ""
         mean = with_interval(f"{first.mean:.3f}", first.ci)
-        text = f"{first.source} has the lowest mean rank on {len(group.targets)} targets, mean {mean}{against}."
+        on = f"{len(group.targets)} targets" if len(group.targets) > 1 else "its only target"
+        text = f"{first.source} has the lowest mean rank on {on}, mean {mean}{against}."
         yield f"which source with {group.name}?", text
 
 
@@ -120,17 +121,22 @@ def _caveats_of(contest: Contest) -> Iterator[str]:
 
 def _additions(material: Material, contests: Sequence[Contest]) -> Iterator[str]:
     """Which commands would add what this page lacks."""
+    for what, command in _missing(material, contests):
+        yield f"not on this page: {what}; {command} adds it"
+
+
+def _missing(material: Material, contests: Sequence[Contest]) -> Iterator[tuple[str, str]]:
     if not contests and not material.suites:
-        yield "candidates and results: `featx compare C.h5... --into results.jsonl`"
+        yield "results of candidates", "`featx compare C.h5... --into results.jsonl`"
     if not material.caches and not material.suites:
-        yield "failures, near-duplicates and a map: add the caches of these results (C.h5)"
+        yield "failures, near-duplicates and a map of features", "a cache of these images (C.h5)"
     if not any(one.examined for one in material.heads):
-        yield "mistakes image by image: add a head and the cache of its training (H.featx C.h5)"
+        yield "mistakes image by image", "a head with the cache of its training (H.featx C.h5)"
     if not material.of(TransferScores) and not material.suites:
-        yield "scores: `featx score C.h5... --json > scores.json`"
+        yield "scores before training", "`featx score C.h5... --json > scores.json`"
     if not material.of(LearningCurve):
-        yield "learning curves: `featx curve C.h5 --json > curve.json`"
+        yield "what more labels give", "`featx curve C.h5 --json > curve.json`"
     if not material.of(SuspectedLabels):
-        yield "suspected labels: `featx label-errors C.h5 --json > label-errors.json`"
+        yield "labels that may be wrong", "`featx label-errors C.h5 --json > label-errors.json`"
     if not list_gains(material):
-        yield "what transfer is worth: `featx gain C.h5 PIXELS.h5 --json > gain.json`"
+        yield "what transfer is worth", "`featx gain C.h5 PIXELS.h5 --json > gain.json`"

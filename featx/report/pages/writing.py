@@ -86,9 +86,15 @@ def build_report(
     joined = read_annotations(annotations) if isinstance(annotations, str | Path) else annotations
     shown = list_images(images) if isinstance(images, str | Path) else images
     material = collect(paths, annotations=joined, seed=seed)
-    command = shlex.join(["featx", "report", *map(str, paths), "--into", into.name])
+    command = _command(paths, into.name, images)
     sections = _unique(_compose(material, PictureSource(shown), command=command, seed=seed))
     return Page(title or _title(paths), tuple(sections), sentence=sections[0].sentence)
+
+
+def _command(paths: Sequence[Path | str], into: str, images: ImageSet | Path | str | None) -> str:
+    """The command that makes this page."""
+    given = [] if images is None else ["--images", str(images) if isinstance(images, str | Path) else "IMAGES"]
+    return shlex.join(["featx", "report", *map(str, paths), *given, "--into", into])
 
 
 def _title(paths: Sequence[Path | str]) -> str:
