@@ -16,12 +16,13 @@ from featx.hardware import hardware
 from featx.heads import Result, load_head, read_results, save_head, train_head, write_results
 from featx.inputs import ImageSet, draw_shapes, list_images
 from featx.provenance import versions
-from featx.report import render_results
+from featx.report import render_results, write_report
 from featx.settings import BUNDLED, DEFAULTS, Settings
 from featx.targets import Kind, check_replaceable, explain_failure, reserve
 
 DEMO_HEADS = ("logreg", "linear-svm", "rbf-svm", "pca-logreg", "pca-svm")
 REPORT = "report.md"
+PAGE = "report.html"
 REPORT_START = "# featx demo"
 SEED = 0
 SHAPES_OF_A_CLASS = 60
@@ -79,6 +80,8 @@ class DemoSummary:
     """One for each head."""
     reused_heads: tuple[str, ...]
     """Names of the heads that a previous demo had trained."""
+    page: str = ""
+    """The report as one HTML file."""
 
 
 def run_demo(
@@ -89,7 +92,7 @@ def run_demo(
     report: Callable[[Progress], None] = lambda progress: None,
     announce: Callable[[str], None] = lambda text: None,
 ) -> DemoSummary:
-    """Run the demo, write its cache, heads, results and report into the folder, and return a summary.
+    """Run the demo, write its cache, heads, results and reports into the folder, and return a summary.
 
     The images are those of the package `elpv-dataset` if it is installed, else shapes that featx draws. With `noise`
     they are shapes in any case, and this share of each pixel is random: 0 is clear, 1 leaves nothing to see. A second
@@ -110,7 +113,18 @@ def run_demo(
         results.append(known.get(name) or _train(folder, table, name))
     write_results(results, folder / "results.jsonl", overwrite=True)
     _write(folder / REPORT, _render(demo, extraction, results), kind=REPORTS)
-    return DemoSummary(str(folder), extraction, tuple(results), tuple(known))
+    announce("report")
+    page = _write_page(folder, cache, demo, results)
+    return DemoSummary(str(folder), extraction, tuple(results), tuple(known), str(page))
+
+
+def _write_page(folder: Path, cache: Path, demo: DemoImages, results: list[Result]) -> Path:
+    """Write the report as one HTML file, with what the best head by validation images predicts."""
+    best = max(results, key=lambda result: result.validated)
+    inputs = [folder / "results.jsonl", folder / f"{best.head}.featx", cache]
+    page = folder / PAGE
+    write_report(inputs, page, images=demo.images, title=f"featx demo: {demo.title}", overwrite=True)
+    return page
 
 
 def _claim(folder: Path) -> None:

@@ -10,7 +10,7 @@ from featx.cli.output import Verbosity, print_json, say
 from featx.settings import Settings
 
 NEXT = """
-{folder} contains the cache, the five heads, results.jsonl and report.md.
+{folder} contains the cache, the five heads, results.jsonl and report.md. Open report.html in a browser to see it all.
 The same on a folder of your own, with one sub-folder per class:
 
   featx extract FOLDER --backbone efficientnet-lite0 --into my.h5
@@ -40,7 +40,7 @@ The same on a folder of your own, with one sub-folder per class:
 def demo(output: Verbosity, /, *, into: Path, noise: float | None, settings: Settings, json_: bool) -> None:
     """Run the main job from end to end.
 
-    It extracts features, trains five heads and prints their accuracies. The images are shapes that featx draws, or
+    It extracts features, trains five heads, prints their accuracies and makes a page of them, report.html. The images are shapes that featx draws, or
     2,624 photographs of solar cells if they are installed (pip install 'featx[demo]'; CC BY-NC-SA 4.0, for
     non-commercial use).
     """

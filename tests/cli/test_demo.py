@@ -55,7 +55,7 @@ def test_the_demo_leaves_cache_heads_results_and_report_and_reuses_them(tmp_path
     folder = tmp_path / "featx-demo"
     written = {path.name for path in folder.iterdir()}
     heads = {f"{name}.featx" for name in HEADS}
-    assert written == heads | {"elpv.csv", "elpv-efficientnet-lite0.h5", "results.jsonl", "report.md"}
+    assert written == heads | {"elpv.csv", "elpv-efficientnet-lite0.h5", "results.jsonl", "report.md", "report.html"}
     assert [line for line in first.out.splitlines() if line.startswith("  featx ")] == [
         "  featx extract FOLDER --backbone efficientnet-lite0 --into my.h5",
         "  featx train my.h5 --head logreg --into my.featx",
@@ -87,6 +87,7 @@ def test_without_photographs_the_demo_draws_shapes_and_says_how_photographs_are_
     report = (tmp_path / "demo" / "report.md").read_text()
     assert "pip install 'featx[demo]'" in report
     assert len((tmp_path / "demo" / "results.jsonl").read_text().splitlines()) == 2
+    assert Path(summary.page).read_text(encoding="utf-8").count("<img ") > 5
 
 
 @pytest.mark.usefixtures("cells", "in_threads")
