@@ -40,9 +40,9 @@ The same on a folder of your own, with one sub-folder per class:
 def demo(output: Verbosity, /, *, into: Path, noise: float | None, settings: Settings, json_: bool) -> None:
     """Run the main job from end to end.
 
-    It extracts features, trains five heads, prints their accuracies and makes a page of them, report.html. The images are shapes that featx draws, or
-    2,624 photographs of solar cells if they are installed (pip install 'featx[demo]'; CC BY-NC-SA 4.0, for
-    non-commercial use).
+    It extracts features, trains five heads, prints their accuracies and makes a page of them, report.html. The images
+    are shapes that featx draws, or 2,624 photographs of solar cells if they are installed (pip install 'featx[demo]';
+    CC BY-NC-SA 4.0, for non-commercial use).
     """
     from featx.demo import run_demo
     from featx.report import err, extraction_progress, extraction_sections, out, print_sections, results_sections
