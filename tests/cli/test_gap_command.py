@@ -69,3 +69,21 @@ def test_a_cache_without_domains_has_no_target_among_them(caches: list[Path]) ->
     ran = run_featx("gap", caches[0], "--to-domain", "there")
     assert ran.code == 1
     assert "no domain 'there'" in ran.err
+
+
+def test_what_is_printed_is_also_written_for_papers_and_spreadsheets(caches: list[Path], tmp_path: Path) -> None:
+    files = {"markdown": "gap.md", "latex": "gap.tex", "csv": "gap.csv"}
+    options = [word for name, file in files.items() for word in (f"--{name}", tmp_path / file)]
+    ran = run_featx("gap", caches[0], "--to", caches[0], *options)
+    assert ran.code == 0, ran.err
+    assert [line for line in ran.out.splitlines() if line.endswith(": written")] == [
+        f"{tmp_path / file}: written" for file in files.values()
+    ]
+    assert all("features that move" in (tmp_path / file).read_text(encoding="utf-8") for file in files.values())
+    refused = run_featx("gap", caches[0], "--to", caches[0], *options, "--json")
+    assert refused.code == 1
+    assert "already exists; choose another --markdown, or replace it with --overwrite" in refused.err
+    again = run_featx("gap", caches[0], "--to", caches[0], *options, "--overwrite", "--json")
+    found = json.loads(again.out)
+    assert {name: found[name] for name in files} == {name: str(tmp_path / file) for name, file in files.items()}
+    assert found["figure"] is None
