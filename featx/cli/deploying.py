@@ -12,18 +12,24 @@ from featx.cli.output import logger, print_json, say
 from featx.cli.sources import list_given
 
 if TYPE_CHECKING:
-    from featx.deploy import Deployed
+    from featx.deploy import Deployed, LayoutName
 
 
 @click.command(
     epilog=examples(
         "featx deploy photos.featx --into photos.onnx --images new",
-        "featx deploy photos.featx --into photos.onnx --input float --json",
+        "featx deploy photos.featx --into photos --layout huggingface",
         "featx deploy photos.featx --into site/photos.onnx --page site/demo.html",
     )
 )
 @click.argument("head", type=click.Path(path_type=Path))
-@click.option("--into", required=True, type=click.Path(path_type=Path), metavar="M.onnx", help="The model to write.")
+@click.option(
+    "--into",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="M.onnx",
+    help="The model to write; with --layout its folder.",
+)
 @click.option(
     "--images",
     multiple=True,
@@ -45,6 +51,12 @@ if TYPE_CHECKING:
     metavar="DIR/P.html",
     help="Also write a page that classifies images in the browser. npm downloads onnxruntime-web into its folder.",
 )
+@option(
+    "--layout",
+    type=click.Choice(("file", "huggingface", "triton")),
+    default="file",
+    help="file: the model alone; huggingface, triton: a folder with the model and what describes it there.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace a model, or a page, that featx wrote.")
 @with_models
 @as_json
@@ -56,6 +68,7 @@ def deploy(
     root: str | None,
     takes: Literal["uint8", "float"],
     page: Path | None,
+    layout: "LayoutName",
     overwrite: bool,
     models: Path | None,
     json_: bool,
@@ -73,7 +86,9 @@ def deploy(
         raise click.UsageError("--root is an option for --images; name them too.")
     listed = list_given(images, root) if images else None
     with reserve_page(page, overwrite=overwrite) if page else nullcontext() as target:
-        deployed = deploy_head(head, into=into, images=listed, models=models, takes=takes, overwrite=overwrite)
+        deployed = deploy_head(
+            head, into=into, images=listed, models=models, takes=takes, layout=layout, overwrite=overwrite
+        )
         written = target.write(deployed.path) if target else None
     for note in deployed.notes:
         logger.warning("%s", note)

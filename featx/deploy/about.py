@@ -41,7 +41,7 @@ def describe_result(head: Head) -> dict[str, Any]:
         measure: metrics[measure],
         "interval": metrics[f"{measure}_ci"],
         "n": metrics["n"],
-        "split": head.training.get("test", ""),
+        "split": head.training.get("split", ""),
     }
 
 

@@ -1,6 +1,6 @@
 """Writes backbones and head as one ONNX model, after a comparison with featx's own predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,57 +12,26 @@ from featx.backbones import deployable_graph, open_model, opset
 from featx.convert import model_input
 from featx.deploy.about import describe, preparation
 from featx.deploy.checking import Comparison, Pixels, compare, own_probabilities, read_checked
-from featx.deploy.graph.joining import PRODUCER, Trunk, join
+from featx.deploy.deployed import Deployed, DeployedTensor, reserve_model
+from featx.deploy.graph.joining import Trunk, join
 from featx.deploy.graph.nodes import NEWEST_OPSET
+from featx.deploy.layouts.folders import FolderTargets, Layout, reserve_folder
+from featx.deploy.layouts.huggingface import HUGGINGFACE
+from featx.deploy.layouts.triton import TRITON
 from featx.deploy.passes import BackbonePass, load_passes
 from featx.errors import HeadError
 from featx.heads import Head, load_head
 from featx.inputs import ImageSet
-from featx.targets import Kind, Target, reserve
+from featx.targets import Target
 
 InputKind = Literal["uint8", "float"]
 """What a deployed model takes: pixels, or the normalised numbers that the backbone's own model takes."""
+LayoutName = Literal["file", "huggingface", "triton"]
+"""Whether the model is a file of its own, or in a folder as the Hugging Face Hub or Triton expects it."""
 
+LAYOUTS: Mapping[str, Layout] = {"huggingface": HUGGINGFACE, "triton": TRITON}
+"""Name of a layout -> the folder that it makes."""
 PIXELS = "pixels"
-
-
-@dataclass(frozen=True)
-class DeployedTensor:
-    """An input or an output of a deployed model."""
-
-    name: str
-    dtype: str
-    """As ONNX Runtime names it, such as `tensor(uint8)`."""
-    shape: tuple[int | None, ...]
-    """None for the number of images, if that is free."""
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """A head and its backbones as one ONNX file, and how it compares with featx's own predictions.
-
-    >>> import featx
-    >>> deployed = featx.deploy_head("photos.featx", into="photos.onnx", images=featx.list_images("new"))
-    >>> [tensor.name for tensor in (*deployed.inputs, *deployed.outputs)]
-    ['pixels', 'label', 'probabilities']
-    >>> deployed.images, deployed.largest_difference < 1e-5
-    (5, True)
-    """
-
-    path: Path
-    inputs: tuple[DeployedTensor, ...]
-    outputs: tuple[DeployedTensor, ...]
-    opset: int
-    """The version of the ONNX operators that it uses."""
-    size: int
-    """Bytes of the model."""
-    images: int
-    """Number of images whose predictions were compared."""
-    drawn: bool
-    """Whether these images were drawn at random, because none were given."""
-    largest_difference: float
-    """Largest difference of a probability from the one that featx predicts."""
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,10 +49,11 @@ class _Built:
 def deploy_head(
     head: Head | Path | str,
     *,
-    into: Path | str | Target,
+    into: Path | str,
     images: ImageSet | None = None,
     models: Path | str | None = None,
     takes: InputKind = "uint8",
+    layout: LayoutName = "file",
     overwrite: bool = False,
 ) -> Deployed:
     """The head and its backbones, written as one ONNX model `into` a file that needs no featx to run.
@@ -94,7 +64,10 @@ def deploy_head(
     (n, classes) instead: whether each class is there. Backbones whose images are prepared differently have an input
     each, `pixels_<backbone>`.
 
-    The file is compared with what featx predicts for up to 200 of the images, or for random ones without images, and is
+    With `layout="huggingface"` or `"triton"`, `into` is a folder, which gets the model and the files that describe it;
+    for Triton it is the model's own folder in the repository. Other files there stay.
+
+    The model is compared with what featx predicts for up to 200 of the images, or for random ones without images. It is
     written only if all labels are equal and no probability differs by more than 1e-4.
 
     Raises BackboneError if a backbone is not at hand; HeadError if it is not the one that the head was trained on, if
@@ -106,24 +79,33 @@ def deploy_head(
     ('pixels', (None, 224, 224, 3))
     """
     head = head if isinstance(head, Head) else load_head(head)
-    if isinstance(into, Target):
-        return _deploy(head, into, images, models=models, takes=takes)
+    work = _Work(head, images, models, as_pixels=takes == "uint8")
+    if layout != "file":
+        with reserve_folder(into, LAYOUTS[layout], overwrite=overwrite) as folder:
+            return work.write(folder.model, folder)
     with reserve_model(into, overwrite=overwrite) as target:
-        return _deploy(head, target, images, models=models, takes=takes)
+        return work.write(target)
 
 
-def reserve_model(into: Path | str, *, overwrite: bool = False) -> Any:
-    """Hold the file of a deployed model until the block ends, and check that it can be written. Raises HeadError."""
-    return reserve(into, MODEL, overwrite=overwrite)
+@dataclass(frozen=True)
+class _Work:
+    """A head that is to be deployed, and how."""
 
+    head: Head
+    images: ImageSet | None
+    models: Path | str | None
+    as_pixels: bool
 
-def _deploy(
-    head: Head, target: Target, images: ImageSet | None, *, models: Path | str | None, takes: InputKind
-) -> Deployed:
-    built = _build(head, models=models, as_pixels=takes == "uint8")
-    with target.written() as new:
-        new.write_bytes(built.model.SerializeToString())
-        return _checked(head, built, new, target.path, images, as_pixels=takes == "uint8")
+    def write(self, target: Target, folder: FolderTargets | None = None) -> Deployed:
+        """Write the model to the target after its check, and the other files of the folder before it appears."""
+        built = _build(self.head, models=self.models, as_pixels=self.as_pixels)
+        with target.written() as new:
+            new.write_bytes(built.model.SerializeToString())
+            deployed = _checked(self.head, built, new, target.path, self.images, as_pixels=self.as_pixels)
+            if folder is not None:
+                about = {entry.key: entry.value for entry in built.model.metadata_props}
+                folder.write(self.head, deployed, about)
+        return deployed
 
 
 def _build(head: Head, *, models: Path | str | None, as_pixels: bool) -> _Built:
@@ -204,18 +186,3 @@ def _notes(built: _Built, found: Comparison, batch: int | None) -> list[str]:
     if any(node.domain in own for node in built.model.graph.node):
         notes.append(f"a backbone has operators of {', '.join(own)}, which only ONNX Runtime knows")
     return notes
-
-
-def _is_own(path: Path) -> bool:
-    with path.open("rb") as file:
-        return PRODUCER.encode() in file.read(64)
-
-
-MODEL = Kind(
-    name="a model that featx deployed",
-    endings=(".onnx",),
-    is_own=_is_own,
-    error=HeadError,
-    locked=HeadError,
-    writing="writing this model",
-)

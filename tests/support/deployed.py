@@ -1,63 +1,53 @@
-"""A small deployed model as `featx deploy` writes them, built by hand: a mean of the pixels, then a matrix."""
+"""Heads on real small backbones, without training on images."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 
-CLASSES = ("red", "green", "blue")
+from featx.backbones import Backbone, open_session
+from featx.cache import Source
+from featx.estimators import SoftmaxRegression
+from featx.heads import Head
+from tests.support.graphs import random_pixels
+
+CLASSES = ("plain", "q\"uo'te <b>", "Straße 猫\u202e")
 
 
-def write_deployed(
-    path: Path,
-    *,
-    classes: Sequence[str] = CLASSES,
-    size: int = 16,
-    leave_out: str = "",
-    dtype: int = TensorProto.UINT8,
-    each_pixel: bool = False,
-    **prepared: object,
-) -> Path:
-    """Write a model whose class is the strongest colour, or with `each_pixel` depends on every pixel.
+def head_on(
+    *backbones: Backbone,
+    classifier: BaseEstimator | None = None,
+    steps: Sequence[BaseEstimator] = (),
+    decodes: Sequence[str] = (),
+    multilabel: bool = False,
+) -> Head:
+    """A head of three classes on the outputs of these backbones, fitted to their features of random pixels."""
+    blocks, sources = [], list[Source]()
+    start = 0
+    for place, backbone in enumerate(backbones):
+        decode: Any = decodes[place] if decodes else "exact"
+        for output in backbone.card.all_outputs:
+            one = backbone.with_outputs([output])
+            session = open_session(one, device="cpu")
+            blocks.append(session(pixels_of(one, 60)))
+            stop = start + output.dim
+            sources.append(Source(one.hash, session.provider, one.card.to_dict(), start, stop, decode))
+            start = stop
+    labels = np.arange(60) % 3
+    named = [(f"step{place}", step) for place, step in enumerate(steps)]
+    pipeline = Pipeline([*named, ("classifier", classifier or SoftmaxRegression(0.1))])
+    pipeline.fit(np.hstack(blocks), np.eye(3, dtype=int)[labels] if multilabel else labels)
+    measures = {"accuracy": 0.9, "average_precision": 0.9}
+    metrics = measures | {f"{name}_ci": [0.8, 1.0] for name in measures} | {"n": 15}
+    training = {"metrics": metrics, "split": "a quarter"}
+    return Head("logreg", CLASSES, {}, tuple(sources), training, pipeline, 0.7, multilabel)
 
-    `leave_out` names a key of its metadata, and `prepared` are other values of its preprocessing.
-    """
-    shape = (size * size * 3, len(classes)) if each_pixel else (3, len(classes))
-    matrix = np.random.default_rng(0).normal(0, 0.001, shape).astype(np.float32)
-    if not each_pixel:
-        np.fill_diagonal(matrix, 0.05)
-    weights = {"matrix": matrix, "names": np.array(classes, object)}
-    means = ("Flatten", {"axis": 1}) if each_pixel else ("ReduceMean", {"axes": [1, 2], "keepdims": 0})
-    nodes = [
-        helper.make_node("Cast", ["pixels"], ["numbers"], to=TensorProto.FLOAT),
-        helper.make_node(means[0], ["numbers"], ["means"], **means[1]),
-        helper.make_node("MatMul", ["means", "matrix"], ["scores"]),
-        helper.make_node("Softmax", ["scores"], ["probabilities"], axis=1),
-        helper.make_node("ArgMax", ["probabilities"], ["index"], axis=1, keepdims=0),
-        helper.make_node("Gather", ["names", "index"], ["label"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "deployed",
-        [helper.make_tensor_value_info("pixels", dtype, ["batch", size, size, 3])],
-        [
-            helper.make_tensor_value_info("label", TensorProto.STRING, ["batch"]),
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(classes)]),
-        ],
-        [numpy_helper.from_array(values, key) for key, values in weights.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
-    model.ir_version = 8
-    preprocessing = {"size": size, "resize": size + 2, "filter": "bicubic", "crop": "center", "exif": False}
-    preprocessing |= {"dtype": "uint8", "layout": "NHWC", "channels": "RGB", "decode": "exact"} | prepared
-    metadata = {
-        "featx.classes": json.dumps(list(classes)),
-        "featx.preprocessing": json.dumps(preprocessing),
-        "featx.head": json.dumps({"name": "logreg", "multilabel": False}),
-    }
-    helper.set_model_props(model, {key: text for key, text in metadata.items() if key != leave_out})
-    onnx.save(model, str(path))
-    return path
+
+def pixels_of(backbone: Backbone, count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """Random pixels with some colour of their own, in the size of the backbone."""
+    drawn = random_pixels(count, backbone.card.input.pixels.size, seed).astype(int)
+    colours = np.random.default_rng(seed).integers(-120, 120, (count, 1, 1, 3))
+    return (drawn + colours).clip(0, 255).astype(np.uint8)

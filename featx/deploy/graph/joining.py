@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from onnx import GraphProto, ModelProto, checker, helper, version_converter
 
 from featx.backbones import opset
+from featx.deploy.deployed import MARK
 from featx.deploy.graph.classifiers import add_scores
 from featx.deploy.graph.ending import add_ending, describe_outputs
 from featx.deploy.graph.nodes import LEAST_OPSET, Nodes
 from featx.errors import HeadError, one_line
 from featx.heads import Head
 
-PRODUCER = "featx deploy"
-"""What a deployed model names as its producer: by that it is known as one."""
 MOST_BYTES = 2**31 - 2**20
 """The largest model that fits in one file."""
 
@@ -112,7 +111,7 @@ def _finished(graph: GraphProto, models: Sequence[ModelProto]) -> ModelProto:
     opsets: Mapping[str, int] = {entry.domain: entry.version for model in models for entry in model.opset_import}
     model = helper.make_model(
         graph,
-        producer_name=PRODUCER,
+        producer_name=MARK,
         opset_imports=[helper.make_opsetid(domain, version) for domain, version in opsets.items()],
         ir_version=max(model.ir_version for model in models),
     )
