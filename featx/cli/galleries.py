@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from featx.cli.options import option, together
+from featx.cli.options import option, together, with_root
 from featx.cli.output import logger
 from featx.cli.sources import list_given
 
@@ -34,6 +34,8 @@ class GalleryPlan:
     pictures: int
     overwrite: bool
     """Whether files that the command writes are replaced, the page and others."""
+    root: str | None = None
+    """What the paths of a manifest of the images are relative to."""
 
     @property
     def path(self) -> str | None:
@@ -48,10 +50,12 @@ class GalleryPlan:
             raise click.UsageError("--images is for the pictures of a page; name the page with --gallery FILE.html.")
         if self.gallery is not None and not (self.roots or has_images):
             raise click.UsageError("--gallery needs --images ROOT, from which the images of the caches are read.")
+        if self.root and not self.roots:
+            raise click.UsageError("--root is for the manifest of --images; give both.")
 
     def list_images(self) -> "ImageSet | None":
         """The images of the page; None if no page is written. Raises ImageSetError."""
-        return list_given(self.roots) if self.roots else None
+        return list_given(self.roots, self.root) if self.roots else None
 
     def reserve(self) -> "AbstractContextManager[Target | None]":
         """Hold the file of the page until the block ends; nothing if no page is written. Raises ReportError."""
@@ -74,17 +78,15 @@ class GalleryPlan:
         if found and not any(found.values()):
             own = images.name(0) if len(images) else "nothing"
             logger.warning(
-                "none of the pictures was found: they are of images such as %s, but --images has images such as %s; "
-                "give the folder, or the manifest, that was extracted",
+                "no picture could be read: images such as %s are not in --images, which has %s, or not readable there; "
+                "give what was extracted, and its --root",
                 next(iter(found)),
                 own,
             )
         return found
 
 
-with_gallery = together(
-    GalleryPlan,
-    "gallery",
+_OPTIONS = (
     click.option(
         "--gallery",
         type=click.Path(path_type=Path),
@@ -107,6 +109,9 @@ with_gallery = together(
     ),
     click.option("--overwrite", is_flag=True, help="Replace files that this command writes, if they exist."),
 )
+with_gallery = together(GalleryPlan, "gallery", *_OPTIONS, with_root)
+with_gallery_of_images = together(GalleryPlan, "gallery", *_OPTIONS)
+"""For a command that has the option --root for images of its own."""
 
 
 def turns_upright(sources: "Iterable[Source]") -> bool:

@@ -3,14 +3,14 @@
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from featx.cli.galleries import GalleryPlan, turns_upright, with_gallery
+from featx.cli.galleries import GalleryPlan, turns_upright, with_gallery_of_images
 from featx.cli.options import (
     as_json,
     examples,
@@ -114,7 +114,7 @@ with_prediction_plan = together(
 @click.argument("images", nargs=-1, required=True)
 @with_root
 @with_prediction_plan
-@with_gallery
+@with_gallery_of_images
 @with_models
 @with_settings
 @with_max_failed
@@ -144,14 +144,14 @@ def predict(
     from featx.heads import load_head
 
     plan.check()
-    given = _Given(images, root, models)
+    given = _Given(images, root, models, pictured=bool(gallery.roots))
     gallery.check(has_images=not given.are_caches)
     fitted = load_head(head)
     counted = _Counted()
     with ExitStack() as opened:
         page = opened.enter_context(gallery.reserve())
         takers = [counted.add, *plan.open_lists(fitted, opened, overwrite=gallery.overwrite, json_=json_)]
-        pictured = gallery.list_images() if given.are_caches else list_given(images, root)
+        pictured = replace(gallery, root=root).list_images() if given.are_caches else list_given(images, root)
         if page is not None:
             least_sure = _collect(fitted, gallery)
             takers.append(least_sure.add)
@@ -171,10 +171,12 @@ class _Given:
     images: tuple[str, ...]
     root: str | None
     models: Path | None
+    pictured: bool
+    """Whether --images names the images of caches; then --root is for these."""
 
     def __post_init__(self) -> None:
         """Raise click's UsageError for options of images that are given with caches."""
-        if self.are_caches and (self.root or self.models):
+        if self.are_caches and ((self.root and not self.pictured) or self.models):
             raise click.UsageError(f"--root and --models are options for images, but {self.images[0]} is a cache.")
 
     @cached_property

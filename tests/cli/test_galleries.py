@@ -73,7 +73,7 @@ def test_images_that_are_gone_are_counted_and_a_wrong_root_is_told(featx: Featx,
     assert "pictures are missing" in page.read_text(encoding="utf-8")
     ran = featx(*arguments, "--images", tmp_path / "photos" / "class0")
     assert ran.code == 0
-    assert "none of the pictures was found: they are of images such as" in ran.err
+    assert "no picture could be read: images such as" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,7 @@ def test_images_that_are_gone_are_counted_and_a_wrong_root_is_told(featx: Featx,
     [
         (("--gallery", "w.html"), "--gallery needs --images ROOT"),
         (("--images", "photos"), "name the page with --gallery FILE.html"),
+        (("--root", "photos"), "--root is for the manifest of --images"),
     ],
 )
 def test_a_page_and_its_images_are_given_together(
@@ -108,3 +109,14 @@ def test_suspected_labels_are_shown_on_a_page(featx: Featx, made: Path, tmp_path
     text = page.read_text(encoding="utf-8")
     assert text.count("data:image/jpeg;base64,") == len(ran.json["ranking"]) >= 3
     assert f"{ran.json['preferred_other']} of 40 images look more like another class" in text
+
+
+def test_a_manifest_and_its_root_name_the_images(featx: Featx, made: Path, tmp_path: Path) -> None:
+    names = [path.relative_to(made / "photos") for path in sorted((made / "photos").rglob("*.png"))]
+    with (tmp_path / "m.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["path"], *([name] for name in names)])
+    page = tmp_path / "p.html"
+    given = ("--gallery", page, "--images", tmp_path / "m.csv", "--root", made / "photos", "--overwrite")
+    for command in (("label-errors", made / "c.h5"), ("predict", made / "h.featx", made / "c.h5")):
+        assert featx(*command, *given).code == 0
+        assert "data:image/jpeg;base64," in page.read_text(encoding="utf-8")

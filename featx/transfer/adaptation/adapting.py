@@ -79,7 +79,7 @@ def adapt_head(
     shares = None if target_shares is None else check_shares(target_shares, _classes(learnable, split))
     setting = Setting(learnable, split, rows.seen, rows.few, choice, shares)
     gap = measure_gap(setting.learnt_table, rows.seen, seed=seed)
-    left_out = dict[str, str]()
+    left_out = list[str]()
     named = make_all(names, setting, adapts=gap.adapts, chosen=chosen, left_out=left_out, report=report)
     made = next((one for one in named if one.name == chosen), None)
     return Adaptation(
@@ -87,10 +87,7 @@ def adapt_head(
         gap=gap,
         head=None if made is None else record_adaptation(made, setting=setting, rows=rows, gap=gap),
         measure=_measure(learnable, balanced=balanced),
-        notes=(
-            *_notes(domains, setting, rows, named, chosen=chosen),
-            *(f"{name} is left out: {why}" for name, why in left_out.items()),
-        ),
+        notes=(*_notes(domains, setting, rows, named, chosen=chosen), *left_out),
     )
 
 
@@ -114,13 +111,13 @@ def make_all(
     *,
     adapts: bool,
     chosen: str | None,
-    left_out: dict[str, str],
+    left_out: list[str],
     report: Callable[[ComparisonProgress], None],
 ) -> list[Named]:
     """What each of these methods made; `adapts` says what `auto` does.
 
-    A method that cannot be fitted to these images, such as to the covariance of a single one, is added to `left_out`
-    with the reason. Raises HeadError if that is `none`, with which all are compared, or the `chosen` one.
+    A method that cannot be fitted to these images, such as to the covariance of a single one, is named in
+    `left_out` with the reason. Raises HeadError if that is `none`, with which all are compared, or the `chosen` one.
     """
     maker = Maker(setting)
     done: dict[Method, Made] = {}
@@ -134,7 +131,7 @@ def make_all(
         except HeadError as error:
             if name in (NONE, chosen):
                 raise
-            left_out[name] = str(error)
+            left_out.append(f"{name} is left out: {error}")
         report(ComparisonProgress(place + 1, len(names), name))
     return named
 
