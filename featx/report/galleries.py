@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Thumbnails = Callable[[Iterable[str]], Mapping[str, bytes | None]]
 """Returns the thumbnail of the image of each name, and None for each that is gone or cannot be decoded."""
+_LISTED = "The same images in a list"
 _MOST_CLASSES = 100
 """With more classes, a matrix of them is not drawn."""
 
@@ -44,7 +45,6 @@ def mistakes_page(
     answer = f"{len(mistakes)} of {metrics.n} images are predicted wrongly."
     by_class = Section(
         title="Wrong images",
-        sentence=answer,
         columns=("true", "predicted", "images"),
         rows=_count_pairs(pairs),
         figure=matrix,
@@ -68,7 +68,7 @@ def _mistakes_section(mistakes: "Sequence[Mistake]", most: int) -> Section:
         for one in mistakes[:most]
     )
     return Section(
-        title="The same images in a list",
+        title=_LISTED,
         columns=("name", "true", "predicted", "probability", "of the true label"),
         rows=rows,
         notes=_explain_rows(len(mistakes), most),
@@ -96,17 +96,21 @@ def label_errors_page(
         most=most,
     )
     answer = f"{preferred} of {images} images look more like another class than their own."
-    section = Section(
+    gallery = Section(
         title="Suspected labels",
-        sentence=answer,
-        columns=("name", "label", "suggested", "probability of the label", "share of neighbours", "score"),
-        rows=tuple(map(_label_row, shown)),
         figure=matrix,
         pictures=pictures,
-        notes=(*_explain_pictures(pictures, len(found)), *_explain_rows(len(found), most)),
+        notes=tuple(_explain_pictures(pictures, len(found))),
         name="labels",
     )
-    return Page("Suspected labels", (section,), sentence=answer)
+    each = Section(
+        title=_LISTED,
+        columns=("name", "label", "suggested", "probability of the label", "share of neighbours", "score"),
+        rows=tuple(map(_label_row, shown)),
+        notes=_explain_rows(len(found), most),
+        name="list",
+    )
+    return Page("Suspected labels", (gallery, each) if found else (gallery,), sentence=answer)
 
 
 def _explain_label(found: "LabelError") -> str:

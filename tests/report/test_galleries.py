@@ -90,10 +90,10 @@ def test_of_very_many_classes_there_is_no_matrix_and_a_note() -> None:
 def test_suspected_labels_are_shown_in_their_order_up_to_the_limit() -> None:
     found = [LabelError(str(number), "a", "b", 0.1, 0.2, 0.9 - number / 100) for number in range(9)]
     page = label_errors_page(found, preferred=9, images=30, thumbnails=thumbnails_of, most=4)
-    (section,) = page.sections
+    section, listed = page.sections
     assert [picture.name for picture in section.pictures] == ["0", "1", "2", "3"]
     assert section.pictures[0].caption == "labelled a, score 0.900, more like b"
-    assert len(section.rows) == 4
+    assert len(listed.rows) == 4
     assert any("5 of 9 images are left out" in note for note in section.notes)
     assert page.sentence == "9 of 30 images look more like another class than their own."
 
