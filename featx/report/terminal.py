@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from featx.report.section import Section
 from featx.showing import visible
@@ -49,31 +51,47 @@ def print_sections(sections: Iterable[Section], *, to: Console) -> None:
     """
     for section in sections:
         if section.sentence:
-            _print_line(section.sentence, to=to)
+            _print_lines([_Line(section.sentence)], to=to)
         if section.columns:
             _print_table(section, to=to)
-            lines = [("- ", note) for note in section.plain_notes]
+            lines = [_Line(note, "- ") for note in section.plain_notes]
         else:
-            facts = [(f"{name:{_NAME_WIDTH}} ", fact) for name, fact in section.rows]
-            lines = [*(("", title) for title in [section.title] if title), *facts]
-            lines += [("", note) for note in section.plain_notes]
-        for beginning, text in lines:
-            _print_line(text, to=to, beginning=beginning)
+            facts = [_Line(fact, f"{name:{_NAME_WIDTH}} ") for name, fact in section.rows]
+            titles = [_Line(title) for title in [section.title] if title]
+            lines = [*titles, *facts, *map(_Line, section.plain_notes)]
+        _print_lines(lines, to=to)
 
 
-def _print_line(text: str, *, to: Console, beginning: str = "", further: int = 0) -> None:
-    """Print the text as one line; on a terminal, as lines that are broken between words and below each other.
+@dataclass(frozen=True)
+class _Line:
+    """A text that is one line, where there is room for it."""
 
-    Lines after the first are indented as far as the text, and `further`.
-    """
-    shown = visible(text)
-    beginning = visible(beginning)
-    if to.is_terminal and cell_len(beginning + shown) > to.width:
-        indent = min(cell_len(beginning) + further, to.width // 3)
-        for number, line in enumerate(_wrap(shown, width=to.width, first=cell_len(beginning), indent=indent)):
-            to.print(" " * indent + line if number else beginning + line)
+    text: str
+    beginning: str = ""
+    further: int = 0
+    """Columns by which further lines are indented more than the text."""
+
+    def broken(self, width: int) -> Iterator[str]:
+        """The text as lines of this width, broken between words, each below the text of the first."""
+        beginning = visible(self.beginning)
+        shown = visible(self.text)
+        if cell_len(beginning + shown) <= width:
+            yield beginning + shown
+            return
+        indent = min(cell_len(beginning) + self.further, width // 3)
+        for number, line in enumerate(_wrap(shown, width=width, first=cell_len(beginning), indent=indent)):
+            yield " " * indent + line if number else beginning + line
+
+
+def _print_lines(lines: Iterable[_Line], *, to: Console) -> None:
+    """Print each as one line; on a terminal, as many as it needs."""
+    if to.is_terminal:
+        broken = "\n".join(part for line in lines for part in line.broken(to.width))
+        if broken:
+            to.print(Text(broken), soft_wrap=True)
     else:
-        to.print(beginning + shown)
+        for line in lines:
+            to.print(line.beginning + line.text)
 
 
 def _wrap(text: str, *, width: int, first: int, indent: int) -> Iterator[str]:
@@ -133,13 +151,13 @@ def _wide_enough(console: Console, width: int) -> Console:
 
 def _print_blocks(section: Section, *, to: Console) -> None:
     """Print the first cell of each row, and below it the others with their headings."""
-    _print_line(section.title, to=to)
-    for row in section.rows:
-        for number, (column, cell) in enumerate(zip(section.columns, row, strict=True)):
-            if cell.strip():
-                said = f"{column}: {cell}" if column else cell
-                _print_line(said, to=to, beginning="  " if number else "", further=2)
-    to.print()
+    cells = (
+        _Line(f"{column}: {cell}" if column else cell, "  " if number else "", further=2)
+        for row in section.rows
+        for number, (column, cell) in enumerate(zip(section.columns, row, strict=True))
+        if cell.strip()
+    )
+    _print_lines([_Line(section.title), *cells, _Line("")], to=to)
 
 
 def _unbroken_width(cell: str, *, whole: bool) -> int:
