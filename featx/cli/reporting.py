@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     epilog=examples(
         "featx report results.jsonl photos.h5 --into report.html",
         "featx report photos.featx photos.h5 --images photos --into report.html",
-        "featx report study --into report.html --latex tables.tex --figure figures.pdf",
+        "featx report study --into report.html --figure figures.pdf",
     )
 )
 @click.argument("inputs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RESULTS|DIR|H.featx...")
