@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from featx.cli.documents import DocumentPlan, with_documents, with_overwrite
 from featx.cli.options import as_json, examples, with_models
 from featx.cli.output import Verbosity, print_json
 from featx.cli.types import Devices, Jobs
@@ -22,6 +23,8 @@ from featx.cli.types import Devices, Jobs
 @click.option("--device", type=Devices(), help="Where features are computed.  [default: that of the suite]")
 @click.option("--jobs", type=Jobs(), metavar="N", help="Processes that train heads.  [default: one per core]")
 @click.option("--scheduler", metavar="ADDRESS", help="The Dask cluster whose workers train heads.")
+@with_documents
+@with_overwrite
 @as_json
 @click.pass_obj
 def benchmark(
@@ -33,6 +36,8 @@ def benchmark(
     device: str | None,
     jobs: int | None,
     scheduler: str | None,
+    documents: DocumentPlan,
+    overwrite: bool,
     json_: bool,
 ) -> int:
     """Compare the sources of SUITE.toml on all of its targets.
@@ -49,15 +54,19 @@ def benchmark(
     if jobs and scheduler:
         raise click.UsageError("--jobs is for this machine and --scheduler for a cluster; give one of the two.")
     read = with_device(read_suite(suite), device)
+    write = documents.reserve(overwrite=overwrite)
     with ExitStack() as held:
         if scheduler:
             jobs = max(2, held.enter_context(on_cluster(scheduler)))  # a single one would run here
         report = held.enter_context(suite_progress(quiet=output.quiet))
         outcome = run_suite(read, into=into, jobs=jobs, models=models, report=report)
+    sections = suite_sections(outcome)
     if json_:
-        print_json(outcome.to_dict())
+        print_json(outcome.to_dict() | documents.to_dict())
     elif not output.quiet:
-        print_sections(suite_sections(outcome), to=out())
+        print_sections(sections, to=out())
     for failure in outcome.failures:
         err().print(f"featx: {failure}", markup=False)
+    write(sections)
+    documents.announce(silent=json_ or output.quiet)
     return 1 if outcome.failures else 0

@@ -38,20 +38,20 @@ _NAMES: dict[str, Any] = {"parse_math": False, "fontsize": "small"}
 _BESIDE: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "frameon": False, "fontsize": "small"}
 
 
-def draw(figures: Sequence[Figure]) -> "mpl_figure.Figure":
-    """One figure alone and without its title, which a text has in its caption; several below each other with theirs."""
+def draw(figures: Sequence[Figure], *, titled: bool = False) -> "mpl_figure.Figure":
+    """The figures below each other, with their titles; one alone has its own only if it is to be titled."""
     from matplotlib.figure import Figure as Drawn
 
     heights = list(map(_height, figures))
     drawn = Drawn(figsize=(_WIDTH, sum(heights)), layout="constrained")
-    if len(figures) == 1:
-        _draw_on(drawn.add_subplot(), figures[0])
-        return drawn
-    parts = drawn.subfigures(len(figures), 1, squeeze=False, height_ratios=heights)
-    for part, figure in zip(parts.flat, figures, strict=True):
+    parts = (
+        drawn.subfigures(len(figures), 1, squeeze=False, height_ratios=heights).flat if len(figures) > 1 else [drawn]
+    )
+    for part, figure in zip(parts, figures, strict=True):
         axes = part.add_subplot()
         _draw_on(axes, figure)
-        _say(axes.set_title(""), figure.title)
+        if titled or len(figures) > 1:
+            _say(axes.set_title(""), figure.title)
     return drawn
 
 

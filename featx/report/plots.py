@@ -22,6 +22,10 @@ _METADATA: dict[str, dict[str, str | None]] = {
     ".png": {"Software": "featx"},
 }
 """What is written into figures: no dates, so that the same figure gives the same bytes."""
+_DOTS = 150
+"""Dots in an inch of a PNG."""
+_MOST_DOTS = 2**15
+"""Dots from the top of a PNG to its bottom: matplotlib draws at most twice as many."""
 _MOST_BYTES = 2**26
 """Larger files are not taken for a figure of featx."""
 
@@ -52,22 +56,35 @@ def reserve_figure(into: Path | str, *, overwrite: bool = False) -> AbstractCont
 
 
 def save_figure(figures: Figure | Sequence[Figure], into: Path | str | Target, *, overwrite: bool = False) -> None:
-    """Write one figure, or several below each other, as SVG, PDF or PNG, by the ending of the file.
+    """Write one figure, or several, as SVG, PDF or PNG, by the ending of the file; equal figures give equal bytes.
 
-    Equal figures give equal bytes. Raises ReportError as `reserve_figure` does, and if there is nothing to draw.
+    Several have their titles; each has a page of its own in a PDF, and else they stand below each other. Raises
+    ReportError as `reserve_figure` does, and if there is nothing to draw.
     """
     if not isinstance(into, Target):
         with reserve_figure(into, overwrite=overwrite) as target:
             return save_figure(figures, target)
-    every = [figures] if isinstance(figures, Figure) else list(figures)
-    if not any(map(_has_data, every)):
+    drawn = [one for one in ([figures] if isinstance(figures, Figure) else figures) if _has_data(one)]
+    if not drawn:
         raise ReportError(f"{into.path}: there is nothing to draw, for nothing has results")
+    with _own_style(), into.written() as new:
+        _save(drawn, new, ending=into.kind.endings[0])
+    return None
+
+
+def _save(figures: Sequence[Figure], new: Path, *, ending: str) -> None:
+    from matplotlib.backends.backend_pdf import PdfPages
+
     from featx.report.axes import draw
 
-    with _own_style(), into.written() as new:
-        ending = into.kind.endings[0]
-        draw(list(filter(_has_data, every))).savefig(new, format=ending[1:], metadata=_METADATA[ending], dpi=150)
-    return None
+    if ending == ".pdf" and len(figures) > 1:
+        with PdfPages(new, metadata=_METADATA[ending]) as pages:
+            for figure in figures:
+                pages.savefig(draw([figure], titled=True))
+    else:
+        drawn = draw(figures)
+        dots = min(_DOTS, _MOST_DOTS / drawn.get_figheight())
+        drawn.savefig(new, format=ending[1:], metadata=_METADATA[ending], dpi=dots)
 
 
 def write_curve(curve: "LearningCurve", into: Path | str | Target, *, overwrite: bool = False) -> None:

@@ -113,6 +113,16 @@ def test_several_figures_are_drawn_below_each_other_with_their_titles(tmp_path: 
     assert "<!-- $x$ -->" not in (tmp_path / "one.svg").read_text(encoding="utf-8")
 
 
+def test_several_figures_are_pages_of_a_pdf_with_equal_bytes(tmp_path: Path) -> None:
+    figures = every_kind(("cat", "dog"))[:2]
+    for name in ("one.pdf", "two.pdf"):
+        save_figure(figures, tmp_path / name)
+    content = (tmp_path / "one.pdf").read_bytes()
+    assert len(re.findall(rb"/Type /Page\b", content)) == 2
+    assert content == (tmp_path / "two.pdf").read_bytes()
+    save_figure(figures, tmp_path / "one.pdf", overwrite=True)
+
+
 def test_of_thousands_of_values_the_first_are_drawn_and_the_figure_says_so(tmp_path: Path) -> None:
     spans = tuple(Span(str(number), number) for number in range(5000))
     save_figure(Forest("title", "accuracy", spans), tmp_path / "many.svg")
