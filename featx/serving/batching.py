@@ -68,10 +68,11 @@ class Batcher:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Run the model within the block, in a thread for each device."""
-        count = len(self.model.opened.sessions)
+        """Run the model within the block, in threads of their own for each device."""
+        sessions = len(self.model.opened.sessions)
+        count = sessions * self.model.opened.at_once
         with ThreadPoolExecutor(count, thread_name_prefix="featx-model") as threads:
-            workers = [asyncio.create_task(self._work(threads, session)) for session in range(count)]
+            workers = [asyncio.create_task(self._work(threads, worker % sessions)) for worker in range(count)]
             try:
                 yield
             finally:

@@ -12,7 +12,7 @@ from featx.errors import InferenceError
 from featx.serving import Limits
 from featx.serving.batching import Batcher, FullError
 from featx.serving.deployed import DeployedModel, open_deployed
-from tests.support.deployed import CLASSES, write_deployed
+from tests.support.served_models import CLASSES, write_deployed
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_images_of_several_requests_share_runs_of_at_most_a_batch_and_each_gets_
 
     labels, runs = batching(model, ask)
     assert labels == [CLASSES[colour] for colour in colours]
-    assert runs == [4, 3]
+    assert sorted(runs) == [3, 4]  # which run at the same time
 
 
 def test_a_request_of_more_images_than_a_batch_is_run_in_parts(model: DeployedModel) -> None:

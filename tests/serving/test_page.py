@@ -25,7 +25,7 @@ from featx.serving.deployed import open_deployed
 from featx.serving.runtime_files import FILES, PACKAGE, bring_runtime
 from featx.settings import FILTERS
 from tests.conftest import draw_image
-from tests.support.deployed import CLASSES, write_deployed
+from tests.support.served_models import CLASSES, write_deployed
 
 HOSTILE = ("</script><script>fetch('//x')</script>", "{{pixels}}", "<!--<script>", "\u202eexe", "'\"&\x00\n")
 CHROMIUM = shutil.which("chromium")

@@ -20,7 +20,7 @@ from featx.inputs import PixelSpec, decode_image
 from featx.serving import Limits, serve_model
 from featx.serving.deployed import open_deployed
 from tests.conftest import Ran, draw_image, run_featx
-from tests.support.deployed import CLASSES, write_deployed
+from tests.support.served_models import CLASSES, write_deployed
 from tests.support.serving import Address, serving
 
 SPEC = PixelSpec(size=16, resize=18, mean=(0.0,) * 3, std=(1.0,) * 3)

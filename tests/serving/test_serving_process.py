@@ -21,7 +21,7 @@ from featx.cli.interrupts import SERVED
 from featx.serving.deployed import open_deployed
 from tests.conftest import draw_image
 from tests.serving.test_page import encode
-from tests.support.deployed import write_deployed
+from tests.support.served_models import write_deployed
 from tests.support.serving import Address
 
 pytestmark = [

@@ -9,7 +9,7 @@ import pytest
 
 from featx.serving.deployed import open_deployed
 from tests.conftest import draw_image
-from tests.support.deployed import write_deployed
+from tests.support.served_models import write_deployed
 
 PAGE = Path(__file__).parents[2] / "docs" / "deploying.md"
 ALONE = "import sys\nsys.modules['featx'] = None\n"

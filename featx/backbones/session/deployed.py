@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import NDArray
 
 from featx.backbones.session.diagnosing import choose_devices
-from featx.backbones.session.providers import SessionPlan, provider_options
+from featx.backbones.session.providers import SessionPlan, provider_options, streams_of
 from featx.backbones.session.runtime import CPU, new_session
 from featx.devices import DeviceSpec
 from featx.errors import BackboneError, DeviceError, InferenceError, one_line
@@ -17,6 +17,9 @@ from featx.settings import Device
 
 if TYPE_CHECKING:
     import onnxruntime
+
+
+AT_ONCE = 2
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class OpenedModel:
     devices: tuple[str, ...]
     """Name of the device of each session."""
     sessions: tuple["onnxruntime.InferenceSession", ...]
+    at_once: int = 1
+    """Number of runs at the same time that keep a device busy: one begins or ends while another one computes."""
 
     def run(self, values: Sequence[NDArray[Any]], *, outputs: Sequence[str], session: int = 0) -> list[NDArray[Any]]:
         """These outputs for one value of each input, computed by one of the sessions. Raises InferenceError."""
@@ -74,6 +79,7 @@ def open_model(path: Path | str, *, device: Device = "auto") -> OpenedModel:
         metadata=dict(first.get_modelmeta().custom_metadata_map),
         devices=tuple(map(str, specs)),
         sessions=sessions,
+        at_once=streams_of(specs[0], AT_ONCE),
     )
 
 
