@@ -12,6 +12,8 @@ from featx.transfer import FeatureMap, map_features
 
 LEAST = 3
 """Fewer images are no map."""
+MOST = 1_000
+"""Images on a map: more make the page large, and hide each other."""
 
 
 def map_sections(material: Material, *, seed: int) -> Iterator[Section]:
@@ -24,7 +26,7 @@ def map_sections(material: Material, *, seed: int) -> Iterator[Section]:
     if examined is not None and not table.multilabel:
         right = examined.predicted == examined.codes
         errors = {int(row): "right" if ok else "wrong" for row, ok in zip(examined.rows, right, strict=True)}
-    yield _map_section(table, map_features(table, seed=seed), errors)
+    yield _map_section(table, map_features(table, most=MOST, seed=seed), errors)
 
 
 def _map_section(table: FeatureTable, found: FeatureMap, errors: dict[int, str]) -> Section:
