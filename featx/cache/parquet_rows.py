@@ -7,8 +7,8 @@ from typing import Any
 
 from featx.cache.parquet import check_pyarrow
 
-ROWS_IN_GROUP = 65_536
-"""Rows that are in memory at a time, and that readers load as a whole."""
+VALUES_IN_GROUP = 1 << 19
+"""About this many values are in memory at a time, some 50 MB, and in one row group, which readers load as a whole."""
 
 
 class ParquetRows:
@@ -38,7 +38,7 @@ class ParquetRows:
     def write(self, row: Sequence[Any]) -> None:
         """Append a row with one value for each column. Raises OSError."""
         self._rows.append(row)
-        if len(self._rows) == ROWS_IN_GROUP:
+        if len(self._rows) * len(self._schema) >= VALUES_IN_GROUP:
             self._write_group()
 
     def __enter__(self) -> "ParquetRows":

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -50,7 +51,7 @@ class PredictionColumns:
                 f"give {len(self.classes)} or less"
             )
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the columns of a flat table."""
         best = [name for rank in range(1, self.top + 1) for name in (f"label_{rank}", f"probability_{rank}")]
