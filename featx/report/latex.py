@@ -120,7 +120,7 @@ def _long_table(section: Section) -> Iterator[str]:
 def _caption(section: Section) -> Iterator[str]:
     """Title and answer of the section, and the label by which a text refers to it."""
     said = [escape_latex(text) for text in (section.title, section.sentence) if text] or [escape_latex(section.name)]
-    yield f"\\caption{{{': '.join(said)}}}"
+    yield f"\\caption{{{'. '.join(said)}}}"
     yield f"\\label{{tab:{label_of(section)}}}"
 
 

@@ -39,7 +39,7 @@ def test_every_section_is_in_every_file(tmp_path: Path) -> None:
     assert "## harm\n\n- dogs: -0.2" in markdown
     latex = paths["latex"].read_text(encoding="utf-8")
     assert latex.count(r"\begin{table}") == latex.count(r"\end{table}") == 2
-    assert r"\caption{gain: It helps.}" in latex
+    assert r"\caption{gain. It helps.}" in latex
     with paths["csv"].open(encoding="utf-8", newline="") as file:
         assert [row["featx section"] for row in csv.DictReader(file)] == ["gain", "harm"]
     assert paths["csv"].read_bytes().count(b"\r\n") == 3
