@@ -74,7 +74,8 @@ def rank_results(results: Sequence[Result], tables: Sequence[FeatureTable] = ())
     found = _Found(list(tables), {}, [], [], [], [])
     latest = {(_contest(result), _variant(result), result.split_key): result for result in results}
     if len(latest) < len(results):
-        found.notes.append(f"{len(results) - len(latest)} results are of the same trainings as later ones, which count")
+        left = len(results) - len(latest)
+        found.notes.append(f"left out: {left} of {len(results)} results; later ones of the same head and split count")
     for _, own in groupby(sorted(latest.values(), key=_contest), key=_contest):
         found.add(_in_given_order(list(own), results))
     return RankedResults(tuple(found.rankings), tuple(found.tested), tuple(found.candidates), tuple(found.notes))

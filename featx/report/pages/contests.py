@@ -83,11 +83,13 @@ def contest_sections(contests: Sequence[Contest]) -> Iterator[Section]:
 def _candidates(contest: Contest, title: str, *, name: str) -> Section:
     columns = tuple(column.format(measure=contest.measure) for column in _COLUMNS)
     spread = len(contest.first.results) > 1
+    columns = (*columns[:5], "± over splits", columns[6]) if spread else columns
+    by_domain = bool(contest.first.domains)
     return Section(
         title=title,
         sentence=recommend(contest),
-        columns=(*columns[:5], "± over splits", columns[6]) if spread else columns,
-        rows=tuple(_row(one) for one in contest.entries),
+        columns=(*columns, "worst domain") if by_domain else columns,
+        rows=tuple((*_row(one), *((_worst(one),) if by_domain else ())) for one in contest.entries),
         figure=_forest(contest),
         notes=tuple(_notes(contest)),
         wrapped="backbones",
@@ -100,6 +102,15 @@ def _row(one: RankedCandidate) -> tuple[str, ...]:
     spread = f"± {values.std(ddof=1):.3f}" if len(values) > 1 else show_interval(interval_of_mean(one))
     measured = show_number(float(values.mean()))
     return (str(one.rank), one.head, one.fusion, " + ".join(one.backbones), measured, spread, f"{one.validated:.3f}")
+
+
+def _worst(one: RankedCandidate) -> str:
+    """The domain in which the candidate reaches least, and what it reaches there."""
+    domains = one.domains
+    if not domains:
+        return ""
+    name = min(domains, key=lambda domain: domains[domain])
+    return f"{domains[name]:.3f} in {name}"
 
 
 def _forest(contest: Contest) -> Forest:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from featx.cache import FailedImage
 from featx.heads import Result, find_split
 from featx.report.drawings import Bars, Span
@@ -101,11 +103,16 @@ def _images(cache: GivenCache, result: Result | None) -> Section:
 
 
 def _labels(cache: GivenCache) -> Mapping[str, int]:
-    """Class -> number of images that have it, with the labels of annotations if there are some."""
+    """Class -> number of images that have it, of soft labels as the largest share."""
     table = cache.table
-    if table.multilabel or table.shares is not None:
-        return cache.info.classes
-    return {name: int((table.labels == place).sum()) for place, name in enumerate(table.classes)}
+    if table.multilabel and table.shares is not None:
+        counts = (table.shares > 0).sum(axis=0)
+    elif table.shares is not None:
+        known = table.shares[~np.isnan(table.shares).any(axis=1)]
+        counts = np.bincount(known.argmax(axis=1), minlength=len(table.classes))
+    else:
+        counts = np.bincount(table.labels[table.labels >= 0], minlength=len(table.classes))
+    return dict(zip(table.classes, counts.tolist(), strict=True))
 
 
 def _images_of_result(result: Result) -> Section:

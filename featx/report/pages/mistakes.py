@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from featx.heads import Examination, Result
+from featx.compare import RankedCandidate
+from featx.heads import Examination
 from featx.measures import ClassMetrics, HeadMetrics, ReliabilityBin
 from featx.report.drawings import Bars, Line, Lines, Matrix, Point, Span
 from featx.report.measures import show_interval, show_number, with_interval
@@ -22,7 +23,7 @@ MOST_HEADS = 3
 """Most heads whose errors are shown."""
 
 
-def error_sections(material: Material, best: Result | None, pictures: PictureSource) -> Iterator[Section]:
+def error_sections(material: Material, best: RankedCandidate | None, pictures: PictureSource) -> Iterator[Section]:
     """The errors of each head; without one whose images are at hand, those of the recommended result."""
     examined = sorted((one for one in material.heads if one.examined is not None), key=_validated, reverse=True)
     shown = examined[: _most_heads(material)]
@@ -30,7 +31,7 @@ def error_sections(material: Material, best: Result | None, pictures: PictureSou
         assert head.examined is not None
         yield from _of_head(head, head.examined, pictures, prefix=len(shown) > 1)
     if not examined and best is not None:
-        yield from _of_result(best)
+        yield from _of_candidate(best)
     for metrics in material.of(HeadMetrics):
         yield from _of_metrics(metrics, "Errors: what evaluate printed", "evaluated")
     for suspected in material.of(SuspectedLabels):
@@ -57,16 +58,17 @@ def _validated(head: GivenHead) -> float:
     return head.result.validated if head.result is not None else 0.0
 
 
-def _of_result(result: Result) -> Iterator[Section]:
-    title = f"Errors of {result.head} on {' + '.join(result.backbones)}"
-    yield from _of_metrics(result.metrics, title, "errors")
+def _of_candidate(best: RankedCandidate) -> Iterator[Section]:
+    several = len(best.results)
+    notes = (f"of the first of {several} splits",) if several > 1 else ()
+    yield from _of_metrics(best.results[0].metrics, f"Errors of {best.name}", "errors", notes=notes)
 
 
-def _of_metrics(metrics: HeadMetrics, title: str, name: str) -> Iterator[Section]:
+def _of_metrics(metrics: HeadMetrics, title: str, name: str, *, notes: Sequence[str] = ()) -> Iterator[Section]:
     """What results say of errors, which do not know the images."""
     if metrics.confusion is not None:
-        yield _confusion(metrics, title, f"{name}-confusion")
-    yield _per_class(metrics, f"{title}: per class", f"{name}-classes")
+        yield _confusion(metrics, f"{title}: confusion", f"{name}-confusion", notes=notes)
+    yield _per_class(metrics, f"{title}: per class", f"{name}-classes", notes=notes)
 
 
 def _of_head(head: GivenHead, found: Examination, pictures: PictureSource, *, prefix: bool) -> Iterator[Section]:
@@ -145,23 +147,23 @@ def _confusion(
     )
 
 
-def _per_class(metrics: HeadMetrics, title: str, name: str) -> Section:
+def _per_class(metrics: HeadMetrics, title: str, name: str, *, notes: Sequence[str] = ()) -> Section:
     worst = sorted((one for one in metrics.per_class if one.recall is not None), key=lambda one: one.recall or 0)
     empty = [one.name for one in metrics.per_class if not one.n]
     sentence = ""
     if worst:
         recall = with_interval(show_number(worst[0].recall), worst[0].recall_ci)
         sentence = f"The hardest class is {worst[0].name}: {recall} of its {worst[0].n} images are found."
-    notes = [f"no test image: {', '.join(empty[:10])}{' …' if len(empty) > 10 else ''}"] if empty else []
+    further = [f"no test image: {', '.join(empty[:10])}{' …' if len(empty) > 10 else ''}"] if empty else []
     if len(worst) > MOST_BARS:
-        notes.append(f"the figure has the {MOST_BARS} hardest of {len(worst)} classes, the table all")
+        further.append(f"the figure has the {MOST_BARS} hardest of {len(worst)} classes, the table all")
     return Section(
         title=title,
         sentence=sentence,
         columns=("class", "images", "recall", "95 % interval", "precision", "95 % interval of it", "F1"),
         rows=tuple(_class_row(one) for one in metrics.per_class),
         figure=Bars("recall of each class", "share of its images that are found", tuple(map(_bar, worst[:MOST_BARS]))),
-        notes=tuple(notes),
+        notes=(*further, *notes),
         name=name,
     )
 

@@ -106,7 +106,7 @@ def _compose(material: Material, pictures: PictureSource, *, command: str, seed:
     """All sections, in the order in which people ask."""
     contests = list_contests(material)
     data = DataOfReport(material)
-    best = contests[0].first.results[0] if contests else None
+    best = contests[0].first if contests else None
     body = [
         *data_sections(data, pictures),
         *source_sections(material, contests),
