@@ -74,6 +74,7 @@ def make_server(model: "DeployedModel", limits: Limits, on_ready: Callable[[], N
     import uvicorn
 
     from featx.serving.application import Service, build_application
+    from featx.serving.connections import patient_protocol
 
     class _Announcing(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -83,6 +84,7 @@ def make_server(model: "DeployedModel", limits: Limits, on_ready: Callable[[], N
 
     config = uvicorn.Config(
         build_application(Service(model, limits)),
+        http=patient_protocol(limits.timeout),
         log_config=None,
         access_log=False,
         server_header=False,

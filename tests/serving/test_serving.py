@@ -127,6 +127,13 @@ def test_a_body_that_does_not_arrive_in_time_is_refused_and_the_connection_close
     assert b"0.3 seconds" in answer
 
 
+@pytest.mark.parametrize("said", [b"", b"POST /classify HTTP/1.1\r\nHost: x\r\n"])
+def test_a_connection_on_which_no_request_comes_is_closed(server: Address, said: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(said)
+        assert connection.recv(100) == b""
+
+
 def test_more_images_than_the_queue_holds_are_told_to_come_back(path: Path) -> None:
     with serving(path, Limits(queue=1)) as server:
         with begin(server, length=100):
