@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.backbones import OpenedModel, open_session
+from featx.backbones import FeatureSession, OpenedModel
 from featx.deploy.graph.ending import PROBABILITIES
 from featx.deploy.passes import BackbonePass
 from featx.errors import HeadError
@@ -40,10 +40,15 @@ class Comparison:
     """Of the probability of any class of any image."""
 
 
-def read_checked(images: ImageSet | None, passes: Sequence[BackbonePass]) -> list[Pixels]:
-    """The pixels (n, size, size, 3) for each pass, of the same images. Raises HeadError if no image can be read."""
+def read_checked(
+    images: ImageSet | None, passes: Sequence[BackbonePass], sessions: Sequence[FeatureSession]
+) -> list[Pixels]:
+    """The pixels (n, size, size, 3) for each pass, of the same images; random ones without images.
+
+    Raises HeadError if no image can be read.
+    """
     if images is None:
-        return [_draw(open_session(one.backbone, device="cpu").new_buffer(DRAWN_IMAGES)) for one in passes]
+        return [_draw(session.new_buffer(DRAWN_IMAGES)) for session in sessions]
     rows = np.unique(np.linspace(0, len(images) - 1, min(len(images), MOST_IMAGES)).round().astype(int)).tolist()
     read = [read_pixels(images, rows, one.backbone, decode=one.decode) for one in passes]
     common = [row for row in rows if all(row in found for found in read)]
@@ -64,12 +69,11 @@ def _draw(pixels: Pixels) -> Pixels:
 
 
 def own_probabilities(
-    head: Head, passes: Sequence[BackbonePass], columns: Sequence[tuple[int, int]], pixels: Sequence[Pixels]
+    head: Head, sessions: Sequence[FeatureSession], columns: Sequence[tuple[int, int]], pixels: Sequence[Pixels]
 ) -> NDArray[np.float64]:
     """The probabilities (n, classes) that featx predicts for these pixels of each pass."""
     blocks: list[list[NDArray[np.float32]]] = []
-    for one, given in zip(passes, pixels, strict=True):
-        session = open_session(one.backbone, device="cpu")
+    for session, given in zip(sessions, pixels, strict=True):
         features = np.concatenate([session(given[part]) for part in _parts(len(given))])
         edges = np.cumsum([output.dim for output in session.outputs])[:-1]
         blocks.append(np.split(features, edges, axis=1))

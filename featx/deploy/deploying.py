@@ -8,7 +8,7 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
-from featx.backbones import deployable_graph, open_model, opset
+from featx.backbones import deployable_graph, open_model, open_session, opset
 from featx.convert import model_input
 from featx.deploy.about import describe, preparation
 from featx.deploy.checking import Comparison, Pixels, compare, own_probabilities, read_checked
@@ -138,8 +138,9 @@ def _checked(
 ) -> Deployed:
     """What was written to `path`, after a comparison with featx's own predictions."""
     opened = open_model(path, device="cpu")
-    pixels = read_checked(images, built.passes)
-    own = own_probabilities(head, built.passes, built.columns, pixels)
+    sessions = [open_session(one.backbone, device="cpu") for one in built.passes]
+    pixels = read_checked(images, built.passes, sessions)
+    own = own_probabilities(head, sessions, built.columns, pixels)
     fed = _feed(built, pixels, as_pixels=as_pixels)
     values = [fed[tensor.name] for tensor in opened.inputs]
     found = compare(head, opened, own=own, inputs=values, drawn=images is None)

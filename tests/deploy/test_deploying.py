@@ -172,6 +172,13 @@ def test_a_backbone_whose_jpegs_are_decoded_in_two_ways_has_two_inputs(
     assert names(deployed)[:2] == ["pixels_tiny_exact", "pixels_tiny_fast"]
 
 
+def test_a_backbone_of_old_operators_is_converted_to_those_of_the_head(models: Path, tmp_path: Path) -> None:
+    backbone = saved(models, Graph("batch", 3, 16, 16, opset=11), size=16)
+    deployed = deploy_head(head_on(backbone), into=tmp_path / "m.onnx", models=models)
+    assert deployed.opset == 13
+    assert deployed.largest_difference < 1e-5
+
+
 def test_a_batch_axis_that_the_exporter_fixed_is_free_in_the_file(models: Path, tmp_path: Path) -> None:
     backbone = saved(models, Graph(1, 3, 16, 16), size=16)
     deployed = deploy_head(head_on(backbone), into=tmp_path / "m.onnx", models=models)

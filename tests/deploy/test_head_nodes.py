@@ -13,6 +13,7 @@ from onnx import TensorProto, checker, helper
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 
+from featx.deploy.graph import classifiers, steps
 from featx.deploy.graph.classifiers import add_scores
 from featx.deploy.graph.ending import add_ending, describe_outputs
 from featx.deploy.graph.nodes import LEAST_OPSET, NEWEST_OPSET, Nodes
@@ -40,6 +41,7 @@ from featx.estimators import (
     TransportAdapter,
 )
 from featx.heads import Head
+from featx.heads.file import grammar
 from tests.support.learning import blobs
 
 COLUMNS = 6
@@ -170,6 +172,11 @@ OPENED = [(head, open_nodes(head)) for head in (SCALED, CURVED)]
 def test_whatever_the_features_are_the_probabilities_are_those_of_the_head(head: Head, opened: Any, rows: Any) -> None:
     _, probabilities = opened.run(None, {"rows": rows})
     np.testing.assert_allclose(probabilities, head.predict_probabilities(rows), rtol=0, atol=1e-5)
+
+
+def test_every_part_that_a_head_may_have_has_nodes() -> None:
+    assert {kind.__name__ for kind in grammar.STEPS} == steps.STEPS.keys()
+    assert {kind.__name__ for kind in grammar.CLASSIFIERS} == classifiers.CLASSIFIERS.keys()
 
 
 def test_a_coefficient_that_float32_cannot_hold_is_refused() -> None:
