@@ -11,9 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import featx
+from featx.compare import compare_backbones, list_candidates, rank_candidates
 from featx.heads import Head, load_head, train_head
 from featx.report.notebooks import _SECTIONS
 from featx.showing import Shown
+from featx.tables import make_splits
+from featx.transfer import score_transferability
 from tests.support.tables import make_table
 
 OLD = Path(__file__).parents[1] / "fixtures" / "written-by-0.1.0" / "heads"
@@ -75,13 +79,28 @@ def test_a_head_with_a_damaged_record_of_its_training_shows_its_overview(trained
     assert shown_in_notebook(head) == head.overview().to_html()
 
 
-def test_every_class_with_sections_shows_itself() -> None:
-    classes = [*Shown.__subclasses__()]
-    known = {one.__name__ for one in classes if one.__module__.startswith("featx.")}
-    assert _SECTIONS.keys() <= known
+def test_classes_with_sections_exist_and_show_themselves() -> None:
+    for name in dir(featx):
+        getattr(featx, name)
+    assert _SECTIONS.keys() <= {one.__name__ for one in Shown.__subclasses__() if one.__module__.startswith("featx.")}
 
 
 def test_importing_featx_and_tables_does_not_import_reports() -> None:
     code = "import sys, featx, featx.tables; print([name for name in sys.modules if name.startswith('featx.report')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_is_compared_and_scored_shows_its_tables_and_figures() -> None:
+    tables = [make_table((20, 20)), make_table((20, 20), name="other", seed=4)]
+    candidates = list_candidates(tables, heads=["class-mean"], splits=make_splits, tuning="validation")
+    compared = compare_backbones(candidates, jobs=1)
+    for one in (
+        compared,
+        rank_candidates(candidates, compared.results),
+        score_transferability(tables),
+    ):
+        html = shown_in_notebook(one)
+        assert f"<strong>{type(one).__name__}: " in html
+        assert "<table" in html[len(one.overview().to_html()) :]
+        assert "<svg" in html
