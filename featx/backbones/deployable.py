@@ -31,6 +31,11 @@ def deployable_graph(backbone: Backbone, *, from_pixels: bool = True) -> Deploya
     """
     prepared = prepare_runnable(backbone)
     fixed = None if prepared.freed else prepared.batch
+    if fixed is not None and backbone.card.batch not in (0, fixed):
+        raise BackboneError(
+            f"{backbone.path}: takes {fixed} images at a time, but features depend on the others of a batch, so that "
+            f"{backbone.card.batch} must be run at a time; export it for a batch of {backbone.card.batch}"
+        )
     if not from_pixels:
         prepared = prepare_graph(backbone, keep_batch=fixed is not None, from_pixels=False)
     model = ModelProto.FromString(prepared.model)

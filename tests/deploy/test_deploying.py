@@ -28,6 +28,7 @@ from featx.estimators import (
 from featx.hashing import hash_file
 from featx.heads import Head, save_head
 from featx.inputs import list_images
+from tests.backbones.test_batch_axis import a_mean_over_the_batch, places_across_the_batch
 from tests.conftest import Ran, Tiny
 from tests.support.cards import with_keys
 from tests.support.deployed import CLASSES, head_on, pixels_of
@@ -147,10 +148,14 @@ def test_backbones_of_other_sizes_have_an_input_each(tiny: Tiny, models: Path, t
 def saved(models: Path, graph: Graph, **said: Any) -> Backbone:
     """A backbone `made` with a convolution, its card in the folder."""
     path = graph.save(models / "made.onnx", graph.dense(graph.pooled(8), 8, 5, into="logits"))
-    backbone = describe(path, **said)
-    backbone = replace(backbone, card=with_keys(backbone.card, sha256=hash_file(path)))
-    path.with_suffix(".toml").write_text(backbone.card.to_toml(), encoding="utf-8")
-    return backbone
+    return in_folder(describe(path, **said))
+
+
+def in_folder(backbone: Backbone) -> Backbone:
+    """The backbone, whose card is written beside its model."""
+    stored = replace(backbone, card=with_keys(backbone.card, sha256=hash_file(backbone.path)))
+    stored.path.with_suffix(".toml").write_text(stored.card.to_toml(), encoding="utf-8")
+    return stored
 
 
 def test_several_outputs_of_a_backbone_are_computed_by_one_copy_of_it(tiny: Tiny, models: Path, tmp_path: Path) -> None:
@@ -189,11 +194,30 @@ def test_a_backbone_that_takes_one_image_at_a_time_makes_a_file_that_does_and_sa
     models: Path, tmp_path: Path
 ) -> None:
     backbone = saved(models, Graph("batch", 3, 16, 16), size=16)
-    alone = replace(backbone, card=with_keys(backbone.card, batch=1))
-    alone.path.with_suffix(".toml").write_text(alone.card.to_toml(), encoding="utf-8")
+    alone = in_folder(replace(backbone, card=with_keys(backbone.card, batch=1)))
     deployed = deploy_head(head_on(alone), into=tmp_path / "m.onnx", models=models)
     assert deployed.inputs[0].shape[0] == 1
     assert any("takes exactly 1 images at a time" in note for note in deployed.notes)
+
+
+def keeping_its_batch(models: Path, name: str, make: Callable[[Graph, int], str]) -> Backbone:
+    """A backbone whose graph fixes four images."""
+    graph = Graph(4, 3, 16, 16)
+    return in_folder(describe(graph.save(models / f"{name}.onnx", make(graph, 4)), "read", size=16))
+
+
+def test_a_batch_axis_that_cannot_be_freed_stays_in_the_file(models: Path, tmp_path: Path) -> None:
+    backbone = keeping_its_batch(models, "made", places_across_the_batch)
+    deployed = deploy_head(head_on(backbone), into=tmp_path / "m.onnx", models=models)
+    assert deployed.inputs[0].shape[0] == 4
+    assert any("takes exactly 4 images at a time" in note for note in deployed.notes)
+
+
+def test_a_fixed_batch_whose_images_change_each_others_features_is_refused(models: Path, tmp_path: Path) -> None:
+    backbone = keeping_its_batch(models, "made", a_mean_over_the_batch)
+    alone = in_folder(replace(backbone, card=with_keys(backbone.card, batch=1)))
+    with pytest.raises(BackboneError, match="takes 4 images at a time, but features depend on the others"):
+        deploy_head(head_on(alone), into=tmp_path / "m.onnx", models=models)
 
 
 def test_a_head_of_several_labels_has_an_output_of_them(tiny: Tiny, models: Path, tmp_path: Path) -> None:
