@@ -80,9 +80,9 @@ def test_a_head_with_a_damaged_record_of_its_training_shows_its_overview(trained
 
 
 def test_classes_with_sections_exist_and_show_themselves() -> None:
-    for name in dir(featx):
-        getattr(featx, name)
-    assert _SECTIONS.keys() <= {one.__name__ for one in Shown.__subclasses__() if one.__module__.startswith("featx.")}
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in Path(featx.__file__).parent.rglob("*.py"))
+    shown = set(re.findall(r"^class (\w+)\(Shown\b", sources, re.MULTILINE))
+    assert _SECTIONS.keys() <= shown
 
 
 def test_importing_featx_and_tables_does_not_import_reports() -> None:
