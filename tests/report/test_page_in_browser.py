@@ -1,7 +1,6 @@
 """Pages in Chromium: nothing fails or is requested, and what a reader clicks does what it says."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,49 +8,27 @@ from typing import Any
 import pytest
 
 from featx.report import write_page
-from tests.support.pages import CLASSES, HOSTILE, figures, make_page
+from tests.support.browsers import browser, opened
+from tests.support.pages import HOSTILE, figures, make_page
+
+__all__ = ["browser"]
 
 pytestmark = pytest.mark.exhaustive
-
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="pages are tried with playwright: pip install playwright"
-)
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-if CHROMIUM is None:
-    pytest.skip("pages are tried in Chromium: apt-get install chromium", allow_module_level=True)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
 def tab(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    """The page of `make_page`, opened; at the end nothing failed, was logged or requested."""
-    yield from opened(browser, tmp_path / "page.html", CLASSES)
+    """The page of `make_page`."""
+    write_page(make_page(), tmp_path / "page.html")
+    with opened(browser, tmp_path / "page.html") as tab:
+        yield tab
 
 
 @pytest.fixture
 def hostile_tab(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    yield from opened(browser, tmp_path / "page.html", HOSTILE[:3])
-
-
-def opened(browser: Any, path: Path, names: tuple[str, ...]) -> Iterator[Any]:
-    write_page(make_page(names), path)
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, color_scheme="light")
-    tab = context.new_page()
-    faults: list[str] = []
-    tab.on("pageerror", lambda error: faults.append(str(error)))
-    tab.on("console", lambda message: faults.append(message.text))
-    tab.on("request", lambda request: faults.append(request.url))
-    tab.goto(path.as_uri())
-    yield tab
-    assert faults == [path.as_uri()]
-    context.close()
+    write_page(make_page(HOSTILE[:3]), tmp_path / "page.html")
+    with opened(browser, tmp_path / "page.html") as tab:
+        yield tab
 
 
 def texts(found: Any) -> list[str]:
