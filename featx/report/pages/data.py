@@ -6,13 +6,13 @@ from functools import cached_property
 
 import numpy as np
 
-from featx.cache import FailedImage
+from featx.cache import FailedImage, FeatureTable
 from featx.heads import Result, find_split
 from featx.report.drawings import Bars, Span
 from featx.report.pages.material import GivenCache, Material
 from featx.report.pages.pictures import PictureSource, Shown
 from featx.report.section import Section
-from featx.tables import Duplicates, Split, find_duplicates
+from featx.tables import Duplicates, RowIndices, Split, find_duplicates
 
 MOST_BARS = 40
 MOST_FAILED = 20
@@ -43,25 +43,32 @@ class DataOfReport:
 
     @cached_property
     def split(self) -> Split | None:
-        """The split of the first candidate whose images are at hand."""
-        candidates = self.material.ranked.candidates
-        if candidates:
-            return candidates[0].split
-        head = next((one for one in self.material.heads if one.examined is not None), None)
-        if head is None or head.result is None or head.examined is None:
-            return None
-        return find_split(head.examined.table, head.result.split_key, test=head.result.test)
+        """The split of the first candidate, or else head, whose images are at hand."""
+        return None if self._divided is None else self._divided[1]
+
+    @property
+    def table(self) -> FeatureTable | None:
+        """The table whose rows the split divides."""
+        return None if self._divided is None else self._divided[0]
+
+    @cached_property
+    def _divided(self) -> tuple[FeatureTable, Split] | None:
+        """A table and its split, as their rows belong together."""
+        for candidate in self.material.ranked.candidates[:1]:
+            return candidate.table, candidate.split
+        for head in self.material.heads:
+            if head.examined is not None and head.result is not None:
+                table = head.examined.table
+                split = find_split(table, head.result.split_key, test=head.result.test)
+                return None if split is None else (table, split)
+        return None
 
     @cached_property
     def duplicates(self) -> Duplicates | None:
         """Near-duplicates of test images: those that a command printed, or else found over the first split."""
         if self.material.duplicates:
             return next(iter(self.material.duplicates.values()))
-        if self.split is None:
-            return None
-        candidates = self.material.ranked.candidates
-        examined = [one.examined.table for one in self.material.heads if one.examined is not None]
-        return find_duplicates(candidates[0].table if candidates else examined[0], self.split)
+        return None if self.table is None or self.split is None else find_duplicates(self.table, self.split)
 
 
 def data_sections(data: DataOfReport, pictures: PictureSource) -> Iterator[Section]:
@@ -72,6 +79,8 @@ def data_sections(data: DataOfReport, pictures: PictureSource) -> Iterator[Secti
             yield _failures(data.cache.info.failed_images, data.cache.info.failures)
     elif data.result is not None:
         yield _images_of_result(data.result)
+    if data.table is not None and data.split is not None:
+        yield _split(data.table, data.split)
     if data.duplicates is not None:
         yield _duplicates(data.duplicates, pictures)
 
@@ -138,6 +147,39 @@ def _parts(result: Result) -> str:
 
 def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name or 'none'} {count:,}" for name, count in counts.items())
+
+
+def _split(table: FeatureTable, split: Split) -> Section:
+    """How many images of each class are in each part."""
+    parts = {"training": split.train, "validation": split.validation, "test": split.test}
+    counts = {name: _count_classes(table, rows) for name, rows in parts.items()}
+    rows = tuple(
+        (name, *(f"{counts[part].get(name, 0):,}" for part in parts))
+        for name in (*table.classes, *_NONE)
+        if any(name in of_part for of_part in counts.values())
+    )
+    used = sum(map(len, parts.values()))
+    left = (f"{len(table) - used:,} images are in no part, as those without a label",) if used < len(table) else ()
+    return Section(
+        title="Data: split",
+        sentence=f"The test images were chosen by the rule: {split.rule}.",
+        columns=("class", *parts),
+        rows=rows,
+        figure=Bars("images of each part", "images", tuple(Span(name, len(rows)) for name, rows in parts.items())),
+        notes=("training images fit heads, validation images choose between them, test images only measure", *left),
+        name="split",
+    )
+
+
+_NONE = ("no single label",)
+
+
+def _count_classes(table: FeatureTable, rows: RowIndices) -> dict[str, int]:
+    """Class -> number of these images, of soft labels by the largest share."""
+    labels = table.labels_of(rows)
+    codes, counts = np.unique(labels.codes, return_counts=True)
+    names = [labels.classes[code] if code >= 0 else _NONE[0] for code in codes.tolist()]
+    return dict(zip(names, counts.tolist(), strict=True))
 
 
 def _failures(images: Sequence[FailedImage], reasons: Mapping[str, int]) -> Section:

@@ -19,6 +19,8 @@ Kind = TypeVar("Kind")
 HEAD, CACHES, RESULTS, DOCUMENT = ".featx", (".h5", ".hdf5"), ".jsonl", ".json"
 READ = (HEAD, *CACHES, RESULTS)
 """Endings of the files that are read in a folder."""
+MOST_HEADS = 3
+"""Most heads whose errors are shown; of heads in a folder only the best one."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,6 @@ class GivenHead:
     head: Head
     result: Result | None
     """How it was measured when it was trained; None for a head that does not say."""
-    named: bool = True
-    """Whether the user named its file, and not a folder that it is in."""
     examined: Examination | None = None
     why: str = ""
     """Why it is not known what it predicts."""
@@ -160,7 +160,7 @@ def collect(inputs: Sequence[Path | str], *, annotations: Annotations | None = N
     for path in paths:
         reading.read(path)
     compared = [one for one in reading.documents if isinstance(one, ComparedResults)]
-    heads = [replace(_examine(path, head, reading, seed=seed), named=path in paths) for path, head in reading.heads]
+    heads = _examine_best(reading, most=MOST_HEADS if any(path in paths for path, _ in reading.heads) else 1, seed=seed)
     results = [*reading.results, *(result for one in compared for result in one.results)]
     results += [one.result for one in heads if one.result is not None]
     return Material(
@@ -192,26 +192,42 @@ def _each_once(results: Sequence[Result]) -> list[Result]:
     return list({(one.key, one.backbones, one.value, one.metrics.n): one for one in results}.values())
 
 
-def _examine(path: Path, head: Head, reading: _Reading, *, seed: int) -> GivenHead:
+def _examine_best(reading: _Reading, *, most: int, seed: int) -> list[GivenHead]:
+    """All heads, of which those that are best on validation images, at most `most`, have their predictions."""
+    given = [GivenHead(path, head, _result_of(head)) for path, head in reading.heads]
+    order = sorted(range(len(given)), key=lambda place: -_validated(given[place]))
+    left = most
+    for place in order:
+        if left:
+            given[place] = _examine(given[place], reading, seed=seed)
+            left -= given[place].examined is not None
+    return given
+
+
+def _validated(head: GivenHead) -> float:
+    return head.result.validated if head.result is not None else 0.0
+
+
+def _examine(given: GivenHead, reading: _Reading, *, seed: int) -> GivenHead:
     """The head with its predictions, if caches of its backbones are among the inputs."""
-    result = _result_of(head)
+    head, name = given.head, given.path.name
     found = _matching(head, reading.caches)
     if found is None:
         names = " + ".join(dict.fromkeys(source.name for source in head.sources))
-        why = f"{path.name}: its test images are not shown, for no cache of its backbone is given ({names}); add it"
-        return GivenHead(path, head, result, why=why)
+        why = f"{name}: its test images are not shown, for no cache of its backbone is given ({names}); add it"
+        return replace(given, why=why)
     try:
         table = fuse_tables(read_tables(found, sources=head.sources, annotations=reading.annotations))
         examined = examine_head(head, table, seed=seed)
     except FeatxError as error:
-        return GivenHead(path, head, result, why=f"{path.name}: its test images are not shown: {error}")
+        return replace(given, why=f"{name}: its test images are not shown: {error}")
     if examined is None:
         why = (
-            f"{path.name}: its test images are not shown, for {found[0].name} does not have the images, labels and "
-            f"splits of its training; `featx evaluate {path.name} {found[0].name}` measures it on other images"
+            f"{name}: its test images are not shown, for {found[0].name} does not have the images, labels and splits "
+            f"of its training; `featx evaluate {name} {found[0].name}` measures it on other images"
         )
-        return GivenHead(path, head, result, why=why)
-    return GivenHead(path, head, result, examined=examined)
+        return replace(given, why=why)
+    return replace(given, examined=examined)
 
 
 def _matching(head: Head, caches: Sequence[GivenCache]) -> list[Path] | None:

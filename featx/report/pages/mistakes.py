@@ -19,17 +19,14 @@ MOST_PAIRS = 30
 MOST_MISTAKES = 30
 MOST_OF_CELL = 6
 """Most pictures of a cell of the matrix."""
-MOST_HEADS = 3
-"""Most heads whose errors are shown."""
 
 
 def error_sections(material: Material, best: RankedCandidate | None, pictures: PictureSource) -> Iterator[Section]:
     """The errors of each head; without one whose images are at hand, those of the recommended result."""
-    examined = sorted((one for one in material.heads if one.examined is not None), key=_validated, reverse=True)
-    shown = examined[: _most_heads(material)]
-    for head in shown:
+    examined = [one for one in material.heads if one.examined is not None]
+    for head in sorted(examined, key=_validated, reverse=True):
         assert head.examined is not None
-        yield from _of_head(head, head.examined, pictures, prefix=len(shown) > 1)
+        yield from _of_head(head, head.examined, pictures, prefix=len(examined) > 1)
     if not examined and best is not None:
         yield from _of_candidate(best)
     for metrics in material.of(HeadMetrics):
@@ -40,18 +37,14 @@ def error_sections(material: Material, best: RankedCandidate | None, pictures: P
 
 def left_out_heads(material: Material) -> tuple[str, ...]:
     """What is not shown of heads, and why."""
-    examined = sum(one.examined is not None for one in material.heads)
+    shown = sum(one.examined is not None for one in material.heads)
     notes = [one.why for one in material.heads if one.why]
-    most = _most_heads(material)
-    if examined > most:
-        best = f"the {most} heads that are" if most > 1 else "the head that is"
-        notes.append(f"errors are shown of {best} best on validation images, of {examined}; to see others, name them")
+    if shown + len(notes) < len(material.heads):
+        best = f"the {shown} heads that are" if shown > 1 else "the head that is"
+        notes.append(
+            f"errors are those of {best} best on validation images, of {len(material.heads)}; name others alone"
+        )
     return tuple(notes)
-
-
-def _most_heads(material: Material) -> int:
-    """Number of heads whose errors are shown: only the best one of those that were found in a folder."""
-    return MOST_HEADS if any(one.named for one in material.heads) else 1
 
 
 def _validated(head: GivenHead) -> float:
