@@ -32,6 +32,8 @@ T = TypeVar("T")
 GONE = 499
 """Status under which a request is counted whose client went before its answer; nobody receives it."""
 RETRY_SECONDS = "1"
+FAULT_SECONDS = 60.0
+"""The same fault outside of requests is logged again after this time."""
 
 
 class _Json(JSONResponse):
@@ -62,6 +64,7 @@ class Service:
     @asynccontextmanager
     async def running(self, application: Starlette) -> AsyncIterator[None]:
         """Answer requests within the block."""
+        asyncio.get_running_loop().set_exception_handler(FaultLog())
         async with self.batcher.working():
             yield
         self.decoders.shutdown(cancel_futures=True)
@@ -138,6 +141,21 @@ class Service:
             yield
         finally:
             self.batcher.dismiss(count)
+
+
+@dataclass
+class FaultLog:
+    """Logs what goes wrong outside of requests, such as too many open files, in one line, and once a minute."""
+
+    _logged: dict[str, float] = field(default_factory=dict)
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log what asyncio says."""
+        error = context.get("exception")
+        words = f"{context['message']} ({one_line(error)})" if error else str(context["message"])
+        if loop.time() - self._logged.get(words, -FAULT_SECONDS) >= FAULT_SECONDS:
+            self._logged = {words: loop.time()}
+            logger.error("%s", words)
 
 
 Handler = Callable[[Request], Awaitable[Response]]

@@ -5,8 +5,9 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,14 +18,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from featx.deploy import deploy_head
 from featx.errors import HeadError, ServingError
+from featx.estimators import OneVsRest
 from featx.inputs import PixelSpec, decode_image
 from featx.serving import reserve_page
 from featx.serving.browser_page import SOURCES
 from featx.serving.deployed import open_deployed
 from featx.serving.runtime_files import FILES, PACKAGE, bring_runtime
 from featx.settings import FILTERS
-from tests.conftest import draw_image
+from tests.conftest import Tiny, draw_image
+from tests.support.cards import with_keys
+from tests.support.deployed import head_on
 from tests.support.served_models import CLASSES, write_deployed
 
 HOSTILE = ("</script><script>fetch('//x')</script>", "{{pixels}}", "<!--<script>", "\u202eexe", "'\"&\x00\n")
@@ -223,9 +228,27 @@ def answers_of(page: Any) -> dict[str, float]:
 def test_the_page_in_a_browser_gives_the_labels_and_probabilities_of_the_model(
     runtime: Path, browser: Any, prepared: dict[str, Any]
 ) -> None:
+    check(runtime, browser, write_deployed(runtime / "m.onnx", classes=HOSTILE, each_pixel=True, **prepared))
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_the_page_normalises_for_each_input_of_a_model_as_featx_does(
+    runtime: Path, browser: Any, tiny: Tiny, make_tiny: Callable[..., Tiny], models: Path, *, multilabel: bool
+) -> None:
+    other = make_tiny(models, name="other", seed=1, layout="NHWC", scale=0.1).backbone
+    changed = replace(other, card=with_keys(other.card, resize=31))
+    changed.path.with_suffix(".toml").write_text(changed.card.to_toml(), encoding="utf-8")
+    head = head_on(tiny.backbone, changed, classifier=OneVsRest() if multilabel else None, multilabel=multilabel)
+    deployed = deploy_head(head, into=runtime / "h.onnx", models=models, takes="float", overwrite=True)
+    assert len(deployed.inputs) == 2
+    check(runtime, browser, deployed.path)
+
+
+def check(runtime: Path, browser: Any, path: Path) -> None:
+    """The page says of each image in a browser what the model says, and asks for nothing elsewhere."""
     from playwright.sync_api import expect
 
-    path = write_deployed(runtime / "m.onnx", classes=HOSTILE, each_pixel=True, **prepared)
     model = open_deployed(path, device="cpu")
     write(runtime / "demo.html", path, overwrite=True)
     faults: list[str] = []
@@ -241,7 +264,13 @@ def test_the_page_in_a_browser_gives_the_labels_and_probabilities_of_the_model(
             page.set_input_files("#file", {"name": name, "mimeType": "image/*", "buffer": image})
             expect(page.locator("#status.done")).to_contain_text(f"{name}: ", timeout=SECONDS)
             wanted = model.to_document(model.run(model.decode(image)))
-            assert page.locator("#status").text_content().startswith(f"{name}: {wanted['label']}, ")
+            said = page.locator("#status").text_content()
+            if not model.multilabel:
+                assert said.startswith(f"{name}: {wanted['label']}, ")
+            elif not wanted["label"]:
+                assert said == f"{name}: none of the classes"
+            else:
+                assert said == f"{name}: {wanted['label'].replace('|', ', ')}"
             assert answers_of(page) == pytest.approx(wanted["probabilities"], abs=1e-3), name
         page.set_input_files("#file", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"hello"})
         expect(page.locator("#status.failed")).to_have_text(re.compile(r"a\.txt cannot be classified"))

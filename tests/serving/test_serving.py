@@ -1,5 +1,6 @@
 """serve: what is asked is answered, what extraction refuses is refused in the same words, and nothing piles up."""
 
+import asyncio
 import base64
 import io
 import socket
@@ -15,9 +16,11 @@ import pytest
 from onnx import TensorProto
 from prometheus_client.parser import text_string_to_metric_families
 
+from featx.cli.interrupts import interruption
 from featx.errors import DecodeError, ServingError
 from featx.inputs import PixelSpec, decode_image
 from featx.serving import Limits, serve_model
+from featx.serving.application import FaultLog
 from featx.serving.deployed import open_deployed
 from tests.conftest import Ran, draw_image, run_featx
 from tests.support.served_models import CLASSES, write_deployed
@@ -288,6 +291,20 @@ def test_what_cannot_be_served_is_told_in_one_line(tmp_path: Path, path: Path) -
     ):
         assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 1)
     assert "choose another --port" in in_use.err
+
+
+def test_a_fault_outside_of_requests_is_logged_once_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """asyncio says it a thousand times in a second when too many files are open."""
+    loop = asyncio.new_event_loop()
+    log = FaultLog()
+    for _ in range(3):
+        log(loop, {"message": "no socket", "exception": OSError(24, "Too many open files")})
+    loop.close()
+    assert caplog.messages == ["no socket ([Errno 24] Too many open files)"]
+
+
+def test_an_interrupted_server_says_that_requests_were_answered() -> None:
+    assert "requests under way were answered" in interruption(["serve", "model.onnx"])
 
 
 def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
