@@ -81,6 +81,15 @@ def test_backbones_that_see_different_pixels_have_no_one_preprocessor(tiny: Tiny
     assert (tmp_path / "cells" / "config.pbtxt").read_text().count("input [") == 2
 
 
+def test_another_order_of_channels_is_more_than_a_preprocessor_can_say(
+    tiny: Tiny, models: Path, tmp_path: Path
+) -> None:
+    blue_first = with_card(tiny.backbone, channels="BGR")
+    with pytest.raises(HeadError, match="cannot say that images become BGR"):
+        deploy_head(head_on(blue_first), into=tmp_path / "a", models=models, layout="huggingface", takes="float")
+    deploy_head(head_on(blue_first), into=tmp_path / "b", models=models, layout="huggingface")
+
+
 def test_triton_is_told_the_tensors_and_that_it_may_join_requests(tiny: Tiny, models: Path, tmp_path: Path) -> None:
     deploy_head(head_on(tiny.backbone), into=tmp_path / "repository" / "cells", models=models, layout="triton")
     folder = tmp_path / "repository" / "cells"

@@ -24,13 +24,18 @@ HUB = (re.compile(r"\Atimm:([\w.-]+)\Z"), re.compile(r"huggingface\.co/([\w.-]+/
 
 
 def write_files(name: str, head: Head, deployed: Deployed, about: Mapping[str, str]) -> dict[str, str]:
-    """The text of each file beside the model. Raises HeadError for a model of several inputs."""
+    """The text of each file beside the model. Raises HeadError for an input that they cannot describe."""
     known = {key: json.loads(text) for key, text in about.items() if key != "featx.version"}
     prepared = known["featx.preprocessing"]
     if "inputs" in prepared:
         raise HeadError(
             "the backbones see different pixels, but preprocessor_config.json describes those of one input; "
             "deploy to a file, or with --layout triton"
+        )
+    if prepared["channels"] != "RGB":
+        raise HeadError(
+            f"preprocessor_config.json cannot say that images become {prepared['channels']}; deploy to a file, or with "
+            "--layout triton"
         )
     written = f"{MARK} {about['featx.version']}"
     return {
