@@ -56,7 +56,7 @@ def check(head: Head, model: Path, images: Path, models: Path) -> None:
         assert said["probability"] == pytest.approx(one.probability, abs=1e-5), one.name
 
 
-@pytest.mark.parametrize("takes", ["uint8", "float"])
+@pytest.mark.parametrize("takes", ["uint8", pytest.param("float", marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("multilabel", [False, True])
 def test_a_head_says_what_predict_says(
     tiny: Tiny, models: Path, images: Path, tmp_path: Path, *, takes: str, multilabel: bool
