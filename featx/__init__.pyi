@@ -77,7 +77,7 @@ from .heads import (
 from .inputs import ImageSet as ImageSet, list_images as list_images
 from .measures import ClusterAgreement as ClusterAgreement, HeadMetrics as HeadMetrics
 from .provenance import __version__ as __version__
-from .report import write_report as write_report
+from .report import write_report as write_report, write_tables as write_tables
 from .settings import Settings as Settings
 from .suites import (
     Protocol as Protocol,

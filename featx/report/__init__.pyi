@@ -2,7 +2,7 @@ from .adaptations import adaptation_sections as adaptation_sections
 from .caches import extraction_sections as extraction_sections, info_sections as info_sections
 from .clusters import cluster_sections as cluster_sections
 from .curves import curve_sections as curve_sections
-from .documents import reserve_documents as reserve_documents
+from .documents import reserve_documents as reserve_documents, write_tables as write_tables
 from .gains import gain_sections as gain_sections
 from .galleries import label_errors_page as label_errors_page, mistakes_page as mistakes_page
 from .gaps import gap_sections as gap_sections
@@ -20,13 +20,12 @@ from .models import (
     inspection_sections as inspection_sections,
 )
 from .notebooks import render_shown as render_shown
-from .plots import save_figure as save_figure, write_curve as write_curve
+from .pages.writing import build_report as build_report, write_report as write_report
 from .predictions import (
     PredictionColumns as PredictionColumns,
     WritePrediction as WritePrediction,
     open_predictions as open_predictions,
 )
-from .pages.writing import build_report as build_report, write_report as write_report
 from .progress import (
     comparison_progress as comparison_progress,
     extraction_progress as extraction_progress,

@@ -4,13 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from featx.errors import ReportError
 from featx.report import latex, spreadsheets
 from featx.report.markdown import render_markdown
+from featx.report.notebooks import sections_of
 from featx.report.plots import reserve_figure, save_figure
 from featx.report.section import Section
+from featx.showing import Shown
 from featx.targets import Kind, Target, reserve
 
 Render: TypeAlias = Callable[[Sequence[Section]], str]
@@ -70,6 +72,40 @@ FORMS = {
     "latex": Form("--latex", "LaTeX of featx", ".tex", latex.MARK, _render_latex),
     "csv": Form("--csv", "a table of featx", ".csv", f"{spreadsheets.MARK},", spreadsheets.render_csv),
 }
+
+
+def write_tables(
+    shown: Shown,
+    *,
+    markdown: Path | str | None = None,
+    latex: Path | str | None = None,
+    csv: Path | str | None = None,
+    figure: Path | str | None = None,
+    overwrite: bool = False,
+) -> None:
+    r"""Write what a report says of a result into files, for papers and spreadsheets; equal results give equal bytes.
+
+    `shown` is a ranking, a gain, a learning curve, an adaptation, a gap, scores, measures of a head, a suite's outcome,
+    ...: what a notebook shows with tables. The figure is .svg, .pdf or .png, by its ending, and needs matplotlib.
+    Raises ReportError if a file cannot be written, or exists and is not one of featx that `overwrite` replaces; if
+    matplotlib is missing; and if there are no tables of such an object, or nothing to draw.
+
+    >>> from pathlib import Path
+    >>> import featx
+    >>> gap = featx.measure_gap("photos.h5", "photos.h5")
+    >>> featx.write_tables(gap, latex="gap.tex", csv="gap.csv")
+    >>> Path("gap.tex").read_text().partition("\n")[0]
+    '% written by featx'
+    """
+    sections = sections_of(shown)
+    if not sections:
+        raise ReportError(
+            f"a {type(shown).__name__} has no tables; give what was measured, such as a gain or a ranking"
+        )
+    files = {"markdown": markdown, "latex": latex, "csv": csv, "figure": figure}
+    paths: dict[str, Any] = {name: Path(path) for name, path in files.items() if path is not None}
+    with reserve_documents(**paths, overwrite=overwrite) as write:
+        write(sections)
 
 
 @contextmanager

@@ -38,8 +38,14 @@ def render_shown(shown: Shown) -> str:
     >>> "<svg" in render_shown(featx.read_features("photos.h5"))
     True
     """
+    sections = sections_of(shown)
+    return render_fragment(sections) if sections else ""
+
+
+def sections_of(shown: Shown) -> list[Section]:
+    """What a report says of an object of featx; nothing if it says no more of it than its overview."""
     make = _SECTIONS.get(type(shown).__name__) if type(shown).__module__.startswith("featx.") else None
-    return render_fragment(make(shown)) if make else ""
+    return list(make(shown)) if make else []
 
 
 def _images_sections(images: Any) -> list[Section]:

@@ -4,15 +4,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from featx.errors import ReportError
-from featx.report.curves import curve_figure
 from featx.report.drawings import Bars, Cloud, Figure, Forest, Lines, Matrix
 from featx.targets import Kind, Target, reserve
-
-if TYPE_CHECKING:
-    from featx.transfer import LearningCurve
 
 _STARTS = {".svg": b"<?xml", ".pdf": b"%PDF-", ".png": b"\x89PNG"}
 """Ending of a figure -> the first bytes of such a file."""
@@ -85,14 +80,6 @@ def _save(figures: Sequence[Figure], new: Path, *, ending: str) -> None:
         drawn = draw(figures)
         dots = min(_DOTS, _MOST_DOTS / drawn.get_figheight())
         drawn.savefig(new, format=ending[1:], metadata=_METADATA[ending], dpi=dots)
-
-
-def write_curve(curve: "LearningCurve", into: Path | str | Target, *, overwrite: bool = False) -> None:
-    """Write a figure of the learning curves as SVG, PDF or PNG, by the ending of the file; equal curves, equal bytes.
-
-    Raises ReportError as `reserve_figure` does, and if there is no curve.
-    """
-    save_figure(curve_figure(curve), into, overwrite=overwrite)
 
 
 def _has_data(figure: Figure) -> bool:

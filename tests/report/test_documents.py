@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from featx.errors import ReportError
-from featx.report import Section, reserve_documents
+from featx.report import Section, reserve_documents, write_tables
 from featx.report.drawings import Forest, Span
+from featx.showing import Overview, Shown
+from tests.report.test_sections import make_gain
 
 SECTIONS = [
     Section(
@@ -82,3 +84,21 @@ def test_a_file_of_another_kind_is_not_written(name: str, tmp_path: Path) -> Non
         reserve_documents(**paths),
     ):
         pass
+
+
+def test_a_result_is_written_from_python_and_what_has_no_tables_is_named(tmp_path: Path) -> None:
+    write_tables(make_gain(), csv=tmp_path / "gain.csv", markdown=str(tmp_path / "gain.md"))
+    assert "verdict" in (tmp_path / "gain.csv").read_text(encoding="utf-8").splitlines()[0].split(",")
+    with pytest.raises(ReportError, match=r"gain\.csv: already exists"):
+        write_tables(make_gain(), csv=tmp_path / "gain.csv")
+    with pytest.raises(ReportError, match="a Nothing has no tables"):
+        write_tables(Nothing(), csv=tmp_path / "nothing.csv")
+    assert not (tmp_path / "nothing.csv").exists()
+
+
+class Nothing(Shown):
+    """An object of which a report says nothing."""
+
+    def overview(self) -> Overview:
+        """A title."""
+        return Overview("Nothing")

@@ -11,13 +11,18 @@ import pytest
 from PIL import Image
 
 from featx.errors import ReportError
-from featx.report import save_figure, write_curve
+from featx.report.curves import curve_figure
 from featx.report.drawings import Bars, Cloud, Dot, Figure, Forest, Line, Lines, Matrix, Point, Span
-from featx.report.plots import reserve_figure
+from featx.report.plots import reserve_figure, save_figure
 from featx.transfer import CurvePoint, LabelsNeeded, LearningCurve
 
 pytest.importorskip("matplotlib", reason="figures need matplotlib: pip install 'featx[report]'")
 ENDINGS = (".svg", ".pdf", ".png")
+
+
+def write_curve(curve: LearningCurve, into: Path, *, overwrite: bool = False) -> None:
+    """Draw these curves into the file."""
+    save_figure(curve_figure(curve), into, overwrite=overwrite)
 
 
 def make_curve(*names: str, outputs: int = 1) -> LearningCurve:
@@ -58,7 +63,6 @@ def test_every_line_has_its_own_look_and_its_name(tmp_path: Path) -> None:
     import matplotlib as mpl
 
     from featx.report.axes import draw
-    from featx.report.curves import curve_figure
 
     names = [f"source{number}" for number in range(12)]
     figure = draw([curve_figure(make_curve(*names))])
