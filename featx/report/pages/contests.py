@@ -199,6 +199,20 @@ def _test_notes(pairs: Sequence[tuple[RankedCandidate, Comparison]], reference: 
         yield f"the figure has the first {MOST_DRAWN} of {len(pairs)} candidates, the table all"
 
 
+def recommend_in_facts(contest: Contest) -> Iterator[tuple[str, str]]:
+    """What `recommend` says, as the names of facts and the facts."""
+    first = contest.first
+    measured = with_interval(show_number(float(first.values.mean())), interval_of_mean(first))
+    splits = f"mean over {len(first.results)} splits" if len(first.results) > 1 else f"{contest.tested:,} test images"
+    yield "recommended", f"{first.name}, the best of {len(contest.entries)} by validation images"
+    yield contest.measure, f"{measured}, {splits}"
+    yield "most frequent class alone", show_number(first.results[0].metrics.majority_accuracy)
+    if len(contest.entries) > 1:
+        second = contest.entries[1]
+        yield "next", f"{second.name}: {show_number(float(second.values.mean()))}"
+        yield "difference", _difference_in_words(contest) or "not tested: add the caches of these results"
+
+
 def recommend(contest: Contest) -> str:
     """The recommended candidate with its interval, and whether it differs from the next by more than chance."""
     first = contest.first
@@ -212,15 +226,23 @@ def _against_next(contest: Contest) -> str:
     """How it compares with the next candidate, as far as that was tested."""
     if len(contest.entries) == 1:
         return "; it is the only candidate"
+    found = _difference_in_words(contest)
+    if not found:
+        return f"; whether it differs from the next, {contest.entries[1].name}, by more than chance was not tested"
+    return f"; its difference {found}"
+
+
+def _difference_in_words(contest: Contest) -> str:
+    """The first candidate minus the next, or minus the reference, and whether chance explains it; empty if untested."""
     first, second = contest.entries[:2]
     test = _test_between(contest)
     if test is None:
-        return f"; whether it differs from the next, {second.name}, by more than chance was not tested"
+        return ""
     difference = 0.0 + (test.difference if test is contest.comparisons[0] else -test.difference)  # never -0.000
     chance = f"p {show_p(test.p_holm)} after Holm's correction"
     other = second.name if first.reference or second.reference else _reference(contest)
     verdict = "beyond chance" if _is_beyond(test) else "within chance"
-    return f"; its difference from {other}, {difference:+.3f}, is {verdict} ({chance})"
+    return f"from {other}, {difference:+.3f}, is {verdict} ({chance})"
 
 
 def _test_between(contest: Contest) -> Comparison | None:

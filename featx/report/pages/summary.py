@@ -5,7 +5,7 @@ from itertools import chain
 
 from featx.provenance import __version__
 from featx.report.measures import show_p, with_interval
-from featx.report.pages.contests import Contest, recommend
+from featx.report.pages.contests import Contest, recommend, recommend_in_facts
 from featx.report.pages.data import FEW_IMAGES, DataOfReport
 from featx.report.pages.domains import list_gains, list_harm
 from featx.report.pages.material import Material
@@ -15,26 +15,35 @@ from featx.suites import Leaderboard
 from featx.transfer import Adaptation, Gap, LearningCurve, TransferScores
 
 
+def answer_of(material: Material, contests: Sequence[Contest]) -> str:
+    """The answer of the page in one sentence: what to take, and how sure that is."""
+    for board in _boards(material):
+        for _, text in _of_leaderboard(board):
+            return text
+    if contests:
+        return recommend(contests[0])
+    return next((text for _, text in _further(material)), "Nothing was measured that could be recommended.")
+
+
 def summary_section(material: Material, contests: Sequence[Contest], data: DataOfReport) -> Section:
-    """The answers of this page, one row each, with its caveats as notes."""
-    answers = list(_answers(material, contests))
-    sentence = answers[0][1] if answers else "Nothing was measured that could be recommended."
+    """What was found, as facts; and what a reader must know, as notes."""
+    facts = [fact for board in _boards(material) for fact in _of_leaderboard(board)]
+    facts += [fact for contest in contests[:1] for fact in recommend_in_facts(contest)]
     return Section(
         title="Summary",
-        sentence=sentence,
-        columns=("question", "answer") if len(answers) > 1 else (),
-        rows=tuple(answers) if len(answers) > 1 else (),
+        rows=(*facts, *_further(material)),
         notes=(*_caveats(material, contests, data), *_additions(material, contests)),
         name="summary",
     )
 
 
-def _answers(material: Material, contests: Sequence[Contest]) -> Iterator[tuple[str, str]]:
-    boards = [*(one.leaderboard for one in material.suites), *(one.leaderboard for one in material.of(PrintedSuite))]
-    for board in boards:
-        yield from _of_leaderboard(board)
-    for contest in contests[:1]:
-        yield "which candidate?", recommend(contest)
+def _boards(material: Material) -> list[Leaderboard]:
+    printed = [one.leaderboard for one in material.of(PrintedSuite)]
+    return [*(one.leaderboard for one in material.suites), *printed]
+
+
+def _further(material: Material) -> Iterator[tuple[str, str]]:
+    """Answers to other questions than which candidate is best."""
     for scores in material.of(TransferScores):
         tied = [f"{one.backbone}:{one.output}" for one in scores.ranking if one.tied]
         yield "which source to train?", f"By scores before training: {', '.join(tied)}."

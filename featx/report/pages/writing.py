@@ -8,7 +8,7 @@ from pathlib import Path
 
 from featx.inputs import ImageSet, list_images
 from featx.report.html import reserve_page, write_page
-from featx.report.pages.contests import contest_sections, list_contests
+from featx.report.pages.contests import Contest, contest_sections, list_contests
 from featx.report.pages.data import DataOfReport, data_sections
 from featx.report.pages.domains import domain_sections
 from featx.report.pages.glossary import glossary_section
@@ -19,7 +19,7 @@ from featx.report.pages.mistakes import error_sections, left_out_heads
 from featx.report.pages.pictures import PictureSource
 from featx.report.pages.reproducing import reproduce_sections
 from featx.report.pages.sources import source_sections
-from featx.report.pages.summary import summary_section
+from featx.report.pages.summary import answer_of, summary_section
 from featx.report.section import Page, Section
 from featx.tables import Annotations, read_annotations
 from featx.targets import Target
@@ -87,8 +87,9 @@ def build_report(
     shown = list_images(images) if isinstance(images, str | Path) else images
     material = collect(paths, annotations=joined, seed=seed)
     command = _command(paths, into.name, images)
-    sections = _unique(_compose(material, PictureSource(shown), command=command, seed=seed))
-    return Page(title or _title(paths), tuple(sections), sentence=sections[0].sentence)
+    contests = list_contests(material)
+    sections = _compose(material, contests, PictureSource(shown), command=command, seed=seed)
+    return Page(title or _title(paths), tuple(_unique(sections)), sentence=answer_of(material, contests))
 
 
 def _command(paths: Sequence[Path | str], into: str, images: ImageSet | Path | str | None) -> str:
@@ -102,9 +103,10 @@ def _title(paths: Sequence[Path | str]) -> str:
     return f"Report: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
 
 
-def _compose(material: Material, pictures: PictureSource, *, command: str, seed: int) -> list[Section]:
+def _compose(
+    material: Material, contests: list[Contest], pictures: PictureSource, *, command: str, seed: int
+) -> list[Section]:
     """All sections, in the order in which people ask."""
-    contests = list_contests(material)
     data = DataOfReport(material)
     best = contests[0].first if contests else None
     body = [
