@@ -1,17 +1,22 @@
 """Thumbnails: small pictures of some images of an image set, for pages that people look at."""
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from featx.columns import CHUNK
 from featx.errors import DecodeError
+from featx.hardware import usable_cores
 from featx.inputs.decode import decode_thumbnail
 from featx.inputs.sets.image_set import ImageSet
 
 THUMBNAIL_SIZE = 96
 """Most pixels of the width and height of a thumbnail."""
+REMOTE_THREADS = 16
+"""Images that are read at the same time over a network, where threads mostly wait."""
 
 
 def read_thumbnails(
@@ -31,10 +36,10 @@ def read_thumbnails(
     """
     wanted = list(dict.fromkeys(names))
     rows = _find_rows(images.names, wanted)
-    return {
-        name: _read(images, rows[name], size=size, exif_orientation=exif_orientation) if name in rows else None
-        for name in wanted
-    }
+    read = partial(_read, images, size=size, exif_orientation=exif_orientation)
+    with ThreadPoolExecutor(REMOTE_THREADS if images.source.remote else usable_cores()) as pool:
+        found = dict(zip(rows, pool.map(read, rows.values()), strict=True))
+    return {name: found.get(name) for name in wanted}
 
 
 def _find_rows(names: NDArray[np.bytes_], wanted: Iterable[str]) -> dict[str, int]:
