@@ -65,7 +65,7 @@ class HeadInfo(Shown):
 
     head: str
     """Path of the file."""
-    bytes: int
+    size: int
     """Size of the file in bytes."""
     name: str
     """Name of its kind, such as `logreg`."""
@@ -120,7 +120,7 @@ def describe_head(path: Path | str) -> HeadInfo:
     training = head.training
     return HeadInfo(
         head=str(path),
-        bytes=Path(path).stat().st_size,
+        size=Path(path).stat().st_size,
         name=head.name,
         fusion=_text(training.get("fusion")),
         steps=_describe_steps(head),

@@ -26,7 +26,7 @@ def head_sections(info: "HeadInfo") -> list[Section]:
 
 
 def _part_facts(info: "HeadInfo") -> Iterator[tuple[str, str]]:
-    yield "file", show_bytes(info.bytes)
+    yield "file", show_bytes(info.size)
     for step in info.steps:
         yield step.name, f"{step.kind}({_show_params(step.params)})"
     if info.fusion:

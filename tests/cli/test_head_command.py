@@ -24,7 +24,7 @@ def head() -> Head:
 def test_json_says_what_the_head_consists_of_and_how_it_was_trained(featx: Featx, head: Head, tmp_path: Path) -> None:
     save_head(head, tmp_path / "h.featx")
     found = featx("head", "info", tmp_path / "h.featx", "--json").json
-    assert (found["name"], found["classes"], found["bytes"]) == (
+    assert (found["name"], found["classes"], found["size"]) == (
         "logreg",
         ["class0", "class1"],
         (tmp_path / "h.featx").stat().st_size,
