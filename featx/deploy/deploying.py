@@ -11,7 +11,7 @@ from onnx import ModelProto, helper
 from featx.backbones import deployable_graph, open_model, open_session, opset
 from featx.convert import model_input
 from featx.deploy.about import describe, preparation
-from featx.deploy.checking import Comparison, Pixels, compare, own_probabilities, read_checked
+from featx.deploy.checking import Comparison, Pixels, compare, own_features, read_checked
 from featx.deploy.deployed import Deployed, DeployedTensor, reserve_model
 from featx.deploy.graph.joining import Trunk, join
 from featx.deploy.graph.nodes import NEWEST_OPSET
@@ -68,7 +68,9 @@ def deploy_head(
     for Triton it is the model's own folder in the repository. Other files there stay.
 
     The model is compared with what featx predicts for up to 200 of the images, or for random ones without images. It is
-    written only if all labels are equal and no probability differs by more than 1e-4.
+    written only if all labels are equal and no probability differs by more than 1e-4. Images of which a probability
+    hinges on the last bits of the features, as where two training images are equally near, may differ: a note counts
+    them.
 
     Raises BackboneError if a backbone is not at hand; HeadError if it is not the one that the head was trained on, if
     the head cannot be deployed exactly, or if the file cannot be written.
@@ -140,10 +142,10 @@ def _checked(
     opened = open_model(path, device="cpu")
     sessions = [open_session(one.backbone, device="cpu") for one in built.passes]
     pixels = read_checked(images, built.passes, sessions)
-    own = own_probabilities(head, sessions, built.columns, pixels)
+    features = own_features(sessions, built.columns, pixels)
     fed = _feed(built, pixels, as_pixels=as_pixels)
     values = [fed[tensor.name] for tensor in opened.inputs]
-    found = compare(head, opened, own=own, inputs=values, drawn=images is None)
+    found = compare(head, opened, features=features, inputs=values, drawn=images is None)
     return Deployed(
         path=into,
         inputs=tuple(DeployedTensor(one.name, one.dtype, one.shape) for one in opened.inputs),
@@ -178,6 +180,12 @@ def _notes(built: _Built, found: Comparison, batch: int | None) -> list[str]:
         notes.append(
             f"predictions were compared on {found.images} images of random colours, because none were given; give "
             "images like those that it will be used for"
+        )
+    if found.hinging:
+        notes.append(
+            f"probabilities of {found.hinging} of {found.images} images differ, by up to "
+            f"{found.largest_difference:.1e}: they hinge on the last bits of the features, as where two training images "
+            "are equally near"
         )
     if batch is not None:
         notes.append(f"a backbone takes exactly {batch} images at a time, so the model does too")

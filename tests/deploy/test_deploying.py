@@ -16,10 +16,12 @@ from sklearn.pipeline import Pipeline
 
 from featx.backbones import Backbone, open_session, select_outputs
 from featx.deploy import Deployed, deploy_head, predict_images
+from featx.deploy.checking import change_by_rounding
 from featx.errors import BackboneError, HeadError
 from featx.estimators import (
     BlockPCA,
     BlockScaler,
+    CosineNeighbors,
     FeatureScaler,
     LinearSVM,
     OneVsRest,
@@ -274,6 +276,16 @@ def test_a_head_that_onnx_runtime_would_contradict_is_not_written(
     with pytest.raises(HeadError, match=r"cannot be deployed exactly: in ONNX Runtime a probability of image"):
         deploy_head(head_on(tiny.backbone), into=tmp_path / "m.onnx", models=models)
     assert list(tmp_path.glob("*.onnx*")) == []
+
+
+def test_a_nearest_neighbour_hinges_on_rounding_only_where_two_are_equally_near(tiny: Tiny) -> None:
+    head = head_on(tiny.backbone, classifier=CosineNeighbors(1))
+    near, far = head.pipeline[-1].rows_[0], head.pipeline[-1].rows_[1]
+    between, beside = near + far, near + np.float32(0.1) * far
+    head.pipeline[-1].rows_[2:] = -between  # none but these two is near
+    changes = change_by_rounding(head, np.stack([between, beside]))
+    assert changes[0] > 0.5
+    assert changes[1] < 1e-6
 
 
 def test_only_a_model_that_featx_deployed_is_replaced(tiny: Tiny, models: Path, tmp_path: Path) -> None:
