@@ -184,8 +184,8 @@ def _notes(built: _Built, found: Comparison, batch: int | None) -> list[str]:
     if found.hinging:
         notes.append(
             f"probabilities of {found.hinging} of {found.images} images differ, by up to "
-            f"{found.largest_difference:.1e}: they hinge on the last bits of the features, as where two training images "
-            "are equally near"
+            f"{found.largest_difference:.1e}: they hinge on the last bits of the features, as where two training "
+            "images are equally near"
         )
     if batch is not None:
         notes.append(f"a backbone takes exactly {batch} images at a time, so the model does too")
