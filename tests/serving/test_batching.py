@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,16 @@ def test_a_request_of_more_images_than_a_batch_is_run_in_parts(model: DeployedMo
     assert answers.labels.tolist() == [CLASSES[colour] for colour in (0, 1, 2, 1, 0, 2, 2)]
     assert answers.probabilities.shape == (7, 3)
     assert runs == [3, 3, 1]
+
+
+def test_a_model_of_a_fixed_batch_gets_whole_batches_and_answers_each_image(
+    model: DeployedModel, tmp_path: Path
+) -> None:
+    fixed = open_deployed(write_deployed(tmp_path / "m.onnx", batch=3), device="cpu")
+    values = pixels_of(0, 1, 2, 1, 0, 2, 2)
+    found, wanted = fixed.run(values), model.run(values)
+    assert found.labels.tolist() == wanted.labels.tolist()
+    np.testing.assert_allclose(found.probabilities, wanted.probabilities, atol=1e-6)
 
 
 def test_images_whose_client_has_gone_are_not_run(model: DeployedModel) -> None:

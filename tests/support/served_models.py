@@ -19,6 +19,7 @@ def write_deployed(
     leave_out: str = "",
     dtype: int = TensorProto.UINT8,
     each_pixel: bool = False,
+    batch: int | str = "batch",
     **prepared: object,
 ) -> Path:
     """Write a model whose class is the strongest colour, or with `each_pixel` depends on every pixel.
@@ -42,10 +43,10 @@ def write_deployed(
     graph = helper.make_graph(
         nodes,
         "deployed",
-        [helper.make_tensor_value_info("pixels", dtype, ["batch", size, size, 3])],
+        [helper.make_tensor_value_info("pixels", dtype, [batch, size, size, 3])],
         [
-            helper.make_tensor_value_info("label", TensorProto.STRING, ["batch"]),
-            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(classes)]),
+            helper.make_tensor_value_info("label", TensorProto.STRING, [batch]),
+            helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [batch, len(classes)]),
         ],
         [numpy_helper.from_array(values, key) for key, values in weights.items()],
     )
