@@ -57,6 +57,8 @@ bench: .venv/bench-$(RUNTIME)  ## the benchmarks, with their results as JSON
 	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/listing.py
 	$(BIN)/python benchmarks/serving.py
+	$(BIN)/python benchmarks/deployed.py --part differences
+	$(BIN)/python benchmarks/deployed.py --part speed
 	$(BIN)/python benchmarks/render.py
 
 .venv/bin/pip:

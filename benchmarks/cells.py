@@ -23,7 +23,7 @@ from featx.convert.adding import Description, add_backbone
 from featx.convert.preprocessing import Preprocessing
 from featx.demo import list_cells
 from featx.extract import extract_features
-from featx.inputs import list_images
+from featx.inputs import ImageSet, list_images
 
 SPLITS, FRESH = range(5), range(5, 10)
 """Those on which layers and heads were settled, and as many, of the same images, that nobody looked at before."""
@@ -107,6 +107,20 @@ def extract(backbone: Backbone, folder: Path) -> Path:
     """The cache of the cells' pictures."""
     cache = folder / f"elpv-{backbone.name}.h5"
     extract_features(list_images(folder / "cells.csv", root=_pictures()), backbone, into=cache)
+    return cache
+
+
+def list_pictures(folder: Path, count: int) -> ImageSet:
+    """About this many cells, which follow each other; their manifest is written into the folder."""
+    list_cells(folder / "cells.csv")
+    images = list_images(folder / "cells.csv", root=_pictures())
+    return images.shard(0, max(1, len(images) // count))
+
+
+def extract_part(backbone: Backbone, images: ImageSet, folder: Path) -> Path:
+    """The cache of these cells."""
+    cache = folder / f"{backbone.name}.h5"
+    extract_features(images, backbone, into=cache)
     return cache
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from accuracies import render_heads, render_hundred, render_published
 from adapt_tables import render_adapt
 from adaptation_tables import render_adaptation_speed
+from deployed_tables import render_deployed
 from figures import find_row
 from gain_tables import render_gain
 from gap_tables import render_gap
@@ -17,7 +18,9 @@ from labelling_tables import render_labelling
 from networks import LITE0
 from parameter_tables import render_parameters
 from record import read
+from report_tables import render_report
 from score_tables import render_logme, render_scores
+from serving_tables import render_serving
 from small_tables import render_small_data
 from speed import images_per_second, render_figures, render_gpu, render_limits, render_peers, render_prices
 from tables import made_on, spread, table
@@ -230,6 +233,9 @@ RENDERERS = {
     "parameters": render_parameters,
     "adapt": render_adapt,
     "adaptation_speed": render_adaptation_speed,
+    "deployed": render_deployed,
+    "serving": render_serving,
+    "report": render_report,
     "validity": render_validity,
 }
 
