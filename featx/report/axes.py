@@ -31,7 +31,7 @@ _MOST_NAMED = 40
 """Classes of a matrix that has a name at each row and column."""
 _MOST_COUNTED = 20
 """Classes of a matrix that has a number in each cell."""
-_LONGEST_NAME = 32
+_LONGEST_NAME = 40
 """Characters of a name; of a longer one, the middle is left out."""
 _NAMES: dict[str, Any] = {"parse_math": False, "fontsize": "small"}
 """How names beside an axis are set: a $ in them begins no formula."""

@@ -106,7 +106,7 @@ def test_every_kind_is_drawn_with_its_names_as_texts(place: int, tmp_path: Path)
     save_figure(every_kind(HOSTILE)[place], tmp_path / "figure.svg")
     comments = re.findall(r"<!-- (.*?) -->", (tmp_path / "figure.svg").read_text(encoding="utf-8"))
     assert {"_hidden", "$\\frac{", r"red\x1b[31m", "花", "&lt;script&gt;x&lt;/script&gt;"} <= set(comments)
-    assert f"{'a' * 16}…{'a' * 15}" in comments
+    assert f"{'a' * 20}…{'a' * 19}" in comments
 
 
 def test_several_figures_are_drawn_below_each_other_with_their_titles(tmp_path: Path) -> None:
