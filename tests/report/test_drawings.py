@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from featx.report.drawings import Bars, Cloud, Dot, Figure, Forest, Line, Lines, Matrix, Point, Span
 from featx.report.svg import draw, draw_svg
-from featx.report.svg.axes import make_axis, make_logarithmic_axis, show_number
+from featx.report.svg.axes import find_decimals, make_axis, make_logarithmic_axis, show_number
 from featx.report.svg.matrices import most_confused
 from featx.report.svg.texts import fit, measure
 from tests.support.pages import CLASSES, HOSTILE, figures
@@ -79,16 +79,17 @@ def test_ticks_are_written_with_equal_decimals() -> None:
     ]
 
 
-def test_numbers_have_three_decimals_or_none_and_missing_ones_are_named() -> None:
-    assert [show_number(one) for one in (0.5, 1.0, 0.0, 1e-9, math.nan, None)] == [
+def test_numbers_have_the_decimals_that_fit_their_figure_and_missing_ones_are_named() -> None:
+    assert [show_number(one) for one in (0.5, 1.0, 0.0, -1e-9, math.nan, None)] == [
         "0.500",
         "1.000",
         "0.000",
-        "1e-09",
+        "0.000",
         "n/a",
         "n/a",
     ]
-    assert show_number(12345.0, counts=True) == "12,345"
+    assert (show_number(12345.0, decimals=0), show_number(1.2345e-5, decimals=None)) == ("12,345", "1.234e-05")
+    assert [find_decimals(values) for values in ([1, 3.0, None], [0.5, 1e-9, math.nan], [1e-4, 0])] == [0, 3, None]
 
 
 @given(st.lists(st.tuples(st.text(), NUMBERS, st.none() | NUMBERS), max_size=4))

@@ -11,8 +11,8 @@ from featx.report.html.tables import Shows, draw_table
 from featx.report.markup import build
 from featx.report.section import Section
 from featx.report.svg import draw
-from featx.report.svg.axes import are_counts, show_number
-from featx.report.svg.curves import counts_on_x
+from featx.report.svg.axes import find_decimals, show_number
+from featx.report.svg.curves import decimals_on_x
 from featx.report.svg.matrices import say_cell
 from featx.report.svg.spans import span_ends
 
@@ -96,9 +96,9 @@ def _read_numbers(figure: Figure, tags: Mapping[str, int]) -> _Numbers:
 
 
 def _of_spans(figure: Forest | Bars) -> _Numbers:
-    counts = are_counts(span_ends(figure.spans))
+    decimals = find_decimals(span_ends(figure.spans))
     rows = [
-        (span.name, *(show_number(end, counts=counts) for end in (span.value, span.low, span.high)), span.note)
+        (span.name, *(show_number(end, decimals=decimals) for end in (span.value, span.low, span.high)), span.note)
         for span in figure.spans
     ]
     kept = 5 if any(span.note for span in figure.spans) else 4
@@ -106,11 +106,11 @@ def _of_spans(figure: Forest | Bars) -> _Numbers:
 
 
 def _of_lines(figure: Lines) -> _Numbers:
-    counts = counts_on_x(figure)
+    decimals = decimals_on_x(figure)
     rows = [
         (
             line.name,
-            show_number(point.x, counts=counts),
+            show_number(point.x, decimals=decimals),
             show_number(point.y),
             show_number(point.low),
             show_number(point.high),

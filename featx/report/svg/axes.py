@@ -79,20 +79,24 @@ _TICK_DISTANCE = 34
 """Pixels between two ticks, so that their numbers do not touch."""
 
 
-def show_number(value: float | None, *, counts: bool = False) -> str:
-    """The number with three decimals, or with none if it `counts`; `n/a` if there is none."""
+def show_number(value: float | None, *, decimals: int | None = 3) -> str:
+    """The number with these decimals, or with four digits if they are None or it is huge; `n/a` if there is none."""
     if value is None or math.isnan(value):
         return "n/a"
-    if value == 0 or _SMALL <= abs(value) < _LARGE:
-        return f"{value:,.{0 if counts else 3}f}"
-    return f"{value:.4g}"
+    if decimals is None or not abs(value) < _LARGE:
+        return f"{value:.4g}"
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}"  # + 0.0: -0.0 is 0
 
 
-def are_counts(values: Iterable[float | None]) -> bool:
-    """Whether all numbers that are there are whole."""
-    return all(value is None or not math.isfinite(value) or value == int(value) for value in values)
+def find_decimals(values: Iterable[float | None]) -> int | None:
+    """The decimals that fit all numbers: none if all are whole, three, or None if three would show too little."""
+    finite = [value for value in values if value is not None and math.isfinite(value)]
+    if all(value == int(value) for value in finite):
+        return 0
+    return 3 if max(map(abs, finite)) >= _SHOWN else None
 
 
+_SHOWN = 0.01
 _SMALL, _LARGE = 0.001, 1e15
 
 

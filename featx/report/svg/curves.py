@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 
 from featx.report.drawings import Line, Lines, Point
 from featx.report.markup import build
-from featx.report.svg.axes import Axis, are_counts, make_axis, make_logarithmic_axis, show_number
+from featx.report.svg.axes import Axis, find_decimals, make_axis, make_logarithmic_axis, show_number
 from featx.report.svg.marks import (
     DASHES,
     WIDTH,
@@ -78,25 +78,25 @@ def _line(figure: Lines, line: Line, across: Axis, up: Axis, *, number: int) -> 
     points = [(point, across.place(point.x), up.place(point.y)) for point in line.points if _drawn(point)]
     path = joined((x, y) for _, x, y in points)
     dash = DASHES[number % len(DASHES)]
-    counts = counts_on_x(figure)
+    decimals = decimals_on_x(figure)
     yield build("polyline", points=path, stroke_width="1.8", stroke_dasharray=dash, **stroke(number))
     for point, x, y in points:
-        yield titled("path", _say(figure, line, point, counts=counts), d=shape(number, x, y), **fill(number))
+        yield titled("path", _say(figure, line, point, decimals=decimals), d=shape(number, x, y), **fill(number))
 
 
 def _drawn(point: Point) -> bool:
     return math.isfinite(point.x) and math.isfinite(point.y)
 
 
-def _say(figure: Lines, line: Line, point: Point, *, counts: bool) -> str:
+def _say(figure: Lines, line: Line, point: Point, *, decimals: int | None) -> str:
     ends = "" if point.low is None else f" [{show_number(point.low)}, {show_number(point.high)}]"
-    x = show_number(point.x, counts=counts)
+    x = show_number(point.x, decimals=decimals)
     return f"{line.name}: {figure.x_title} {x}, {figure.y_title} {show_number(point.y)}{ends}"
 
 
-def counts_on_x(figure: Lines) -> bool:
-    """Whether all numbers on the x axis are whole, which are shown without decimals."""
-    return are_counts(point.x for line in figure.lines for point in line.points)
+def decimals_on_x(figure: Lines) -> int | None:
+    """The decimals that fit all numbers on the x axis."""
+    return find_decimals(point.x for line in figure.lines for point in line.points)
 
 
 def _sample(number: int) -> Element:

@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 
 from featx.report.drawings import Bars, Forest, Span
 from featx.report.markup import build
-from featx.report.svg.axes import Axis, are_counts, make_axis, show_number
+from featx.report.svg.axes import Axis, find_decimals, make_axis, show_number
 from featx.report.svg.marks import WIDTH, axis_line, fill, frame, shape, stroke, text, titled, x_axis
 from featx.report.svg.texts import fit, measure
 
@@ -50,8 +50,8 @@ def span_ends(spans: Sequence[Span]) -> list[float | None]:
 
 def _arrange(figure: Forest | Bars, spans: Sequence[Span]) -> _Part:
     """Names and numbers take what they need, and the axis is between them."""
-    counts = are_counts(span_ends(figure.spans))
-    numbers = [_show(span, counts=counts) for span in spans]
+    decimals = find_decimals(span_ends(figure.spans))
+    numbers = [_show(span, decimals) for span in spans]
     left = 16 + min(_NAME_WIDTH, max((measure(span.name) for span in spans), default=0))
     right = WIDTH - 18 - max((measure(one, size=_SMALL) for one in numbers), default=0)
     reference = 0.0 if isinstance(figure, Bars) else figure.reference
@@ -123,8 +123,8 @@ def _whisker(span: Span, axis: Axis, y: float, colour: int) -> list[Element]:
     return [build("path", d=path, stroke_width="1.6", **stroke(colour))]
 
 
-def _show(span: Span, *, counts: bool) -> str:
-    value, low, high = (show_number(one, counts=counts) for one in (span.value, span.low, span.high))
+def _show(span: Span, decimals: int | None) -> str:
+    value, low, high = (show_number(one, decimals=decimals) for one in (span.value, span.low, span.high))
     return value if span.low is None or span.high is None else f"{value} [{low}, {high}]"
 
 
