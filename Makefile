@@ -56,6 +56,7 @@ bench: .venv/bench-$(RUNTIME)  ## the benchmarks, with their results as JSON
 	$(BIN)/python benchmarks/kills.py
 	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/listing.py
+	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/serving.py
 	$(BIN)/python benchmarks/deployed.py --part differences
 	$(BIN)/python benchmarks/deployed.py --part speed

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,9 @@ def run_demo(into: Path) -> Path:
 
 
 def open_pages(paths: dict[str, Path], repeats: int) -> dict[str, list[float]]:
-    """Seconds until Chromium has loaded each page and run its script; nothing where it is missing."""
+    """Seconds until Chromium has loaded each page and run its script; nothing without it or playwright."""
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
+    if chromium is None or find_spec("playwright") is None:
         return {}
     from playwright.sync_api import sync_playwright
 
