@@ -235,6 +235,22 @@ def test_inputs_that_a_report_is_not_made_of_are_refused_by_name(study: Study, t
         build_report([])
 
 
+def test_results_and_documents_whose_parts_do_not_fit_are_refused(study: Study, tmp_path: Path) -> None:
+    result = featx.read_results(study.results)[0]
+    lame = replace(result, metrics=replace(result.metrics, confusion=((1, 2), (3,))))
+    unsure = replace(result, versions={"featx": "0.1.0"})
+    for damaged, words in ((lame, "confusion matrix is not of 3 classes"), (unsure, "version of numpy")):
+        write_results([damaged], tmp_path / "r.jsonl", overwrite=True)
+        with pytest.raises(ReportError, match=words):
+            build_report(tmp_path / "r.jsonl")
+    (tmp_path / "metrics.json").write_text(json.dumps(asdict(lame.metrics)))
+    scores = asdict(featx.score_transferability([study.table]))
+    (tmp_path / "scores.json").write_text(json.dumps(scores | {"rows": []}))
+    for name, words in (("metrics.json", "not of 3 classes"), ("scores.json", "has no score")):
+        with pytest.raises(ReportError, match=words):
+            build_report(tmp_path / name)
+
+
 @pytest.mark.parametrize("classes", shortened([40, 500]))
 def test_hostile_names_are_texts_and_many_classes_and_candidates_are_shown(classes: int, tmp_path: Path) -> None:
     names = (*HOSTILE, *(f"class {place}" for place in range(classes - len(HOSTILE))))

@@ -11,7 +11,7 @@ from featx.errors import FeatxError, ReportError
 from featx.hashing import hash_file
 from featx.heads import Examination, Head, Result, examine_head, is_of_training, load_head, read_results
 from featx.measures import Comparison
-from featx.report.pages.printed import ComparedResults, Document, read_document
+from featx.report.pages.printed import ComparedResults, Document, check_result, read_document
 from featx.suites import SuiteOutcome, is_suite_folder, read_outcome
 from featx.tables import Annotations, Duplicates, fuse_tables, read_tables
 
@@ -124,7 +124,10 @@ class _Reading:
         found = read_results(path)
         if not found:
             raise ReportError(f"{path}: has no results yet; run `featx compare` with --into {path}")
-        self.results += found
+        try:
+            self.results += map(check_result, found)
+        except ValueError as error:
+            raise ReportError(f"{path}: a result in it is damaged ({error}); create it again") from error
         self._add(path, f"{len(found)} results")
 
     def _read_cache(self, path: Path) -> None:
@@ -244,6 +247,6 @@ def _matching(head: Head, caches: Sequence[GivenCache]) -> list[Path] | None:
 
 def _result_of(head: Head) -> Result | None:
     try:
-        return Result.from_dict(head.training)
+        return check_result(Result.from_dict(head.training))
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -122,12 +122,48 @@ def _read_compared(values: dict[str, Any]) -> ComparedResults:
         if one["comparison"]
     }
     duplicates = msgspec.convert(values["duplicates"], dict[str, Duplicates])
-    return ComparedResults(tuple(map(Result.from_dict, values["results"])), comparisons, duplicates)
+    results = tuple(check_result(Result.from_dict(one)) for one in values["results"])
+    return ComparedResults(results, comparisons, duplicates)
 
 
 def _read_trained(values: dict[str, Any]) -> ComparedResults:
-    result = Result.from_dict(values)
+    result = check_result(Result.from_dict(values))
     return ComparedResults((result,), {}, {result.split_key: msgspec.convert(values["duplicates"], Duplicates)})
+
+
+def _read_scores(values: dict[str, Any]) -> TransferScores:
+    scores = read_scores(values)
+    names = {row.score for row in scores.rows}
+    known = {(row.backbone, row.output, row.score) for row in scores.rows}
+    if not names or {(one.backbone, one.output, name) for one in scores.ranking for name in names} - known:
+        raise ValueError("a source of the ranking has no score")
+    return scores
+
+
+def _read_metrics(values: dict[str, Any]) -> HeadMetrics:
+    metrics = HeadMetrics.from_dict(values)
+    check_confusion(metrics)
+    return metrics
+
+
+def check_result(result: Result) -> Result:
+    """The result. Raises ValueError if its parts do not fit each other."""
+    check_confusion(result.metrics)
+    missing = [name for name in ("featx", "numpy", "scikit-learn") if name not in result.versions]
+    if missing:
+        raise ValueError(f"the version of {', '.join(missing)} is missing")
+    return result
+
+
+def check_confusion(metrics: HeadMetrics) -> None:
+    """Raise ValueError unless the confusion matrix, if there is one, has a row and a column for each class."""
+    if metrics.confusion is None:
+        return
+    classes = len(metrics.per_class)
+    if {len(metrics.confusion), *map(len, metrics.confusion)} != {classes}:
+        raise ValueError(f"the confusion matrix is not of {classes} classes")
+    if any(count < 0 for counts in metrics.confusion for count in counts):
+        raise ValueError("a number of images is below 0")
 
 
 def _read_suite(values: dict[str, Any]) -> PrintedSuite:
@@ -144,7 +180,7 @@ _READERS: tuple[tuple[set[str], Callable[[dict[str, Any]], Document]], ...] = (
     ({"rows", "baselines", "measure"}, read_gain),
     ({"rows", "labels_needed", "labels_saved"}, read_curve),
     ({"gap"}, lambda values: read_gap(values["gap"])),
-    ({"rows", "ranking", "notes"}, read_scores),
-    ({"accuracy", "per_class", "confusion"}, HeadMetrics.from_dict),
+    ({"rows", "ranking", "notes"}, _read_scores),
+    ({"accuracy", "per_class", "confusion"}, _read_metrics),
 )
 """The keys by which a document is recognised, and what reads it; the first that fits."""
