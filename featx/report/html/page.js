@@ -26,10 +26,8 @@ function addTools(table) {
     const left = rows.filter((row) => !row.hidden).length, most = table.classList.contains("folded") ? 50 : Infinity;
     count.textContent = `${Math.min(left, most)} of ${rows.length} rows`;
   };
-  const more = button("", () => {
-    more.textContent = table.classList.toggle("folded") ? "Show all rows" : "Show fewer rows";
-    tell();
-  });
+  const fold = () => { more.textContent = table.classList.toggle("folded") ? "Show all rows" : "Show fewer rows"; };
+  const more = button("", () => { fold(); tell(); });
   filter.oninput = () => {
     const words = filter.value.toLowerCase().split(/\s+/);
     for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
