@@ -231,6 +231,8 @@ def test_inputs_that_a_report_is_not_made_of_are_refused_by_name(study: Study, t
         assert "\n" not in str(caught.value)
     with pytest.raises(ReportError, match="given twice"):
         build_report([study.results, study.results.parent / "." / study.results.name])
+    with pytest.raises(ReportError, match="given twice, by itself or in a folder"):
+        build_report([study.results.parent, study.results])
     with pytest.raises(ReportError, match="no results were given"):
         build_report([])
 

@@ -204,7 +204,8 @@ def recommend_in_facts(contest: Contest) -> Iterator[tuple[str, str]]:
     first = contest.first
     measured = with_interval(show_number(float(first.values.mean())), interval_of_mean(first))
     splits = f"mean over {len(first.results)} splits" if len(first.results) > 1 else f"{contest.tested:,} test images"
-    yield "recommended", f"{first.name}, the best of {len(contest.entries)} by validation images"
+    several = f"the best of {len(contest.entries)} by validation images"
+    yield "recommended", f"{first.name}, {several if len(contest.entries) > 1 else 'the only candidate'}"
     yield contest.measure, f"{measured}, {splits}"
     yield "most frequent class alone", show_number(first.results[0].metrics.majority_accuracy)
     if len(contest.entries) > 1:

@@ -87,6 +87,7 @@ class _Reading:
     """What was read so far."""
 
     annotations: Annotations | None
+    seen: set[Path] = field(default_factory=set)
     files: list[InputFile] = field(default_factory=list)
     results: list[Result] = field(default_factory=list)
     suites: list[SuiteOutcome] = field(default_factory=list)
@@ -97,6 +98,10 @@ class _Reading:
 
     def read(self, path: Path) -> None:
         """Read one input, whatever it is. Raises FeatxError."""
+        place = path.resolve()
+        if place in self.seen:
+            raise ReportError(f"{path} is given twice, by itself or in a folder; give each input once")
+        self.seen.add(place)
         ending = path.suffix.lower()
         if path.is_dir():
             self._read_folder(path)
@@ -158,7 +163,8 @@ def collect(inputs: Sequence[Path | str], *, annotations: Annotations | None = N
     FeatxError for a damaged file.
     """
     paths = [Path(one) for one in inputs]
-    _refuse_repetition(paths)
+    if not paths:
+        raise ReportError("no results were given; name a file of results, a folder of a suite, heads or caches")
     reading = _Reading(annotations)
     for path in paths:
         reading.read(path)
@@ -177,17 +183,6 @@ def collect(inputs: Sequence[Path | str], *, annotations: Annotations | None = N
         documents=tuple(reading.documents),
         notes=tuple(reading.notes),
     )
-
-
-def _refuse_repetition(paths: Sequence[Path]) -> None:
-    if not paths:
-        raise ReportError("no results were given; name a file of results, a folder of a suite, heads or caches")
-    seen = dict[Path, Path]()
-    for path in paths:
-        place = path.resolve()
-        if place in seen:
-            raise ReportError(f"{path} is given twice; give each input once")
-        seen[place] = path
 
 
 def _each_once(results: Sequence[Result]) -> list[Result]:
