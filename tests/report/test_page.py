@@ -227,8 +227,9 @@ def test_a_page_replaces_pages_only_and_only_if_asked(tmp_path: Path) -> None:
         write_page(make_page(), path)
     write_page(replace(make_page(), title="anew"), path, overwrite=True)
     assert "<title>anew</title>" in path.read_text()
-    path.write_text("<!DOCTYPE html>\n<p>somebody's own")
-    with pytest.raises(ReportError, match="is not a page of featx"):
-        write_page(make_page(), path, overwrite=True)
+    for other in ("<!DOCTYPE html>\n<p>somebody's own", '<!DOCTYPE html>\n<meta name="generator" content="featx">'):
+        path.write_text(other)
+        with pytest.raises(ReportError, match="is not a page of featx"):
+            write_page(make_page(), path, overwrite=True)
     with pytest.raises(ReportError, match="end it in"):
         write_page(make_page(), tmp_path / "report.csv")

@@ -13,8 +13,8 @@ from featx.report.html.sections import draw_section, list_notes
 from featx.report.markup import build
 from featx.report.section import Page, Section
 
-GENERATOR = 'name="generator" content="featx'
-"""Stands in the head of every page that featx writes."""
+GENERATOR = 'name="generator" content="featx '
+"""Stands in the head of every report, before the version; pages that classify images have no version there."""
 
 
 def render_page(page: Page) -> str:
