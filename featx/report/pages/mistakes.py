@@ -20,6 +20,8 @@ MOST_MISTAKES = 30
 MOST_OF_CELL = 6
 """Most pictures of a cell of the matrix."""
 
+_OF_EVALUATE = "the images are those that evaluate was given; of images that the head was trained on it is too good"
+
 
 def error_sections(material: Material, best: RankedCandidate | None, pictures: PictureSource) -> Iterator[Section]:
     """The errors of each head; without one whose images are at hand, those of the recommended result."""
@@ -30,7 +32,7 @@ def error_sections(material: Material, best: RankedCandidate | None, pictures: P
     if not examined and best is not None:
         yield from _of_candidate(best)
     for metrics in material.of(HeadMetrics):
-        yield from _of_metrics(metrics, "Errors: what evaluate printed", "evaluated")
+        yield from _of_metrics(metrics, "Errors: what evaluate printed", "evaluated", notes=(_OF_EVALUATE,))
     for suspected in material.of(SuspectedLabels):
         yield _suspects(suspected, pictures)
 
