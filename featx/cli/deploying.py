@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog=examples(
         "featx deploy photos.featx --into photos.onnx --images new",
-        "featx deploy photos.featx --into photos --layout huggingface",
+        "featx deploy photos.featx --into photos-hub --layout huggingface",
         "featx deploy photos.featx --into site/photos.onnx --page site/demo.html",
     )
 )

@@ -80,6 +80,11 @@ def deploy_head(
     >>> deployed.inputs[0].name, deployed.inputs[0].shape
     ('pixels', (None, 224, 224, 3))
     """
+    if not isinstance(head, Head | Path | str):
+        raise HeadError(
+            f"a {type(head).__name__} does not say which backbone its features come from; give a head that train_head "
+            "or load_head returned, or the path of one"
+        )
     head = head if isinstance(head, Head) else load_head(head)
     work = _Work(head, images, models, as_pixels=takes == "uint8")
     if layout != "file":

@@ -258,6 +258,12 @@ def test_a_head_whose_backbone_is_not_at_hand_is_refused_by_name(tiny: Tiny, mod
         deploy_head(head, into=tmp_path / "m.onnx", models=models)
 
 
+def test_a_classifier_of_raw_features_has_no_backbone_to_deploy(tiny: Tiny, tmp_path: Path) -> None:
+    alone: Any = head_on(tiny.backbone).pipeline
+    with pytest.raises(HeadError, match="a Pipeline does not say which backbone its features come from"):
+        deploy_head(alone, into=tmp_path / "m.onnx")
+
+
 def test_a_backbone_that_has_changed_is_refused(
     tiny: Tiny, make_tiny: Callable[..., Tiny], models: Path, tmp_path: Path
 ) -> None:

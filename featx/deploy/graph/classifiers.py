@@ -143,10 +143,8 @@ def _one_vs_rest(nodes: Nodes, classifier: Any, rows: str) -> str:
         weights = np.vstack([zero if one is None else one.coef_ for one in estimators])
         constants = np.array([0.0 if one is None else one.intercept_[0] for one in estimators])
         return _with_constants(nodes, classifier, nodes.linear(rows, weights.T, constants))
-    parts = [nodes.numbers(0.0) if one is None else _logit(nodes, one, rows) for one in estimators]
-    first = next(part for part, one in zip(parts, estimators, strict=True) if one is not None) if learnt else ""
-    zero_column = nodes.add("Mul", first or nodes.columns(rows, 0, 1), nodes.numbers(0.0))
-    columns = [zero_column if one is None else part for part, one in zip(parts, estimators, strict=True)]
+    zero = nodes.add("Mul", nodes.columns(rows, 0, 1), nodes.numbers(0.0))
+    columns = [zero if one is None else _logit(nodes, one, rows) for one in estimators]
     return _with_constants(nodes, classifier, nodes.joined(columns))
 
 
