@@ -8,6 +8,7 @@ from sklearn.preprocessing import normalize
 
 from featx.errors import HeadError
 from featx.estimators.classifier import MarginClassifier
+from featx.estimators.rows import centred_blocks
 from featx.estimators.targets import Targets
 
 Metric = Literal["euclidean", "cosine"]
@@ -44,8 +45,9 @@ class NearestClassMean(MarginClassifier):
             return cosines
         # coordinates around the middle of the means are small, so that their squares lose little to rounding
         middle = self.means_.mean(axis=0)
-        rows = X - middle
-        means = self.means_ - middle
-        squares = np.square(rows).sum(axis=1, keepdims=True) + np.square(means).sum(axis=1)
-        scores: NDArray[Any] = 2 * rows @ means.T - squares
+        means = (self.means_ - middle).astype(np.float64)
+        scores: NDArray[Any] = np.empty((len(X), len(means)))
+        for rows, block in centred_blocks(X, middle, dtype=np.float64):
+            squares = np.square(block).sum(axis=1, keepdims=True) + np.square(means).sum(axis=1)
+            scores[rows] = 2 * block @ means.T - squares
         return scores

@@ -83,13 +83,14 @@ def _class_means(nodes: Nodes, classifier: Any, rows: str) -> str:
         cosines = nodes.add("MatMul", nodes.to_unit_length(rows), nodes.numbers(means.T))
         return _spread(nodes, classifier, cosines)
     middle = means.mean(axis=0)
-    centred = nodes.add("Sub", rows, nodes.numbers(middle, what="a mean"))
+    centred = nodes.add("Sub", nodes.wide(rows), nodes.wide(nodes.numbers(middle, what="a mean")))
     around = (means - middle).astype(np.float64)
-    # the squared length of a row is the same for all classes, and large: without it, less is lost to rounding
-    scores = nodes.linear(centred, 2 * around.T, -np.square(around).sum(axis=1))
+    # the squared length of a row is the same for all classes
+    product = nodes.add("MatMul", centred, nodes.store(2 * around.T))
+    scores = nodes.add("Add", product, nodes.store(-np.square(around).sum(axis=1)))
     if len(classifier.seen_) < len(classifier.classes_):
         scores = nodes.add("Sub", scores, nodes.over_columns("ReduceSum", nodes.add("Mul", centred, centred)))
-    return _spread(nodes, classifier, scores)
+    return _spread(nodes, classifier, nodes.narrow(scores))
 
 
 def _votes(nodes: Nodes, voter: Any, rows: str) -> str:
