@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from featx.compare import Ranking, compare_backbones, list_candidates, rank_candidates
-from featx.compare.ranking import _ranks, _validity
+from featx.compare.ranking import ranks_of, validity
 from featx.heads import Result, unpack_guesses
 from featx.report.ranking import ranking_sections
 from featx.tables import make_splits
@@ -26,9 +26,9 @@ def ranking_of(repeats: int = 1) -> Ranking:
 
 
 def test_ranks_follow_validation_and_equal_values_share_one() -> None:
-    assert _ranks([0.5, 0.9, 0.5, float("nan"), 0.2]) == [2, 1, 2, 5, 4]
+    assert ranks_of([0.5, 0.9, 0.5, float("nan"), 0.2]) == [2, 1, 2, 5, 4]
     ranking = ranking_of()
-    assert [one.rank for one in ranking] == _ranks([one.validated for one in ranking])
+    assert [one.rank for one in ranking] == ranks_of([one.validated for one in ranking])
     assert [one.to_dict()["rank"] for one in ranking] == [one.rank for one in ranking]
 
 
@@ -69,9 +69,9 @@ def test_of_heads_with_equal_accuracy_the_likelier_one_is_the_reference() -> Non
         replace(one, results=(replace(one.results[0], validated=0.5, validated_loss=loss),))
         for one, loss in ((first, 0.4), (second, 0.3))
     ]
-    assert max(equal, key=_validity).name == second.name
+    assert max(equal, key=validity).name == second.name
     older = [replace(one, results=(replace(one.results[0], validated_loss=None),)) for one in equal]
-    assert max(older, key=_validity).name == first.name
+    assert max(older, key=validity).name == first.name
 
 
 def test_the_head_chosen_anew_on_each_split_is_measured_on_that_splits_test_images() -> None:
