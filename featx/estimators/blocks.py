@@ -143,12 +143,13 @@ class BlockPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         X = validated_rows(self, X)
         reduced = np.empty((len(X), self._n_features_out), X.dtype)
         column = 0
+        # in float64, since machines with large coefficients would raise rounding errors; 0.1.0 did so in that of X
+        kind = np.float64 if hasattr(self, "exact_") else X.dtype
         for (start, stop), components in zip(self.blocks_, self.components_, strict=True):
             part = reduced[:, column : column + components.shape[1]]
             column += components.shape[1]
-            # in float64, since machines with large coefficients would raise rounding errors
-            for rows, block in centred_blocks(X[:, start:stop], self.mean_[start:stop], dtype=np.float64):
-                np.matmul(block, components.astype(np.float64, copy=False), out=part[rows])
+            for rows, block in centred_blocks(X[:, start:stop], self.mean_[start:stop], dtype=kind):
+                np.matmul(block, components.astype(kind, copy=False), out=part[rows])
         return reduced
 
     def _keep(self, mean: NDArray[Any], axes: Iterable[BlockAxes]) -> Self:
@@ -158,6 +159,7 @@ class BlockPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator)
         self.mean_ = mean
         self.components_ = [self._loadings(*found) for found in axes]
         self._n_features_out = sum(components.shape[1] for components in self.components_)
+        self.exact_ = True
         return self
 
     def _loadings(self, variances: NDArray[np.float64], axes: NDArray[Any]) -> NDArray[Any]:

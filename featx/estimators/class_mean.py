@@ -35,6 +35,7 @@ class NearestClassMean(MarginClassifier):
     def _learn(self, X: NDArray[Any], targets: Targets) -> None:
         if self.metric not in ("euclidean", "cosine"):
             raise HeadError(f"there is no metric {self.metric!r}; choose euclidean or cosine")
+        self.exact_ = True
         parts = (targets.mass / targets.mass.sum(axis=0)).T.astype(X.dtype)
         means = parts @ (normalize(X) if self.metric == "cosine" else X)
         self.means_ = normalize(means) if self.metric == "cosine" else means
@@ -45,9 +46,10 @@ class NearestClassMean(MarginClassifier):
             return cosines
         # coordinates around the middle of the means are small, so that their squares lose little to rounding
         middle = self.means_.mean(axis=0)
-        means = (self.means_ - middle).astype(np.float64)
-        scores: NDArray[Any] = np.empty((len(X), len(means)))
-        for rows, block in centred_blocks(X, middle, dtype=np.float64):
+        kind = np.float64 if hasattr(self, "exact_") else X.dtype  # 0.1.0 lost the last digits of float32
+        means = (self.means_ - middle).astype(kind)
+        scores: NDArray[Any] = np.empty((len(X), len(means)), kind)
+        for rows, block in centred_blocks(X, middle, dtype=kind):
             squares = np.square(block).sum(axis=1, keepdims=True) + np.square(means).sum(axis=1)
             scores[rows] = 2 * block @ means.T - squares
         return scores

@@ -77,6 +77,7 @@ class KernelMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         gamma = resolve_gamma(self.gamma, X)
         self.map_ = Nystroem(kernel="rbf", gamma=gamma, n_components=count, random_state=self.seed).fit(X)
         self._n_features_out = count
+        self.exact_ = True
         return self
 
     def transform(self, X: NDArray[Any]) -> NDArray[Any]:
@@ -86,10 +87,16 @@ class KernelMap(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
         step = max(1, DISTANCES_AT_ONCE // self._n_features_out)
         for start in range(0, len(X), step):
             part = slice(start, start + step)
-            # the normalisation raises rounding errors up to a million times, so products are in float64
-            kernel = _kernel(_squared_distances(X[part], self.map_.components_), self.map_.gamma)
-            mapped[part] = kernel @ self.map_.normalization_.T
+            mapped[part] = self._map_exactly(X[part]) if hasattr(self, "exact_") else self.map_.transform(X[part])
         return mapped
+
+    def _map_exactly(self, X: NDArray[Any]) -> NDArray[np.float64]:
+        """Products in float64, because the normalisation raises rounding errors up to a million times.
+
+        Maps of 0.1.0 have no `exact_`: what follows them was fitted to rows with these errors.
+        """
+        kernel = _kernel(_squared_distances(X, self.map_.components_), self.map_.gamma)
+        return np.asarray(kernel @ self.map_.normalization_.T)
 
 
 class KernelSVM(MarginClassifier):

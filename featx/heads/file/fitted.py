@@ -16,6 +16,8 @@ from featx.heads.file.attributes import Fitted
 Check: TypeAlias = Callable[[Any, int], int]
 """A step and the number of columns that it reads -> the number that it gives; of a classifier, that of its classes."""
 SEEN = ("n_features_in_", "classes_", "seen_")
+EXACT = "exact_"
+"""Whether products are in float64; parts of 0.1.0 lack it."""
 
 
 def check_fitted(pipeline: Any, *, columns: int, classes: int, classifiers: Collection[str]) -> None:
@@ -72,6 +74,11 @@ def _classifiers_in(part: Any) -> set[str]:
     return found if kind == "TrAdaBoost" else {kind} | found
 
 
+def _check_exact(part: Fitted) -> None:
+    if hasattr(part.part, EXACT):
+        part.one_of(EXACT, (True,))
+
+
 def _check_scaler(step: Any, columns: int) -> int:
     centred = getattr(step, "how", None) in ("standardise", "overall")
     measured = ("mean_", "factor_") if centred or hasattr(step, "mean_") else ()  # older ones lack them
@@ -112,7 +119,8 @@ def _check_block_scaler(step: Any, columns: int) -> int:
 
 
 def _check_pca(step: Any, columns: int) -> int:
-    pca = Fitted(step, ("n_features_in_", "mean_", "blocks_", "components_", "_n_features_out"))
+    pca = Fitted(step, ("n_features_in_", "mean_", "blocks_", "components_", "_n_features_out", EXACT))
+    _check_exact(pca)
     pca.reads(columns)
     pca.array("mean_", columns)
     components = pca.get("components_", list)
@@ -151,7 +159,8 @@ def _check_selector(step: Any, columns: int) -> int:
 
 
 def _check_map(step: Any, columns: int) -> int:
-    mapping = Fitted(step, ("n_features_in_", "map_", "_n_features_out"))
+    mapping = Fitted(step, ("n_features_in_", "map_", "_n_features_out", EXACT))
+    _check_exact(mapping)
     mapping.reads(columns)
     nystroem = Fitted(
         mapping.get("map_", object),
@@ -231,7 +240,8 @@ def _check_machine_of_map(machine: Fitted, columns: int, seen: int) -> None:
 
 
 def _check_means(classifier: Any, columns: int) -> int:
-    means = Fitted(classifier, (*SEEN, "means_"))
+    means = Fitted(classifier, (*SEEN, "means_", EXACT))
+    _check_exact(means)
     means.reads(columns)
     means.one_of("metric", ("euclidean", "cosine"))
     classes = means.classes()
