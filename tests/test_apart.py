@@ -27,6 +27,7 @@ from tests.support.apart import (
     take_more,
     warn,
 )
+from tests.support.sizes import shortened
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the system limits memory on Linux only")
 CALLER = """
@@ -95,7 +96,7 @@ def test_functions_run_apart_from_any_thread_at_once() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has other signals")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", shortened([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
 def test_a_function_ends_with_the_process_that_waits_for_it(tmp_path: Path, number: signal.Signals) -> None:
     path = tmp_path / "pid"
     script = CALLER.format(root=str(Path(__file__).parents[1]), path=str(path))

@@ -212,6 +212,7 @@ def test_the_examples_of_a_page_run_in_their_order(page: Path, here: Path) -> No
             run_example(example, page)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("page", "wanted"), IN_NEED, ids=[f"{name_of(page)}-{one.needs}" for page, one in IN_NEED])
 def test_an_example_that_needs_another_package_runs_where_it_is_installed(
     page: Path, wanted: Example, here: Path

@@ -17,8 +17,12 @@ from tests.support.sizes import as_exhaustive
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 WITHOUT = {"FeatxError", "__version__"}
 """Public names that are not called."""
-SLOW = {f"featx.convert.{name}" for name in ("adding", "quantize.quantizing", "removing", "verifying")}
-"""Modules whose examples try models in processes of their own, as many other tests do."""
+SLOW = {
+    *(f"featx.convert.{name}" for name in ("adding", "quantize.quantizing", "removing", "verifying")),
+    *(f"featx.transfer.{name}" for name in ("adaptation.adaptation", "adaptation.adapting", "gains.gain", "reading")),
+    *("featx.compare.ranking", "featx.heads.transferred", "featx.suites.running", "featx.transfer.gaps.gap"),
+}
+"""Modules whose examples try models in processes of their own, or train many heads."""
 
 
 def documented_modules() -> Iterator[str]:

@@ -18,6 +18,7 @@ from featx.transfer import score_transferability
 from tests.conftest import Ran, write_folder
 from tests.support.cards import with_card
 from tests.support.graphs import MEAN, STD, Graph, describe, normalised, random_pixels, run
+from tests.support.sizes import shortened
 
 CLASSES = 5
 
@@ -107,7 +108,7 @@ def test_a_tensor_that_is_called_logits_is_that_tensor(tmp_path: Path) -> None:
     assert (chosen.card.classifier, chosen.card.classifier_kind) == ("scores", "softmax")
 
 
-@pytest.mark.parametrize(("operator", "kind"), [("Softmax", "logits"), ("Sigmoid", "sigmoid logits")])
+@pytest.mark.parametrize(("operator", "kind"), shortened([("Softmax", "logits"), ("Sigmoid", "sigmoid logits")]))
 def test_numbers_before_the_activation_are_the_class_scores_if_only_they_are_taken(
     operator: str, kind: str, tmp_path: Path
 ) -> None:
@@ -150,7 +151,7 @@ def test_the_command_says_what_the_scores_are(tmp_path: Path, featx: Callable[..
 # ---- in a cache
 
 
-@pytest.mark.parametrize("name", ["a dense layer", "Softmax", "Sigmoid"])
+@pytest.mark.parametrize("name", shortened(["a dense layer", "Softmax", "Sigmoid"]))
 def test_a_cache_says_what_its_class_scores_are_and_leep_reads_them_as_such(name: str, tmp_path: Path) -> None:
     end, kind = KINDS[name]
     backbone = select_outputs(make(tmp_path, end), ["pooled", "logits"])

@@ -26,6 +26,7 @@ from featx.estimators.crossentropy import CrossEntropy
 from featx.estimators.descent import Descent
 from featx.estimators.targets import expand_shares
 from tests.support.classes import Rows, make_rows
+from tests.support.sizes import shortened
 
 TIGHT = 1e-10
 """Nearer to the minimum than float64 needs for seven digits."""
@@ -97,7 +98,7 @@ def test_soft_labels_count_as_rows_once_a_class(n: int, class_weight: Any) -> No
 
 
 @pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("n", [120, 20])
+@pytest.mark.parametrize("n", shortened([20, 120]))
 @pytest.mark.parametrize("soft", [False, True])
 def test_a_sweep_gives_what_fitting_one_by_one_gives(classes: int, n: int, soft: bool) -> None:
     rows = make_rows(n, 30, classes=classes)
@@ -286,6 +287,7 @@ def test_a_fit_that_ends_early_is_an_error_that_says_how_far_it_came() -> None:
     assert caught.value.iterations == 2
 
 
+@pytest.mark.exhaustive
 def test_a_tolerance_that_float32_cannot_reach_is_an_error_and_no_endless_search() -> None:
     rows = make_rows(dtype=np.float32)
     with pytest.raises(ConvergenceError, match="raise tol"):

@@ -62,6 +62,7 @@ def test_rows_of_every_class_are_dealt_alike(folds: int) -> None:
     assert not np.array_equal(parts, stratified_parts(np.eye(3)[labels], folds=folds, seed=1))
 
 
+@pytest.mark.exhaustive
 def test_a_block_of_noise_takes_less_from_a_block_that_tells_than_where_they_are_joined() -> None:
     X, y, _ = blobs(1300, 6)
     noisy = np.hstack([X, np.random.default_rng(0).normal(size=(1300, 200))])

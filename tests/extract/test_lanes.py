@@ -167,6 +167,7 @@ def test_caches_of_two_lanes_are_not_merged(
         merge_caches([tmp_path / "0.h5", tmp_path / "1.h5"], into=tmp_path / "all.h5")
 
 
+@pytest.mark.exhaustive
 def test_shards_of_the_fast_lane_make_the_cache_of_one_run(
     images: ImageSet, tiny: Tiny, extract: Callable[..., Path], tmp_path: Path, featx: Callable[..., Ran]
 ) -> None:

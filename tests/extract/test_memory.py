@@ -40,6 +40,7 @@ def peak(folder: Path, count: int) -> float:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells the peak of one process")
+@pytest.mark.exhaustive
 def test_neither_features_nor_images_are_held_in_memory(tmp_path: Path) -> None:
     build_tiny(tmp_path, dim=DIM)
     grown = peak(tmp_path, MANY) - peak(tmp_path, FEW)

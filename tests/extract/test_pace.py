@@ -26,6 +26,7 @@ from featx.settings import Settings
 from tests.backbones.test_batch_axis import places_across_the_batch
 from tests.conftest import Tiny
 from tests.support.graphs import Graph, describe
+from tests.support.sizes import as_exhaustive
 
 CPU = Settings(device="cpu")
 LONG = 10**6
@@ -183,7 +184,7 @@ def test_a_model_that_fixes_its_batch_is_given_whole_batches(tmp_path: Path, ima
     assert pace.trials == ()
 
 
-@pytest.mark.parametrize("backbone", ["tiny", "efficientnet-lite0"])
+@pytest.mark.parametrize("backbone", ["tiny", as_exhaustive("efficientnet-lite0")])
 def test_features_are_the_same_bytes_at_every_pace(
     backbone: str, make_folder: Callable[..., Path], tiny: Tiny, models: Path, tmp_path: Path
 ) -> None:

@@ -551,6 +551,7 @@ def test_an_error_of_the_system_keeps_its_number() -> None:
     assert (back.errno, back.strerror) == (28, "No space left on device")
 
 
+@pytest.mark.exhaustive
 def test_a_worker_that_is_killed_costs_a_second_and_changes_no_byte(
     few_slow: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -92,6 +92,7 @@ def test_sources_without_a_score_are_left_out_of_it_and_few_sources_say_nothing(
     assert rows[0].bias is None
 
 
+@pytest.mark.exhaustive
 def test_a_run_hands_over_scores_and_simple_rivals(three_targets: SuiteOutcome) -> None:
     rows = [one for one in three_targets.agreement if one.group.endswith("/all")]
     scores = {(one.agreement.score, one.agreement.among) for one in rows}
