@@ -145,7 +145,7 @@ def compare(
     end, and the exit code is then 1.
     """
     from featx.compare import compare_backbones, rank_candidates
-    from featx.report import comparison_progress, difference_sections, err, out, print_sections, ranking_sections
+    from featx.report import comparison_progress, err, out, print_sections, ranking_sections
 
     write = documents.reserve(overwrite=overwrite)
     candidates = plan.list_candidates(caches, choice)
@@ -162,7 +162,7 @@ def compare(
         print_sections(sections, to=out())
     for failure in compared.failures:
         err().print(f"featx: no result of {failure.candidate}: {failure.reason}", markup=False)
-    write([*sections, *difference_sections(ranking)])
+    write(sections)
     documents.announce(silent=json_ or output.quiet)
     return 1 if compared.failures else 0
 

@@ -72,16 +72,16 @@ def rank_results(results: Sequence[Result], tables: Sequence[FeatureTable] = ())
     (False,)
     """
     found = _Found(list(tables), {}, [], [], [], [])
-    latest = {(_contest(result), _variant(result), result.split_key): result for result in results}
+    latest = {(_measured_alike(result), _variant(result), result.split_key): result for result in results}
     if len(latest) < len(results):
         left = len(results) - len(latest)
         found.notes.append(f"left out: {left} of {len(results)} results; later ones of the same head and split count")
-    for _, own in groupby(sorted(latest.values(), key=_contest), key=_contest):
+    for _, own in groupby(sorted(latest.values(), key=_measured_alike), key=_measured_alike):
         found.add(_in_given_order(list(own), results))
     return RankedResults(tuple(found.rankings), tuple(found.tested), tuple(found.candidates), tuple(found.notes))
 
 
-def _contest(result: Result) -> tuple[str, bool, int, str]:
+def _measured_alike(result: Result) -> tuple[str, bool, int, str]:
     return result.images, result.balanced, result.seed, result.measure
 
 

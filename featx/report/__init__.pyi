@@ -32,7 +32,7 @@ from .progress import (
     placing_progress as placing_progress,
     suite_progress as suite_progress,
 )
-from .ranking import difference_sections as difference_sections, ranking_sections as ranking_sections
+from .ranking import ranking_sections as ranking_sections
 from .results import results_sections as results_sections
 from .scores import scores_sections as scores_sections
 from .section import Page as Page, Picture as Picture, Section as Section

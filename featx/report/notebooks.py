@@ -18,7 +18,7 @@ from featx.report.heads import head_sections
 from featx.report.html import render_fragment
 from featx.report.labelling import label_plan_sections
 from featx.report.metrics import metrics_sections
-from featx.report.ranking import difference_sections, ranking_sections
+from featx.report.ranking import ranking_sections
 from featx.report.results import results_sections
 from featx.report.scores import scores_sections
 from featx.report.section import Section
@@ -81,11 +81,6 @@ def _compared_sections(compared: Any) -> list[Section]:
     return results_sections(compared.results) if compared.results else []
 
 
-def _ranking_sections(ranking: Any) -> list[Section]:
-    """A table for each kind of split, and the differences from the best single backbone."""
-    return [*ranking_sections(ranking), *difference_sections(ranking)]
-
-
 _SECTIONS: Mapping[str, Callable[[Any], Sequence[Section]]] = {
     "Adaptation": adaptation_sections,
     "CacheInfo": info_sections,
@@ -100,7 +95,7 @@ _SECTIONS: Mapping[str, Callable[[Any], Sequence[Section]]] = {
     "ImageSet": _images_sections,
     "LabelPlan": label_plan_sections,
     "LearningCurve": curve_sections,
-    "Ranking": _ranking_sections,
+    "Ranking": ranking_sections,
     "Result": _result_sections,
     "SourceTrials": trials_sections,
     "SuiteOutcome": suite_sections,

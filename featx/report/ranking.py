@@ -1,22 +1,29 @@
-"""A ranking as one table for each kind of split, with notes on how candidates were measured and tested."""
+"""A ranking as sections: for each kind of split what its candidates reach, and how far they are from the best single.
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
+The terminal, notebooks, documents and the page of a report all show these.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from featx.measures import MEASURE_TITLES
 from featx.report.drawings import Forest, Span
-from featx.report.measures import explain_result, show_interval, show_p
+from featx.report.measures import explain_result, show_interval, show_number, show_p
 from featx.report.section import Section
+from featx.report.split_rankings import (
+    SIGNIFICANT,
+    SplitRanking,
+    interval_of_mean,
+    is_beyond_chance,
+    recommend,
+    split_rankings,
+)
 
 if TYPE_CHECKING:
     from featx.compare import RankedCandidate
     from featx.measures import Comparison
     from featx.tables import Duplicates
 
-_SURE = 0.05
-"""Holm-corrected p below which a difference is said to be no chance."""
 _MOST_DOMAINS = 6
 """Most domains that have a column each; of more of them, only the worst is shown."""
 
@@ -24,108 +31,67 @@ _MOST_DOMAINS = 6
 def ranking_sections(
     ranking: "Iterable[RankedCandidate]", *, duplicates: "Mapping[str, Duplicates] | None" = None
 ) -> list[Section]:
-    """One section for each kind of split.
+    """For each kind of split, what candidates reach, and their differences from the best single backbone.
 
     `duplicates` has the near-duplicates in the first split of each kind, under the key of that split.
     """
-    return [
-        _kind_section(splits, list(kind), duplicates or {})
-        for splits, kind in groupby(ranking, key=lambda ranked: ranked.splits)
-    ]
+    return sections_of_rankings(split_rankings(ranking), duplicates=duplicates)
 
 
-def _kind_section(splits: str, ranking: "Sequence[RankedCandidate]", duplicates: "Mapping[str, Duplicates]") -> Section:
-    notes = [*_measurement_notes(ranking), *_test_notes(ranking), *_duplicates_notes(ranking[0], duplicates)]
+def sections_of_rankings(
+    rankings: Sequence[SplitRanking], *, duplicates: "Mapping[str, Duplicates] | None" = None
+) -> list[Section]:
+    """The sections of each kind of split: its candidates and, where they were tested, their differences."""
+    sections = []
+    for one in rankings:
+        sections.append(_values_section(one, duplicates or {}))
+        if one.tests:
+            sections.append(_differences_section(one))
+    return sections
+
+
+def _values_section(ranking: SplitRanking, duplicates: "Mapping[str, Duplicates]") -> Section:
+    notes = [*_measurement_notes(ranking), *_untested_notes(ranking), *_choice_notes(ranking)]
     return Section(
-        title=splits,
-        sentence=_sentence(ranking),
-        columns=_columns(ranking[0]),
-        rows=tuple(_row(ranked) for ranked in ranking),
+        title=f"Results ({ranking.splits}, {ranking.tested})",
+        sentence=recommend(ranking),
+        columns=_columns(ranking),
+        rows=tuple(map(_row, ranking.candidates)),
         figure=_values_figure(ranking),
-        notes=tuple(notes),
+        notes=(*notes, *_duplicates_notes(ranking.first, duplicates)),
         wrapped="backbones",
-        name=f"ranking-{'-'.join(splits.split())}",
+        name=f"ranking-{_word(ranking)}",
     )
 
 
-def _measure(ranked: "RankedCandidate") -> str:
-    return MEASURE_TITLES[ranked.results[0].measure]
+def _word(ranking: SplitRanking) -> str:
+    """The kind of split as one word."""
+    return "-".join(ranking.splits.split())
 
 
-def _sentence(ranking: "Sequence[RankedCandidate]") -> str:
-    """What the first candidate by validation reaches on test images, and what is surely better or worse than it."""
-    reference = next((ranked for ranked in ranking if ranked.reference), None)
-    if reference is None:
-        return ""
-    known = [ranked.comparison for ranked in ranking if ranked.comparison and ranked.comparison.p_holm is not None]
-    sure = [one for one in known if one.p_holm is not None and one.p_holm < _SURE]
-    better = sum(one.difference > 0 for one in sure)
-    against = (
-        f"; beside it, {better} of {len(known)} are better and {len(sure) - better} worse (p < {_SURE} after Holm)"
-    )
-    reached = f"{_measure(reference)} {reference.values.mean():.3f}{_test_interval(reference)}"
-    return f"Best on one backbone, by validation: {reference.name}, {reached}{against if known else ''}."
-
-
-def _test_interval(ranked: "RankedCandidate") -> str:
-    ends = _interval(ranked)
-    return f" ({show_interval(ends)})" if ends else ""
-
-
-def _interval(ranked: "RankedCandidate") -> "tuple[float, float] | None":
-    """The interval of the measure on the one split; None on several, of which each has its own."""
-    first, *others = ranked.results
-    return None if others else getattr(first.metrics, f"{first.measure}_ci")
-
-
-def _values_figure(ranking: "Sequence[RankedCandidate]") -> Forest:
-    """The measure of each candidate on test images."""
-    splits = len(ranking[0].results)
-    spans = tuple(
-        Span.within(ranked.name, float(ranked.values.mean()), _interval(ranked))
-        for ranked in ranking
-        if isfinite(ranked.values.mean())
-    )
-    x_title = f"{_measure(ranking[0])} on test images, {f'mean of {splits} splits' if splits > 1 else '95 % interval'}"
-    return Forest(f"{ranking[0].splits}: {_measure(ranking[0])}", x_title, spans)
-
-
-def difference_sections(ranking: "Iterable[RankedCandidate]") -> list[Section]:
-    """One section for each kind of split: how far each candidate is from the best single backbone."""
-    kinds = [list(kind) for _, kind in groupby(ranking, key=lambda ranked: ranked.splits)]
-    return [
-        _differences_section([(ranked, ranked.comparison) for ranked in kind if ranked.comparison])
-        for kind in kinds
-        if any(ranked.comparison for ranked in kind)
-    ]
-
-
-def _differences_section(compared: "Sequence[tuple[RankedCandidate, Comparison]]") -> Section:
-    first, comparison = compared[0]
-    rows = tuple(
-        (ranked.name, f"{one.difference:+.3f}", show_interval(one.interval), show_p(one.p), show_p(one.p_holm))
-        for ranked, one in compared
-    )
-    spans = tuple(
-        Span.within(ranked.name, one.difference, one.interval, note=f"p {show_p(one.p_holm)}")
-        for ranked, one in compared
-    )
-    title = f"{first.splits}: differences from {comparison.b}"
-    return Section(
-        title=title,
-        columns=("candidate", f"difference in {_measure(first)}", "95 % interval", "p", "p, Holm"),
-        rows=rows,
-        figure=Forest(title, f"difference in {_measure(first)}", spans, reference=0.0),
-        notes=(f"on the same test images; above 0 is better; test: {comparison.test}",),
-        name=f"differences-{'-'.join(first.splits.split())}",
-    )
-
-
-def _columns(ranked: "RankedCandidate") -> tuple[str, ...]:
-    domains = tuple(f"in {name}" for name in ranked.domains)
+def _columns(ranking: SplitRanking) -> tuple[str, ...]:
+    first = ranking.first
+    domains = tuple(f"in {name}" for name in first.domains)
     if len(domains) > _MOST_DOMAINS:
         domains = ("worst domain",)
-    return "head", "fusion", "backbones", "test", *domains, "spread", "validation", "against the best single"
+    spread = "± over splits" if len(first.results) > 1 else "95 % interval"
+    measured = (f"{ranking.measure} on test images", spread, *domains, "on validation images")
+    return "rank", "head", "fusion", "backbones", *measured
+
+
+def _row(ranked: "RankedCandidate") -> tuple[str, ...]:
+    values = ranked.values
+    spread = f"± {values.std(ddof=1):.3f}" if len(values) > 1 else show_interval(interval_of_mean(ranked))
+    return (
+        str(ranked.rank),
+        ranked.head,
+        ranked.fusion,
+        " + ".join(ranked.backbones),
+        show_number(float(values.mean())),
+        spread,
+        *_of_domains(ranked),
+        f"{ranked.validated:.3f}",
+    )
 
 
 def _of_domains(ranked: "RankedCandidate") -> tuple[str, ...]:
@@ -136,51 +102,46 @@ def _of_domains(ranked: "RankedCandidate") -> tuple[str, ...]:
     return tuple(f"{value:.3f}" for value in ranked.domains.values())
 
 
-def _row(ranked: "RankedCandidate") -> tuple[str, ...]:
-    values = ranked.values
-    result = ranked.results[0]
-    if len(values) > 1:
-        spread = f"± {values.std(ddof=1):.3f}"
-    else:
-        spread = show_interval(getattr(result.metrics, f"{result.measure}_ci"))
-    return (
-        ranked.head,
-        ranked.fusion,
-        " + ".join(ranked.backbones),
-        f"{values.mean():.3f}",
-        *_of_domains(ranked),
-        spread,
-        f"{ranked.validated:.3f}",
-        _against_reference(ranked),
+def _values_figure(ranking: SplitRanking) -> Forest:
+    """The measure of each candidate on test images."""
+    names = _short_names(ranking)
+    spans = tuple(
+        Span.within(
+            names[one.name],
+            float(one.values.mean()),
+            interval_of_mean(one),
+            note="recommended" if one is ranking.first else "",
+        )
+        for one in ranking.candidates
+        if isfinite(one.values.mean())
     )
+    splits = len(ranking.first.results)
+    x_title = f"{ranking.measure} on test images, {f'mean of {splits} splits' if splits > 1 else '95 % interval'}"
+    return Forest(f"{ranking.measure} of candidates on {ranking.splits} splits", x_title, spans)
 
 
-def _against_reference(ranked: "RankedCandidate") -> str:
-    if ranked.reference:
-        return "is the best single"
-    if ranked.comparison is None:
-        return ""
-    text = f"{ranked.comparison.difference:+.3f}, {_show_p(ranked.comparison)}"
-    return f"{text} (McNemar {_show_p(ranked.mcnemar)})" if ranked.mcnemar else text
+def _short_names(ranking: SplitRanking) -> dict[str, str]:
+    """Name of each candidate -> what tells it from the others, without the backbones that all of them share."""
+    candidates = ranking.candidates
+    if len(candidates) == 1 or len({one.backbones for one in candidates}) > 1:
+        return {one.name: one.name for one in candidates}
+    return {one.name: one.name.replace(f" on {' + '.join(one.backbones)}", "") for one in candidates}
 
 
-def _show_p(comparison: "Comparison") -> str:
-    return "p unknown" if comparison.p_holm is None else f"p {comparison.p_holm:.3f}"
-
-
-def _measurement_notes(ranking: "Sequence[RankedCandidate]") -> list[str]:
+def _measurement_notes(ranking: SplitRanking) -> list[str]:
     """How all candidates of one kind of split were measured."""
-    results = ranking[0].results
+    results = ranking.first.results
     first = results[0]
     several = len(results) > 1
-    spread = "standard deviation over the splits" if several else first.metrics.interval
     which = f", the first of {len(results)} such splits" if several else ""
-    domains = "; the mean is over domains of equal weight" if ranking[0].domains else ""
+    domains = "; the mean is over domains of equal weight" if ranking.first.domains else ""
     return [
-        f"split: {first.split}{which}; the same images for every head{domains}",
-        f"test: {explain_result(first)}; spread: {spread}",
+        f"split: {first.split}{which}; the same images for every candidate{domains}",
+        explain_result(first),
+        "±: standard deviation over the splits" if several else f"interval: {first.metrics.interval}",
         f"validation: {first.tuned}",
-        f"accuracy of always predicting the most frequent class: {_show_majority(ranking[0])}",
+        "the order is that of validation images, as choosing by test images would make the best one look too good",
+        f"accuracy of always predicting the most frequent class: {_show_majority(ranking.first)}",
     ]
 
 
@@ -190,26 +151,24 @@ def _show_majority(ranked: "RankedCandidate") -> str:
     return f"{min(found):.3f} to {max(found):.3f} in the domains" if ranked.domains else f"{found[0]:.3f}"
 
 
-def _test_notes(ranking: "Sequence[RankedCandidate]") -> list[str]:
-    """How candidates were tested against the reference, or why they were not."""
-    if not any(ranked.reference for ranked in ranking):
-        return ["no test: no head on a single backbone has a result on every split, so there is no reference"]
-    tests = sorted({ranked.comparison.test for ranked in ranking if ranked.comparison})
-    if tests:
-        mcnemar = "; in brackets McNemar's test" if any(ranked.mcnemar for ranked in ranking) else ""
-        return [
-            f"the best single backbone is chosen by validation; p: {'; '.join(tests)}"
-            f"{mcnemar}; Holm's correction, separately for fusions and for other heads on one backbone",
-            *_choice_notes(ranking),
-        ]
-    if len(ranking) > 1:
-        return ["no test: the measure is not defined on every split; use more test images"]
-    return []
+def _untested_notes(ranking: SplitRanking) -> Iterator[str]:
+    """Why no candidate was tested against the reference, if none was."""
+    if ranking.tests or (len(ranking.candidates) == 1 and ranking.reference):
+        return
+    if ranking.reference is None:
+        yield "no test: no head on a single backbone has a result on every split, so there is no reference"
+    elif ranking.could_be_tested:
+        yield "no test: the measure is not defined on every split; use more test images"
+    else:
+        yield (
+            "no test: paired differences need the labels of the images; add the caches of these results, or what "
+            "`featx compare` prints with --json"
+        )
 
 
-def _choice_notes(ranking: "Sequence[RankedCandidate]") -> list[str]:
+def _choice_notes(ranking: SplitRanking) -> list[str]:
     """How much too good the mean of the reference may be, which validation images of all splits chose."""
-    means = [ranked.chosen_per_split for ranked in ranking if ranked.chosen_per_split is not None]
+    means = [one.chosen_per_split for one in ranking.candidates if one.chosen_per_split is not None]
     return [
         "images that choose on one split are test images of others, so the mean of the best single is too good by "
         f"chance; chosen on each split by its own validation images, the best heads on one backbone reach {mean:.3f}"
@@ -223,3 +182,61 @@ def _duplicates_notes(ranked: "RankedCandidate", duplicates: "Mapping[str, Dupli
     if first not in duplicates:
         return []
     return [f"{duplicates[first].text}{', in the first of these splits' if others else ''}"]
+
+
+def _differences_section(ranking: SplitRanking) -> Section:
+    tests = ranking.tests
+    names = _short_names(ranking)
+    spans = tuple(
+        Span.within(names[one.name], test.difference, test.interval, note=f"p {show_p(test.p_holm)}")
+        for one, test in tests
+    )
+    title = f"difference in {ranking.measure}"
+    mcnemar = any(one.mcnemar for one, _ in tests)
+    others = ("McNemar's p (Holm)",) if mcnemar else ()
+    return Section(
+        title=f"Results: paired differences ({ranking.splits}, {ranking.tested})",
+        sentence=_count_differences(tests),
+        columns=("candidate", title, "95 % interval", "p", "p (Holm)", *others, "beyond chance"),
+        rows=tuple((names[one.name], *_difference_cells(one, test, mcnemar=mcnemar)) for one, test in tests),
+        figure=Forest(f"paired differences on {ranking.splits} splits", title, spans, reference=0.0),
+        notes=tuple(_test_notes(tests)),
+        name=f"differences-{_word(ranking)}",
+    )
+
+
+def _count_differences(tests: "Sequence[tuple[RankedCandidate, Comparison]]") -> str:
+    """How many candidates differ from the reference by more than chance explains."""
+    sure = [test for _, test in tests if is_beyond_chance(test)]
+    better = sum(test.difference > 0 for test in sure)
+    others = "1 other" if len(tests) == 1 else f"{len(tests)} others"
+    return (
+        f"{tests[0][1].b} is the best single-backbone candidate by validation images; of {others}, {better} "
+        f"{'is' if better == 1 else 'are'} better and {len(sure) - better} worse, beyond chance (p < {SIGNIFICANT})."
+    )
+
+
+def _difference_cells(ranked: "RankedCandidate", test: "Comparison", *, mcnemar: bool) -> tuple[str, ...]:
+    other = (show_p(ranked.mcnemar.p_holm) if ranked.mcnemar else "–",) if mcnemar else ()
+    difference = f"{test.difference:+.3f}"
+    return (
+        difference,
+        show_interval(test.interval),
+        show_p(test.p),
+        show_p(test.p_holm),
+        *other,
+        _verdict(test),
+    )
+
+
+def _verdict(test: "Comparison") -> str:
+    """Whether the difference is beyond chance, in a word."""
+    if test.p_holm is None:
+        return "unknown"
+    return ("better" if test.difference > 0 else "worse") if is_beyond_chance(test) else "no"
+
+
+def _test_notes(tests: "Sequence[tuple[RankedCandidate, Comparison]]") -> Iterator[str]:
+    yield "on the same test images; above 0 is better"
+    yield f"p: {'; '.join(sorted({test.test for _, test in tests}))}"
+    yield "Holm's correction, separately for fusions and for other heads on one backbone"

@@ -34,6 +34,7 @@ from featx.measures import (
     holm,
     paired_measures,
 )
+from featx.report.measures import show_p
 from featx.report.ranking import ranking_sections
 from featx.tables import Split, fuse_tables, make_splits, select_rows
 from tests.support.sizes import shortened
@@ -397,9 +398,10 @@ def test_one_split_with_one_label_per_image_has_mcnemars_test_next_to_the_bootst
     assert rival.mcnemar is not None
     assert rival.mcnemar.difference == pytest.approx(rival.comparison.difference)
     assert "McNemar" in rival.mcnemar.test
-    (section,) = ranking_sections(ranking)
-    assert "(McNemar p " in section.rows[ranking.index(rival)][-1]
-    assert "; in brackets McNemar's test; Holm's correction" in section.notes[-1]
+    _, differences = ranking_sections(ranking)
+    shown = dict(zip(differences.columns, differences.rows[0], strict=True))
+    assert shown["McNemar's p (Holm)"] == show_p(rival.mcnemar.p_holm)
+    assert shown["p (Holm)"] == show_p(rival.comparison.p_holm)
     assert rival.to_dict()["mcnemar"]["p_holm"] == rival.mcnemar.p_holm
 
 

@@ -14,7 +14,6 @@ from featx.report import (
     Section,
     adaptation_sections,
     curve_sections,
-    difference_sections,
     gain_sections,
     gap_sections,
     metrics_sections,
@@ -176,17 +175,17 @@ def test_shares_of_a_gap_are_bars_of_the_source_and_the_target() -> None:
 
 def test_a_ranking_is_two_forests_one_of_values_and_one_of_differences() -> None:
     ranking = make_ranking()
-    (values,) = ranking_sections(ranking)
+    values, differences = ranking_sections(ranking)
     assert isinstance(values.figure, Forest)
     value = ranking[0].results[0].metrics
     assert [(span.value, span.low) for span in values.figure.spans] == [(value.accuracy, value.accuracy_ci[0])] * 2
-    assert values.sentence.startswith("Best on one backbone, by validation: logreg on lite0, accuracy")
-    assert values.sentence.endswith("beside it, 0 of 1 are better and 1 worse (p < 0.05 after Holm).")
-    (differences,) = difference_sections(ranking)
+    assert values.sentence.startswith("logreg on lite0 is the best candidate by validation images: accuracy")
+    assert values.sentence.endswith(f"from {NAME}, +0.100, is beyond chance (p 0.020 after Holm's correction).")
+    assert differences.sentence.endswith("of 1 other, 0 are better and 1 worse, beyond chance (p < 0.05).")
     assert isinstance(differences.figure, Forest)
     assert differences.figure.reference == 0
     assert [(span.value, span.low, span.high) for span in differences.figure.spans] == [(-0.1, -0.2, -0.01)]
-    assert differences.rows == ((NAME, "-0.100", "-0.200 – -0.010", "0.010", "0.020"),)
+    assert differences.rows == ((NAME, "-0.100", "-0.200 – -0.010", "0.010", "0.020", "worse"),)
 
 
 def test_several_splits_have_no_interval_that_is_of_one_of_them() -> None:
@@ -257,7 +256,7 @@ def test_a_result_alone_says_what_it_reaches_and_several_choose_none_by_test_ima
 def test_every_kind_of_section_is_written_in_every_form() -> None:
     sections = [
         *(*gain_sections(make_gain()), *adaptation_sections(make_adaptation()), *gap_sections(make_gap())),
-        *(*ranking_sections(make_ranking()), *difference_sections(make_ranking())),
+        *ranking_sections(make_ranking()),
         *(*scores_sections(make_scores()), *trials_sections(make_trials()), *curve_sections(make_curve(NAME))),
         *metrics_sections(measure(*make_case())),
     ]

@@ -12,6 +12,7 @@ from featx.hashing import hash_file
 from featx.heads import Examination, Head, Result, examine_head, is_of_training, load_head, read_results
 from featx.measures import Comparison
 from featx.report.pages.printed import ComparedResults, Document, check_result, read_document
+from featx.report.split_rankings import SplitRanking, split_rankings
 from featx.suites import SuiteOutcome, is_suite_folder, read_outcome
 from featx.tables import Annotations, Duplicates, fuse_tables, read_tables
 
@@ -183,6 +184,16 @@ def collect(inputs: Sequence[Path | str], *, annotations: Annotations | None = N
         documents=tuple(reading.documents),
         notes=tuple(reading.notes),
     )
+
+
+def list_rankings(material: Material) -> list[SplitRanking]:
+    """The candidates of all results by kind of split, those with the most candidates first."""
+    found = [
+        one
+        for ranking, tested in zip(material.ranked.rankings, material.ranked.tested, strict=True)
+        for one in split_rankings(ranking, tests=material.comparisons, could_be_tested=tested)
+    ]
+    return sorted(found, key=lambda one: -len(one.candidates))
 
 
 def _each_once(results: Sequence[Result]) -> list[Result]:

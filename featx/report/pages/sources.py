@@ -1,26 +1,26 @@
 """Candidates: scores before training, how they agree with accuracy, and what an image costs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from featx.report.drawings import Bars, Cloud, Dot, Span
-from featx.report.pages.contests import Contest
 from featx.report.pages.material import Material
 from featx.report.pages.printed import PrintedSuite
 from featx.report.scores import scores_sections
 from featx.report.section import Section
+from featx.report.split_rankings import SplitRanking
 from featx.report.suites import suite_sections
 from featx.suites import SuiteOutcome
 from featx.transfer import TransferScores
 
 
-def source_sections(material: Material, contests: list[Contest]) -> Iterator[Section]:
+def source_sections(material: Material, rankings: Sequence[SplitRanking]) -> Iterator[Section]:
     """Scores, score against accuracy, costs, and the leaderboards of suites."""
     for scores in material.of(TransferScores):
         for section in scores_sections(scores):
             yield replace(section, title=f"Candidates: {section.title or 'scores'}", name="scores")
-        against = _against_accuracy(scores, contests)
+        against = _against_accuracy(scores, rankings)
         if against is not None:
             yield against
     if len(costs := _costs(material)) > 1:
@@ -46,9 +46,9 @@ def _as_outcome(printed: PrintedSuite) -> SuiteOutcome:
     )
 
 
-def _against_accuracy(scores: TransferScores, contests: list[Contest]) -> Section | None:
+def _against_accuracy(scores: TransferScores, rankings: Sequence[SplitRanking]) -> Section | None:
     """What each source scored before training, and what its best head reached; None if no source has both."""
-    reached = _reached(contests)
+    reached = _reached(rankings)
     dots = tuple(
         Dot(row.value, reached[source], source, (row.score,))
         for row in scores.rows
@@ -78,10 +78,10 @@ def _known(source: str, backbone: str, reached: Mapping[str, float]) -> str:
     return next((name for name in (source, backbone) if name in reached), "")
 
 
-def _reached(contests: list[Contest]) -> dict[str, float]:
-    """Single backbone -> the measure of its best head on test images, in the contest of the most candidates."""
+def _reached(rankings: Sequence[SplitRanking]) -> dict[str, float]:
+    """Single backbone -> the measure of its best head on test images, in the ranking of the most candidates."""
     found = dict[str, float]()
-    for one in contests[0].entries if contests else ():
+    for one in rankings[0].candidates if rankings else ():
         if len(one.backbones) == 1:
             found.setdefault(one.backbones[0], float(one.values.mean()))
     return found

@@ -5,34 +5,34 @@ from itertools import chain
 
 from featx.provenance import __version__
 from featx.report.measures import show_p, with_interval
-from featx.report.pages.contests import Contest, recommend, recommend_in_facts
 from featx.report.pages.data import FEW_IMAGES, DataOfReport
 from featx.report.pages.domains import list_gains, list_harm
 from featx.report.pages.material import Material
 from featx.report.pages.printed import PrintedSuite, SuspectedLabels
 from featx.report.section import Section
+from featx.report.split_rankings import SplitRanking, recommend, recommend_in_facts
 from featx.suites import Leaderboard
 from featx.transfer import Adaptation, Gap, LearningCurve, TransferScores
 
 
-def answer_of(material: Material, contests: Sequence[Contest]) -> str:
+def answer_of(material: Material, rankings: Sequence[SplitRanking]) -> str:
     """The answer of the page in one sentence: what to take, and how sure that is."""
     for board in _boards(material):
         for _, text in _of_leaderboard(board):
             return text
-    if contests:
-        return recommend(contests[0])
+    if rankings:
+        return recommend(rankings[0])
     return next((text for _, text in _further(material)), "Nothing was measured that could be recommended.")
 
 
-def summary_section(material: Material, contests: Sequence[Contest], data: DataOfReport) -> Section:
+def summary_section(material: Material, rankings: Sequence[SplitRanking], data: DataOfReport) -> Section:
     """What was found, as facts; and what a reader must know, as notes."""
     facts = [fact for board in _boards(material) for fact in _of_leaderboard(board)]
-    facts += [fact for contest in contests[:1] for fact in recommend_in_facts(contest)]
+    facts += [fact for one in rankings[:1] for fact in recommend_in_facts(one)]
     return Section(
         title="Summary",
         rows=(*facts, *_further(material)),
-        notes=(*_caveats(material, contests, data), *_additions(material, contests)),
+        notes=(*_caveats(material, rankings, data), *_additions(material, rankings)),
         name="summary",
     )
 
@@ -95,14 +95,14 @@ def _of_curve(curve: LearningCurve) -> Iterator[tuple[str, str]]:
         yield f"labels for {needed.target:g}?", text
 
 
-def _caveats(material: Material, contests: Sequence[Contest], data: DataOfReport) -> Iterator[str]:
+def _caveats(material: Material, rankings: Sequence[SplitRanking], data: DataOfReport) -> Iterator[str]:
     found = data.duplicates
     if found is not None and found.count:
         yield f"near-duplicates: {found.count} of {found.tested} test images are nearly equal to a training image"
     if data.cache is not None and data.cache.table.groups is None:
         yield "groups are not given: images of one object may be in training and test, and then accuracy is too high"
-    for contest in contests[:1]:
-        yield from _caveats_of(contest)
+    for one in rankings[:1]:
+        yield from _caveats_of(one)
     harm = list_harm(material)
     if harm:
         yield f"harm: {len(harm)} cases, the first of which is {harm[0][0]}, {harm[0][1]}: {harm[0][2]}"
@@ -111,31 +111,31 @@ def _caveats(material: Material, contests: Sequence[Contest], data: DataOfReport
     yield from dict.fromkeys(chain(material.notes, material.ranked.notes))
 
 
-def _caveats_of(contest: Contest) -> Iterator[str]:
-    result = contest.first.results[0]
-    if contest.tested < FEW_IMAGES:
-        yield f"few images: intervals of {contest.tested} test images are wide"
+def _caveats_of(ranking: SplitRanking) -> Iterator[str]:
+    result = ranking.first.results[0]
+    if result.metrics.n < FEW_IMAGES:
+        yield f"few images: intervals of {result.metrics.n} test images are wide"
     if any(not one.n for one in result.metrics.per_class):
         empty = [one.name for one in result.metrics.per_class if not one.n]
         yield f"no test image of {len(empty)} classes: {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}"
-    if contest.first.chosen_per_split is not None:
+    if ranking.first.chosen_per_split is not None:
         yield (
             "the best candidate was chosen by images that other splits test on, so that its mean is slightly too "
-            f"high; chosen anew for each split it is {contest.first.chosen_per_split:.3f}"
+            f"high; chosen anew for each split it is {ranking.first.chosen_per_split:.3f}"
         )
-    older = sorted({one.versions["featx"] for one in contest.first.results} - {__version__})
+    older = sorted({one.versions["featx"] for one in ranking.first.results} - {__version__})
     if older:
         yield f"results were computed by featx {', '.join(older)}"
 
 
-def _additions(material: Material, contests: Sequence[Contest]) -> Iterator[str]:
+def _additions(material: Material, rankings: Sequence[SplitRanking]) -> Iterator[str]:
     """Which commands would add what this page lacks."""
-    for what, command in _missing(material, contests):
+    for what, command in _missing(material, rankings):
         yield f"not on this page: {what}; {command} adds it"
 
 
-def _missing(material: Material, contests: Sequence[Contest]) -> Iterator[tuple[str, str]]:
-    if not contests and not material.suites:
+def _missing(material: Material, rankings: Sequence[SplitRanking]) -> Iterator[tuple[str, str]]:
+    if not rankings and not material.suites:
         yield "results of candidates", "`featx compare C.h5... --into results.jsonl`"
     if not material.caches and not material.suites:
         yield "failures, near-duplicates and a map of features", "a cache of these images (C.h5)"

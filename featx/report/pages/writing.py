@@ -8,19 +8,20 @@ from pathlib import Path
 
 from featx.inputs import ImageSet, list_images
 from featx.report.html import reserve_page, write_page
-from featx.report.pages.contests import Contest, contest_sections, list_contests
 from featx.report.pages.data import DataOfReport, data_sections
 from featx.report.pages.domains import domain_sections
 from featx.report.pages.glossary import glossary_section
 from featx.report.pages.learning import learning_sections
 from featx.report.pages.maps import map_sections
-from featx.report.pages.material import Material, collect
+from featx.report.pages.material import Material, collect, list_rankings
 from featx.report.pages.mistakes import error_sections, left_out_heads
 from featx.report.pages.pictures import PictureSource
 from featx.report.pages.reproducing import reproduce_sections
 from featx.report.pages.sources import source_sections
 from featx.report.pages.summary import answer_of, summary_section
+from featx.report.ranking import sections_of_rankings
 from featx.report.section import Page, Section
+from featx.report.split_rankings import SplitRanking
 from featx.tables import Annotations, read_annotations
 from featx.targets import Target
 
@@ -87,9 +88,9 @@ def build_report(
     shown = list_images(images) if isinstance(images, str | Path) else images
     material = collect(paths, annotations=joined, seed=seed)
     command = _command(paths, into.name, images)
-    contests = list_contests(material)
-    sections = _compose(material, contests, PictureSource(shown), command=command, seed=seed)
-    return Page(title or _title(paths), tuple(_unique(sections)), sentence=answer_of(material, contests))
+    rankings = list_rankings(material)
+    sections = _compose(material, rankings, PictureSource(shown), command=command, seed=seed)
+    return Page(title or _title(paths), tuple(_unique(sections)), sentence=answer_of(material, rankings))
 
 
 def _command(paths: Sequence[Path | str], into: str, images: ImageSet | Path | str | None) -> str:
@@ -104,21 +105,21 @@ def _title(paths: Sequence[Path | str]) -> str:
 
 
 def _compose(
-    material: Material, contests: list[Contest], pictures: PictureSource, *, command: str, seed: int
+    material: Material, rankings: list[SplitRanking], pictures: PictureSource, *, command: str, seed: int
 ) -> list[Section]:
     """All sections, in the order in which people ask."""
     data = DataOfReport(material)
-    best = contests[0].first if contests else None
+    best = rankings[0].first if rankings else None
     body = [
         *data_sections(data, pictures),
-        *source_sections(material, contests),
-        *contest_sections(contests),
+        *source_sections(material, rankings),
+        *sections_of_rankings(rankings),
         *learning_sections(material),
         *error_sections(material, best, pictures),
         *map_sections(material, seed=seed),
         *domain_sections(material),
     ]
-    summary = summary_section(material, contests, data)
+    summary = summary_section(material, rankings, data)
     summary = replace(summary, notes=(*summary.notes, *left_out_heads(material)))
     parts = [summary, *body, *reproduce_sections(material, command)]
     return [*parts, glossary_section(parts)]
