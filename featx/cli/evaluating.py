@@ -37,8 +37,8 @@ CACHE_ENDINGS = (".h5", ".hdf5")
 @click.option(
     "--rows",
     type=click.Choice(["unseen", "all"]),
-    help="Of images that the head was trained with: unseen measures on its test images only, all on all of them.  "
-    "[default: unseen, unless --split or --label chooses]",
+    help="unseen measures only on images with the names of the head's test images, all on all images.  "
+    "[default: unseen if the head was trained with these images and neither --split nor --label chooses]",
 )
 @with_chosen_rows
 @with_annotations
@@ -68,7 +68,8 @@ def evaluate(
     """Measure the saved HEAD on the labelled images of CACHES.
 
     If these are the images that the head was trained with, only its test images are measured, which it has not seen.
-    Images that it has seen make it look better than it is.
+    Images that it has seen make it look better than it is. Other images of the same names are told apart by what the
+    head predicts for them, and all are measured, with a warning.
 
     --wrong lists the images that are predicted wrongly, the most confident mistake first: name, true, predicted,
     probability, true_probability. --gallery shows them; a click on a cell of the confusion matrix chooses its images.
@@ -81,7 +82,7 @@ def evaluate(
     with reserve_list(wrong, overwrite=gallery.overwrite, option="--wrong") as listed, gallery.reserve() as page:
         images = gallery.list_images()
         choice = TableChoice((), split, labels, annotations)
-        found = _evaluate(head, caches, choice, whole=rows == "all", seed=seed)
+        found = _evaluate(head, caches, choice, rows=rows, seed=seed)
         if listed or page:
             found.write(listed, page, gallery, images)
     sections = metrics_sections(found.metrics)
@@ -96,8 +97,10 @@ def evaluate(
     return None
 
 
-def _evaluate(path: Path, caches: tuple[Path, ...], choice: TableChoice, *, whole: bool, seed: int) -> "_Evaluated":
-    """Measure the head on the chosen images of the caches, or unless `whole` on those that it has not seen."""
+def _evaluate(
+    path: Path, caches: tuple[Path, ...], choice: TableChoice, *, rows: Rows | None, seed: int
+) -> "_Evaluated":
+    """Measure the head on the chosen images of the caches, or unless these are chosen on those that it has not seen."""
     from featx.heads import evaluate_head, load_head
     from featx.tables import fuse_tables, read_annotations, read_tables
 
@@ -106,7 +109,7 @@ def _evaluate(path: Path, caches: tuple[Path, ...], choice: TableChoice, *, whol
     read = partial(read_tables, caches, sources=head.sources, annotations=joined)
     table = fuse_tables(read(split=choice.split, labels=choice.labels))
     chosen = bool(choice.split or choice.labels)
-    unseen = None if whole or chosen else _find_unseen(head, table)
+    unseen = None if rows == "all" or chosen else _find_unseen(head, table, by_name=rows == "unseen")
     _warn(path, head, table, whole=fuse_tables(read()) if chosen else table, unseen=unseen)
     return _Evaluated(head, table, unseen, evaluate_head(head, table, rows=unseen, seed=seed))
 
@@ -115,12 +118,22 @@ def _warn(
     path: Path, head: "Head", table: "FeatureTable", *, whole: "FeatureTable", unseen: "RowIndices | None"
 ) -> None:
     """Warn if the head has seen the images that are measured, or was adapted to others."""
+    from featx.heads import tell_apart
+
     if unseen is None and _was_trained_on(head, table, whole):
-        logger.warning(
-            "%s was trained on most of these images (or on images of the same names), so these measures are too high; "
-            "`featx train` printed its accuracy on test images",
-            path,
-        )
+        if others := tell_apart(head, whole):
+            logger.warning(
+                "these images have the names of those that %s was trained with, but are others (%s), so they "
+                "are measured as new ones; if they are the same, --rows unseen measures its test images only",
+                path,
+                others,
+            )
+        else:
+            logger.warning(
+                "%s was trained on most of these images (or on images of the same names), so these measures are too "
+                "high; `featx train` printed its accuracy on test images",
+                path,
+            )
     if _is_of_source(head, whole):
         logger.warning(
             "%s was adapted to another domain than that of these images, its source, and may be wrong here", path
@@ -163,11 +176,11 @@ def _check_order(head: Path, caches: tuple[Path, ...]) -> None:
         raise click.UsageError(f"{head} is a cache, but the head comes first: {after}")
 
 
-def _find_unseen(head: "Head", table: "FeatureTable") -> "RowIndices | None":
+def _find_unseen(head: "Head", table: "FeatureTable", *, by_name: bool) -> "RowIndices | None":
     """The test rows of the head, which a line on standard error counts; None if they are not known."""
-    from featx.heads import find_unseen
+    from featx.heads import find_named, find_unseen
 
-    rows = find_unseen(head, table)
+    rows = find_named(head, table) if by_name else find_unseen(head, table)
     if rows is not None:
         logger.warning(
             "measured on the %d test images that the head did not see, of %d; --rows all measures all",

@@ -50,4 +50,11 @@ from .training.validating import (
     parse_tuning as parse_tuning,
 )
 from .transferred import TARGET_ALONE as TARGET_ALONE, SourceOfHead as SourceOfHead, Transferred as Transferred
-from .unseen import find_split as find_split, find_unseen as find_unseen, is_of_training as is_of_training
+from .unseen import (
+    find_named as find_named,
+    find_split as find_split,
+    find_unseen as find_unseen,
+    has_names_of_training as has_names_of_training,
+    is_of_training as is_of_training,
+    tell_apart as tell_apart,
+)

@@ -3,23 +3,44 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from featx.cache import FeatureTable
-from featx.errors import TableError
+from featx.errors import HeadError, TableError
 from featx.hashing import hash_columns
+from featx.heads.evaluate import predict_rows
 from featx.heads.head import Head
+from featx.heads.results import unpack_guesses
+from featx.labels import Labels
+from featx.measures import correctness, log_losses
 from featx.tables import QUARTERS, SOURCE_TARGET, RowIndices, Split, make_splits
+
+LEAST_EQUAL = 0.8
+"""Least share of test images that are predicted as after the training, if they are the same images."""
+MOST_CHANGED = 0.1
+"""Part of its log loss by which that may differ on the same images, because features were computed again."""
+LEAST_CHANGED = 0.01
+"""Nats by which a log loss near 0 may differ too."""
+ROUNDING = 1e-9
+
+
+def has_names_of_training(head: Head, table: FeatureTable) -> bool:
+    """Whether the images have exactly the names of those that the head's training began with; they may be others."""
+    return bool(head.training.get("images") == hash_columns([table.names]))
 
 
 def is_of_training(head: Head, table: FeatureTable) -> bool:
-    """Whether the table has exactly the images that the head's training began with."""
-    return bool(head.training.get("images") == hash_columns([table.names]))
+    """Whether the table has the images of the head's training: their names, and nothing shows that they are others."""
+    return has_names_of_training(head, table) and not tell_apart(head, table)
 
 
 def find_unseen(head: Head, table: FeatureTable) -> RowIndices | None:
     """The test rows of the head in its own training table; None if the table is another, or its split is not known.
 
     The split is drawn again by its rule and seed, and used only if its test images are those that the head was measured
-    on: annotations, for example, could have changed which images have a label.
+    on: annotations, for example, could have changed which images have a label. Other images of the same names are told
+    apart by what the head predicts for them.
 
     >>> import featx
     >>> from featx.heads import find_unseen
@@ -27,10 +48,69 @@ def find_unseen(head: Head, table: FeatureTable) -> RowIndices | None:
     >>> len(find_unseen(head, featx.read_features("photos.h5"))), result.metrics.n
     (15, 15)
     """
-    if not is_of_training(head, table):
+    rows = find_named(head, table)
+    return None if rows is not None and _tell_apart(head, table, rows) else rows
+
+
+def find_named(head: Head, table: FeatureTable) -> RowIndices | None:
+    """The rows with the names of the head's test images, if all have names of its training, whatever they show."""
+    if not has_names_of_training(head, table):
         return None
     found = find_split(table, str(head.training.get("split_key", "")), test=str(head.training.get("test", "")))
     return None if found is None else found.test
+
+
+def tell_apart(head: Head, table: FeatureTable) -> str:
+    """How images with the names of the head's training are known to be others, in words; empty if they are not.
+
+    The table's digest settles it if it is that of the training. Else the images with the names of test images must be
+    predicted as they were: at least 80 % of the classes as recorded, and a log loss within 10 % of the one measured
+    then, unless the accuracy says that labels have changed. That is far more than another machine or decoder changes.
+    Of heads without a record, and of a split that is not known, the names decide.
+    """
+    rows = find_named(head, table)
+    return "" if rows is None else _tell_apart(head, table, rows)
+
+
+def _tell_apart(head: Head, table: FeatureTable, rows: RowIndices) -> str:
+    if table.digest == head.training.get("table") or not len(rows):
+        return ""
+    if [one.backbone for one in head.sources] != [one.backbone for one in table.sources]:
+        return ""
+    try:
+        probabilities, labels = predict_rows(head, table, rows)
+    except (HeadError, TableError):
+        return ""
+    return _compare(head, probabilities, labels)
+
+
+def _compare(head: Head, probabilities: NDArray[np.float64], labels: Labels) -> str:
+    """What differs too much from the record of the head's test images, in words; empty if nothing does."""
+    recorded = head.training.get("metrics")
+    recorded = recorded if isinstance(recorded, dict) else {}
+    equal = _share_of_equal(head, probabilities.argmax(axis=1))
+    if equal is not None and equal < LEAST_EQUAL:
+        return f"only {equal:.0%} of its test images have the class that it predicted after its training"
+    then, accuracy = recorded.get("log_loss"), recorded.get("accuracy")
+    if not isinstance(then, float) or not labels.weights.any():
+        return ""
+    if equal is not None and isinstance(accuracy, float):
+        now = np.average(correctness(probabilities, labels), weights=labels.weights)
+        if abs(now - accuracy) > 1 - equal + ROUNDING:
+            return ""  # the same predictions are right more or less often: labels have changed, not images
+    loss = float(np.average(log_losses(probabilities, labels), weights=labels.weights))
+    if abs(loss - then) <= MOST_CHANGED * then + LEAST_CHANGED:
+        return ""
+    return f"its log loss on the names of its test images is {loss:.3g}, but was {then:.3g} after its training"
+
+
+def _share_of_equal(head: Head, predicted: NDArray[np.int64]) -> float | None:
+    """The share of test images that are predicted as after the training; None if the head does not know that."""
+    try:
+        guesses = unpack_guesses(str(head.training.get("guesses") or ""))
+    except ValueError:
+        return None
+    return float(np.mean(guesses == predicted)) if len(guesses) == len(predicted) else None
 
 
 def find_split(table: FeatureTable, key: str, *, test: str) -> Split | None:

@@ -61,7 +61,12 @@ from .paired import (
     resample_measure as resample_measure,
     row_values as row_values,
 )
-from .per_image import THRESHOLD as THRESHOLD, class_correctness as class_correctness
+from .per_image import (
+    THRESHOLD as THRESHOLD,
+    class_correctness as class_correctness,
+    correctness as correctness,
+    log_losses as log_losses,
+)
 from .rank_tests import (
     MeanRanks as MeanRanks,
     compare_ranks as compare_ranks,

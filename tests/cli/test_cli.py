@@ -274,6 +274,20 @@ def test_evaluate_measures_the_test_images_of_a_head_on_the_cache_it_was_trained
     assert "too high" not in ran.err
 
 
+def test_evaluate_measures_all_images_that_only_have_the_names_of_the_training(
+    featx: Featx, make_folder: Callable[..., Path], made: Made, tmp_path: Path
+) -> None:
+    others = make_folder((12, 12), name="others", seed=77)
+    for old, new in (("class0", "other"), ("class1", "class0"), ("other", "class1")):
+        (others / old).rename(others / new)
+    cache = tmp_path / "others.h5"
+    assert featx("extract", others, "--backbone", "tiny", "--models", made.models, "--into", cache).code == 0
+    ran = featx("evaluate", made.head, cache, "--json")
+    assert ran.json["n"] == 24
+    assert "are others (" in ran.err
+    assert featx("evaluate", made.head, cache, "--rows", "unseen", "--json").json["n"] < 24
+
+
 def test_evaluate_says_that_the_head_comes_first(featx: Featx, made: Made) -> None:
     ran = featx("evaluate", made.cache, made.head)
     assert ran.code == 2

@@ -13,7 +13,15 @@ from sklearn.pipeline import Pipeline
 from featx.cache import Part
 from featx.errors import HeadError, TableError
 from featx.hashing import hash_columns
-from featx.heads import Head, find_unseen
+from featx.heads import (
+    Head,
+    find_named,
+    find_unseen,
+    has_names_of_training,
+    is_of_training,
+    tell_apart,
+    train_head,
+)
 from featx.heads.evaluate import evaluate_head, order_classes
 from featx.labels import Labels
 from featx.measures import HeadMetrics
@@ -197,3 +205,45 @@ def test_metrics_are_read_back_from_json_as_they_were_written(kind: str) -> None
     }
     found = evaluate_head(fitted_head(), tables[kind])
     assert HeadMetrics.from_dict(json.loads(json.dumps(asdict(found), allow_nan=False))) == found
+
+
+@pytest.mark.parametrize("counts", [(40, 40), (30, 30, 30)])
+def test_other_images_with_the_names_of_the_training_are_told_apart(counts: tuple[int, ...]) -> None:
+    table = make_table(counts)
+    head, _ = train_head(table, "class-mean", jobs=1)
+    others = make_table(counts, seed=1)
+    assert has_names_of_training(head, others)
+    assert not is_of_training(head, others)
+    assert find_unseen(head, others) is None
+    assert find_named(head, others) is not None
+    assert "after its training" in tell_apart(head, others)
+
+
+def test_images_whose_features_were_computed_again_or_relabelled_stay_those_of_the_training() -> None:
+    table = with_columns(make_table((60, 60)), splits=np.array([b"train", b"train", b"test"] * 40))
+    head, result = train_head(table, "class-mean", jobs=1)
+    noise = np.random.default_rng(0).normal(scale=1e-3, size=table.features.shape).astype(np.float32)
+    again = replace(table, parts=(Part(table.features + noise),), digest="on another machine")
+    relabelled = replace(table, labels=np.roll(table.labels, 30), digest="with annotations")
+    for one in (table, again, relabelled):
+        rows = find_unseen(head, one)
+        assert rows is not None
+        assert len(rows) == result.metrics.n == 40
+
+
+def test_other_images_of_a_head_for_several_labels_are_told_apart_by_the_loss() -> None:
+    rng = np.random.default_rng(0)
+    table = make_table((60, 60))
+    shares = rng.integers(0, 2, size=(120, 3)).astype(np.float32)
+    table = replace(
+        table,
+        parts=(Part((shares @ rng.normal(size=(3, 6)) + rng.normal(scale=0.2, size=(120, 6))).astype(np.float32)),),
+        shares=shares,
+        multilabel=True,
+        labels=np.full(120, -1, np.int32),
+        classes=("a", "b", "c"),
+    )
+    head, _ = train_head(table, "class-mean", jobs=1)
+    others = replace(table, parts=(Part(table.features[::-1].copy()),), digest="others")
+    assert find_unseen(head, replace(table, digest="again")) is not None
+    assert find_unseen(head, others) is None
