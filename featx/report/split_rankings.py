@@ -17,6 +17,17 @@ SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
+class KnownTests:
+    """What is known of a candidate from elsewhere, as it does not follow from results without the images' labels."""
+
+    comparison: "Comparison | None"
+    """Its test against the reference."""
+    mcnemar: "Comparison | None"
+    chosen_per_split: float | None
+    """Of the reference, as RankedCandidate has it."""
+
+
+@dataclass(frozen=True)
 class SplitRanking:
     """The candidates that were measured on the same splits of the same images, the best by validation images first."""
 
@@ -57,7 +68,7 @@ class SplitRanking:
 def split_rankings(
     ranking: "Iterable[RankedCandidate]",
     *,
-    tests: "Mapping[tuple[str, str], Comparison] | None" = None,
+    tests: Mapping[tuple[str, str], KnownTests] | None = None,
     could_be_tested: bool = True,
 ) -> list[SplitRanking]:
     """One for each kind of split.
@@ -72,15 +83,22 @@ def split_rankings(
 
 
 def _best_first(
-    kind: "Iterable[RankedCandidate]", tests: "Mapping[tuple[str, str], Comparison]"
+    kind: "Iterable[RankedCandidate]", tests: Mapping[tuple[str, str], KnownTests]
 ) -> "tuple[RankedCandidate, ...]":
     ordered = sorted(kind, key=lambda one: (one.rank, not one.reference))
     reference = next((one.name for one in ordered if one.reference), "")
-    known = [tests.get((one.name, one.splits)) for one in ordered]
-    return tuple(
-        replace(one, comparison=test) if test and test.b == reference and not one.comparison else one
-        for one, test in zip(ordered, known, strict=True)
-    )
+    return tuple(_with_known(one, tests.get((one.name, one.splits)), reference) for one in ordered)
+
+
+def _with_known(one: "RankedCandidate", known: KnownTests | None, reference: str) -> "RankedCandidate":
+    """The candidate with what it lacks of its tests against this reference."""
+    if known is None or one.comparison is not None:
+        return one
+    if one.reference:
+        return one if one.chosen_per_split is not None else replace(one, chosen_per_split=known.chosen_per_split)
+    if known.comparison is None or known.comparison.b != reference:
+        return one
+    return replace(one, comparison=known.comparison, mcnemar=known.mcnemar)
 
 
 def interval_of_mean(ranked: "RankedCandidate") -> "Interval | None":

@@ -4,8 +4,10 @@ import json
 import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -308,3 +310,58 @@ def test_the_results_of_a_head_are_those_of_its_training(study: Study) -> None:
     result = Result.from_dict(featx.load_head(study.heads[1]).training)
     measured = titled(build_report(study.heads[1]), "Results").rows[0][4]
     assert measured == f"{result.metrics.accuracy:.3f}"
+
+
+def test_objects_give_the_sections_of_their_files(study: Study) -> None:
+    head, results = featx.load_head(study.heads[1]), featx.read_results(study.results)
+    of_files = build_report([study.results, study.heads[1], study.cache])
+    of_objects = build_report([results, head, study.table])
+    assert of_objects.sentence == of_files.sentence
+    own = ("Reproduce: ", "Data: images and classes")  # which name the files
+    shown = [[one for one in page.sections if not one.title.startswith(own)] for page in (of_files, of_objects)]
+    assert shown[0] == shown[1]
+    assert titled(of_objects, "Data: images").rows == titled(of_files, "Data: images").rows
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_a_ranking_is_reported_with_its_tests_though_its_images_are_not_at_hand(study: Study, repeats: int) -> None:
+    draw = partial(featx.make_splits, rule="stratified", repeats=repeats)
+    candidates = featx.list_candidates([study.table], heads=["class-mean", "ridge"], splits=draw, tuning="validation")
+    ranking = featx.rank_candidates(candidates, featx.compare_backbones(candidates, jobs=1).results)
+    alone, with_images = build_report(ranking), build_report([ranking, study.table])
+    assert titled(alone, "Results: paired") == titled(with_images, "Results: paired")
+    assert titled(alone, "Results") == titled(with_images, "Results")
+    caveats = [note for note in alone.sections[0].notes if "chosen anew for each split" in note]
+    assert len(caveats) == (repeats > 1)
+
+
+def test_every_kind_of_measurement_is_taken_as_it_is_in_python(study: Study) -> None:
+    gain = featx.measure_gain([study.table], heads=["class-mean"], shots=[2], repeats=2, jobs=1)
+    given = [
+        (featx.score_transferability([study.table]), "Candidates: "),
+        (featx.measure_gap(study.table, study.table), "Transfer: gap"),
+        (gain, "Transfer: gain"),
+        (featx.find_label_errors(study.table), "Errors: suspected labels"),
+        (featx.evaluate_head(featx.load_head(study.heads[0]), study.table), "Errors: what evaluate printed"),
+        (featx.describe_cache(study.cache), "CacheInfo"),
+    ]
+    given_alone: list[Any] = [one for one, _ in given]
+    page = build_report(given_alone)
+    assert not [start for _, start in given if not any(title.startswith(start) for title in titles(page))]
+    names = "TransferScores, Gap, Gain, LabelError, HeadMetrics, CacheInfo"
+    call = ("this page", f"featx.write_report([{names}], 'report.html')")
+    assert call in titled(page, "Reproduce: commands").rows
+
+
+def test_objects_that_a_report_is_not_made_of_are_refused_by_their_class(study: Study) -> None:
+    table = study.table
+    for given, words in (
+        (3, "not made of int; give paths"),
+        ([table, None], "not made of NoneType"),
+        ([table, table], "the same FeatureTable is given twice"),
+        ([featx.Settings()], "not made of Settings"),
+        (featx.make_splits(table), "nothing to say of a Split"),
+        ([[]], "no results were given"),
+    ):
+        with pytest.raises(ReportError, match=words):
+            build_report(given)  # type: ignore[arg-type]

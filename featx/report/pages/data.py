@@ -75,8 +75,8 @@ def data_sections(data: DataOfReport, pictures: PictureSource) -> Iterator[Secti
     """What is known of the images; nothing without caches and results."""
     if data.cache is not None:
         yield _images(data.cache, data.result if data.split is not None else None)
-        if data.cache.info.failed:
-            yield _failures(data.cache.info.failed_images, data.cache.info.failures)
+        if data.cache.images.failed:
+            yield _failures(data.cache.images.failed, data.cache.images.reasons)
     elif data.result is not None:
         yield _images_of_result(data.result)
     if data.table is not None and data.split is not None:
@@ -86,25 +86,25 @@ def data_sections(data: DataOfReport, pictures: PictureSource) -> Iterator[Secti
 
 
 def _images(cache: GivenCache, result: Result | None) -> Section:
-    info = cache.info
+    images = cache.images
     classes = sorted(_labels(cache).items(), key=lambda item: -item[1])
     parts = f"; {_parts(result)}" if result is not None else ""
-    notes = [f"the cache is {cache.path.name}"]
-    if info.splits:
-        notes.append(f"parts that the image set names: {_counts(info.splits)}")
-    if info.domains:
-        notes.append(f"domains: {_counts(info.domains)}")
-    if info.groups is None:
+    notes = [f"the cache is {cache.name}"] if cache.path is not None else []
+    if images.splits:
+        notes.append(f"parts that the image set names: {_counts(images.splits)}")
+    if images.domains:
+        notes.append(f"domains: {_counts(images.domains)}")
+    if images.groups is None:
         notes.append("groups: not given, so that images of one object or scene may be in several parts of a split")
     else:
-        notes.append(f"groups: {info.groups:,}; images of one group are always in one part of a split")
+        notes.append(f"groups: {images.groups:,}; images of one group are always in one part of a split")
     if len(classes) > MOST_BARS:
         notes.append(f"the figure has the {MOST_BARS} largest of {len(classes)} classes, the table all")
     return Section(
         title="Data: images and classes",
-        sentence=f"{info.done:,} of {info.rows:,} images have features, {info.failed:,} failed{parts}.",
+        sentence=f"{images.done:,} of {images.rows:,} images have features, {len(images.failed):,} failed{parts}.",
         columns=("class", "images", "share"),
-        rows=tuple((name, f"{count:,}", f"{count / max(1, info.done):.1%}") for name, count in classes),
+        rows=tuple((name, f"{count:,}", f"{count / max(1, images.done):.1%}") for name, count in classes),
         figure=Bars("images of each class", "images", tuple(Span(name, count) for name, count in classes[:MOST_BARS])),
         notes=tuple(notes),
         name="data",

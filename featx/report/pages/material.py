@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from featx.cache import CacheInfo, FailedImage, FeatureTable
 from featx.compare import RankedResults
 from featx.heads import Examination, Head, Result
-from featx.measures import Comparison
 from featx.report.pages.printed import Document
 from featx.report.section import Section
-from featx.report.split_rankings import SplitRanking, split_rankings
+from featx.report.split_rankings import KnownTests, SplitRanking, split_rankings
 from featx.suites import SuiteOutcome
 from featx.tables import Duplicates
 
@@ -113,7 +112,7 @@ class Material:
 
     inputs: tuple[GivenInput, ...]
     ranked: RankedResults
-    comparisons: Mapping[tuple[str, str], Comparison]
+    tests: Mapping[tuple[str, str], KnownTests]
     """Tests that are known from elsewhere, for candidates whose images are not at hand."""
     duplicates: Mapping[str, Duplicates]
     suites: tuple[SuiteOutcome, ...]
@@ -138,6 +137,6 @@ def list_rankings(material: Material) -> list[SplitRanking]:
     found = [
         one
         for ranking, tested in zip(material.ranked.rankings, material.ranked.tested, strict=True)
-        for one in split_rankings(ranking, tests=material.comparisons, could_be_tested=tested)
+        for one in split_rankings(ranking, tests=material.tests, could_be_tested=tested)
     ]
     return sorted(found, key=lambda one: -len(one.candidates))

@@ -11,6 +11,7 @@ import msgspec
 from featx.errors import FeatxError, ReportError, one_line
 from featx.heads import LabelError, Result
 from featx.measures import Comparison, HeadMetrics
+from featx.report.split_rankings import KnownTests
 from featx.suites import GroupAgreement, Leaderboard, read_agreement, read_leaderboard
 from featx.tables import Duplicates
 from featx.transfer import (
@@ -47,8 +48,8 @@ class ComparedResults:
     """What `compare` or `train` printed: results, their tests, and near-duplicates by the key of a split."""
 
     results: tuple[Result, ...]
-    comparisons: Mapping[tuple[str, str], Comparison] = field(default_factory=dict)
-    """Name of a candidate and its kind of splits -> its test against the best single backbone."""
+    tests: Mapping[tuple[str, str], KnownTests] = field(default_factory=dict)
+    """Name of a candidate and its kind of splits -> its tests against the best single backbone."""
     duplicates: Mapping[str, Duplicates] = field(default_factory=dict)
 
 
@@ -116,14 +117,18 @@ def _unknown(path: Path, values: Mapping[str, Any]) -> ReportError:
 
 
 def _read_compared(values: dict[str, Any]) -> ComparedResults:
-    comparisons = {
-        (str(one["name"]), str(one["splits"])): msgspec.convert(one["comparison"], Comparison)
-        for one in values["standings"]
-        if one["comparison"]
-    }
+    tests = {(str(one["name"]), str(one["splits"])): _read_tests(one) for one in values["standings"]}
     duplicates = msgspec.convert(values["duplicates"], dict[str, Duplicates])
     results = tuple(check_result(Result.from_dict(one)) for one in values["results"])
-    return ComparedResults(results, comparisons, duplicates)
+    return ComparedResults(results, tests, duplicates)
+
+
+def _read_tests(values: Mapping[str, Any]) -> KnownTests:
+    return KnownTests(
+        comparison=msgspec.convert(values["comparison"], Comparison | None),
+        mcnemar=msgspec.convert(values.get("mcnemar"), Comparison | None),
+        chosen_per_split=msgspec.convert(values.get("chosen_per_split"), float | None),
+    )
 
 
 def _read_trained(values: dict[str, Any]) -> ComparedResults:

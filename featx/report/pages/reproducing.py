@@ -35,13 +35,13 @@ def _commands(material: Material, command: str) -> Section:
 
 def _extractions(material: Material) -> Iterator[tuple[str, str]]:
     for one in material.caches:
-        name = str(one.info.card["name"])
-        yield "features", _join("featx", "extract", "IMAGES", "--backbone", name, "--into", one.path.name)
+        for name in dict.fromkeys(source.name for source in one.table.sources):
+            yield "features", _join("featx", "extract", "IMAGES", "--backbone", name, "--into", one.name)
 
 
 def _comparisons(material: Material) -> Iterator[tuple[str, str]]:
     """A command for all results that were measured in the same way."""
-    caches = [one.path.name for one in material.caches] or ["CACHES"]
+    caches = list(dict.fromkeys(one.name for one in material.caches)) or ["CACHES"]
     for ranking in material.ranked.rankings:
         results = [result for one in ranking for result in one.results]
         for how, own in groupby(sorted(results, key=_how), key=_how):
@@ -78,7 +78,7 @@ def _rule(kind: str) -> str:
 
 
 def _trainings(material: Material) -> Iterator[tuple[str, str]]:
-    caches = [one.path.name for one in material.caches] or ["CACHES"]
+    caches = list(dict.fromkeys(one.name for one in material.caches)) or ["CACHES"]
     for one in material.heads:
         seed = () if one.result is None else ("--seed", str(one.result.seed))
         yield "head", _join("featx", "train", *caches, "--head", one.head.name, *seed, "--into", one.path.name)
@@ -89,7 +89,7 @@ def _join(*words: str) -> str:
 
 
 def _inputs(material: Material) -> Section:
-    files = [(one.path, one.what, one.digest[:DIGITS] or "–") for one in material.files]
+    files = [(one.name, one.what, one.digest[:DIGITS] or "–") for one in material.inputs]
     return Section(
         title="Reproduce: inputs and models",
         sentence=f"The page was made from {len(files)} {'inputs' if len(files) != 1 else 'input'}.",
@@ -101,9 +101,10 @@ def _inputs(material: Material) -> Section:
 
 def _models(material: Material) -> Iterator[tuple[str, str, str]]:
     for cache in material.caches:
-        name = str(cache.info.card["name"])
-        yield name, "model of a cache", str(cache.info.card["sha256"])[:DIGITS]
-        yield cache.path.name, "its image set", str(cache.info.provenance.get("image_set", ""))[:DIGITS] or "–"
+        for source in cache.table.sources:
+            yield source.name, "model of a cache", str(source.card["sha256"])[:DIGITS]
+        if cache.images.digest:
+            yield cache.name, "its image set", cache.images.digest[:DIGITS]
     for head in material.heads:
         for source in head.head.sources:
             yield source.name, f"model that {head.path.name} reads", str(source.card["sha256"])[:DIGITS]

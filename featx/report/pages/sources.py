@@ -90,9 +90,10 @@ def _reached(rankings: Sequence[SplitRanking]) -> dict[str, float]:
 def _costs(material: Material) -> dict[str, float]:
     """Backbone -> milliseconds of an image, as caches say."""
     return {
-        str(one.info.card["name"]): 1000 * one.info.cost.seconds_per_image
+        source.name: 1000 * source.cost.seconds_per_image
         for one in material.caches
-        if one.info.cost is not None
+        for source in one.table.sources
+        if source.cost is not None
     }
 
 

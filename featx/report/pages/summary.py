@@ -1,7 +1,6 @@
 """The summary: the answer in one sentence, and what a reader must know before believing it."""
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 
 from featx.provenance import __version__
 from featx.report.measures import show_p, with_interval
@@ -106,9 +105,9 @@ def _caveats(material: Material, rankings: Sequence[SplitRanking], data: DataOfR
     harm = list_harm(material)
     if harm:
         yield f"harm: {len(harm)} cases, the first of which is {harm[0][0]}, {harm[0][1]}: {harm[0][2]}"
-    if data.cache is not None and data.cache.info.failed:
-        yield f"{data.cache.info.failed:,} of {data.cache.info.rows:,} images failed and are in no number"
-    yield from dict.fromkeys(chain(material.notes, material.ranked.notes))
+    if data.cache is not None and data.cache.images.failed:
+        yield f"{len(data.cache.images.failed):,} of {data.cache.images.rows:,} images failed and are in no number"
+    yield from dict.fromkeys(material.ranked.notes)
 
 
 def _caveats_of(ranking: SplitRanking) -> Iterator[str]:

@@ -5,17 +5,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeAlias
 
 from featx.inputs import ImageSet, list_images
 from featx.report.html import reserve_page, write_page
+from featx.report.pages.collecting import collect
 from featx.report.pages.data import DataOfReport, data_sections
 from featx.report.pages.domains import domain_sections
 from featx.report.pages.glossary import glossary_section
 from featx.report.pages.learning import learning_sections
 from featx.report.pages.maps import map_sections
-from featx.report.pages.material import Material, collect, list_rankings
+from featx.report.pages.material import Material, list_rankings
 from featx.report.pages.mistakes import error_sections, left_out_heads
 from featx.report.pages.pictures import PictureSource
+from featx.report.pages.reading import Input, list_inputs, name_input
 from featx.report.pages.reproducing import reproduce_sections
 from featx.report.pages.sources import source_sections
 from featx.report.pages.summary import answer_of, summary_section
@@ -25,7 +28,7 @@ from featx.report.split_rankings import SplitRanking
 from featx.tables import Annotations, read_annotations
 from featx.targets import Target
 
-Inputs = Path | str | Sequence[Path | str]
+Inputs: TypeAlias = Input | Sequence[Input]
 
 
 def write_report(
@@ -42,8 +45,9 @@ def write_report(
 
     Args:
         inputs: paths of results (`.jsonl`), folders of suites, heads (`.featx`), caches (`.h5`), and what commands
-            printed with `--json` (`.json`). Heads are shown with what they predict for their own test images, if the
-            caches of their training are among them.
+            printed with `--json` (`.json`); or the objects themselves: results, rankings, gains, learning curves, gaps,
+            adaptations, scores, heads, tables, label errors, outcomes of suites, ... Heads are shown with what they
+            predict for their own test images, if the caches or tables of their training are among them.
         into: the HTML file.
         images: the image set that thumbnails are read from, or what `list_images` takes; without it there are no
             pictures.
@@ -59,6 +63,15 @@ def write_report(
     >>> page = featx.write_report(["photos.featx", "photos.h5"], "report.html", images="photos")
     >>> page.sections[0].title, [len(one.pictures) > 0 for one in page.sections if one.title == "Errors: confusion"]
     ('Summary', [True])
+
+    In a notebook, with what is at hand there:
+
+    >>> table = featx.read_features("photos.h5")
+    >>> head, result = featx.train_head(table, "ridge", jobs=1)
+    >>> gain = featx.measure_gain([table], heads=["class-mean"], shots=[2], repeats=2, jobs=1)
+    >>> page = featx.write_report([result, gain, head, table], "notebook.html")
+    >>> {"summary", "ranking-stratified", "map", "gain"} <= {section.name for section in page.sections}
+    True
     """
     if not isinstance(into, Target):
         with reserve_page(into, overwrite=overwrite) as target:
@@ -83,24 +96,29 @@ def build_report(
     >>> [section.title for section in build_report("photos.featx").sections][:2]
     ['Summary', 'Data: images and classes']
     """
-    paths = [inputs] if isinstance(inputs, str | Path) else list(inputs)
+    given = list_inputs(inputs)
     joined = read_annotations(annotations) if isinstance(annotations, str | Path) else annotations
     shown = list_images(images) if isinstance(images, str | Path) else images
-    material = collect(paths, annotations=joined, seed=seed)
-    command = _command(paths, into.name, images)
+    material = collect(given, annotations=joined, seed=seed)
+    command = _command(given, into.name, images)
     rankings = list_rankings(material)
     sections = _compose(material, rankings, PictureSource(shown), command=command, seed=seed)
-    return Page(title or _title(paths), tuple(_unique(sections)), sentence=answer_of(material, rankings))
+    return Page(title or _title(given), tuple(_unique(sections)), sentence=answer_of(material, rankings))
 
 
-def _command(paths: Sequence[Path | str], into: str, images: ImageSet | Path | str | None) -> str:
-    """The command that makes this page."""
-    given = [] if images is None else ["--images", str(images) if isinstance(images, str | Path) else "IMAGES"]
-    return shlex.join(["featx", "report", *map(str, paths), *given, "--into", into])
+def _command(given: Sequence[Input], into: str, images: ImageSet | Path | str | None) -> str:
+    """The command that makes this page, or the call if objects of Python were given."""
+    shown = images if images is None or isinstance(images, str | Path) else "IMAGES"
+    if not all(isinstance(one, Path | str) for one in given):
+        names = [repr(str(one)) if isinstance(one, Path | str) else name_input(one) for one in given]
+        pictures = "" if shown is None else f", images={str(shown)!r}"
+        return f"featx.write_report([{', '.join(names)}], {into!r}{pictures})"
+    options = [] if shown is None else ["--images", str(shown)]
+    return shlex.join(["featx", "report", *map(str, given), *options, "--into", into])
 
 
-def _title(paths: Sequence[Path | str]) -> str:
-    names = [Path(path).name for path in paths]
+def _title(given: Sequence[Input]) -> str:
+    names = list(dict.fromkeys(map(name_input, given)))
     return f"Report: {', '.join(names[:3])}{' …' if len(names) > 3 else ''}"
 
 
@@ -118,6 +136,7 @@ def _compose(
         *error_sections(material, best, pictures),
         *map_sections(material, seed=seed),
         *domain_sections(material),
+        *material.further,
     ]
     summary = summary_section(material, rankings, data)
     summary = replace(summary, notes=(*summary.notes, *left_out_heads(material)))
