@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import skops.io
 
 from featx.cache import Source
 from featx.errors import HeadError, one_line
@@ -57,6 +56,8 @@ def save_head(head: Head, into: Path | str | Target, *, overwrite: bool = False)
 
 
 def _write(head: Head, target: Target) -> None:
+    import skops.io  # takes a second, for it imports all of scikit-learn
+
     saved = skops.io.dumps(head.pipeline)
     about = json.dumps(_describe(head, saved), indent=2)
     with target.written() as new, zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as file:
@@ -170,6 +171,8 @@ def _read(path: Path) -> Head:
 
 def _build(about: Description, saved: bytes) -> Head:
     """The head of a description and a saved pipeline, both checked."""
+    import skops.io
+
     return Head(
         name=about.name,
         classes=tuple(about.classes),

@@ -1,24 +1,83 @@
-"""Reads back what a run of a suite left in its folder."""
+"""What a run of a suite comes to, which can be read back from its folder."""
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from featx.errors import FeatxError, SuiteError, one_line
-from featx.heads import read_results
-from featx.suites.agreement import Agreement
+from featx.heads import Result, read_results
+from featx.showing import Overview, Shown
+from featx.suites.agreement import Agreement, Prediction
 from featx.suites.concluding import GroupAgreement, TargetGain
+from featx.suites.failures import SuiteFailure
 from featx.suites.leaderboard import Leaderboard
-from featx.suites.running import SuiteOutcome
 from featx.suites.scoring import ScoreRow
 from featx.transfer import Gain, SourceGain
 
 Kind = TypeVar("Kind")
 NEEDED = ("leaderboard.json", "agreement.json", "results.jsonl")
 """Files without which a folder is not that of a finished suite."""
+
+
+@dataclass(frozen=True, repr=False)
+class SuiteOutcome(Shown):
+    """What the run of a suite came to, and where it is.
+
+    >>> import featx
+    >>> suite = featx.Suite(
+    ...     targets=(featx.Target(name="shapes", images=("photos",)),),
+    ...     sources=(featx.SourceModel(backbone="raw-pixels"),),
+    ...     protocol=featx.Protocol(heads=("ridge", "class-mean"), device="cpu"),
+    ... )
+    >>> outcome = featx.run_suite(suite, into="study", jobs=1)
+    >>> outcome
+    SuiteOutcome: 2 results in study, 0 failures
+    >>> sorted({row.score for row in outcome.scores})
+    ['logme', 'press', 'rank', 'ridge']
+    """
+
+    folder: Path
+    results: tuple[Result, ...]
+    scores: tuple[ScoreRow, ...]
+    leaderboard: Leaderboard
+    predictions: Mapping[str, tuple[Prediction, ...]]
+    """Name of each comparability group -> what was known of its sources before training, and what they reached.
+
+    `featx.suites.measure_agreement` takes them, those of some targets alone too.
+    """
+    agreement: tuple[GroupAgreement, ...]
+    """How well each score predicts what sources reach."""
+    gain: tuple[TargetGain, ...]
+    """What each source is worth against the best baseline."""
+    failures: tuple[SuiteFailure, ...]
+    """What has no result; the same command tries it again."""
+    notes: tuple[str, ...]
+    """What a reader must know."""
+
+    @property
+    def results_path(self) -> Path:
+        """The file of all results, which `featx.read_results` reads."""
+        return self.folder / "results.jsonl"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The outcome as plain JSON values, with the path of the file of results in place of the results."""
+        return {
+            "results": str(self.results_path),
+            "leaderboard": self.leaderboard.to_dict(),
+            "agreement": [one.to_dict() for one in self.agreement],
+            "gain": [record for one in self.gain for record in one.to_records()],
+            "failures": [asdict(failure) for failure in self.failures],
+            "notes": list(self.notes),
+        }
+
+    def overview(self) -> Overview:
+        """The number of results, their folder and the number of failures."""
+        count = len(self.failures)
+        return Overview(f"SuiteOutcome: {len(self.results)} results in {self.folder}, {count} failures", ())
 
 
 def is_suite_folder(folder: Path) -> bool:
@@ -42,8 +101,8 @@ def read_outcome(folder: Path | str) -> SuiteOutcome:
     >>> target = featx.Target(name="shapes", images=("photos",))
     >>> source = featx.SourceModel(backbone="raw-pixels")
     >>> suite = featx.Suite(targets=(target,), sources=(source,), protocol=featx.Protocol(heads=("class-mean",)))
-    >>> outcome = featx.run_suite(suite, into="study", jobs=1)
-    >>> found = featx.suites.read_outcome("study")
+    >>> outcome = featx.run_suite(suite, into="means", jobs=1)
+    >>> found = featx.suites.read_outcome("means")
     >>> found.leaderboard == outcome.leaderboard, len(found.results), len(found.scores) == len(outcome.scores)
     (True, 1, True)
     """

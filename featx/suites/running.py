@@ -1,19 +1,17 @@
 """Runs a suite: extracts, scores, trains and measures what is missing, into one folder."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from featx.compare import ComparisonProgress, compare_backbones
 from featx.errors import FeatxError
 from featx.heads import Result
-from featx.showing import Overview, Shown
-from featx.suites.agreement import Prediction
-from featx.suites.caching import SuiteFailure, extract_missing
-from featx.suites.concluding import GroupAgreement, TargetGain, conclude
+from featx.suites.caching import extract_missing
+from featx.suites.concluding import conclude
+from featx.suites.failures import SuiteFailure
 from featx.suites.files import LinesFile, locked_folder
-from featx.suites.leaderboard import Leaderboard
+from featx.suites.outcomes import SuiteOutcome
 from featx.suites.preparing import PreparedSuite, PreparedTarget, prepare_suite
 from featx.suites.progress import SuiteProgress, Work
 from featx.suites.published import write_splits
@@ -21,63 +19,6 @@ from featx.suites.reading import check_suite, read_suite
 from featx.suites.scoring import ScoreRow, score_target
 from featx.suites.suite import Suite
 from featx.suites.tabling import SuiteCandidate, TargetTables, count_splits, read_target
-
-
-@dataclass(frozen=True, repr=False)
-class SuiteOutcome(Shown):
-    """What the run of a suite came to, and where it is.
-
-    >>> import featx
-    >>> suite = featx.Suite(
-    ...     targets=(featx.Target(name="shapes", images=("photos",)),),
-    ...     sources=(featx.SourceModel(backbone="raw-pixels"),),
-    ...     protocol=featx.Protocol(heads=("ridge", "class-mean"), device="cpu"),
-    ... )
-    >>> outcome = featx.run_suite(suite, into="study", jobs=1)
-    >>> outcome
-    SuiteOutcome: 2 results in study, 0 failures
-    >>> sorted({row.score for row in outcome.scores})
-    ['logme', 'press', 'rank', 'ridge']
-    """
-
-    folder: Path
-    results: tuple[Result, ...]
-    scores: tuple[ScoreRow, ...]
-    leaderboard: Leaderboard
-    predictions: Mapping[str, tuple[Prediction, ...]]
-    """Name of each comparability group -> what was known of its sources before training, and what they reached.
-
-    `featx.suites.measure_agreement` takes them, those of some targets alone too.
-    """
-    agreement: tuple[GroupAgreement, ...]
-    """How well each score predicts what sources reach."""
-    gain: tuple[TargetGain, ...]
-    """What each source is worth against the best baseline."""
-    failures: tuple[SuiteFailure, ...]
-    """What has no result; the same command tries it again."""
-    notes: tuple[str, ...]
-    """What a reader must know."""
-
-    @property
-    def results_path(self) -> Path:
-        """The file of all results, which `featx.read_results` reads."""
-        return self.folder / "results.jsonl"
-
-    def to_dict(self) -> dict[str, Any]:
-        """The outcome as plain JSON values, with the path of the file of results in place of the results."""
-        return {
-            "results": str(self.results_path),
-            "leaderboard": self.leaderboard.to_dict(),
-            "agreement": [one.to_dict() for one in self.agreement],
-            "gain": [record for one in self.gain for record in one.to_records()],
-            "failures": [asdict(failure) for failure in self.failures],
-            "notes": list(self.notes),
-        }
-
-    def overview(self) -> Overview:
-        """The number of results, their folder and the number of failures."""
-        count = len(self.failures)
-        return Overview(f"SuiteOutcome: {len(self.results)} results in {self.folder}, {count} failures", ())
 
 
 def run_suite(

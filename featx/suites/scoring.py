@@ -8,7 +8,7 @@ from featx.cache import FeatureTable
 from featx.errors import FeatxError
 from featx.measures import Interval
 from featx.provenance import versions
-from featx.suites.caching import SuiteFailure
+from featx.suites.failures import SuiteFailure
 from featx.suites.files import LinesFile
 from featx.suites.progress import Work
 from featx.suites.suite import Protocol

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from featx.cache import FeatureTable, label_sources
 from featx.compare import Candidate, list_candidates
 from featx.errors import TableError
-from featx.suites.preparing import PreparedTarget
 from featx.suites.suite import Protocol, Target
 from featx.tables import (
     FEW_SHOT_REPEATS,
@@ -20,6 +20,9 @@ from featx.tables import (
     read_tables,
     separate_blocks,
 )
+
+if TYPE_CHECKING:  # what reads results of a suite needs no backbones
+    from featx.suites.preparing import PreparedTarget
 
 FEW_SHOT = "few-shot"
 
@@ -86,7 +89,7 @@ class TargetTables:
                 yield SuiteCandidate(**known | {"backbones": (label,)}, target=self.target)
 
 
-def read_target(prepared: PreparedTarget, caches: Mapping[Path, Sequence[str]], protocol: Protocol) -> TargetTables:
+def read_target(prepared: "PreparedTarget", caches: Mapping[Path, Sequence[str]], protocol: Protocol) -> TargetTables:
     """The tables of these caches, with these outputs of each, and the splits of their images.
 
     Raises CacheError, TableError.

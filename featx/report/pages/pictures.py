@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from featx.inputs import ImageSet, read_thumbnails
 from featx.report.section import Picture
+
+if TYPE_CHECKING:
+    from featx.inputs import ImageSet
 
 MOST_PICTURES = 48
 """Most pictures of a section, so that a page stays small."""
@@ -23,7 +26,7 @@ class Shown:
 class PictureSource:
     """Where thumbnails come from; without an image set there are no pictures."""
 
-    images: ImageSet | None
+    images: "ImageSet | None"
     read: dict[str, bytes | None] = field(default_factory=dict)
 
     def show(self, images: Sequence[Shown], *, most: int = MOST_PICTURES) -> tuple[Picture, ...]:
@@ -48,6 +51,8 @@ class PictureSource:
         return tuple(notes)
 
     def _read_missing(self, names: Iterable[str]) -> None:
+        from featx.inputs import read_thumbnails
+
         assert self.images is not None
         missing = [name for name in dict.fromkeys(names) if name not in self.read]
         if missing:

@@ -5,9 +5,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from featx.inputs import ImageSet, list_images
 from featx.report.html import reserve_page, write_page
 from featx.report.pages.collecting import collect
 from featx.report.pages.data import DataOfReport, data_sections
@@ -28,6 +27,9 @@ from featx.report.split_rankings import SplitRanking
 from featx.tables import Annotations, read_annotations
 from featx.targets import Target
 
+if TYPE_CHECKING:
+    from featx.inputs import ImageSet
+
 Inputs: TypeAlias = Input | Sequence[Input]
 
 
@@ -35,7 +37,7 @@ def write_report(
     inputs: Inputs,
     into: Path | str | Target,
     *,
-    images: ImageSet | Path | str | None = None,
+    images: "ImageSet | Path | str | None" = None,
     annotations: Annotations | Path | str | None = None,
     title: str = "",
     seed: int = 0,
@@ -84,7 +86,7 @@ def write_report(
 def build_report(
     inputs: Inputs,
     *,
-    images: ImageSet | Path | str | None = None,
+    images: "ImageSet | Path | str | None" = None,
     annotations: Annotations | Path | str | None = None,
     title: str = "",
     seed: int = 0,
@@ -98,15 +100,23 @@ def build_report(
     """
     given = list_inputs(inputs)
     joined = read_annotations(annotations) if isinstance(annotations, str | Path) else annotations
-    shown = list_images(images) if isinstance(images, str | Path) else images
+    pictures = PictureSource(_list_images(images))
     material = collect(given, annotations=joined, seed=seed)
     command = _command(given, into.name, images)
     rankings = list_rankings(material)
-    sections = _compose(material, rankings, PictureSource(shown), command=command, seed=seed)
+    sections = _compose(material, rankings, pictures, command=command, seed=seed)
     return Page(title or _title(given), tuple(_unique(sections)), sentence=answer_of(material, rankings))
 
 
-def _command(given: Sequence[Input], into: str, images: ImageSet | Path | str | None) -> str:
+def _list_images(images: "ImageSet | Path | str | None") -> "ImageSet | None":
+    if not isinstance(images, str | Path):
+        return images
+    from featx.inputs import list_images
+
+    return list_images(images)
+
+
+def _command(given: Sequence[Input], into: str, images: "ImageSet | Path | str | None") -> str:
     """The command that makes this page, or the call if objects of Python were given."""
     shown = images if images is None or isinstance(images, str | Path) else "IMAGES"
     if not all(isinstance(one, Path | str) for one in given):
