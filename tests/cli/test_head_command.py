@@ -52,6 +52,7 @@ def test_people_read_the_facts_line_by_line(featx: Featx, head: Head, tmp_path: 
         assert words in said
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
 @pytest.mark.parametrize("path", OLD, ids=lambda path: path.stem)
 def test_heads_of_the_first_version_are_described(featx: Featx, path: Path) -> None:
     ran = featx("head", "info", path)

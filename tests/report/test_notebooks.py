@@ -69,6 +69,7 @@ def test_ids_of_different_objects_in_one_notebook_are_different() -> None:
     assert not first & second
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
 @pytest.mark.parametrize("name", ["logreg", "knn-several", "logreg-stacked"])
 def test_heads_of_the_first_version_show_their_measures(name: str) -> None:
     assert "accuracy" in shown_in_notebook(load_head(OLD / f"{name}.featx"))

@@ -28,15 +28,17 @@ class Nodes:
 
     def add(self, operator: str, *inputs: str, into: str = "", **settings: Any) -> str:
         """Append a node; returns the name of its output, which is `into` if that is given."""
-        name = into or f"{RESERVED}head_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], **settings))
-        return name
+        name = f"{RESERVED}head_{len(self.nodes)}"
+        output = into or name
+        # ONNX Runtime 1.20 refuses models in which it joins nodes without names
+        self.nodes.append(helper.make_node(operator, inputs, [output], name=name, **settings))
+        return output
 
     def add_pair(self, operator: str, *inputs: str, **settings: Any) -> tuple[str, str]:
         """Append a node that has two outputs; returns their names."""
         name = f"{RESERVED}head_{len(self.nodes)}"
         names = (name, f"{name}_second")
-        self.nodes.append(helper.make_node(operator, inputs, names, **settings))
+        self.nodes.append(helper.make_node(operator, inputs, names, name=name, **settings))
         return names
 
     def numbers(self, values: Any, *, what: str = "a coefficient") -> str:
