@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
+from featx.inputs import ImageSet
 from featx.report.html import reserve_page, write_page
 from featx.report.pages.collecting import collect
 from featx.report.pages.data import DataOfReport, data_sections
@@ -27,9 +28,6 @@ from featx.report.split_rankings import SplitRanking
 from featx.tables import Annotations, read_annotations
 from featx.targets import Target
 
-if TYPE_CHECKING:
-    from featx.inputs import ImageSet
-
 Inputs: TypeAlias = Input | Sequence[Input]
 
 
@@ -37,7 +35,7 @@ def write_report(
     inputs: Inputs,
     into: Path | str | Target,
     *,
-    images: "ImageSet | Path | str | None" = None,
+    images: ImageSet | Path | str | None = None,
     annotations: Annotations | Path | str | None = None,
     title: str = "",
     seed: int = 0,
@@ -86,7 +84,7 @@ def write_report(
 def build_report(
     inputs: Inputs,
     *,
-    images: "ImageSet | Path | str | None" = None,
+    images: ImageSet | Path | str | None = None,
     annotations: Annotations | Path | str | None = None,
     title: str = "",
     seed: int = 0,
@@ -108,7 +106,7 @@ def build_report(
     return Page(title or _title(given), tuple(_unique(sections)), sentence=answer_of(material, rankings))
 
 
-def _list_images(images: "ImageSet | Path | str | None") -> "ImageSet | None":
+def _list_images(images: ImageSet | Path | str | None) -> ImageSet | None:
     if not isinstance(images, str | Path):
         return images
     from featx.inputs import list_images
@@ -116,7 +114,7 @@ def _list_images(images: "ImageSet | Path | str | None") -> "ImageSet | None":
     return list_images(images)
 
 
-def _command(given: Sequence[Input], into: str, images: "ImageSet | Path | str | None") -> str:
+def _command(given: Sequence[Input], into: str, images: ImageSet | Path | str | None) -> str:
     """The command that makes this page, or the call if objects of Python were given."""
     shown = images if images is None or isinstance(images, str | Path) else "IMAGES"
     if not all(isinstance(one, Path | str) for one in given):
