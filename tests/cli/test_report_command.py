@@ -31,7 +31,7 @@ def test_the_page_is_written_and_described_as_json(home: Path, tmp_path: Path) -
     found = json.loads(ran.out)
     assert (found["path"], found["title"]) == (str(into), "Ours")
     names = {section["name"] for section in found["sections"]}
-    assert {"summary", "data", "results-1", "map", "commands", "glossary"} <= names
+    assert {"summary", "data", "ranking-stratified", "map", "commands", "glossary"} <= names
     confusion = next(one for one in found["sections"] if one["title"] == "Errors: confusion")
     assert confusion["pictures"]
     assert confusion["missing_pictures"] == 0
