@@ -188,7 +188,12 @@ def explain_failure(path: Path, error: OSError | RuntimeError) -> str:
 
 
 def check_ending(path: Path, kind: Kind) -> None:
-    """Raise the error of the kind if the ending of the path belongs to another kind of file."""
+    """Raise the error of the kind if the path is `-`, or if its ending belongs to another kind of file."""
+    if str(path) == "-":
+        raise kind.error(
+            f"{path}: {kind.option} names a file, and nothing is written to standard output by it; name one that ends "
+            f"in {kind.endings[0]}, or ./- for a file that is called -"
+        )
     ending = path.suffix.lower()
     if ending in OWNERS and ending not in kind.endings:
         raise kind.error(

@@ -209,6 +209,13 @@ def test_an_ending_of_another_kind_of_file_is_refused(tmp_path: Path, name: str)
     assert names(tmp_path) == set()
 
 
+def test_a_dash_is_not_taken_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HeadError, match=r"-: --into names a file, .* name one that ends in \.h5"):
+        write(Path("-"))
+    assert names(tmp_path) == set()
+
+
 @pytest.mark.parametrize("name", ["a", "a.hdf", "a.H5", "v1.2", "a.h5.2026"])
 def test_other_endings_are_taken(tmp_path: Path, name: str) -> None:
     write(tmp_path / name)

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from featx.backbones import Backbone, Output, load_backbone
+from featx.backbones import Backbone, Output, list_backbones, load_backbone
 from featx.cache import Source
 from featx.errors import HeadError
 from featx.heads import Head
 from featx.settings import Decode
+from featx.showing import shorten
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ def load_passes(
 
 def find_backbone(head: Head, sources: Sequence[Source], models: Path | str | None) -> Backbone:
     """The backbone of these sources, with their outputs in this order. Raises BackboneError, HeadError."""
+    known = [one.name for one in list_backbones(models)]
+    if sources[0].name not in known:
+        raise HeadError(
+            f"head {head.name!r} was trained on backbone {sources[0].name} {sources[0].backbone[:12]}, which is not "
+            f"among those here, {shorten(known)}; name the folder of its card with --models, or add its model again"
+        )
     backbone = load_backbone(sources[0].name, folder=models)
     outputs = [
         Output(name=source.output, dim=source.card["dim"], pool=source.card.get("pool", "")) for source in sources

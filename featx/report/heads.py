@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from featx.heads import HeadInfo
 
 _CLASSES_SHOWN = 10
+_VALUES_SHOWN = 8
 _PACKAGES = ("featx", "scikit-learn", "skops", *DECISIVE_PACKAGES)
 _SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "average_precision", "log_loss", "ece")
 
@@ -74,8 +75,16 @@ def _show_ends(ends: object) -> str:
 
 
 def _show_params(params: Mapping[str, Any]) -> str:
-    shown = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in params.items()}
-    return ", ".join(f"{name}={value}" for name, value in shown.items())
+    return ", ".join(f"{name}={_show_param(value)}" for name, value in params.items())
+
+
+def _show_param(value: Any) -> str:
+    """The value with few digits; of a long list the first and the last, and how many there are."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple) and len(value) > _VALUES_SHOWN:
+        return f"[{_show_param(value[0])}, ..., {_show_param(value[-1])}] ({len(value)} values)"
+    return str(value)
 
 
 def _show_adaptation(adaptation: Mapping[str, Any]) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.backbones import OpenedModel, Tensor, open_model
-from featx.errors import ServingError
+from featx.errors import BackboneError, ServingError
+from featx.file_kinds import START_BYTES, name_given
 from featx.measures import THRESHOLD
 from featx.serving.preparing import ModelInput, read_input
 from featx.settings import DEFAULTS, Device
@@ -101,7 +102,7 @@ def open_deployed(path: Path | str, *, device: Device = "auto") -> DeployedModel
 
     Raises ServingError if the file is not one that `featx deploy` wrote, and what `open_model` raises.
     """
-    opened = open_model(path, device=device)
+    opened = _open(Path(path), device)
     for key in (CLASSES, PREPROCESSING, HEAD):
         if key not in opened.metadata:
             raise ServingError(f"{path}: its metadata has no {key}, so it is not a deployed head; {STEP}")
@@ -113,6 +114,23 @@ def open_deployed(path: Path | str, *, device: Device = "auto") -> DeployedModel
         if name not in names:
             raise ServingError(f"{path}: has no output {name!r} but {', '.join(names)}; {STEP}")
     return model
+
+
+def _open(path: Path, device: Device) -> OpenedModel:
+    """The model in this file. Raises ServingError if it is a file of another kind, and what `open_model` raises."""
+    try:
+        return open_model(path, device=device)
+    except BackboneError as error:
+        if not path.is_file():
+            raise
+        with path.open("rb") as file:
+            start = file.read(START_BYTES)
+        kind = name_given(start) if start else ", but an empty file"
+        if not kind:
+            raise
+        head = f"`featx deploy {path} --into {path.stem}.onnx` makes one of it"
+        step = head if kind.endswith("a featx head") else STEP
+        raise ServingError(f"{path}: not a model that featx deployed{kind}; {step}") from error
 
 
 def _read_inputs(opened: OpenedModel) -> tuple[ModelInput, ...]:

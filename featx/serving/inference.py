@@ -106,10 +106,11 @@ def _read_values(tensors: Any, model: DeployedModel, most: int) -> Values:
     if not isinstance(tensors, list) or not all(isinstance(tensor, dict) for tensor in tensors):
         raise Refusal(400, f'"inputs" should be a list of tensors: {wanted}')
     given = {str(tensor.get("name")): tensor for tensor in tensors}
-    if set(given) == {IMAGE}:
+    if set(given) == {IMAGE} and len(tensors) == 1:
         return _from_files(given[IMAGE], model, most)
-    if sorted(given) != sorted(names):
-        raise Refusal(400, f"the inputs are {', '.join(given) or 'missing'} but should be {wanted}")
+    if len(given) < len(tensors) or sorted(given) != sorted(names):
+        found = ", ".join(str(tensor.get("name")) for tensor in tensors)
+        raise Refusal(400, f"the inputs are {found or 'missing'} but should be {wanted}")
     values = tuple(_from_numbers(given[one.name], one, most) for one in model.inputs)
     if len({len(value) for value in values}) > 1:
         raise Refusal(400, "the inputs have different numbers of images")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from featx.backbones import Backbone
 from featx.deploy import deploy_head, predict_images
+from featx.errors import ServingError
 from featx.estimators import OneVsRest
 from featx.hashing import hash_file
 from featx.heads import Head, save_head
@@ -112,3 +113,19 @@ def test_deploy_writes_a_page_beside_the_model_and_says_how_to_open_it(
     again = featx("deploy", tmp_path / "h.featx", *arguments, "--overwrite")
     assert "http://localhost:8000/demo.html" in again.out
     assert json.dumps("m.onnx") in (site / "demo.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"", "m: not a model that featx deployed, but an empty file; name a model that `featx deploy"),
+        (b"featx cache", "but a featx cache; name a model that"),
+        (b"hello", "but text; name a model that"),
+        (b"PK\3\4" + bytes(26) + b"head.json", "but a featx head; `featx deploy .*m --into m.onnx` makes one of it"),
+    ],
+    ids=["empty", "cache", "text", "head"],
+)
+def test_a_file_of_another_kind_is_named(tmp_path: Path, content: bytes, named: str) -> None:
+    (tmp_path / "m").write_bytes(content)
+    with pytest.raises(ServingError, match=named):
+        open_deployed(tmp_path / "m", device="cpu")

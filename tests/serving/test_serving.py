@@ -311,3 +311,9 @@ def test_without_the_extra_the_command_says_how_to_install_it(monkeypatch: pytes
     monkeypatch.setitem(__import__("sys").modules, "uvicorn", None)
     with pytest.raises(ServingError, match=r"pip install 'featx\[serve\]'"):
         serve_model(path)
+
+
+def test_an_input_that_is_given_twice_is_refused(server: Address) -> None:
+    answered = server.infer("colours", PIXELS, PIXELS)
+    assert answered.status == 400
+    assert "the inputs are pixels, pixels but should be pixels" in answered.json["error"]
