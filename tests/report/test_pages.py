@@ -318,6 +318,7 @@ def test_objects_give_the_sections_of_their_files(study: Study) -> None:
     of_objects = build_report([results, head, study.table])
     assert of_objects.sentence == of_files.sentence
     own = ("Reproduce: ", "Data: images and classes")  # which name the files
+    assert ("2 x Result", "given in Python", "–") in titled(of_objects, "Reproduce: inputs").rows
     shown = [[one for one in page.sections if not one.title.startswith(own)] for page in (of_files, of_objects)]
     assert shown[0] == shown[1]
     assert titled(of_objects, "Data: images").rows == titled(of_files, "Data: images").rows

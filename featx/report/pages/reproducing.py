@@ -1,6 +1,7 @@
 """Reproduce: the commands, what identifies inputs and models, versions, the machine, and how to cite."""
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
@@ -89,10 +90,11 @@ def _join(*words: str) -> str:
 
 
 def _inputs(material: Material) -> Section:
-    files = [(one.name, one.what, one.digest[:DIGITS] or "–") for one in material.inputs]
+    given = Counter((one.name, one.what, one.digest[:DIGITS] or "–") for one in material.inputs)
+    files = [(name if n == 1 else f"{n:,} x {name}", what, digest) for (name, what, digest), n in given.items()]
     return Section(
         title="Reproduce: inputs and models",
-        sentence=f"The page was made from {len(files)} {'inputs' if len(files) != 1 else 'input'}.",
+        sentence=f"The page was made from {given.total():,} {'inputs' if given.total() != 1 else 'input'}.",
         columns=("file or model", "what it is", "sha256, first digits"),
         rows=(*files, *dict.fromkeys(_models(material))),
         name="inputs",

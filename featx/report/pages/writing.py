@@ -118,7 +118,8 @@ def _command(given: Sequence[Input], into: str, images: ImageSet | Path | str | 
     """The command that makes this page, or the call if objects of Python were given."""
     shown = images if images is None or isinstance(images, str | Path) else "IMAGES"
     if not all(isinstance(one, Path | str) for one in given):
-        names = [repr(str(one)) if isinstance(one, Path | str) else name_input(one) for one in given]
+        named = (repr(str(one)) if isinstance(one, Path | str) else name_input(one) for one in given)
+        names = list(dict.fromkeys(named))  # each class once
         pictures = "" if shown is None else f", images={str(shown)!r}"
         return f"featx.write_report([{', '.join(names)}], {into!r}{pictures})"
     options = [] if shown is None else ["--images", str(shown)]
