@@ -17,9 +17,11 @@ LOST = "featx: interrupted; nothing was written, and the same command begins aga
 SERVED = "featx: interrupted; requests under way were answered, and the same command serves again"
 BEGINNING = (
     *("train", "evaluate", "predict", "label-errors", "label-next", "cluster"),
-    *("head", "cache", "export", "doctor", "inspect", "backbones"),
+    *("head", "cache", "export", "doctor", "inspect", "backbones", "report", "deploy", "gap", "adapt"),
 )
 """Commands that write their result at the end only."""
+WITH_INTO = ("compare", "curve", "gain", "score")
+"""Commands that write one result after the other with --into only."""
 GRACE_SECONDS = 10.0
 """The command has this long to end in order after the first interrupt."""
 REPEATED_SECONDS = 1.0
@@ -32,7 +34,8 @@ def interruption(arguments: Sequence[str]) -> str:
     command = next((word for word in arguments if not word.startswith("-")), "")
     if command == "serve":
         return SERVED
-    return LOST if command in BEGINNING else KEPT
+    into = any(word.startswith("--into") for word in arguments)
+    return LOST if command in BEGINNING or (command in WITH_INTO and not into) else KEPT
 
 
 def watch_interrupts(numbers: Iterable[int], *, told: Event) -> None:

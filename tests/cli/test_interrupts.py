@@ -59,7 +59,10 @@ def test_the_second_interrupt_does_not_wait_for_anything(second: signal.Signals)
     ("arguments", "kept"),
     [
         (["extract", "photos", "--into", "c.h5"], True),
-        (["-q", "compare", "c.h5"], True),
+        (["-q", "compare", "c.h5"], False),
+        (["compare", "c.h5", "--into=r.jsonl"], True),
+        (["report", "r.jsonl", "--into", "r.html"], False),
+        (["deploy", "h.featx", "--into", "h.onnx"], False),
         (["train", "c.h5"], False),
         (["--verbose", "cache", "merge"], False),
         ([], True),
