@@ -8,6 +8,7 @@ from tables import made_on, table
 
 TITLES = {
     "cells": "solar cells (chosen on)",
+    "cells, all parameters": "solar cells (chosen on), with --slow",
     "emoji": "emoji of four vendors (chosen on)",
     "fresh": "sets that have decided nothing",
 }

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from record import read
 from tables import made_on, table
 
 WAYS = ("source", "target", "chosen", "shuffled", "pooled")
@@ -14,6 +15,25 @@ def render_parameters(found: dict[str, Any] | None) -> str:
         return "Not measured yet: `python benchmarks/parameters.py DIR` measures it."
     parts = [_set(name, cells) for name, cells in found["sets"].items()]
     return "\n\n".join([*parts, made_on(found)])
+
+
+def render_cautious(found: dict[str, Any] | None) -> str:
+    """What heads of sources that were trained cautiously are worth, beside those of the table above, on equal draws."""
+    if not found:
+        return "Not measured yet: `python benchmarks/parameters.py DIR --cautious` measures it."
+    usual = read("parameters")["sets"]
+    rows = []
+    for name, cells in found["sets"].items():
+        draws = min(map(len, cells.values()))
+        means = [_mean(one, way, draws) for way in ("source", "chosen") for one in (usual[name], cells)]
+        rows.append([name, str(draws), *(f"{mean:.1f}" for mean in means), f"{means[3] - means[2]:+.1f}"])
+    header = ["set", "draws", "source", "source, cautious", "chosen", "chosen, cautious", "difference"]
+    return f"Mean balanced accuracy over all cells, %:\n\n{table(header, rows)}\n\n{made_on(found)}"
+
+
+def _mean(cells: dict[str, list[dict[str, Any]]], way: str, draws: int) -> float:
+    """The mean balanced accuracy of a way over the first draws of all cells, in percent."""
+    return 100 * float(np.mean([draw[way][1] for each in cells.values() for draw in each[:draws]]))
 
 
 def _set(name: str, cells: dict[str, list[dict[str, Any]]]) -> str:

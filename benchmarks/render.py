@@ -16,7 +16,7 @@ from gain_tables import render_gain
 from gap_tables import render_gap
 from labelling_tables import render_labelling
 from networks import LITE0
-from parameter_tables import render_parameters
+from parameter_tables import render_cautious, render_parameters
 from record import read
 from report_tables import render_report
 from score_tables import render_logme, render_scores
@@ -231,6 +231,7 @@ RENDERERS = {
     "gap": render_gap,
     "labelling": render_labelling,
     "parameters": render_parameters,
+    "parameters-cautious": render_cautious,
     "adapt": render_adapt,
     "adaptation_speed": render_adaptation_speed,
     "deployed": render_deployed,
