@@ -21,6 +21,8 @@ CLASSES = "featx.classes"
 PREPROCESSING = "featx.preprocessing"
 HEAD = "featx.head"
 LABEL, LABELS, PROBABILITIES = "label", "labels", "probabilities"
+AT_ONCE = 2
+"""Runs at the same time on each device, so that it has work while one begins or ends."""
 STEP = "name a model that `featx deploy HEAD.featx --into model.onnx` wrote"
 
 Values: TypeAlias = tuple[NDArray[Any], ...]
@@ -119,7 +121,7 @@ def open_deployed(path: Path | str, *, device: Device = "auto") -> DeployedModel
 def _open(path: Path, device: Device) -> OpenedModel:
     """The model in this file. Raises ServingError if it is a file of another kind, and what `open_model` raises."""
     try:
-        return open_model(path, device=device)
+        return open_model(path, device=device, at_once=AT_ONCE)
     except BackboneError as error:
         if not path.is_file():
             raise

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     import onnxruntime
 
 
-AT_ONCE = 2
-
-
 @dataclass(frozen=True)
 class Tensor:
     """What the model file says of one of its inputs or outputs."""
@@ -57,8 +54,8 @@ class OpenedModel:
             raise InferenceError(f"{self.path} failed on {count} images ({one_line(error)})") from error
 
 
-def open_model(path: Path | str, *, device: Device = "auto") -> OpenedModel:
-    """The model file with a session on each device that `device` names.
+def open_model(path: Path | str, *, device: Device = "auto", at_once: int = 1) -> OpenedModel:
+    """The model file with a session on each device that `device` names, for this number of runs at the same time.
 
     Raises BackboneError if the file cannot be read or is refused, and DeviceError if a device is not available.
     """
@@ -70,7 +67,8 @@ def open_model(path: Path | str, *, device: Device = "auto") -> OpenedModel:
         model = path.read_bytes()
     except OSError as error:
         raise BackboneError(f"{path}: {error.strerror or one_line(error)}; name a model that is there") from error
-    sessions = tuple(_open(model, spec, path) for spec in specs)
+    at_once = streams_of(specs[0], at_once)
+    sessions = tuple(_open(model, spec, path, at_once=at_once) for spec in specs)
     first = sessions[0]
     return OpenedModel(
         path,
@@ -79,12 +77,13 @@ def open_model(path: Path | str, *, device: Device = "auto") -> OpenedModel:
         metadata=dict(first.get_modelmeta().custom_metadata_map),
         devices=tuple(map(str, specs)),
         sessions=sessions,
-        at_once=streams_of(specs[0], AT_ONCE),
+        at_once=at_once,
     )
 
 
-def _open(model: bytes, spec: DeviceSpec, path: Path) -> "onnxruntime.InferenceSession":
-    threads = usable_cores()
+def _open(model: bytes, spec: DeviceSpec, path: Path, *, at_once: int) -> "onnxruntime.InferenceSession":
+    # runs at the same time share the session's threads, and each also computes in the thread that called it
+    threads = max(1, usable_cores() - at_once + 1)
     if spec == CPU:
         return new_session(model, spec, name=str(path), threads=threads, folder=path.parent)
     from featx.backbones.graph.contents import read_contents
