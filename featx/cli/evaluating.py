@@ -68,8 +68,8 @@ def evaluate(
     """Measure the saved HEAD on the labelled images of CACHES.
 
     If these are the images that the head was trained with, only its test images are measured, which it has not seen.
-    Images that it has seen make it look better than it is. Other images of the same names are told apart by what the
-    head predicts for them, and all are measured, with a warning.
+    Images that it has seen make it look better than it is. Another set of images may have the same names: if the head
+    predicts its images otherwise, all of them are measured, with a warning.
 
     --wrong lists the images that are predicted wrongly, the most confident mistake first: name, true, predicted,
     probability, true_probability. --gallery shows them; a click on a cell of the confusion matrix chooses its images.

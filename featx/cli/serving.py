@@ -34,7 +34,7 @@ MEGABYTE = 1 << 20
     type=click.IntRange(1, 1_000_000),
     metavar="N",
     default=256,
-    help="Images that are received, decoded or wait at once; further requests are told to come back.",
+    help="Most images on their way at once; further requests are refused with status 503.",
 )
 @option(
     "--timeout",

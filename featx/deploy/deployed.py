@@ -8,7 +8,7 @@ from featx.errors import HeadError
 from featx.targets import Kind, Target, reserve
 
 MARK = "featx deploy"
-"""What a deployed model names as its producer, and what is in every file beside one: by that they are known."""
+"""The producer that a deployed model names. Files beside it contain it too, so that featx replaces only its own."""
 
 
 @dataclass(frozen=True)

@@ -108,11 +108,32 @@ class _Work:
         built = _build(self.head, models=self.models, as_pixels=self.as_pixels)
         with target.written() as new:
             new.write_bytes(built.model.SerializeToString())
-            deployed = _checked(self.head, built, new, target.path, self.images, as_pixels=self.as_pixels)
+            deployed = self._checked(built, new, into=target.path)
             if folder is not None:
                 about = {entry.key: entry.value for entry in built.model.metadata_props}
                 folder.write(self.head, deployed, about)
         return deployed
+
+    def _checked(self, built: _Built, written: Path, *, into: Path) -> Deployed:
+        """What was written, which will stand at `into`, after a comparison with featx's own predictions."""
+        opened = open_model(written, device="cpu")
+        sessions = [open_session(one.backbone, device="cpu") for one in built.passes]
+        pixels = read_checked(self.images, built.passes, sessions)
+        features = own_features(sessions, built.columns, pixels)
+        fed = _feed(built, pixels, as_pixels=self.as_pixels)
+        values = [fed[tensor.name] for tensor in opened.inputs]
+        found = compare(self.head, opened, features=features, inputs=values, drawn=self.images is None)
+        return Deployed(
+            path=into,
+            inputs=tuple(DeployedTensor(one.name, one.dtype, one.shape) for one in opened.inputs),
+            outputs=tuple(DeployedTensor(one.name, one.dtype, one.shape) for one in opened.outputs),
+            opset=opset(built.model),
+            size=written.stat().st_size,
+            images=found.images,
+            drawn=found.drawn,
+            largest_difference=found.largest_difference,
+            notes=tuple(_notes(built, found, opened.inputs[0].shape[0])),
+        )
 
 
 def _build(head: Head, *, models: Path | str | None, as_pixels: bool) -> _Built:
@@ -137,30 +158,6 @@ def _name_inputs(passes: Sequence[BackbonePass], *, as_pixels: bool) -> tuple[st
     names = [f"{PIXELS}_{one.backbone.name}" for one in passes]
     return tuple(
         f"{name}_{one.decode}" if names.count(name) > 1 else name for name, one in zip(names, passes, strict=True)
-    )
-
-
-def _checked(
-    head: Head, built: _Built, path: Path, into: Path, images: ImageSet | None, *, as_pixels: bool
-) -> Deployed:
-    """What was written to `path`, after a comparison with featx's own predictions."""
-    opened = open_model(path, device="cpu")
-    sessions = [open_session(one.backbone, device="cpu") for one in built.passes]
-    pixels = read_checked(images, built.passes, sessions)
-    features = own_features(sessions, built.columns, pixels)
-    fed = _feed(built, pixels, as_pixels=as_pixels)
-    values = [fed[tensor.name] for tensor in opened.inputs]
-    found = compare(head, opened, features=features, inputs=values, drawn=images is None)
-    return Deployed(
-        path=into,
-        inputs=tuple(DeployedTensor(one.name, one.dtype, one.shape) for one in opened.inputs),
-        outputs=tuple(DeployedTensor(one.name, one.dtype, one.shape) for one in opened.outputs),
-        opset=opset(built.model),
-        size=path.stat().st_size,
-        images=found.images,
-        drawn=found.drawn,
-        largest_difference=found.largest_difference,
-        notes=tuple(_notes(built, found, opened.inputs[0].shape[0])),
     )
 
 

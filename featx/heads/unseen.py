@@ -39,8 +39,8 @@ def find_unseen(head: Head, table: FeatureTable) -> RowIndices | None:
     """The test rows of the head in its own training table; None if the table is another, or its split is not known.
 
     The split is drawn again by its rule and seed, and used only if its test images are those that the head was measured
-    on: annotations, for example, could have changed which images have a label. Other images of the same names are told
-    apart by what the head predicts for them.
+    on: annotations, for example, could have changed which images have a label. Another set of images may have the
+    same names: the head's predictions, which differ from those that it recorded, show that.
 
     >>> import featx
     >>> from featx.heads import find_unseen

@@ -76,5 +76,5 @@ def _escape(text: str) -> str:
 
 
 def _escape_line(text: str) -> str:
-    """The same, of a text that begins a line."""
+    """The text with everything escaped that acts in a line or at its beginning."""
     return _AT_START.sub(lambda found: f"{found[1]}\\{found[2]}", _escape(text.lstrip()))

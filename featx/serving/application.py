@@ -33,7 +33,7 @@ GONE = 499
 """Status under which a request is counted whose client went before its answer; nobody receives it."""
 RETRY_SECONDS = "1"
 FAULT_SECONDS = 60.0
-"""The same fault outside of requests is logged again after this time."""
+"""Seconds until a fault outside of requests is logged again."""
 
 
 class _Json(JSONResponse):

@@ -78,6 +78,7 @@ def make_server(model: "DeployedModel", limits: Limits, on_ready: Callable[[], N
 
     class _Announcing(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            """Start, and announce that requests are answered."""
             await super().startup(sockets)
             if self.started:
                 on_ready()

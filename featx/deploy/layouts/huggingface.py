@@ -39,7 +39,7 @@ def write_files(name: str, head: Head, deployed: Deployed, about: Mapping[str, s
         )
     written = f"{MARK} {about['featx.version']}"
     return {
-        "README.md": _readme(name, head, deployed, known, written),
+        "README.md": _readme(name, head, deployed=deployed, known=known, written=written),
         "config.json": _as_json(_config(head, written)),
         "preprocessor_config.json": _as_json(_preprocessor(prepared, written)),
     }
@@ -86,7 +86,7 @@ def _preprocessor(prepared: Mapping[str, Any], written: str) -> dict[str, Any]:
     }
 
 
-def _readme(name: str, head: Head, deployed: Deployed, known: Mapping[str, Any], written: str) -> str:
+def _readme(name: str, head: Head, *, deployed: Deployed, known: Mapping[str, Any], written: str) -> str:
     front = "\n".join(["---", f"# Written by {written}", *_front_matter(name, known), "---"])
     return f"{front}\n\n# {_one_line(name)}\n\n" + "\n\n".join(_paragraphs(head, deployed, known)) + "\n"
 

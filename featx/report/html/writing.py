@@ -9,7 +9,7 @@ from featx.report.section import Page
 from featx.targets import Kind, Target, reserve
 
 _HEAD_BYTES = 4096
-"""Within so many bytes a page says which program made it."""
+"""The first bytes of a page, among which it names the program that made it."""
 
 
 def reserve_page(

@@ -11,7 +11,7 @@ from featx.report.svg.axes import Axis, make_axis
 from featx.report.svg.marks import COLOURS, SHAPES, WIDTH, fill, frame, legend, titled, x_axis, y_axis
 
 DOTS_SHOWN = 1000
-"""Dots in a drawing; of more, every so many."""
+"""Most dots in a drawing; more are thinned at even distances in their order."""
 STYLES = 12
 """Categories with a colour and shape of their own; the others share one."""
 _TOP, _BOTTOM, _LEFT, _RIGHT = 30, 440, 46, WIDTH - 12
