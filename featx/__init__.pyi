@@ -1,7 +1,11 @@
 from .backbones import (
+    Cut as Cut,
     Inspection as Inspection,
+    find_cut as find_cut,
     inspect_model as inspect_model,
     list_backbones as list_backbones,
+    list_cuts as list_cuts,
+    map_backbone as map_backbone,
     open_session as open_session,
     select_outputs as select_outputs,
 )
@@ -11,6 +15,7 @@ from .cache import (
     export_cache as export_cache,
     merge_caches as merge_caches,
     read_features as read_features,
+    use_views as use_views,
     verify_cache as verify_cache,
 )
 from .choosing import (

@@ -6,15 +6,17 @@ from .card import (
     Output as Output,
     Quantized as Quantized,
 )
+from .cuts import find_cut as find_cut, list_cuts as list_cuts, map_backbone as map_backbone
 from .deployable import DeployableGraph as DeployableGraph, deployable_graph as deployable_graph
 from .foreign import run_foreign as run_foreign
+from .graph.cutting import Cut as Cut
 from .graph.finding import (
-    Inspection as Inspection,
     inspect_apart as inspect_apart,
     inspect_model as inspect_model,
     is_embedding_width as is_embedding_width,
     resolve_outputs as resolve_outputs,
 )
+from .graph.inspection import Inspection as Inspection
 from .graph.model import (
     REDUCE_AXES_ARE_INPUTS as REDUCE_AXES_ARE_INPUTS,
     RESERVED as RESERVED,

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,23 +25,35 @@ from featx.settings import CALIBRATION_IMAGES, LOWER_PRECISIONS, Decode, Device
 from featx.showing import visible
 
 if TYPE_CHECKING:
+    from featx.backbones import Inspection
     from featx.convert import Check, Removal
 
 with_name = click.argument("name", type=BackboneName())
 with_overwrite = click.option("--overwrite", is_flag=True, help="Replace a backbone of yours that has this name.")
 
 
-@click.command(epilog=examples("featx inspect resnet.onnx", "featx inspect detector.onnx --size 640 --json"))
+@click.command(epilog=examples("featx inspect resnet.onnx", "featx inspect efficientnet-lite0 --json"))
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--size", type=click.IntRange(1), metavar="N", help="Height and width, if the model leaves them free.")
+@with_models
 @as_json
-def inspect(*, model: Path, size: int | None, json_: bool) -> None:
-    """Show the inputs, outputs and features of MODEL, an ONNX file."""
-    from featx.backbones import inspect_apart
+def inspect(*, model: Path, size: int | None, models: Path | None, json_: bool) -> None:
+    """Show the inputs, outputs and features of MODEL, an ONNX file or a backbone, and where fine-tuning can cut it."""
     from featx.report import inspection_sections, out, print_sections
 
-    found = inspect_apart(model, size=size)
+    found = _inspect(model, size, models)
     return print_json(found.to_dict()) if json_ else print_sections(inspection_sections(found), to=out())
+
+
+def _inspect(model: Path, size: int | None, models: Path | None) -> "Inspection":
+    """The inspection of the model in a file, or of the backbone with this name; its cuts lead to its own feature."""
+    from featx.backbones import inspect_apart, list_backbones, list_cuts, load_backbone
+
+    if model.exists() or str(model) not in {backbone.name for backbone in list_backbones(models)}:
+        return inspect_apart(model, size=size)
+    backbone = load_backbone(str(model), folder=models)
+    found = inspect_apart(backbone.path, size=size or backbone.card.input.pixels.size)
+    return replace(found, cuts=list_cuts(backbone))
 
 
 @click.group(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from featx.report.section import Section
 
 if TYPE_CHECKING:
-    from featx.backbones import Inspection
+    from featx.backbones import Cut, Inspection
     from featx.convert import Check, FastEffect
 
 
@@ -30,7 +30,19 @@ def inspection_sections(inspection: "Inspection") -> list[Section]:
             notes=tuple(_inspection_notes(inspection)),
         ),
         Section(columns=("", "tensor", "dim", "shape", "kind", "taken as"), rows=rows),
+        *cuts_sections(inspection.cuts),
     ]
+
+
+def cuts_sections(cuts: "Sequence[Cut]") -> list[Section]:
+    """Where a network can be cut for fine-tuning, and what is trained then; no section if that is not known."""
+    if not cuts:
+        return []
+    columns = ("tensor to finetune --from", "shape", "parameters after it", "nodes", "bytes of a map in float16")
+    rows = tuple(
+        (cut.name, _show_shape(cut.shape), f"{cut.parameters:,}", str(cut.nodes), f"{cut.bytes:,}") for cut in cuts
+    )
+    return [Section(columns=columns, rows=rows)]
 
 
 def _inspection_notes(inspection: "Inspection") -> Iterator[str]:

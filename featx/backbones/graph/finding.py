@@ -7,17 +7,18 @@ tensors that every path from the image to the output passes.
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from featx.apart import Allow
 from featx.backbones.card import POOLINGS, ClassifierKind, Output
 from featx.backbones.foreign import run_foreign
 from featx.backbones.graph.bottlenecks import FEATURE_TYPES, bottlenecks, depths, stages
 from featx.backbones.graph.class_scores import kind_of_scores, same_scores, with_classifier
+from featx.backbones.graph.cutting import sensible_cuts
 from featx.backbones.graph.image_input import ModelInput, find_image, with_size
+from featx.backbones.graph.inspection import FeatureCandidate, Inspection
 from featx.backbones.graph.last_layers import LastLayers, find_last_layers
 from featx.backbones.graph.layers import (
     channel_axis,
@@ -29,7 +30,7 @@ from featx.backbones.graph.layers import (
     same_values,
 )
 from featx.backbones.graph.model import damage_reported, load_model
-from featx.backbones.graph.normalisation import Normalisation, find_normalisation
+from featx.backbones.graph.normalisation import find_normalisation
 from featx.backbones.graph.shapes import ANY_BATCH, view_model
 from featx.backbones.graph.simplifying import simplify
 from featx.backbones.graph.view import Shape, View
@@ -41,57 +42,6 @@ _PREFERRED_NAMES = ("image_embeds", "pooler_output", "embed", "feat", "pool")
 """Parts of the names of embedding outputs, the likeliest first."""
 _LEAST_EMBEDDING = 128
 _EMBEDDING_STEP = 64
-
-
-@dataclass(frozen=True)
-class FeatureCandidate:
-    """A tensor that can be the feature."""
-
-    name: str
-    dim: int | None
-    """Length of the feature; None if only running the model can show it."""
-    shape: Shape | None
-    kind: str
-    """One of: global pool, class token, hidden dense layer, pooled map, flattened map, embedding output."""
-    pool: str
-    """The pooling that turns it into a vector: mean, max or cls; empty if it already is one."""
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What `inspect_model` found in a model: its image input, its outputs, and the tensors that can be features.
-
-    >>> import featx
-    >>> found = featx.inspect_model(featx.load_backbone("efficientnet-lite0").path)
-    >>> found.input.layout, found.input.shape
-    ('NCHW', (None, 3, 224, 224))
-    >>> found.classifier_output, found.certain
-    ('logits', True)
-    """
-
-    model: str
-    input: ModelInput
-    feature_output: str | None
-    """Name of the tensor that is the feature."""
-    feature_pool: str
-    """The pooling that turns it into a vector; empty if it already is one."""
-    feature_dim: int | None
-    classifier_output: str | None
-    certain: bool
-    """Whether there is no doubt about the feature."""
-    notes: tuple[str, ...]
-    """What is doubtful about the feature, and why."""
-    candidates: tuple[FeatureCandidate, ...]
-    outputs: tuple[str, ...]
-    """The model's own outputs."""
-    normalisation: Normalisation | None = None
-    """The normalisation of pixels that the model does itself; None if it takes normalised pixels."""
-    classifier_kind: ClassifierKind = ""
-    """What the class scores are: softmax, sigmoid, logits, sigmoid logits; empty if the graph does not tell."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The inspection as plain JSON values."""
-        return asdict(self)
 
 
 def inspect_model(path: Path | str, *, size: int | None = None) -> Inspection:
@@ -117,6 +67,11 @@ def inspect_apart(path: Path, *, size: int | None = None) -> Inspection:
 
 def _inspect(path: Path, size: int | None, allow: Allow) -> Inspection:
     return inspect_model(path, size=size)
+
+
+def view_of(path: Path, *, size: int | None) -> View:
+    """A view of the model in this file, with the shapes that follow from this size. Raises BackboneError."""
+    return _find(path, size).view
 
 
 def _find(path: Path, size: int | None) -> "_Finder":
@@ -227,6 +182,7 @@ class _Finder:
                 self.view, channels=self.input.channels or 3, axis=1 if self.input.layout == "NCHW" else 3
             ),
             classifier_kind=kind_of_scores(self.view, choice.classifier) if choice.classifier else "",
+            cuts=sensible_cuts(self.view, choice.feature.name),
         )
 
     def _choose(self, usable: list[str], notes: list[str]) -> "_Choice":
