@@ -69,7 +69,11 @@ def rows_of(rows: NDArray[np.int64], features: NDArray[np.float32]) -> ComputedR
     """These rows as an extraction would write them."""
     count = len(rows)
     return ComputedRows(
-        rows, features, np.full(count, DONE, np.uint8), np.zeros((count, 16), np.uint8), np.zeros((count, 2), np.int64)
+        rows,
+        features[:, None],
+        np.full(count, DONE, np.uint8),
+        np.zeros((count, 16), np.uint8),
+        np.zeros((count, 2), np.int64),
     )
 
 

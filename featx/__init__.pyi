@@ -5,6 +5,7 @@ from .backbones import (
     inspect_model as inspect_model,
     list_backbones as list_backbones,
     list_cuts as list_cuts,
+    list_layers as list_layers,
     map_backbone as map_backbone,
     open_session as open_session,
     select_outputs as select_outputs,

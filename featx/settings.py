@@ -7,6 +7,8 @@ BUNDLED = "efficientnet-lite0"
 """Name of the backbone that is installed with featx."""
 CLASS_SCORES = "logits"
 """The output name that stands for the class scores of a source model, whatever its tensor is called."""
+LAYERS = "layers"
+"""The output name that stands for the feature and the pooled ends of all blocks of a backbone."""
 
 Device = str
 """A value of `--device`: auto, cpu, cuda, cuda:1, cuda:0,cuda:1, tensorrt, openvino, ...; featx.devices parses it."""
@@ -54,6 +56,12 @@ Storage = Literal["float32", "float16"]
 STORAGES: tuple[Storage, ...] = get_args(Storage)
 DEFAULT_STORAGE: Storage = "float32"
 """Type of the features in a cache; float16 halves the file and keeps about three digits."""
+
+ViewRule = Literal["first", "mean", "rows"]
+VIEW_RULES: tuple[ViewRule, ...] = get_args(ViewRule)
+"""How the views of an image become features: view 0 alone, the mean feature over views, or a row for each view."""
+CENTER = "center"
+"""Name of view 0: today's crop of the card, without a mirror or a turn."""
 
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 FILTERS: tuple[Filter, ...] = get_args(Filter)

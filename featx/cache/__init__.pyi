@@ -22,9 +22,11 @@ from .table import (
     Part as Part,
     Source as Source,
     compact_rows as compact_rows,
+    join_views as join_views,
     label_sources as label_sources,
 )
 from .verifying import verify_cache as verify_cache
+from .views import choose_views as choose_views, replace_parts as replace_parts, use_views as use_views
 from .writing import (
     CacheWriter as CacheWriter,
     ComputedRows as ComputedRows,

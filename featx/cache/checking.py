@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from featx.cache.file import BLOCK_ROWS, DOMAIN, FORMAT, FORMAT_VERSION, Cache, Field, blocks
 from featx.columns import SPLITS
+from featx.settings import CENTER
 
 _Text = Annotated[str, Meta(max_length=1 << 20)]
 _Sha256 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -50,6 +51,7 @@ class _Attributes:
     decode: Literal["exact", "fast"] = "exact"
     model_sha256: _Text = ""
     status_codes: str = "{}"
+    views: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +79,7 @@ _JSON = {
     "versions": dict[_Name, _Text],
     "outputs": dict[_Name, _Sha256],
     "status_codes": dict[str, _Text],
+    "views": Annotated[list[_Name], Meta(min_length=2)],
 }
 """Attributes that contain JSON -> what it has to be."""
 
@@ -98,6 +101,9 @@ def attribute_problems(attributes: Mapping[str, Any]) -> Iterator[str]:
             yield f"its attribute {name} is wrong ({problem})"
     if checked.outputs and (wrong := _output_names(checked.card) ^ set(msgspec.json.decode(checked.outputs))):
         yield f"its attributes card and outputs do not have the same outputs ({', '.join(sorted(wrong))})"
+    views = msgspec.json.decode(checked.views) if checked.views else [CENTER]
+    if views[0] != CENTER or len(set(views)) < len(views):
+        yield f"its attribute views is {checked.views}, not {CENTER} and then other names, each once"
 
 
 def _json_problem(text: str, type_: Any) -> str:

@@ -27,11 +27,13 @@ from featx.cache.file import (
     PENDING,
     STAMP,
     USER_BLOCK,
+    VIEWS,
     Cache,
     Field,
     blocks,
     column_hashes,
     feature_path,
+    feature_shape,
     output_dims,
 )
 from featx.cache.locking import as_target, unfinished
@@ -41,7 +43,7 @@ from featx.columns import ImageColumns, as_texts
 from featx.errors import CacheError, Failure
 from featx.hashing import Column
 from featx.provenance import timestamp
-from featx.settings import Decode, Storage
+from featx.settings import CENTER, Decode, Storage
 from featx.targets import Target
 
 ALIGNMENT = 4096
@@ -80,6 +82,8 @@ class Provenance:
     """Type in which features are stored."""
     decode: Decode = "exact"
     """How JPEGs were decoded."""
+    views: tuple[str, ...] = (CENTER,)
+    """Names of the views of each image."""
 
 
 def create_partial(
@@ -137,6 +141,7 @@ def provenance_of(cache: Cache) -> Provenance:
         versions=cache.versions,
         storage=cache.storage,
         decode=cache.decode,
+        views=cache.views,
     )
 
 
@@ -160,7 +165,8 @@ def lay_out(path: Path, columns: Mapping[str, Column], provenance: Provenance, *
 def _estimate_size(columns: Mapping[str, Column], provenance: Provenance) -> int:
     """About the size of the file in bytes, rather too large than too small."""
     known = sum(values.dtype.itemsize * len(values) for values in columns.values())
-    features = np.dtype(provenance.storage).itemsize * sum(output_dims(provenance.card).values())
+    values = len(provenance.views) * sum(output_dims(provenance.card).values())
+    features = np.dtype(provenance.storage).itemsize * values
     return int(known + len(columns["images/name"]) * (features + _ROW_BYTES) + _METADATA_BYTES)
 
 
@@ -182,6 +188,8 @@ def _describe(file: h5py.File, hashes: Mapping[str, str], provenance: Provenance
         "status_codes": json.dumps({PENDING: "pending", DONE: "done"} | {code.value: code.text for code in Failure}),
         "started": started,
     }
+    if len(provenance.views) > 1:
+        attributes[VIEWS] = json.dumps(provenance.views)
     for key, value in attributes.items():
         file.attrs[key] = value
     file.attrs.create("sealed", STAMP, dtype=h5py.string_dtype("utf-8", len(STAMP)))
@@ -190,7 +198,8 @@ def _describe(file: h5py.File, hashes: Mapping[str, str], provenance: Provenance
 def _add_rows(file: h5py.File, rows: int, provenance: Provenance) -> None:
     """Create the datasets that extraction fills."""
     for name, dim in output_dims(provenance.card).items():
-        _add(file, feature_path(name), (rows, dim), np.dtype(provenance.storage))
+        shape = feature_shape(rows, dim, views=provenance.views)
+        _add(file, feature_path(name), shape, np.dtype(provenance.storage))
     _add(file, "status", (rows,), np.uint8)
     _add(file, "checksums", (rows,), np.uint32)
     _add(file, "images/fingerprint", (rows, 16), np.uint8)

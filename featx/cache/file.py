@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from featx.errors import CacheError
 from featx.hashing import Column, hash_columns, hash_image_set
 from featx.provenance import RUNTIMES
-from featx.settings import Decode, Storage
+from featx.settings import CENTER, Decode, Storage
 
 FORMAT = "featx features"
 FORMAT_VERSION = 1
@@ -31,6 +31,9 @@ DOMAIN = "images/domain"
 DOMAIN_HASH = "domains"
 """Attribute with the hash of the domains. It is apart from `image_set`, so that older featx versions, which know no
 domains, read caches that have them."""
+
+VIEWS = "views"
+"""Attribute with the names of the views as a JSON list, in caches with several of them."""
 
 PENDING = 0
 DONE = 1
@@ -161,6 +164,12 @@ class Cache:
         decode: Decode = self.attributes.get("decode", "exact")
         return decode
 
+    @cached_property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views of each image; caches of one view have no such attribute."""
+        stored = self.attributes.get(VIEWS)
+        return tuple(json.loads(stored)) if stored else (CENTER,)
+
     @property
     def sealed(self) -> bool:
         """Whether the extraction was completed."""
@@ -234,7 +243,7 @@ class Cache:
 
     def finite(self, stored: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
         """(n,): whether the features of each row, as `stored` returns them, are finite or the image failed."""
-        finite = [np.isfinite(stored[feature_path(output)]).all(axis=1) for output in self.outputs]
+        finite = [finite_rows(stored[feature_path(output)]) for output in self.outputs]
         return np.asarray((stored["status"] != DONE) | np.logical_and.reduce(finite))
 
 
@@ -275,6 +284,11 @@ def matching(stored: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
     return np.asarray((checksums(parts) == expected) & (stored["status"] != PENDING))
 
 
+def finite_rows(features: NDArray[Any]) -> NDArray[np.bool_]:
+    """(n,): whether all features of each row, of all its views, are finite."""
+    return np.asarray(np.isfinite(features).all(axis=tuple(range(1, features.ndim))))
+
+
 def checksums(parts: Sequence[NDArray[Any]]) -> NDArray[np.uint32]:
     """(n,): crc32 of every row over its features, output after output, its image's fingerprint and its status."""
     raw = [np.ascontiguousarray(part).view(np.uint8).reshape(len(part), -1) for part in parts]
@@ -298,6 +312,11 @@ def output_dims(card: Mapping[str, Any]) -> dict[str, int]:
     """Name and dimension of every output of a card, the feature first."""
     others = {output["name"]: output["dim"] for output in card.get("outputs", ())}
     return {card["feature"]: card["dim"]} | others
+
+
+def feature_shape(rows: int, dim: int, *, views: Sequence[str]) -> tuple[int, ...]:
+    """Shape of an output's dataset: (rows, dim), or (rows, views, dim) if there are several views."""
+    return (rows, dim) if len(views) == 1 else (rows, len(views), dim)
 
 
 def feature_path(output: str) -> str:

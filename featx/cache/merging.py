@@ -106,6 +106,7 @@ def _kind(cache: Cache) -> dict[str, object]:
         "backbone": f"{cache.card['name']} ({cache.backbone[:12]})",
         "outputs": ", ".join(f"{name} ({dim})" for name, dim in cache.outputs.items()),
         "storage": cache.storage,
+        "views": ",".join(cache.views),
         "provider": cache.provider,
         "precision": cache.attributes.get("precision"),
         "decode": cache.decode,

@@ -14,7 +14,17 @@ import numpy as np
 from msgspec import Meta
 
 from featx.cache.checking import attribute_problems, column_problems
-from featx.cache.file import FORMAT_VERSION, MAGIC, STAMP, USER_BLOCK, Cache, Field, feature_path, partial_path
+from featx.cache.file import (
+    FORMAT_VERSION,
+    MAGIC,
+    STAMP,
+    USER_BLOCK,
+    Cache,
+    Field,
+    feature_path,
+    feature_shape,
+    partial_path,
+)
 from featx.errors import CacheError
 from featx.file_kinds import name_given
 
@@ -166,7 +176,10 @@ def _dataset_problems(cache: Cache) -> Iterator[str]:
         yield f"{', '.join(sorted(missing))} missing"
     stored = getattr(fields.get(feature_path(cache.card["feature"])), "dtype", None)
     feature_type = "f2" if stored == np.float16 else "f4"
-    outputs = {feature_path(name): (feature_type, (dim,)) for name, dim in cache.outputs.items()}
+    outputs = {
+        feature_path(name): (feature_type, feature_shape(0, dim, views=cache.views)[1:])
+        for name, dim in cache.outputs.items()
+    }
     for feature in outputs.keys() - fields.keys():
         yield f"{feature}, an output of its card, is missing"
     rows = fields["images/name"].shape[0]

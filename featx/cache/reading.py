@@ -14,10 +14,11 @@ from featx.cache.file import DOMAIN_HASH, DONE, PENDING, Cache, feature_path
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage, FeatureTable, Part, RowIndex, Source, compact_rows
 from featx.cache.verifying import COLUMNS_CHANGED
+from featx.cache.views import use_views
 from featx.columns import NO_LABEL, ImageColumns
 from featx.errors import CacheError, failure_text
 from featx.hashing import hash_columns, hash_settings
-from featx.settings import CLASS_SCORES
+from featx.settings import CLASS_SCORES, ViewRule
 
 
 def list_outputs(path: Path | str) -> dict[str, str]:
@@ -29,14 +30,22 @@ def list_outputs(path: Path | str) -> dict[str, str]:
 
 
 def read_features(
-    path: Path | str, *, outputs: Sequence[str] = (), split: str | None = None, labels: Sequence[str] = ()
+    path: Path | str,
+    *,
+    outputs: Sequence[str] = (),
+    split: str | None = None,
+    labels: Sequence[str] = (),
+    views: ViewRule = "first",
 ) -> FeatureTable:
     """The feature table of a complete cache: the images that have a feature, in the image set's order.
 
     The features of these `outputs` are its columns, side by side; by default those of the card's feature. `split` keeps
     only images of this split, `labels` only images of these classes, which become the only classes of the table.
-    Features are memory maps and are not copied. Raises CacheError if the cache is missing, damaged or incomplete, or if
-    it lacks an output, the split or a class.
+    `views` says what becomes of the views of an image in a cache that has several: `first` is view 0 alone, `mean` the
+    mean feature over views, `rows` the features of all views side by side. Features are memory maps and are not copied.
+
+    Raises CacheError if the cache is missing, damaged or incomplete, or if it lacks an output, the split or a class;
+    TableError if `views` asks for several views and the cache has one.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5", labels=["star", "circle"])
@@ -46,7 +55,8 @@ def read_features(
     cache = open_complete(Path(path))
     names = choose_outputs(cache, outputs)
     choice = choose_cached_images(cache, split=split, labels=labels)
-    return _table(cache, names, choice, digest=_digest(cache, names, split=split, labels=labels))
+    table = _table(cache, names, choice, digest=_digest(cache, names, split=split, labels=labels))
+    return use_views(table, views)
 
 
 def read_rows(path: Path | str, rows: NDArray[np.int64], *, outputs: Sequence[str] = ()) -> FeatureTable:
@@ -74,7 +84,7 @@ def _table(cache: Cache, names: Sequence[str], choice: ImageChoice, *, digest: s
     has_feature = (status == DONE) & choice.rows
     rows = slice(0, cache.images) if has_feature.all() else compact_rows(np.flatnonzero(has_feature))
     return FeatureTable(
-        parts=tuple(Part(cache[feature_path(name)], rows) for name in names),
+        parts=tuple(Part(cache[feature_path(name)], rows, cache.views) for name in names),
         names=cache["images/name"][rows],
         classes=choice.classes,
         labels=choice.labels[rows],

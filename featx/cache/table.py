@@ -2,7 +2,7 @@
 
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from featx.cache.costs import Cost
 from featx.columns import FURTHER_COLUMNS, take
 from featx.labels import Labels
-from featx.settings import Decode
+from featx.settings import CENTER, Decode, ViewRule
 from featx.showing import Overview, Shown, shorten, show_counts
+
+VIEWS_BYTES = 2**26
+"""About this many bytes of views are in memory at once while they become the columns of a table."""
 
 RowIndex: TypeAlias = slice | NDArray[np.int64]
 """Rows of an array: a slice if they are consecutive, so that indexing with it copies nothing."""
@@ -33,6 +36,10 @@ class Source:
     """How JPEGs were decoded."""
     cost: Cost | None = field(default=None, compare=False)
     """What an image has cost, which the features do not depend on; None if the cache does not say."""
+    views: tuple[str, ...] = (CENTER,)
+    """The views of each image that these columns are made of."""
+    view_rule: ViewRule = "first"
+    """How these views become columns: `first` is view 0 alone, `mean` their mean, `rows` all of them side by side."""
 
     @property
     def name(self) -> str:
@@ -54,11 +61,20 @@ def label_sources(sources: Sequence[Source]) -> tuple[str, ...]:
     labels = []
     for source in sources:
         label = f"{source.name}:{source.output}" if names.count(source.name) > 1 else source.name
-        labels.append(label if source.decode == "exact" else f"{label} ({source.decode})")
+        details = ", ".join(_details(source))
+        labels.append(f"{label} ({details})" if details else label)
     return tuple(
         f"{label} #{labels[:place].count(label) + 1}" if labels.count(label) > 1 else label
         for place, label in enumerate(labels)
     )
+
+
+def _details(source: Source) -> Iterator[str]:
+    """What tells the features of this source from those of the same output made in the usual way."""
+    if source.decode != "exact":
+        yield source.decode
+    if source.view_rule != "first":
+        yield f"{source.view_rule} of {len(source.views)} views"
 
 
 @dataclass(frozen=True)
@@ -75,9 +91,42 @@ class Part:
     """A block of columns of a table: the features of one output of one backbone, and which of their rows are used."""
 
     values: NDArray[np.float32] | NDArray[np.float16]
-    """(N, d), as stored; a memory map if it comes from a file."""
+    """(N, d), or (N, V, d) with V views of each image, as stored; a memory map if it comes from a file."""
     rows: RowIndex = field(default_factory=lambda: slice(None))
     """The n rows of `values` that are in the table."""
+    known_views: tuple[str, ...] = (CENTER,)
+    """The names of the V views that are stored."""
+    views: tuple[str, ...] = (CENTER,)
+    """Those that are used."""
+    view_rule: ViewRule = "first"
+    """How they become columns."""
+
+    @property
+    def width(self) -> int:
+        """Number of columns."""
+        views = len(self.views) if self.view_rule == "rows" else 1
+        return int(self.values.shape[-1]) * views
+
+    @property
+    def plain(self) -> NDArray[np.float32] | NDArray[np.float16] | None:
+        """(N, width): the columns of all rows as they are stored, or None if they have to be computed from views."""
+        if self.values.ndim == 2:
+            return self.values
+        return self.values[:, 0] if self.view_rule == "first" else None
+
+    def read(self, rows: NDArray[np.int64], *, out: NDArray[np.float32]) -> None:
+        """Copy the columns of these rows of the table into `out` (n, width), a block of rows at a time."""
+        located = self.locate(rows)
+        plain = self.plain
+        if plain is not None:
+            out[:] = plain[compact_rows(located)]
+            return
+        places = [self.known_views.index(view) for view in self.views]
+        at_once = max(1, VIEWS_BYTES // (4 * self.values.shape[1] * self.values.shape[2]))
+        for start in range(0, len(located), at_once):
+            some = slice(start, start + at_once)
+            stored = self.values[compact_rows(located[some])]
+            out[some] = join_views(stored[:, places].astype(np.float32), self.view_rule)
 
     def locate(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The positions in `values` of these rows of the table."""
@@ -91,7 +140,7 @@ class Part:
 
     def take(self, rows: NDArray[np.int64]) -> "Part":
         """The block with only these rows, in this order; no feature is copied."""
-        return Part(self.values, compact_rows(self.locate(rows)))
+        return replace(self, rows=compact_rows(self.locate(rows)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -183,23 +232,24 @@ class FeatureTable(Shown):
     @property
     def dim(self) -> int:
         """Number of columns."""
-        return sum(part.values.shape[1] for part in self.parts)
+        return sum(part.width for part in self.parts)
 
     @cached_property
     def features(self) -> NDArray[np.float32]:
         """(n, d): all features: a memory map if they are float32 in one dataset, else a copy from the first access."""
         first = self.parts[0]
-        if len(self.parts) > 1 or first.values.dtype != np.float32:
+        plain = first.plain
+        if len(self.parts) > 1 or plain is None or plain.dtype != np.float32:
             return self.take(np.arange(len(self)))
-        return first.values[first.rows]  # type: ignore[return-value]
+        return plain[first.rows]  # type: ignore[return-value]
 
     def take(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n, d): a copy of the features of these rows, converted to float32 if they are stored otherwise."""
         taken = np.empty((len(rows), self.dim), np.float32)
         start = 0
         for part in self.parts:
-            stop = start + part.values.shape[1]
-            taken[:, start:stop] = part.values[compact_rows(part.locate(rows))]
+            stop = start + part.width
+            part.read(rows, out=taken[:, start:stop])
             start = stop
         return taken
 
@@ -207,6 +257,20 @@ class FeatureTable(Shown):
         """Let the system take back the memory of features that were read from files; nothing else changes."""
         for part in self.parts:
             part.release()
+
+
+def join_views(features: NDArray[np.float32], rule: ViewRule) -> NDArray[np.float32]:
+    """The columns (n, width) that the features (n, V, d) of V views become by this rule.
+
+    >>> import numpy as np
+    >>> from featx.cache import join_views
+    >>> views = np.array([[[1.0, 2.0], [3.0, 4.0]]], np.float32)
+    >>> join_views(views, "mean").tolist(), join_views(views, "rows").tolist()
+    ([[2.0, 3.0]], [[1.0, 2.0, 3.0, 4.0]])
+    """
+    if rule == "mean":
+        return np.asarray(features.mean(axis=1, dtype=np.float32))
+    return features[:, 0] if rule == "first" else features.reshape(len(features), -1)
 
 
 def compact_rows(rows: NDArray[np.int64]) -> RowIndex:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from featx.cache.costs import COST, Cost, add_costs, cost_of, has_cost
 from featx.cache.disk import locked_error, write_error, write_rows
-from featx.cache.file import DONE, PENDING, Cache, blocks, checksums, feature_path, partial_path
+from featx.cache.file import DONE, PENDING, Cache, blocks, checksums, feature_path, finite_rows, partial_path
 from featx.cache.locking import as_target
 from featx.cache.opening import open_cache, read_head
 from featx.cache.verifying import contents_problems
@@ -40,7 +40,7 @@ class ComputedRows:
     rows: NDArray[np.int64]
     """(n,): their rows in the cache."""
     features: NDArray[np.float32]
-    """(n, sum of dimensions): all outputs next to each other."""
+    """(n, views, sum of dimensions): all outputs next to each other."""
     status: NDArray[np.uint8]
     """(n,)."""
     fingerprint: NDArray[np.uint8]
@@ -63,8 +63,8 @@ class KeptRows:
 
 
 def storable(features: NDArray[np.float32], storage: str) -> NDArray[np.bool_]:
-    """(n,): which rows are still finite when they are stored in this type; float16 ends at 65504."""
-    return np.asarray(np.isfinite(_stored(features, storage)).all(axis=1))
+    """(n,): which rows (n, views, d) are still finite when they are stored in this type; float16 ends at 65504."""
+    return finite_rows(_stored(features, storage))
 
 
 def _stored(features: NDArray[np.float32], storage: str) -> NDArray[Any]:
@@ -134,14 +134,18 @@ class CacheWriter:
         edges = np.cumsum([0, *self._cache.outputs.values()])
         features = _stored(rows.features, self._cache.storage)
         self._check_range(rows, features)
-        parts = [features[:, start:stop] for start, stop in pairwise(edges)]
+        parts = [self._in_place(features[..., start:stop]) for start, stop in pairwise(edges)]
         known: dict[str, NDArray[Any]] = {
             "images/fingerprint": rows.fingerprint,
             "status": rows.status,
             "images/stat": rows.stat,
-            "checksums": checksums([features, rows.fingerprint, rows.status]),
+            "checksums": checksums([*parts, rows.fingerprint, rows.status]),
         }
         self.put(rows.rows, dict(zip(map(feature_path, self._cache.outputs), parts, strict=True)) | known)
+
+    def _in_place(self, features: NDArray[Any]) -> NDArray[Any]:
+        """The features (n, views, d) of one output in the shape of its dataset."""
+        return features if len(self._cache.views) > 1 else features[:, 0]
 
     def put(self, rows: NDArray[np.int64], stored: Mapping[str, NDArray[Any]]) -> None:
         """Write rows in the form of `Cache.stored`, of the same outputs and storage as here. Raises CacheError."""
@@ -184,7 +188,7 @@ class CacheWriter:
     def _check_range(self, rows: ComputedRows, features: NDArray[Any]) -> None:
         if features.dtype == np.float32:
             return
-        lost = (rows.status == DONE) & ~np.isfinite(features).all(axis=1)
+        lost = (rows.status == DONE) & ~finite_rows(features)
         if lost.any():
             raise CacheError(f"{self._cache.path}: row {rows.rows[lost][0]}: {Failure.OUT_OF_RANGE.text}")
 
@@ -215,21 +219,28 @@ class CacheWriter:
 def copy_rows(kept: Sequence[KeptRows], into: Cache) -> None:
     """Copy the kept rows of previous caches into this partial one, and acknowledge them.
 
-    Raises CacheMismatchError if their features are stored in another type, else CacheError.
+    Raises CacheMismatchError if their features are stored in another type or of other views, else CacheError.
     """
     with CacheWriter(into) as writer:
         for part in kept:
             source = part.source
-            if source.storage != into.storage:
-                step = f"store {source.storage} again, or replace the cache with --overwrite"
-                raise CacheMismatchError(
-                    source.path, what="storage", inside=source.storage, asked=into.storage, step=step
-                )
+            _check_alike(source, into)
             for rows in blocks(len(part.old), into.rows_at_once):
                 writer.put(part.new[rows], source.stored(part.old[rows]) | {"images/stat": part.stat[rows]})
             writer.add_cost(cost_of(source), most=len(part.old))
         writer.acknowledge()
         writer.sync()
+
+
+def _check_alike(source: Cache, into: Cache) -> None:
+    """Raise CacheMismatchError unless rows of `source` have the form of those of `into`."""
+    for what, inside, asked in (
+        ("storage", source.storage, into.storage),
+        ("views", ",".join(source.views), ",".join(into.views)),
+    ):
+        if inside != asked:
+            step = f"ask for {what} {inside} again, or replace the cache with --overwrite"
+            raise CacheMismatchError(source.path, what=what, inside=inside, asked=asked, step=step)
 
 
 def seal(into: Path | Target) -> Cache:

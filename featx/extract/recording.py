@@ -45,7 +45,7 @@ class Recorder:
         for row, code in zip(rows[status != DONE].tolist(), status[status != DONE].tolist(), strict=True):
             self.reasons.setdefault(row, (code, batch.details.get(row, failure_text(code))))
         if len(rows):
-            self.writer.append(ComputedRows(rows, features, status, batch.fingerprint[chosen], batch.stat[chosen]))
+            self.writer.append(ComputedRows(rows, features[:, None], status, batch.fingerprint[chosen], batch.stat[chosen]))
 
     def _copy_reasons(self, rows: NDArray[np.int64], originals: NDArray[np.int64]) -> None:
         """Give these rows the reason for which their originals, rows of this run, failed."""

@@ -88,6 +88,8 @@ def _describe_source(source: Source) -> dict[str, Any]:
     """Where columns come from; what they cost is not part of a head."""
     values = asdict(source)
     del values["cost"]
+    if source.view_rule == "first":
+        del values["views"], values["view_rule"]
     return values
 
 
@@ -177,7 +179,7 @@ def _build(about: Description, saved: bytes) -> Head:
         name=about.name,
         classes=tuple(about.classes),
         params=about.params,
-        sources=tuple(Source(**msgspec.structs.asdict(source)) for source in about.sources),
+        sources=tuple(Source(**msgspec.to_builtins(source)) for source in about.sources),
         training=about.training,
         pipeline=skops.io.loads(saved, trusted=sorted(TYPES)),
         temperature=about.temperature,

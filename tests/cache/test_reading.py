@@ -214,7 +214,7 @@ def learnable(tmp_path: Path) -> Path:
     numbers = (rng.normal(size=(count, DIM)) + 3 * labels[:, None]).astype(np.float32)
     rows = np.arange(count)
     with CacheWriter(create_partial(path, images, provenance())) as writer:
-        writer.append(replace(rows_of(rows), features=numbers))
+        writer.append(replace(rows_of(rows), features=numbers[:, None]))
     seal(path)
     return path
 
@@ -303,7 +303,7 @@ def test_the_range_of_float16_ends_where_rounding_gives_infinity(value: float, f
 def test_a_feature_beyond_the_range_is_never_stored_as_if_it_were_there(tmp_path: Path) -> None:
     cache = create_partial(tmp_path / "c.h5", image_set(), provenance(storage="float16"))
     rows = rows_of(np.arange(3))
-    rows.features[2, 1] = 70_000
+    rows.features[2, 0, 1] = 70_000
     message = r"row 2: a feature is beyond the range of float16; store float32"
     with pytest.raises(CacheError, match=message), CacheWriter(cache) as writer:
         writer.append(rows)

@@ -69,7 +69,9 @@ def rows_of(rows: NDArray[np.int64], status: int = DONE, *, start: int = 0, dim:
     told = rows + start
     values = features(told, dim) if status == DONE else np.full((len(rows), dim), np.nan, np.float32)
     marks = np.repeat(told[:, None].astype(np.uint8), 16, axis=1) + 1
-    return ComputedRows(rows, values, np.full(len(rows), status, np.uint8), marks, np.stack([told, told], axis=1))
+    return ComputedRows(
+        rows, values[:, None], np.full(len(rows), status, np.uint8), marks, np.stack([told, told], axis=1)
+    )
 
 
 def write_cache(

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from featx.errors import HeadError
 from featx.hashing import hash_settings
 from featx.provenance import __version__
-from featx.settings import Decode
+from featx.settings import Decode, ViewRule
 
 FORMAT = "featx head"
 VERSION = 3
@@ -50,6 +50,14 @@ class SourceDescription(Struct, forbid_unknown_fields=True):
     start: _Count
     stop: Annotated[int, Meta(gt=0)]
     decode: Decode = "exact"
+    views: Annotated[tuple[_Text, ...], Meta(min_length=2)] | UnsetType = UNSET
+    """Left out, as `view_rule` is, if only view 0 is used: so heads that know nothing of views keep their digest."""
+    view_rule: ViewRule | UnsetType = UNSET
+
+    @property
+    def rows_of_views(self) -> int:
+        """The number of views that stand side by side in the columns."""
+        return len(self.views) if self.view_rule == "rows" and self.views is not UNSET else 1
 
 
 class _Metrics(Struct):
@@ -158,7 +166,7 @@ def _check_columns(sources: Iterable[SourceDescription], dims: Iterable[int]) ->
     """Raise HeadError unless the columns of the sources follow each other, as wide as their cards say."""
     end = 0
     for source, dim in zip(sources, dims, strict=True):
-        if source.start != end or source.stop - source.start != dim:
+        if source.start != end or source.stop - source.start != dim * source.rows_of_views:
             raise HeadError(
                 f"its description is wrong: a source of {dim} features has the columns {source.start} to {source.stop}"
                 f" after {end} others"
