@@ -32,7 +32,11 @@ from .graph.shapes import view_model as view_model
 from .graph.surgery import channel_axes as channel_axes, feature_model as feature_model
 from .graph.view import View as View, assign as assign, opset as opset
 from .model_inputs import NUMPY_TYPES as NUMPY_TYPES, WHOLE_NUMBERS as WHOLE_NUMBERS, ImageInput as ImageInput
-from .outputs import select_outputs as select_outputs, with_class_scores as with_class_scores
+from .outputs import (
+    list_layers as list_layers,
+    select_outputs as select_outputs,
+    with_class_scores as with_class_scores,
+)
 from .reading import check_card as check_card, read_card as read_card
 from .session.deployed import OpenedModel as OpenedModel, Tensor as Tensor, open_model as open_model
 from .session.diagnosing import choose_devices as choose_devices, diagnose as diagnose

@@ -4,10 +4,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from featx.backbones.graph.finding import find_class_scores, resolve_outputs
+from featx.backbones.graph.finding import find_class_scores, resolve_outputs, view_of
+from featx.backbones.graph.layer_outputs import layer_outputs
+from featx.backbones.graph.model import damage_reported
 from featx.backbones.reading import check_card
 from featx.backbones.store import Backbone
 from featx.backbones.tryout import try_apart
+from featx.errors import BackboneError
+from featx.settings import LAYERS
 
 logger = logging.getLogger(__name__)
 
@@ -16,7 +20,8 @@ def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
     """The backbone with these outputs, computed in one pass; the first is the feature. Without names, as it is.
 
     `logits` is the classifier that the card names, whatever its tensor is called, and the card says what these class
-    scores are. Raises BackboneError if a tensor does not exist or a name is given twice.
+    scores are. `layers` stands for all that list_layers names. Raises BackboneError if a tensor does not exist or a
+    name is given twice.
 
     >>> import featx
     >>> backbone = featx.load_backbone("efficientnet-lite0")
@@ -31,12 +36,43 @@ def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
         chosen = backbone.with_outputs([known[name] for name in names])
         return chosen if chosen.card.classifier_kind else with_class_scores(chosen)
     card = backbone.card
+    if LAYERS in names:
+        names = _with_layers(backbone, names)
     resolved = resolve_outputs(backbone.path, names, size=card.input.pixels.size, classifier=card.classifier)
     changed = with_class_scores(backbone.with_outputs(resolved))
     card, notes = try_apart(changed)
     for note in notes:
         logger.warning("%s: %s", backbone.path, note)
     return replace(changed, card=check_card(card, source=f"{backbone.path} with these outputs", step="choose others"))
+
+
+def list_layers(backbone: Backbone) -> tuple[str, ...]:
+    """The names of the outputs that `layers` stands for: the card's feature, then pooled layers, in order.
+
+    Of maps these are the end of every block and, if it has more channels, the widest map inside the block, each as
+    mean and as maximum; and the maximum of the map whose mean is the feature. Of tokens these are the ends of the
+    blocks, as mean and as class token, or as maximum if there is none. The graph alone decides, no images do. Raises
+    BackboneError if the model is damaged.
+
+    >>> import featx
+    >>> names = featx.list_layers(featx.load_backbone("efficientnet-lite0"))
+    >>> len(names), names[0], names[-1]
+    (62, 'features', '/_swish_1/Clip_output_0:max')
+    """
+    card = backbone.card
+    feature = card.all_outputs[0]
+    with damage_reported(backbone.path):
+        names = layer_outputs(view_of(backbone.path, size=card.input.pixels.size), feature.tensor)
+    return (feature.name, *(name for name in names if name not in (feature.name, f"{feature.tensor}:{feature.pool}")))
+
+
+def _with_layers(backbone: Backbone, names: Sequence[str]) -> list[str]:
+    """These names, with the layers in place of `layers`; others that are among the layers are not repeated."""
+    if names.count(LAYERS) > 1:
+        raise BackboneError(f"--output {LAYERS!r} is given twice; name every output once")
+    layers = list_layers(backbone)
+    before, after = names[: names.index(LAYERS)], names[names.index(LAYERS) + 1 :]
+    return [*(name for name in before if name not in layers), *layers, *(name for name in after if name not in layers)]
 
 
 def with_class_scores(backbone: Backbone) -> Backbone:
