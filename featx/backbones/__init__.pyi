@@ -33,6 +33,7 @@ from .graph.surgery import channel_axes as channel_axes, feature_model as featur
 from .graph.view import View as View, assign as assign, opset as opset
 from .model_inputs import NUMPY_TYPES as NUMPY_TYPES, WHOLE_NUMBERS as WHOLE_NUMBERS, ImageInput as ImageInput
 from .outputs import (
+    expand_layers as expand_layers,
     list_layers as list_layers,
     select_outputs as select_outputs,
     with_class_scores as with_class_scores,

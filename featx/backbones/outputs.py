@@ -3,7 +3,9 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
+from featx.backbones.card import Output
 from featx.backbones.graph.finding import find_class_scores, resolve_outputs, view_of
 from featx.backbones.graph.layer_outputs import layer_outputs
 from featx.backbones.graph.model import damage_reported
@@ -36,9 +38,9 @@ def select_outputs(backbone: Backbone, names: Sequence[str]) -> Backbone:
         chosen = backbone.with_outputs([known[name] for name in names])
         return chosen if chosen.card.classifier_kind else with_class_scores(chosen)
     card = backbone.card
-    if LAYERS in names:
-        names = _with_layers(backbone, names)
-    resolved = resolve_outputs(backbone.path, names, size=card.input.pixels.size, classifier=card.classifier)
+    size = card.input.pixels.size
+    names = expand_layers(names, backbone.path, size=size, feature=card.all_outputs[0])
+    resolved = resolve_outputs(backbone.path, names, size=size, classifier=card.classifier)
     changed = with_class_scores(backbone.with_outputs(resolved))
     card, notes = try_apart(changed)
     for note in notes:
@@ -60,19 +62,24 @@ def list_layers(backbone: Backbone) -> tuple[str, ...]:
     (62, 'features', '/_swish_1/Clip_output_0:max')
     """
     card = backbone.card
-    feature = card.all_outputs[0]
-    with damage_reported(backbone.path):
-        names = layer_outputs(view_of(backbone.path, size=card.input.pixels.size), feature.tensor)
-    return (feature.name, *(name for name in names if name not in (feature.name, f"{feature.tensor}:{feature.pool}")))
+    return expand_layers([LAYERS], backbone.path, size=card.input.pixels.size, feature=card.all_outputs[0])
 
 
-def _with_layers(backbone: Backbone, names: Sequence[str]) -> list[str]:
-    """These names, with the layers in place of `layers`; others that are among the layers are not repeated."""
-    if names.count(LAYERS) > 1:
+def expand_layers(names: Sequence[str], path: Path, *, size: int, feature: Output) -> tuple[str, ...]:
+    """These names of outputs, with the feature and the layers before it in place of `layers`.
+
+    Others that are among the layers are not repeated. Raises BackboneError if `layers` is named twice.
+    """
+    if LAYERS not in names:
+        return tuple(names)
+    place = names.index(LAYERS)
+    before, after = names[:place], names[place + 1 :]
+    if LAYERS in after:
         raise BackboneError(f"--output {LAYERS!r} is given twice; name every output once")
-    layers = list_layers(backbone)
-    before, after = names[: names.index(LAYERS)], names[names.index(LAYERS) + 1 :]
-    return [*(name for name in before if name not in layers), *layers, *(name for name in after if name not in layers)]
+    with damage_reported(path):
+        found = layer_outputs(view_of(path, size=size), feature.tensor)
+    layers = [feature.name, *(name for name in found if name not in (feature.name, f"{feature.tensor}:{feature.pool}"))]
+    return (*(name for name in before if name not in layers), *layers, *(name for name in after if name not in layers))
 
 
 def with_class_scores(backbone: Backbone) -> Backbone:

@@ -18,7 +18,7 @@ from featx.cache.views import use_views
 from featx.columns import NO_LABEL, ImageColumns
 from featx.errors import CacheError, failure_text
 from featx.hashing import hash_columns, hash_settings
-from featx.settings import CLASS_SCORES, ViewRule
+from featx.settings import CLASS_SCORES, LAYERS, ViewRule
 
 
 def list_outputs(path: Path | str) -> dict[str, str]:
@@ -119,11 +119,12 @@ def _check_columns(cache: Cache) -> None:
 def choose_outputs(cache: Cache, outputs: Sequence[str]) -> list[str]:
     """These outputs without repetition, or the card's feature if none is named. Raises ChoiceError.
 
-    `logits` are the class scores of the source, whatever their output is called.
+    `logits` are the class scores of the source, whatever their output is called; `layers` are all outputs but these.
     """
     scores = cache.card.get("classifier")
-    aliases = {CLASS_SCORES: scores} if scores in cache.outputs and CLASS_SCORES not in cache.outputs else {}
-    names = [aliases.get(name, name) for name in outputs]
+    aliases = {CLASS_SCORES: [scores]} if scores in cache.outputs else {}
+    aliases[LAYERS] = [name for name in cache.outputs if name != scores]
+    names = [one for name in outputs for one in ([name] if name in cache.outputs else aliases.get(name, [name]))]
     for name in names:
         if name not in cache.outputs:
             raise unknown_name(str(cache.path), "output", name, list(cache.outputs))

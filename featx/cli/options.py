@@ -75,7 +75,8 @@ with_outputs = click.option(
     "outputs",
     multiple=True,
     metavar="TENSOR",
-    help="A tensor to use as feature, with a pooling if it is a map, as in layer4:gem. Repeat it for several.",
+    help="A tensor to use as feature, with a pooling if it is a map, as in layer4:gem; or layers, for the pooled "
+    "ends of all blocks. Repeat it for several.",
 )
 
 with_tuning = option(

@@ -19,6 +19,7 @@ from featx.backbones import (
     Output,
     check_card,
     describe_format,
+    expand_layers,
     find_precision,
     inspect_model,
     read_metadata,
@@ -36,6 +37,7 @@ from featx.convert.preprocessing import Preprocessing, complete, consider_normal
 from featx.errors import BackboneError
 from featx.hashing import hash_file
 from featx.inputs import PixelSpec
+from featx.settings import LAYERS
 
 _UNKNOWN_SHA256 = "0" * 64
 """On the card of a model that is still being checked."""
@@ -152,6 +154,9 @@ def describe_model(path: Path, description: Description, *, allow: Allow | None 
     pixels, own = consider_normalisation(given, found, inspection)
     spec, assumed = complete(pixels, size=size, dtype=dtype, exif_orientation=exif_orientation)
     names = description.outputs or (_certain_feature(inspection),)
+    if LAYERS in names:
+        feature = Output(name=_certain_feature(inspection), dim=1, pool=inspection.feature_pool)
+        names = expand_layers(names, path, size=size, feature=feature)
     outputs = resolve_outputs(path, names, size=size, classifier=inspection.classifier_output or "")
     backbone = Backbone(_card(description, inspection, spec, outputs), path)
     card, tried = try_outputs(with_class_scores(backbone) if description.outputs else backbone, allow=allow)

@@ -10,6 +10,7 @@ from featx.cache import (
     read_features,
 )
 from featx.errors import TableError, did_you_mean
+from featx.settings import LAYERS
 from featx.tables.annotations.joining import annotate
 from featx.tables.annotations.reading import Annotations
 from featx.tables.rows import choose_rows
@@ -58,12 +59,24 @@ def _outputs_of_sources(
     }
 
 
+def _refuse_one_layer(available: Mapping[Path, Mapping[str, str]]) -> None:
+    """Raise TableError if every cache has a single output, so that nothing stands for several layers."""
+    if all(len(hashes) == 1 for hashes in available.values()):
+        raise TableError(
+            f"{', '.join(map(str, available))}: one output each, and no layers; extract them with "
+            f"`featx extract IMAGES --backbone NAME --output {LAYERS} --into CACHE`"
+        )
+
+
 def _outputs_by_name(available: Mapping[Path, Mapping[str, str]], outputs: Sequence[str]) -> dict[Path, list[str]]:
-    """Cache -> its outputs among these. Raises TableError."""
+    """Cache -> its outputs among these; `layers` is in every cache and stands for its layers. Raises TableError."""
     _refuse_repetition("output", outputs)
     known = list(dict.fromkeys(name for hashes in available.values() for name in hashes))
+    if LAYERS in outputs and LAYERS not in known:
+        _refuse_one_layer(available)
+        available = {path: {**hashes, LAYERS: ""} for path, hashes in available.items()}
     for name in outputs:
-        if name not in known:
+        if name not in (*known, LAYERS):
             raise TableError(f"no cache has output {name!r}{did_you_mean(name, known)}; choose from {', '.join(known)}")
     chosen = {path: [name for name in outputs if name in hashes] for path, hashes in available.items()}
     for path, names in chosen.items():

@@ -77,3 +77,8 @@ def test_other_outputs_can_stand_beside_the_layers() -> None:
 def test_layers_twice_are_refused() -> None:
     with pytest.raises(BackboneError, match="'layers' is given twice"):
         select_outputs(fixture("resnet"), ["layers", "layers"])
+
+
+def test_a_backbone_can_be_added_with_its_layers() -> None:
+    backbone = describe(FIXTURES / "resnet-script-free.onnx", "layers", size=32)
+    assert tuple(output.name for output in backbone.card.all_outputs) == list_layers(fixture("resnet"))

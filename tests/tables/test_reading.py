@@ -60,3 +60,16 @@ def test_an_output_in_no_cache_and_a_cache_without_any_are_refused(tmp_path: Pat
         read_tables(caches, outputs=["stag"])
     with pytest.raises(TableError, match=r"b\.h5: has none of the outputs stage; name one of pooled too"):
         read_tables(caches, outputs=["stage"])
+
+
+def test_layers_are_all_outputs_of_a_cache_but_the_class_scores(tmp_path: Path) -> None:
+    card = {"name": "made-up", "sha256": "0" * 64, "feature": "pooled", "dim": DIM, "classifier": "scores"}
+    card["outputs"] = [{"name": name, "dim": DIM // 2, "pool": ""} for name in ("stage", "scores")]
+    made = provenance(outputs=("stage", "scores"), card=card)
+    [table] = read_tables([write_cache(tmp_path / "a.h5", made=made)], outputs=["layers"])
+    assert [source.output for source in table.sources] == ["pooled", "stage"]
+
+
+def test_layers_of_caches_of_one_output_each_are_refused_with_the_command_that_extracts_them(tmp_path: Path) -> None:
+    with pytest.raises(TableError, match=r"no layers; extract them with `featx extract IMAGES .* --output layers"):
+        read_tables([write_cache(tmp_path / "a.h5")], outputs=["layers"])
