@@ -1,6 +1,7 @@
 from .decode import (
     decode_image as decode_image,
     decode_thumbnail as decode_thumbnail,
+    decode_views as decode_views,
     encode_jpeg as encode_jpeg,
     fast_reduction as fast_reduction,
 )
@@ -12,3 +13,10 @@ from .sets.memory import images_of_array as images_of_array
 from .sets.remote import hide_secrets as hide_secrets
 from .shapes import draw_shapes as draw_shapes
 from .thumbnails import THUMBNAIL_SIZE as THUMBNAIL_SIZE, read_thumbnails as read_thumbnails
+from .views import (
+    KNOWN_VIEWS as KNOWN_VIEWS,
+    SYMMETRIES as SYMMETRIES,
+    check_views as check_views,
+    order_views as order_views,
+    parse_views as parse_views,
+)

@@ -2,8 +2,7 @@
 
 import io
 import struct
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -12,19 +11,18 @@ from PIL import ExifTags, Image
 
 from featx.errors import DecodeError, Failure, one_line
 from featx.file_kinds import name_kind
+from featx.inputs.cropping import Crops, Picture, check_pixels, resized_size
 from featx.inputs.formats import FORMATS
 from featx.inputs.pixels import PixelSpec
 from featx.inputs.png import SIGNATURE, drop_large_texts
-from featx.inputs.sets.image_set import Stored
+from featx.inputs.sets.image_set import Stored, fingerprint
 from featx.inputs.unread import misread_kind, unread_kind
-from featx.settings import DEFAULTS, FILTERS, Decode
+from featx.settings import CENTER, DEFAULTS, Decode
 
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 _SIXTEEN_BIT_MODES = {"I;16", "I;16L", "I;16B", "I;16N"}
 _SIXTEEN_BIT_FORMATS = {"PNG", "PPM"}
 """Formats whose 32-bit mode `I` can only hold 16-bit values."""
-
-_RESAMPLING = {name: Image.Resampling[name.upper()] for name in FILTERS}
 
 _Made = TypeVar("_Made")
 _THUMBNAIL_QUALITY = 80
@@ -42,13 +40,6 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> the operation that turns the image upright; 1 is upright."""
-_SIDEWAYS = {
-    Image.Transpose.TRANSPOSE,
-    Image.Transpose.ROTATE_270,
-    Image.Transpose.TRANSVERSE,
-    Image.Transpose.ROTATE_90,
-}
-"""Operations that exchange width and height."""
 
 
 def decode_image(
@@ -82,13 +73,41 @@ def decode_image(
     >>> pixels.shape, pixels.dtype.name
     ((32, 32, 3), 'uint8')
     """
-
-    def _crop(picture: _Picture) -> NDArray[np.uint8]:
-        return np.asarray(_resize_and_crop(picture, spec, max_pixels))
-
-    pixels = _decode(stored, spec, _crop, max_pixels=max_pixels, fast=decode == "fast")
     out = np.empty(spec.shape, np.uint8) if out is None else out
-    _fill(out, pixels)
+    decode_views(stored, spec, (CENTER,), max_pixels=max_pixels, decode=decode, out=out[None])
+    return out
+
+
+def decode_views(
+    stored: Stored,
+    spec: PixelSpec,
+    views: Sequence[str],
+    *,
+    max_pixels: int = DEFAULTS.max_pixels,
+    decode: Decode = DEFAULTS.decode,
+    out: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """Pixels (views, size, size, 3) in uint8 of these views of an image, which is decoded once.
+
+    The first view is `center`, what `decode_image` returns; arguments and errors are those of `decode_image`. An image
+    that fails leaves `out` unchanged.
+
+    >>> from pathlib import Path
+    >>> from featx.inputs import PixelSpec, decode_views, parse_views
+    >>> spec = PixelSpec(size=32, resize=36, mean=(127.0,) * 3, std=(128.0,) * 3)
+    >>> file = sorted(Path("photos/circle").iterdir())[0]
+    >>> decode_views(file.read_bytes(), spec, parse_views("symmetries")).shape
+    (8, 32, 32, 3)
+    """
+
+    def _crop(picture: Picture) -> list[NDArray[np.uint8]]:
+        crops = Crops(picture, spec, max_pixels, lambda: fingerprint(stored))
+        return [crops.make(view) for view in views]
+
+    made = _decode(stored, spec, _crop, max_pixels=max_pixels, fast=decode == "fast")
+    out = np.empty((len(views), *spec.shape), np.uint8) if out is None else out
+    for place, pixels in zip(out, made, strict=True):
+        _fill(place, pixels)
     return out
 
 
@@ -108,7 +127,7 @@ def decode_thumbnail(
     """
     spec = PixelSpec(size=size, resize=size, mean=(0.0,) * 3, std=(1.0,) * 3, exif_orientation=exif_orientation)
 
-    def _shrink(picture: _Picture) -> bytes:
+    def _shrink(picture: Picture) -> bytes:
         small = picture.image
         small.thumbnail((size, size), Image.Resampling.BICUBIC)
         return encode_jpeg(np.asarray(small), quality=_THUMBNAIL_QUALITY)
@@ -117,8 +136,8 @@ def decode_thumbnail(
 
 
 def _decode(
-    stored: Stored, spec: PixelSpec, finish: "Callable[[_Picture], _Made]", *, max_pixels: int, fast: bool
-) -> "_Made":
+    stored: Stored, spec: PixelSpec, finish: Callable[[Picture], _Made], *, max_pixels: int, fast: bool
+) -> _Made:
     """What `finish` makes of the picture; large texts that Pillow refuses are left out. Raises DecodeError."""
     if not len(stored):
         raise DecodeError(Failure.EMPTY)
@@ -132,10 +151,10 @@ def _decode(
 
 
 def _decode_once(
-    stored: Stored, spec: PixelSpec, finish: "Callable[[_Picture], _Made]", *, max_pixels: int, fast: bool
-) -> "_Made":
+    stored: Stored, spec: PixelSpec, finish: Callable[[Picture], _Made], *, max_pixels: int, fast: bool
+) -> _Made:
     image = _from_pixels(stored) if isinstance(stored, np.ndarray) else _open(stored)
-    _check_pixels(image.size, max_pixels, when="as stored")
+    check_pixels(image.size, max_pixels, when="as stored")
     try:
         return finish(_load(image, spec, fast=fast))
     except DecodeError:
@@ -221,23 +240,7 @@ def _accepts(accept: Callable[[bytes], bool | str] | None, prefix: bytes) -> boo
         return False
 
 
-@dataclass(frozen=True)
-class _Picture:
-    """A grey or RGB image, perhaps read at a reduced size."""
-
-    image: Image.Image
-    size: tuple[int, int]
-    """Width and height of the image at its full size."""
-    reduction: int
-    """Factor by which each side was reduced when the image was read: 1, 2, 4 or 8."""
-
-    def turned(self, turn: Image.Transpose) -> "_Picture":
-        """The picture turned by this operation."""
-        size = self.size[::-1] if turn in _SIDEWAYS else self.size
-        return _Picture(self.image.transpose(turn), size, self.reduction)
-
-
-def _load(image: Image.Image, spec: PixelSpec, *, fast: bool) -> _Picture:
+def _load(image: Image.Image, spec: PixelSpec, *, fast: bool) -> Picture:
     """Read the pixels, in grey or RGB, turned upright if `spec` says so."""
     if kind := misread_kind(image):
         raise DecodeError(Failure.NOT_READ, kind)
@@ -247,7 +250,7 @@ def _load(image: Image.Image, spec: PixelSpec, *, fast: bool) -> _Picture:
     plain = _to_grey_or_rgb(image)
     if spec.channels == "L" and plain.mode != "L":
         plain = plain.convert("L")
-    picture = _Picture(plain, size if reduction > 1 else plain.size, reduction)
+    picture = Picture(plain, size if reduction > 1 else plain.size, reduction)
     turn = _find_turn(image) if spec.exif_orientation else None
     return picture if turn is None else picture.turned(turn)
 
@@ -255,7 +258,7 @@ def _load(image: Image.Image, spec: PixelSpec, *, fast: bool) -> _Picture:
 def _draft(image: Image.Image, spec: PixelSpec) -> int:
     """Let Pillow read a JPEG at a reduced size that still covers what `spec` resizes to; returns the factor."""
     width = image.width
-    drafted = image.draft(None, _resized(image.size, spec))
+    drafted = image.draft(None, resized_size(image.size, spec))
     return round(width / drafted[1][2]) if drafted else 1
 
 
@@ -265,12 +268,6 @@ def _find_turn(image: Image.Image) -> Image.Transpose | None:
         return _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - the parser raises almost any type on damaged EXIF
         return None
-
-
-def _check_pixels(size: tuple[int, int], max_pixels: int, *, when: str) -> None:
-    width, height = size
-    if width * height > max_pixels:
-        raise DecodeError(Failure.TOO_MANY_PIXELS, f"{width} x {height} {when}, above {max_pixels}")
 
 
 def _to_grey_or_rgb(image: Image.Image) -> Image.Image:
@@ -319,30 +316,3 @@ def _scale_16_bit(image: Image.Image) -> Image.Image:
     if transparent is not None:
         grey[values == transparent] = 255
     return Image.fromarray(grey)
-
-
-def _resized(size: tuple[int, int], spec: PixelSpec) -> tuple[int, int]:
-    """Width and height to which an image of this size is resized before the crop."""
-    if spec.crop_mode == "squash":
-        return spec.resize, spec.resize
-    width, height = size
-    shorter = min(width, height)
-    return spec.resize * width // shorter, spec.resize * height // shorter
-
-
-def _resize_and_crop(picture: _Picture, spec: PixelSpec, max_pixels: int) -> Image.Image:
-    resized = _resized(picture.size, spec)
-    _check_pixels(resized, max_pixels, when="once resized")
-    left, top = (round((side - spec.size) / 2) for side in resized)
-    right = left + spec.size
-    bottom = top + spec.size
-    image = picture.image
-    if picture.reduction == 1:
-        if resized != image.size:
-            image = image.resize(resized, _RESAMPLING[spec.filter])
-        return image.crop((left, top, right, bottom))
-    # Resample only what the crop keeps. `exact` cannot do this, as the pixels would differ a little: Pillow computes
-    # the edges in single precision, and the sizes decide which direction it resamples first.
-    across, down = (whole / side / picture.reduction for whole, side in zip(picture.size, resized, strict=True))
-    box = (left * across, top * down, right * across, bottom * down)
-    return image.resize((spec.size, spec.size), _RESAMPLING[spec.filter], box)
