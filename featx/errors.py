@@ -13,6 +13,7 @@ FeatxError
 │   └── ChoiceError         the cache or table lacks a split, class or output; also a CacheError
 ├── HeadError          an unknown head, or a head file that cannot be used    (ValueError)
 │   └── ConvergenceError    the fit of a head stopped before its optimum
+├── FineTuningError    torch, the images or the rate of fine-tuning            (RuntimeError)
 ├── SuiteError         the suite file: a key, a value, a name that is there twice  (ValueError)
 ├── ServingError       a deployed model that cannot be served, or its address (OSError)
 ├── ReportError        a figure that cannot be drawn or written              (OSError)
@@ -139,6 +140,10 @@ class ConvergenceError(HeadError):
         self.iterations = iterations
         within = "" if iterations is None else f" in {iterations} iterations"
         super().__init__(f"{what} did not converge{within}: {reached}; {step}")
+
+
+class FineTuningError(FeatxError, RuntimeError):
+    """A backbone cannot be fine-tuned: torch is missing, the images do not do, or training diverges."""
 
 
 class SuiteError(FeatxError, ValueError):

@@ -25,6 +25,7 @@ EXTRAS = {
     "parquet": ("Parquet: manifests, images, exports", ("pyarrow",)),
     "remote": ("images at an address (s3://..., https://...)", ("fsspec", "aiohttp")),
     "export": ("`featx export` from PyTorch", ("torch", "torchvision", "timm", "onnxscript")),
+    "finetune": ("`featx finetune`", ("torch",)),
     "dask": ("`featx extract --scheduler`", ("dask", "distributed")),
     "report": ("figures: `featx curve --figure`", ("matplotlib",)),
     "serve": ("`featx serve`", ("starlette", "uvicorn", "prometheus-client")),

@@ -31,7 +31,7 @@ GROUND = (
 ROOMS = (
     *("inputs", "backbones", "convert", "cache", "extract"),
     *("tables", "estimators", "measures", "heads", "compare"),
-    *("transfer", "choosing", "suites", "deploy", "serving", "report", "demo", "cli", "__main__"),
+    *("transfer", "choosing", "finetuning", "suites", "deploy", "serving", "report", "demo", "cli", "__main__"),
 )
 FLOW = (*GROUND, *ROOMS)
 
@@ -45,7 +45,7 @@ DOORS = {
     "platformdirs": {"backbones"},
     "pooch": {"convert"},
     "timm": {"convert"},
-    "torch": {"convert"},
+    "torch": {"convert", "finetuning"},
     "torchvision": {"convert"},
     "onnxruntime": {"backbones", "convert"},
     "filelock": {"locking"},
