@@ -26,6 +26,7 @@ GROUND = (
     "columns",
     "csv_columns",
     "labels",
+    "learned",
     "showing",
 )
 ROOMS = (

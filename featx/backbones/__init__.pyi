@@ -5,6 +5,7 @@ from .card import (
     Card as Card,
     Output as Output,
     Quantized as Quantized,
+    Tuned as Tuned,
 )
 from .cuts import find_cut as find_cut, list_cuts as list_cuts, map_backbone as map_backbone
 from .deployable import DeployableGraph as DeployableGraph, deployable_graph as deployable_graph

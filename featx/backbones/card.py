@@ -47,6 +47,7 @@ _OptionalFile = Annotated[
 _Count = Annotated[int, Meta(ge=0)]
 _Cosine = Annotated[float, Meta(ge=-1.000001, le=1.000001)]
 _Speed = Annotated[float, Meta(ge=0, le=1e6)]
+_Share = Annotated[float, Meta(ge=0, le=1)]
 
 DESCRIPTIVE = {
     "name",
@@ -60,6 +61,7 @@ DESCRIPTIVE = {
     "classifier_kind",
     "precision",
     "quantized",
+    "tuned",
     "baseline",
 }
 """Keys of a card that do not affect features; all others are part of its identity.
@@ -73,7 +75,7 @@ _KEYS = (
     *("name", "file", "sha256", "data", "data_sha256", "source", "licence", "reference", "golden"),
     *("input", "layout", "dtype", "size", "channels", "batch", "resize", "crop_mode", "filter", "mean", "std"),
     *("exif_orientation", "feature", "dim", "pool", "outputs", "classifier", "classifier_kind"),
-    *("precision", "quantized", "baseline"),
+    *("precision", "quantized", "tuned", "baseline"),
 )
 """The keys of a card in the order of its file, with those that describe the input among the others."""
 
@@ -124,6 +126,47 @@ class Quantized:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """The backbone from which a fine-tuned one was computed, the images that it learned from, and what that gained."""
+
+    source: str
+    """Name of the frozen backbone."""
+    source_hash: str
+    """Identity hash of the frozen backbone."""
+    tensor: str
+    """The tensor after which its weights were trained."""
+    recipe: str = ""
+    """How they were trained, in words."""
+    images: _Count
+    """Number of images that it learned from: training and validation images."""
+    images_hash: str
+    """sha256 over their fingerprints, sorted."""
+    memory: str
+    """What recognises these images in any cache: see featx.learned."""
+    split: str
+    """How its test images were chosen, in words."""
+    split_key: str = ""
+    """The short name of that split."""
+    validated: _Count
+    """Number of validation images."""
+    validation_frozen: _Share
+    """Accuracy on them of a head on the frozen backbone."""
+    validation_tuned: _Share
+    """Accuracy on them of a head on the tuned backbone."""
+    tested: _Count
+    """Number of test images, which were not learned from."""
+    test_frozen: _Share
+    test_tuned: _Share
+
+    def __str__(self) -> str:
+        """What it learned from and what that gained, in one line."""
+        return (
+            f"{self.source} tuned after {self.tensor} on {self.images} images, accuracy {self.test_tuned:.3f} on "
+            f"{self.tested} test images (frozen {self.test_frozen:.3f})"
+        )
+
+
 _Outputs = Annotated[
     tuple[Output, ...],
     Meta(
@@ -139,6 +182,13 @@ _Quantized = Annotated[
     Meta(
         description=f"a table {{ {', '.join(field.name for field in dataclasses.fields(Quantized))} }}, "
         "numbers of images from 0, cosines up to 1, a finite speed"
+    ),
+]
+_Tuned = Annotated[
+    Tuned | None,
+    Meta(
+        description=f"a table {{ {', '.join(field.name for field in dataclasses.fields(Tuned))} }}, "
+        "numbers of images from 0, accuracies from 0 to 1"
     ),
 ]
 
@@ -186,6 +236,8 @@ class Card:
     """Type in which the model computes: float32, float16 or int8; empty if it is that of the input."""
     quantized: _Quantized = None
     """Origin of a backbone that was computed by quantising another."""
+    tuned: _Tuned = None
+    """Origin of a backbone that was fine-tuned, and the images that it has seen."""
     baseline: _Baseline = ""
     """What it is if it transfers nothing and stands beside sources as a baseline; empty for a source."""
 
@@ -220,6 +272,8 @@ class Card:
     def to_dict(self) -> dict[str, Any]:
         """The card as plain JSON values under the keys of its file, in their order."""
         flat = json.loads(json.dumps(dataclasses.asdict(self) | self.input.to_card()))
+        if self.tuned is None:
+            del flat["tuned"]  # cards and caches of other backbones stay as they were before this key existed
         return {key: flat[key] for key in _KEYS if key in flat}
 
     def to_toml(self) -> str:

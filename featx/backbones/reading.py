@@ -10,7 +10,7 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
-from featx.backbones.card import Card, Output, Quantized
+from featx.backbones.card import Card, Output, Quantized, Tuned
 from featx.backbones.model_inputs import ImageInput
 from featx.errors import BackboneError, did_you_mean
 from featx.inputs import PixelSpec
@@ -44,7 +44,11 @@ _MOST_SHOWN = 200
 _OWN = {key: found for key, found in _keys_of(Card).items() if key != "input"}
 _INPUTS = {ImageInput.kind: (_keys_of_images(), ImageInput.from_card)}
 """Kind of input -> the keys that describe it, and the function that parses them."""
-_TABLES = {"outputs": _keys_of(Output).keys(), "quantized": _keys_of(Quantized).keys()}
+_TABLES = {
+    "outputs": _keys_of(Output).keys(),
+    "quantized": _keys_of(Quantized).keys(),
+    "tuned": _keys_of(Tuned).keys(),
+}
 """The keys of the tables inside a card."""
 
 
