@@ -18,7 +18,7 @@ DECODES: tuple[Decode, ...] = get_args(Decode)
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """How to read, decode and run images; only `device` and `decode` affect the values of features.
+    """How to read, decode and run images; only `device`, `decode` and `views` affect the features.
 
     >>> import featx
     >>> settings = featx.Settings(device="cpu", batch_size=32)
@@ -40,6 +40,8 @@ class Settings:
     """Images with more pixels fail; the default is the size at which Pillow suspects a decompression bomb."""
     decode: Decode = "exact"
     """`fast` decodes JPEGs at 1/2, 1/4 or 1/8 scale if that still covers the size that the card resizes to."""
+    views: tuple[str, ...] = ("center",)
+    """Names of the views of each image that get a feature; `featx.inputs.parse_views` makes them from a list."""
 
     def __repr__(self) -> str:
         """The settings that are not the defaults, so that signatures of functions stay short."""

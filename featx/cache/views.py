@@ -21,7 +21,8 @@ def use_views(table: FeatureTable, rule: ViewRule, *, names: Sequence[str] = ())
     >>> import featx
     >>> images = featx.list_images("new")
     >>> backbone = featx.load_backbone("efficientnet-lite0")
-    >>> _ = featx.extract_features(images, backbone, into="views.h5", views=("center", "hflip"))
+    >>> settings = featx.Settings(views=("center", "hflip"))
+    >>> _ = featx.extract_features(images, backbone, into="views.h5", settings=settings)
     >>> table = featx.read_features("views.h5")
     >>> table.features.shape, featx.use_views(table, "rows").features.shape
     ((5, 1280), (5, 2560))

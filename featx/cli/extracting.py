@@ -17,7 +17,7 @@ from featx.cli.options import (
     with_models,
     with_outputs,
     with_root,
-    with_settings_and_decode,
+    with_settings_and_views,
     with_shards,
 )
 from featx.cli.output import Verbosity, judge_failures, print_json, say
@@ -61,6 +61,7 @@ def doctor(*, json_: bool) -> None:
         "featx extract photos --backbone efficientnet-lite0 --into photos.h5",
         "featx extract 'shards-*.tar' --backbone efficientnet-lite0 --into big.h5",
         "featx extract photos new/star.png --backbone efficientnet-lite0 --into c.h5",
+        "featx extract photos --backbone efficientnet-lite0 --views symmetries --into v.h5",
     )
 )
 @click.argument("images", nargs=-1, required=True)
@@ -70,7 +71,7 @@ def doctor(*, json_: bool) -> None:
 @with_root
 @with_label_column
 @with_models
-@with_settings_and_decode
+@with_settings_and_views
 @option("--storage", type=click.Choice(STORAGES), default=DEFAULT_STORAGE, help="The type of the stored features.")
 @with_shards
 @with_max_failed

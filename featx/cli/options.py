@@ -17,8 +17,9 @@ from featx.cli.types import (
     NumberOrAuto,
     ShardOf,
     Tuning,
+    Views,
 )
-from featx.settings import CHANNELS, CROP_MODES, DECODES, DEFAULTS, FILTERS, Settings
+from featx.settings import CENTER, CHANNELS, CROP_MODES, DECODES, DEFAULTS, FILTERS, Settings
 
 DEFAULT_MAX_FAILED = 0.01
 MAX_BATCH = 4096
@@ -173,8 +174,16 @@ HOW_TO_RUN = (
         help="Images with more pixels than this fail.",
     ),
 )
+with_views = option(
+    "--views",
+    type=Views(),
+    default=CENTER,
+    help="More views of each image, each with a feature: hflip, vflip, rot90, rot180, rot270, transpose, transverse; "
+    "symmetries for all of these; five-crop; scale=1.15; random-crop:4.",
+)
 with_settings = together(Settings, "settings", *HOW_TO_RUN)
 with_settings_and_decode = together(Settings, "settings", *HOW_TO_RUN, with_decode)
+with_settings_and_views = together(Settings, "settings", *HOW_TO_RUN, with_decode, with_views)
 
 
 def _preprocessing(**pixels: Any) -> Any:

@@ -124,6 +124,24 @@ class Tuning(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return [CompletionItem(one) for one in ("auto", "validation", "folds:5") if one.startswith(incomplete)]
 
 
+class Views(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """Views of an image: names separated by commas, some of which stand for several views."""
+
+    name = "A,B"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names of all views, view 0 first."""
+        from featx.errors import ImageSetError
+        from featx.inputs import parse_views
+
+        if isinstance(value, tuple):
+            return value
+        try:
+            return parse_views(str(value))
+        except ImageSetError as error:
+            self.fail(f"{str(error).removeprefix('views: ')}.", param, ctx)
+
+
 class WholeNumbers(Names):
     """Whole numbers above 0, separated by commas."""
 

@@ -74,7 +74,7 @@ def predict_images(
         streams = list(_open_streams(head, images, models=models, settings=settings, opened=opened))
         for batches in _join_batches(zip(*streams, strict=True)):
             rows = np.concatenate([blocks[0].rows for blocks in batches]).tolist()
-            features = np.vstack([np.hstack([block.features for block in blocks]) for blocks in batches])
+            features = np.vstack([np.hstack([block.features[:, 0] for block in blocks]) for blocks in batches])
             reasons = {row: reason for blocks in batches for block in blocks for row, reason in block.details.items()}
             names = [images.name(row) for row in rows]
             failed = [reasons.get(row) for row in rows]

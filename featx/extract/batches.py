@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from featx.errors import DecodeError, Failure
 from featx.extract.budget import ByteBudget
 from featx.extract.clock import StageClock
-from featx.inputs import FINGERPRINT_BYTES, Fingerprints, ImageSet, PixelSpec, Stored, decode_image, fingerprint
+from featx.inputs import FINGERPRINT_BYTES, Fingerprints, ImageSet, PixelSpec, Stored, decode_views, fingerprint
 from featx.settings import LARGEST_IMAGE, Decode
 
 DECODED = 1
@@ -63,7 +63,8 @@ class Batch(ImageRows):
     pixels: NDArray[np.uint8]
     """(size of every batch, height, width, 3): zeros for failed images and after the last one; a buffer of the ring."""
     slots: NDArray[np.int64]
-    """(n,): position in `pixels` of each row; NO_SLOT (-1) if the image failed or is a duplicate."""
+    """(n,): slot of each row, which is as many places of `pixels` as there are views; NO_SLOT (-1) if the image failed
+    or is a duplicate."""
 
 
 class Ring:
@@ -98,6 +99,8 @@ class Loading:
     """Number of images in a batch."""
     max_pixels: int
     decode: Decode
+    views: tuple[str, ...]
+    """Names of the views of each image."""
     clock: StageClock
 
     @property
@@ -273,7 +276,10 @@ def _bytes(stored: Stored | None) -> int:
 def _decode(
     images: list[Stored], slots: NDArray[np.uint8], loading: Loading, budget: ByteBudget
 ) -> list[DecodeError | None]:
-    """Decode each image into its slot, and free its bytes; returns for each the error if that failed, else None."""
+    """Decode each image into its slot (views, height, width, 3), and free its bytes.
+
+    Returns for each image the error if that failed, else None.
+    """
     size = sum(map(_bytes, images))
     try:
         with loading.clock.time("decode"):
@@ -285,7 +291,8 @@ def _decode(
 
 def _decode_one(stored: Stored, slot: NDArray[np.uint8], loading: Loading) -> DecodeError | None:
     try:
-        decode_image(stored, loading.spec, max_pixels=loading.max_pixels, decode=loading.decode, out=slot)
+        spec = loading.spec
+        decode_views(stored, spec, loading.views, max_pixels=loading.max_pixels, decode=loading.decode, out=slot)
     except DecodeError as error:
         slot[:] = 0
         error.__cause__ = error.__context__ = None  # their tracebacks keep the image in memory
@@ -299,8 +306,11 @@ def _decode_one(stored: Stored, slot: NDArray[np.uint8], loading: Loading) -> De
 class _OpenBatch:
     """A batch that is being filled."""
 
-    def __init__(self, pixels: NDArray[np.uint8]) -> None:
+    def __init__(self, pixels: NDArray[np.uint8], loading: Loading) -> None:
         self.pixels = pixels
+        self.views = len(loading.views)
+        taken = pixels[: loading.size * self.views]
+        self.open_slots = taken.reshape(loading.size, self.views, *pixels.shape[1:])
         self.facts: list[_ImageFacts] = []
         self.duplicate_of: list[int] = []
         self.slots: list[int] = []
@@ -320,7 +330,7 @@ class _OpenBatch:
         """The batch; waits until its images are decoded."""
         with clock.time("await pixels"):
             decoded = [error for decode in self.decodes for error in decode.result()]
-        self.pixels[self.used :] = 0
+        self.pixels[self.used * self.views :] = 0
         rows = np.array([facts.row for facts in self.facts], np.int64)
         fingerprints = np.frombuffer(b"".join(facts.fingerprint for facts in self.facts), np.uint8)
         errors = [
@@ -356,7 +366,7 @@ class _BatchFiller:
         rows = size if self.known is None else size * ROWS_PER_SLOT
         batch = None
         for read in reads:
-            batch = batch or _OpenBatch(self.ring.take())
+            batch = batch or _OpenBatch(self.ring.take(), self.loading)
             if batch.place(read, self._find_duplicate(read)):
                 self._piece.append(read.stored)  # type: ignore[arg-type]
             elif read.stored is not None:
@@ -375,7 +385,7 @@ class _BatchFiller:
         """Submit the piece for decoding."""
         if not self._piece:
             return
-        slots = batch.pixels[batch.used - len(self._piece) : batch.used]
+        slots = batch.open_slots[batch.used - len(self._piece) : batch.used]
         self.budget.begin()
         batch.decodes.append(self.pool.submit(_decode, self._piece, slots, self.loading, self.budget))
         self._piece = []

@@ -31,7 +31,7 @@ from featx.extract.clock import StageClock
 from featx.extract.duplicates import KnownImages, find_known_images
 from featx.extract.recording import Recorder
 from featx.extract.resuming import PreviousCache, check_images, check_runtime, find_previous, keep_rows
-from featx.extract.streaming import FeatureBatch, FeatureStream, open_stream
+from featx.extract.streaming import FeatureBatch, FeatureStream, open_stream, with_views
 from featx.extract.summary import (
     Computation,
     ExtractionSummary,
@@ -72,7 +72,7 @@ def extract_features(
         images: the image set.
         backbone: the backbone that computes the features.
         into: path of the cache, which ends in `.h5`.
-        settings: device, batch size and how images are decoded.
+        settings: device, batch size, how images are decoded, and the views of each image that get a feature.
         overwrite: whether to discard an existing cache of other features or images.
         retry_failed: whether to try images again that failed before.
         reuse: further caches from which rows are taken.
@@ -96,6 +96,7 @@ def extract_features(
     (5, 1280)
     """
     start = time.perf_counter()
+    settings = with_views(settings, backbone)
     with lock_cache(Path(into), overwrite=overwrite) as target:
         into = target.path
         _warn_of_shards(into)
@@ -148,6 +149,7 @@ def extract_rows(
     all these rows exist, no session is opened. Raises as extract_features does, also if none of these images has a
     feature.
     """
+    settings = with_views(settings, backbone)
     with lock_cache(Path(into)) as target:
         existing = _find_existing(target.path, images, backbone, settings=settings, storage=storage, retry_failed=False)
         if complete := existing.choose_complete(target.path, images, settings.device):
@@ -178,6 +180,7 @@ def find_complete(
 ) -> ExtractionSummary | None:
     """Summary of the existing cache if it has all rows of these images, else None. Raises as extract_features does."""
     start = time.perf_counter()
+    settings = with_views(settings, backbone)
     existing = _find_existing(into, images, backbone, settings=settings, storage=storage, retry_failed=retry_failed)
     complete = existing.choose_complete(into, images, settings.device)
     return summarise(complete, images, start=start, reused=len(images)) if complete else None
@@ -236,9 +239,7 @@ def _find_existing(
     retry_failed: bool,
     reuse: Sequence[Path | str] = (),
 ) -> _Existing:
-    previous = find_previous(
-        into, backbone, reuse=reuse, decode=settings.decode, storage=storage, retry_failed=retry_failed
-    )
+    previous = find_previous(into, backbone, reuse=reuse, settings=settings, storage=storage, retry_failed=retry_failed)
     check_images(into, previous, images)
     return _Existing(previous, keep_rows(previous, images))
 
@@ -318,6 +319,7 @@ def _provenance(stream: FeatureStream, storage: Storage) -> Provenance:
         precision=backbone.card.computes_in,
         batch_size=stream.pace.batch_size,
         decode=stream.settings.decode,
+        views=stream.settings.views,
         storage=storage,
         versions=versions(),
     )

@@ -45,7 +45,7 @@ class Recorder:
         for row, code in zip(rows[status != DONE].tolist(), status[status != DONE].tolist(), strict=True):
             self.reasons.setdefault(row, (code, batch.details.get(row, failure_text(code))))
         if len(rows):
-            self.writer.append(ComputedRows(rows, features[:, None], status, batch.fingerprint[chosen], batch.stat[chosen]))
+            self.writer.append(ComputedRows(rows, features, status, batch.fingerprint[chosen], batch.stat[chosen]))
 
     def _copy_reasons(self, rows: NDArray[np.int64], originals: NDArray[np.int64]) -> None:
         """Give these rows the reason for which their originals, rows of this run, failed."""
@@ -57,11 +57,11 @@ class Recorder:
         return np.array([self.reasons[row][0] if row in self.reasons else DONE for row in rows.tolist()], np.uint8)
 
     def _features(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, sum of dimensions): the features at these places (n, 2), each a cache and a row in it."""
-        width = sum(self.known.caches[0].outputs.values())
-        features = np.empty((len(places), width), np.float32)
+        """(n, views, sum of dimensions): the features at these places (n, 2), each a cache and a row in it."""
+        into = self.known.caches[0]
+        features = np.empty((len(places), len(into.views), sum(into.outputs.values())), np.float32)
         for number, cache in enumerate(self.known.caches):
             here = np.flatnonzero(places[:, 0] == number)
             parts = [cache.read(path, places[here, 1]) for path in map(feature_path, cache.outputs)]
-            features[here] = np.concatenate(parts, axis=1)
+            features[here] = np.concatenate(parts, axis=-1).reshape(len(here), *features.shape[1:])
         return features

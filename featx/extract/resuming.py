@@ -16,7 +16,7 @@ from featx.columns import CHUNK
 from featx.errors import CacheError, CacheMismatchError
 from featx.extract.pace import REMOTE_WORKERS
 from featx.inputs import Fingerprints, ImageSet, fingerprint
-from featx.settings import Decode, Storage
+from featx.settings import Settings, Storage
 
 NEXT_STEP = "choose another --into, or let `featx extract --overwrite` replace the cache"
 IMAGES_COMPARED = 32
@@ -55,15 +55,15 @@ def find_previous(
     into: Path,
     backbone: Backbone,
     *,
-    decode: Decode,
+    settings: Settings,
     storage: Storage,
     retry_failed: bool,
     reuse: Sequence[Path | str] = (),
 ) -> list[PreviousCache]:
     """The caches from which rows may be taken: first the unfinished one, which has the rows of the complete one too.
 
-    Raises CacheError if a file cannot be read, CacheMismatchError if its features are of another backbone, decode mode
-    or storage.
+    Raises CacheError if a file cannot be read, CacheMismatchError if its features are of another backbone, decode mode,
+    storage or list of views.
     """
     found = []
     for path in dict.fromkeys((partial_path(into), into, *map(Path, reuse))):
@@ -72,8 +72,9 @@ def find_previous(
         cache = _open(path)
         if cache.sealed or np.any(cache.status != PENDING):
             check_backbone(cache, backbone)
-            inside = {"decode": cache.decode, "storage": cache.storage}
-            _check(cache, inside, {"decode": decode, "storage": storage})
+            inside = {"decode": cache.decode, "storage": cache.storage, "views": ",".join(cache.views)}
+            asked = {"decode": settings.decode, "storage": storage, "views": ",".join(settings.views)}
+            _check(cache, inside, asked)
             found.append(PreviousCache(cache, retry_failed))
     return found
 
@@ -159,7 +160,7 @@ def _check(cache: Cache, inside: Mapping[str, str | None], asked: Mapping[str, s
     """Raise CacheMismatchError if a value inside the cache is not the one that was asked for."""
     for what, value in inside.items():
         if value != asked[what]:
-            option = f"--{what} " if what in ("decode", "storage") else ""
+            option = f"--{what} " if what in ("decode", "storage", "views") else ""
             step = f"run with {option}{value} again, or {NEXT_STEP}"
             raise CacheMismatchError(cache.path, what=what, inside=value, asked=asked[what], step=step)
 

@@ -6,7 +6,7 @@ from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,13 +17,15 @@ from featx.errors import Failure
 from featx.extract.batches import NO_DUPLICATE, NO_SLOT, Batch, ImageRows, Loading, Ring, iter_batches
 from featx.extract.clock import StageClock
 from featx.extract.pace import Pace, open_at_pace
-from featx.inputs import Fingerprints, ImageSet
+from featx.inputs import Fingerprints, ImageSet, check_views, order_views
 from featx.settings import DEFAULT_STORAGE, Settings, Storage
 
 GROUPED_IMAGES = 8
 """Most images in a group of batches that goes through the pipeline together, which saves work for each batch."""
 GROUPED_BYTES = 2**22
 """Most bytes of the pixels of such a group."""
+BATCH_BYTES = 2**24
+"""Most bytes of the pixels of a group that is larger so that the views of its images fill whole batches."""
 LEAST_GROUPS = 256
 """A run has at least this many groups, since the last ones may leave a core idle."""
 
@@ -33,7 +35,7 @@ class FeatureBatch(ImageRows):
     """The features of one batch of images."""
 
     features: NDArray[np.float32]
-    """(n, sum of dimensions): all outputs next to each other; NaN if an image failed or is a duplicate."""
+    """(n, views, sum of dimensions): all outputs next to each other; NaN if an image failed or is a duplicate."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,10 @@ class FeatureStream:
             storage: type in which the features will be stored; a row with a feature beyond its range fails.
             clock: adds up the time of each stage.
         """
-        size = self._group_size(len(self.images) if count is None else count)
+        group = self._group(len(self.images) if count is None else count)
         found = self._generate(
             range(len(self.images)) if rows is None else rows,
-            size,
+            group,
             known=known,
             storage=storage,
             clock=clock or StageClock(),
@@ -87,20 +89,35 @@ class FeatureStream:
         cores = self.pace.streams * self.pace.threads if self.session.on_cpu else 0
         return Cost(seconds, clock.inferred, cores, self.session.provider, self.session.device)
 
-    def _group_size(self, count: int) -> int:
-        batch_size = min(self.pace.batch_size, self.images.part_of or len(self.images))
+    def _group(self, count: int) -> "ImageGroup":
+        views = len(self.settings.views)
+        batch_size = min(self.pace.batch_size, views * (self.images.part_of or len(self.images)))
         image_bytes = math.prod(self.backbone.card.input.pixels.shape)
-        return images_in_group(batch_size, count=count, image_bytes=image_bytes)
+        return plan_group(batch_size, views=views, count=count, image_bytes=image_bytes)
 
     def _generate(
-        self, rows: Iterable[int], size: int, *, known: Fingerprints | None, storage: Storage, clock: StageClock
+        self,
+        rows: Iterable[int],
+        group: "ImageGroup",
+        *,
+        known: Fingerprints | None,
+        storage: Storage,
+        clock: StageClock,
     ) -> Generator[FeatureBatch]:
         card = self.backbone.card
         settings = self.settings
-        loading = Loading(card.input.pixels, self.pace.workers, size, settings.max_pixels, settings.decode, clock)
+        loading = Loading(
+            spec=card.input.pixels,
+            workers=self.pace.workers,
+            size=group.images,
+            max_pixels=settings.max_pixels,
+            decode=settings.decode,
+            views=settings.views,
+            clock=clock,
+        )
         most = 2 * self.session.streams  # one batch of each stream runs, the next one waits for it
-        ring = Ring(loading.ahead + most, lambda: self.session.new_buffer(size))
-        inferring = _Inferring(self.session, ring, min(self.pace.batch_size, size), card.width, storage, clock)
+        ring = Ring(loading.ahead + most, lambda: self.session.new_buffer(group.places))
+        inferring = _Inferring(self.session, ring, group, card.width, storage, clock)
         running: deque[Future[FeatureBatch]] = deque()
         with ThreadPoolExecutor(self.session.streams, thread_name_prefix="featx-infer") as pool:
             try:
@@ -123,26 +140,59 @@ def open_stream(
     Args:
         images: the image set.
         backbone: the backbone.
-        settings: device, and the parts of the pace that the user has chosen; a long run calibrates the others.
+        settings: device, views, and the parts of the pace that the user has chosen; a long run calibrates the others.
         count: number of images that will be computed; None for all.
         batch_size: batch size of existing rows, which new rows must have too.
 
-    Raises DeviceError and BackboneError as open_session does.
+    Raises DeviceError and BackboneError as open_session does, ImageSetError if a view cannot be made.
     """
     vet(backbone)
-    total = len(images) if count is None else count
+    settings = with_views(settings, backbone)
+    total = len(settings.views) * (len(images) if count is None else count)
     session, pace = open_at_pace(backbone, images, settings, count=total, batch_size=batch_size)
     with ExitStack() as running:
         yield FeatureStream(images, backbone, settings, session, pace, running)
 
 
-def images_in_group(batch_size: int, *, count: int, image_bytes: int) -> int:
-    """Number of images that go through the pipeline together: a multiple of the batch size.
+def with_views(settings: Settings, backbone: Backbone) -> Settings:
+    """The settings with their views in the order of a cache. Raises ImageSetError if a view cannot be made."""
+    views = order_views(settings.views)
+    check_views(views, backbone.card.input.pixels, decode=settings.decode)
+    return replace(settings, views=views)
 
-    It is small enough that all streams end at about the same time, and that buffers stay small.
+
+@dataclass(frozen=True)
+class ImageGroup:
+    """Images that go through the pipeline together."""
+
+    images: int
+    views: int
+    batch_size: int
+    """Number of views that are run at once."""
+
+    @property
+    def places(self) -> int:
+        """Number of views in whole batches, so that every run of the model has the same shape."""
+        return -(-self.images * self.views // self.batch_size) * self.batch_size
+
+    @property
+    def idle(self) -> float:
+        """The share of places that no view takes."""
+        return 1 - self.images * self.views / self.places
+
+
+def plan_group(batch_size: int, *, views: int, count: int, image_bytes: int) -> ImageGroup:
+    """The images that go through the pipeline together, of `count` images whose views have `image_bytes` each.
+
+    Their views fill whole batches, or nearly. The group is small enough that all streams end at about the same time,
+    and that buffers stay small.
     """
-    most = min(GROUPED_IMAGES, GROUPED_BYTES // image_bytes, count // LEAST_GROUPS)
-    return batch_size * max(1, most // batch_size)
+    most = min(GROUPED_IMAGES, GROUPED_BYTES // image_bytes, count // LEAST_GROUPS * views)
+    target = batch_size * max(1, most // batch_size)
+    fitting = max(target, views, BATCH_BYTES // image_bytes)
+    groups = [ImageGroup(images, views, batch_size) for images in range(1, fitting // views + 1)]
+    large = [group for group in groups if group.places >= target]
+    return min(large or groups, key=lambda group: group.idle)
 
 
 def _await(running: deque[Future[FeatureBatch]], clock: StageClock) -> FeatureBatch:
@@ -156,14 +206,14 @@ class _Inferring:
 
     session: FeatureSession
     ring: Ring
-    batch_size: int
+    group: ImageGroup
     width: int
     storage: Storage
     clock: StageClock
 
     def infer(self, batch: Batch) -> FeatureBatch:
         """The features of the batch; gives its buffer back to the ring."""
-        features = np.full((len(batch.rows), self.width), np.nan, np.float32)
+        features = np.full((len(batch.rows), self.group.views, self.width), np.nan, np.float32)
         filled = np.flatnonzero(batch.slots != NO_SLOT)
         if len(filled):
             count = int(batch.slots.max()) + 1
@@ -174,10 +224,12 @@ class _Inferring:
         return _check_features(batch, features, self.storage)
 
     def _run(self, pixels: NDArray[np.uint8], *, count: int) -> NDArray[np.float32]:
-        """Features of at least the first `count` images, in batches of full size."""
-        starts = range(0, count, self.batch_size)
-        parts = [self.session(pixels[start : start + self.batch_size]) for start in starts]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        """Features (count, views, width) of the first `count` images, in batches of full size."""
+        size = self.group.batch_size
+        views = count * self.group.views
+        parts = [self.session(pixels[start : start + size]) for start in range(0, views, size)]
+        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return found[:views].reshape(count, self.group.views, self.width)
 
 
 def _check_features(batch: Batch, features: NDArray[np.float32], storage: Storage) -> FeatureBatch:
@@ -185,7 +237,7 @@ def _check_features(batch: Batch, features: NDArray[np.float32], storage: Storag
     status = batch.status.copy()
     details = dict(batch.details)
     for fine, failure in (
-        (np.isfinite(features).all(axis=1), Failure.NOT_FINITE),
+        (np.isfinite(features).all(axis=(1, 2)), Failure.NOT_FINITE),
         (storable(features, storage), Failure.OUT_OF_RANGE),
     ):
         failed = (status == DONE) & (batch.duplicate_of == NO_DUPLICATE) & ~fine
@@ -198,5 +250,5 @@ def _check_features(batch: Batch, features: NDArray[np.float32], storage: Storag
         fingerprint=batch.fingerprint,
         stat=batch.stat,
         details=details,
-        features=np.where((status == DONE)[:, None], features, np.float32(np.nan)),
+        features=np.where((status == DONE)[:, None, None], features, np.float32(np.nan)),
     )

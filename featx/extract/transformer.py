@@ -86,7 +86,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         failed: dict[int, str] = {}
         with open_stream(images, backbone, settings) as stream:
             for batch in stream.batches():
-                features[batch.rows] = batch.features
+                features[batch.rows] = batch.features[:, 0]
                 failed |= batch.details
         _refuse_failures(images, failed)
         return features

@@ -24,7 +24,7 @@ from featx.extract.budget import ByteBudget
 from featx.extract.clock import StageClock
 from featx.extract.pace import Pace
 from featx.inputs import ImageSet, images_of_array, list_images
-from featx.inputs.decode import decode_image
+from featx.inputs.decode import decode_image, decode_views
 from featx.settings import DEFAULTS, LARGEST_IMAGE, Settings
 from tests.conftest import Tiny
 
@@ -63,7 +63,7 @@ def test_rows_come_in_order_and_right_at_every_pace(
 
     found = list(stream(images, tiny, spied(tiny, late, streams), size=size, workers=workers))
     np.testing.assert_array_equal(np.concatenate([batch.rows for batch in found]), np.arange(41))
-    assert np.allclose(np.concatenate([batch.features for batch in found]), expected(images, tiny), atol=1e-5)
+    assert np.allclose(np.concatenate([batch.features[:, 0] for batch in found]), expected(images, tiny), atol=1e-5)
 
 
 def test_so_many_batches_are_run_at_once_as_there_are_streams(make_folder: Callable[..., Path], tiny: Tiny) -> None:
@@ -116,7 +116,7 @@ def test_a_long_run_takes_no_more_buffers_than_a_short_one(make_folder: Callable
         assert sum(len(batch.rows) for batch in stream(images, tiny, counting, size=2, workers=2)) == 2 * count
         taken.append(len(made))
     assert taken[1] <= max(
-        taken[0], Loading(tiny.backbone.card.input.pixels, 2, 2, 10**6, "exact", StageClock()).ahead + 4
+        taken[0], Loading(tiny.backbone.card.input.pixels, 2, 2, 10**6, "exact", ("center",), StageClock()).ahead + 4
     )
 
 
@@ -128,7 +128,7 @@ def test_images_of_any_size_pass_however_few_bytes_may_lie_ready(
     images = list_images(make_folder((20, 20)))
     session = open_session(tiny.backbone, device="cpu", threads=1, streams=2)
     found = list(stream(images, tiny, session, size=16, workers=3))
-    assert np.allclose(np.concatenate([batch.features for batch in found]), expected(images, tiny), atol=1e-5)
+    assert np.allclose(np.concatenate([batch.features[:, 0] for batch in found]), expected(images, tiny), atol=1e-5)
 
 
 def test_fewer_images_are_read_ahead_the_larger_they_are(
@@ -137,7 +137,7 @@ def test_fewer_images_are_read_ahead_the_larger_they_are(
     images, real, counts = list_images(make_folder((60, 60))), ImageSet.read, []
     for bytes_ahead in (10**9, 1):
         monkeypatch.setattr(batches, "BYTES_AHEAD", bytes_ahead)
-        loading = Loading(tiny.backbone.card.input.pixels, 1, 8, 10**6, "exact", StageClock())
+        loading = Loading(tiny.backbone.card.input.pixels, 1, 8, 10**6, "exact", ("center",), StageClock())
         ring = Ring(loading.ahead + 4, lambda: np.zeros((8, 16, 16, 3), np.uint8))
         read = list[int]()
 
@@ -164,7 +164,7 @@ def test_images_that_are_read_and_not_decoded_have_few_bytes_whatever_their_size
         with path.open("ab") as file:
             file.write(bytes([number]) * (50_000 if number % 7 == 3 else number))
     images, total, held, most = list_images(folder), 120_000, 0, 0
-    lock, read, decode = threading.Lock(), ImageSet.read, decode_image
+    lock, read, decode = threading.Lock(), ImageSet.read, decode_views
     monkeypatch.setattr(batches, "BYTES_AHEAD", total)
 
     def count(size: int) -> None:
@@ -183,7 +183,7 @@ def test_images_that_are_read_and_not_decoded_have_few_bytes_whatever_their_size
         return decode(stored, *arguments, **options)
 
     monkeypatch.setattr(ImageSet, "read", counted_read)
-    monkeypatch.setattr(batches, "decode_image", counted_decode)
+    monkeypatch.setattr(batches, "decode_views", counted_decode)
     session = open_session(tiny.backbone, device="cpu", threads=1, streams=2)
     found = list(stream(images, tiny, session, size=16, workers=workers))
     assert np.concatenate([batch.rows for batch in found]).tolist() == list(range(60))

@@ -11,7 +11,7 @@ from featx.backbones import FeatureSession
 from featx.cache import open_cache, read_features
 from featx.deploy.predict import predict_images, predict_tables
 from featx.extract import extract_features
-from featx.extract.streaming import images_in_group
+from featx.extract.streaming import plan_group
 from featx.heads import train_head
 from featx.inputs import list_images
 from featx.settings import Settings
@@ -23,12 +23,12 @@ from tests.conftest import Tiny, build_tiny
     ("batch_size", "count", "size"),
     [(2, 100, 2), (2, 1_024, 4), (2, 2_048, 8), (2, 10_000_000, 8), (3, 10_000, 6), (64, 10_000_000, 64), (1, 0, 1)],
 )
-def test_small_batches_of_many_images_areimages_in_group(batch_size: int, count: int, size: int) -> None:
-    assert images_in_group(batch_size, count=count, image_bytes=3 * 224 * 224) == size
+def test_small_batches_of_many_images_go_through_the_pipeline_together(batch_size: int, count: int, size: int) -> None:
+    assert plan_group(batch_size, views=1, count=count, image_bytes=3 * 224 * 224).images == size
 
 
 def test_large_images_are_gathered_by_their_bytes() -> None:
-    sizes = [images_in_group(1, count=10**6, image_bytes=3 * side * side) for side in (224, 448, 1024, 4096)]
+    sizes = [plan_group(1, views=1, count=10**6, image_bytes=3 * side * side).images for side in (224, 448, 1024, 4096)]
     assert sizes == [8, 6, 1, 1]
 
 

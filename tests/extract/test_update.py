@@ -33,7 +33,7 @@ from featx.inputs import (
     Stored,
     list_images,
 )
-from featx.inputs.decode import decode_image
+from featx.inputs.decode import decode_views
 from featx.settings import Settings, Storage
 from tests.conftest import Tiny, build_tiny, draw_image
 from tests.extract.test_extract import StoppedError, masked, stop_after
@@ -64,7 +64,7 @@ def watching(patch: pytest.MonkeyPatch) -> Iterator[Seen]:
 
     def decode(image: Stored, *arguments: Any, **options: Any) -> Any:
         seen.decoded[mark(bytes(image))] += 1
-        return decode_image(image, *arguments, **options)
+        return decode_views(image, *arguments, **options)
 
     def opening(*arguments: Any, **options: Any) -> FeatureSession:
         session = open_session(*arguments, **options)
@@ -76,7 +76,7 @@ def watching(patch: pytest.MonkeyPatch) -> Iterator[Seen]:
         return replace(session, run=run)
 
     with patch.context() as context:
-        context.setattr("featx.extract.batches.decode_image", decode)
+        context.setattr("featx.extract.batches.decode_views", decode)
         context.setattr("featx.extract.pace.open_session", opening)
         yield seen
 
