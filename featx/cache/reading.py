@@ -18,6 +18,7 @@ from featx.cache.views import use_views
 from featx.columns import NO_LABEL, ImageColumns
 from featx.errors import CacheError, failure_text
 from featx.hashing import hash_columns, hash_settings
+from featx.learned import recognise_images
 from featx.settings import CLASS_SCORES, LAYERS, ViewRule
 
 
@@ -96,7 +97,21 @@ def _table(cache: Cache, names: Sequence[str], choice: ImageChoice, *, digest: s
         positions=np.arange(cache.images)[rows],
         failed=_failed_images(cache, np.flatnonzero((status != DONE) & choice.rows), status),
         digest=digest,
+        learned=_learned(cache, rows),
     )
+
+
+def _learned(cache: Cache, rows: RowIndex) -> NDArray[np.bool_] | None:
+    """(n,): whether the backbone was fine-tuned on each image, by the memory on its card. Raises CacheError."""
+    tuned = cache.card.get("tuned")
+    if not tuned:
+        return None
+    try:
+        return recognise_images(str(tuned["memory"]), cache["images/fingerprint"][rows])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CacheError(
+            f"{cache.path}: its card does not tell from which images its backbone learned ({error}); extract again"
+        ) from error
 
 
 def open_complete(path: Path) -> Cache:

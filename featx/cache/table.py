@@ -182,6 +182,8 @@ class FeatureTable(Shown):
     """Whether images have several labels: then `shares` are 0 or 1 and all `labels` -1. Soft labels sum to 1."""
     domains: NDArray[np.bytes_] | None = None
     """(n,): where each image comes from, such as a camera or a site; None if the image set does not say."""
+    learned: NDArray[np.bool_] | None = None
+    """(n,): whether a backbone of the table was fine-tuned on the image; None if none of them was fine-tuned."""
 
     def __len__(self) -> int:
         return len(self.names)

@@ -111,6 +111,7 @@ def _evaluate(
     chosen = bool(choice.split or choice.labels)
     unseen = None if rows == "all" or chosen else _find_unseen(head, table, by_name=rows == "unseen")
     _warn(path, head, table, whole=fuse_tables(read()) if chosen else table, unseen=unseen)
+    unseen = _leave_learned_out(table, unseen, rows=rows)
     return _Evaluated(head, table, unseen, evaluate_head(head, table, rows=unseen, seed=seed))
 
 
@@ -188,6 +189,35 @@ def _find_unseen(head: "Head", table: "FeatureTable", *, by_name: bool) -> "RowI
             len(table),
         )
     return rows
+
+
+def _leave_learned_out(
+    table: "FeatureTable", measured: "RowIndices | None", *, rows: Rows | None
+) -> "RowIndices | None":
+    """These rows, or all, without the images that a fine-tuned backbone learned from, unless all rows are asked for."""
+    from featx.tables import tuned_names, unlearned_of
+
+    every = table.labelled.nonzero()[0] if measured is None else measured
+    left = unlearned_of(table, every)
+    if len(left) == len(every):
+        return measured
+    name = tuned_names(table)
+    count = len(every) - len(left)
+    if rows == "all" or not len(left):
+        logger.warning(
+            "%s was fine-tuned on %d of the %d images that are measured, so these measures are too high",
+            name,
+            count,
+            len(every),
+        )
+        return measured
+    logger.warning(
+        "%s was fine-tuned on %d of %d images, which are not measured; --rows all measures them too",
+        name,
+        count,
+        len(every),
+    )
+    return left
 
 
 def _was_trained_on(head: "Head", table: "FeatureTable", whole: "FeatureTable") -> bool:

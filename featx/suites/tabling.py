@@ -19,6 +19,7 @@ from featx.tables import (
     possible_shots,
     read_tables,
     separate_blocks,
+    without_learned,
 )
 
 if TYPE_CHECKING:  # what reads results of a suite needs no backbones
@@ -103,6 +104,7 @@ def read_target(prepared: "PreparedTarget", caches: Mapping[Path, Sequence[str]]
     target = prepared.target
     published = prepared.splits
     splits, left_out = (published.splits_of(target.name, joined), ()) if published else draw(joined, target, protocol)
+    splits = without_learned(joined, splits) if published else splits
     return TargetTables(
         target=target.name,
         weight=target.weight,

@@ -28,3 +28,9 @@ from .splits.split import (
     RowIndices as RowIndices,
     Split as Split,
 )
+from .splits.unlearned import (
+    learned_rows as learned_rows,
+    tuned_names as tuned_names,
+    unlearned_of as unlearned_of,
+    without_learned as without_learned,
+)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache import FailedImage, FeatureTable, Source
-from featx.columns import FURTHER_COLUMNS, find_repeated
+from featx.columns import FURTHER_COLUMNS, find_repeated, take
 from featx.errors import TableError
 from featx.hashing import hash_columns, hash_settings
 from featx.tables.given import GivenTables, as_tables
@@ -64,7 +64,15 @@ def _fuse(left: FeatureTable, right: FeatureTable) -> FeatureTable:
         sources=(*left.sources, *moved),
         failed={**left.failed, **_failures(left, right, np.flatnonzero(failed))},
         digest=hash_settings({"fused": [left.digest, right.digest]}),
+        learned=_join_learned(take(left.learned, kept), take(right.learned, matches)),
     )
+
+
+def _join_learned(left: NDArray[np.bool_] | None, right: NDArray[np.bool_] | None) -> NDArray[np.bool_] | None:
+    """(n,): whether a backbone of either table was fine-tuned on the image; None if neither was on any."""
+    if left is None or right is None:
+        return right if left is None else left
+    return left | right
 
 
 def separate_blocks(tables: Sequence[FeatureTable], joined: FeatureTable) -> list[FeatureTable]:

@@ -26,6 +26,7 @@ def select_rows(table: FeatureTable, rows: NDArray[np.int64]) -> FeatureTable:
         domains=take(table.domains, index),
         weights=take(table.weights, index),
         shares=take(table.shares, index),
+        learned=take(table.learned, index),
     )
 
 

@@ -84,7 +84,8 @@ def _draw(backbone: Backbone, into: Path, *, seed: int) -> Backbone:
     name = into.name.removesuffix(".onnx")
     dropped: dict[str, Any] = dict.fromkeys(("data", "data_sha256", "golden", "reference"), "")
     source = describe_origin(backbone, seed)
-    return Backbone(replace(card, name=name, file=into.name, source=source, baseline="random weights", **dropped), into)
+    changed = replace(card, name=name, file=into.name, source=source, tuned=None, **dropped)
+    return Backbone(replace(changed, baseline="random weights"), into)
 
 
 def _replace_weights(model: ModelProto, found: dict[str, Distribution], seed: int) -> None:

@@ -32,6 +32,7 @@ from featx.tables.splits.few_shot import (
 )
 from featx.tables.splits.sampling import Integers, shuffle_keys
 from featx.tables.splits.split import LEAVE_ONE_DOMAIN_OUT, SOURCE_TARGET, Split
+from featx.tables.splits.unlearned import without_learned
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,9 @@ def make_splits(
     the same splits. Images with soft labels are stratified by their largest share, images with several labels by their
     rarest one. Only `official` and `few-shot` use the image set's own split.
 
+    Images that a fine-tuned backbone of the table learned from are not tested, by any rule; those that a rule draws for
+    the test are in no part. Of these, the table of a frozen backbone beside it knows only if both are fused.
+
     Raises TableError if a class has too few images or groups, if the table lacks what the rule needs, or if a domain is
     unknown.
 
@@ -110,7 +114,8 @@ def make_splits(
         raise TableError(f"no split rule {rule!r}{did_you_mean(rule, RULES)}; choose auto, {', '.join(RULES)}")
     eligible = eligible_rows(as_table(table))
     split = RULES[_choose_rule(eligible) if rule == "auto" else rule]
-    return split(eligible, SplitOptions(repeats, folds, shots, seed, source_domains, target_domain))
+    drawn = split(eligible, SplitOptions(repeats, folds, shots, seed, source_domains, target_domain))
+    return without_learned(eligible.table, drawn)
 
 
 def split_table(table: FeatureTable, *, seed: int = 0) -> Split:
