@@ -62,8 +62,18 @@ DEFAULT_STORAGE: Storage = "float32"
 ViewRule = Literal["first", "mean", "rows"]
 VIEW_RULES: tuple[ViewRule, ...] = get_args(ViewRule)
 """How the views of an image become features: view 0 alone, the mean feature over views, or a row for each view."""
+ExportedViews = Literal["first", "mean", "all"]
+EXPORTED_VIEWS: tuple[ExportedViews, ...] = get_args(ExportedViews)
+"""What an export writes of several views: view 0 alone, the mean feature over views, or the features of each view."""
 CENTER = "center"
 """Name of view 0: today's crop of the card, without a mirror or a turn."""
+
+TUNING_VIEWS = (CENTER, "hflip", "vflip", "rot90", "rot180", "rot270", "transpose", "transverse")
+"""The views that a backbone is fine-tuned on: the eight mirrors and turns of a square."""
+TUNING_RATE = 2e-4
+"""The largest learning rate of fine-tuning: five times as much lost what the network knew."""
+TUNING_STORAGE: Storage = "float16"
+"""Type of the maps on which a backbone is fine-tuned."""
 
 Filter = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 FILTERS: tuple[Filter, ...] = get_args(Filter)
