@@ -31,6 +31,7 @@ from .graph.model import (
 from .graph.normalisation import Normalisation as Normalisation
 from .graph.shapes import view_model as view_model
 from .graph.surgery import channel_axes as channel_axes, feature_model as feature_model
+from .graph.tail import Tail as Tail, TailNode as TailNode
 from .graph.view import View as View, assign as assign, opset as opset
 from .model_inputs import NUMPY_TYPES as NUMPY_TYPES, WHOLE_NUMBERS as WHOLE_NUMBERS, ImageInput as ImageInput
 from .outputs import (
@@ -52,5 +53,6 @@ from .store import (
     load_backbone as load_backbone,
     user_folder as user_folder,
 )
+from .tails import read_tail as read_tail
 from .tryout import limits_of_run as limits_of_run, try_apart as try_apart, try_outputs as try_outputs
 from .vetting import remember as remember, vet as vet
