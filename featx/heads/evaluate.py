@@ -70,6 +70,7 @@ def predict_rows(head: Head, table: FeatureTable, rows: NDArray[np.int64]) -> tu
     Raises HeadError if features are of another backbone, NaN or infinite; TableError if a label is not one of the
     head's classes.
     """
+    table = as_table(table, sources=head.sources)
     head.check(table.sources)
     starts = range(0, len(rows), ROWS_AT_ONCE)
     parts = [head.predict_probabilities(table.take(rows[start : start + ROWS_AT_ONCE])) for start in starts]

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from sklearn.pipeline import Pipeline
 from featx.cache import Source, label_sources
 from featx.errors import HeadError, TableError
 from featx.estimators import class_scores
+from featx.heads.views import ViewColumns, view_columns
 from featx.measures import MEASURE_TITLES, THRESHOLD, format_measure, to_probabilities
+from featx.settings import CENTER
 from featx.showing import Overview, Shown, shorten
 from featx.tables import GivenTables, as_table, check_range
 
@@ -56,14 +59,23 @@ class Head(Shown):
     def predict_probabilities(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """The probabilities (n, classes) for features (n, d); the most probable class is the label.
 
-        Raises HeadError if a feature is NaN, infinite or beyond 1e15.
+        Of a head that was trained with `rows` these are the mean over views, and d are the columns of all views, side
+        by side. Raises HeadError if a feature is NaN, infinite or beyond 1e15.
         """
         try:
             check_range(features, lambda row: f"row {row} of the features is")
         except TableError as error:
             raise HeadError(str(error)) from error
-        scores = class_scores(self.pipeline, features)
+        if self.view_columns.count > 1:
+            _checked_columns(self, features)
+        scores = class_scores(self.pipeline, self.view_columns.spread(features))
+        scores = self.view_columns.join(scores, multilabel=self.multilabel)
         return to_probabilities(scores, temperature=self.temperature, multilabel=self.multilabel)
+
+    @cached_property
+    def view_columns(self) -> ViewColumns:
+        """How the views of an image stand in a row of features."""
+        return view_columns(self.sources)
 
     @property
     def classes_(self) -> NDArray[np.str_]:
@@ -115,6 +127,7 @@ class Head(Shown):
                 f"head {self.name!r} was trained on features of {_identify(self.sources)} but was given "
                 f"{_identify(sources)}; give the caches of its own backbones, in that order"
             )
+        self._check_views(sources)
         for own, other in zip(self.sources, sources, strict=True):
             if own.decode != other.decode:
                 logger.warning(
@@ -126,6 +139,21 @@ class Head(Shown):
                     other.decode,
                     own.name,
                 )
+
+    def _check_views(self, sources: Sequence[Source]) -> None:
+        """Raise HeadError unless the views of these sources are those that the head was trained on."""
+        for own, other in zip(self.sources, sources, strict=True):
+            if (own.view_rule, own.views) == (other.view_rule, other.views):
+                continue
+            if own.view_rule == "first":
+                step = "read the cache at view 0, as read_features does by default"
+            else:
+                others = ",".join(view for view in own.views if view != CENTER)
+                step = f"extract the images with `featx extract --views {others}`"
+            raise HeadError(
+                f"head {self.name!r} was trained on {_describe_views(own)} of each image from {own.name} but was given "
+                f"{_describe_views(other)}; {step}"
+            )
 
     def overview(self) -> Overview:
         """The kind of head, its backbones and classes, and the measure on its test rows."""
@@ -154,6 +182,14 @@ def _checked_columns(head: Head, features: NDArray[np.floating[Any]]) -> NDArray
             f"floats (images, {columns}); give the features of {' + '.join(label_sources(head.sources))}"
         )
     return features
+
+
+def _describe_views(source: Source) -> str:
+    """Which views the columns of a source are made of, in words."""
+    if source.view_rule == "first":
+        return "view 0"
+    how = "the mean of" if source.view_rule == "mean" else "each of"
+    return f"{how} the views {', '.join(source.views)}"
 
 
 def _identify(sources: Sequence[Source]) -> str:

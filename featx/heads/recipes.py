@@ -121,6 +121,7 @@ def plan_head(
     blocks: Blocks = (),
     rows: int | None = None,
     most: int | None = None,
+    views: int = 1,
     multilabel: bool = False,
     seed: int = 0,
 ) -> HeadPlan:
@@ -129,7 +130,7 @@ def plan_head(
     `blocks` lists the number of columns of each block, which is the columns of one output of one backbone; `fusion`
     says how blocks are joined. `rows` is the number of rows in the smallest fit: no more neighbours are tried. `most`
     is the number in the largest fit: above EXACT_ROWS, kernels are approximate in all fits, so that tuning tries what
-    is kept.
+    is kept. `views` is the number of rows of each image: so many times more neighbours are tried.
     """
     recipe = find_recipe(name)
     if fusion and recipe.fusion and fusion != recipe.fusion:
@@ -143,17 +144,19 @@ def plan_head(
     return HeadPlan(
         Pipeline(steps),
         {**joining.grid(blocks), SCALING: tuple(scalings)},
-        {parameter: _values_to_try(parameter, values, rows, most) for parameter, values in recipe.grid.items()},
+        {name: _values_to_try(name, values, rows, most, views=views) for name, values in recipe.grid.items()},
         recipe.open_ended,
     )
 
 
-def _values_to_try(parameter: str, values: Sequence[Any], rows: int | None, most: int | None) -> Sequence[Any]:
+def _values_to_try(
+    parameter: str, values: Sequence[Any], rows: int | None, most: int | None, *, views: int
+) -> Sequence[Any]:
     """The values of a parameter to try with these numbers of rows in the smallest and the largest fit."""
     if parameter == "approximate":
         return [most is not None and most > EXACT_ROWS]
     if parameter == "n_neighbors" and rows is not None:
-        return sorted({min(value, rows) for value in values})
+        return sorted({min(value * views, rows) for value in values})
     return values
 
 

@@ -164,7 +164,7 @@ def _read(path: Path) -> Head:
     head = _build(about, saved)
     check_fitted(
         head.pipeline,
-        columns=about.sources[-1].stop,
+        columns=head.view_columns.width,
         classes=len(about.classes),
         classifiers=classifiers_of(about.name),
     )

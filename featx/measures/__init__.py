@@ -10,6 +10,7 @@ explaining   why a measure is undefined, how an interval was computed
 measuring    probabilities and labels -> HeadMetrics
 comparison   the result of a paired test; Holm's correction
 paired       tests on the same images
+pooling      class scores of views -> those of the image
 shared_images  what test images that draws share add to the variance of a mean over draws
 over_splits  tests on the same splits
 class_shares  shares of classes among images without labels

@@ -67,6 +67,7 @@ from .per_image import (
     correctness as correctness,
     log_losses as log_losses,
 )
+from .pooling import pool_views as pool_views
 from .rank_tests import (
     MeanRanks as MeanRanks,
     compare_ranks as compare_ranks,

@@ -7,7 +7,7 @@ from functools import reduce
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache import FailedImage, FeatureTable, Source
+from featx.cache import FailedImage, FeatureTable, Source, choose_views, replace_parts
 from featx.columns import FURTHER_COLUMNS, find_repeated, take
 from featx.errors import TableError
 from featx.hashing import hash_columns, hash_settings
@@ -18,13 +18,29 @@ from featx.tables.rows import describe_table, select_rows
 def as_table(given: GivenTables, *, sources: Sequence[Source] = ()) -> FeatureTable:
     """The table that is given, or several, or those of caches, fused into one.
 
+    If it reads view 0 and the `sources` of a head use other views that it has, the table that is returned uses these.
     Raises what `as_tables` and `fuse_tables` raise.
 
     >>> from featx.tables import as_table
     >>> as_table(["photos.h5"]).dim
     1280
     """
-    return given if isinstance(given, FeatureTable) else reduce(_fuse, _at_least_one(as_tables(given, sources=sources)))
+    if not isinstance(given, FeatureTable):
+        given = reduce(_fuse, _at_least_one(as_tables(given, sources=sources)))
+    return _follow_views(given, sources)
+
+
+def _follow_views(table: FeatureTable, sources: Sequence[Source]) -> FeatureTable:
+    """The table with the views of these sources, in blocks at view 0 that have them; other blocks stay as they are."""
+    if len(sources) != len(table.parts):
+        return table
+    followed = [
+        choose_views(part, own, source.view_rule, names=source.views)
+        if part.view_rule == "first" and set(source.views) <= set(part.known_views)
+        else part
+        for part, own, source in zip(table.parts, table.sources, sources, strict=True)
+    ]
+    return replace_parts(table, followed)
 
 
 def fuse_tables(tables: GivenTables) -> FeatureTable:

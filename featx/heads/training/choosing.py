@@ -52,6 +52,7 @@ def choose_pipeline(
         blocks=development.block_widths,
         rows=development.fewest_fitted,
         most=development.most_fitted,
+        views=development.view_columns.count,
         multilabel=development.labels.multilabel,
         seed=seed,
     )
@@ -126,7 +127,7 @@ def _stack(pipelines: list[Pipeline], development: DevelopmentSet, *, seed: int)
     Otherwise no fit has one: the fits that are calibrated must have the same form as the final one.
     """
     stacked = StackedBlocks(development.block_widths, pipelines, seed=seed)
-    fits = [(development.labels_of(rows), development.groups_of(rows)) for rows in development.all_fits]
+    fits = [(development.fitted_labels(rows), development.groups_of(rows)) for rows in development.all_fits]
     stacked.judge = all(stacked.can_judge(labels.shares * labels.weights[:, None], groups) for labels, groups in fits)
     if not stacked.judge:
         logger.warning(
@@ -140,8 +141,9 @@ def _warn_if_approximate(name: str, development: DevelopmentSet) -> None:
     rows = development.most_fitted
     if "approximate" in find_recipe(name).grid and rows > EXACT_ROWS:
         logger.warning(
-            "%s: there are %d images, more than %d, so its kernel is approximated by a Nystroem map, also in tuning",
+            "%s: there are %d %s, more than %d, so its kernel is approximated by a Nystroem map, also in tuning",
             name,
             rows,
+            "images" if development.view_columns.count == 1 else "views of images",
             EXACT_ROWS,
         )

@@ -1,6 +1,7 @@
 """The development set: training and validation rows of a table, and nothing of the test rows."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -10,6 +11,7 @@ from featx.cache import FeatureTable
 from featx.columns import take
 from featx.errors import TableError
 from featx.estimators import balancing_factors
+from featx.heads.views import ViewColumns, view_columns
 from featx.labels import Labels
 from featx.tables import (
     RowIndices,
@@ -29,7 +31,11 @@ LARGE_FIT = 2**28
 
 @dataclass(frozen=True)
 class DevelopmentSet:
-    """Training and validation rows, with their features still on disk, and how tuning uses them."""
+    """Training and validation rows, with their features still on disk, and how tuning uses them.
+
+    Rows are images. Where a table has several views of each image side by side, a fit gets a row for each of them, with
+    an equal part of the image's weight; whatever is split, is split by images, so that their views stay together.
+    """
 
     table: FeatureTable
     """Only these rows: whoever has a development set cannot see a test row."""
@@ -47,11 +53,28 @@ class DevelopmentSet:
     """Whether columns are standardised, and tuning takes the strongest penalty that is hardly worse than the best."""
 
     def features(self, rows: RowIndices) -> NDArray[np.float32]:
-        """A copy of the features of these rows, (n, d). Raises TableError that names an image without usable ones."""
+        """A copy of the features of these rows, (n, d), or (n x views, d) if their views are side by side.
+
+        Raises TableError that names an image without usable ones.
+        """
         features = self.table.take(rows)
         check_range(features, lambda row: f"the features of {self.table.name(int(rows[row]))} are")
         check_not_tiny(features)
-        return features
+        return self.view_columns.spread(features)
+
+    @cached_property
+    def view_columns(self) -> ViewColumns:
+        """How the views of an image stand in its row. Raises HeadError if not all backbones have the same ones."""
+        return view_columns(self.table.sources)
+
+    def fitted_labels(self, rows: RowIndices) -> Labels:
+        """The labels of the features of these rows: a view has those of its image, and an equal part of its weight."""
+        labels = self.labels_of(rows)
+        count = self.view_columns.count
+        if count == 1:
+            return labels
+        of_views = labels.take(np.repeat(np.arange(len(rows)), count))
+        return replace(of_views, given_weights=of_views.weights / count)
 
     def labels_of(self, rows: RowIndices) -> Labels:
         """The labels of these rows, with balanced weights if classes are balanced."""
@@ -59,17 +82,23 @@ class DevelopmentSet:
         return balance(labels) if self.balanced else labels
 
     def target(self, rows: RowIndices) -> Target:
-        """What a classifier learns from these rows."""
-        labels = self.labels_of(rows)
+        """What a classifier learns from the features of these rows."""
+        labels = self.fitted_labels(rows)
         return labels.codes if labels.given_shares is None else labels.given_shares
 
     def weights(self, rows: RowIndices) -> NDArray[np.float64] | None:
-        """The weights of these rows in fitting, or None if all are equal."""
-        return self.labels_of(rows).given_weights
+        """The weights of the features of these rows in fitting, or None if none were given."""
+        return self.fitted_labels(rows).given_weights
 
     def groups_of(self, rows: RowIndices) -> NDArray[Any] | None:
-        """The group of each of these rows, or None if there are no groups."""
-        return None if self.groups is None else self.groups[rows]
+        """The group of the features of each of these rows, or None if there are none; views of an image are a group."""
+        if self.view_columns.count == 1:
+            return None if self.groups is None else self.groups[rows]
+        return np.repeat(rows if self.groups is None else self.groups[rows], self.view_columns.count)
+
+    def join(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The class scores (n, classes) of rows from those of their features."""
+        return self.view_columns.join(scores, multilabel=self.labels.multilabel)
 
     def block(self, index: int) -> "DevelopmentSet":
         """The development set with the columns of one block: one output of one backbone."""
@@ -79,8 +108,8 @@ class DevelopmentSet:
 
     @property
     def block_widths(self) -> tuple[int, ...]:
-        """The number of columns of each block."""
-        return tuple(source.stop - source.start for source in self.table.sources)
+        """The number of columns of each block that a fit gets."""
+        return self.view_columns.widths
 
     @property
     def validation_rows(self) -> RowIndices:
@@ -94,16 +123,16 @@ class DevelopmentSet:
 
     @property
     def fewest_fitted(self) -> int:
-        """The number of rows in the smallest fit of tuning."""
-        return min(len(fit) for fit, _ in self.folds)
+        """The number of features in the smallest fit of tuning."""
+        return min(len(fit) for fit, _ in self.folds) * self.view_columns.count
 
     @property
     def most_fitted(self) -> int:
-        """The number of rows in the largest fit; a row with soft labels counts once for each class that it has."""
+        """The number of features in the largest fit; those with soft labels count once for each class they have."""
         shares = self.labels.given_shares
         if shares is None or self.labels.multilabel:
-            return max(map(len, self.all_fits))
-        return int(np.count_nonzero(shares))
+            return max(map(len, self.all_fits)) * self.view_columns.count
+        return int(np.count_nonzero(shares)) * self.view_columns.count
 
     @property
     def large(self) -> bool:

@@ -37,7 +37,7 @@ def fit_pipeline(pipeline: Pipeline, development: DevelopmentSet, rows: RowIndic
 def held_out_scores(pipeline: Pipeline, development: DevelopmentSet) -> NDArray[np.float64]:
     """Class scores (n, classes) of all validation rows, each by a copy of the pipeline that was not fitted to it."""
     fitted = [(fit_pipeline(pipeline, development, fit), held_out) for fit, held_out in development.folds]
-    return np.concatenate([class_scores(copy, development.features(rows)) for copy, rows in fitted])
+    return np.concatenate([development.join(class_scores(copy, development.features(rows))) for copy, rows in fitted])
 
 
 def fit_setups(

@@ -313,8 +313,9 @@ def _try_on_fold(
     for steps, features in fit_setups(pipeline, setups, development, fit):
         others = transform_steps(steps, development.features(held_out))
         swept = sweep(pipeline["classifier"], features, target, others, grid=grid, sample_weight=weights)
-        found.append(_measure_all(swept, labels, keep="all" if keep else "best" if alone else "none"))
-        del steps, features, others, swept  # before the features of the next setup, which are as large
+        of_images = ((params, development.join(scores)) for params, scores in swept)
+        found.append(_measure_all(of_images, labels, keep="all" if keep else "best" if alone else "none"))
+        del steps, features, others, swept, of_images  # before the features of the next setup, which are as large
     return found
 
 
