@@ -106,8 +106,13 @@ def describe(model: Path, models: Path, *, wide: bool = True) -> Backbone:
 def extract(backbone: Backbone, folder: Path) -> Path:
     """The cache of the cells' pictures."""
     cache = folder / f"elpv-{backbone.name}.h5"
-    extract_features(list_images(folder / "cells.csv", root=_pictures()), backbone, into=cache)
+    extract_features(all_pictures(folder), backbone, into=cache)
     return cache
+
+
+def all_pictures(folder: Path) -> ImageSet:
+    """All cells, by the manifest that `read_cells` wrote into the folder."""
+    return list_images(folder / "cells.csv", root=_pictures())
 
 
 def list_pictures(folder: Path, count: int) -> ImageSet:
