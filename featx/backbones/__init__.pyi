@@ -53,6 +53,6 @@ from .store import (
     load_backbone as load_backbone,
     user_folder as user_folder,
 )
-from .tails import read_tail as read_tail
+from .tails import read_tail as read_tail, replace_weights as replace_weights
 from .tryout import limits_of_run as limits_of_run, try_apart as try_apart, try_outputs as try_outputs
 from .vetting import remember as remember, vet as vet

@@ -9,8 +9,8 @@ import torch
 
 from featx.backbones import Tail, TailNode
 from featx.errors import FineTuningError, one_line
-from featx.finetuning.network import operators as _registered  # noqa: F401 - importing it fills the table
-from featx.finetuning.network.operators.registry import OPERATORS, Call, Operator, Tensor, UnsupportedError
+from featx.finetuning.network.operators import OPERATORS
+from featx.finetuning.network.operators.registry import Call, Operator, Tensor, UnsupportedError
 
 _QUANTISED = re.compile(r"(\A|\.)(Q[A-Z]|Quantize|Dequantize|DynamicQuantize|ConvInteger|MatMulInteger)")
 _ASKS_FOR_SHAPE = ("Shape", "Size")

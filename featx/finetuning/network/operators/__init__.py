@@ -1,11 +1,11 @@
 """The operators of ONNX that classification networks consist of, as functions of torch."""
 
-from featx.finetuning.network.operators import (  # noqa: F401 - each module registers its operators
-    convolutions,
-    elementwise,
-    matrices,
-    normalisations,
-    pooling,
-    reductions,
-    shaping,
-)
+import importlib
+
+from featx.finetuning.network.operators.registry import OPERATORS as OPERATORS
+
+_FAMILIES = ("convolutions", "pooling", "elementwise", "matrices", "normalisations", "reductions", "shaping")
+"""The modules that enter their operators in the table when they are imported."""
+
+for _family in _FAMILIES:
+    importlib.import_module(f"{__name__}.{_family}")
