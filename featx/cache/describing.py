@@ -14,6 +14,7 @@ from featx.cache.file import BLOCK_ROWS, DOMAIN, DONE, PENDING, Cache, blocks
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage
 from featx.errors import failure_text
+from featx.settings import CENTER
 from featx.showing import Overview, Shown, shorten, show_counts
 
 PROVENANCE_ATTRIBUTES = (
@@ -62,13 +63,16 @@ class CacheInfo(Shown):
     provenance: dict[str, Any]
     cost: Cost | None = None
     """What an image has cost; None if that is not known."""
+    views: tuple[str, ...] = (CENTER,)
+    """Names of the views of each image, the first of them that of a cache of one view."""
 
     def overview(self) -> Overview:
         """How complete the cache is, its features and their backbone, and the images of each class."""
         state = "complete" if self.sealed else f"{self.pending} pending"
         outputs = shorten(f"{name} {dim} x {self.storage}" for name, dim in self.outputs.items())
+        views = f", {len(self.views)} views of each image" if len(self.views) > 1 else ""
         facts = (
-            ("features", f"{outputs}, by {self.card['name']}"),
+            ("features", f"{outputs}, by {self.card['name']}{views}"),
             ("images", shorten(show_counts(self.classes.items()))),
         )
         counts = f"{self.done} of {self.rows} images done, {self.failed} failed, {state}"
@@ -109,6 +113,7 @@ def describe_cache(path: Path | str) -> CacheInfo:
         card=cache.card,
         provenance=describe_provenance(cache),
         cost=cost_of(cache),
+        views=cache.views,
     )
 
 

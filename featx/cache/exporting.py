@@ -7,11 +7,13 @@ from filecmp import cmp
 from pathlib import Path
 
 from featx.cache.creating import creating
+from featx.cache.file import Cache
 from featx.cache.npy import has_header, is_exported_npy, is_lines_of, write_npy
 from featx.cache.parquet import check_pyarrow, is_exported_parquet, write_parquet
 from featx.cache.reading import choose_cached_images, choose_outputs, open_complete
 from featx.cache.selection import Selection
 from featx.errors import CacheError, CacheLockedError
+from featx.settings import EXPORTED_VIEWS, ExportedViews
 from featx.targets import Kind, Target, follow, identify, reserve
 
 
@@ -27,6 +29,11 @@ class Export:
     outputs: dict[str, int]
     dtype: str
     bytes: int
+    views: tuple[str, ...]
+    """Names of the views that were written or averaged."""
+    view_rule: ExportedViews
+    left_out_views: int
+    """Number of views in the cache that the export has nothing of."""
 
 
 def export_cache(
@@ -36,6 +43,7 @@ def export_cache(
     outputs: Sequence[str] = (),
     split: str | None = None,
     labels: Sequence[str] = (),
+    views: ExportedViews = "first",
     overwrite: bool = False,
 ) -> Export:
     """Write the features of a complete cache to files for other programs; returns what was written.
@@ -50,9 +58,13 @@ def export_cache(
         outputs: the outputs to export, as in read_features.
         split: the split to export; None for all images.
         labels: the classes to export; empty for all.
+        views: what to write of a cache with several views of each image: `first` is view 0, as in read_features; `mean`
+            the mean feature over views, as float32; `all` the features of each view, as an array (n, views, sum of
+            dimensions) or as a list of lists.
         overwrite: whether to replace files of an older export.
 
-    Raises CacheError, and leaves no file, if the cache is not complete or damaged, `into` exists, or the disk is full.
+    Raises CacheError, and leaves no file, if the cache is not complete or damaged, if `views` asks for several and it
+    has one, if `into` exists, or if the disk is full.
 
     >>> import featx, numpy
     >>> export = featx.export_cache("photos.h5", into="circles.npy", labels=["circle"])
@@ -67,7 +79,8 @@ def export_cache(
         targets = [target, *_lines_beside(into, target)]
         cache = open_complete(Path(path))
         chosen = choose_cached_images(cache, split=split, labels=labels)
-        selection = Selection(cache, choose_outputs(cache, outputs), chosen.rows)
+        _check_views(cache, views)
+        selection = Selection(cache, choose_outputs(cache, outputs), chosen.rows, views)
         if not selection.count:
             raise CacheError(f"{path}: none of these images has a feature; `featx cache info` says why")
         _write(selection, targets)
@@ -78,9 +91,23 @@ def export_cache(
         rows=selection.count,
         left_out=selection.left_out,
         outputs=selection.dims,
-        dtype=cache.storage,
+        dtype=str(selection.dtype),
         bytes=sum(file.stat().st_size for file in files),
+        views=selection.views,
+        view_rule=views,
+        left_out_views=len(cache.views) - len(selection.views),
     )
+
+
+def _check_views(cache: Cache, views: ExportedViews) -> None:
+    """Raise CacheError unless the cache has what `views` asks for."""
+    if views not in EXPORTED_VIEWS:
+        raise CacheError(f"views {views!r} is not known; choose from {', '.join(EXPORTED_VIEWS)}")
+    if views != "first" and len(cache.views) == 1:
+        raise CacheError(
+            f"{cache.path}: has one view of each image, so views {views} cannot be exported; leave --views out, or "
+            "extract with --views symmetries or another list of views"
+        )
 
 
 def _write(selection: Selection, targets: Sequence[Target]) -> None:

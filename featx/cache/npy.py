@@ -3,6 +3,7 @@
 import csv
 import os
 from itertools import combinations
+from math import prod
 from pathlib import Path
 from tokenize import TokenError
 
@@ -23,15 +24,16 @@ LONGEST_HEADER = 100
 
 def write_npy(selection: Selection, *, matrix: Path, lines: Path) -> None:
     """Write both files and sync them to disk. Raises OSError, and CacheError if a row is damaged."""
-    shape = (selection.count, sum(selection.dims.values()))
-    allocate(matrix, shape[0] * shape[1] * selection.dtype.itemsize)
+    views = (len(selection.views),) if selection.view_rule == "all" else ()
+    shape = (selection.count, *views, sum(selection.dims.values()))
+    allocate(matrix, prod(shape) * selection.dtype.itemsize)
     with matrix.open("r+b") as numbers, lines.open("w", encoding="utf-8", errors="surrogateescape", newline="") as text:
         head = {"descr": selection.dtype.str, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(numbers, head)
         table = CsvWriter(text)
         table.write(_header(selection))
         for block in selection.blocks():
-            numbers.write(np.concatenate(block.features, axis=1).data)
+            numbers.write(np.concatenate(block.features, axis=-1).data)
             for row in zip(*_texts(block, selection), strict=True):
                 table.write(row)
         for file in (numbers, text):
@@ -81,10 +83,13 @@ def is_lines_of(file: Path, matrix: Path) -> bool:
 
 
 def _rows_of(file: Path) -> int | None:
-    """Number of rows of an exported matrix; None if the file is something else."""
+    """Number of rows of an exported matrix; None if the file is something else.
+
+    An array (n, views, d) may as well be images, so it needs the .csv of an export beside it.
+    """
     try:
         matrix = np.lib.format.open_memmap(file, mode="r")
     except (OSError, ValueError, EOFError, TokenError):
         return None
-    is_matrix = matrix.ndim == 2 and matrix.dtype in (np.float32, np.float16)
-    return len(matrix) if is_matrix else None
+    is_matrix = matrix.ndim == 2 or (matrix.ndim == 3 and has_header(file.with_suffix(".csv")))
+    return len(matrix) if is_matrix and matrix.dtype in (np.float32, np.float16) else None

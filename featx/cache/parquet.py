@@ -67,17 +67,30 @@ def _schema(selection: Selection) -> "pa.Schema":
 
     types = {"weight": pa.float32()}
     names = ("name", "label", *(name for name in selection.known if name not in ("name", "label")))
-    number = pa.from_numpy_dtype(selection.dtype)
     fields = [pa.field(name, types.get(name, pa.string()), nullable=name != "name") for name in names]
     fields += [
-        pa.field(column, pa.list_(pa.field("element", number, nullable=False), selection.dims[name]), nullable=False)
+        pa.field(column, _list_of_features(selection, name), nullable=False)
         for name, column in column_names(selection).items()
     ]
     return pa.schema(fields, metadata={"featx": json.dumps(_metadata(selection))})
 
 
+def _list_of_features(selection: Selection, output: str) -> "pa.DataType":
+    """The type of the features of an image: a list of its numbers, or a list of one such list for each view."""
+    import pyarrow as pa
+
+    number = pa.field("element", pa.from_numpy_dtype(selection.dtype), nullable=False)
+    features = pa.list_(number, selection.dims[output])
+    if selection.view_rule != "all":
+        return features
+    return pa.list_(pa.field("element", features, nullable=False), len(selection.views))
+
+
 def _metadata(selection: Selection) -> Mapping[str, Any]:
-    return {"card": selection.cache.card, "provenance": describe_provenance(selection.cache)}
+    about = {"card": selection.cache.card, "provenance": describe_provenance(selection.cache)}
+    if len(selection.cache.views) == 1:
+        return about
+    return about | {"views": selection.views, "view_rule": selection.view_rule}
 
 
 def _write_group(writer: "parquet.ParquetWriter", gathered: "list[pa.RecordBatch]") -> None:
@@ -98,9 +111,16 @@ def _batch(block: Block, selection: Selection, schema: "pa.Schema") -> "pa.Recor
         known[name] = block.columns["weight"] if name == "weight" else [text or None for text in block.texts(name)]
     arrays = {name: pa.array(values, schema.field(name).type) for name, values in known.items()}
     for column, values in zip(column_names(selection).values(), block.features, strict=True):
-        flat = pa.array(np.ascontiguousarray(values).reshape(-1))
-        arrays[column] = pa.FixedSizeListArray.from_arrays(flat, type=schema.field(column).type)
+        arrays[column] = _as_lists(pa.array(np.ascontiguousarray(values).reshape(-1)), schema.field(column).type)
     return pa.record_batch([arrays[name] for name in schema.names], schema=schema)
+
+
+def _as_lists(flat: "pa.Array", kind: "pa.FixedSizeListType") -> "pa.Array":
+    """These numbers as lists of this type, which may be lists of lists."""
+    import pyarrow as pa
+
+    nested = pa.types.is_fixed_size_list(kind.value_type)
+    return pa.FixedSizeListArray.from_arrays(_as_lists(flat, kind.value_type) if nested else flat, type=kind)
 
 
 def is_exported_parquet(file: Path) -> bool:

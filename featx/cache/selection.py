@@ -1,4 +1,4 @@
-"""Reads chosen images and outputs of a complete cache block by block, and verifies every checksum."""
+"""Reads chosen images, outputs and views of a complete cache block by block, and verifies every checksum."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache.file import DONE, Cache, feature_path
+from featx.cache.table import join_views
 from featx.cache.verifying import checked_rows
 from featx.columns import NO_LABEL
+from featx.settings import CENTER, ExportedViews
 
 IMAGE_COLUMNS = ("name", "label", "split", "group", "domain", "weight")
 
@@ -20,7 +22,7 @@ class Block:
     """The features of n rows, and the columns of their images."""
 
     features: tuple[NDArray[Any], ...]
-    """One array (n, d) for each output."""
+    """One array (n, d) for each output, or (n, views, d) if each view is read."""
     columns: Mapping[str, NDArray[Any]]
     """The columns that the image set has, by name: texts as bytes, labels as positions in the classes."""
 
@@ -43,6 +45,8 @@ class Selection:
     outputs: Sequence[str]
     chosen: NDArray[np.bool_]
     """(N,): which images of the cache are chosen, with or without a feature."""
+    view_rule: ExportedViews = "first"
+    """Which views are read, and whether they are averaged."""
 
     @cached_property
     def _kept(self) -> NDArray[np.bool_]:
@@ -64,9 +68,14 @@ class Selection:
         return {name: self.cache.outputs[name] for name in self.outputs}
 
     @property
+    def views(self) -> tuple[str, ...]:
+        """Names of the views that are read."""
+        return (CENTER,) if self.view_rule == "first" else self.cache.views
+
+    @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of the features."""
-        return np.dtype(self.cache.storage)
+        """Type of the features: as they are stored, but float32 for means, so that these are not rounded."""
+        return np.dtype("float32" if self.view_rule == "mean" else self.cache.storage)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -80,6 +89,12 @@ class Selection:
             if not kept.any():
                 continue
             stored = checked_rows(self.cache, rows)
-            features = tuple(stored[feature_path(name)][kept] for name in self.outputs)
+            features = tuple(self._of_views(stored[feature_path(name)][kept]) for name in self.outputs)
             columns = {name: self.cache.read(f"images/{name}", rows)[kept] for name in self.known}
             yield Block(features, columns)
+
+    def _of_views(self, features: NDArray[Any]) -> NDArray[Any]:
+        """What is read of the features (n, d) or (n, views, d) of one output."""
+        if features.ndim == 2 or self.view_rule == "all":
+            return features
+        return join_views(features.astype(np.float32), "mean") if self.view_rule == "mean" else features[:, 0]

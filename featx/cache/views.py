@@ -15,8 +15,8 @@ def use_views(table: FeatureTable, rule: ViewRule, *, names: Sequence[str] = ())
     `rule` says how: `first` is view 0 alone, `mean` the mean feature over views, `rows` the features of all views side
     by side, (n, views x d). No feature is copied.
 
-    Raises TableError if a cache of the table has one view only or lacks one of the names, or if the table uses its
-    views by another rule already.
+    Raises TableError if a cache of the table has one view only or lacks one of the names, if only one is named or one
+    is named twice, or if the table uses its views by another rule already.
 
     >>> import featx
     >>> images = featx.list_images("new")
@@ -46,6 +46,8 @@ def choose_views(part: Part, source: Source, rule: ViewRule, *, names: Sequence[
     """The block with these views, which come from `source`. Raises TableError as use_views does."""
     if rule not in VIEW_RULES:
         raise TableError(f"views {rule!r} is not known; choose from {', '.join(VIEW_RULES)}")
+    if isinstance(names, str) or len(set(names)) < len(names) or (len(names) == 1 and rule != "first"):
+        raise TableError(f"views {names!r} cannot be used as {rule!r}; give a list of two names or more, each once")
     views = (CENTER,) if rule == "first" else tuple(names) or part.known_views
     if (part.view_rule, part.views) == (rule, views):
         return part

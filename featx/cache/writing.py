@@ -31,6 +31,8 @@ SYNC_SECONDS = 1.0
 """Rows are synced to disk, and then acknowledged, this often: a killed run loses about this much work."""
 ROWS_BUFFERED = 64
 """Number of rows that are buffered before they are written: a write of few rows takes as long as one of many."""
+BYTES_BUFFERED = 2**24
+"""Bytes of features that are buffered at most: rows of many views, or of whole maps, are large."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,9 @@ class CacheWriter:
         """
         self._buffered.append(rows)
         late = time.monotonic() - self._synced > SYNC_SECONDS
-        if late or sum(len(buffered.rows) for buffered in self._buffered) >= ROWS_BUFFERED:
+        many = sum(len(buffered.rows) for buffered in self._buffered) >= ROWS_BUFFERED
+        large = sum(buffered.features.nbytes for buffered in self._buffered) >= BYTES_BUFFERED
+        if late or many or large:
             self.flush()
 
     def flush(self) -> None:

@@ -7,6 +7,7 @@ import click
 
 from featx.cli.options import as_json, examples, with_chosen_rows
 from featx.cli.output import Verbosity, print_json, print_row, say
+from featx.settings import EXPORTED_VIEWS, ExportedViews
 
 
 @click.group(epilog=examples("featx cache info photos.h5", "featx cache export photos.h5 --into features.npy"))
@@ -97,12 +98,20 @@ def merge(output: Verbosity, *, sources: tuple[Path, ...], into: Path, overwrite
     epilog=examples(
         "featx cache export photos.h5 --into features.npy",
         "featx cache export photos.h5 --into stars.parquet --label star",
+        "featx cache export views.h5 --into means.npy --views mean",
     ),
 )
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--into", required=True, type=click.Path(path_type=Path), metavar="FILE", help="X.npy or X.parquet.")
 @click.option("--output", "outputs", multiple=True, metavar="TENSOR", help="Only this output. Repeat it for several.")
 @with_chosen_rows
+@click.option(
+    "--views",
+    type=click.Choice(EXPORTED_VIEWS),
+    default="first",
+    show_default=True,
+    help="Of a cache with several views: view 0 alone, their mean feature, or the features of each.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
 @as_json
 @click.pass_obj
@@ -114,19 +123,27 @@ def export_features(
     outputs: tuple[str, ...],
     split: str | None,
     labels: tuple[str, ...],
+    views: ExportedViews,
     overwrite: bool,
     json_: bool,
 ) -> None:
     """Write the features of the cache PATH for other programs: NumPy, DuckDB, Polars, FAISS."""
     from featx.cache import export_cache
 
-    written = export_cache(path, into=into, outputs=outputs, split=split, labels=labels, overwrite=overwrite)
+    written = export_cache(
+        path, into=into, outputs=outputs, split=split, labels=labels, views=views, overwrite=overwrite
+    )
     if written.left_out:
         whole = written.rows + written.left_out
         say(f"featx: {written.left_out} of {whole} images have no feature and are left out", err=True)
+    if written.left_out_views:
+        whole = written.left_out_views + len(written.views)
+        say(f"featx: only view 0 of {whole} views is written; --views mean or --views all uses all of them", err=True)
     if json_:
         print_json(asdict(written))
     elif not output.quiet:
         dims = ", ".join(f"{name} {dim}" for name, dim in written.outputs.items())
         size = f"{written.bytes / 1e6:.1f} MB"
+        how = {"first": "", "mean": ", means over {} views", "all": " for each of {} views"}[written.view_rule]
+        dims += how.format(len(written.views))
         say(f"{' and '.join(written.files)}: {written.rows} rows of {dims} as {written.dtype}, {size}")

@@ -50,10 +50,11 @@ def _origin_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
     origin = info.provenance
     card = info.card
     width = 2 if info.storage == "float16" else 4
-    outputs = [
-        f"{name} {dim} x {info.storage}, {show_bytes(info.rows * dim * width)}" for name, dim in info.outputs.items()
-    ]
+    values = info.rows * len(info.views) * width
+    outputs = [f"{name} {dim} x {info.storage}, {show_bytes(dim * values)}" for name, dim in info.outputs.items()]
     yield "features", "; ".join(outputs)
+    if len(info.views) > 1:
+        yield "views", f"{len(info.views)} of each image: {', '.join(info.views)}"
     yield "file", f"{show_bytes(info.bytes)}, format {origin['format_version']}"
     pixels = f", {card['size']} x {card['size']} pixels" if "size" in card else ""
     yield "backbone", f"{card['name']}{pixels}, model sha256 {card['sha256'][:12]}"

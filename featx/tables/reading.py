@@ -10,7 +10,7 @@ from featx.cache import (
     read_features,
 )
 from featx.errors import TableError, did_you_mean
-from featx.settings import LAYERS
+from featx.settings import LAYERS, ViewRule
 from featx.tables.annotations.joining import annotate
 from featx.tables.annotations.reading import Annotations
 from featx.tables.rows import choose_rows
@@ -24,22 +24,26 @@ def read_tables(
     annotations: Annotations | None = None,
     split: str | None = None,
     labels: Sequence[str] = (),
+    views: ViewRule = "first",
 ) -> list[FeatureTable]:
     """One table for each cache, with the features of some of its outputs.
 
     These are the `outputs` that it has, or the outputs that a head was trained on (`sources`), or the output that its
     card calls the feature if neither is given. Annotations replace the labels in the caches. `split` and `labels` then
-    choose images as in read_features.
+    choose images, and `views` says how several views of an image are used, as in read_features.
 
-    Raises CacheError as read_features does; TableError if a cache or output is named twice, no cache has the output, or
-    a cache has none of the outputs.
+    Raises CacheError and TableError as read_features does; TableError too if a cache or output is named twice, no cache
+    has the output, or a cache has none of the outputs.
     """
     _refuse_repetition("cache", [str(path) for path in caches])
     available = {path: list_outputs(path) for path in caches}
     chosen = _outputs_of_sources(available, sources) if sources else _outputs_by_name(available, outputs)
     if annotations is None:
-        return [read_features(path, outputs=names, split=split, labels=labels) for path, names in chosen.items()]
-    tables = [annotate(read_features(path, outputs=names), annotations) for path, names in chosen.items()]
+        return [
+            read_features(path, outputs=names, split=split, labels=labels, views=views)
+            for path, names in chosen.items()
+        ]
+    tables = [annotate(read_features(path, outputs=names, views=views), annotations) for path, names in chosen.items()]
     return [choose_rows(table, split=split, labels=labels) for table in tables]
 
 

@@ -64,14 +64,20 @@ def features(rows: NDArray[np.int64], dim: int = DIM) -> NDArray[np.float32]:
     return (rows[:, None] * 100 + np.arange(dim)).astype(np.float32)
 
 
-def rows_of(rows: NDArray[np.int64], status: int = DONE, *, start: int = 0, dim: int = DIM) -> ComputedRows:
+def views_of(rows: NDArray[np.int64], views: int, dim: int = DIM) -> NDArray[np.float32]:
+    """(n, views, dim): numbers that tell their row and their view."""
+    return features(rows, dim)[:, None] + 10 * np.arange(views, dtype=np.float32)[:, None]
+
+
+def rows_of(
+    rows: NDArray[np.int64], status: int = DONE, *, start: int = 0, dim: int = DIM, views: int = 1
+) -> ComputedRows:
     """Those rows, as a batch would bring them; their numbers tell the row counted from `start`."""
     told = rows + start
-    values = features(told, dim) if status == DONE else np.full((len(rows), dim), np.nan, np.float32)
+    values = views_of(told, views, dim)
+    values[...] = values if status == DONE else np.nan
     marks = np.repeat(told[:, None].astype(np.uint8), 16, axis=1) + 1
-    return ComputedRows(
-        rows, values[:, None], np.full(len(rows), status, np.uint8), marks, np.stack([told, told], axis=1)
-    )
+    return ComputedRows(rows, values, np.full(len(rows), status, np.uint8), marks, np.stack([told, told], axis=1))
 
 
 def write_cache(
@@ -85,11 +91,11 @@ def write_cache(
     """A sealed cache of these images; the numbers of its rows count from `start`, and `failed` are rows of it."""
     images = image_set(start=start) if images is None else images
     cache = create_partial(path, images, made or provenance())
-    dim, lost = sum(cache.outputs.values()), np.array(failed, np.int64)
+    dim, views, lost = sum(cache.outputs.values()), len(cache.views), np.array(failed, np.int64)
     with CacheWriter(cache) as writer:
-        writer.append(rows_of(np.setdiff1d(np.arange(len(images)), lost), start=start, dim=dim))
+        writer.append(rows_of(np.setdiff1d(np.arange(len(images)), lost), start=start, dim=dim, views=views))
         for row in lost:
-            writer.append(rows_of(np.array([row]), Failure.EMPTY, start=start, dim=dim))
+            writer.append(rows_of(np.array([row]), Failure.EMPTY, start=start, dim=dim, views=views))
     seal(path)
     return path
 
