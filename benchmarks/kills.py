@@ -1,6 +1,6 @@
 """Kills at random moments over the life of one extraction, and of its update: what is lost, and whether a byte differs.
 
-    python benchmarks/kills.py [--kills N] [--images N]
+    python benchmarks/kills.py [--kills N] [--images N] [--views LIST]
 
 Needs the extra `demo`. Real images (ELPV cells, every second one as JPEG) and the bundled backbone; SIGKILL and
 SIGTERM in turn. After each kill every cache must open, every row acknowledged before must be there with the same
@@ -26,7 +26,7 @@ from PIL import Image
 from record import keep
 
 from featx.demo import list_cells
-from featx.settings import BUNDLED
+from featx.settings import BUNDLED, CENTER
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.breaking import PHASES, Kill, Life, Pace, Server, done_rows, timeless, truth_of
@@ -48,6 +48,8 @@ class Bench:
     folder: Path
     server: Server
     rng: np.random.Generator
+    views: str
+    """The list of views that is given to the command."""
 
     @property
     def into(self) -> Path:
@@ -56,7 +58,8 @@ class Bench:
 
     def arguments(self, images: Path, into: Path) -> Sequence[object]:
         """The command."""
-        return ("-q", "extract", images, "--backbone", BUNDLED, "--into", into, "--device", "cpu")
+        how = ("--backbone", BUNDLED, "--device", "cpu", "--views", self.views)
+        return ("-q", "extract", images, "--into", into, *how)
 
     def complete(self, images: Path, into: Path) -> None:
         """Give the command, and let it end."""
@@ -149,11 +152,12 @@ def main() -> None:
         "--kills", type=int, default=200, help="number of kills to aim at in the life of one extraction"
     )
     parser.add_argument("--images", type=int, default=1000)
+    parser.add_argument("--views", default=CENTER, help="views of every image; kept apart from runs without")
     arguments = parser.parse_args()
     some = arguments.kills // 4
     with tempfile.TemporaryDirectory() as place, Server(Path(place) / "log") as server:
         bench, root, few = (
-            Bench(Path(place), server, np.random.default_rng(0)),
+            Bench(Path(place), server, np.random.default_rng(0), arguments.views),
             Path(place) / "all",
             Path(place) / "few",
         )
@@ -168,7 +172,8 @@ def main() -> None:
             measure("short lives, one kill each", few, bench.short_lives(few, kills=some, in_creation=False)),
             measure("creation, one kill each", few, bench.short_lives(few, kills=some, in_creation=True)),
         ]
-    keep("kills", {"backbone": BUNDLED, "image_set": "ELPV, 300 x 300 grey, PNG and JPEG", "lives": found})
+    about = {"backbone": BUNDLED, "image_set": "ELPV, 300 x 300 grey, PNG and JPEG", "views": arguments.views}
+    keep("kills" if arguments.views == CENTER else "kills_views", {**about, "lives": found})
 
 
 if __name__ == "__main__":
