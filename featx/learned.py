@@ -15,6 +15,8 @@ BITS_OF_AN_IMAGE = 15
 """With so many bits for each image, fewer than 0.1 % of other images are recognised."""
 MOST_BYTES = 24 * 1024
 """Largest filter; a card with it still fits into an attribute of HDF5, which has at most 64 KiB."""
+_AND = ";"
+"""Between the memories of a backbone that was tuned again."""
 _HALVES = 2
 """The 64-bit halves of a fingerprint, which are two independent hashes."""
 
@@ -44,6 +46,16 @@ def recognise_images(memory: str, fingerprints: NDArray[np.uint8]) -> NDArray[np
     """
     if not memory:
         return np.zeros(len(fingerprints), bool)
+    found = [_recognise(one, fingerprints) for one in memory.split(_AND)]
+    return np.asarray(np.logical_or.reduce(found))
+
+
+def join_memories(first: str, second: str) -> str:
+    """A text that recognises the images of both; either may be empty."""
+    return _AND.join(filter(None, (first, second)))
+
+
+def _recognise(memory: str, fingerprints: NDArray[np.uint8]) -> NDArray[np.bool_]:
     hashes, _, coded = memory.partition(":")
     bits = np.unpackbits(np.frombuffer(base64.b64decode(coded, validate=True), np.uint8)).astype(bool)
     if not len(bits) or not 0 < int(hashes) <= len(bits):

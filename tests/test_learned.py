@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from featx.learned import MOST_BYTES, recognise_images, remember_images
+from featx.learned import MOST_BYTES, join_memories, recognise_images, remember_images
 
 
 def marks(count: int, seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
@@ -37,6 +37,13 @@ def test_more_images_are_remembered_in_the_same_size_with_more_mistakes() -> Non
 def test_nothing_is_recognised_without_a_memory() -> None:
     assert not recognise_images("", marks(5)).any()
     assert not recognise_images(remember_images(marks(0)), marks(5)).any()
+
+
+def test_joined_memories_recognise_the_images_of_both() -> None:
+    memory = join_memories(remember_images(marks(20)), remember_images(marks(300, seed=1)))
+    assert recognise_images(memory, np.concatenate([marks(20), marks(300, seed=1)])).all()
+    assert recognise_images(memory, marks(5_000, seed=2)).mean() < 0.01
+    assert join_memories("", memory) == memory == join_memories(memory, "")
 
 
 @pytest.mark.parametrize("memory", ["3", "x:AAAA", "3:%%%", "0:AAAA", "99:AAAA", "3:"])

@@ -89,7 +89,8 @@ def list_(context: click.Context, /, *, models: Path | None, json_: bool) -> Non
         return print_json([card.to_dict() for card in cards])
     for card in cards:
         baseline = f", baseline: {card.baseline}" if card.baseline else ""
-        say(f"{card.name:24} {card.dim:5} features, {card.input}, {card.computes_in}, {card.licence}{baseline}")
+        tuned = f", tuned from {card.tuned.source}" if card.tuned else ""
+        say(f"{card.name:24} {card.dim:5} features, {card.input}, {card.computes_in}, {card.licence}{baseline}{tuned}")
     return None
 
 
@@ -108,6 +109,8 @@ def show(context: click.Context, /, *, name: str, models: Path | None, json_: bo
     card = load_backbone(name, folder=models).card
     if json_:
         return print_json(card.to_dict())
+    if card.tuned:
+        card = replace(card, tuned=replace(card.tuned, memory=f"memory of {card.tuned.images} images"))
     for line in card.to_toml().splitlines():
         say(line)
     return None

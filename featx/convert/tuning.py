@@ -13,6 +13,7 @@ from featx.convert.adding import install
 from featx.convert.own_folder import reserve_name
 from featx.convert.quantize.tries import features_on_cpu
 from featx.convert.verifying import DRAWN_IMAGES, draw_pixels
+from featx.learned import join_memories
 
 
 def install_tuned(
@@ -27,9 +28,9 @@ def install_tuned(
     """The fine-tuned backbone of this name, in the folder of cards `into` (the user's by default).
 
     `model` is that of the backbone with other weights. Its card is that of the backbone, licence and source included;
-    the classifier and the published accuracy are left out, as its features are others. It gets golden vectors of its
-    own, computed on this machine. Raises BackboneError if the name is taken, or if the model does not give a finite
-    feature for each image.
+    the classifier and the published accuracy are left out, as its features are others. A backbone that is tuned again
+    remembers the images of both times. It gets golden vectors of its own, computed on this machine. Raises
+    BackboneError if the name is taken, or if the model does not give a finite feature for each image.
 
     >>> import onnx
     >>> import featx
@@ -65,6 +66,8 @@ def check_new_name(name: str, *, into: Path | str | None = None, overwrite: bool
 def _card(card: Card, name: str, about: Tuned) -> Card:
     """The card of the backbone as that of the tuned one, whose features a classifier of the source cannot read."""
     changed = card.with_outputs([card.all_outputs[0]])
+    if card.tuned is not None:
+        about = replace(about, memory=join_memories(card.tuned.memory, about.memory))
     gone: dict[str, Any] = dict.fromkeys(("data", "data_sha256", "golden", "reference", "classifier"), "")
     return replace(changed, name=name, file=f"{name}.onnx", tuned=about, quantized=None, classifier_kind="", **gone)
 

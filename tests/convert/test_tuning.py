@@ -1,5 +1,7 @@
 """A fine-tuned backbone is installed with a card that says what it learned from, and works like any other."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +9,21 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
+from PIL import Image
 
 from featx.backbones import Backbone, Tuned, list_backbones, read_card
-from featx.convert import check_new_name, install_tuned, load_backbone, verify_backbone
+from featx.convert import (
+    check_new_name,
+    install_tuned,
+    load_backbone,
+    quantize_backbone,
+    randomize_backbone,
+    verify_backbone,
+)
 from featx.errors import BackboneError
-from featx.learned import remember_images
+from featx.inputs import list_images
+from featx.learned import recognise_images, remember_images
+from tests.conftest import Ran
 from tests.support.cards import with_card
 from tests.support.graphs import classifier, describe, open_model, random_pixels
 
@@ -70,12 +82,42 @@ def test_its_card_keeps_where_the_source_comes_from_and_drops_what_is_no_longer_
     assert read_card(tmp_path / "models" / "new.toml").tuned == about(backbone)
 
 
+def test_a_backbone_that_is_tuned_again_remembers_the_images_of_both_times(tmp_path: Path) -> None:
+    backbone = source(tmp_path)
+    first = install_tuned(backbone, doubled(backbone), about(backbone), name="first", into=tmp_path / "models")
+    again = about(first, memory=remember_images(MARKS[:0]))
+    second = install_tuned(first, doubled(first), again, name="second", into=tmp_path / "models").card.tuned
+    assert second is not None
+    assert recognise_images(second.memory, MARKS).all()
+
+
+@pytest.mark.exhaustive
+def test_a_tuned_backbone_that_is_quantised_or_drawn_anew_keeps_or_forgets_what_it_learned_from(tmp_path: Path) -> None:
+    backbone = source(tmp_path)
+    folder = tmp_path / "models"
+    tuned = install_tuned(backbone, doubled(backbone), about(backbone), name="new", into=folder)
+    for place in range(4):
+        Image.fromarray(random_pixels(1, seed=place)[0]).save(tmp_path / f"{place}.png")
+    images = list_images(tmp_path)
+    assert quantize_backbone(tuned, images, count=2, into=folder, force=True).backbone.card.tuned == tuned.card.tuned
+    assert randomize_backbone(tuned, into=folder).card.tuned is None
+
+
+def test_lists_tell_that_a_backbone_was_tuned(tmp_path: Path, featx: Callable[..., Ran]) -> None:
+    backbone = source(tmp_path)
+    install_tuned(backbone, doubled(backbone), about(backbone), name="new", into=tmp_path / "models")
+    listed = featx("backbones", "list", "--models", tmp_path / "models").out
+    assert f"tuned from {backbone.name}" in listed
+    shown = featx("backbones", "show", "new", "--models", tmp_path / "models").out
+    assert "memory of 30 images" in shown
+    card = featx("backbones", "show", "new", "--models", tmp_path / "models", "--json").json
+    assert card["tuned"]["memory"] == about(backbone).memory
+    assert card["tuned"]["test_tuned"] == 0.7
+
+
 def test_what_a_card_says_of_tuning_does_not_change_the_identity(tmp_path: Path) -> None:
     backbone = source(tmp_path)
-    first, second = (
-        install_tuned(backbone, doubled(backbone), about(backbone, tested=tested), name="new", into=tmp_path / name)
-        for tested, name in ((10, "a"), (11, "b"))
-    )
+    first, second = (replace(backbone, card=replace(backbone.card, tuned=about(backbone, tested=n))) for n in (9, 10))
     assert first.hash == second.hash
 
 
