@@ -2,8 +2,8 @@
 
     python benchmarks/views_speed.py [--images N] [--repeats N]
 
-Photographs of 640 x 427 pixels as JPEG; a tiny backbone, whose time is that of decoding, and EfficientNet-Lite0. Both ways
-run in this process in turn, from listing to the sealed cache. The eight extractions read and decode every image
+Photographs of 640 x 427 pixels as JPEG; a tiny backbone, whose time is that of decoding, and EfficientNet-Lite0. Both
+ways run in this process in turn, from listing to the sealed cache. The eight extractions read and decode every image
 each time, as they do for anybody who makes views by changing images; they compute view 0 all eight times, whose cost is
 that of any other. Then view 0 must have the same features to the last bit.
 """
