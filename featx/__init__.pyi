@@ -61,6 +61,7 @@ from .extract import (
     extract_features as extract_features,
     extract_shards as extract_shards,
 )
+from .finetuning import FineTuning as FineTuning, finetune_backbone as finetune_backbone
 from .heads import (
     Head as Head,
     HeadInfo as HeadInfo,

@@ -1,0 +1,212 @@
+"""Tunes the last layers of a backbone: images, maps, trials on validation images, the last training, the new model."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from featx.backbones import Backbone
+from featx.convert import check_new_name, install_tuned
+from featx.extract import read_pixels
+from featx.finetuning.describing import card_of, count_images, notes_on
+from featx.finetuning.judging import Trained, Trial, held_back, measure_trial
+from featx.finetuning.network import read_network, write_network
+from featx.finetuning.outcome import AGAINST_FROZEN, FineTuning, TriedRate
+from featx.finetuning.plan import Plan, check_options, choose_device, choose_epochs
+from featx.finetuning.preparing import Prepared, Preparing
+from featx.inputs import ImageSet, order_views
+from featx.measures import Comparison
+from featx.settings import DEFAULTS, TUNING_RATE, TUNING_STORAGE, TUNING_VIEWS, Settings, Storage
+from featx.tables import Split
+
+COMPARED = 4
+"""Number of images whose features torch and the written model must agree on."""
+
+
+@dataclass(frozen=True)
+class TuningProgress:
+    """How far a fine-tuning is: what it does now, and how much of that is done."""
+
+    stage: str
+    finished: int
+    total: int
+
+
+def finetune_backbone(
+    backbone: Backbone,
+    images: ImageSet,
+    *,
+    tensor: str,
+    name: str,
+    into: Path | str | None = None,
+    work: Path | str | None = None,
+    views: Sequence[str] = TUNING_VIEWS,
+    storage: Storage = TUNING_STORAGE,
+    hold_out: str = "auto",
+    rates: Sequence[float] = (TUNING_RATE,),
+    epochs: int | None = None,
+    layers: bool = True,
+    force: bool = False,
+    overwrite: bool = False,
+    settings: Settings = DEFAULTS,
+    seed: int = 0,
+    report: Callable[[TuningProgress], None] = lambda progress: None,
+) -> FineTuning:
+    """Train the layers after a tensor on these images, and write the backbone that comes out if it is better.
+
+    The frozen part of the network runs once for each view of each image; its maps are a cache in the folder `work`, and
+    only the rest is trained, from the coefficients of a logistic regression on. Training images teach, and validation
+    images decide: only if the tuned network is better on them than a head on the frozen feature with the same views, it
+    is trained again on both, written as backbone `name`, and measured on the test images, which nothing else sees. The
+    same call continues one that was interrupted, with the same weights.
+
+    Args:
+        backbone: the backbone to tune.
+        images: the images, with one label each.
+        tensor: where the trained part begins: one of `list_cuts`; the model's input trains the whole network.
+        name: name of the new backbone.
+        into: the folder of your own backbones (default: in your user data).
+        work: the folder of the maps and of unfinished training (default: NAME-finetuning in the current folder).
+        views: the views of each image.
+        storage: type in which maps are stored.
+        hold_out: the split rule that chooses the test and validation images, as in make_splits.
+        rates: learning rates; of several, validation images choose.
+        epochs: passes over the training images (default: 6, or 8 for fewer than 500 images).
+        layers: whether to measure several layers of the frozen backbone beside it.
+        force: whether to write the backbone even if it is not better.
+        overwrite: whether to replace a backbone of this name.
+        settings: how images are read and run; its views are not used.
+        seed: decides the split, the order of images and their views.
+        report: called with the progress.
+
+    Raises:
+        FineTuningError: torch is missing, the images do not do, or training diverges.
+        BackboneError: the backbone cannot be cut there, or the name is taken.
+        TableError: the images cannot be split.
+        CacheError: the maps cannot be written.
+
+    >>> import featx
+    >>> backbone = featx.load_backbone("efficientnet-lite0")
+    >>> featx.list_cuts(backbone)[-3].name
+    '/_blocks.13/Add_output_0'
+    >>> found = featx.finetune_backbone(  # doctest: +SKIP
+    ...     backbone, featx.list_images("photos"), tensor="/_blocks.13/Add_output_0", name="mine"
+    ... )
+    """
+    start = time.perf_counter()
+    check_options(tuple(rates), epochs)
+    check_new_name(name, into=into, overwrite=overwrite)
+    device = choose_device(settings.device)
+    read_network(backbone, tensor)
+    folder = Path(work) if work is not None else Path(f"{name}-finetuning")
+    about: dict[str, Any] = {"hold_out": hold_out, "seed": seed, "storage": storage, "folder": folder}
+    preparing = Preparing(backbone, images, tensor, settings=replace(settings, views=order_views(views)), **about)
+    preparing.check()
+    prepared = preparing.run(lambda done: report(TuningProgress("maps", done.finished, done.total)))
+    plan = Plan(rates[0], choose_epochs(epochs, len(prepared.split.train)), seed=seed, device=device)
+    tuning = _Tuning(preparing, prepared, plan, tuple(rates), report)
+    decision = tuning.decide()
+    writes = decision.trains and (decision.wins or force)
+    trial, trained = tuning.finish(decision) if writes else (decision.trial, decision.best)
+    outcome = tuning.describe(name, decision, trial, trained, layers=layers, writes=writes)
+    if writes:
+        model = write_network(backbone, trained.network, pixels=tuning.read_some(trial))
+        card = card_of(outcome, prepared, plan=trained.plan)
+        written = install_tuned(backbone, model, card, name=name, into=into, overwrite=overwrite)
+        outcome = replace(outcome, backbone=written)
+    return replace(outcome, seconds=round(time.perf_counter() - start, 3))
+
+
+@dataclass(frozen=True)
+class _Decision:
+    """What validation images said."""
+
+    trial: Trial
+    tried: tuple[Trained, ...]
+    best: Trained
+    wins: bool
+    """Whether the best one has a higher accuracy than the head on frozen features, or an equal one and less loss."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether weights of the backbone were trained, and not the linear layer after the feature alone."""
+        return any(True for _ in self.best.network.parameters())
+
+    @property
+    def validation(self) -> Comparison:
+        """The paired difference that decided."""
+        return self.trial.compare({"tuned": self.best.probabilities, "frozen": self.trial.frozen}, [AGAINST_FROZEN])[0]
+
+    @property
+    def rates(self) -> tuple[TriedRate, ...]:
+        """What each rate gave."""
+        return tuple(self.trial.describe(one, chosen=one is self.best) for one in self.tried)
+
+
+@dataclass(frozen=True)
+class _Tuning:
+    """The steps after the maps: trials on validation images, the last training, the measures."""
+
+    preparing: Preparing
+    prepared: Prepared
+    plan: Plan
+    rates: tuple[float, ...]
+    report: Callable[[TuningProgress], None]
+
+    def decide(self) -> _Decision:
+        """Train on training images with each rate, and hold the best against frozen features on validation images."""
+        trial = self._begin(held_back(self.prepared.split))
+        tried = tuple(self._train(trial, rate, watched=True) for rate in self.rates)
+        best = max(tried, key=lambda one: trial.merit(one.probabilities))
+        return _Decision(trial, tried, best, trial.merit(best.probabilities) > trial.merit(trial.frozen))
+
+    def finish(self, decision: _Decision) -> tuple[Trial, Trained]:
+        """Train again with the chosen rate, on training and validation images."""
+        trial = self._begin(self.prepared.split)
+        return trial, self._train(trial, decision.best.plan.rate, watched=False)
+
+    def read_some(self, trial: Trial) -> NDArray[np.uint8]:
+        """The pixels (n, size, size, 3) of a few images that were learned from."""
+        preparing = self.preparing
+        positions = self.prepared.table.positions[trial.split.fitted[:COMPARED]]
+        found = read_pixels(preparing.images, positions.tolist(), preparing.backbone, decode=preparing.settings.decode)
+        return np.stack([*found.values()])
+
+    def describe(
+        self, name: str, decision: _Decision, trial: Trial, trained: Trained, *, layers: bool, writes: bool
+    ) -> FineTuning:
+        """What was found, before anything is written."""
+        preparing = self.preparing
+        split = self.prepared.split
+        notes = notes_on(preparing, split, wins=decision.wins, writes=writes, trains=decision.trains)
+        return FineTuning(
+            name=name,
+            source=preparing.backbone.name,
+            tensor=preparing.tensor,
+            measured_on="test" if writes else "validation",
+            validation=decision.validation,
+            tried=decision.rates,
+            split=split.rule,
+            images=count_images(split),
+            views=preparing.settings.views,
+            bytes_of_maps=preparing.bytes_of_maps,
+            notes=tuple(notes),
+            **measure_trial(trial, trained, seed=self.plan.seed),
+        )
+
+    def _begin(self, split: Split) -> Trial:
+        about = self.preparing
+        return Trial.begin(about.backbone, about.tensor, self.prepared, split, seed=self.plan.seed)
+
+    def _train(self, trial: Trial, rate: float, *, watched: bool) -> Trained:
+        stage = f"training at rate {rate:g}" if watched else "training with the validation images"
+        return trial.train(
+            replace(self.plan, rate=rate),
+            folder=self.preparing.folder,
+            watched=watched,
+            report=lambda done, total: self.report(TuningProgress(stage, done, total)),
+        )
