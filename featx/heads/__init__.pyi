@@ -26,6 +26,7 @@ from .results import (
 )
 from .results_file import ResultsFile as ResultsFile, read_results as read_results, write_results as write_results
 from .saving import load_head as load_head, reserve_head as reserve_head, save_head as save_head
+from .training.calibrating import Calibration as Calibration, calibrate as calibrate, fit_tuned as fit_tuned
 from .training.choosing import STACKED as STACKED, STACKED_HEADS as STACKED_HEADS
 from .training.development import (
     DevelopmentSet as DevelopmentSet,
@@ -35,13 +36,7 @@ from .training.development import (
 from .training.fitting import held_out_scores as held_out_scores
 from .training.outcome import Training as Training
 from .training.refitting import refit_head as refit_head
-from .training.training import (
-    Calibration as Calibration,
-    calibrate as calibrate,
-    complete_head as complete_head,
-    fit_tuned as fit_tuned,
-    train_head as train_head,
-)
+from .training.training import complete_head as complete_head, train_head as train_head
 from .training.tuning import TunedPipeline as TunedPipeline, measure_validation as measure_validation
 from .training.validating import (
     AUTO as AUTO,
@@ -58,3 +53,5 @@ from .unseen import (
     is_of_training as is_of_training,
     tell_apart as tell_apart,
 )
+from .used_views import UsedViews as UsedViews, ViewChoice as ViewChoice, ViewEffect as ViewEffect
+from .views import ViewColumns as ViewColumns, view_columns as view_columns

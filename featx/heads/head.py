@@ -145,8 +145,8 @@ class Head(Shown):
         for own, other in zip(self.sources, sources, strict=True):
             if (own.view_rule, own.views) == (other.view_rule, other.views):
                 continue
-            if own.view_rule == "first":
-                step = "read the cache at view 0, as read_features does by default"
+            if other.view_rule != "first":
+                step = "read the cache at view 0, as read_features does by default, and it takes its own views"
             else:
                 others = ",".join(view for view in own.views if view != CENTER)
                 step = f"extract the images with `featx extract --views {others}`"

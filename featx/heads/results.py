@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.heads.transferred import Transferred
+from featx.heads.used_views import UsedViews
 from featx.measures import MEASURE_TITLES, HeadMetrics, format_measure
 from featx.showing import Overview, Shown
 
@@ -114,6 +115,8 @@ class Result(Shown):
     """The domain that all test images are of; None if they are of several, or have none."""
     transferred: Transferred | None = None
     """What the head took over from heads of other images; None if it was trained without any."""
+    views: UsedViews | None = None
+    """Which views of images are used, and what they are worth; None for view 0, if nobody asked for others."""
 
     @property
     def key(self) -> str:
@@ -165,9 +168,9 @@ class Result(Shown):
     def to_dict(self) -> dict[str, Any]:
         """The result as plain JSON values."""
         values = asdict(self)
-        for key in ("domain", "transferred"):
+        for key in ("domain", "transferred", "views"):
             if values[key] is None:
-                del values[key]  # heads without domains or sources are described as before there were any
+                del values[key]  # heads without domains, sources or views are described as before there were any
         return values
 
     @classmethod

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 
 STACKED = "stacked"
 """The fusion of heads: each block has its own head, and a meta-classifier weighs their predictions."""
+BY_ROWS_ALONE = ("mlp",)
+"""The heads that divide their rows again, whatever image these are of."""
 STACKED_HEADS = tuple(name for name, recipe in HEADS.items() if not recipe.fusion)
 """The heads that can be stacked."""
 
@@ -43,6 +45,11 @@ def choose_pipeline(
 
     Raises HeadError for an unknown head or fusion, ConvergenceError if a fit does not converge.
     """
+    if name in BY_ROWS_ALONE and development.view_columns.count > 1:
+        raise HeadError(
+            f"head {name!r} stops by a part of its rows, where views of one image would be on both sides, so it cannot "
+            "take `rows`; use views mean, or another head"
+        )
     if fusion == STACKED:
         return _choose_stacked(name, development, seed=seed, jobs=jobs)
     _warn_if_approximate(name, development)

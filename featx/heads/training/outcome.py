@@ -15,6 +15,7 @@ from featx.heads.training.development import DevelopmentSet
 from featx.heads.training.tuning import TunedPipeline
 from featx.heads.training.validating import Tuning
 from featx.heads.transferred import TARGET_ALONE, Transferred
+from featx.heads.used_views import UsedViews
 from featx.labels import Labels
 from featx.measures import (
     HeadMetrics,
@@ -39,6 +40,8 @@ class Training:
     seed: int
     transferred: Transferred | None = None
     """What was taken over from heads of other images."""
+    views: UsedViews | None = None
+    """Which views of images are used, and what they are worth; None for view 0, if nobody asked."""
 
 
 def measure_head(head: Head, table: FeatureTable, *, training: Training) -> Result:
@@ -80,6 +83,7 @@ def measure_head(head: Head, table: FeatureTable, *, training: Training) -> Resu
         tuning=training.tuning.name,
         tuning_reason=training.tuning.reason,
         transferred=training.transferred,
+        views=training.views,
     )
 
 

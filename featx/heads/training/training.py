@@ -1,29 +1,23 @@
 """Trains a head on a table: split, development set, parameters, calibration, final fit, measures on test rows."""
 
-import logging
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from featx.cache import FeatureTable
-from featx.errors import ConvergenceError
 from featx.heads.head import Head
 from featx.heads.results import Result
-from featx.heads.training.choosing import choose_pipeline
+from featx.heads.training.calibrating import Calibration, fit_tuned
 from featx.heads.training.development import DevelopmentSet, make_development_set
-from featx.heads.training.fitting import fit_pipeline, held_out_scores
 from featx.heads.training.outcome import Training, measure_head
-from featx.heads.training.tuning import TunedPipeline
 from featx.heads.training.validating import AUTO, choose_tuning, join_tuning
-from featx.labels import Labels
-from featx.measures import fit_temperature, row_values, to_probabilities
+from featx.heads.training.viewing import ViewFit, choose_fit, describe_views, tables_by_rule
+from featx.heads.used_views import ViewChoice
+from featx.settings import ViewRule
 from featx.tables import GivenTables, Split, as_table, split_table
-
-logger = logging.getLogger(__name__)
 
 
 def train_head(
@@ -36,6 +30,7 @@ def train_head(
     folds: int | None = None,
     balanced: bool = False,
     cautious: bool = False,
+    views: ViewChoice = "first",
     seed: int = 0,
     jobs: int | None = None,
 ) -> tuple[Head, Result]:
@@ -52,11 +47,19 @@ def train_head(
     total weight in fitting and tuning; temperature and result use the weights as they are. With `cautious` columns are
     standardised whatever else the head could try, and the strongest penalty, at most ten times the best one, is taken
     whose measure on validation rows is within a standard error of that: such a head relies on less, which helps on
-    images of another kind than those of training. `jobs` processes share the tuning (default: one per core, or one
-    process if the features are large).
+    images of another kind than those of training.
 
-    Raises TableError if the rows cannot be split, HeadError for an unknown head, fusion or tuning, ConvergenceError if
-    no fit converges with parameters that did so in tuning.
+    `views` says what becomes of the views of an image, if the table has several: `first` takes the table as it is,
+    which is view 0 unless it was read by another rule; `mean` the mean feature over views; `rows` fits each view as a
+    row with an equal part of the image's weight, never divides the views of an image between two parts of a split, and
+    predicts the mean probability over views; `auto` takes what is best on the validation rows, of `first`, `mean` and,
+    where it is affordable, `rows`. `result.views` says what was taken and tests what it is worth.
+
+    `jobs` processes share the tuning (default: one per core, or one process if the features are large).
+
+    Raises TableError if the rows cannot be split, or if views are asked for that the table lacks; HeadError for an
+    unknown head, fusion, tuning or rule of views, or for `rows` with `mlp`, which stops early by a part of its rows;
+    ConvergenceError if no fit converges with parameters that did so in tuning.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
@@ -71,14 +74,40 @@ def train_head(
     split = split or split_table(table, seed=seed)
     asked = join_tuning(tuning, folds)
     chosen = choose_tuning(table, split, head=name, fusion=fusion, tuning=asked, seed=seed)
-    development = make_development_set(
-        table, split, folds=chosen.folds, balanced=balanced, cautious=cautious, seed=seed
+    develop = partial(
+        make_development_set, split=split, folds=chosen.folds, balanced=balanced, cautious=cautious, seed=seed
     )
+    tables = tables_by_rule(table, views, head=name, split=split)
+    fit = partial(_fit, name, fusion=fusion, seed=seed, jobs=jobs)
+    fits = [fit(rule, table=one, development=develop(one)) for rule, one in tables.items()]
+    best = choose_fit(fits, views)
+    training = Training(split, best.development, best.tuned, fusion=fusion, tuning=chosen, seed=seed)
+    used = describe_views(fits, best, views=views, split=split, seed=seed, jobs=jobs)
+    return complete_head(
+        name,
+        best.pipeline,
+        table=best.table,
+        training=replace(training, views=used),
+        calibration=best.calibration,
+        start=start,
+    )
+
+
+def _fit(
+    name: str,
+    rule: ViewRule,
+    *,
+    table: FeatureTable,
+    development: DevelopmentSet,
+    fusion: str,
+    seed: int,
+    jobs: int | None,
+) -> ViewFit:
+    """The head of this name, tuned and fitted with the views that the table of this rule has."""
     # BLAS threads that wait for each other make a small fit many times slower
     with threadpool_limits(None if development.large else 1):
         tuned, pipeline, calibration = fit_tuned(name, fusion, development=development, seed=seed, jobs=jobs)
-    training = Training(split, development, tuned, fusion=fusion, tuning=chosen, seed=seed)
-    return complete_head(name, pipeline, table=table, training=training, calibration=calibration, start=start)
+    return ViewFit(rule, table, development, tuned, pipeline, calibration)
 
 
 def complete_head(
@@ -87,7 +116,7 @@ def complete_head(
     *,
     table: FeatureTable,
     training: Training,
-    calibration: "Calibration",
+    calibration: Calibration,
     start: float,
 ) -> tuple[Head, Result]:
     """The head of this name with a fitted pipeline, and its result on the test rows of the split.
@@ -108,46 +137,3 @@ def complete_head(
     seconds = round(time.perf_counter() - start, 3)
     result = replace(result, validated_loss=calibration.loss, seconds=seconds)
     return replace(head, training=result.to_dict()), result
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The temperature that was fitted on validation rows."""
-
-    temperature: float
-    loss: float
-    """Log loss on these rows, in nats."""
-
-
-def fit_tuned(
-    name: str, fusion: str, *, development: DevelopmentSet, seed: int, jobs: int | None
-) -> tuple[TunedPipeline, Pipeline, Calibration]:
-    """What tuning chose for this head, the pipeline fitted on the final rows with it, and its temperature.
-
-    If fits with the best parameters do not converge, these are the best ones of a stronger penalty.
-    """
-    tuned = choose_pipeline(name, fusion, development=development, seed=seed, jobs=jobs)
-    while True:
-        try:
-            calibration = _calibrate(tuned, development)
-            return tuned, fit_pipeline(tuned.pipeline, development, development.final_rows), calibration
-        except ConvergenceError as error:
-            other = tuned.fall_back()
-            if other is None:
-                raise
-            logger.warning("the best parameters of tuning are not used, but the next best ones: %s", error)
-            tuned = other
-
-
-def _calibrate(tuned: TunedPipeline, development: DevelopmentSet) -> Calibration:
-    """The temperature that fits the class scores of validation rows by pipelines that were not fitted to them."""
-    scores = held_out_scores(tuned.pipeline, development) if tuned.scores is None else tuned.scores
-    return calibrate(scores, development.labels.take(development.validation_rows))
-
-
-def calibrate(scores: NDArray[np.float64], labels: Labels) -> Calibration:
-    """The temperature that fits class scores (n, classes) of rows that no fit behind them saw, and its log loss."""
-    temperature = fit_temperature(scores, labels)
-    probabilities = to_probabilities(scores, temperature=temperature, multilabel=labels.multilabel)
-    losses = row_values(probabilities, labels, measure="log_loss")
-    return Calibration(temperature, float(np.average(losses, weights=labels.weights)))
