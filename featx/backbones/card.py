@@ -140,11 +140,11 @@ class Tuned:
     """How they were trained, in words."""
     images: _Count
     """Number of images that it learned from: training and validation images."""
-    images_hash: str
+    images_hash: str = ""
     """sha256 over their fingerprints, sorted."""
-    memory: str
+    memory: str = ""
     """What recognises these images in any cache: see featx.learned."""
-    split: str
+    split: str = ""
     """How its test images were chosen, in words."""
     split_key: str = ""
     """The short name of that split."""

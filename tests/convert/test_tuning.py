@@ -82,6 +82,14 @@ def test_its_card_keeps_where_the_source_comes_from_and_drops_what_is_no_longer_
     assert read_card(tmp_path / "models" / "new.toml").tuned == about(backbone)
 
 
+def test_a_card_with_texts_left_empty_can_be_read_again(tmp_path: Path) -> None:
+    backbone = source(tmp_path)
+    said = about(backbone, images_hash="", memory="", split="")
+    card = replace(backbone.card, tuned=said)
+    (tmp_path / "made.toml").write_text(card.to_toml())
+    assert read_card(tmp_path / "made.toml").tuned == said
+
+
 def test_a_backbone_that_is_tuned_again_remembers_the_images_of_both_times(tmp_path: Path) -> None:
     backbone = source(tmp_path)
     first = install_tuned(backbone, doubled(backbone), about(backbone), name="first", into=tmp_path / "models")

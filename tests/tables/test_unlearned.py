@@ -140,3 +140,14 @@ def test_a_cache_whose_card_does_not_tell_what_was_learned_from_is_refused(tmp_p
     made = provenance(card=tuned_card("nonsense"))
     with pytest.raises(CacheError, match="does not tell from which images its backbone learned"):
         read_features(write_cache(tmp_path / "t.h5", image_set(10), made))
+
+
+def test_the_largest_memory_fits_into_a_cache(tmp_path: Path) -> None:
+    many = np.random.default_rng(0).integers(0, 256, (20_000, 16), np.uint8)
+    memory = remember_images(np.concatenate([many, marks(SEEN)]))
+    outputs = [{"name": f"/blocks.{place}/Add_output_0:mean", "dim": DIM // 2, "pool": "mean"} for place in range(60)]
+    names = tuple(str(output["name"]) for output in outputs)
+    made = provenance(outputs=names, card=tuned_card(memory) | {"outputs": outputs})
+    learned = read_features(write_cache(tmp_path / "t.h5", image_set(40), made)).learned
+    assert learned is not None
+    assert learned[SEEN].all()
