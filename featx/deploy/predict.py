@@ -1,9 +1,10 @@
 """Predicts the label of every image, from the images themselves or from caches of their features."""
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 from featx.cache import (
     FeatureTable,
     Source,
+    join_views,
 )
 from featx.deploy.passes import find_backbone
 from featx.extract import FeatureBatch, open_stream
 from featx.heads import ROWS_AT_ONCE, Head, join_classes, label_probability, predicted_classes
-from featx.inputs import ImageSet
+from featx.inputs import ImageSet, order_views
 from featx.settings import DEFAULTS, Settings
 from featx.tables import GivenTables, as_table
 
@@ -51,6 +53,22 @@ class Prediction:
     """(classes,): that of each class of the head, in their order; None if not asked for, or if the image failed."""
 
 
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of a head that one pass gives, of some images."""
+
+    rows: NDArray[np.int64]
+    """(n,): positions in the image set."""
+    features: NDArray[np.float32]
+    """(n, d); NaN if an image failed."""
+    reasons: Mapping[int, str]
+    """Position -> why the image failed."""
+
+    def part(self, places: slice) -> "_Columns":
+        """Those of the rows at these places."""
+        return replace(self, rows=self.rows[places], features=self.features[places])
+
+
 def predict_images(
     head: Head,
     images: ImageSet,
@@ -61,7 +79,8 @@ def predict_images(
 ) -> Iterator[Prediction]:
     """A prediction for every image, in their order; the head's own backbones compute the features on the way.
 
-    Images are decoded in the way the head was trained on, whatever the settings say. With `all_probabilities`, each
+    Images are decoded in the way the head was trained on, and have the views that it was trained on, whatever the
+    settings say. With `all_probabilities`, each
     prediction has those of every class. Raises BackboneError or HeadError if a backbone of the head is missing or
     differs, DeviceError and InferenceError from sessions.
 
@@ -72,10 +91,10 @@ def predict_images(
     """
     with ExitStack() as opened:
         streams = list(_open_streams(head, images, models=models, settings=settings, opened=opened))
-        for batches in _join_batches(zip(*streams, strict=True)):
+        for batches in _join_batches(_keep_in_step(streams)):
             rows = np.concatenate([blocks[0].rows for blocks in batches]).tolist()
-            features = np.vstack([np.hstack([block.features[:, 0] for block in blocks]) for blocks in batches])
-            reasons = {row: reason for blocks in batches for block in blocks for row, reason in block.details.items()}
+            features = np.vstack([np.hstack([block.features for block in blocks]) for blocks in batches])
+            reasons = {row: reason for blocks in batches for block in blocks for row, reason in block.reasons.items()}
             names = [images.name(row) for row in rows]
             failed = [reasons.get(row) for row in rows]
             yield from _predict(head, features, names, failed, every=all_probabilities)
@@ -105,27 +124,51 @@ def predict_tables(head: Head, tables: GivenTables, *, all_probabilities: bool =
 
 def _open_streams(
     head: Head, images: ImageSet, *, models: Path | str | None, settings: Settings, opened: ExitStack
-) -> Iterator[Iterator[FeatureBatch]]:
-    """The feature batches of each pass, which all have the same rows; `opened` closes the streams."""
+) -> Iterator[Iterator[_Columns]]:
+    """The columns that each pass gives, batch by batch; `opened` closes the streams."""
     passes = _list_passes(head.sources)
     backbones = [find_backbone(head, sources, models) for sources in passes]
     count = len(images) if len(passes) == 1 else 0
     batch_size = None
     for sources, backbone in zip(passes, backbones, strict=True):
-        own_settings = replace(settings, decode=sources[0].decode)
+        own_settings = replace(settings, decode=sources[0].decode, views=order_views(sources[0].views))
         stream = opened.enter_context(open_stream(images, backbone, own_settings, batch_size=batch_size))
         batch_size = stream.pace.batch_size
-        yield stream.batches(count=count)
+        yield map(partial(_take_columns, sources=sources, views=own_settings.views), stream.batches(count=count))
 
 
 def _list_passes(sources: Sequence[Source]) -> list[list[Source]]:
-    """The sources in their order, in groups of neighbours with the same backbone and decoding: one pass each."""
-    return [list(group) for _, group in groupby(sources, key=lambda source: (source.name, source.decode))]
+    """The sources in their order, in groups of neighbours with the same backbone, decoding and views: a pass each."""
+    return [list(group) for _, group in groupby(sources, key=lambda source: (source.name, source.decode, source.views))]
 
 
-def _join_batches(batches: Iterable[tuple[FeatureBatch, ...]]) -> Iterator[list[tuple[FeatureBatch, ...]]]:
+def _take_columns(batch: FeatureBatch, *, sources: Sequence[Source], views: Sequence[str]) -> _Columns:
+    """What these sources, all of one pass, have in a batch that was computed with these views."""
+    blocks = []
+    start = 0
+    for source in sources:
+        stop = start + int(source.card["dim"])
+        places = [views.index(view) for view in source.views]
+        blocks.append(join_views(batch.features[:, places, start:stop], source.view_rule))
+        start = stop
+    return _Columns(batch.rows, np.hstack(blocks), batch.details)
+
+
+def _keep_in_step(passes: Sequence[Iterator[_Columns]]) -> Iterator[tuple[_Columns, ...]]:
+    """The columns of all passes for the same rows, whatever the sizes of their batches; all have the same images."""
+    waiting = [next(batches, None) for batches in passes]
+    while blocks := [one for one in waiting if one is not None]:
+        count = min(len(block.rows) for block in blocks)
+        yield tuple(block.part(slice(count)) for block in blocks)
+        waiting = [
+            block.part(slice(count, None)) if len(block.rows) > count else next(batches, None)
+            for block, batches in zip(blocks, passes, strict=True)
+        ]
+
+
+def _join_batches(batches: Iterable[tuple[_Columns, ...]]) -> Iterator[list[tuple[_Columns, ...]]]:
     """Batches of all backbones, joined until they have enough rows for one call of the head."""
-    joined = list[tuple[FeatureBatch, ...]]()
+    joined = list[tuple[_Columns, ...]]()
     rows = 0
     for blocks in batches:
         joined.append(blocks)
