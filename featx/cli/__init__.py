@@ -24,6 +24,7 @@ from featx.cli.deploying import deploy
 from featx.cli.evaluating import evaluate
 from featx.cli.exporting import export_command
 from featx.cli.extracting import doctor, extract
+from featx.cli.finetuning import finetune
 from featx.cli.gaining import gain
 from featx.cli.gapping import gap
 from featx.cli.heads import head
@@ -71,7 +72,7 @@ def cli(context: click.Context, *, verbose: bool, quiet: bool) -> None:
 
 
 EXTRACTING = (doctor, inspect, backbones, export_command, extract, cache)
-LEARNING = (score, gain, gap, adapt, benchmark, train, compare, curve, evaluate, predict, head, report, demo)
+LEARNING = (score, gain, gap, adapt, benchmark, train, finetune, compare, curve, evaluate, predict, head, report, demo)
 DEPLOYING = (deploy, serve)
 LABELLING = (label_errors, label_next, cluster)
 for command in (*EXTRACTING, *LEARNING, *LABELLING, *DEPLOYING):

@@ -1,6 +1,7 @@
 """Says of a fine-tuning what its card and its reader must know."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def card_of(outcome: FineTuning, prepared: Prepared, *, plan: Plan) -> Tuned:
         source=backbone.name,
         source_hash=backbone.hash,
         tensor=outcome.tensor,
-        recipe=describe_recipe(plan, views=len(outcome.views)),
+        recipe=describe_recipe(replace(plan, rate=chosen.rate), views=len(outcome.views)),
         images=len(positions),
         images_hash=hash_columns([np.unique(fingerprints, axis=0)]),
         memory=remember_images(fingerprints),

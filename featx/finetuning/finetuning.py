@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from featx.backbones import Backbone
 from featx.convert import check_new_name, install_tuned
-from featx.extract import read_pixels
+from featx.extract import Progress, read_pixels
 from featx.finetuning.describing import card_of, count_images, notes_on
 from featx.finetuning.judging import Trained, Trial, held_back, measure_trial
-from featx.finetuning.network import read_network, write_network
+from featx.finetuning.network import write_network
 from featx.finetuning.outcome import AGAINST_FROZEN, FineTuning, TriedRate
 from featx.finetuning.plan import Plan, check_options, choose_device, choose_epochs
 from featx.finetuning.preparing import Prepared, Preparing
+from featx.finetuning.rival import rival_probabilities
 from featx.inputs import ImageSet, order_views
 from featx.measures import Comparison
 from featx.settings import DEFAULTS, TUNING_RATE, TUNING_STORAGE, TUNING_VIEWS, Settings, Storage
@@ -25,6 +26,9 @@ from featx.tables import Split
 
 COMPARED = 4
 """Number of images whose features torch and the written model must agree on."""
+
+
+NO_LAYERS = "layers were left out, because some images have none in float16: use --storage float32"
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ def finetune_backbone(
     overwrite: bool = False,
     settings: Settings = DEFAULTS,
     seed: int = 0,
+    announce: Callable[[str], None] = lambda text: None,
     report: Callable[[TuningProgress], None] = lambda progress: None,
 ) -> FineTuning:
     """Train the layers after a tensor on these images, and write the backbone that comes out if it is better.
@@ -81,6 +86,7 @@ def finetune_backbone(
         overwrite: whether to replace a backbone of this name.
         settings: how images are read and run; its views are not used.
         seed: decides the split, the order of images and their views.
+        announce: called with a sentence that says how many bytes the maps take, before the first image is read.
         report: called with the progress.
 
     Raises:
@@ -101,21 +107,17 @@ def finetune_backbone(
     check_options(tuple(rates), epochs)
     check_new_name(name, into=into, overwrite=overwrite)
     device = choose_device(settings.device)
-    read_network(backbone, tensor)
     folder = Path(work) if work is not None else Path(f"{name}-finetuning")
     about: dict[str, Any] = {"hold_out": hold_out, "seed": seed, "storage": storage, "folder": folder}
     preparing = Preparing(backbone, images, tensor, settings=replace(settings, views=order_views(views)), **about)
     preparing.check()
+    announce(preparing.announcement(layers=layers))
     prepared = preparing.run(lambda done: report(TuningProgress("maps", done.finished, done.total)))
     plan = Plan(rates[0], choose_epochs(epochs, len(prepared.split.train)), seed=seed, device=device)
     tuning = _Tuning(preparing, prepared, plan, tuple(rates), report)
-    decision = tuning.decide()
-    writes = decision.trains and (decision.wins or force)
-    trial, trained = tuning.finish(decision) if writes else (decision.trial, decision.best)
-    outcome = tuning.describe(name, decision, trial, trained, layers=layers, writes=writes)
-    if writes:
-        model = write_network(backbone, trained.network, pixels=tuning.read_some(trial))
-        card = card_of(outcome, prepared, plan=trained.plan)
+    outcome, model = tuning.run(name, layers=layers, force=force)
+    if model is not None:
+        card = card_of(outcome, prepared, plan=plan)
         written = install_tuned(backbone, model, card, name=name, into=into, overwrite=overwrite)
         outcome = replace(outcome, backbone=written)
     return replace(outcome, seconds=round(time.perf_counter() - start, 3))
@@ -157,17 +159,22 @@ class _Tuning:
     rates: tuple[float, ...]
     report: Callable[[TuningProgress], None]
 
+    def run(self, name: str, *, layers: bool, force: bool) -> tuple[FineTuning, Any]:
+        """What was found, and the model to be written (an onnx.ModelProto), or None."""
+        decision = self.decide()
+        if not (decision.trains and (decision.wins or force)):
+            return self.describe(name, decision, decision.trial, decision.best, layers=layers), None
+        trial = self._begin(self.prepared.split)
+        trained = self._train(trial, decision.best.plan.rate, watched=False)
+        outcome = self.describe(name, decision, trial, trained, layers=layers)
+        return outcome, write_network(self.preparing.backbone, trained.network, pixels=self.read_some(trial))
+
     def decide(self) -> _Decision:
         """Train on training images with each rate, and hold the best against frozen features on validation images."""
         trial = self._begin(held_back(self.prepared.split))
         tried = tuple(self._train(trial, rate, watched=True) for rate in self.rates)
         best = max(tried, key=lambda one: trial.merit(one.probabilities))
         return _Decision(trial, tried, best, trial.merit(best.probabilities) > trial.merit(trial.frozen))
-
-    def finish(self, decision: _Decision) -> tuple[Trial, Trained]:
-        """Train again with the chosen rate, on training and validation images."""
-        trial = self._begin(self.prepared.split)
-        return trial, self._train(trial, decision.best.plan.rate, watched=False)
 
     def read_some(self, trial: Trial) -> NDArray[np.uint8]:
         """The pixels (n, size, size, 3) of a few images that were learned from."""
@@ -176,13 +183,15 @@ class _Tuning:
         found = read_pixels(preparing.images, positions.tolist(), preparing.backbone, decode=preparing.settings.decode)
         return np.stack([*found.values()])
 
-    def describe(
-        self, name: str, decision: _Decision, trial: Trial, trained: Trained, *, layers: bool, writes: bool
-    ) -> FineTuning:
+    def describe(self, name: str, decision: _Decision, trial: Trial, trained: Trained, *, layers: bool) -> FineTuning:
         """What was found, before anything is written."""
         preparing = self.preparing
         split = self.prepared.split
-        notes = notes_on(preparing, split, wins=decision.wins, writes=writes, trains=decision.trains)
+        writes = trial is not decision.trial
+        rival = rival_probabilities(trial, preparing, self._report_stage("layers")) if layers else None
+        notes = tuple(notes_on(preparing, split, wins=decision.wins, writes=writes, trains=decision.trains))
+        if layers and rival is None:
+            notes = (*notes, NO_LAYERS)
         return FineTuning(
             name=name,
             source=preparing.backbone.name,
@@ -195,8 +204,11 @@ class _Tuning:
             views=preparing.settings.views,
             bytes_of_maps=preparing.bytes_of_maps,
             notes=tuple(notes),
-            **measure_trial(trial, trained, seed=self.plan.seed),
+            **measure_trial(trial, trained.probabilities, rival, seed=self.plan.seed),
         )
+
+    def _report_stage(self, stage: str) -> Callable[[Progress], None]:
+        return lambda done: self.report(TuningProgress(stage, done.finished, done.total))
 
     def _begin(self, split: Split) -> Trial:
         about = self.preparing

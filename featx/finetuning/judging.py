@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from featx.backbones import Backbone
 from featx.errors import FineTuningError, TableError
 from featx.finetuning.network import read_network
-from featx.finetuning.outcome import AGAINST_FROZEN, TriedRate
+from featx.finetuning.outcome import AGAINST_FROZEN, AGAINST_LAYERS, TriedRate
 from featx.finetuning.plan import Plan
 from featx.finetuning.preparing import Prepared
 from featx.finetuning.starting import Folds, fit_start
@@ -143,10 +143,13 @@ class Trial:
         return StateFile(folder / f"training-{key[:12]}.pt", key)
 
 
-def measure_trial(trial: Trial, trained: Trained, *, seed: int) -> dict[str, Any]:
-    """The fields of FineTuning that are measured: of frozen and tuned features, and their differences."""
-    found = {"frozen": trial.frozen, "tuned": trained.probabilities}
+def measure_trial(trial: Trial, tuned: Probabilities, layers: Probabilities | None, *, seed: int) -> dict[str, Any]:
+    """The fields of FineTuning that are measured: of frozen and tuned features, of layers, and their differences."""
+    found = {"frozen": trial.frozen, "tuned": tuned}
     pairs = [AGAINST_FROZEN]
+    if layers is not None:
+        found |= {"layers": layers, "both": (tuned + layers) / 2}
+        pairs.append(AGAINST_LAYERS)
     measures = {name: measure(probabilities, trial.known, seed=seed) for name, probabilities in found.items()}
     return {**measures, "comparisons": trial.compare(found, pairs, seed=seed)}
 

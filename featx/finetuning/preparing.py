@@ -6,19 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
-from featx.backbones import Backbone, Cut, Output, find_cut, map_backbone
+from featx.backbones import Backbone, Cut, Output, find_cut, map_backbone, select_outputs
 from featx.cache import FeatureTable, Part, read_features, use_views
 from featx.errors import FineTuningError, TableError
 from featx.extract import Progress, extract_features
 from featx.finetuning.maps import CachedMaps, DecodedImages, TailInputs
+from featx.finetuning.network import read_network
+from featx.hashing import hash_settings
 from featx.inputs import ImageSet
-from featx.settings import DEFAULT_STORAGE, Settings, Storage
+from featx.settings import DEFAULT_STORAGE, LAYERS, Settings, Storage
 from featx.tables import RowIndices, Split, eligible_rows, make_splits
 
 LEAST_OF_A_CLASS = 4
 """Number of images for each class, on average, below which nothing is tuned."""
-MAPS = "maps.h5"
-"""The cache in the folder of the work."""
 AT_ONCE = 1024
 """Number of images whose views are in memory while their mean is computed."""
 
@@ -61,37 +61,58 @@ class Preparing:
     @property
     def bytes_of_maps(self) -> int:
         """Bytes of the maps of all views of all images in the cache; 0 if there are none."""
-        size = {"float16": 2, "float32": 4}[self.storage]
-        return 0 if self.trains_all else len(self.images) * len(self.settings.views) * self.cut.dim * size
+        return 0 if self.trains_all else self._views_in_all * self.cut.dim * self._bytes
+
+    @property
+    def _bytes(self) -> int:
+        """Bytes of a stored number."""
+        return np.dtype(self.storage).itemsize
+
+    @property
+    def _views_in_all(self) -> int:
+        return len(self.images) * len(self.settings.views)
+
+    def announcement(self, *, layers: bool) -> str:
+        """What the images take on disk, in words."""
+        what = f"{len(self.images):,} images x {len(self.settings.views)} views"
+        of_layers = (
+            self._views_in_all * select_outputs(self.backbone, [LAYERS]).card.width * self._bytes if layers else 0
+        )
+        beside = f", and {of_layers / 1e6:,.0f} MB of layers" if layers else ""
+        if self.trains_all:
+            return f"{what} are decoded again in every epoch{beside} in {self.folder}"
+        return f"{what}: {self.bytes_of_maps / 1e6:,.0f} MB of maps ({self.storage}){beside} in {self.folder}"
 
     def check(self) -> None:
-        """Raise TableError or FineTuningError if these images cannot be split and learned from."""
+        """Raise an error if the backbone cannot be cut there and trained, or the images not split and learned from."""
+        read_network(self.backbone, self.tensor)
         split_images(_without_features(self.images), self.hold_out, seed=self.seed)
 
     def run(self, report: Callable[[Progress], None]) -> Prepared:
         """Compute the maps and frozen features that the cache does not have yet. Raises as extract_features does."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / MAPS
         feature = self.backbone.card.all_outputs[0]
         outputs = [feature]
         if not self.trains_all:
             outputs += [output for output in self._map_outputs() if output != feature]
-        extract_features(
-            self.images,
-            self.backbone.with_outputs(outputs),
-            into=path,
-            settings=self.settings,
-            storage=self._storage,
-            report=report,
-        )
+        path = self.extract("maps", self.backbone.with_outputs(outputs), report)
         table = read_features(path, outputs=[feature.name])
         split = split_images(table, self.hold_out, seed=self.seed)
-        return Prepared(self.backbone, _mean_of_views(table), self._inputs(path, table), split, path)
+        return Prepared(self.backbone, mean_of_views(table), self._inputs(path, table), split, path)
 
-    @property
-    def _storage(self) -> Storage:
-        """Where only features are stored they take no room, and keep all their digits."""
-        return DEFAULT_STORAGE if self.trains_all else self.storage
+    def extract(self, kind: str, backbone: Backbone, report: Callable[[Progress], None]) -> Path:
+        """The cache of these outputs of the backbone for all views; rows that it has already are not computed again.
+
+        Other outputs, views or storage have a cache of their own in the folder. Raises as extract_features does.
+        """
+        storage = DEFAULT_STORAGE if self.trains_all and kind == "maps" else self.storage
+        about = [backbone.hash, *self.settings.views, storage, self.settings.decode]
+        path = self.folder / f"{kind}-{hash_settings({'of': about})[:8]}.h5"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FineTuningError(f"{self.folder}: cannot be made ({error.strerror}); choose another --work") from error
+        extract_features(self.images, backbone, into=path, settings=self.settings, storage=storage, report=report)
+        return path
 
     def _map_outputs(self) -> tuple[Output, ...]:
         return map_backbone(self.backbone, self.tensor).card.all_outputs
@@ -140,12 +161,17 @@ def _without_features(images: ImageSet) -> FeatureTable:
     )
 
 
-def _mean_of_views(table: FeatureTable) -> FeatureTable:
+def mean_of_views(table: FeatureTable) -> FeatureTable:
     """The table whose features are the mean over views, computed once and in memory."""
-    if len(table.parts[0].known_views) == 1:
+    joined = use_mean(table)
+    if joined is table:
         return table
-    joined = use_views(table, "mean")
     starts = range(0, len(joined), AT_ONCE)
     rows: list[RowIndices] = [np.arange(start, min(start + AT_ONCE, len(joined))) for start in starts]
     means = np.concatenate([joined.take(some) for some in rows])
     return replace(joined, parts=(Part(means),))
+
+
+def use_mean(table: FeatureTable) -> FeatureTable:
+    """The table that reads the mean feature over views, which its cache may have one or several of."""
+    return table if len(table.parts[0].known_views) == 1 else use_views(table, "mean")

@@ -31,6 +31,7 @@ from .progress import (
     extraction_progress as extraction_progress,
     placing_progress as placing_progress,
     suite_progress as suite_progress,
+    tuning_progress as tuning_progress,
 )
 from .ranking import ranking_sections as ranking_sections
 from .results import results_sections as results_sections
@@ -40,3 +41,4 @@ from .spreadsheets import render_csv as render_csv
 from .suites import suite_sections as suite_sections
 from .terminal import err as err, out as out, print_failures as print_failures, print_sections as print_sections
 from .trials import trials_sections as trials_sections
+from .tunings import tuning_sections as tuning_sections

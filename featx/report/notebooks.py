@@ -24,6 +24,7 @@ from featx.report.scores import scores_sections
 from featx.report.section import Section
 from featx.report.suites import suite_sections
 from featx.report.trials import trials_sections
+from featx.report.tunings import tuning_sections
 from featx.showing import Shown
 
 _MOST_BARS = 40
@@ -87,6 +88,7 @@ _SECTIONS: Mapping[str, Callable[[Any], Sequence[Section]]] = {
     "Clustering": cluster_sections,
     "ComparisonResults": _compared_sections,
     "FeatureTable": _images_sections,
+    "FineTuning": tuning_sections,
     "Gain": gain_sections,
     "Gap": gap_sections,
     "Head": _head_sections,

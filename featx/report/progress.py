@@ -16,6 +16,7 @@ from featx.showing import visible
 if TYPE_CHECKING:
     from featx.compare import ComparisonProgress
     from featx.extract import Progress as ExtractionProgress
+    from featx.finetuning import TuningProgress
     from featx.suites import SuiteProgress
     from featx.transfer import PlacingProgress
 
@@ -71,6 +72,20 @@ def suite_progress(*, quiet: bool) -> "Iterator[Callable[[SuiteProgress], None]]
 @contextmanager
 def placing_progress(*, quiet: bool) -> "Iterator[Callable[[PlacingProgress], None]]":
     """A `with` block whose value is a callback that shows what is done with images without labels, and how far."""
+    with _stages(quiet=quiet) as report:
+        yield report
+
+
+@contextmanager
+def tuning_progress(*, quiet: bool) -> "Iterator[Callable[[TuningProgress], None]]":
+    """A `with` block whose value is a callback that shows what a fine-tuning does, and how far it is."""
+    with _stages(quiet=quiet) as report:
+        yield report
+
+
+@contextmanager
+def _stages(*, quiet: bool) -> "Iterator[Callable[[PlacingProgress | TuningProgress], None]]":
+    """A `with` block whose value is a callback that shows the stage of a command, and how far that is."""
     if quiet:
         yield lambda progress: None
     elif err().is_terminal:
@@ -80,7 +95,7 @@ def placing_progress(*, quiet: bool) -> "Iterator[Callable[[PlacingProgress], No
                 task, completed=progress.finished, total=progress.total, description=progress.stage
             )
     else:
-        yield _PlacingLines()
+        yield _StageLines()
 
 
 class _Bar(Progress):
@@ -204,11 +219,11 @@ class _SuiteLines:
             err().print(f"{progress.share:.0%}, {_describe_suite(progress)}")
 
 
-class _PlacingLines:
+class _StageLines:
     def __init__(self) -> None:
         self._clock = _Clock()
 
-    def __call__(self, progress: "PlacingProgress") -> None:
+    def __call__(self, progress: "PlacingProgress | TuningProgress") -> None:
         if self._clock.due():
             err().print(f"{progress.stage}: {progress.finished:,} of {progress.total:,}")
 
