@@ -64,5 +64,6 @@ def _backbone(one: BackbonePass) -> dict[str, Any]:
         "licence": card.licence,
         "source": card.source,
         "features": [output.name for output in card.all_outputs],
+        **({} if one.view_rule == "first" else {"views": list(one.views), "view_rule": one.view_rule}),
         "precision": card.computes_in,
     }

@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.backbones import FeatureSession, OpenedModel
+from featx.cache import join_views
 from featx.deploy.graph.ending import PROBABILITIES
 from featx.deploy.passes import BackbonePass
 from featx.errors import HeadError
 from featx.extract import read_pixels
 from featx.heads import Head
-from featx.inputs import ImageSet
+from featx.inputs import SYMMETRIES, ImageSet
 from featx.measures import THRESHOLD
+from featx.settings import CENTER
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
@@ -76,15 +78,29 @@ def _draw(pixels: Pixels) -> Pixels:
 
 
 def own_features(
-    sessions: Sequence[FeatureSession], columns: Sequence[tuple[int, int]], pixels: Sequence[Pixels]
+    sessions: Sequence[FeatureSession],
+    passes: Sequence[BackbonePass],
+    pixels: Sequence[Pixels],
+    *,
+    columns: Sequence[tuple[int, int]],
 ) -> NDArray[np.float32]:
     """The features (n, d) that a head is given for these pixels of each pass."""
     blocks: list[list[NDArray[np.float32]]] = []
-    for session, given in zip(sessions, pixels, strict=True):
-        features = np.concatenate([session(given[part]) for part in _parts(len(given))])
+    for session, one, given in zip(sessions, passes, pixels, strict=True):
+        views = [_features_of(session, _turned(given, view)) for view in one.views]
+        features = np.stack(views, axis=1)
         edges = np.cumsum([output.dim for output in session.outputs])[:-1]
-        blocks.append(np.split(features, edges, axis=1))
+        blocks.append([join_views(block, one.view_rule) for block in np.split(features, edges, axis=2)])
     return np.hstack([blocks[place][output] for place, output in columns])
+
+
+def _features_of(session: FeatureSession, pixels: Pixels) -> NDArray[np.float32]:
+    return np.concatenate([session(pixels[part]) for part in _parts(len(pixels))])
+
+
+def _turned(pixels: Pixels, view: str) -> Pixels:
+    """A view (n, size, size, 3) of images, which is one of the symmetries of their pixels."""
+    return pixels if view == CENTER else np.stack([SYMMETRIES[view](image) for image in pixels])
 
 
 def compare(

@@ -15,6 +15,7 @@ from featx.deploy.checking import Comparison, Pixels, compare, own_features, rea
 from featx.deploy.deployed import Deployed, DeployedTensor, reserve_model
 from featx.deploy.graph.joining import Trunk, join
 from featx.deploy.graph.nodes import NEWEST_OPSET
+from featx.deploy.graph.views import Axes, check_symmetries
 from featx.deploy.layouts.folders import FolderTargets, Layout, reserve_folder
 from featx.deploy.layouts.huggingface import HUGGINGFACE
 from featx.deploy.layouts.triton import TRITON
@@ -62,7 +63,8 @@ def deploy_head(
     `takes="float"` it takes the normalised numbers that the backbone's own model takes. It gives `label` (n,), names of
     classes as text, and `probabilities` (n, classes) float32. A head for images with several labels gives `labels`
     (n, classes) instead: whether each class is there. Backbones whose images are prepared differently have an input
-    each, `pixels_<backbone>`.
+    each, `pixels_<backbone>`. Mirrors and turns that the head averages over are made inside the model from the same
+    pixels, so its users change nothing; it takes about as many times longer as there are views.
 
     With `layout="huggingface"` or `"triton"`, `into` is a folder, which gets the model and the files that describe it;
     for Triton it is the model's own folder in the repository. Other files there stay.
@@ -119,7 +121,7 @@ class _Work:
         opened = open_model(written, device="cpu")
         sessions = [open_session(one.backbone, device="cpu") for one in built.passes]
         pixels = read_checked(self.images, built.passes, sessions)
-        features = own_features(sessions, built.columns, pixels)
+        features = own_features(sessions, built.passes, pixels, columns=built.columns)
         fed = _feed(built, pixels, as_pixels=self.as_pixels)
         values = [fed[tensor.name] for tensor in opened.inputs]
         found = compare(self.head, opened, features=features, inputs=values, drawn=self.images is None)
@@ -144,10 +146,18 @@ def _build(head: Head, *, models: Path | str | None, as_pixels: bool) -> _Built:
         graph = deployable_graph(one.backbone, from_pixels=as_pixels)
         known = [trunk.name for trunk in trunks]
         own = one.backbone.name if one.backbone.name not in known else f"{one.backbone.name}/{place}"
-        trunks.append(Trunk(own, graph.model, name, graph.batch))
+        check_symmetries(one.views, head=head.name)
+        axes = _axes_of(one, as_pixels=as_pixels)
+        trunks.append(Trunk(own, graph.model, name, graph.batch, axes, one.views, one.view_rule == "mean"))
     model = join(head, trunks, columns=columns)
     helper.set_model_props(model, describe(head, passes, inputs, as_pixels=as_pixels))
     return _Built(model, inputs, passes, columns)
+
+
+def _axes_of(one: BackbonePass, *, as_pixels: bool) -> Axes:
+    """Where the sides of images are in what the graph of this pass takes."""
+    last = as_pixels or one.backbone.card.input.layout == "NHWC"
+    return Axes(1, 2) if last else Axes(2, 3)
 
 
 def _name_inputs(passes: Sequence[BackbonePass], *, as_pixels: bool) -> tuple[str, ...]:

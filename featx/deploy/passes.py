@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from featx.backbones import Backbone, Output, list_backbones, load_backbone
 from featx.cache import Source
 from featx.errors import HeadError
 from featx.heads import Head
-from featx.settings import Decode
+from featx.settings import Decode, ViewRule
 from featx.showing import shorten
 
 
@@ -20,6 +21,14 @@ class BackbonePass:
     """Its outputs are the features of these blocks, each once."""
     decode: Decode
     """How JPEGs are decoded for it."""
+    views: tuple[str, ...]
+    """The views of each image that it runs on."""
+    view_rule: ViewRule
+    """What becomes of their features."""
+
+
+_Kind: TypeAlias = tuple[str, Decode, tuple[str, ...], ViewRule]
+"""What the blocks of one pass have in common."""
 
 
 def load_passes(
@@ -27,19 +36,26 @@ def load_passes(
 ) -> tuple[tuple[BackbonePass, ...], tuple[tuple[int, int], ...]]:
     """The passes that a head needs, and for each block of its columns the pass and the output of its backbone.
 
-    A backbone runs once for each way of decoding, whatever blocks it gives. Raises BackboneError if a backbone is not
-    at hand, HeadError if it is another one than that which the head was trained on.
+    A backbone runs once for each way of decoding and list of views, whatever blocks it gives. Raises BackboneError if a
+    backbone is not at hand, HeadError if it is another one than that which the head was trained on.
     """
-    kinds = list(dict.fromkeys((source.name, source.decode) for source in head.sources))
-    groups = [[source for source in head.sources if (source.name, source.decode) == kind] for kind in kinds]
+    kinds = list(dict.fromkeys(map(_kind_of, head.sources)))
+    groups = [[source for source in head.sources if _kind_of(source) == kind] for kind in kinds]
     different = [list({source.output: source for source in group}.values()) for group in groups]
-    passes = tuple(BackbonePass(find_backbone(head, group, models), group[0].decode) for group in different)
+    passes = tuple(
+        BackbonePass(find_backbone(head, group, models), *kind[1:])
+        for kind, group in zip(kinds, different, strict=True)
+    )
     places = [[source.output for source in group] for group in different]
     columns = []
     for source in head.sources:
-        number = kinds.index((source.name, source.decode))
+        number = kinds.index(_kind_of(source))
         columns.append((number, places[number].index(source.output)))
     return passes, tuple(columns)
+
+
+def _kind_of(source: Source) -> _Kind:
+    return source.name, source.decode, source.views, source.view_rule
 
 
 def find_backbone(head: Head, sources: Sequence[Source], models: Path | str | None) -> Backbone:

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnx import GraphProto, ModelProto, checker, helper, version_converter
+from onnx import GraphProto, ModelProto, ValueInfoProto, checker, helper, version_converter
 
-from featx.backbones import opset
+from featx.backbones import RESERVED, opset
 from featx.deploy.deployed import MARK
 from featx.deploy.graph.classifiers import add_scores
 from featx.deploy.graph.ending import add_ending, describe_outputs
 from featx.deploy.graph.nodes import LEAST_OPSET, Nodes
+from featx.deploy.graph.views import Axes, add_views, mean_over_views, pool_scores
 from featx.errors import HeadError, one_line
 from featx.heads import Head
 
@@ -29,6 +30,12 @@ class Trunk:
     """What its input is called in the joined model; trunks with the same one share it."""
     batch: int | None
     """The number of images that it must be given at once; None if that is free."""
+    axes: Axes
+    """Where the sides of images are in its input."""
+    views: tuple[str, ...]
+    """The views of each image that it runs on."""
+    averaged: bool = False
+    """Whether its features are averaged over the views; else each view of an image stays a row."""
 
 
 def join(head: Head, trunks: Sequence[Trunk], *, columns: Sequence[tuple[int, int]]) -> ModelProto:
@@ -39,23 +46,65 @@ def join(head: Head, trunks: Sequence[Trunk], *, columns: Sequence[tuple[int, in
     """
     version = max(LEAST_OPSET, *(opset(trunk.model) for trunk in trunks))
     models = [_named(_at_opset(trunk.model, version), trunk) for trunk in trunks]
+    inputs = {trunk.input: _input_of(model, trunk) for model, trunk in zip(models, trunks, strict=True)}
+    fronts = [_front(trunk, place, version) for place, trunk in enumerate(trunks)]
     nodes = Nodes(opset=version)
-    rows = nodes.joined([models[trunk].graph.output[place].name for trunk, place in columns])
+    rows = nodes.joined([_block(nodes, trunks[trunk], models[trunk], place) for trunk, place in columns])
     scores = add_scores(nodes, head.pipeline, rows)
+    if head.view_columns.count > 1:
+        classes = len(head.classes)
+        scores = pool_scores(nodes, scores, count=head.view_columns.count, classes=classes, multilabel=head.multilabel)
     outputs = add_ending(nodes, scores, head.classes, temperature=head.temperature, multilabel=head.multilabel)
     graph = GraphProto(name=f"{head.name} on {' + '.join(trunk.name for trunk in trunks)}")
     batch = _common_batch(trunks)
-    for model in models:
-        graph.node.extend(model.graph.node)
-        graph.initializer.extend(model.graph.initializer)
+    for front, model in zip(fronts, models, strict=True):
+        graph.node.extend([*front.nodes, *model.graph.node])
+        graph.initializer.extend([*front.constants, *model.graph.initializer])
     graph.node.extend(nodes.nodes)
     graph.initializer.extend(nodes.constants)
-    graph.input.extend({model.graph.input[0].name: model.graph.input[0] for model in models}.values())
+    graph.input.extend(inputs.values())
     graph.output.extend(describe_outputs(outputs, batch or "batch"))
     return _finished(graph, models)
 
 
+def _input_of(model: ModelProto, trunk: Trunk) -> ValueInfoProto:
+    """The input of the joined model from which this trunk takes its images."""
+    found = ValueInfoProto()
+    found.CopyFrom(model.graph.input[0])
+    found.name = trunk.input
+    return found
+
+
+def _front(trunk: Trunk, place: int, version: int) -> Nodes:
+    """The nodes that make the views of the images that a trunk runs on; none if it runs on view 0 alone."""
+    nodes = Nodes(opset=version, part=f"views_{place}")
+    if len(trunk.views) > 1:
+        views = add_views(nodes, trunk.input, trunk.views, axes=trunk.axes)
+        nodes.add("Identity", views, into=_taken(trunk))
+    return nodes
+
+
+def _taken(trunk: Trunk) -> str:
+    """The name of the tensor that a trunk runs on: an input of the model, or the views of its images."""
+    return trunk.input if len(trunk.views) == 1 else f"{trunk.name}/{RESERVED}views"
+
+
+def _block(nodes: Nodes, trunk: Trunk, model: ModelProto, place: int) -> str:
+    """An output of a trunk as a block of the head's columns."""
+    output = model.graph.output[place]
+    if not trunk.averaged:
+        return str(output.name)
+    columns = output.type.tensor_type.shape.dim[1].dim_value
+    return mean_over_views(nodes, output.name, count=len(trunk.views), columns=columns)
+
+
 def _common_batch(trunks: Sequence[Trunk]) -> int | None:
+    for trunk in trunks:
+        if trunk.batch is not None and len(trunk.views) > 1:
+            raise HeadError(
+                f"backbone {trunk.name} takes {trunk.batch} images at a time, so it cannot run on {len(trunk.views)} "
+                "views of an image in one graph; export it with a free batch axis, or train with --views first"
+            )
     fixed = sorted({trunk.batch for trunk in trunks if trunk.batch is not None})
     if len(fixed) > 1:
         raise HeadError(
@@ -85,7 +134,7 @@ def _named(model: ModelProto, trunk: Trunk) -> ModelProto:
     own = copy.graph.input[0].name
 
     def _name(name: str) -> str:
-        return trunk.input if name == own else f"{trunk.name}/{name}" if name else ""
+        return _taken(trunk) if name == own else f"{trunk.name}/{name}" if name else ""
 
     _rename(copy.graph, _name)
     return copy

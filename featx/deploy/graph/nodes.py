@@ -19,16 +19,20 @@ SMALLEST_LENGTH = 10 * float(np.finfo(np.float32).eps)
 
 
 class Nodes:
-    """The nodes and constants of a head, in the order in which they are computed; numbers are float32."""
+    """The nodes and constants of a head, in the order in which they are computed; numbers are float32.
 
-    def __init__(self, *, opset: int = LEAST_OPSET) -> None:
+    `part` tells their names from those of other parts of the same graph.
+    """
+
+    def __init__(self, *, opset: int = LEAST_OPSET, part: str = "head") -> None:
         self.opset = opset
+        self._prefix = f"{RESERVED}{part}"
         self.nodes = list[NodeProto]()
         self.constants = list[TensorProto]()
 
     def add(self, operator: str, *inputs: str, into: str = "", **settings: Any) -> str:
         """Append a node; returns the name of its output, which is `into` if that is given."""
-        name = f"{RESERVED}head_{len(self.nodes)}"
+        name = f"{self._prefix}_{len(self.nodes)}"
         output = into or name
         # ONNX Runtime 1.20 refuses models in which it joins nodes without names
         self.nodes.append(helper.make_node(operator, inputs, [output], name=name, **settings))
@@ -36,7 +40,7 @@ class Nodes:
 
     def add_pair(self, operator: str, *inputs: str, **settings: Any) -> tuple[str, str]:
         """Append a node that has two outputs; returns their names."""
-        name = f"{RESERVED}head_{len(self.nodes)}"
+        name = f"{self._prefix}_{len(self.nodes)}"
         names = (name, f"{name}_second")
         self.nodes.append(helper.make_node(operator, inputs, names, name=name, **settings))
         return names
@@ -55,7 +59,7 @@ class Nodes:
 
     def store(self, values: NDArray[Any]) -> str:
         """Store a constant as it is; returns its name."""
-        self.constants.append(numpy_helper.from_array(values, f"{RESERVED}constant_{len(self.constants)}"))
+        self.constants.append(numpy_helper.from_array(values, f"{self._prefix}_constant_{len(self.constants)}"))
         return self.constants[-1].name
 
     def wide(self, rows: str) -> str:

@@ -1,0 +1,90 @@
+"""Views of images inside a graph: it makes them from the pixels that it is given, and averages over them again."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from featx.backbones import REDUCE_AXES_ARE_INPUTS
+from featx.deploy.graph.nodes import Nodes
+from featx.errors import HeadError
+from featx.inputs import SYMMETRIES
+from featx.settings import CENTER
+
+_BEGINNING = np.iinfo(np.int64).min
+"""What a Slice that runs backwards ends at, whatever the length of an axis."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Where the height and the width of images are in a tensor."""
+
+    height: int
+    width: int
+
+
+def check_symmetries(views: Sequence[str], *, head: str) -> None:
+    """Raise HeadError if a view cannot be made from the pixels of view 0, which is what a graph is given."""
+    others = [view for view in views if view != CENTER and view not in SYMMETRIES]
+    if others:
+        raise HeadError(
+            f"head {head!r} uses the view {others[0]}, which is made from the whole image, so that a graph cannot make "
+            "it from the pixels that it is given; use `featx predict`, or train on mirrors and turns (--views "
+            "symmetries)"
+        )
+
+
+def add_views(nodes: Nodes, images: str, views: Sequence[str], *, axes: Axes) -> str:
+    """The views (views x n, ...) of images (n, ...), all images of the first view first."""
+    parts = [images if view == CENTER else _MAKING[view](nodes, images, axes) for view in views]
+    return nodes.add("Concat", *parts, axis=0)
+
+
+def mean_over_views(nodes: Nodes, rows: str, *, count: int, columns: int) -> str:
+    """The mean (n, columns) over the views of rows (count x n, columns), in the order of `add_views`."""
+    stacked = nodes.add("Reshape", rows, nodes.integers(count, -1, columns))
+    if nodes.opset >= REDUCE_AXES_ARE_INPUTS:
+        return nodes.add("ReduceMean", stacked, nodes.integers(0), keepdims=0)
+    return nodes.add("ReduceMean", stacked, axes=[0], keepdims=0)
+
+
+def pool_scores(nodes: Nodes, scores: str, *, count: int, classes: int, multilabel: bool) -> str:
+    """The class scores (n, classes) of images from those of their views, as `featx.measures.pool_views` gives them."""
+    if not multilabel:
+        return nodes.add(
+            "Log", mean_over_views(nodes, nodes.add("Softmax", scores, axis=1), count=count, columns=classes)
+        )
+    present, absent = (
+        nodes.add("Log", mean_over_views(nodes, nodes.add("Sigmoid", one), count=count, columns=classes))
+        for one in (scores, nodes.add("Neg", scores))
+    )
+    return nodes.add("Sub", present, absent)
+
+
+def _backwards(nodes: Nodes, images: str, *axes: int) -> str:
+    """The images with these axes in the opposite order."""
+    count = len(axes)
+    starts = nodes.integers(*[-1] * count)
+    ends = nodes.integers(*[_BEGINNING] * count)
+    return nodes.add("Slice", images, starts, ends, nodes.integers(*axes), nodes.integers(*[-1] * count))
+
+
+def _transposed(nodes: Nodes, images: str, axes: Axes) -> str:
+    """The images with height and width exchanged."""
+    order = [*range(4)]
+    order[axes.height], order[axes.width] = axes.width, axes.height
+    return nodes.add("Transpose", images, perm=order)
+
+
+_MAKING: Mapping[str, Callable[[Nodes, str, Axes], str]] = {
+    "hflip": lambda nodes, images, axes: _backwards(nodes, images, axes.width),
+    "vflip": lambda nodes, images, axes: _backwards(nodes, images, axes.height),
+    "rot90": lambda nodes, images, axes: _backwards(nodes, _transposed(nodes, images, axes), axes.height),
+    "rot180": lambda nodes, images, axes: _backwards(nodes, images, axes.height, axes.width),
+    "rot270": lambda nodes, images, axes: _backwards(nodes, _transposed(nodes, images, axes), axes.width),
+    "transpose": _transposed,
+    "transverse": lambda nodes, images, axes: _transposed(
+        nodes, _backwards(nodes, images, axes.height, axes.width), axes
+    ),
+}
+"""Mirror or turn -> what adds its nodes, as `featx.inputs.SYMMETRIES` does it with pixels."""

@@ -1,0 +1,90 @@
+"""A head that averages over mirrors and turns is deployed with them: the graph makes the views that featx makes."""
+
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from featx.backbones.store import Backbone, load_backbone
+from featx.cache import read_features
+from featx.convert import model_input
+from featx.deploy import deploy_head
+from featx.errors import HeadError
+from featx.extract import extract_features
+from featx.heads import Head, train_head
+from featx.inputs import ImageSet, decode_image, list_images, parse_views
+from featx.settings import Settings, ViewRule
+from tests.conftest import write_folder
+
+Takes = Literal["uint8", "float"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of three classes, and caches of their pixels in the eight symmetries and in other views."""
+    root = tmp_path_factory.mktemp("views")
+    images = list_images(write_folder(root / "images", (10, 10, 10)))
+    for name, views in {"symmetries": "symmetries", "crops": "hflip,scale=1.5"}.items():
+        settings = Settings(device="cpu", batch_size=4, views=parse_views(views))
+        extract_features(images, load_backbone("raw-pixels"), into=root / f"{name}.h5", settings=settings)
+    return root
+
+
+@cache
+def trained(folder: Path, rule: ViewRule, *, views: str = "symmetries", head: str = "class-mean") -> Head:
+    """A head on these views, trained once for all tests."""
+    return train_head(folder / f"{views}.h5", head, views=rule, jobs=1)[0]
+
+
+def pixels_of(images: ImageSet, backbone: Backbone) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+    spec = backbone.card.input.pixels
+    return np.stack([decode_image(images.read(row), spec) for row in range(len(images))])
+
+
+@pytest.mark.parametrize("takes", ["uint8", "float"])
+@pytest.mark.parametrize("rule", ["mean", "rows"])
+@pytest.mark.parametrize("kind", ["class-mean", pytest.param("knn", marks=pytest.mark.exhaustive)])
+def test_the_file_predicts_what_the_head_predicts_from_the_views_in_a_cache(
+    folder: Path, tmp_path: Path, rule: ViewRule, takes: Takes, kind: str
+) -> None:
+    head = trained(folder, rule, head=kind)
+    images = list_images(folder / "images")
+    deployed = deploy_head(head, into=tmp_path / "m.onnx", images=images, takes=takes)
+    assert deployed.largest_difference < 1e-5
+    backbone = load_backbone("raw-pixels")
+    pixels = pixels_of(images, backbone)
+    given = pixels if takes == "uint8" else model_input(backbone.card, pixels)
+    session = onnxruntime.InferenceSession(str(deployed.path), providers=["CPUExecutionProvider"])
+    labels, probabilities = session.run(["label", "probabilities"], {deployed.inputs[0].name: given})
+    np.testing.assert_allclose(probabilities, head.predict_proba(folder / "symmetries.h5"), atol=1e-5)
+    assert labels.tolist() == head.predict(folder / "symmetries.h5").tolist()
+
+
+def test_the_weights_are_in_the_file_once_and_users_give_the_same_pixels(folder: Path, tmp_path: Path) -> None:
+    with_views = deploy_head(trained(folder, "mean"), into=tmp_path / "v.onnx")
+    alone = deploy_head(trained(folder, "first"), into=tmp_path / "one.onnx")
+    assert with_views.size < alone.size + 6000
+    assert with_views.inputs == alone.inputs
+    about = {entry.key: entry.value for entry in onnx.load(str(with_views.path)).metadata_props}
+    assert '"view_rule": "mean"' in about["featx.backbones"]
+
+
+def test_a_head_on_view_0_is_deployed_without_views(folder: Path, tmp_path: Path) -> None:
+    deployed = deploy_head(trained(folder, "first"), into=tmp_path / "m.onnx")
+    assert not [node for node in onnx.load(str(deployed.path)).graph.node if "views" in node.name]
+
+
+def test_views_that_need_the_whole_image_are_refused_by_name(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(HeadError, match=r"scale=1\.5.*featx predict"):
+        deploy_head(trained(folder, "mean", views="crops"), into=tmp_path / "m.onnx")
+    assert not (tmp_path / "m.onnx").exists()
+
+
+def test_the_table_of_the_cache_is_read_at_view_0_unless_a_head_asks_for_more(folder: Path) -> None:
+    head = trained(folder, "mean")
+    assert [len(source.views) for source in head.sources] == [8]
+    assert read_features(folder / "symmetries.h5").sources[0].views == ("center",)
