@@ -22,6 +22,7 @@ from featx.hashing import hash_settings
 from featx.heads import Head, order_classes, train_head
 from featx.labels import Labels
 from featx.measures import Comparison, measure, paired_bootstrap, row_values
+from featx.provenance import __version__
 from featx.tables import Split, make_folds
 
 HEAD = "logreg"
@@ -30,6 +31,10 @@ FEWEST_FOLDS = 2
 SAME_FEATURES = 2e-3
 """Largest difference between features of torch and of ONNX Runtime, relative to the largest one, where maps have the
 three digits of float16."""
+SMALL_FIT = 2**20
+"""Numbers in a table below which a head is tuned faster than processes start."""
+START_ROWS = 20_000
+"""Most rows, views of images, that the linear layer is fitted to before training."""
 CHECKED = 8
 """Number of images whose features are compared before training."""
 
@@ -67,7 +72,9 @@ class Trial:
     def begin(cls, backbone: Backbone, tensor: str, prepared: Prepared, split: Split, *, seed: int) -> "Trial":
         """The trial with its head on frozen features. Raises TableError as train_head does."""
         folds = _folds(prepared, split, seed)
-        head, _ = train_head(prepared.table, HEAD, split=split, tuning=f"folds:{len(folds)}", seed=seed)
+        small = len(split.fitted) * prepared.table.dim < SMALL_FIT
+        tuning = f"folds:{len(folds)}"
+        head, _ = train_head(prepared.table, HEAD, split=split, tuning=tuning, seed=seed, jobs=1 if small else None)
         frozen = head.predict_probabilities(prepared.table.take(split.test))
         return cls(backbone, tensor, prepared, split, head, frozen, folds)
 
@@ -85,7 +92,8 @@ class Trial:
         rows = self.split.fitted
         labels = self.labels(rows)
         network = read_network(self.backbone, self.tensor)
-        start = fit_start(self.prepared.table.take(rows), labels, folds=self.folds)
+        features = self.prepared.features(rows, most=START_ROWS, seed=plan.seed)
+        start = fit_start(features, labels, folds=self.folds)
         tail = build_tail(network, start)
         self._check_features(tail)
         examples = Examples(rows, labels)
@@ -131,6 +139,7 @@ class Trial:
         """The file of this training, whose name and key depend on all that its weights depend on."""
         table = self.prepared.table
         about: dict[str, object] = {
+            "featx": __version__,
             "backbone": self.backbone.hash,
             "tensor": self.tensor,
             "images": table.digest,

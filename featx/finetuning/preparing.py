@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from featx.backbones import Backbone, Cut, Output, find_cut, map_backbone, select_outputs
 from featx.cache import FeatureTable, Part, read_features, use_views
@@ -14,7 +15,7 @@ from featx.finetuning.maps import CachedMaps, DecodedImages, TailInputs
 from featx.finetuning.network import read_network
 from featx.hashing import hash_settings
 from featx.inputs import ImageSet
-from featx.settings import DEFAULT_STORAGE, LAYERS, Settings, Storage
+from featx.settings import DEFAULT_STORAGE, LAYERS, Settings, Storage, ViewRule
 from featx.tables import RowIndices, Split, eligible_rows, make_splits
 
 LEAST_OF_A_CLASS = 4
@@ -30,9 +31,23 @@ class Prepared:
     backbone: Backbone
     table: FeatureTable
     """The frozen feature of each image, as the mean over its views."""
+    of_views: FeatureTable
+    """The frozen features of all views of each image, side by side."""
     inputs: TailInputs
     split: Split
     cache: Path
+
+    def features(self, rows: RowIndices, *, most: int, seed: int) -> NDArray[np.float32]:
+        """The frozen features (n, k, d) of k views of these rows, drawn if all were more than `most` in sum."""
+        views = self.inputs.views
+        count = min(views, max(1, most // len(rows)))
+        drawn = np.random.default_rng(seed).permuted(np.tile(np.arange(views), (len(rows), 1)), axis=1)[:, :count]
+        found = np.empty((len(rows), count, self.table.dim), np.float32)
+        for start in range(0, len(rows), AT_ONCE):
+            some = slice(start, start + AT_ONCE)
+            stored = self.of_views.take(rows[some]).reshape(len(rows[some]), views, -1)
+            found[some] = np.take_along_axis(stored, drawn[some, :, None], axis=1)
+        return found
 
 
 @dataclass(frozen=True)
@@ -96,8 +111,9 @@ class Preparing:
             outputs += [output for output in self._map_outputs() if output != feature]
         path = self.extract("maps", self.backbone.with_outputs(outputs), report)
         table = read_features(path, outputs=[feature.name])
+        of_views = use_all(table, "rows")
         split = split_images(table, self.hold_out, seed=self.seed)
-        return Prepared(self.backbone, mean_of_views(table), self._inputs(path, table), split, path)
+        return Prepared(self.backbone, mean_of_views(table), of_views, self._inputs(path, table), split, path)
 
     def extract(self, kind: str, backbone: Backbone, report: Callable[[Progress], None]) -> Path:
         """The cache of these outputs of the backbone for all views; rows that it has already are not computed again.
@@ -163,7 +179,7 @@ def _without_features(images: ImageSet) -> FeatureTable:
 
 def mean_of_views(table: FeatureTable) -> FeatureTable:
     """The table whose features are the mean over views, computed once and in memory."""
-    joined = use_mean(table)
+    joined = use_all(table, "mean")
     if joined is table:
         return table
     starts = range(0, len(joined), AT_ONCE)
@@ -172,6 +188,6 @@ def mean_of_views(table: FeatureTable) -> FeatureTable:
     return replace(joined, parts=(Part(means),))
 
 
-def use_mean(table: FeatureTable) -> FeatureTable:
-    """The table that reads the mean feature over views, which its cache may have one or several of."""
-    return table if len(table.parts[0].known_views) == 1 else use_views(table, "mean")
+def use_all(table: FeatureTable, rule: ViewRule) -> FeatureTable:
+    """The table that uses all views by this rule; as it is if its cache has one view."""
+    return table if len(table.parts[0].known_views) == 1 else use_views(table, rule)

@@ -9,7 +9,7 @@ from featx.cache import read_features
 from featx.extract import Progress
 from featx.finetuning.judging import Probabilities, Trial
 from featx.finetuning.layers import layer_probabilities
-from featx.finetuning.preparing import Preparing, use_mean
+from featx.finetuning.preparing import Preparing, use_all
 from featx.settings import LAYERS
 
 
@@ -20,7 +20,7 @@ def rival_probabilities(trial: Trial, preparing: Preparing, report: Callable[[Pr
     does.
     """
     backbone = select_outputs(preparing.backbone, [LAYERS])
-    table = use_mean(read_features(preparing.extract(LAYERS, backbone, report), outputs=[LAYERS]))
+    table = use_all(read_features(preparing.extract(LAYERS, backbone, report), outputs=[LAYERS]), "mean")
     place = {int(position): row for row, position in enumerate(table.positions)}
     fit, rows = (
         np.array([place.get(int(position), -1) for position in trial.prepared.table.positions[some]])

@@ -23,18 +23,23 @@ Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
 def fit_start(features: NDArray[np.float32], labels: Labels, *, folds: Folds) -> LinearScores:
-    """Class scores of raw features (n, d), by a logistic regression of these rows.
+    """Class scores of raw features, by a logistic regression of the features (n, V, d) of V views of n images.
 
+    Every view is a row of weight 1 / V: the tail will be given single views, which differ more than their mean does.
     Columns are standardised, so that the scores are a linear function of the features. The penalty is the one with the
-    lowest log loss in these folds: pairs of positions of rows, to fit on and to hold out.
+    lowest log loss in these folds of the images, pairs of positions to fit on and to hold out, at the first view.
     """
     losses = defaultdict[float, float](float)
     for fit, held_out in folds:
-        _add_losses(losses, features, labels, fit, held_out)
+        _add_losses(losses, features[:, 0], labels, fit, held_out)
     best = min(losses, key=lambda l2: losses[l2])
-    scaler = FeatureScaler("standardise").fit(features)
+    count = features.shape[1]
+    rows = features.reshape(-1, features.shape[2])
+    scaler = FeatureScaler("standardise").fit(rows)
+    shares = np.repeat(labels.shares, count, axis=0)
+    weights = np.repeat(labels.weights / count, count)
     classifier = SoftmaxRegression(l2=best)
-    fit_classifier(classifier, scaler.transform(features), labels.shares, sample_weight=labels.weights)
+    fit_classifier(classifier, scaler.transform(rows), shares, sample_weight=weights)
     return fold_steps([scaler], classifier.held())
 
 
