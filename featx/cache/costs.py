@@ -18,6 +18,7 @@ class Cost:
     """How long the backbone kept the device busy with an image, on average; reading and decoding do not count."""
 
     seconds_per_image: float
+    """Over all views of the image that are used."""
     images: int
     """Number of images over which that is the mean."""
     cores: int
@@ -34,6 +35,11 @@ class Cost:
         """The content of the dataset."""
         known = np.array([self.seconds_per_image, self.images, self.cores])
         return np.append(known, zlib.crc32(known.tobytes()))
+
+
+def scale_cost(cost: Cost | None, *, views: int, of: int) -> Cost | None:
+    """The cost of an image if so many of its views are used, in place of those over which it was measured."""
+    return cost and replace(cost, seconds_per_image=cost.seconds_per_image * views / of)
 
 
 def has_cost(cache: Cache) -> bool:

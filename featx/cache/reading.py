@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from featx.cache.checking import value_problems
 from featx.cache.choosing import ImageChoice, choose_images, unknown_name
-from featx.cache.costs import cost_of
+from featx.cache.costs import cost_of, scale_cost
 from featx.cache.file import DOMAIN_HASH, DONE, PENDING, Cache, feature_path
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage, FeatureTable, Part, RowIndex, Source, compact_rows
@@ -161,16 +161,17 @@ def _column(cache: Cache, name: str, rows: RowIndex) -> NDArray[Any] | None:
 
 
 def _sources(cache: Cache, outputs: Sequence[str]) -> Iterator[Source]:
-    """The source of each output, its card reduced to that output."""
+    """The source of each output at view 0, its card reduced to that output."""
     pools = {cache.card["feature"]: cache.card.get("pool", "")}
     pools |= {other["name"]: other["pool"] for other in cache.card.get("outputs", ())}
+    cost = scale_cost(cost_of(cache), views=1, of=len(cache.views))
     start = 0
     for name in outputs:
         stop = start + cache.outputs[name]
         card = cache.card | {"feature": name, "dim": cache.outputs[name]}
         if "outputs" in cache.card:
             card |= {"pool": pools[name], "outputs": []}
-        yield Source(cache.hashes[name], cache.provider, card, start, stop, cache.decode, cost_of(cache))
+        yield Source(cache.hashes[name], cache.provider, card, start, stop, cache.decode, cost)
         start = stop
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from featx.cache.costs import scale_cost
 from featx.cache.table import FeatureTable, Part, Source
 from featx.errors import TableError
 from featx.hashing import hash_settings
@@ -74,5 +75,6 @@ def _sources(sources: Sequence[Source], parts: Sequence[Part]) -> Iterator[Sourc
     start = 0
     for source, part in zip(sources, parts, strict=True):
         stop = start + part.width
-        yield replace(source, start=start, stop=stop, views=part.views, view_rule=part.view_rule)
+        cost = scale_cost(source.cost, views=len(part.views), of=len(source.views))
+        yield replace(source, start=start, stop=stop, views=part.views, view_rule=part.view_rule, cost=cost)
         start = stop

@@ -19,6 +19,7 @@ from pyarrow import parquet
 from featx.cache import (
     DONE,
     CacheWriter,
+    Cost,
     KeptRows,
     Part,
     Provenance,
@@ -251,6 +252,17 @@ def test_the_digest_tells_the_rule_and_the_views(cache: Path) -> None:
     assert len({*digests}) == len(digests)
     assert use_views(table, "first") is table
     assert read_features(cache, views="mean").digest == digests[1]
+
+
+def test_an_image_costs_what_its_views_cost_that_are_used(tmp_path: Path) -> None:
+    with CacheWriter(create_partial(tmp_path / "c.h5", image_set(), with_views())) as writer:
+        writer.append(rows_of(ROWS, views=len(VIEWS)))
+        writer.add_cost(Cost(0.06, 10, 2, "CPUExecutionProvider", "a processor"))
+    seal(tmp_path / "c.h5")
+    table = read_features(tmp_path / "c.h5")
+    tables = [table, use_views(table, "mean", names=("center", "vflip")), use_views(table, "rows")]
+    costs = [source.cost for one in tables for source in one.sources]
+    assert [cost and round(cost.seconds_per_image, 9) for cost in costs] == [0.01, 0.02, 0.06]
 
 
 def test_selected_rows_keep_their_rule_and_fused_tables_remember_each_their_own(cache: Path, tmp_path: Path) -> None:
