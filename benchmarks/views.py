@@ -3,9 +3,9 @@
     python benchmarks/domain_sets.py DIR --sets emoji,fashion
     python benchmarks/views.py DIR [--parts A,B]
 
-Needs the extra `demo`. EfficientNet-Lite0, ten splits, a stratified quarter held out each time. Solar cells by two label
-rules: by that of their paper a cell is defective where the probability of a defect is above 0 and weighs as much, and a
-functional one weighs 1 (w); by the simple rule it is defective above one half, unweighted (s). Emoji of one vendor, and
+Needs the extra `demo`. EfficientNet-Lite0, ten splits, a stratified quarter held out each time. Solar cells by two
+label rules: by that of their paper a cell is defective where the probability of a defect is above 0 and weighs as much,
+and a functional one weighs 1 (w); by the simple rule it is defective above one half, unweighted (s). Emoji of one vendor, and
 a sample of Fashion-MNIST: their classes have an upright direction, so views may do nothing or harm, and the choice must
 notice. Rows that are finished are kept as lines of DIR/views/rows.jsonl and not made again.
 """
@@ -128,7 +128,7 @@ def _tested(scores: Mapping[str, Sequence[float]]) -> dict[str, Any]:
         return {"interval": None, "p": None}
     train, test = [TRAIN] * splits, [TEST] * splits
     (found,) = corrected_t_test(scores, [("auto", "first")], train=train, test=test)
-    return {"interval": found.ci, "p": found.p}
+    return {"interval": found.interval, "p": found.p}
 
 
 def main() -> None:
