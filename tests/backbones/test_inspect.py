@@ -863,6 +863,7 @@ KEYS = {
     "candidates",
     "outputs",
     "normalisation",
+    "cuts",
 }
 
 
