@@ -3,12 +3,12 @@
     python benchmarks/domain_sets.py DIR --sets fashion
     python benchmarks/finetuning.py DIR [--parts elpv,fashion] [--counts 300,1000,2000] [--splits N] [--threads N]
 
-Needs the extras `demo` and `finetune`. EfficientNet-Lite0 cut before its last two blocks, the eight symmetries. Solar
-cells by the simple rule (defective above one half), and a part of Fashion-MNIST. On each split a quarter of the images,
-stratified, is the test set, at most 650; 300, 1,000 or 2,000 of the others are learned from, a fifth of them as
-validation images. The backbone is written in any case, so that it can be measured on test images; whether it would have
-been written is what validation images say. All maps are computed once, as every run knows the same images by their bytes.
-Rows that are finished are kept as lines of DIR/finetuning/rows.jsonl and not made again.
+Needs the extras `demo` and `finetune`. EfficientNet-Lite0 cut before its last two blocks, the eight symmetries.
+Solar cells by the simple rule (defective above one half), and a part of Fashion-MNIST. On each split a quarter of
+the images, stratified, is the test set, at most 650; 300, 1,000 or 2,000 of the others are learned from, a fifth of
+them as validation images. The backbone is written in any case, so that it can be measured on test images; whether
+it would have been written is what validation images say. All maps are computed once, as every run knows the same
+images by their bytes. Rows that are finished are kept as lines of DIR/finetuning/rows.jsonl and not made again.
 """
 
 import argparse

@@ -26,6 +26,7 @@ from speed import images_per_second, render_figures, render_gpu, render_limits, 
 from tables import made_on, spread, table
 from transfer_tables import render_agreement, render_transfer
 from truth import render_validity
+from views_tables import render_elpv_views, render_finetuning, render_views, render_views_speed
 
 README = Path(__file__).parent / "README.md"
 SCALE = README.parents[1] / "docs" / "scale.md"
@@ -186,7 +187,8 @@ def render_scale(speed: float) -> str:
 def main() -> None:
     """Put the tables into README.md, docs/scale.md and docs/sources.md."""
     for name, render in RENDERERS.items():
-        put(README, name, render(read(name)))
+        if (found := read(name)) is not None:
+            put(README, name, render(found))
     for name, render_speed in SPEED.items():
         put(README, name, render_speed())
     if row := find_row(read("throughput"), LITE0, "elpv"):
@@ -234,6 +236,11 @@ RENDERERS = {
     "parameters-cautious": render_cautious,
     "adapt": render_adapt,
     "adaptation_speed": render_adaptation_speed,
+    "views": render_views,
+    "elpv_views": render_elpv_views,
+    "views_speed": render_views_speed,
+    "kills_views": render_kills,
+    "finetuning": render_finetuning,
     "deployed": render_deployed,
     "serving": render_serving,
     "report": render_report,

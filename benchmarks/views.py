@@ -4,10 +4,10 @@
     python benchmarks/views.py DIR [--parts A,B]
 
 Needs the extra `demo`. EfficientNet-Lite0, ten splits, a stratified quarter held out each time. Solar cells by two
-label rules: by that of their paper a cell is defective where the probability of a defect is above 0 and weighs as much,
-and a functional one weighs 1 (w); by the simple rule it is defective above one half, unweighted (s). Emoji of one vendor
-and a part of Fashion-MNIST have an upright direction, so views may do nothing or harm there, and the choice must notice.
-Rows that are finished are kept as lines of DIR/views/rows.jsonl and not made again.
+label rules: by that of their paper a cell is defective where the probability of a defect is above 0 and weighs as
+much, and a functional one weighs 1 (w); by the simple rule it is defective above one half, unweighted (s). Emoji of
+one vendor and a part of Fashion-MNIST have an upright direction, so views may do nothing or harm there, and the
+choice must notice. Rows that are finished are kept as lines of DIR/views/rows.jsonl and not made again.
 """
 
 import argparse
