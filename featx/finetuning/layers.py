@@ -13,7 +13,7 @@ from featx.labels import Labels
 from featx.measures import to_probabilities
 from featx.tables import RowIndices, first_rows
 
-GAMMAS = (0.1, 0.3, 1.0)
+GAMMAS = (0.1, 0.3, 1.0, 3.0)
 """Of the RBF kernel, for distances whose mean over pairs of images is about 2."""
 PENALTIES = tuple(10.0 ** np.arange(-3, 1.5, 0.5))
 """The smallest leaves the fit to its rows, the largest hardly trusts them: the kernel of an image with itself is 2."""
