@@ -22,7 +22,6 @@ from featx.finetuning.rival import rival_probabilities
 from featx.inputs import ImageSet, order_views
 from featx.measures import Comparison
 from featx.settings import DEFAULTS, TUNING_RATE, TUNING_STORAGE, TUNING_VIEWS, Settings, Storage
-from featx.tables import Split
 
 COMPARED = 4
 """Number of images whose features torch and the written model must agree on."""
@@ -164,14 +163,16 @@ class _Tuning:
         decision = self.decide()
         if not (decision.trains and (decision.wins or force)):
             return self.describe(name, decision, decision.trial, decision.best, layers=layers), None
-        trial = self._begin(self.prepared.split)
+        trial = decision.trial.on_test(self.prepared.split, seed=self.plan.seed)
         trained = self._train(trial, decision.best.plan.rate, watched=False)
         outcome = self.describe(name, decision, trial, trained, layers=layers)
         return outcome, write_network(self.preparing.backbone, trained.network, pixels=self.read_some(trial))
 
     def decide(self) -> _Decision:
         """Train on training images with each rate, and hold the best against frozen features on validation images."""
-        trial = self._begin(held_back(self.prepared.split))
+        about = self.preparing
+        held = held_back(self.prepared.split)
+        trial = Trial.begin(about.backbone, about.tensor, self.prepared, held, seed=self.plan.seed)
         tried = tuple(self._train(trial, rate, watched=True) for rate in self.rates)
         best = max(tried, key=lambda one: trial.merit(one.probabilities))
         return _Decision(trial, tried, best, trial.merit(best.probabilities) > trial.merit(trial.frozen))
@@ -190,6 +191,7 @@ class _Tuning:
         writes = trial is not decision.trial
         rival = rival_probabilities(trial, preparing, self._report_stage("layers")) if layers else None
         notes = tuple(notes_on(preparing, split, wins=decision.wins, writes=writes, trains=decision.trains))
+        notes = (*notes, f"the head on the frozen feature is logistic regression, {trial.kind}")
         if layers and rival is None:
             notes = (*notes, NO_LAYERS)
         return FineTuning(
@@ -209,10 +211,6 @@ class _Tuning:
 
     def _report_stage(self, stage: str) -> Callable[[Progress], None]:
         return lambda done: self.report(TuningProgress(stage, done.finished, done.total))
-
-    def _begin(self, split: Split) -> Trial:
-        about = self.preparing
-        return Trial.begin(about.backbone, about.tensor, self.prepared, split, seed=self.plan.seed)
 
     def _train(self, trial: Trial, rate: float, *, watched: bool) -> Trained:
         stage = f"training at rate {rate:g}" if watched else "training with the validation images"

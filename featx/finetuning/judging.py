@@ -9,36 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.backbones import Backbone
-from featx.errors import FineTuningError, TableError
+from featx.errors import FineTuningError
+from featx.finetuning.frozen import OF_MEAN, FrozenHeads, Probabilities, fit_frozen, labels_in
 from featx.finetuning.network import read_network
 from featx.finetuning.outcome import AGAINST_FROZEN, AGAINST_LAYERS, TriedRate
 from featx.finetuning.plan import Plan
 from featx.finetuning.preparing import Prepared
-from featx.finetuning.starting import Folds, fit_start
 from featx.finetuning.state import StateFile
 from featx.finetuning.tail import build_tail, predict_rows, run_module
 from featx.finetuning.training import Epoch, Examples, Training, mean_loss
 from featx.hashing import hash_settings
-from featx.heads import Head, order_classes, train_head
 from featx.labels import Labels
 from featx.measures import Comparison, measure, paired_bootstrap, row_values
 from featx.provenance import __version__
-from featx.tables import Split, make_folds
+from featx.tables import Split
 
-HEAD = "logreg"
-MOST_FOLDS = 5
-FEWEST_FOLDS = 2
 SAME_FEATURES = 2e-3
 """Largest difference between features of torch and of ONNX Runtime, relative to the largest one, where maps have the
 three digits of float16."""
-SMALL_FIT = 2**20
-"""Numbers in a table below which a head is tuned faster than processes start."""
-START_ROWS = 20_000
-"""Most rows, views of images, that the linear layer is fitted to before training."""
 CHECKED = 8
 """Number of images whose features are compared before training."""
-
-Probabilities = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -62,25 +52,29 @@ class Trial:
     prepared: Prepared
     split: Split
     """Its test rows are those to measure on; its training and validation rows are learned from."""
-    head: Head
-    """The head on frozen features."""
-    frozen: Probabilities
-    """(test rows, classes)"""
-    folds: Folds
+    heads: FrozenHeads
+    kind: str
+    """Which of the heads on frozen features stands beside the tuned network."""
 
     @classmethod
     def begin(cls, backbone: Backbone, tensor: str, prepared: Prepared, split: Split, *, seed: int) -> "Trial":
-        """The trial with its head on frozen features. Raises TableError as train_head does."""
-        folds = _folds(prepared, split, seed)
-        small = len(split.fitted) * prepared.table.dim < SMALL_FIT
-        tuning = f"folds:{len(folds)}"
-        head, _ = train_head(prepared.table, HEAD, split=split, tuning=tuning, seed=seed, jobs=1 if small else None)
-        frozen = head.predict_probabilities(prepared.table.take(split.test))
-        return cls(backbone, tensor, prepared, split, head, frozen, folds)
+        """The trial beside the better one of its heads on frozen features. Raises TableError as train_head does."""
+        trial = cls(backbone, tensor, prepared, split, fit_frozen(prepared, split, seed=seed), OF_MEAN)
+        best = max(trial.heads.probabilities, key=lambda kind: trial.merit(trial.heads.probabilities[kind]))
+        return replace(trial, kind=best)
+
+    def on_test(self, split: Split, *, seed: int) -> "Trial":
+        """The trial with this split, beside the same head, which is fitted anew."""
+        return replace(self, split=split, heads=fit_frozen(self.prepared, split, seed=seed))
+
+    @property
+    def frozen(self) -> Probabilities:
+        """The probabilities (test rows, classes) of the head on frozen features."""
+        return self.heads.probabilities[self.kind]
 
     def labels(self, rows: NDArray[np.int64]) -> Labels:
-        """The labels of these rows, in the order of the head's classes."""
-        return order_classes(self.prepared.table.labels_of(rows), self.head.classes)
+        """The labels of these rows, in the order of the classes of the heads."""
+        return labels_in(self.prepared, rows, self.heads.classes)
 
     @property
     def known(self) -> Labels:
@@ -90,13 +84,10 @@ class Trial:
     def train(self, plan: Plan, *, folder: Path, watched: bool, report: Callable[[int, int], None]) -> Trained:
         """The tail after training by this plan; with `watched` the loss of the test rows is kept for each epoch."""
         rows = self.split.fitted
-        labels = self.labels(rows)
         network = read_network(self.backbone, self.tensor)
-        features = self.prepared.features(rows, most=START_ROWS, seed=plan.seed)
-        start = fit_start(features, labels, folds=self.folds)
-        tail = build_tail(network, start)
+        tail = build_tail(network, self.heads.start)
         self._check_features(tail)
-        examples = Examples(rows, labels)
+        examples = Examples(rows, self.labels(rows))
         validation = Examples(self.split.test, self.known) if watched else None
         training = Training(tail, self.prepared.inputs, examples, plan, validation, report)
         epochs = training.run(self._state(plan, folder, watched=watched))
@@ -167,13 +158,3 @@ def held_back(split: Split) -> Split:
     """The split without its test rows: its training rows are learned from, its validation rows are measured on."""
     none = np.empty(0, np.int64)
     return replace(split, validation=none, test=split.validation, key=f"{split.key}/validation")
-
-
-def _folds(prepared: Prepared, split: Split, seed: int) -> Folds:
-    """Folds of the rows to learn from, as many as the smallest class allows. Raises TableError if that is not two."""
-    for folds in range(MOST_FOLDS, FEWEST_FOLDS, -1):
-        try:
-            return make_folds(prepared.table, split.fitted, folds=folds, seed=seed)
-        except TableError:
-            continue
-    return make_folds(prepared.table, split.fitted, folds=FEWEST_FOLDS, seed=seed)

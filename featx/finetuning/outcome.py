@@ -41,7 +41,8 @@ class FineTuning(Shown):
     measured_on: Part
     """Whether the measures are of test images, or, because nothing was written, of validation images."""
     frozen: HeadMetrics
-    """Of logistic regression on the mean over views of the frozen feature."""
+    """Of logistic regression on the frozen feature of the same views: on their mean, or on each as a row, whichever is
+    better on validation images."""
     tuned: HeadMetrics
     """Of the tuned network, as the mean probability over views."""
     comparisons: tuple[Comparison, ...]

@@ -37,11 +37,12 @@ class Prepared:
     split: Split
     cache: Path
 
-    def features(self, rows: RowIndices, *, most: int, seed: int) -> NDArray[np.float32]:
+    def features(self, rows: RowIndices, *, most: int | None = None, seed: int = 0) -> NDArray[np.float32]:
         """The frozen features (n, k, d) of k views of these rows, drawn if all were more than `most` in sum."""
         views = self.inputs.views
-        count = min(views, max(1, most // len(rows)))
-        drawn = np.random.default_rng(seed).permuted(np.tile(np.arange(views), (len(rows), 1)), axis=1)[:, :count]
+        count = views if most is None else min(views, max(1, most // len(rows)))
+        every = np.tile(np.arange(views), (len(rows), 1))
+        drawn = every if most is None else np.random.default_rng(seed).permuted(every, axis=1)[:, :count]
         found = np.empty((len(rows), count, self.table.dim), np.float32)
         for start in range(0, len(rows), AT_ONCE):
             some = slice(start, start + AT_ONCE)

@@ -7,7 +7,8 @@ import numpy as np
 from featx.backbones import select_outputs
 from featx.cache import read_features
 from featx.extract import Progress
-from featx.finetuning.judging import Probabilities, Trial
+from featx.finetuning.frozen import Probabilities
+from featx.finetuning.judging import Trial
 from featx.finetuning.layers import layer_probabilities
 from featx.finetuning.preparing import Preparing, use_all
 from featx.settings import LAYERS
@@ -29,4 +30,4 @@ def rival_probabilities(trial: Trial, preparing: Preparing, report: Callable[[Pr
     if min(fit.min(), rows.min()) < 0:
         return None
     found = layer_probabilities(table, fit=fit, rows=rows)
-    return found[:, [table.classes.index(name) for name in trial.head.classes]]
+    return found[:, [table.classes.index(name) for name in trial.heads.classes]]

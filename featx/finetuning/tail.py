@@ -22,7 +22,7 @@ def build_tail(network: Any, scores: LinearScores) -> Any:
     """
     torch = import_torch()
     classes, width = scores.coefficients.shape
-    linear = torch.nn.Linear(width, classes)
+    linear = torch.nn.utils.skip_init(torch.nn.Linear, width, classes)  # which would draw from a shared generator
     with torch.no_grad():
         linear.weight.copy_(torch.from_numpy(scores.coefficients.astype(np.float32)))
         linear.bias.copy_(torch.from_numpy(scores.intercepts.astype(np.float32)))

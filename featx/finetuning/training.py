@@ -103,9 +103,8 @@ class Training:
                 group["lr"] = self.plan.rate_at(done, rows=count)
             total += len(places) * self._step(optimiser, places, views[places])
             self.on_step(done + 1, self.plan.epochs * steps)
-        epoch = Epoch(number + 1, total / count, self._validation_loss())
-        self._check(epoch)
-        return epoch
+        self._check(number + 1, total / count)
+        return Epoch(number + 1, total / count, self._validation_loss())
 
     def _step(self, optimiser: Any, places: Rows, views: Rows) -> float:
         """One step of the optimiser; the mean loss of the batch before it."""
@@ -135,14 +134,16 @@ class Training:
         probabilities = predict_rows(self.tail, self.inputs, known.rows, device=self.plan.device, views=1)
         return mean_loss(probabilities, known.labels)
 
-    def _check(self, epoch: Epoch) -> None:
+    def _check(self, number: int, loss: float) -> None:
         """Raise FineTuningError if the tail, which began at a fitted head, is now worse than guessing."""
+        torch = import_torch()
         guessing = math.log(len(self.examples.labels.classes))
-        if not epoch.training_loss <= WORSE_THAN_GUESSING * guessing:
+        if not loss <= WORSE_THAN_GUESSING * guessing:
             raise self._diverged(
-                f"its mean loss in epoch {epoch.number} is {epoch.training_loss:.3g}, far above that of guessing, "
-                f"{guessing:.3g}"
+                f"its mean loss in epoch {number} is {loss:.3g}, far above that of guessing, {guessing:.3g}"
             )
+        if not all(bool(torch.isfinite(values).all()) for values in self.tail.parameters()):
+            raise self._diverged(f"weights are not finite after epoch {number}")
 
     def _diverged(self, why: str) -> FineTuningError:
         return FineTuningError(
