@@ -63,8 +63,7 @@ class Batch(ImageRows):
     pixels: NDArray[np.uint8]
     """(size of every batch, height, width, 3): zeros for failed images and after the last one; a buffer of the ring."""
     slots: NDArray[np.int64]
-    """(n,): slot of each row, which is as many places of `pixels` as there are views; NO_SLOT (-1) if the image failed
-    or is a duplicate."""
+    """(n,): slot of each row, a place of `pixels` for each view; NO_SLOT (-1) if the image failed or is a duplicate."""
 
 
 class Ring:
@@ -276,10 +275,7 @@ def _bytes(stored: Stored | None) -> int:
 def _decode(
     images: list[Stored], slots: NDArray[np.uint8], loading: Loading, budget: ByteBudget
 ) -> list[DecodeError | None]:
-    """Decode each image into its slot (views, height, width, 3), and free its bytes.
-
-    Returns for each image the error if that failed, else None.
-    """
+    """Decode each image into its slot (views, h, w, 3), and free its bytes; returns each one's error, or None."""
     size = sum(map(_bytes, images))
     try:
         with loading.clock.time("decode"):
