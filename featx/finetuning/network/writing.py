@@ -61,11 +61,11 @@ def _difference(backbone: Backbone, network: "Network", model: Any, pixels: NDAr
         path = Path(folder) / backbone.path.name
         write_model(deepcopy(model), path, path=backbone.path)
         found = open_session(replace(alone, path=path), device="cpu")(pixels)
-    expected = _torch_features(network, _maps(backbone, network, pixels))
+    expected = run_network(network, maps_of(backbone, network, pixels))
     return float(np.abs(found - expected).max()) / (float(np.abs(expected).max()) or 1.0)
 
 
-def _maps(backbone: Backbone, network: "Network", pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def maps_of(backbone: Backbone, network: "Network", pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What the network takes for these pixels."""
     tail = network.tail
     if tail.tensor == backbone.card.input.name:
@@ -74,7 +74,8 @@ def _maps(backbone: Backbone, network: "Network", pixels: NDArray[np.uint8]) -> 
     return flat.reshape(len(pixels), *tail.shape)
 
 
-def _torch_features(network: "Network", maps: NDArray[np.float32]) -> NDArray[np.float32]:
+def run_network(network: "Network", maps: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Features (n, d) of these maps (n, *shape) by torch, in the precision of the network and where its weights are."""
     torch = import_torch()
     first = next(network.parameters(), None)
     with torch.inference_mode():

@@ -13,10 +13,11 @@ _GROUPS_OF_CHANNELS = 21
 
 @operator("BatchNormalization")
 def _batch(call: Call) -> Tensor:
-    if call.attribute("training_mode", 0):
-        raise UnsupportedError("training_mode")
     scale, shift, mean, variance = call.inputs[1:5]
-    return functional.batch_norm(call[0], mean, variance, scale, shift, eps=call.attribute("epsilon", 1e-5))
+    epsilon = call.attribute("epsilon", 1e-5)
+    if call.attribute("training_mode", 0):  # of weights: a backbone whose images are normalised together is refused
+        return functional.batch_norm(call[0], None, None, scale, shift, training=True, eps=epsilon)
+    return functional.batch_norm(call[0], mean, variance, scale, shift, eps=epsilon)
 
 
 @operator("LayerNormalization")
