@@ -92,6 +92,8 @@ class Trial:
         training = Training(tail, self.prepared.inputs, examples, plan, validation, report)
         epochs = training.run(self._state(plan, folder, watched=watched))
         found = predict_rows(tail, self.prepared.inputs, self.split.test, device=plan.device)
+        if not np.isfinite(found).all():
+            raise training.diverged("images have no finite probabilities")
         return Trained(tail, network, plan, epochs, found)
 
     def compare(

@@ -120,7 +120,7 @@ class Training:
         optimiser.step()
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise self._diverged("the loss is not finite")
+            raise self.diverged("the loss is not finite")
         return value
 
     @property
@@ -132,6 +132,8 @@ class Training:
             return None
         known = self.validation
         probabilities = predict_rows(self.tail, self.inputs, known.rows, device=self.plan.device, views=1)
+        if not np.isfinite(probabilities).all():
+            raise self.diverged("validation images have no finite probabilities")
         return mean_loss(probabilities, known.labels)
 
     def _check(self, number: int, loss: float) -> None:
@@ -139,13 +141,14 @@ class Training:
         torch = import_torch()
         guessing = math.log(len(self.examples.labels.classes))
         if not loss <= WORSE_THAN_GUESSING * guessing:
-            raise self._diverged(
+            raise self.diverged(
                 f"its mean loss in epoch {number} is {loss:.3g}, far above that of guessing, {guessing:.3g}"
             )
         if not all(bool(torch.isfinite(values).all()) for values in self.tail.parameters()):
-            raise self._diverged(f"weights are not finite after epoch {number}")
+            raise self.diverged(f"weights are not finite after epoch {number}")
 
-    def _diverged(self, why: str) -> FineTuningError:
+    def diverged(self, why: str) -> FineTuningError:
+        """The error of a training that diverges, with the reason."""
         return FineTuningError(
             f"training diverges at rate {self.plan.rate:g}: {why}; nothing was written, lower --rate"
         )

@@ -11,6 +11,7 @@ import pytest
 from featx.backbones import Backbone, find_cut, list_cuts, load_backbone, map_backbone
 from featx.cache import open_cache, read_features
 from featx.convert import verify_backbone
+from featx.convert.adding import install
 from featx.errors import BackboneError, FineTuningError, TableError
 from featx.extract import extract_features
 from featx.finetuning import FineTuning, TuningProgress, finetune_backbone
@@ -276,11 +277,9 @@ def test_the_command_prints_one_document_and_the_new_backbone_extracts(
 ) -> None:
     write_folder(tmp_path / "photos", (20, 20))
     models = tmp_path / "models"
-    models.mkdir()
-    (models / "made.onnx").write_bytes(backbone.path.read_bytes())
-    card = replace(backbone.card, name="made", file="made.onnx")
-    (models / "made.toml").write_text(card.to_toml())
-    command = ["finetune", "made", "photos", "--from", CUT, "--name", "new", "--models", "models", "--epochs", "1"]
+    install(backbone.path, replace(backbone.card, name="made", file="made.onnx"), models)
+    photos, own = str(tmp_path / "photos"), ("--models", str(models))
+    command = ["finetune", "made", photos, "--from", CUT, "--name", "new", *own, "--epochs", "1"]
     ran = featx(*command, "--force", "--device", "cpu", "--json")
     assert ran.code == 0, ran.err
     assert {"card", "frozen", "tuned", "layers", "both", "difference", "ci", "written"} <= set(ran.json)
@@ -289,5 +288,5 @@ def test_the_command_prints_one_document_and_the_new_backbone_extracts(
     ran = featx(*command, "--force", "--overwrite", "--device", "cpu")
     assert "new was written" in ran.out
     assert "epoch" in ran.out
-    assert featx("backbones", "verify", "new", "--models", "models", "--device", "cpu").code == 0
-    assert featx("extract", "photos", "--backbone", "new", "--models", "models", "--into", "c.h5").code == 0
+    assert featx("backbones", "verify", "new", *own, "--device", "cpu").code == 0
+    assert featx("extract", photos, "--backbone", "new", *own, "--into", "c.h5").code == 0
