@@ -22,6 +22,7 @@ from .table import (
     Part as Part,
     Source as Source,
     compact_rows as compact_rows,
+    identify_source as identify_source,
     join_views as join_views,
     label_sources as label_sources,
 )

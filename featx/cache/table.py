@@ -51,6 +51,28 @@ class Source:
         """Name of the output."""
         return str(self.card["feature"])
 
+    @property
+    def view_use(self) -> str:
+        """How views are used, in words; empty for view 0 alone."""
+        return "" if self.view_rule == "first" else f"{self.view_rule} of {len(self.views)} views"
+
+    @property
+    def kind(self) -> tuple[str, ViewRule, tuple[str, ...]]:
+        """What is equal if features of two sources are of one kind: the backbone's hash, and how views are used."""
+        return self.backbone, self.view_rule, self.views
+
+
+def identify_source(source: Source) -> str:
+    """Backbone, output, the beginning of the hash and the use of views, for messages on features of two kinds.
+
+    >>> import featx
+    >>> from featx.cache import identify_source
+    >>> identify_source(featx.read_features("photos.h5").sources[0])[:28]
+    'efficientnet-lite0:features '
+    """
+    views = "" if source.view_rule == "first" else f", {source.view_rule} of {', '.join(source.views)}"
+    return f"{source.name}:{source.output} ({source.backbone[:12]}{views})"
+
 
 def label_sources(sources: Sequence[Source]) -> tuple[str, ...]:
     """A distinct label for each source: its backbone, with its output if several sources have that backbone.
@@ -73,8 +95,8 @@ def _details(source: Source) -> Iterator[str]:
     """What tells the features of this source from those of the same output made in the usual way."""
     if source.decode != "exact":
         yield source.decode
-    if source.view_rule != "first":
-        yield f"{source.view_rule} of {len(source.views)} views"
+    if source.view_use:
+        yield source.view_use
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from featx.cli.documents import DocumentPlan, with_documents, with_overwrite
 from featx.cli.domains import DomainPlan, with_domains
 from featx.cli.options import as_json, examples, option, together, with_balanced, with_seed, with_tuning
 from featx.cli.output import Verbosity, print_json, say
-from featx.cli.tables import TableChoice, with_choice
+from featx.cli.tables import TableChoice, with_choice_and_views
 from featx.cli.types import ClassShares, Jobs, Name, Names
 from featx.settings import FUSION_NAMES, HEAD_NAMES
 
@@ -109,7 +109,7 @@ with_adaptation_plan = together(
 @click.option("--into", type=click.Path(path_type=Path), metavar="H.featx", help="The head to write.")
 @with_documents
 @with_overwrite
-@with_choice
+@with_choice_and_views
 @click.option("--jobs", type=Jobs(), metavar="N", help="Processes that tune at the same time.  [default: one per core]")
 @as_json
 @click.pass_obj

@@ -68,8 +68,8 @@ with_trial = together(
     option("--storage", type=click.Choice(STORAGES), default=DEFAULT_STORAGE, help="The type of the stored features."),
 )
 
-OF_IMAGES = {one.name for one in (*fields(TrialOptions), *fields(Settings))} - {"backbones"}
-OF_CACHES = {"check", "jobs", "outputs", "split", "labels", "annotations"}
+OF_IMAGES = {one.name for one in (*fields(TrialOptions), *fields(Settings))} - {"backbones", "views"}
+OF_CACHES = {"check", "jobs", "outputs", "split", "labels", "annotations", "views"}
 """Parameters of `score` that only images with --backbones have, or only caches."""
 
 

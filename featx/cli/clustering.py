@@ -8,7 +8,7 @@ import click
 
 from featx.cli.options import as_json, examples, option, together, with_seed
 from featx.cli.output import Verbosity, print_json
-from featx.cli.tables import TableChoice, read_chosen, with_choice
+from featx.cli.tables import TableChoice, read_chosen, with_choice_and_views
 from featx.settings import CLUSTER_METHODS
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ with_cluster_options = together(
 )
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
 @with_cluster_options
-@with_choice
+@with_choice_and_views
 @click.option(
     "--into", type=click.Path(path_type=Path), metavar="C.csv", help="Write name and cluster of each image here."
 )

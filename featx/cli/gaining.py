@@ -10,7 +10,7 @@ import click
 from featx.cli.documents import DocumentPlan, with_documents, with_overwrite
 from featx.cli.options import as_json, examples, option, together, with_balanced, with_seed, with_tuning
 from featx.cli.output import Verbosity, print_json
-from featx.cli.tables import TableChoice, read_chosen, with_choice
+from featx.cli.tables import TableChoice, read_chosen, with_choice_and_views
 from featx.cli.types import Jobs, Names, Shots
 from featx.settings import HEAD_NAMES
 
@@ -100,7 +100,7 @@ with_gain_plan = together(
 )
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
 @with_gain_plan
-@with_choice
+@with_choice_and_views
 @click.option(
     "--into", type=click.Path(path_type=Path), metavar="R.jsonl", help="Write results here, and continue from them."
 )

@@ -8,13 +8,13 @@ from featx.cli.documents import DocumentPlan, with_documents, with_overwrite
 from featx.cli.domains import DomainPlan, with_domains
 from featx.cli.options import as_json, examples, with_seed
 from featx.cli.output import Verbosity, print_json
-from featx.cli.tables import TableChoice, with_choice
+from featx.cli.tables import TableChoice, with_choice_and_views
 
 
 @click.command(epilog=examples("featx gap mono.h5 --to poly.h5", "featx gap cells.h5 --to-domain poly --json"))
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
 @with_domains
-@with_choice
+@with_choice_and_views
 @with_seed
 @with_documents
 @with_overwrite

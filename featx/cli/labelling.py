@@ -11,7 +11,7 @@ import click
 from featx.cli.galleries import GalleryPlan, turns_upright, with_gallery
 from featx.cli.options import as_json, examples, option, with_seed
 from featx.cli.output import Verbosity, print_json, print_row, say
-from featx.cli.tables import TableChoice, read_chosen, with_choice
+from featx.cli.tables import TableChoice, read_chosen, with_choice_and_views
 
 if TYPE_CHECKING:
     from featx.heads import LabelError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
-@with_choice
+@with_choice_and_views
 @click.option(
     "--top",
     type=click.IntRange(1),

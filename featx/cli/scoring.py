@@ -12,7 +12,7 @@ from featx.cli.choosing import TrialOptions, check_caches, check_usage, try_back
 from featx.cli.documents import DocumentPlan, with_documents, with_overwrite
 from featx.cli.options import as_json, examples, option, with_seed, with_settings_and_decode
 from featx.cli.output import Verbosity, print_json
-from featx.cli.tables import TableChoice, read_chosen, with_choice
+from featx.cli.tables import TableChoice, read_chosen, with_choice_and_views
 from featx.cli.types import Jobs, Names
 from featx.settings import SCORE_NAMES, Settings
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.argument("sources", nargs=-1, required=True, metavar="CACHES|IMAGES...")
 @option("--scores", type=Names(), default="ridge,press,logme", help=f"Scores: {', '.join(SCORE_NAMES)}; or all.")
 @click.option("--check", type=click.IntRange(1), metavar="N", help="Then train logreg on the first N sources.")
-@with_choice
+@with_choice_and_views
 @with_seed
 @click.option("--jobs", type=Jobs(), metavar="N", help="Processes of --check.  [default: one per core]")
 @with_trial

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from featx.cli.options import together, with_chosen_rows, with_outputs
+from featx.cli.options import option, together, with_chosen_rows, with_outputs
+from featx.settings import ViewRule
 
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
@@ -21,6 +22,7 @@ class TableChoice:
     split: str | None
     labels: tuple[str, ...]
     annotations: Path | None
+    views: ViewRule = "first"
 
 
 with_annotations = click.option(
@@ -31,6 +33,19 @@ with_annotations = click.option(
     "the cache.",
 )
 with_choice = together(TableChoice, "choice", with_outputs, with_chosen_rows, with_annotations)
+with_choice_and_views = together(
+    TableChoice,
+    "choice",
+    with_outputs,
+    with_chosen_rows,
+    with_annotations,
+    option(
+        "--views",
+        type=click.Choice(["first", "mean"]),
+        default="first",
+        help="Of caches with several views of each image: view 0 alone, or their mean feature.",
+    ),
+)
 
 
 def read_chosen(caches: Sequence[Path], choice: TableChoice) -> "list[FeatureTable]":
@@ -42,6 +57,11 @@ def read_chosen(caches: Sequence[Path], choice: TableChoice) -> "list[FeatureTab
 
     annotations = None if choice.annotations is None else read_annotations(choice.annotations)
     tables = read_tables(
-        caches, outputs=choice.outputs, annotations=annotations, split=choice.split, labels=choice.labels
+        caches,
+        outputs=choice.outputs,
+        annotations=annotations,
+        split=choice.split,
+        labels=choice.labels,
+        views=choice.views,
     )
     return [replace(table, splits=None) for table in tables] if choice.split else tables

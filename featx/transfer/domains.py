@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from featx.cache import FeatureTable, label_sources
+from featx.cache import FeatureTable, identify_source, label_sources
 from featx.errors import TableError
 from featx.showing import shorten
 from featx.tables import fuse_tables, separate_blocks
@@ -93,20 +93,16 @@ def _pair(
     sources: Sequence[FeatureTable], source: FeatureTable, targets: Sequence[FeatureTable], target: FeatureTable
 ) -> list[Pair]:
     """Each output of the source with the same one of the target. Raises TableError if the target lacks one."""
-    known = {block.sources[0].backbone: block for block in separate_blocks(targets, target)}
+    known = {block.sources[0].kind: block for block in separate_blocks(targets, target)}
     labels = label_sources(source.sources)
     pairs = []
     for label, block in zip(labels, separate_blocks(sources, source), strict=True):
         own = block.sources[0]
-        if own.backbone not in known:
+        if own.kind not in known:
+            others = [identify_source(one.sources[0]) for one in known.values()]
             raise TableError(
-                f"the source has features of {_identify(block)}, the target of "
-                f"{', '.join(map(_identify, known.values()))}; extract both with the same backbone and output"
+                f"the source has features of {identify_source(own)}, the target of {', '.join(others)}; extract both "
+                "with the same backbone and output, and read both with the same views"
             )
-        pairs.append(Pair(label, block, known[own.backbone]))
+        pairs.append(Pair(label, block, known[own.kind]))
     return pairs
-
-
-def _identify(block: FeatureTable) -> str:
-    source = block.sources[0]
-    return f"{source.name}:{source.output} ({source.backbone[:12]})"

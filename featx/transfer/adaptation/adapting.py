@@ -94,13 +94,16 @@ def adapt_head(
 def pair_domains(source: GivenTables, target: GivenTables) -> Domains:
     """The domains, with the columns of the target in the order of the source.
 
-    Raises TableError if the target lacks a backbone, or if both have labels but no class in common.
+    Raises TableError if the target lacks a backbone, if both have labels but no class in common, or if views of an
+    image stand side by side.
     """
     sources, targets = as_tables(source), as_tables(target)
+    if any(one.view_rule == "rows" for table in sources for one in table.sources):
+        raise TableError("single views cannot be adapted; read both domains with views first or mean")
     labelled = any(table.labelled.any() for table in targets)
     domains = (Domains.of if labelled else Domains.of_features)(sources, targets)
-    order = [one.backbone for one in domains.source.sources]
-    if order == [one.backbone for one in domains.target.sources]:
+    order = [one.kind for one in domains.source.sources]
+    if order == [one.kind for one in domains.target.sources]:
         return domains
     return replace(domains, target=fuse_tables([pair.target for pair in domains.pairs]))
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from featx.cache import FeatureTable
+from featx.cache import FeatureTable, identify_source
 from featx.errors import TableError
 from featx.estimators import FeatureScaler, Grid, fit_classifier, sweep
 from featx.heads import DevelopmentSet, find_recipe
@@ -47,11 +47,11 @@ def make_pool(table: FeatureTable, target: FeatureTable, *, classes: Sequence[st
     Raises TableError if the features are of other backbones, or if fewer than two classes are the same.
     """
     _warn_of_same_names(table, target)
-    own, other = ([(one.name, one.backbone) for one in each.sources] for each in (table, target))
-    if own != other:
+    if [(one.name, one.kind) for one in table.sources] != [(one.name, one.kind) for one in target.sources]:
+        own, other = (", ".join(map(identify_source, each.sources)) for each in (table, target))
         raise TableError(
-            f"the images to pool have features of {', '.join(name for name, _ in own)}, the target of "
-            f"{', '.join(name for name, _ in other)}, or of other versions; extract both with the same backbones"
+            f"the images to pool have features of {own}, the target of {other}; extract both with the same backbones, "
+            "and read both with the same views"
         )
     if table.multilabel or table.shares is not None:
         raise TableError("images to pool need one label each; give others with --annotations, or leave --pool out")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.cache import FeatureTable, Source, label_sources
+from featx.cache import FeatureTable, Source, identify_source, label_sources
 from featx.errors import HeadError
 from featx.estimators import (
     NO_CHANCE,
@@ -128,16 +128,12 @@ def _standardiser(steps: Sequence[Any], seen: NDArray[np.float32]) -> DomainStan
 
 
 def _check_backbones(head: Head, sources: Sequence[Source]) -> None:
-    own, other = ([(one.name, one.backbone) for one in each] for each in (head.sources, sources))
-    if own != other:
+    if [(one.name, one.kind) for one in head.sources] != [(one.name, one.kind) for one in sources]:
+        own, other = (" + ".join(map(identify_source, each)) for each in (head.sources, sources))
         raise HeadError(
-            f"the source head {head.name!r} reads features of {_identify(head.sources)}, the target has features of "
-            f"{_identify(sources)}; extract the target with the backbones and outputs of the source, in that order"
+            f"the source head {head.name!r} reads features of {own}, the target has features of {other}; extract the "
+            "target with the backbones and outputs of the source, in that order, and read it with the same views"
         )
-
-
-def _identify(sources: Sequence[Source]) -> str:
-    return " + ".join(f"{source.name}:{source.output} ({source.backbone[:12]})" for source in sources)
 
 
 def _normalises(steps: Sequence[Any]) -> bool:

@@ -78,7 +78,7 @@ def transfer_head(
     in both directions, and the head is fitted to the training rows. `result.transferred` says what was taken over.
 
     Raises HeadError for a head other than logreg, ridge and linear-svm, for a source that is not linear in its
-    features, is of other backbones or shares fewer than two classes; TableError for images with several labels.
+    features, is of other backbones or views or shares fewer than two classes, and for images with several labels.
 
     >>> import featx
     >>> source, _ = featx.train_head("photos.h5", "ridge", jobs=1)
@@ -112,6 +112,8 @@ def _check(table: FeatureTable, name: str, sources: Sequence[Head | Path | str])
             "images with several labels cannot take over parameters of a head; give one label for each image with "
             "--annotations, or train without --from"
         )
+    if any(source.view_rule == "rows" for source in table.sources):
+        raise HeadError("a head of single views cannot take over parameters; read the table with views first or mean")
     if not sources:
         raise HeadError("no source was given; name a head file with --from")
 

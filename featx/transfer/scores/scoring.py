@@ -149,8 +149,9 @@ def check_scores(scores: Sequence[str]) -> None:
 
 
 def name_sources(sources: Sequence[Source]) -> list[tuple[str, str]]:
-    """The backbone and output of each source; backbones of equal sources are numbered."""
-    pairs = [(source.name, source.output) for source in sources]
+    """The backbone, with its use of views, and the output of each source; backbones of equal sources are numbered."""
+    uses = [f" ({source.view_use})" if source.view_use else "" for source in sources]
+    pairs = [(source.name + use, source.output) for source, use in zip(sources, uses, strict=True)]
     labels = label_sources(sources)
     return [
         (label, output) if pairs.count((name, output)) > 1 else (name, output)
