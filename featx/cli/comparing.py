@@ -14,7 +14,7 @@ from featx.cli.output import Verbosity, print_json
 from featx.cli.splitting import check_domains, with_domains
 from featx.cli.tables import TableChoice, read_chosen, with_choice
 from featx.cli.types import Jobs, Names, WholeNumbers
-from featx.settings import FUSION_NAMES, HEAD_NAMES, SPLIT_RULES
+from featx.settings import FUSION_NAMES, HEAD_NAMES, SPLIT_RULES, VIEW_RULES, ViewRule
 
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
@@ -28,6 +28,7 @@ class ComparisonPlan:
 
     heads: tuple[str, ...]
     fusions: tuple[str, ...]
+    views: tuple[ViewRule, ...]
     splits: tuple[str, ...]
     repeats: int | None
     folds: int | None
@@ -61,6 +62,7 @@ class ComparisonPlan:
             splits=self._make_splits,
             tuning=self.tuning,
             balanced=self.balanced,
+            views=self.views,
             seed=self.seed,
         )
 
@@ -91,6 +93,9 @@ with_plan = together(
     "plan",
     option("--heads", type=Names(), default="logreg", help=f"Heads: {', '.join(HEAD_NAMES)}; or all."),
     option("--fusions", type=Names(), default="concat", help=f"Fusions: {', '.join(FUSION_NAMES)}; or all."),
+    option(
+        "--views", type=Names(), default=VIEW_RULES[0], help=f"How views of images are used: {', '.join(VIEW_RULES)}."
+    ),
     option("--splits", type=Names(), default="auto", help=f"Split rules: auto, {', '.join(SPLIT_RULES)}."),
     click.option(
         "--repeats", type=click.IntRange(1), metavar="N", help="Draws of each split.  [default: few-shot 5, else 1]"
@@ -111,6 +116,7 @@ with_plan = together(
 @click.command(
     epilog=examples(
         "featx compare photos.h5 --heads logreg,ridge,knn --into results.jsonl",
+        "featx compare photos.h5 --views first,mean --heads logreg,rbf-svm --repeats 10",
         "featx compare a.h5 b.h5 --fusions all --splits stratified --repeats 5",
     )
 )
@@ -140,9 +146,10 @@ def compare(
     """Compare heads, fusions and backbones on CACHES.
 
     Every head is tried on each cache alone and, by every fusion, on all of them, always with the same images and
-    splits. Each result becomes a line of --into as soon as it is computed; run the same command again to continue.
-    Every head is compared with the best single-backbone head by a paired test. Candidates that fail are listed at the
-    end, and the exit code is then 1.
+    splits. Where caches have several views of each image, --views says by which rules they are used. Each result
+    becomes a line of --into as soon as it is computed; run the same command again to continue. Every head is compared
+    with the best single-backbone head by a paired test. Candidates that fail are listed at the end, and the exit code
+    is then 1.
     """
     from featx.compare import compare_backbones, rank_candidates
     from featx.report import comparison_progress, err, out, print_sections, ranking_sections

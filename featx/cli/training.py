@@ -10,6 +10,7 @@ import click
 from featx.cli.options import (
     as_json,
     examples,
+    option,
     together,
     with_balanced,
     with_seed,
@@ -19,11 +20,11 @@ from featx.cli.output import Verbosity, print_json, say
 from featx.cli.splitting import HeldOut, with_held_out
 from featx.cli.tables import TableChoice, read_chosen, with_choice
 from featx.cli.types import Jobs, Name
-from featx.settings import FUSION_NAMES, HEAD_NAMES
+from featx.settings import CENTER, FUSION_NAMES, HEAD_NAMES, VIEW_RULES
 
 if TYPE_CHECKING:
     from featx.cache import FeatureTable
-    from featx.heads import Head, Result
+    from featx.heads import Head, Result, ViewChoice
     from featx.tables import Duplicates
 
 
@@ -40,18 +41,20 @@ class TransferSources:
             raise click.UsageError("--pool adds images of a source to its head; name the head with --from too.")
 
     def train(
-        self, table: "FeatureTable", head: str, *, fusion: str, outputs: Sequence[str], **how: Any
+        self, table: "FeatureTable", head: str, *, fusion: str, outputs: Sequence[str], views: "ViewChoice", **how: Any
     ) -> "tuple[Head, Result]":
         """The head and its result, with these sources if there are any. Raises what transfer_head raises."""
         from featx.heads import train_head
         from featx.tables import read_tables
 
         if not self.heads:
-            return train_head(table, head, fusion=fusion, **how)
+            return train_head(table, head, fusion=fusion, views=views, **how)
         from featx.transfer import transfer_head
 
         if fusion:
             raise click.UsageError("--from needs features as they are; leave --fusion out.")
+        if views != "first":
+            raise click.UsageError(f"--from reads view 0, as its sources do; leave --views {views} out.")
         pool = read_tables(self.pool, outputs=outputs) if self.pool else None
         return transfer_head(table, head, sources=self.heads, pool=pool, **how)
 
@@ -81,6 +84,7 @@ with_sources = together(
     epilog=examples(
         "featx train photos.h5 --head logreg --into photos.featx",
         "featx train photos.h5 --head pca-svm --tuning folds:10 --into svm.featx",
+        "featx train photos.h5 --head logreg --views auto --into views.featx",
         "featx train poly.h5 --from mono.featx --head logreg --into poly.featx",
     )
 )
@@ -93,6 +97,13 @@ with_sources = together(
     help=f"How caches and outputs are joined: {', '.join(FUSION_NAMES)}.",
 )
 @with_sources
+@option(
+    "--views",
+    type=click.Choice([*VIEW_RULES, "auto"]),
+    default=VIEW_RULES[0],
+    help="How views of an image in the caches are used: view 0 alone, the mean of their features, each as a row, or "
+    "what is best on validation images.",
+)
 @with_held_out
 @with_tuning
 @with_balanced
@@ -110,6 +121,7 @@ def train(
     head: str,
     fusion: str,
     sources: TransferSources,
+    views: "ViewChoice",
     held_out: HeldOut,
     tuning: str,
     balanced: bool,
@@ -127,6 +139,10 @@ def train(
     image name. A cache with several outputs gives the one that its card calls the feature, unless --output names
     others. With --from the head begins at the coefficients of heads of other images, by the names of classes; a source
     is not used if validation images speak against it, and the text says so.
+
+    Caches may have several views of each image. --views mean or rows makes a head of them, which is tested against one
+    of view 0 alone, and predict makes the same views of new images; --views auto uses them only if validation images
+    are predicted better.
     """
     from featx.heads import find_recipe, reserve_head, save_head
     from featx.tables import find_duplicates, fuse_tables
@@ -140,6 +156,7 @@ def train(
         head,
         fusion=fusion,
         outputs=choice.outputs,
+        views=views,
         split=split,
         tuning=tuning,
         balanced=balanced,
@@ -152,6 +169,8 @@ def train(
         print_json(result.to_dict() | {"duplicates": asdict(duplicates), "into": str(into)})
     elif not output.quiet:
         _print_result(result, duplicates)
+        if unused := _describe_unused(table, views):
+            say(f"- {unused}")
         say(f"{into}: saved")
 
 
@@ -160,3 +179,11 @@ def _print_result(result: "Result", duplicates: "Duplicates") -> None:
 
     print_sections(results_sections([result]), to=out())
     say(f"- {duplicates.text}")
+
+
+def _describe_unused(table: "FeatureTable", views: str) -> str:
+    """That the caches have views which were not tried, and how to try them; empty if there are none."""
+    known = dict.fromkeys(view for part in table.parts for view in part.known_views if view != CENTER)
+    if views != "first" or not known:
+        return ""
+    return f"view 0 is used; the caches also have {', '.join(known)}, which --views auto tries"

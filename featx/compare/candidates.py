@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from featx.cache import FeatureTable, label_sources
-from featx.errors import FeatxError, TableError
+from featx.cache import FeatureTable, label_sources, use_views
+from featx.errors import FeatxError, HeadError, TableError
 from featx.heads import (
     AUTO,
+    BY_ROWS_ALONE,
     STACKED,
     STACKED_HEADS,
     Result,
@@ -22,6 +23,7 @@ from featx.heads import (
 )
 from featx.processes import collect_warnings
 from featx.provenance import versions
+from featx.settings import VIEW_RULES, ViewRule
 from featx.showing import Overview, Shown
 from featx.tables import GivenTables, Split, as_tables, fuse_tables, separate_blocks
 
@@ -112,6 +114,11 @@ class Candidate(Shown):
         """Whether a single fit keeps every core busy."""
         return is_large(len(self.split.development), self.table.dim)
 
+    @property
+    def views(self) -> ViewRule:
+        """The rule by which the views of images are used."""
+        return next((one.view_rule for one in self.table.sources if one.view_rule != "first"), "first")
+
     def overview(self) -> Overview:
         """The head and its features, the split and how parameters are tuned."""
         sizes = f"{len(self.split.train)} train, {len(self.split.validation)} validate, {len(self.split.test)} test"
@@ -156,18 +163,20 @@ def list_candidates(
     tuning: str = AUTO,
     folds: int | None = None,
     balanced: bool = False,
+    views: Sequence[ViewRule] = ("first",),
     seed: int = 0,
 ) -> list[Candidate]:
     """The candidates: every head on every block alone and, with every fusion, on all blocks; for every split.
 
     A block is the columns of one output of one backbone. `splits` draws the splits of the joined table. `tuning` and
     `folds` say where parameters are chosen, as in featx.train_head. All candidates use the same images: those with a
-    feature in every table. Impossible combinations are skipped with a warning: other fusions of a head that has its
-    own, stacked heads on images with several labels, and a supervised choice of columns from one training image per
-    class.
+    feature in every table. `views` are rules by which the views of each image are used, `first`, `mean` and `rows` (see
+    featx.train_head): every head is tried with each. Impossible combinations are skipped with a warning: other fusions
+    of a head that has its own, stacked heads on images with several labels, `mlp` on views as rows, and a supervised
+    choice of columns from one training image per class.
 
-    Raises TableError if the tables do not fit together, cannot be split or cannot be balanced, HeadError for an unknown
-    head or fusion.
+    Raises TableError if the tables do not fit together, cannot be split or cannot be balanced, or have one view where
+    several are asked for; HeadError for an unknown head, fusion or rule.
 
     >>> import featx
     >>> table = featx.read_features("photos.h5")
@@ -175,7 +184,7 @@ def list_candidates(
     >>> [candidate.head for candidate in candidates]
     ['ridge', 'knn']
     """
-    _check_names(heads, fusions)
+    _check_names(heads, fusions, views)
     tuning = join_tuning(tuning, folds)
     tables = as_tables(tables)
     joined = fuse_tables(tables)
@@ -185,8 +194,17 @@ def list_candidates(
     # the columns of a single block are concatenated already
     asked = [fusion for fusion in fusions if len(blocks) > 1 or fusion != "concat"]
     drawn = splits(joined)
-    _warn_of_skipped(heads, asked, joined, drawn)
-    variants = {variant.key: variant for variant in _list_variants(blocks, joined, heads=heads, fusions=asked)}
+    _warn_of_skipped(heads, asked, joined, drawn, views=views)
+    variants = {
+        variant.key: variant
+        for rule in views
+        for variant in _list_variants(
+            [_read_by(block, rule) for block in blocks],
+            _read_by(joined, rule),
+            heads=[head for head in heads if rule != "rows" or head not in BY_ROWS_ALONE],
+            fusions=asked,
+        )
+    }
     return [
         variant.candidate(split, tuning=tuning, balanced=balanced, seed=seed)
         for split in drawn
@@ -223,7 +241,15 @@ class _Variant:
         )
 
 
-def _check_names(heads: Sequence[str], fusions: Sequence[str]) -> None:
+def _read_by(table: FeatureTable, rule: ViewRule) -> FeatureTable:
+    """The table with its views used by this rule; `first` is the table as it is. Raises TableError."""
+    return table if rule == "first" else use_views(table, rule)
+
+
+def _check_names(heads: Sequence[str], fusions: Sequence[str], views: Sequence[str]) -> None:
+    for rule in views:
+        if rule not in VIEW_RULES:
+            raise HeadError(f"views {rule!r} is not known; choose from {', '.join(VIEW_RULES)}")
     for head in heads:
         find_recipe(head)
     for fusion in fusions:
@@ -259,7 +285,12 @@ def _has_enough_shots(fusion: str, split: Split) -> bool:
 
 
 def _warn_of_skipped(
-    heads: Sequence[str], fusions: Sequence[str], table: FeatureTable, splits: Sequence[Split]
+    heads: Sequence[str],
+    fusions: Sequence[str],
+    table: FeatureTable,
+    splits: Sequence[Split],
+    *,
+    views: Sequence[ViewRule],
 ) -> None:
     """Log which combinations are skipped, but not concatenation, the default, for a head that has its own fusion."""
     own = [head for head in heads if find_recipe(head).fusion]
@@ -268,6 +299,8 @@ def _warn_of_skipped(
         skipped.append(f"other fusions of {', '.join(own)}, which have their own")
     if STACKED in fusions and table.multilabel:
         skipped.append("stacked heads of images with several labels")
+    if "rows" in views and {*heads} & {*BY_ROWS_ALONE}:
+        skipped.append(f"{', '.join(BY_ROWS_ALONE)} on views as rows")
     for fusion in fusions:
         few = {split.shots for split in splits if not _has_enough_shots(fusion, split)}
         if few:

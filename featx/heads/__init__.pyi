@@ -27,7 +27,11 @@ from .results import (
 from .results_file import ResultsFile as ResultsFile, read_results as read_results, write_results as write_results
 from .saving import load_head as load_head, reserve_head as reserve_head, save_head as save_head
 from .training.calibrating import Calibration as Calibration, calibrate as calibrate, fit_tuned as fit_tuned
-from .training.choosing import STACKED as STACKED, STACKED_HEADS as STACKED_HEADS
+from .training.choosing import (
+    BY_ROWS_ALONE as BY_ROWS_ALONE,
+    STACKED as STACKED,
+    STACKED_HEADS as STACKED_HEADS,
+)
 from .training.development import (
     DevelopmentSet as DevelopmentSet,
     is_large as is_large,

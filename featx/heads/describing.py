@@ -44,13 +44,17 @@ class HeadSource:
     """Its name."""
     output: str
     dim: int
-    """Number of columns."""
+    """Number of columns of one view."""
     identity: str
     """sha256 of what its features depend on in its card, which caches have too."""
     sha256: str
     """sha256 of its model; empty if the card does not say."""
     decode: str
     """How JPEGs were decoded."""
+    views: tuple[str, ...] = ("center",)
+    """The views of each image that it reads."""
+    view_rule: str = "first"
+    """How: `first` is view 0 alone, `mean` their mean feature, `rows` the mean probability over views."""
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -92,6 +96,8 @@ class HeadInfo(Shown):
     """How the head was adapted to another domain; None if it was not."""
     transferred: Mapping[str, Any] | None
     """What it took over from other heads; None if nothing."""
+    views: Mapping[str, Any] | None = None
+    """How its views were chosen and what they are worth, as `featx train` found it; None for view 0 alone."""
     table: str
     """sha256 of the table that it was trained on."""
     images: str
@@ -136,6 +142,7 @@ def describe_head(path: Path | str) -> HeadInfo:
         metrics=_mapping(training.get("metrics")),
         adaptation=_mapping(training.get("adaptation")),
         transferred=_mapping(training.get("transferred")),
+        views=_mapping(training.get("views")),
         table=_text(training.get("table")),
         images=_text(training.get("images")),
         versions=_mapping(training.get("versions")) or {},
@@ -171,10 +178,12 @@ def _describe_source(source: Source) -> HeadSource:
     return HeadSource(
         backbone=source.name,
         output=source.output,
-        dim=source.stop - source.start,
+        dim=(source.stop - source.start) // (len(source.views) if source.view_rule == "rows" else 1),
         identity=source.backbone,
         sha256=_text(source.card.get("sha256")),
         decode=source.decode,
+        views=source.views,
+        view_rule=source.view_rule,
     )
 
 

@@ -14,7 +14,8 @@ def to_records(results: Iterable[Result]) -> list[dict[str, Any]]:
     All dicts have the same keys, and their values are numbers, strings, booleans or None. Every measure X of the test
     images has its 95 % interval in `X_low` and `X_high`; `measure` and `value` are the one that heads are compared by.
     Several backbones are joined by ` + `, and `params` is JSON. `domain` is None unless all test images are of one.
-    `way` and `gamma` say what a head took over from heads of other images, and are None if it was trained without any.
+    `views` is the rule by which the views of images are used. `way` and `gamma` say what a head took over from heads
+    of other images, and are None if it was trained without any.
 
     >>> import featx
     >>> _, result = featx.train_head(featx.read_features("photos.h5"), "class-mean", jobs=1)
@@ -55,6 +56,7 @@ def _to_record(result: Result) -> dict[str, Any]:
         "temperature": result.temperature,
         "way": result.transferred.way if result.transferred else None,
         "gamma": result.transferred.gamma if result.transferred else None,
+        "views": result.views.rule if result.views else "first",
         "seconds": result.seconds,
         "featx": result.versions["featx"],
         "table_digest": result.table,

@@ -36,6 +36,8 @@ def _part_facts(info: "HeadInfo") -> Iterator[tuple[str, str]]:
         model = f", model sha256 {source.sha256[:12]}" if source.sha256 else ""
         decoding = "" if source.decode == "exact" else f", {source.decode} decoding"
         yield "backbone", f"{source.backbone}, {source.output} {source.dim}{decoding}, {source.identity[:12]}{model}"
+        if source.view_rule != "first":
+            yield "views", f"{source.view_rule} of {', '.join(source.views)}"
     yield "classes", f"{len(info.classes)}: {shorten(info.classes, most=_CLASSES_SHOWN)}"
 
 
@@ -51,6 +53,8 @@ def _training_facts(info: "HeadInfo") -> Iterator[tuple[str, str]]:
         yield "adapted", _show_adaptation(info.adaptation)
     if info.transferred is not None:
         yield "took over", _show_transferred(info.transferred)
+    if info.views is not None:
+        yield "compared", _show_views(info.views)
     yield "by", ", ".join(f"{name} {info.versions[name]}" for name in _PACKAGES if name in info.versions) or "unknown"
 
 
@@ -90,6 +94,15 @@ def _show_param(value: Any) -> str:
 def _show_adaptation(adaptation: Mapping[str, Any]) -> str:
     images, labels = adaptation.get("target_images"), adaptation.get("target_labels")
     return f"{adaptation.get('method')}, to another domain, from {images} of its images and {labels} of its labels"
+
+
+def _show_views(views: Mapping[str, Any]) -> str:
+    """Why these views were used, and how far they are better on test images than view 0 alone."""
+    difference = views.get("difference")
+    if not isinstance(difference, float | int):
+        return f"views: {views.get('chosen')}"
+    better = f"{difference:+.3f} ({_show_ends(views.get('difference_ci'))})"
+    return f"views: {views.get('chosen')}; against view 0 alone {better} on test images"
 
 
 def _show_transferred(transferred: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from featx.measures import MEASURE_TITLES
 from featx.report.drawings import Forest, Span
 from featx.report.measures import compared_measures, explain_result, show_interval, show_number, with_interval
 from featx.report.section import Section
+from featx.report.used_views import views_section
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def results_sections(results: "Sequence[Result]") -> list[Section]:
-    """One row for each result; the notes hold for all results that share the split of the first one."""
+    """One row for each result; the notes hold for all results that share the split of the first one.
+
+    A single result that used views of images has a section on them.
+    """
     rows = tuple(_row(result) for result in results)
     return [
         Section(
@@ -26,7 +30,8 @@ def results_sections(results: "Sequence[Result]") -> list[Section]:
             notes=_notes(results),
             wrapped="tuned",
             name="results",
-        )
+        ),
+        *(views_section(result, result.views) for result in results if len(results) == 1 and result.views),
     ]
 
 
