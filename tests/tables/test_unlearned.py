@@ -121,7 +121,9 @@ def test_evaluate_measures_the_images_that_the_backbone_did_not_learn_from(
     tmp_path: Path, featx: Callable[..., Ran]
 ) -> None:
     caches = [tuned_cache(tmp_path / "t.h5"), tuned_cache(tmp_path / "u.h5", start=10)]
-    head, _ = train_head(caches[0], "class-mean", split=Split(SEEN[:20], SEEN[20:25], SEEN[25:], "made", "made/0"))
+    head, _ = train_head(
+        caches[0], "class-mean", jobs=1, split=Split(SEEN[:20], SEEN[20:25], SEEN[25:], "made", "made/0")
+    )
     save_head(head, tmp_path / "t.featx")
     ran = featx("evaluate", tmp_path / "t.featx", caches[1], "--json")
     assert ran.json["n"] == 20
