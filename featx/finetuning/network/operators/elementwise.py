@@ -102,7 +102,11 @@ def _thresholded(call: Call) -> Tensor:
 @operator("Clip")
 def _clip(call: Call) -> Tensor:
     lowest, highest = (_limit(call, name, place) for place, name in ((1, "min"), (2, "max")))
-    return call[0] if lowest is None and highest is None else torch.clamp(call[0], lowest, highest)
+    if lowest is None and highest is None:
+        return call[0]
+    if lowest is None or highest is None or lowest > highest or not call[0].is_floating_point():
+        return torch.clamp(call[0], lowest, highest)
+    return functional.hardtanh(call[0], lowest, highest)  # the same numbers, and a faster gradient
 
 
 def _limit(call: Call, name: str, place: int) -> float | None:
