@@ -148,7 +148,7 @@ def _weight(values: Any) -> Tensor:
 
 
 def _channels_last(values: Tensor) -> Tensor:
-    """The values in the memory layout in which convolutions are fastest, a fifth faster on a CPU; others as they are."""
+    """The values in the layout of memory in which convolutions are a fifth faster on a CPU; others than maps stay."""
     return values.contiguous(memory_format=torch.channels_last) if values.ndim == 4 else values
 
 
