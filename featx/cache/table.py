@@ -149,6 +149,8 @@ class Part:
             some = slice(start, start + at_once)
             stored = self.values[compact_rows(located[some])]
             out[some] = join_views(stored[:, places].astype(np.float32), self.view_rule)
+            if len(located) > at_once:
+                self.release()  # else all views of all rows would count as memory of the process
 
     def locate(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """The positions in `values` of these rows of the table."""

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -346,6 +348,26 @@ def test_a_mean_holds_few_views_in_memory_at_a_time(monkeypatch: pytest.MonkeyPa
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 4 * at_once < values.nbytes
+
+
+@pytest.mark.exhaustive
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+def test_the_mean_over_a_large_file_does_not_keep_its_pages(tmp_path: Path) -> None:
+    """800 MB of views become 100 MB of means."""
+    script = (
+        "import sys; import numpy as np; from featx.cache import Part\n"
+        "values = np.memmap(sys.argv[1], np.float32, 'r', shape=(40_000, 8, 640))\n"
+        "block = Part(values, known_views=tuple('abcdefgh'), views=tuple('abcdefgh'), view_rule='mean')\n"
+        "out = np.empty((40_000, 640), np.float32)\n"
+        "block.read(np.arange(40_000), out=out)\n"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    path = tmp_path / "large.bin"
+    with path.open("wb") as file:
+        file.truncate(40_000 * 8 * 640 * 4)
+    command = [sys.executable, "-c", script, str(path)]
+    peak = int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout)
+    assert peak < 600_000, peak
 
 
 # ---- copies, merges and exports
