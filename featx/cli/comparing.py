@@ -116,7 +116,7 @@ with_plan = together(
 @click.command(
     epilog=examples(
         "featx compare photos.h5 --heads logreg,ridge,knn --into results.jsonl",
-        "featx compare photos.h5 --views first,mean --heads logreg,rbf-svm --repeats 10",
+        "featx compare photos.h5 --views first,mean --repeats 10",
         "featx compare a.h5 b.h5 --fusions all --splits stratified --repeats 5",
     )
 )

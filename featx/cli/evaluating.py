@@ -102,15 +102,16 @@ def _evaluate(
 ) -> "_Evaluated":
     """Measure the head on the chosen images of the caches, or unless these are chosen on those that it has not seen."""
     from featx.heads import evaluate_head, load_head
-    from featx.tables import fuse_tables, read_annotations, read_tables
+    from featx.tables import as_table, read_annotations, read_tables
 
     head = load_head(path)
     joined = None if choice.annotations is None else read_annotations(choice.annotations)
     read = partial(read_tables, caches, sources=head.sources, annotations=joined)
-    table = fuse_tables(read(split=choice.split, labels=choice.labels))
+    join = partial(as_table, sources=head.sources)
+    table = join(read(split=choice.split, labels=choice.labels))
     chosen = bool(choice.split or choice.labels)
     unseen = None if rows == "all" or chosen else _find_unseen(head, table, by_name=rows == "unseen")
-    _warn(path, head, table, whole=fuse_tables(read()) if chosen else table, unseen=unseen)
+    _warn(path, head, table, whole=join(read()) if chosen else table, unseen=unseen)
     unseen = _leave_learned_out(table, unseen, rows=rows)
     return _Evaluated(head, table, unseen, evaluate_head(head, table, rows=unseen, seed=seed))
 

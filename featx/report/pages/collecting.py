@@ -11,7 +11,7 @@ from featx.heads import Head, Result, examine_head, is_of_training
 from featx.report.pages.material import GivenCache, GivenHead, Material
 from featx.report.pages.printed import ComparedResults, check_result
 from featx.report.pages.reading import Input, Reading
-from featx.tables import Annotations, fuse_tables, read_tables
+from featx.tables import Annotations, as_table, read_tables
 
 MOST_HEADS = 3
 """Most heads whose errors are shown; of heads in a folder only the best one."""
@@ -82,7 +82,7 @@ def _examine(given: GivenHead, reading: Reading, *, seed: int) -> GivenHead:
         return replace(given, why=why)
     try:
         tables = [_table_of(head, one, reading.annotations) for one in found]
-        examined = examine_head(head, fuse_tables(tables), seed=seed)
+        examined = examine_head(head, as_table(tables, sources=head.sources), seed=seed)
     except FeatxError as error:
         return replace(given, why=f"{name}: its test images are not shown: {error}")
     if examined is None:
