@@ -14,7 +14,7 @@ from featx.cache.file import DOMAIN_HASH, DONE, PENDING, Cache, feature_path
 from featx.cache.opening import open_cache
 from featx.cache.table import FailedImage, FeatureTable, Part, RowIndex, Source, compact_rows
 from featx.cache.verifying import COLUMNS_CHANGED
-from featx.cache.views import use_views
+from featx.cache.views import one_view_error, use_views
 from featx.columns import NO_LABEL, ImageColumns
 from featx.errors import CacheError, failure_text
 from featx.hashing import hash_columns, hash_settings
@@ -54,6 +54,8 @@ def read_features(
     ((24, 1280), ('circle', 'star'))
     """
     cache = open_complete(Path(path))
+    if views in ("mean", "rows") and len(cache.views) == 1:
+        raise one_view_error(str(path), views)
     names = choose_outputs(cache, outputs)
     choice = choose_cached_images(cache, split=split, labels=labels)
     table = _table(cache, names, choice, digest=_digest(cache, names, split=split, labels=labels))

@@ -63,11 +63,16 @@ def choose_views(part: Part, source: Source, rule: ViewRule, *, names: Sequence[
             f"extract the images with --views {','.join(view for view in views if view != CENTER)}"
         )
     if rule != "first" and len(part.known_views) == 1:
-        raise TableError(
-            f"the cache of {source.name} has one view of each image, so its views cannot be used as {rule!r}; extract "
-            "the images with --views symmetries, or another list of views"
-        )
+        raise one_view_error(f"the cache of {source.name}", rule)
     return replace(part, views=views, view_rule=rule)
+
+
+def one_view_error(subject: str, rule: str) -> TableError:
+    """The error for a cache of one view, whose name is `subject`, where several are asked for."""
+    return TableError(
+        f"{subject} has one view of each image, so its views cannot be used as {rule!r}; extract the images with "
+        "--views symmetries, or another list of views"
+    )
 
 
 def _sources(sources: Sequence[Source], parts: Sequence[Part]) -> Iterator[Source]:

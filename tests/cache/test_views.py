@@ -311,7 +311,7 @@ def test_views_that_cannot_be_used_are_refused(cache: Path, rule: Any, names: An
 def test_a_cache_of_one_view_has_no_mean_and_the_error_says_how_to_get_one(tmp_path: Path) -> None:
     path = write_cache(tmp_path / "c.h5")
     for rule in ("mean", "rows"):
-        with pytest.raises(TableError, match=f"has one view of each image.*{rule!r}; extract the images with --views"):
+        with pytest.raises(TableError, match=f"{path} has one view of each image.*{rule!r}; extract the images with"):
             read_features(path, views=rule)
     with pytest.raises(TableError, match="has the views center but not hflip"):
         use_views(read_features(path), "mean", names=("center", "hflip"))
