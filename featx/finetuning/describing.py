@@ -45,7 +45,7 @@ def notes_on(preparing: Preparing, split: Split, *, wins: bool, writes: bool, tr
             f"there are {learned} images to learn from; below about {FEW_IMAGES} a head on several layers and views "
             "does more: `featx extract --output layers --views symmetries`, then `featx train --views mean`"
         )
-    kept = "the frozen features" if preparing.trains_all else f"the maps ({preparing.bytes_of_maps / 1e6:,.0f} MB)"
+    kept = "the frozen features" if preparing.trains_all else f"the maps ({preparing.bytes_of_maps / 1e6:,.1f} MB)"
     yield f"{preparing.folder} keeps {kept} and the trained weights for another run; delete it when you are done"
 
 

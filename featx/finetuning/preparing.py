@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from featx.backbones import Backbone, Cut, Output, find_cut, map_backbone, select_outputs
 from featx.cache import FeatureTable, Part, read_features, use_views
-from featx.errors import FineTuningError, TableError
+from featx.errors import CacheError, FineTuningError, TableError
 from featx.extract import Progress, extract_features
 from featx.finetuning.maps import CachedMaps, DecodedImages, TailInputs
 from featx.finetuning.network import read_network
@@ -94,10 +94,10 @@ class Preparing:
         of_layers = (
             self._views_in_all * select_outputs(self.backbone, [LAYERS]).card.width * self._bytes if layers else 0
         )
-        beside = f", and {of_layers / 1e6:,.0f} MB of layers" if layers else ""
+        beside = f", and {of_layers / 1e6:,.1f} MB of layers" if layers else ""
         if self.trains_all:
             return f"{what} are decoded again in every epoch{beside} in {self.folder}"
-        return f"{what}: {self.bytes_of_maps / 1e6:,.0f} MB of maps ({self.storage}){beside} in {self.folder}"
+        return f"{what}: {self.bytes_of_maps / 1e6:,.1f} MB of maps ({self.storage}){beside} in {self.folder}"
 
     def check(self) -> None:
         """Raise an error if the backbone cannot be cut there and trained, or the images not split and learned from."""
@@ -128,7 +128,10 @@ class Preparing:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise FineTuningError(f"{self.folder}: cannot be made ({error.strerror}); choose another --work") from error
-        extract_features(self.images, backbone, into=path, settings=self.settings, storage=storage, report=report)
+        try:
+            extract_features(self.images, backbone, into=path, settings=self.settings, storage=storage, report=report)
+        except CacheError as error:
+            raise CacheError(str(error).replace("another --into", "another --work")) from error
         return path
 
     def _map_outputs(self) -> tuple[Output, ...]:
@@ -143,6 +146,11 @@ class Preparing:
 
 def split_images(table: FeatureTable, hold_out: str, *, seed: int) -> Split:
     """The split of the table by this rule. Raises TableError or FineTuningError if the images do not do."""
+    if not table.labelled.any():
+        raise FineTuningError(
+            "none of the images has a label; put them into class folders, or give a manifest with a column of labels "
+            "(--label-column)"
+        )
     if table.multilabel:
         raise FineTuningError(
             "images with several labels cannot be tuned on; name the column of one class with --label-column, and tune "

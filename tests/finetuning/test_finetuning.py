@@ -216,7 +216,7 @@ def test_the_bytes_of_maps_are_said_before_the_first_image(
 
     with pytest.raises(StoppedError):
         tune(backbone, images, tmp_path, announce=_stop)
-    assert said[0].startswith("40 images x 2 views: 0 MB of maps (float16) in ")
+    assert said[0].startswith("40 images x 2 views: 0.1 MB of maps (float16) in ")
     assert not (tmp_path / "work").exists()
     cut = find_cut(backbone, CUT)
     assert 40 * 2 * cut.bytes == tune(backbone, images, tmp_path, rates=(1e-9,), epochs=1).bytes_of_maps
@@ -241,7 +241,7 @@ def test_too_few_images_are_refused_before_any_is_read(
 def test_images_without_labels_are_refused(backbone: Backbone, tmp_path: Path) -> None:
     write_folder(tmp_path / "images", (12,))
     images = list_images(tmp_path / "images" / "class0")
-    with pytest.raises(TableError, match="no image has a label"):
+    with pytest.raises(FineTuningError, match="none of the images has a label"):
         tune(backbone, images, tmp_path)
 
 
