@@ -128,8 +128,11 @@ def _reread(table: FeatureTable, rule: ViewRule, keep: Sequence[str] | None = No
     parts = []
     for part, source in zip(table.parts, table.sources, strict=True):
         stored = part if part.view_rule == "first" else replace(part, views=(CENTER,), view_rule="first")
-        names = () if keep is None else [view for view in part.known_views if view in keep]
-        parts.append(choose_views(stored, source, rule, names=names))
+        names = () if keep is None else tuple(view for view in part.known_views if view in keep)
+        alone = len(names) == 1  # of two views, one is left when the other is left out
+        parts.append(
+            replace(stored, views=names, view_rule=rule) if alone else choose_views(stored, source, rule, names=names)
+        )
     return replace_parts(table, parts)
 
 
