@@ -45,11 +45,8 @@ def choose_pipeline(
 
     Raises HeadError for an unknown head or fusion, ConvergenceError if a fit does not converge.
     """
-    if name in BY_ROWS_ALONE and development.view_columns.count > 1:
-        raise HeadError(
-            f"head {name!r} stops by a part of its rows, where views of one image would be on both sides, so it cannot "
-            "take `rows`; use views mean, or another head"
-        )
+    if development.view_columns.count > 1:
+        check_rows(name)
     if fusion == STACKED:
         return _choose_stacked(name, development, seed=seed, jobs=jobs)
     _warn_if_approximate(name, development)
@@ -64,6 +61,15 @@ def choose_pipeline(
         seed=seed,
     )
     return tune(_standardised(plan) if development.cautious else plan, development, jobs=jobs)
+
+
+def check_rows(name: str) -> None:
+    """Raise HeadError if this head cannot be fitted with views of an image as rows."""
+    if name in BY_ROWS_ALONE:
+        raise HeadError(
+            f"head {name!r} stops by a part of its rows, where views of one image would be on both sides, so it cannot "
+            "take `rows`; use views mean, or another head"
+        )
 
 
 def _standardised(plan: HeadPlan) -> HeadPlan:

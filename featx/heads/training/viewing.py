@@ -15,7 +15,7 @@ from featx.errors import ConvergenceError, HeadError, TableError
 from featx.heads.evaluate import predict_rows
 from featx.heads.head import Head
 from featx.heads.training.calibrating import Calibration
-from featx.heads.training.choosing import BY_ROWS_ALONE
+from featx.heads.training.choosing import BY_ROWS_ALONE, check_rows
 from featx.heads.training.development import DevelopmentSet, is_large
 from featx.heads.training.fitting import held_out_scores
 from featx.heads.training.tuning import PERFECT, TunedPipeline
@@ -86,6 +86,8 @@ def tables_by_rule(
     """
     if views not in (*VIEW_RULES, AUTO):
         raise HeadError(f"views {views!r} is not known; choose from {', '.join(VIEW_RULES)} and {AUTO}")
+    if views == "rows":
+        check_rows(head)
     if views == "first":
         return {_rule_of(table): table}
     rows = len(split.development)
