@@ -218,6 +218,7 @@ class FeatureTable(Shown):
         facts = (
             ("images", "; ".join(filter(None, _describe_images(self)))),
             ("features", " + ".join(label_sources(self.sources))),
+            ("views", _describe_unused_views(self.parts)),
         )
         return Overview(f"FeatureTable: {len(self)} images x {self.dim} features, {labels}", facts)
 
@@ -319,6 +320,13 @@ def _describe_images(table: FeatureTable) -> Iterator[str]:
     unlabelled = len(table) - int(np.count_nonzero(table.labelled))
     yield f"{unlabelled} without a label" if unlabelled else ""
     yield f"{len(table.failed)} failed" if table.failed else ""
+
+
+def _describe_unused_views(parts: Sequence[Part]) -> str:
+    """That the caches have views which the table does not use; empty if they have not."""
+    stored = [len(part.known_views) for part in parts if part.view_rule == "first"]
+    most = max(stored, default=1)
+    return f"view 0 of {most} views; featx.use_views takes the others too" if most > 1 else ""
 
 
 def _count_classes(table: FeatureTable) -> list[int]:

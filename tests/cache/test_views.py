@@ -189,6 +189,8 @@ def test_without_a_word_view_0_is_read_and_nothing_is_copied(cache: Path, tmp_pa
     assert isinstance(table.parts[0].plain, np.memmap)
     assert (table.sources[0].views, table.sources[0].view_rule) == (("center",), "first")
     assert label_sources(table.sources) == ("made-up",)
+    assert "view 0 of 6 views; featx.use_views takes the others too" in repr(table)
+    assert "views" not in repr(plain)
 
 
 @pytest.mark.parametrize("storage", ["float32", "float16"])
@@ -202,6 +204,7 @@ def test_the_mean_is_that_of_numpy_over_all_views_in_float32(tmp_path: Path, sto
     assert np.allclose(table.features, stored.astype(np.float64).mean(axis=1), rtol=0, atol=1e-6)
     assert np.array_equal(table.take(np.array([7, 2])), table.features[[7, 2]])
     assert label_sources(table.sources) == ("made-up (mean of 6 views)",)
+    assert "view 0" not in repr(table)
 
 
 def written(path: Path, values: NDArray[np.float32], **changes: Any) -> Path:
