@@ -45,6 +45,11 @@ def notes_on(preparing: Preparing, split: Split, *, wins: bool, writes: bool, tr
             f"there are {learned} images to learn from; below about {FEW_IMAGES} a head on several layers and views "
             "does more: `featx extract --output layers --views symmetries`, then `featx train --views mean`"
         )
+    if writes:
+        yield (
+            f"train heads on it with --seed {preparing.seed} and --hold-out {preparing.hold_out}, so that their test "
+            "images are these; their validation figures are too good, since the backbone learned from those images"
+        )
     kept = "the frozen features" if preparing.trains_all else f"the maps ({preparing.bytes_of_maps / 1e6:,.1f} MB)"
     yield f"{preparing.folder} keeps {kept} and the trained weights for another run; delete it when you are done"
 
