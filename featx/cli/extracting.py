@@ -61,7 +61,7 @@ def doctor(*, json_: bool) -> None:
         "featx extract photos --backbone efficientnet-lite0 --into photos.h5",
         "featx extract 'shards-*.tar' --backbone efficientnet-lite0 --into big.h5",
         "featx extract photos new/star.png --backbone efficientnet-lite0 --into c.h5",
-        "featx extract photos --backbone efficientnet-lite0 --views symmetries --into v.h5",
+        "featx extract photos --backbone efficientnet-lite0 --views hflip --into v.h5",
     )
 )
 @click.argument("images", nargs=-1, required=True)
