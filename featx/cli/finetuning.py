@@ -1,7 +1,7 @@
 """The command `finetune`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,11 @@ from featx.cli.sources import list_given
 from featx.cli.types import BackboneName, Views
 from featx.settings import STORAGES, TUNING_RATE, TUNING_STORAGE, Settings
 
+if TYPE_CHECKING:
+    from featx.backbones import Backbone
+    from featx.finetuning import FineTuning
+    from featx.inputs import ImageSet
+
 HELD_OUT = ("auto", "official", "stratified", "grouped", "blocks")
 """The split rules that give a single split, whose validation images may be learned from at the end."""
 
@@ -40,7 +45,7 @@ def _rates(context: click.Context, parameter: click.Parameter, value: str) -> tu
     epilog=examples(
         "featx inspect efficientnet-lite0     lists the tensors for --from",
         "featx finetune efficientnet-lite0 photos --from /_blocks.13/Add_output_0 --name mine",
-        "featx extract photos --backbone mine --views symmetries --into mine.h5",
+        "featx finetune efficientnet-lite0 photos --from /_blocks.13/Add_output_0 --name mine --into mine.featx",
     )
 )
 @click.argument("backbone", type=BackboneName())
@@ -53,7 +58,13 @@ def _rates(context: click.Context, parameter: click.Parameter, value: str) -> tu
     help="Where the trained part begins: a tensor that `featx inspect` lists, or the model's input for all of it.",
 )
 @click.option("--name", required=True, help="The name of the new backbone.")
-@click.option("--overwrite", is_flag=True, help="Replace a backbone of yours that has this name.")
+@click.option("--overwrite", is_flag=True, help="Replace a backbone of yours that has this name, and the head.")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    metavar="H.featx",
+    help="Write the linear layer that is trained with it, too, as a head on the new backbone.",
+)
 @click.option("--force", is_flag=True, help="Write the backbone even if it is not better on validation images.")
 @option("--views", type=Views(), default="symmetries", help="The views of each image, as for `featx extract`.")
 @option("--storage", type=click.Choice(STORAGES), default=TUNING_STORAGE, help="The type of the stored maps.")
@@ -72,7 +83,7 @@ def _rates(context: click.Context, parameter: click.Parameter, value: str) -> tu
     help="Passes over the training images.  [default: 6, or 8 for fewer than 500 images]",
 )
 @option("--hold-out", type=click.Choice(HELD_OUT), default="auto", help="How test and validation images are chosen.")
-@click.option("--no-layers", is_flag=True, help="Do not measure layers of the frozen backbone beside it.")
+@option("--layers/--no-layers", default=True, help="Whether to measure layers of the frozen backbone beside it.")
 @click.option(
     "--work",
     type=click.Path(path_type=Path),
@@ -95,7 +106,8 @@ def finetune(
     root: str | None,
     label_column: str | None,
     models: Path | None,
-    no_layers: bool,
+    into: Path | None,
+    overwrite: bool,
     json_: bool,
     **how: Any,
 ) -> None:
@@ -108,17 +120,26 @@ def finetune(
     interruption. It needs torch: pip install 'featx[finetune]'.
     """
     from featx.convert import load_backbone
-    from featx.finetuning import finetune_backbone
-    from featx.report import out, print_sections, tuning_progress, tuning_sections
+    from featx.heads import reserve_head, save_head
+    from featx.report import out, print_sections, tuning_sections
 
+    head = click.get_current_context().with_resource(reserve_head(into, overwrite=overwrite)) if into else None
     source = load_backbone(backbone, folder=models)
     found = list_given(images, root, label_column=label_column)
-    announce = (lambda text: None) if output.quiet else (lambda text: say(f"featx: {text}", err=True))
-    with tuning_progress(quiet=output.quiet) as report:
-        outcome = finetune_backbone(
-            source, found, into=models, layers=not no_layers, announce=announce, report=report, **how
-        )
+    outcome = _tune(output, source, found, how | {"into": models, "overwrite": overwrite})
+    if head is not None and outcome.head is not None:
+        save_head(outcome.head, head)
     if json_:
-        print_json(outcome.to_dict())
+        print_json(outcome.to_dict() | {"into": str(into) if outcome.head is not None and into else None})
     elif not output.quiet:
         print_sections(tuning_sections(outcome), to=out())
+
+
+def _tune(output: Verbosity, source: "Backbone", images: "ImageSet", how: dict[str, Any]) -> "FineTuning":
+    """Fine-tune with these options, and show how far that is, unless the command is to be quiet."""
+    from featx.finetuning import finetune_backbone
+    from featx.report import tuning_progress
+
+    announce = (lambda text: None) if output.quiet else (lambda text: say(f"featx: {text}", err=True))
+    with tuning_progress(quiet=output.quiet) as report:
+        return finetune_backbone(source, images, announce=announce, report=report, **how)

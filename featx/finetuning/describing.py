@@ -48,7 +48,8 @@ def notes_on(preparing: Preparing, split: Split, *, wins: bool, writes: bool, tr
     if writes:
         yield (
             f"train heads on it with --seed {preparing.seed} and --hold-out {preparing.hold_out}, so that their test "
-            "images are these; their validation figures are too good, since the backbone learned from those images"
+            "images are these; their validation figures are too good, since the backbone learned from those images; "
+            "--into writes the head that was trained with it"
         )
     kept = "the frozen features" if preparing.trains_all else f"the maps ({preparing.bytes_of_maps / 1e6:,.1f} MB)"
     yield f"{preparing.folder} keeps {kept} and the trained weights for another run; delete it when you are done"

@@ -13,12 +13,14 @@ from featx.backbones import Backbone
 from featx.convert import check_new_name, install_tuned
 from featx.extract import Progress, read_pixels
 from featx.finetuning.describing import card_of, count_images, notes_on
+from featx.finetuning.head import head_of
 from featx.finetuning.judging import Trained, Trial, held_back, measure_trial
 from featx.finetuning.network import write_network
 from featx.finetuning.outcome import AGAINST_FROZEN, FineTuning, TriedRate
 from featx.finetuning.plan import Plan, check_options, choose_device, choose_epochs
 from featx.finetuning.preparing import Prepared, Preparing
 from featx.finetuning.rival import rival_probabilities
+from featx.heads import Head
 from featx.inputs import ImageSet, order_views
 from featx.measures import Comparison
 from featx.settings import DEFAULTS, TUNING_RATE, TUNING_STORAGE, TUNING_VIEWS, Settings, Storage
@@ -114,11 +116,11 @@ def finetune_backbone(
     prepared = preparing.run(lambda done: report(TuningProgress("maps", done.finished, done.total)))
     plan = Plan(rates[0], choose_epochs(epochs, len(prepared.split.train)), seed=seed, device=device)
     tuning = _Tuning(preparing, prepared, plan, tuple(rates), report)
-    outcome, model = tuning.run(name, layers=layers, force=force)
-    if model is not None:
+    outcome, last = tuning.run(name, layers=layers, force=force)
+    if last is not None:
         card = card_of(outcome, prepared, plan=plan)
-        written = install_tuned(backbone, model, card, name=name, into=into, overwrite=overwrite)
-        outcome = replace(outcome, backbone=written)
+        written = install_tuned(backbone, last.model, card, name=name, into=into, overwrite=overwrite)
+        outcome = replace(outcome, backbone=written, head=last.head(outcome, written))
     return replace(outcome, seconds=round(time.perf_counter() - start, 3))
 
 
@@ -149,6 +151,22 @@ class _Decision:
 
 
 @dataclass(frozen=True)
+class _LastTraining:
+    """The training on training and validation images, and the model that it made."""
+
+    trial: Trial
+    trained: Trained
+    model: Any
+    """An onnx.ModelProto."""
+
+    def head(self, outcome: FineTuning, backbone: Backbone) -> Head:
+        """The linear layer as a head on the new backbone."""
+        accuracy = next(one.accuracy for one in outcome.tried if one.chosen)
+        about: dict[str, Any] = {"prepared": self.trial.prepared, "heads": self.trial.heads, "accuracy": accuracy}
+        return head_of(self.trained.tail[1], backbone, metrics=outcome.tuned, **about)
+
+
+@dataclass(frozen=True)
 class _Tuning:
     """The steps after the maps: trials on validation images, the last training, the measures."""
 
@@ -158,15 +176,16 @@ class _Tuning:
     rates: tuple[float, ...]
     report: Callable[[TuningProgress], None]
 
-    def run(self, name: str, *, layers: bool, force: bool) -> tuple[FineTuning, Any]:
-        """What was found, and the model to be written (an onnx.ModelProto), or None."""
+    def run(self, name: str, *, layers: bool, force: bool) -> tuple[FineTuning, _LastTraining | None]:
+        """What was found, and the last training, or None if nothing is to be written."""
         decision = self.decide()
         if not (decision.trains and (decision.wins or force)):
             return self.describe(name, decision, decision.trial, decision.best, layers=layers), None
         trial = decision.trial.on_test(self.prepared.split, seed=self.plan.seed)
         trained = self._train(trial, decision.best.plan.rate, watched=False)
         outcome = self.describe(name, decision, trial, trained, layers=layers)
-        return outcome, write_network(self.preparing.backbone, trained.network, pixels=self.read_some(trial))
+        model = write_network(self.preparing.backbone, trained.network, pixels=self.read_some(trial))
+        return outcome, _LastTraining(trial, trained, model)
 
     def decide(self) -> _Decision:
         """Train on training images with each rate, and hold the best against frozen features on validation images."""

@@ -10,7 +10,7 @@ from featx.errors import TableError
 from featx.estimators import LinearScores
 from featx.finetuning.preparing import AT_ONCE, Prepared
 from featx.finetuning.starting import Folds, fit_start
-from featx.heads import order_classes, train_head
+from featx.heads import Result, order_classes, train_head
 from featx.labels import Labels
 from featx.measures import to_probabilities
 from featx.tables import RowIndices, Split, make_folds
@@ -39,6 +39,8 @@ class FrozenHeads:
     """Of raw features of single views: what training begins at."""
     probabilities: Mapping[str, Probabilities]
     """Of the test rows of the split, by the name of the head."""
+    result: Result
+    """Of the head on the mean of views."""
 
 
 def fit_frozen(prepared: Prepared, split: Split, *, seed: int) -> FrozenHeads:
@@ -46,11 +48,11 @@ def fit_frozen(prepared: Prepared, split: Split, *, seed: int) -> FrozenHeads:
     table, rows = prepared.table, split.fitted
     folds = _folds(prepared, split, seed)
     jobs = 1 if len(rows) * table.dim < SMALL_FIT else None
-    head, _ = train_head(table, HEAD, split=split, tuning=f"folds:{len(folds)}", seed=seed, jobs=jobs)
+    head, result = train_head(table, HEAD, split=split, tuning=f"folds:{len(folds)}", seed=seed, jobs=jobs)
     labels = labels_in(prepared, rows, head.classes)
     start = fit_start(prepared.features(rows, most=START_ROWS, seed=seed), labels, folds=folds)
     of_mean = head.predict_probabilities(table.take(split.test))
-    return FrozenHeads(head.classes, start, {OF_MEAN: of_mean, OF_ROWS: _of_views(start, prepared, split.test)})
+    return FrozenHeads(head.classes, start, {OF_MEAN: of_mean, OF_ROWS: _of_views(start, prepared, split.test)}, result)
 
 
 def labels_in(prepared: Prepared, rows: RowIndices, classes: tuple[str, ...]) -> Labels:

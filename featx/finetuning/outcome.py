@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from featx.backbones import Backbone
 from featx.finetuning.training import Epoch
+from featx.heads import Head
 from featx.measures import Comparison, HeadMetrics, Interval
 from featx.showing import Overview, Shown
 
@@ -64,6 +65,8 @@ class FineTuning(Shown):
     seconds: float = 0.0
     backbone: Backbone | None = None
     """The new backbone; None if nothing was written."""
+    head: Head | None = None
+    """The linear layer that was trained with it, a head that `save_head` writes; None if nothing was written."""
 
     @property
     def written(self) -> bool:

@@ -15,6 +15,7 @@ from featx.convert.adding import install
 from featx.errors import BackboneError, FineTuningError, TableError
 from featx.extract import extract_features
 from featx.finetuning import FineTuning, TuningProgress, finetune_backbone
+from featx.heads import evaluate_head, load_head, save_head
 from featx.inputs import ImageSet, list_images
 from featx.learned import recognise_images
 from featx.settings import Settings
@@ -116,6 +117,21 @@ def test_the_same_command_gives_the_same_bytes(
 ) -> None:
     tune(backbone, images, tmp_path, force=True)
     assert weights_of(tmp_path) == weights_of(tuned[1])
+
+
+@pytest.mark.exhaustive
+def test_the_head_is_the_tuned_network_and_works_as_any_head(
+    tuned: tuple[FineTuning, Path], images: ImageSet, tmp_path: Path
+) -> None:
+    found, _ = tuned
+    assert found.backbone is not None
+    assert found.head is not None
+    save_head(found.head, tmp_path / "tuned.featx")
+    head = load_head(tmp_path / "tuned.featx")
+    extract_features(images, found.backbone, into=tmp_path / "c.h5", settings=replace(HERE, views=TWO))
+    metrics = evaluate_head(head, str(tmp_path / "c.h5"), rows=split_table(read_features(tmp_path / "c.h5")).test)
+    assert metrics.accuracy == found.tuned.accuracy
+    assert metrics.log_loss == pytest.approx(found.tuned.log_loss, abs=1e-3)
 
 
 class StoppedError(Exception):
