@@ -51,7 +51,10 @@ def install_tuned(
         tempfile.TemporaryDirectory(prefix="featx-") as place,
     ):
         path = Path(place) / f"{name}.onnx"
-        write_model(model, path, path=backbone.path)
+        if backbone.card.data:
+            write_model(model, path, path=backbone.path)
+        else:  # one file, as the backbone is
+            path.write_bytes(model.SerializeToString())
         tuned = Backbone(_card(backbone.card, name, about), path)
         card, _ = try_apart(tuned)
         return install(path, card, reserved, golden=_golden(replace(tuned, card=card), Path(place)))

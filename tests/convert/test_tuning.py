@@ -123,6 +123,13 @@ def test_lists_tell_that_a_backbone_was_tuned(tmp_path: Path, featx: Callable[..
     assert card["tuned"]["test_tuned"] == 0.7
 
 
+def test_a_backbone_of_one_file_stays_one(tmp_path: Path) -> None:
+    backbone = source(tmp_path)
+    install_tuned(backbone, doubled(backbone), about(backbone), name="new", into=tmp_path / "models")
+    found = {path.name for path in (tmp_path / "models").iterdir() if not path.name.startswith(".")}
+    assert found == {"new.onnx", "new.toml", "new.golden.npz"}
+
+
 def test_what_a_card_says_of_tuning_does_not_change_the_identity(tmp_path: Path) -> None:
     backbone = source(tmp_path)
     first, second = (replace(backbone, card=replace(backbone.card, tuned=about(backbone, tested=n))) for n in (9, 10))
