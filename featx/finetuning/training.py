@@ -168,8 +168,11 @@ def _deterministic() -> Iterator[None]:
     """Lets torch use only algorithms that give equal results in every run; a warning names one that has none."""
     torch = import_torch()
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    filled = torch.utils.deterministic.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # an eighth of the time, and no operator here needs it
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        torch.utils.deterministic.fill_uninitialized_memory = filled
