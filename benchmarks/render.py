@@ -26,7 +26,13 @@ from speed import images_per_second, render_figures, render_gpu, render_limits, 
 from tables import made_on, spread, table
 from transfer_tables import render_agreement, render_transfer
 from truth import render_validity
-from views_tables import render_elpv_views, render_finetuning, render_views, render_views_speed
+from views_tables import (
+    render_elpv_views,
+    render_finetuning,
+    render_finetuning_speed,
+    render_views,
+    render_views_speed,
+)
 
 README = Path(__file__).parent / "README.md"
 SCALE = README.parents[1] / "docs" / "scale.md"
@@ -241,6 +247,7 @@ RENDERERS = {
     "views_speed": render_views_speed,
     "kills_views": render_kills,
     "finetuning": render_finetuning,
+    "finetuning_speed": render_finetuning_speed,
     "deployed": render_deployed,
     "serving": render_serving,
     "report": render_report,

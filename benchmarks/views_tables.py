@@ -51,8 +51,8 @@ def render_finetuning(found: dict[str, Any]) -> str:
     for row in found["summary"]:
         differences = {(a, b): (difference, interval) for a, b, difference, interval, _ in row["differences"]}
         accuracies = [f"{100 * row[name]:.1f}" for name in ("frozen", "tuned", "layers", "both")]
-        told = [_difference(differences.get(pair)) for pair in (("tuned", "frozen"), ("tuned", "layers"))]
-        rows.append([row["part"], str(row["count"]), str(row["splits"]), *accuracies, *told])
+        gains = [_difference(differences.get(pair)) for pair in (("tuned", "frozen"), ("tuned", "layers"))]
+        rows.append([row["part"], str(row["count"]), str(row["splits"]), *accuracies, *gains])
     header = ["set", "images", "splits", "frozen, %", "tuned", "layers", "both", "tuned - frozen", "tuned - layers"]
     harm = found["harm"]
     told = (
@@ -78,6 +78,25 @@ def render_views_speed(found: dict[str, Any]) -> str:
     ]
     header = ["backbone", "images", "8 views, s", "8 extractions, s", "ratio", "wanted", "largest difference in view 0"]
     return f"{table(header, rows)}\n\n{made_on(found)}"
+
+
+def render_finetuning_speed(found: dict[str, Any]) -> str:
+    """Seconds of an epoch of each way, and how many times those of cached maps."""
+    rows = [
+        [
+            name,
+            spread(seconds["wall"]),
+            spread(found["ratios"][name]) if name in found["ratios"] else "1",
+            f"{found['wanted'][name]:g}" if name in found["wanted"] else "",
+        ]
+        for name, seconds in found["took"].items()
+    ]
+    header = ["an epoch", "seconds", "divided by cached maps", "wanted, at least"]
+    told = (
+        f"{found['images']} images, {found['threads']} threads. The cache of {len(found['views'])} views took "
+        f"{found['making']['wall'][0]:.0f} s, once, and {found['bytes'] / 1e6:.0f} MB."
+    )
+    return f"{table(header, rows)}\n\n{told}\n\n{made_on(found)}"
 
 
 def _points(interval: list[float] | None) -> str:
