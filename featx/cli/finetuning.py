@@ -43,9 +43,8 @@ def _rates(context: click.Context, parameter: click.Parameter, value: str) -> tu
 
 @click.command(
     epilog=examples(
-        "featx inspect efficientnet-lite0     lists the tensors for --from",
-        "featx finetune efficientnet-lite0 photos --from /_blocks.13/Add_output_0 --name mine",
-        "featx finetune efficientnet-lite0 photos --from /_blocks.13/Add_output_0 --name mine --into mine.featx",
+        "featx finetune resnet photos --from layer4.0 --name mine",
+        "featx finetune resnet photos --from layer4.0 --name mine --into mine.featx",
     )
 )
 @click.argument("backbone", type=BackboneName())
