@@ -313,6 +313,16 @@ def test_a_tail_in_float16_is_refused(tmp_path: Path) -> None:
     assert "float16" in refused(tmp_path, _halves)
 
 
+def test_a_further_output_that_is_not_computed_here_is_named(tmp_path: Path) -> None:
+    def _places(graph: Graph) -> str:
+        graph.add("Dropout", "low", into=["kept", "mask"])
+        return graph.add("Where", "mask", "kept", "low")
+
+    backbone = stacked(tmp_path, _places)
+    with pytest.raises(FineTuningError, match="'mask', which is a further output"):
+        read_network(backbone, "low")(torch.ones(2, 3, 16, 16))
+
+
 def test_a_tensor_that_not_all_pass_is_refused(tmp_path: Path) -> None:
     message = refused(tmp_path, lambda graph: graph.add("Add", "low", graph.image))
     assert "cross" in message

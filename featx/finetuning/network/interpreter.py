@@ -43,7 +43,7 @@ class Network(torch.nn.Module):  # type: ignore[misc]
             self.register_parameter(parameter, torch.nn.Parameter(_weight(tail.constants[name])))
         for name, values in tail.constants.items():
             if name not in self._parameter_of:
-                self._keep(name, torch.as_tensor(values.copy()))
+                self._keep(name, _stored(name, values, source=tail.source))
         self._steps = _with_last_uses(self._fold(_steps(tail)), keep=tail.feature)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -64,12 +64,21 @@ class Network(torch.nn.Module):  # type: ignore[misc]
         if node.operator in _ASKS_FOR_SHAPE and node.inputs[0] not in values:
             inputs = [_of_shape(self.tail.shapes[node.inputs[0]], count)]
         else:
-            inputs = [values[name] if name else None for name in node.inputs]
+            inputs = [self._value(values, name, node) if name else None for name in node.inputs]
         outcome = _call(step, Call(node, self.tail.opset, inputs), source=self.tail.source)
         if isinstance(outcome, tuple):
             values.update(zip(node.outputs, outcome, strict=False))
         else:
             values[node.outputs[0]] = outcome
+
+    def _value(self, values: dict[str, Tensor], name: str, node: TailNode) -> Tensor:
+        """The tensor of this name, which an earlier node computed."""
+        if name in values:
+            return values[name]
+        raise FineTuningError(
+            f"{self.tail.source}: node {node.name!r} reads {name!r}, which is a further output of a node and not known "
+            "here; cut the network behind that node (--from)"
+        )
 
     def _keep(self, name: str, values: Tensor) -> None:
         """Keep a constant: floats as a buffer, and integers, which describe shapes, on the CPU."""
@@ -141,6 +150,16 @@ def _with_last_uses(steps: Sequence[_Step], *, keep: str) -> list[_Step]:
 def _of_shape(sides: Sequence[tuple[int, int]], count: int) -> Tensor:
     """A tensor without numbers of the shape that an earlier tensor has for this number of images."""
     return torch.empty([fixed + factor * count for fixed, factor in sides], device="meta")
+
+
+def _stored(name: str, values: Any, *, source: str) -> Tensor:
+    """A constant of the file. Raises FineTuningError if torch has no such numbers."""
+    try:
+        return torch.as_tensor(values.copy())
+    except TypeError as error:
+        raise FineTuningError(
+            f"{source}: {name!r} is of type {values.dtype}, which is not trained here; tune the model in float32"
+        ) from error
 
 
 def _weight(values: Any) -> Tensor:
