@@ -54,22 +54,23 @@ class Network(torch.nn.Module):  # type: ignore[misc]
         for name, buffer in self._buffer_of.items():
             values[name] = self._buffers[buffer]
         for step in self._steps:
-            self._compute(step, values, count=len(maps))
+            self._compute(step, values, maps=maps)
             for name in step.last:
                 values.pop(name, None)
         return values[self.tail.feature]
 
-    def _compute(self, step: _Step, values: dict[str, Tensor], *, count: int) -> None:
+    def _compute(self, step: _Step, values: dict[str, Tensor], *, maps: Tensor) -> None:
         node = step.node
         if node.operator in _ASKS_FOR_SHAPE and node.inputs[0] not in values:
-            inputs = [_of_shape(self.tail.shapes[node.inputs[0]], count)]
+            inputs = [_of_shape(self.tail.shapes[node.inputs[0]], len(maps))]
         else:
             inputs = [self._value(values, name, node) if name else None for name in node.inputs]
         outcome = _call(step, Call(node, self.tail.opset, inputs), source=self.tail.source)
         if isinstance(outcome, tuple):
             values.update(zip(node.outputs, outcome, strict=False))
         else:
-            values[node.outputs[0]] = outcome
+            of_shape = outcome.is_floating_point() and outcome.device != maps.device  # such as a scale of attention
+            values[node.outputs[0]] = outcome.to(maps.device) if of_shape else outcome
 
     def _value(self, values: dict[str, Tensor], name: str, node: TailNode) -> Tensor:
         """The tensor of this name, which an earlier node computed."""
@@ -97,7 +98,7 @@ class Network(torch.nn.Module):  # type: ignore[misc]
                     kept.append(step)
                     continue
                 known = self._integers | {name: self._buffers[place] for name, place in self._buffer_of.items()}
-                self._compute(step, known, count=1)
+                self._compute(step, known, maps=torch.empty(1))
                 for name in filter(None, step.node.outputs):
                     self._keep(name, known[name].clone())
         return kept
