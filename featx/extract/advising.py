@@ -4,11 +4,11 @@ import time
 from contextlib import suppress
 
 from featx.backbones import Card
-from featx.errors import DecodeError
+from featx.errors import DecodeError, ImageSetError
 from featx.extract.clock import StageClock
 from featx.extract.pace import Pace
 from featx.hardware import usable_cores
-from featx.inputs import ImageSet, PixelSpec, decode_image
+from featx.inputs import ImageSet, PixelSpec, check_views, decode_views
 from featx.settings import Decode, Settings
 
 WORTHWHILE = 1.1
@@ -48,13 +48,22 @@ def advise(
 
 
 def _advise_decoding(clock: StageClock, images: ImageSet, spec: PixelSpec, settings: Settings) -> str:
-    if settings.decode == "exact" and not images.source.remote:
+    if settings.decode == "exact" and not images.source.remote and may_be_fast(spec, settings):
         gain = _gain_of_fast_decoding(images, spec, settings, most=DECODING_SHARE * clock.cpu_seconds)
         saved = clock.cpu["decode"] * (1 - 1 / gain)
         faster = clock.cpu_seconds / (clock.cpu_seconds - saved)
         if faster >= WORTHWHILE:
             return f"--decode fast would give about {faster:.1f}×"
     return "more cores, or smaller images, would help"
+
+
+def may_be_fast(spec: PixelSpec, settings: Settings) -> bool:
+    """Whether all views can be made with `--decode fast`."""
+    try:
+        check_views(settings.views, spec, decode="fast")
+    except ImageSetError:
+        return False
+    return True
 
 
 def _gain_of_fast_decoding(images: ImageSet, spec: PixelSpec, settings: Settings, *, most: float) -> float:
@@ -65,7 +74,7 @@ def _gain_of_fast_decoding(images: ImageSet, spec: PixelSpec, settings: Settings
             stored = images.read_bounded(row)
             for decode in seconds:
                 start = time.thread_time()
-                decode_image(stored, spec, max_pixels=settings.max_pixels, decode=decode)
+                decode_views(stored, spec, settings.views, max_pixels=settings.max_pixels, decode=decode)
                 seconds[decode] += time.thread_time() - start
         if sum(seconds.values()) > most:
             break

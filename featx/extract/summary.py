@@ -54,6 +54,8 @@ class ExtractionSummary(Shown):
     backbone: str
     provider: str
     images: int
+    views: tuple[str, ...]
+    """Names of the views of each image that have a feature; `center` alone without views."""
     done: int
     failed: int
     reused: int
@@ -90,7 +92,8 @@ class ExtractionSummary(Shown):
             ("computed", f"{computed}{speed}; {self.reused} rows existed, {self.duplicates} are duplicates"),
             ("failed", shorten((f"{name} ({reason})" for name, reason in self.failures), most=3)),
         )
-        return Overview(f"ExtractionSummary: {self.images} images of {self.cache}, {self.failed} failed", facts)
+        views = f" with {len(self.views)} views each" if len(self.views) > 1 else ""
+        return Overview(f"ExtractionSummary: {self.images} images of {self.cache}{views}, {self.failed} failed", facts)
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,7 @@ def summarise(
         backbone=cache.card["name"],
         provider=cache.provider,
         images=len(images),
+        views=cache.views,
         done=len(images) - len(failures),
         failed=len(failures),
         reused=reused,

@@ -85,6 +85,10 @@ class Crops:
         image = self.picture.image
         return image if self._resized == image.size else image.resize(self._resized, self._filter)
 
+    @cached_property
+    def _seed(self) -> bytes:
+        return self.fingerprint()
+
     @property
     def _filter(self) -> Image.Resampling:
         return _RESAMPLING[self.spec.filter]
@@ -106,7 +110,7 @@ class Crops:
 
     def _random(self, view: str) -> NDArray[np.uint8]:
         size = self.spec.size
-        crop = draw_crop(view, self.picture.image.size, fingerprint=self.fingerprint())
+        crop = draw_crop(view, self.picture.image.size, fingerprint=self._seed)
         pixels = np.asarray(self.picture.image.resize((size, size), self._filter, crop.box))
         return pixels[:, ::-1] if crop.mirrored else pixels
 

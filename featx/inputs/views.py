@@ -68,14 +68,15 @@ def order_views(views: Sequence[str]) -> tuple[str, ...]:
     """These views, each once and in the order that they have in a cache. Raises ImageSetError as parse_views does."""
     for view in views:
         _check_name(view)
-    return (CENTER, *sorted({*views} - {CENTER}, key=_place))
+    names = {f"{SCALE}{_scale_of(view):g}" if view.startswith(SCALE) else view for view in views}
+    return (CENTER, *sorted(names - {CENTER}, key=_place))
 
 
 def _expand(name: str) -> Sequence[str]:
     """The views that a name in a list stands for."""
     if name in GROUPS:
         return GROUPS[name]
-    if match := re.fullmatch(rf"{RANDOM_CROP}:(\d{{1,4}})", name):
+    if match := re.fullmatch(rf"{RANDOM_CROP}:([0-9]{{1,4}})", name):
         count = int(match[1])
         if not 1 <= count <= MOST_RANDOM_CROPS:
             raise ImageSetError(f"views: {name} is not from 1 to {MOST_RANDOM_CROPS} crops")
@@ -111,7 +112,7 @@ def _scale_of(view: str) -> float:
 
 def _random_number(view: str) -> int:
     """The number in the name of a random crop; 0 if it is another view."""
-    match = re.fullmatch(rf"{RANDOM_CROP}-([1-9]\d{{0,2}})", view)
+    match = re.fullmatch(rf"{RANDOM_CROP}-([1-9][0-9]{{0,2}})", view)
     number = int(match[1]) if match else 0
     return number if number <= MOST_RANDOM_CROPS else 0
 
@@ -142,6 +143,8 @@ def _problem(view: str, spec: PixelSpec, decode: Decode) -> str:
                 f"the image would have {resize} pixels, and the backbone takes {spec.size}; choose a factor from "
                 f"{spec.size / spec.resize:.3g}"
             )
+        if resize == spec.resize:
+            return f"the image would have {resize} pixels, as it has in view 0; choose a factor further from 1"
     if decode == "fast" and (view.startswith(SCALE) or _random_number(view)):
         return "`--decode fast` may read fewer pixels than it shows; use --decode exact"
     return ""

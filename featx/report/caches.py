@@ -28,8 +28,9 @@ def extraction_sections(summary: "ExtractionSummary") -> list[Section]:
 def _speed_notes(summary: "ExtractionSummary") -> Iterator[str]:
     stages = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in summary.stages.items())
     batch_size = summary.pace.batch_size if summary.pace else 0
+    views = f" of {len(summary.views)} views" if len(summary.views) > 1 else ""
     yield (
-        f"{summary.seconds:.1f} s on {summary.provider}, {summary.images_per_second:.0f} images/s, "
+        f"{summary.seconds:.1f} s on {summary.provider}, {summary.images_per_second:.0f} images/s{views}, "
         f"in batches of {batch_size} ({stages} of work)"
     )
     advice = f": {'; '.join(summary.advice)}" if summary.advice else ""

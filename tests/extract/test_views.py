@@ -15,6 +15,7 @@ from featx.backbones.store import Backbone, load_backbone
 from featx.cache import feature_path, merge_caches, open_cache, read_features, use_views, verify_cache
 from featx.errors import CacheMismatchError, ImageSetError
 from featx.extract import extract_features, extract_shards
+from featx.extract.advising import may_be_fast
 from featx.extract.streaming import plan_group
 from featx.inputs import SYMMETRIES as SYMMETRIES_OF_PIXELS, PixelSpec, decode_image, list_images, parse_views
 from featx.settings import Settings
@@ -145,6 +146,18 @@ def test_a_view_that_cannot_be_made_is_refused_before_an_image_is_read(
     with pytest.raises(ImageSetError, match=r"scale=0\.01 cannot be made"):
         extract_features(list_images(folder), pixels, into=tmp_path / "v.h5", settings=small)
     assert not list(tmp_path.glob("v.h5*"))
+
+
+def test_a_summary_names_the_views(pixels: Backbone, folder: Path, tmp_path: Path) -> None:
+    summary = extract_features(list_images(folder), pixels, into=tmp_path / "v.h5", settings=MIXED)
+    assert summary.to_dict()["views"] == MIXED.views
+    assert "with 5 views each" in str(summary)
+
+
+@pytest.mark.parametrize(("views", "told"), [("rot90", True), ("rot90,random-crop:1", False)])
+def test_fast_decoding_is_advised_only_if_it_makes_the_views(pixels: Backbone, views: str, told: bool) -> None:
+    settings = replace(SYMMETRIES, views=parse_views(views))
+    assert may_be_fast(pixels.card.input.pixels, settings) == told
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5, 16, 64])

@@ -52,6 +52,7 @@ def test_a_list_has_one_order_however_it_is_written() -> None:
     )
     assert parse_views(names) == parse_views(",".join(reversed(names.split(",")))) == expected
     assert parse_views(",".join(expected)) == order_views(expected) == expected
+    assert order_views(["scale=1.150", "scale=1.15"]) == ("center", "scale=1.15")
     assert parse_views("symmetries") == ("center", *SYMMETRIES)
 
 
@@ -65,6 +66,7 @@ def test_a_list_has_one_order_however_it_is_written() -> None:
         ("random-crop:0", "from 1 to"),
         ("random-crop:5000", "from 1 to"),
         ("random-crop-0", "choose from"),
+        ("random-crop:\N{ARABIC-INDIC DIGIT THREE}", "choose from"),
         ("\x1b[31m", "choose from"),
     ],
 )
@@ -125,6 +127,13 @@ def test_a_random_crop_lies_within_the_image_and_has_its_share_of_the_area(size:
         assert min(size) == 1 or (right - left) * (bottom - top) > 0.2 * size[0] * size[1]
 
 
+@pytest.mark.parametrize("size", [(1, 300), (300, 1), (1, 1), (7, 5)])
+def test_images_of_any_shape_have_all_views(size: tuple[int, int]) -> None:
+    views = parse_views("symmetries,five-crop,scale=0.9,random-crop:20")
+    for seed in range(5):
+        assert len(decode_views(encode(noise(*size, seed=seed)), SPEC, views)) == len(views)
+
+
 def test_the_crops_are_mirrored_about_as_often_as_not() -> None:
     crops = [draw_crop("random-crop-1", (40, 30), fingerprint=seed.to_bytes(16, "big")) for seed in range(1000)]
     assert 440 < sum(crop.mirrored for crop in crops) < 560
@@ -135,6 +144,7 @@ def test_the_crops_are_mirrored_about_as_often_as_not() -> None:
     [
         ("crop-top-left", WHOLE, False, "whole image"),
         ("scale=0.5", SPEC, False, "factor from 0.889"),
+        ("scale=1.01", SPEC, False, "as it has in view 0"),
         ("scale=1.5", SPEC, True, "--decode exact"),
         ("random-crop-1", SPEC, True, "--decode exact"),
     ],
