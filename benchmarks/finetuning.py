@@ -130,7 +130,7 @@ def describe(found: FineTuning) -> dict[str, Any]:
         **{name: None if one is None else one.accuracy for name, one in measured.items()},
         "n": found.tuned.n,
         "images": found.images,
-        "won_on_validation": found.validation.difference > 0,
+        "won_on_validation": found.wins,
         "validation_difference": found.validation.difference,
         "comparisons": [[one.a, one.b, one.difference, one.interval, one.p] for one in found.comparisons],
         "seconds": found.seconds,

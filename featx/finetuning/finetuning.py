@@ -219,6 +219,7 @@ class _Tuning:
             tensor=preparing.tensor,
             measured_on="test" if writes else "validation",
             validation=decision.validation,
+            wins=decision.wins,
             tried=decision.rates,
             split=split.rule,
             images=count_images(split),

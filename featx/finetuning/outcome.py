@@ -50,6 +50,8 @@ class FineTuning(Shown):
     """Paired differences of accuracy on these images, with Holm's correction: tuned - frozen, tuned - layers."""
     validation: Comparison
     """The paired difference on validation images that decided: tuned - frozen."""
+    wins: bool
+    """Whether validation images said that it is better; `force` writes it even if not."""
     tried: tuple[TriedRate, ...]
     split: str
     """How images were held out, in words."""
@@ -106,6 +108,7 @@ class FineTuning(Shown):
             "measured_on": self.measured_on,
             "comparisons": [asdict(one) for one in self.comparisons],
             "validation": asdict(self.validation),
+            "wins": self.wins,
             "tried": [asdict(one) for one in self.tried],
             "name": self.name,
             "source": self.source,

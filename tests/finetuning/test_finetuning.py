@@ -166,6 +166,7 @@ def test_nothing_is_written_unless_tuning_wins_on_validation_images(
     """With a rate of almost 0 the tuned network is the one that it began as."""
     found = tune(backbone, images, tmp_path, rates=(1e-12,))
     assert not found.written
+    assert not found.wins
     assert found.measured_on == "validation"
     assert found.tuned.n == found.images["validation"]
     assert not (tmp_path / "models").exists()
