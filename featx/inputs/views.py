@@ -66,6 +66,8 @@ def parse_views(text: str) -> tuple[str, ...]:
 
 def order_views(views: Sequence[str]) -> tuple[str, ...]:
     """These views, each once and in the order that they have in a cache. Raises ImageSetError as parse_views does."""
+    if isinstance(views, str):
+        raise ImageSetError(f"views: {views!r} is one text, not a tuple of names; give parse_views({views!r})")
     for view in views:
         _check_name(view)
     names = {f"{SCALE}{_scale_of(view):g}" if view.startswith(SCALE) else view for view in views}

@@ -75,6 +75,11 @@ def test_a_name_that_is_no_view_is_refused_and_the_message_names_what_is(text: s
         parse_views(text)
 
 
+def test_a_list_that_was_not_parsed_is_refused_and_the_message_says_what_parses_it() -> None:
+    with pytest.raises(ImageSetError, match=r"parse_views\('hflip'\)"):
+        order_views("hflip")
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
 @pytest.mark.parametrize("view", SYMMETRIES)
 def test_a_mirror_or_turn_is_that_of_the_pixels_of_view_0(view: str, mode: str) -> None:
