@@ -6,7 +6,7 @@
 Needs the extras `models` and `demo`. Candidates are the layers of two networks, alone and fused, from view 0 and as
 the mean over the eight symmetries of a square. The one whose training rows are classified best when each is left out,
 on average over splits 0 to 4, is chosen; test rows of these splits choose nothing. Then all candidates are measured on
-splits 10 to 19, which no study had used, and on the contiguous quarters.
+splits 10 to 19 of the same images, which no study had looked at, and on the contiguous quarters.
 """
 
 import argparse
