@@ -120,9 +120,13 @@ def _warn(
     path: Path, head: "Head", table: "FeatureTable", *, whole: "FeatureTable", unseen: "RowIndices | None"
 ) -> None:
     """Warn if the head has seen the images that are measured, or was adapted to others."""
-    from featx.heads import tell_apart
+    from featx.heads import is_of_source, tell_apart
 
-    if unseen is None and _was_trained_on(head, table, whole):
+    if is_of_source(head, whole):
+        logger.warning(
+            "%s was adapted to another domain than that of these images, its source, and may be wrong here", path
+        )
+    elif unseen is None and _was_trained_on(head, table, whole):
         if others := tell_apart(head, whole):
             logger.warning(
                 "these images have the names of those that %s was trained with, but are others (%s), so they "
@@ -136,10 +140,6 @@ def _warn(
                 "high; `featx train` printed its accuracy on test images",
                 path,
             )
-    if _is_of_source(head, whole):
-        logger.warning(
-            "%s was adapted to another domain than that of these images, its source, and may be wrong here", path
-        )
 
 
 @dataclass(frozen=True)
@@ -229,12 +229,3 @@ def _was_trained_on(head: "Head", table: "FeatureTable", whole: "FeatureTable") 
     if head.training.get("split_key") == "official" and table.splits is not None:
         tested = tested or bool((table.splits == b"test").all())
     return not tested and head.training.get("images") in [hash_columns([one.names]) for one in (table, whole)]
-
-
-def _is_of_source(head: "Head", table: "FeatureTable") -> bool:
-    """Whether the head was adapted from these images to another domain."""
-    from featx.hashing import hash_columns
-
-    adaptation = head.training.get("adaptation")
-    source = adaptation.get("source") if isinstance(adaptation, dict) else None
-    return isinstance(source, dict) and source.get("images") == hash_columns([table.names])

@@ -54,6 +54,7 @@ from .unseen import (
     find_split as find_split,
     find_unseen as find_unseen,
     has_names_of_training as has_names_of_training,
+    is_of_source as is_of_source,
     is_of_training as is_of_training,
     tell_apart as tell_apart,
 )

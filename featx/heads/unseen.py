@@ -63,18 +63,41 @@ def find_named(head: Head, table: FeatureTable) -> RowIndices | None:
 def tell_apart(head: Head, table: FeatureTable) -> str:
     """How images with the names of the head's training are known to be others, in words; empty if they are not.
 
-    The table's digest settles it if it is that of the training. Else the images with the names of test images must be
-    predicted as they were: at least 80 % of the classes as recorded, and a log loss within 10 % of the one measured
-    then, unless the accuracy says that labels have changed. That is far more than another machine or decoder changes.
+    The table's digest settles it if it is that of the training, or of the domain that the head was adapted from. Else
+    the images with the names of test images must be predicted as they were: at least 80 % of the classes as recorded,
+    and a log loss within 10 % of the one measured then, unless the accuracy says that labels have changed. That is far
+    more than another machine or decoder changes.
     Of heads without a record, and of a split that is not known, the names decide.
     """
     rows = find_named(head, table)
     return "" if rows is None else _tell_apart(head, table, rows)
 
 
+def is_of_source(head: Head, table: FeatureTable) -> bool:
+    """Whether the head was adapted from these images to another domain, whose images may have the same names.
+
+    The digests of both domains decide; of another table the names, and how the head predicts its test images.
+    """
+    source = source_of_adaptation(head)
+    if not source or table.digest == head.training.get("table"):
+        return False
+    if table.digest == source.get("table"):
+        return True
+    return bool(source.get("images") == hash_columns([table.names])) and not is_of_training(head, table)
+
+
+def source_of_adaptation(head: Head) -> Mapping[str, Any]:
+    """What the head recorded of the domain that it was adapted from; empty if it was not adapted."""
+    adaptation = head.training.get("adaptation")
+    source = adaptation.get("source") if isinstance(adaptation, dict) else None
+    return source if isinstance(source, dict) else {}
+
+
 def _tell_apart(head: Head, table: FeatureTable, rows: RowIndices) -> str:
     if table.digest == head.training.get("table") or not len(rows):
         return ""
+    if table.digest == source_of_adaptation(head).get("table"):
+        return "they are those of the domain that it was adapted from"
     if [one.backbone for one in head.sources] != [one.backbone for one in table.sources]:
         return ""
     try:
