@@ -67,5 +67,12 @@ MODEL = Kind(
 
 
 def reserve_model(into: Path | str, *, overwrite: bool = False) -> AbstractContextManager[Target]:
-    """Hold the file of a deployed model until the block ends, and check that it can be written. Raises HeadError."""
+    """Hold the file of a deployed model until the block ends, and check that it can be written.
+
+    Raises HeadError, also for a name without an ending: programs that run models know them by it.
+    """
+    if not Path(into).suffix and str(into) != "-":
+        raise HeadError(
+            f"{into}: the name of a model ends in .onnx; choose {into}.onnx, or a --layout that is a folder"
+        )
     return reserve(into, MODEL, overwrite=overwrite)

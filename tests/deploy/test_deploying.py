@@ -15,7 +15,7 @@ from onnx import checker
 from sklearn.pipeline import Pipeline
 
 from featx.backbones import Backbone, open_session, select_outputs
-from featx.deploy import Deployed, deploy_head, predict_images
+from featx.deploy import Deployed, deploy_head, predict_images, reserve_model
 from featx.deploy.checking import change_by_rounding
 from featx.errors import BackboneError, HeadError
 from featx.estimators import (
@@ -317,3 +317,9 @@ def test_the_command_prints_one_document(
     said = featx(*given, "--into", "m.onnx", "--overwrite")
     assert "m.onnx: pixels -> label, probabilities, opset 13" in said.out
     assert featx("deploy", tmp_path / "h.featx", "--into", "n.onnx", "--root", images).code == 2
+
+
+def test_a_name_without_the_ending_of_models_is_refused_with_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(HeadError, match=r"ends in \.onnx; choose .*cells\.onnx"), reserve_model(tmp_path / "cells"):
+        pass
+    assert not list(tmp_path.iterdir())

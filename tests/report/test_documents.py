@@ -102,3 +102,13 @@ class Nothing(Shown):
     def overview(self) -> Overview:
         """A title."""
         return Overview("Nothing")
+
+
+@pytest.mark.parametrize(
+    ("option", "name"), [("latex", "t.csv"), ("csv", "t.tex"), ("markdown", "t.html"), ("csv", "t.md")]
+)
+def test_a_file_with_the_ending_of_another_form_is_refused(option: str, name: str, tmp_path: Path) -> None:
+    paths: dict[str, Any] = {option: tmp_path / name}
+    with pytest.raises(ReportError, match=rf"end --{option} in \."), reserve_documents(**paths):
+        pass
+    assert not list(tmp_path.iterdir())
