@@ -18,7 +18,8 @@ class NearestClassMean(MarginClassifier):
     """Scores each row by minus its squared distance to each class mean, or by its cosine similarity to it.
 
     Means count weights and soft labels. For "cosine" the rows get length 1 before the mean is taken, and the mean gets
-    length 1 after it. Snell et al., arXiv 1703.05175; Wang et al., arXiv 1911.04623.
+    length 1 after it. A class without weight scores less than the farthest mean. Snell et al.,
+    arXiv 1703.05175; Wang et al., arXiv 1911.04623.
 
     >>> from featx.estimators import NearestClassMean
     >>> fitted = NearestClassMean("euclidean").fit([[0.0, 0.0], [0.0, 2.0], [5.0, 5.0]], ["cat", "cat", "dog"])
@@ -39,6 +40,14 @@ class NearestClassMean(MarginClassifier):
         parts = (targets.mass / targets.mass.sum(axis=0)).T.astype(X.dtype)
         means = parts @ (normalize(X) if self.metric == "cosine" else X)
         self.means_ = normalize(means) if self.metric == "cosine" else means
+
+    def _spread(self, scores: NDArray[Any]) -> NDArray[Any]:
+        spread = super()._spread(scores)
+        if self.metric == "euclidean" and hasattr(self, "exact_") and len(self.seen_) < len(self.classes_):
+            # squared distances have no limit, so a class without weight must score less than the farthest mean
+            unseen = np.setdiff1d(np.arange(len(self.classes_)), self.seen_)
+            spread[:, unseen] = np.minimum(self.no_chance, 2 * scores.min(axis=1, keepdims=True))
+        return spread
 
     def _scores(self, X: NDArray[Any]) -> NDArray[Any]:
         if self.metric == "cosine":

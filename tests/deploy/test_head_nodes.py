@@ -135,6 +135,21 @@ def test_a_class_without_training_images_has_no_chance_in_onnx_either(name: str)
     assert_same(head, NEW)
 
 
+@pytest.mark.parametrize("opset", [LEAST_OPSET, NEWEST_OPSET])
+def test_a_class_without_training_images_loses_against_class_means_that_are_far_away(opset: int) -> None:
+    shares = np.eye(4)[np.array([0, 2, 3])[LABELS]]
+    for exact in (True, False):
+        classifier = NearestClassMean().fit_soft(100 * ROWS, shares)
+        if not exact:
+            del classifier.exact_  # as heads of 0.1.0, which are not changed
+        head = made_head(Pipeline([("classifier", classifier)]), 4, temperature=1e4)
+        rows = 1e3 * NEW
+        given = classifier.decision_function(rows).argmax(axis=1)
+        assert (1 in given) is not exact
+        if exact:
+            assert_same(head, rows, opset)
+
+
 @pytest.mark.parametrize("adapter", [DomainStandardiser(), CoralAdapter(), TransportAdapter()])
 def test_a_head_for_another_domain_takes_its_adapter_and_its_class_shares_along(adapter: Any) -> None:
     adapter.fit_domains(ROWS, 2 * NEW + 1)

@@ -147,3 +147,14 @@ def test_an_image_of_a_class_that_no_neighbour_is_of_does_not_ruin_all_probabili
     temperature = fit_temperature(scores, Labels(("a", "b", "c"), labels))
     probabilities = to_probabilities(scores, temperature=temperature)
     assert -np.log(probabilities[np.arange(40), labels]).mean() < 0.35
+
+
+def test_a_class_without_weight_never_wins_however_far_the_means_are() -> None:
+    shares = np.eye(3)[np.repeat([0, 2], 10)]
+    rows = np.repeat([0.0, 1e3], 10)[:, None] + np.linspace(0, 1, 20)[:, None]
+    new = np.array([[500.0], [-1e6], [1e6]])
+    fitted = NearestClassMean().fit_soft(rows, shares)
+    assert fitted.predict(new).tolist()[1:] == [0, 2]
+    assert 1 not in fitted.predict(new)
+    [(_, swept)] = NearestClassMean().sweep(rows, shares, new, grid={"metric": ["euclidean"]})
+    assert np.array_equal(swept, fitted.decision_function(new))

@@ -50,10 +50,16 @@ def _spread(nodes: Nodes, classifier: Any, scores: str, *, missing: float = NO_C
     seen, count = np.asarray(classifier.seen_), len(classifier.classes_)
     if len(seen) == count:
         return scores
-    places = np.full(count, len(seen), np.int64)
-    places[seen] = np.arange(len(seen))
     first = nodes.columns(scores, 0, 1)
     unseen = nodes.add("Add", nodes.add("Mul", first, nodes.numbers(0.0)), nodes.numbers(missing))
+    return _beside(nodes, classifier, scores, unseen)
+
+
+def _beside(nodes: Nodes, classifier: Any, scores: str, unseen: str) -> str:
+    """The scores of all classes: those that were not in training get the column `unseen` (n, 1)."""
+    seen, count = np.asarray(classifier.seen_), len(classifier.classes_)
+    places = np.full(count, len(seen), np.int64)
+    places[seen] = np.arange(len(seen))
     return nodes.add("Gather", nodes.joined([scores, unseen]), nodes.integers(*places.tolist()), axis=1)
 
 
@@ -88,9 +94,17 @@ def _class_means(nodes: Nodes, classifier: Any, rows: str) -> str:
     # the squared length of a row is the same for all classes
     product = nodes.add("MatMul", centred, nodes.store(2 * around.T))
     scores = nodes.add("Add", product, nodes.store(-np.square(around).sum(axis=1)))
-    if len(classifier.seen_) < len(classifier.classes_):
-        scores = nodes.add("Sub", scores, nodes.over_columns("ReduceSum", nodes.add("Mul", centred, centred)))
-    return _spread(nodes, classifier, nodes.narrow(scores))
+    if len(classifier.seen_) == len(classifier.classes_):
+        return nodes.narrow(scores)
+    squares = nodes.over_columns("ReduceSum", nodes.add("Mul", centred, centred))
+    if not hasattr(classifier, "exact_"):
+        return _spread(nodes, classifier, nodes.narrow(nodes.add("Sub", scores, squares)))
+    lowest = nodes.over_columns("ReduceMin", scores)
+    # all scores are moved so that the lowest becomes 0, which loses less to rounding in float32
+    true = nodes.add("Sub", lowest, squares)
+    missing = nodes.add("Min", nodes.add("Add", true, true), nodes.store(np.array(NO_CHANCE)))
+    unseen = nodes.add("Sub", missing, true)
+    return _beside(nodes, classifier, nodes.narrow(nodes.add("Sub", scores, lowest)), nodes.narrow(unseen))
 
 
 def _votes(nodes: Nodes, voter: Any, rows: str) -> str:
