@@ -59,12 +59,13 @@ def all_cuts(view: View, feature: str) -> tuple[Cut, ...]:
     nodes = nodes_to(view, feature)
     places = {name: place for place, node in enumerate(nodes) for name in node.output}
     names = [view.image, *(found.name for found in bottlenecks(view, feature))]
+    parameters = _parameters_from(view, nodes)
     cuts = []
     for name in dict.fromkeys(names):
         shape = _map_shape(view, name)
         if shape is not None:
-            after = nodes[places.get(name, -1) + 1 :]
-            cuts.append(Cut(name, shape, _parameters(view, after), len(after)))
+            after = places.get(name, -1) + 1
+            cuts.append(Cut(name, shape, parameters[after], len(nodes) - after))
     return tuple(cuts)
 
 
@@ -119,10 +120,18 @@ def _map_shape(view: View, name: str) -> tuple[int, ...] | None:
     return tuple(sides) if len(sides) == len(shape) - 1 else None
 
 
-def _parameters(view: View, nodes: Sequence[NodeProto]) -> int:
-    """How many numbers these nodes read that can be trained; those that two nodes share count once."""
-    names = {name for node in nodes for name in _trainable(view, node)}
-    return sum(prod(view.weights[name].dims) for name in names)
+def _parameters_from(view: View, nodes: Sequence[NodeProto]) -> list[int]:
+    """For each place in the nodes, and for their end, how many numbers that can be trained are read from there on.
+
+    Numbers that two nodes share count once.
+    """
+    counts = [0]
+    seen = set[str]()
+    for node in reversed(nodes):
+        new = set(_trainable(view, node)) - seen
+        seen |= new
+        counts.append(counts[-1] + sum(prod(view.weights[name].dims) for name in new))
+    return counts[::-1]
 
 
 def _trainable(view: View, node: NodeProto) -> Iterator[str]:
