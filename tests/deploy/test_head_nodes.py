@@ -143,7 +143,7 @@ def test_a_class_without_training_images_loses_against_class_means_that_are_far_
         if not exact:
             del classifier.exact_  # as heads of 0.1.0, which are not changed
         head = made_head(Pipeline([("classifier", classifier)]), 4, temperature=1e4)
-        rows = 1e3 * NEW
+        rows = (1e3 * NEW).astype(np.float32)
         given = classifier.decision_function(rows).argmax(axis=1)
         assert (1 in given) is not exact
         if exact:
