@@ -8,15 +8,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 
 from featx.backbones.store import Backbone, load_backbone
 from featx.cache import read_features
 from featx.convert import model_input
 from featx.deploy import deploy_head
+from featx.deploy.graph.nodes import LEAST_OPSET, NEWEST_OPSET, Nodes
+from featx.deploy.graph.views import pool_scores
 from featx.errors import HeadError
 from featx.extract import extract_features
 from featx.heads import Head, train_head
 from featx.inputs import ImageSet, decode_image, list_images, parse_views
+from featx.measures import pool_views
 from featx.settings import Settings, ViewRule
 from tests.conftest import write_folder
 
@@ -88,3 +92,18 @@ def test_the_table_of_the_cache_is_read_at_view_0_unless_a_head_asks_for_more(fo
     head = trained(folder, "mean")
     assert [len(source.views) for source in head.sources] == [8]
     assert read_features(folder / "symmetries.h5").sources[0].views == ("center",)
+
+
+@pytest.mark.parametrize("opset", [LEAST_OPSET, NEWEST_OPSET])
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_scores_of_views_are_pooled_as_featx_pools_them_however_large_they_are(opset: int, multilabel: bool) -> None:
+    rng = np.random.default_rng(0)
+    views = (rng.normal(size=(5, 3, 4)) * np.array([1, 10, 100, 3000, 1e5])[:, None, None]).astype(np.float32)
+    nodes = Nodes(opset=opset)
+    pooled = pool_scores(nodes, "scores", count=3, classes=4, multilabel=multilabel)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 4]) for name in ("scores", pooled)]
+    graph = helper.make_graph(nodes.nodes, "pooling", ends[:1], ends[1:], nodes.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"scores": views.transpose(1, 0, 2).reshape(15, 4)})
+    np.testing.assert_allclose(found, pool_views(views, multilabel=multilabel), rtol=1e-6, atol=1e-6)

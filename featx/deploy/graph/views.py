@@ -42,23 +42,41 @@ def add_views(nodes: Nodes, images: str, views: Sequence[str], *, axes: Axes) ->
 
 def mean_over_views(nodes: Nodes, rows: str, *, count: int, columns: int) -> str:
     """The mean (n, columns) over the views of rows (count x n, columns), in the order of `add_views`."""
-    stacked = nodes.add("Reshape", rows, nodes.integers(count, -1, columns))
-    if nodes.opset >= REDUCE_AXES_ARE_INPUTS:
-        return nodes.add("ReduceMean", stacked, nodes.integers(0), keepdims=0)
-    return nodes.add("ReduceMean", stacked, axes=[0], keepdims=0)
+    return _over_views(nodes, "ReduceMean", rows, count=count, columns=columns)
 
 
 def pool_scores(nodes: Nodes, scores: str, *, count: int, classes: int, multilabel: bool) -> str:
-    """The class scores (n, classes) of images from those of their views, as `featx.measures.pool_views` gives them."""
-    if not multilabel:
-        return nodes.add(
-            "Log", mean_over_views(nodes, nodes.add("Softmax", scores, axis=1), count=count, columns=classes)
+    """The class scores (n, classes) of images from those of their views, as `featx.measures.pool_views` gives them.
+
+    They are logarithms in float64: in float32 a probability far below that of another class would be 0, and lost to the
+    temperature by which scores are divided afterwards.
+    """
+    wide = nodes.wide(scores)
+    if multilabel:
+        present, absent = (
+            _over_views(nodes, "ReduceLogSumExp", _log_sigmoid(nodes, one), count=count, columns=classes)
+            for one in (wide, nodes.add("Neg", wide))
         )
-    present, absent = (
-        nodes.add("Log", mean_over_views(nodes, nodes.add("Sigmoid", one), count=count, columns=classes))
-        for one in (scores, nodes.add("Neg", scores))
-    )
-    return nodes.add("Sub", present, absent)
+        return nodes.narrow(nodes.add("Sub", present, absent))
+    logarithms = nodes.add("LogSoftmax", wide, axis=1)
+    total = _over_views(nodes, "ReduceLogSumExp", logarithms, count=count, columns=classes)
+    return nodes.narrow(nodes.add("Sub", total, nodes.store(np.array([np.log(count)]))))
+
+
+def _over_views(nodes: Nodes, operator: str, rows: str, *, count: int, columns: int) -> str:
+    """What a reduction gives over the views of each image, (n, columns)."""
+    stacked = nodes.add("Reshape", rows, nodes.integers(count, -1, columns))
+    if nodes.opset >= REDUCE_AXES_ARE_INPUTS:
+        return nodes.add(operator, stacked, nodes.integers(0), keepdims=0)
+    return nodes.add(operator, stacked, axes=[0], keepdims=0)
+
+
+def _log_sigmoid(nodes: Nodes, scores: str) -> str:
+    """log(1 / (1 + exp(-scores))) of numbers in float64, exact for large ones too."""
+    negative = nodes.add("Relu", nodes.add("Neg", scores))
+    small = nodes.add("Exp", nodes.add("Neg", nodes.add("Abs", scores)))
+    rest = nodes.add("Log", nodes.add("Add", small, nodes.store(np.array([1.0]))))
+    return nodes.add("Neg", nodes.add("Add", negative, rest))
 
 
 def _backwards(nodes: Nodes, images: str, *axes: int) -> str:
