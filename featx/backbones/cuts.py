@@ -33,7 +33,7 @@ def find_cut(backbone: Backbone, tensor: str) -> Cut:
     >>> import featx
     >>> backbone = featx.load_backbone("efficientnet-lite0")
     >>> cut = featx.find_cut(backbone, "/_blocks.13/Add_output_0")
-    >>> cut.shape, cut.parameters, cut.bytes
+    >>> cut.shape, cut.parameters, cut.map_bytes
     ((192, 7, 7), 1487360, 18816)
     """
     with damage_reported(backbone.path):

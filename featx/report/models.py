@@ -40,7 +40,7 @@ def cuts_sections(cuts: "Sequence[Cut]") -> list[Section]:
         return []
     columns = ("tensor to finetune --from", "shape", "parameters after it", "nodes", "bytes of a map in float16")
     rows = tuple(
-        (cut.name, _show_shape(cut.shape), f"{cut.parameters:,}", str(cut.nodes), f"{cut.bytes:,}") for cut in cuts
+        (cut.name, _show_shape(cut.shape), f"{cut.parameters:,}", str(cut.nodes), f"{cut.map_bytes:,}") for cut in cuts
     )
     return [Section(columns=columns, rows=rows)]
 

@@ -36,7 +36,7 @@ def test_the_feature_follows_from_the_map_at_every_cut_alone(tmp_path: Path, nam
     for cut in cuts[1:-1]:
         (maps,) = run(backbone.path, images, cut.name)
         assert maps.shape[1:] == cut.shape
-        assert cut.bytes == 2 * maps[0].size
+        assert cut.map_bytes == 2 * maps[0].size
         (found,) = run(tail(backbone, cut.name, tmp_path), maps, backbone.card.feature)
         assert_same(found, feature)
 

@@ -236,7 +236,7 @@ def test_the_bytes_of_maps_are_said_before_the_first_image(
     assert said[0].startswith("40 images x 2 views: 0.1 MB of maps (float16) in ")
     assert not (tmp_path / "work").exists()
     cut = find_cut(backbone, CUT)
-    assert 40 * 2 * cut.bytes == tune(backbone, images, tmp_path, rates=(1e-9,), epochs=1).bytes_of_maps
+    assert 40 * 2 * cut.map_bytes == tune(backbone, images, tmp_path, rates=(1e-9,), epochs=1).bytes_of_maps
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ class Cut:
 
     >>> import featx
     >>> cut = featx.list_cuts(featx.load_backbone("efficientnet-lite0"))[-2]
-    >>> cut.name, cut.shape, cut.bytes
+    >>> cut.name, cut.shape, cut.map_bytes
     ('/_blocks.14/Add_output_0', (192, 7, 7), 18816)
     """
 
@@ -42,13 +42,13 @@ class Cut:
         return prod(self.shape)
 
     @property
-    def bytes(self) -> int:
+    def map_bytes(self) -> int:
         """Bytes of the map of one image in float16; twice as many in float32."""
         return BYTES_OF_FLOAT16 * self.dim
 
     def to_dict(self) -> dict[str, Any]:
         """The cut as plain JSON values, with the bytes of a map."""
-        return asdict(self) | {"bytes": self.bytes}
+        return asdict(self) | {"bytes": self.map_bytes}
 
 
 def all_cuts(view: View, feature: str) -> tuple[Cut, ...]:
