@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BITS_OF_AN_IMAGE = 15
-"""With so many bits for each image, fewer than 0.1 % of other images are recognised."""
+"""Bits for each image, with which fewer than 0.1 % of other images are recognised by mistake."""
 MOST_BYTES = 24 * 1024
 """Largest filter; a card with it still fits into an attribute of HDF5, which has at most 64 KiB."""
 _AND = ";"

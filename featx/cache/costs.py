@@ -38,7 +38,7 @@ class Cost:
 
 
 def scale_cost(cost: Cost | None, *, views: int, of: int) -> Cost | None:
-    """The cost of an image if so many of its views are used, in place of those over which it was measured."""
+    """The cost of `views` views of an image, from a cost that was measured over `of` views of it."""
     return cost and replace(cost, seconds_per_image=cost.seconds_per_image * views / of)
 
 

@@ -18,7 +18,7 @@ GAMMAS = (0.1, 0.3, 1.0, 3.0)
 PENALTIES = tuple(10.0 ** np.arange(-3, 1.5, 0.5))
 """The smallest leaves the fit to its rows, the largest hardly trusts them: the kernel of an image with itself is 2."""
 MOST_ROWS = 6_000
-"""Number of rows that are fitted; of more, so many are drawn, since time grows with the cube."""
+"""Most rows that are fitted, since time grows with the cube; from a larger table this number is drawn."""
 LEAST_DEVIATION = 1e-8
 """Columns that vary less are constant, and left out."""
 
@@ -35,7 +35,7 @@ def layer_probabilities(table: FeatureTable, *, fit: RowIndices, rows: RowIndice
     these scores are exact (Golub, Heath & Wahba 1979). The classes are those of the table; a class without a row in
     the fit has probability 0.
 
-    The rows of the fit are labelled and have weights above 0. Of more than 6,000, so many are drawn, class by class.
+    The rows of the fit are labelled and have weights above 0. If there are more than 6,000, that number is drawn.
 
     Raises FineTuningError if the rows of the fit are of fewer than two classes, or if images have several labels.
 

@@ -31,7 +31,7 @@ def fit_start(features: NDArray[np.float32], labels: Labels, *, folds: Folds) ->
     """
     losses = defaultdict[float, float](float)
     for fit, held_out in folds:
-        _add_losses(losses, features[:, 0], labels, fit, held_out)
+        _add_losses(losses, features[:, 0], labels=labels, fit=fit, held_out=held_out)
     best = min(losses, key=lambda l2: losses[l2])
     count = features.shape[1]
     rows = features.reshape(-1, features.shape[2])
@@ -46,6 +46,7 @@ def fit_start(features: NDArray[np.float32], labels: Labels, *, folds: Folds) ->
 def _add_losses(
     losses: dict[float, float],
     features: NDArray[np.float32],
+    *,
     labels: Labels,
     fit: NDArray[np.int64],
     held_out: NDArray[np.int64],

@@ -155,7 +155,7 @@ class Training:
 
 
 WORSE_THAN_GUESSING = 1.5
-"""An epoch whose mean loss is so many times that of guessing has diverged: training begins at a fitted head."""
+"""An epoch has diverged if its mean loss is above this multiple of that of guessing: it began at a fitted head."""
 
 
 def mean_loss(probabilities: NDArray[np.float64], labels: Labels) -> float:

@@ -130,7 +130,7 @@ def plan_head(
     `blocks` lists the number of columns of each block, which is the columns of one output of one backbone; `fusion`
     says how blocks are joined. `rows` is the number of rows in the smallest fit: no more neighbours are tried. `most`
     is the number in the largest fit: above EXACT_ROWS, kernels are approximate in all fits, so that tuning tries what
-    is kept. `views` is the number of rows of each image: so many times more neighbours are tried.
+    is kept. `views` is the number of rows of each image, by which numbers of neighbours are multiplied.
     """
     recipe = find_recipe(name)
     if fusion and recipe.fusion and fusion != recipe.fusion:

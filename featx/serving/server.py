@@ -1,4 +1,4 @@
-"""Runs the server of a deployed model until it is told to end."""
+"""Runs the server of a deployed model until a signal ends it."""
 
 import socket
 from collections.abc import Callable
