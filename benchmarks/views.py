@@ -96,7 +96,6 @@ def measure(table: FeatureTable, head: str, seed: int) -> dict[str, Any]:
         "accuracy": result.metrics.accuracy,
         "difference": difference,
         "p": used.p,
-        "seconds": result.seconds,
     }
 
 

@@ -3,13 +3,15 @@
 import time
 from contextlib import suppress
 
+import numpy as np
+
 from featx.backbones import Card
 from featx.errors import DecodeError, ImageSetError
 from featx.extract.clock import StageClock
 from featx.extract.pace import Pace
 from featx.hardware import usable_cores
-from featx.inputs import ImageSet, PixelSpec, check_views, decode_views
-from featx.settings import Decode, Settings
+from featx.inputs import ImageSet, PixelSpec, Stored, check_views, decode_views
+from featx.settings import DECODES, Decode, Settings
 
 WORTHWHILE = 1.1
 """Advice is given if the run would be at least this many times faster."""
@@ -67,18 +69,30 @@ def may_be_fast(spec: PixelSpec, settings: Settings) -> bool:
 
 
 def _gain_of_fast_decoding(images: ImageSet, spec: PixelSpec, settings: Settings, *, most: float) -> float:
-    """How many times faster some images of the set are decoded with `--decode fast`; takes about `most` seconds."""
+    """How many times faster some images of the set are decoded with `--decode fast`; takes about `most` seconds.
+
+    An image whose pixels are the same either way counts as decoded equally fast.
+    """
     seconds: dict[Decode, float] = {"exact": 0.0, "fast": 0.0}
     for row in range(0, len(images), max(1, len(images) // DECODED_AGAIN)):
         with suppress(DecodeError, OSError, MemoryError):
-            stored = images.read_bounded(row)
-            for decode in seconds:
-                start = time.thread_time()
-                decode_views(stored, spec, settings.views, max_pixels=settings.max_pixels, decode=decode)
-                seconds[decode] += time.thread_time() - start
+            for decode, spent in _seconds_to_decode(images.read_bounded(row), spec, settings).items():
+                seconds[decode] += spent
         if sum(seconds.values()) > most:
             break
     return seconds["exact"] / seconds["fast"] if all(seconds.values()) else 1.0
+
+
+def _seconds_to_decode(stored: Stored, spec: PixelSpec, settings: Settings) -> dict[Decode, float]:
+    """CPU seconds to make the views of an image in both ways."""
+    seconds: dict[Decode, float] = {}
+    pixels = {}
+    for decode in DECODES:
+        start = time.thread_time()
+        pixels[decode] = decode_views(stored, spec, settings.views, max_pixels=settings.max_pixels, decode=decode)
+        seconds[decode] = time.thread_time() - start
+    same = np.array_equal(pixels["exact"], pixels["fast"])
+    return dict.fromkeys(seconds, sum(seconds.values())) if same else seconds
 
 
 def _advise_model(clock: StageClock, card: Card, *, on_cpu: bool) -> str:
