@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from featx.cache import FeatureTable
 from featx.columns import NO_LABEL
 from featx.errors import TableError
 from featx.inputs import ImageSet
-from featx.tables import RowIndices, first_rows, split_table
+from featx.tables import RowIndices, first_rows, split_table, table_without_features
 
 ROUNDS = (1 / 4, 1 / 2, 1)
 """The shares of the sample that have been tried after each round."""
@@ -31,7 +29,8 @@ class Sample:
     @classmethod
     def draw(cls, images: ImageSet, *, size: int, seed: int) -> "Sample":
         """A sample of at most this many images. Raises TableError if they have no labels, or cannot be split."""
-        table = _table_of(images)
+        _check_labelled(images)
+        table = table_without_features(images)
         return cls(table, split_table(table, seed=seed).development, size, seed)
 
     def sizes(self) -> list[int]:
@@ -45,23 +44,9 @@ class Sample:
         return first_rows(self.table, self.learnable, count=count, seed=self.seed)
 
 
-def _table_of(images: ImageSet) -> FeatureTable:
+def _check_labelled(images: ImageSet) -> None:
     if images.labels is None or not (images.labels != NO_LABEL).any():
         raise TableError(
             "none of the images has a label, so no source can be scored; put them into class folders, or give a "
             "manifest with a column of labels (--label-column)"
         )
-    return FeatureTable(
-        parts=(),
-        names=images.names,
-        classes=images.classes,
-        labels=images.labels,
-        splits=images.splits,
-        groups=images.groups,
-        domains=images.domains,
-        weights=images.weights,
-        sources=(),
-        positions=np.arange(len(images)),
-        failed={},
-        digest="",
-    )

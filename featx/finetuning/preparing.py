@@ -16,7 +16,7 @@ from featx.finetuning.network import read_network
 from featx.hashing import hash_settings
 from featx.inputs import ImageSet
 from featx.settings import DEFAULT_STORAGE, LAYERS, Settings, Storage, ViewRule
-from featx.tables import RowIndices, Split, eligible_rows, make_splits
+from featx.tables import RowIndices, Split, eligible_rows, make_splits, table_without_features
 
 LEAST_OF_A_CLASS = 4
 """Number of images for each class, on average, below which nothing is tuned."""
@@ -102,7 +102,7 @@ class Preparing:
     def check(self) -> None:
         """Raise an error if the backbone cannot be cut there and trained, or the images not split and learned from."""
         read_network(self.backbone, self.tensor)
-        split_images(_without_features(self.images), self.hold_out, seed=self.seed)
+        split_images(table_without_features(self.images), self.hold_out, seed=self.seed)
 
     def run(self, report: Callable[[Progress], None]) -> Prepared:
         """Compute the maps and frozen features that the cache does not have yet. Raises as extract_features does."""
@@ -167,23 +167,6 @@ def split_images(table: FeatureTable, hold_out: str, *, seed: int) -> Split:
     if not split.refit:
         raise TableError(f"{hold_out} splits do not learn from their validation images; choose another --hold-out")
     return split
-
-
-def _without_features(images: ImageSet) -> FeatureTable:
-    return FeatureTable(
-        parts=(),
-        names=images.names,
-        classes=images.classes,
-        labels=np.full(len(images), -1, np.int32) if images.labels is None else images.labels,
-        splits=images.splits,
-        groups=images.groups,
-        domains=images.domains,
-        weights=images.weights,
-        sources=(),
-        positions=np.arange(len(images)),
-        failed={},
-        digest="",
-    )
 
 
 def mean_of_views(table: FeatureTable) -> FeatureTable:

@@ -5,7 +5,12 @@ from .annotations.reading import (
     read_annotations as read_annotations,
 )
 from .given import GivenTables as GivenTables, as_tables as as_tables
-from .joining import as_table as as_table, fuse_tables as fuse_tables, separate_blocks as separate_blocks
+from .joining import (
+    as_table as as_table,
+    fuse_tables as fuse_tables,
+    separate_blocks as separate_blocks,
+    table_without_features as table_without_features,
+)
 from .ranges import check_not_tiny as check_not_tiny, check_range as check_range
 from .reading import read_tables as read_tables
 from .rows import list_domains as list_domains, select_domains as select_domains, select_rows as select_rows

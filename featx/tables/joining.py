@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from featx.cache import FailedImage, FeatureTable, Source, choose_views, replace_parts
-from featx.columns import FURTHER_COLUMNS, find_repeated, take
+from featx.columns import FURTHER_COLUMNS, NO_LABEL, ImageColumns, find_repeated, take
 from featx.errors import TableError
 from featx.hashing import hash_columns, hash_settings
 from featx.tables.given import GivenTables, as_tables
@@ -56,6 +56,25 @@ def fuse_tables(tables: GivenTables) -> FeatureTable:
     (60, 2560)
     """
     return as_table(tables)
+
+
+def table_without_features(images: ImageColumns) -> FeatureTable:
+    """The table of these images before any is opened, which can be split as their features will be."""
+    unlabelled = np.full(len(images), NO_LABEL, np.int32)
+    return FeatureTable(
+        parts=(),
+        names=images.names,
+        classes=images.classes,
+        labels=unlabelled if images.labels is None else images.labels,
+        splits=images.splits,
+        groups=images.groups,
+        domains=images.domains,
+        weights=images.weights,
+        sources=(),
+        positions=np.arange(len(images)),
+        failed={},
+        digest="",
+    )
 
 
 def _at_least_one(tables: list[FeatureTable]) -> list[FeatureTable]:
