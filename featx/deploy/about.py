@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from featx.deploy.graph.views import can_make
 from featx.deploy.passes import BackbonePass
 from featx.heads import Head
 from featx.provenance import __version__
@@ -52,8 +53,9 @@ def _preprocessing(passes: Sequence[BackbonePass], inputs: Sequence[str], *, as_
 
 
 def preparation(one: BackbonePass, *, as_pixels: bool) -> dict[str, Any]:
-    """How an image becomes the input of this pass, as plain JSON values."""
-    return one.backbone.card.input.preparation(as_pixels=as_pixels) | {"decode": one.decode}
+    """How an image becomes the input of this pass, as plain JSON values; with its views if the input holds them."""
+    views = {} if can_make(one.views) else {"views": list(one.views)}
+    return one.backbone.card.input.preparation(as_pixels=as_pixels) | {"decode": one.decode} | views
 
 
 def _backbone(one: BackbonePass) -> dict[str, Any]:

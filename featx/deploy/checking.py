@@ -16,12 +16,13 @@ from featx.extract import read_pixels
 from featx.heads import Head
 from featx.inputs import SYMMETRIES, ImageSet
 from featx.measures import THRESHOLD
-from featx.settings import CENTER
 
 Pixels: TypeAlias = NDArray[np.uint8]
 
 MOST_IMAGES = 200
 """Number of images that are compared; of more, as many that are evenly spread over their order."""
+MOST_VIEWS = 1600
+"""Number of views that are compared: of images with more than eight each, fewer images."""
 DRAWN_IMAGES = 32
 """Number of images that are drawn if none are given."""
 AT_ONCE = 16
@@ -52,18 +53,31 @@ class Comparison:
 def read_checked(
     images: ImageSet | None, passes: Sequence[BackbonePass], sessions: Sequence[FeatureSession]
 ) -> list[Pixels]:
-    """The pixels (n, size, size, 3) for each pass, of the same images; random ones without images.
+    """The pixels (n, views, size, size, 3) for each pass, of the same images; random ones without images.
 
     Raises HeadError if no image can be read.
     """
     if images is None:
-        return [_draw(session.new_buffer(DRAWN_IMAGES)) for session in sessions]
-    rows = np.unique(np.linspace(0, len(images) - 1, min(len(images), MOST_IMAGES)).round().astype(int)).tolist()
-    read = [read_pixels(images, rows, one.backbone, decode=one.decode) for one in passes]
+        return [_draw_views(session, one.views) for session, one in zip(sessions, passes, strict=True)]
+    most = min(len(images), MOST_IMAGES, MOST_VIEWS // max(len(one.views) for one in passes))
+    rows = np.unique(np.linspace(0, len(images) - 1, most).round().astype(int)).tolist()
+    read = [read_pixels(images, rows, one.backbone, views=one.views, decode=one.decode) for one in passes]
     common = [row for row in rows if all(row in found for found in read)]
     if not common:
         raise HeadError(f"none of {len(rows)} images to compare predictions on can be read; name others, or none")
     return [np.stack([found[row] for row in common]) for found in read]
+
+
+def _draw_views(session: FeatureSession, views: Sequence[str]) -> Pixels:
+    """The views of random images: mirrors and turns as they are made, and other crops like further images."""
+    drawn = _draw(session.new_buffer(DRAWN_IMAGES))
+    return np.stack([_make(drawn, view, place) for place, view in enumerate(views)], axis=1)
+
+
+def _make(drawn: Pixels, view: str, place: int) -> Pixels:
+    if view in SYMMETRIES:
+        return np.stack([SYMMETRIES[view](image) for image in drawn])
+    return np.roll(drawn, place, axis=0)
 
 
 def _draw(pixels: Pixels) -> Pixels:
@@ -87,20 +101,14 @@ def own_features(
     """The features (n, d) that a head is given for these pixels of each pass."""
     blocks: list[list[NDArray[np.float32]]] = []
     for session, one, given in zip(sessions, passes, pixels, strict=True):
-        views = [_features_of(session, _turned(given, view)) for view in one.views]
-        features = np.stack(views, axis=1)
+        features = np.stack([_features_of(session, given[:, view]) for view in range(len(one.views))], axis=1)
         edges = np.cumsum([output.dim for output in session.outputs])[:-1]
         blocks.append([join_views(block, one.view_rule) for block in np.split(features, edges, axis=2)])
     return np.hstack([blocks[place][output] for place, output in columns])
 
 
 def _features_of(session: FeatureSession, pixels: Pixels) -> NDArray[np.float32]:
-    return np.concatenate([session(pixels[part]) for part in _parts(len(pixels))])
-
-
-def _turned(pixels: Pixels, view: str) -> Pixels:
-    """A view (n, size, size, 3) of images, which is one of the symmetries of their pixels."""
-    return pixels if view == CENTER else np.stack([SYMMETRIES[view](image) for image in pixels])
+    return np.concatenate([session(np.ascontiguousarray(pixels[part])) for part in _parts(len(pixels))])
 
 
 def compare(

@@ -1,6 +1,6 @@
 """Writes backbones and head as one ONNX model, after a comparison with featx's own predictions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from featx.deploy.checking import Comparison, Pixels, compare, own_features, rea
 from featx.deploy.deployed import Deployed, DeployedTensor, reserve_model
 from featx.deploy.graph.joining import Trunk, join
 from featx.deploy.graph.nodes import NEWEST_OPSET
-from featx.deploy.graph.views import Axes, check_symmetries
+from featx.deploy.graph.views import Axes, can_make
 from featx.deploy.layouts.folders import FolderTargets, Layout, reserve_folder
 from featx.deploy.layouts.huggingface import HUGGINGFACE
 from featx.deploy.layouts.triton import TRITON
@@ -63,8 +63,11 @@ def deploy_head(
     `takes="float"` it takes the normalised numbers that the backbone's own model takes. It gives `label` (n,), names of
     classes as text, and `probabilities` (n, classes) float32. A head for images with several labels gives `labels`
     (n, classes) instead: whether each class is there. Backbones whose images are prepared differently have an input
-    each, `pixels_<backbone>`. Mirrors and turns that the head averages over are made inside the model from the same
-    pixels, so its users change nothing; it takes about as many times longer as there are views.
+    each, `pixels_<backbone>`.
+
+    A head on views needs about as many times longer as there are views. Mirrors and turns are made inside the model
+    from the same pixels. If there are other views, such as crops, the input has an axis for all of them, (n, views,
+    size, size, 3), and the metadata names them: `featx.inputs.decode_views` makes them, as `featx serve` does.
 
     With `layout="huggingface"` or `"triton"`, `into` is a folder, which gets the model and the files that describe it;
     for Triton it is the model's own folder in the repository. Other files there stay.
@@ -146,7 +149,6 @@ def _build(head: Head, *, models: Path | str | None, as_pixels: bool) -> _Built:
         graph = deployable_graph(one.backbone, from_pixels=as_pixels)
         known = [trunk.name for trunk in trunks]
         own = one.backbone.name if one.backbone.name not in known else f"{one.backbone.name}/{place}"
-        check_symmetries(one.views, head=head.name)
         axes = _axes_of(one, as_pixels=as_pixels)
         trunks.append(Trunk(own, graph.model, name, graph.batch, axes, one.views, one.view_rule == "mean"))
     model = join(head, trunks, columns=columns)
@@ -166,24 +168,39 @@ def _name_inputs(passes: Sequence[BackbonePass], *, as_pixels: bool) -> tuple[st
     if all(one == prepared[0] for one in prepared):
         return (PIXELS,) * len(passes)
     names = [f"{PIXELS}_{one.backbone.name}" for one in passes]
-    return tuple(
+    decoded = [
         f"{name}_{one.decode}" if names.count(name) > 1 else name for name, one in zip(names, passes, strict=True)
-    )
+    ]
+    return tuple(_number(decoded, prepared))
+
+
+def _number(names: Sequence[str], prepared: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """The names, with a number behind one that was given to images that are prepared in another way."""
+    known: dict[str, list[Mapping[str, Any]]] = {}
+    for name, one in zip(names, prepared, strict=True):
+        others = known.setdefault(name, [])
+        if one not in others:
+            others.append(one)
+        place = others.index(one)
+        yield f"{name}_{place + 1}" if place else name
 
 
 def _feed(built: _Built, pixels: Sequence[Pixels], *, as_pixels: bool) -> dict[str, NDArray[Any]]:
     """The value of each input for these pixels of each pass."""
     given = zip(built.inputs, built.passes, pixels, strict=True)
-    return {name: images if as_pixels else _as_taken(one, images) for name, one, images in given}
+    return {name: _as_taken(one, views, as_pixels=as_pixels) for name, one, views in given}
 
 
-def _as_taken(one: BackbonePass, pixels: Pixels) -> NDArray[Any]:
-    """The value of the model's own input. Raises HeadError for a type that numpy lacks."""
+def _as_taken(one: BackbonePass, views: Pixels, *, as_pixels: bool) -> NDArray[Any]:
+    """The value of the model's input for these views of images. Raises HeadError for a type that numpy lacks."""
+    taken = views[:, 0] if can_make(one.views) else views
+    if as_pixels:
+        return taken
     card = one.backbone.card
-    values = model_input(card, pixels)
+    values = model_input(card, taken.reshape(-1, *taken.shape[-3:]))
     if values.dtype.name != card.input.dtype:
         raise HeadError(f"{card.name} takes {card.input.dtype}, a type that NumPy lacks; deploy it with --input uint8")
-    return values
+    return values.reshape(*taken.shape[:-3], *values.shape[1:])
 
 
 def _notes(built: _Built, found: Comparison, batch: int | None) -> list[str]:

@@ -201,7 +201,7 @@ class _Tuning:
         preparing = self.preparing
         positions = self.prepared.table.positions[trial.split.fitted[:COMPARED]]
         found = read_pixels(preparing.images, positions.tolist(), preparing.backbone, decode=preparing.settings.decode)
-        return np.stack([*found.values()])
+        return np.concatenate([*found.values()])
 
     def describe(self, name: str, decision: _Decision, trial: Trial, trained: Trained, *, layers: bool) -> FineTuning:
         """What was found, before anything is written."""

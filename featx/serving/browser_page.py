@@ -69,7 +69,7 @@ def _render(model: DeployedModel, file: str) -> str:
         "model": file,
         "classes": model.classes,
         "multilabel": model.multilabel,
-        "inputs": [_describe(one) for one in model.inputs],
+        "inputs": [describe_input(one) for one in model.inputs],
         "lines": list(_facts(model)),
     }
     parts = {
@@ -81,10 +81,15 @@ def _render(model: DeployedModel, file: str) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], page)
 
 
-def _describe(one: ModelInput) -> dict[str, Any]:
+def describe_input(one: ModelInput) -> dict[str, Any]:
     """What the page's script needs to know of an input. Raises ServingError."""
     if one.dtype not in IN_BROWSERS:
         raise ServingError(f"input {one.name} takes {one.dtype}, which the page cannot make; deploy with --input uint8")
+    if len(one.views) > 1:
+        raise ServingError(
+            f"input {one.name} takes {len(one.views)} views of an image, and the page cannot make {one.views[-1]}; "
+            "train on mirrors and turns, or use `featx serve` without --page"
+        )
     spec = asdict(one.spec)
     return {
         "name": one.name,

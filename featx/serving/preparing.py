@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.inputs import PixelSpec, decode_image
-from featx.settings import DEFAULTS, FILTERS, Decode
+from featx.inputs import PixelSpec, check_views, decode_views, order_views
+from featx.settings import CENTER, DEFAULTS, FILTERS, Decode
 
 TENSOR_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)", "float16": "tensor(float16)"}
 """Type as the metadata names it -> as ONNX Runtime does."""
@@ -27,13 +27,16 @@ class ModelInput:
     dtype: str
     """uint8, float32 or float16."""
     channels_first: bool
+    views: tuple[str, ...] = (CENTER,)
+    """The views of an image that the input holds; one with view 0 alone has no axis for them."""
 
     @property
-    def sides(self) -> tuple[int, int, int]:
+    def sides(self) -> tuple[int, ...]:
         """The shape of the value of one image."""
         size = self.spec.size
         channels = 1 if self.spec.channels == "L" and self.dtype != "uint8" else 3
-        return (channels, size, size) if self.channels_first else (size, size, channels)
+        sides = (channels, size, size) if self.channels_first else (size, size, channels)
+        return sides if len(self.views) == 1 else (len(self.views), *sides)
 
     @property
     def tensor_type(self) -> str:
@@ -47,16 +50,17 @@ class ModelInput:
 
     def decode(self, image: bytes, *, max_pixels: int) -> NDArray[Any]:
         """The value (1, ...) for the bytes of an image. Raises DecodeError."""
-        pixels = decode_image(image, self.spec, max_pixels=max_pixels, decode=self.decode_as)
-        return (pixels if self.dtype == "uint8" else self._normalise(pixels))[np.newaxis]
+        pixels = decode_views(image, self.spec, self.views, max_pixels=max_pixels, decode=self.decode_as)
+        values = pixels if self.dtype == "uint8" else self._normalise(pixels)
+        return values.reshape(1, *self.sides)
 
     def _normalise(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
-        """The pixels (size, size, 3) as the numbers that the backbone itself takes."""
-        kept = {"RGB": pixels, "BGR": pixels[:, :, ::-1], "L": pixels[:, :, :1]}[self.spec.channels]
-        count = kept.shape[2]
+        """The pixels (views, size, size, 3) as the numbers that the backbone itself takes."""
+        kept = {"RGB": pixels, "BGR": pixels[..., ::-1], "L": pixels[..., :1]}[self.spec.channels]
+        count = kept.shape[-1]
         mean, std = (np.array(numbers[:count], np.float32) for numbers in (self.spec.mean, self.spec.std))
         numbers = ((kept.astype(np.float32) - mean) / std).astype(self.dtype)
-        return np.ascontiguousarray(numbers.transpose(2, 0, 1)) if self.channels_first else numbers
+        return np.ascontiguousarray(numbers.transpose(0, 3, 1, 2)) if self.channels_first else numbers
 
 
 def read_input(name: str, described: Mapping[str, Any]) -> ModelInput:
@@ -74,4 +78,7 @@ def read_input(name: str, described: Mapping[str, Any]) -> ModelInput:
         mean=tuple(described.get("mean", (0.0,) * 3)),
         std=tuple(described.get("std", (1.0,) * 3)),
     )
-    return ModelInput(name, spec, described.get("decode", DEFAULTS.decode), dtype, described["layout"] == "NCHW")
+    decode = described.get("decode", DEFAULTS.decode)
+    views = order_views(described.get("views", (CENTER,)))
+    check_views(views, spec, decode=decode)
+    return ModelInput(name, spec, decode, dtype, described["layout"] == "NCHW", views)

@@ -21,7 +21,9 @@ from featx.extract import extract_features
 from featx.heads import Head, train_head
 from featx.inputs import ImageSet, decode_image, list_images, parse_views
 from featx.measures import pool_views
+from featx.serving.deployed import open_deployed
 from featx.settings import Settings, ViewRule
+from featx.tables import fuse_tables
 from tests.conftest import write_folder
 
 Takes = Literal["uint8", "float"]
@@ -82,10 +84,44 @@ def test_a_head_on_view_0_is_deployed_without_views(folder: Path, tmp_path: Path
     assert not [node for node in onnx.load(str(deployed.path)).graph.node if "views" in node.name]
 
 
-def test_views_that_need_the_whole_image_are_refused_by_name(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(HeadError, match=r"scale=1\.5.*featx predict"):
-        deploy_head(trained(folder, "mean", views="crops"), into=tmp_path / "m.onnx")
-    assert not (tmp_path / "m.onnx").exists()
+@pytest.mark.parametrize("takes", ["uint8", "float"])
+@pytest.mark.parametrize("rule", ["mean", "rows"])
+def test_views_that_need_the_whole_image_are_an_axis_of_the_input(
+    folder: Path, tmp_path: Path, rule: ViewRule, takes: Takes
+) -> None:
+    head = trained(folder, rule, views="crops")
+    images = list_images(folder / "images")
+    deployed = deploy_head(head, into=tmp_path / "m.onnx", images=images, takes=takes)
+    (taken,) = deployed.inputs
+    assert taken.shape[:2] == (None, 3)
+    assert deployed.largest_difference < 1e-5
+    model = open_deployed(deployed.path, device="cpu")
+    assert model.inputs[0].views == ("center", "hflip", "scale=1.5")
+    answers = [model.run(model.decode(images.read(row))) for row in range(len(images))]  # type: ignore[arg-type]
+    probabilities = np.concatenate([one.probabilities for one in answers])
+    np.testing.assert_allclose(probabilities, head.predict_proba(folder / "crops.h5"), atol=1e-5)
+
+
+def test_without_images_a_head_on_crops_is_compared_on_random_views(folder: Path, tmp_path: Path) -> None:
+    deployed = deploy_head(trained(folder, "mean", views="crops"), into=tmp_path / "m.onnx")
+    assert (deployed.images, deployed.drawn) == (32, True)
+
+
+def test_heads_on_mirrors_and_on_crops_have_an_input_each(folder: Path, tmp_path: Path) -> None:
+    tables = [read_features(folder / f"{name}.h5", views="mean") for name in ("symmetries", "crops")]
+    head, _ = train_head(fuse_tables(tables), "class-mean", jobs=1)
+    deployed = deploy_head(head, into=tmp_path / "m.onnx", images=list_images(folder / "images"))
+    assert {tensor.name: len(tensor.shape) for tensor in deployed.inputs} == {
+        "pixels_raw-pixels_exact": 4,
+        "pixels_raw-pixels_exact_2": 5,
+    }
+    assert deployed.largest_difference < 1e-5
+
+
+def test_a_folder_for_hugging_face_cannot_describe_views(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(HeadError, match=r"3 views of an image, such as scale=1\.5; deploy to a file"):
+        deploy_head(trained(folder, "mean", views="crops"), into=tmp_path / "hub", layout="huggingface")
+    assert not (tmp_path / "hub").exists()
 
 
 def test_the_table_of_the_cache_is_read_at_view_0_unless_a_head_asks_for_more(folder: Path) -> None:

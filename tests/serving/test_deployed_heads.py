@@ -12,12 +12,14 @@ from featx.backbones import Backbone
 from featx.deploy import deploy_head, predict_images
 from featx.errors import ServingError
 from featx.estimators import OneVsRest
+from featx.extract import extract_features
 from featx.hashing import hash_file
-from featx.heads import Head, save_head
-from featx.inputs import list_images
+from featx.heads import Head, save_head, train_head
+from featx.inputs import list_images, parse_views
 from featx.serving.deployed import open_deployed
 from featx.serving.runtime_files import FILES, PACKAGE
-from tests.conftest import Ran, Tiny, draw_image
+from featx.settings import Settings
+from tests.conftest import Ran, Tiny, draw_image, write_folder
 from tests.support.cards import with_keys
 from tests.support.deployed import head_on
 from tests.support.graphs import Graph, describe
@@ -65,6 +67,21 @@ def test_a_head_says_what_predict_says(
     head = head_on(tiny.backbone, classifier=OneVsRest() if multilabel else None, multilabel=multilabel)
     deployed = deploy_head(head, into=tmp_path / "m.onnx", models=models, takes=takes)  # type: ignore[arg-type]
     check(head, deployed.path, images, models)
+
+
+def test_a_head_on_crops_gets_all_views_of_an_image_file(
+    tiny: Tiny, models: Path, images: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "crops.h5"
+    settings = Settings("cpu", views=parse_views("hflip,five-crop,random-crop:2"))
+    labelled = list_images(write_folder(tmp_path / "labelled", (8, 8)))
+    extract_features(labelled, tiny.backbone, into=cache, settings=settings)
+    head, _ = train_head(cache, "logreg", views="mean", jobs=1)
+    deployed = deploy_head(head, into=tmp_path / "m.onnx", images=list_images(images), models=models)
+    check(head, deployed.path, images, models)
+    with serving(deployed.path) as server:
+        described = server.ask("/v2/models/m").json
+        assert described["inputs"][0]["shape"][:2] == [-1, 8]
 
 
 def test_backbones_whose_images_are_prepared_differently_each_get_theirs(

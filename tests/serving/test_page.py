@@ -23,8 +23,9 @@ from featx.errors import HeadError, ServingError
 from featx.estimators import OneVsRest
 from featx.inputs import PixelSpec, decode_image
 from featx.serving import reserve_page
-from featx.serving.browser_page import SOURCES
+from featx.serving.browser_page import SOURCES, describe_input
 from featx.serving.deployed import open_deployed
+from featx.serving.preparing import ModelInput
 from featx.serving.runtime_files import FILES, PACKAGE, bring_runtime
 from featx.settings import FILTERS
 from tests.conftest import Tiny, draw_image
@@ -55,6 +56,13 @@ def about(text: str) -> Any:
     found = re.search(r'<script type="application/json" id="about-model">(.*?)</script>', text, re.DOTALL)
     assert found
     return json.loads(found[1])
+
+
+def test_a_page_for_a_model_that_takes_crops_is_refused(tmp_path: Path) -> None:
+    spec = PixelSpec(size=8, resize=10, mean=(0.0,) * 3, std=(1.0,) * 3)
+    taken = ModelInput("pixels", spec, "exact", "uint8", False, ("center", "crop-top-left"))
+    with pytest.raises(ServingError, match=r"2 views of an image, and the page cannot make crop-top-left; train on"):
+        describe_input(taken)
 
 
 def test_a_page_says_what_its_script_needs_to_know_and_has_the_model_beside_it(folder: Path, tmp_path: Path) -> None:

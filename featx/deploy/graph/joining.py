@@ -10,7 +10,7 @@ from featx.deploy.deployed import MARK
 from featx.deploy.graph.classifiers import add_scores
 from featx.deploy.graph.ending import add_ending, describe_outputs
 from featx.deploy.graph.nodes import LEAST_OPSET, Nodes
-from featx.deploy.graph.views import Axes, add_views, mean_over_views, pool_scores
+from featx.deploy.graph.views import Axes, add_views, can_make, mean_over_views, pool_scores, stack_views
 from featx.errors import HeadError, one_line
 from featx.heads import Head
 
@@ -37,6 +37,11 @@ class Trunk:
     averaged: bool = False
     """Whether its features are averaged over the views; else each view of an image stays a row."""
 
+    @property
+    def takes_views(self) -> bool:
+        """Whether the joined model is given all views of its images, and not view 0 alone."""
+        return not can_make(self.views)
+
 
 def join(head: Head, trunks: Sequence[Trunk], *, columns: Sequence[tuple[int, int]]) -> ModelProto:
     """The model from the inputs of all trunks to the head's labels and probabilities.
@@ -47,7 +52,9 @@ def join(head: Head, trunks: Sequence[Trunk], *, columns: Sequence[tuple[int, in
     version = max(LEAST_OPSET, *(opset(trunk.model) for trunk in trunks))
     models = [_named(_at_opset(trunk.model, version), trunk) for trunk in trunks]
     inputs = {trunk.input: _input_of(model, trunk) for model, trunk in zip(models, trunks, strict=True)}
-    fronts = [_front(trunk, place, version) for place, trunk in enumerate(trunks)]
+    fronts = [
+        _front(trunk, model, place, version) for place, (trunk, model) in enumerate(zip(trunks, models, strict=True))
+    ]
     nodes = Nodes(opset=version)
     rows = nodes.joined([_block(nodes, trunks[trunk], models[trunk], place) for trunk, place in columns])
     scores = add_scores(nodes, head.pipeline, rows)
@@ -72,15 +79,26 @@ def _input_of(model: ModelProto, trunk: Trunk) -> ValueInfoProto:
     found = ValueInfoProto()
     found.CopyFrom(model.graph.input[0])
     found.name = trunk.input
+    if trunk.takes_views:
+        dims = found.type.tensor_type.shape.dim
+        sides = [dim.dim_value for dim in dims]
+        dims.add()
+        for dim, side in zip(dims[1:], [len(trunk.views), *sides[1:]], strict=True):
+            dim.dim_value = side
     return found
 
 
-def _front(trunk: Trunk, place: int, version: int) -> Nodes:
-    """The nodes that make the views of the images that a trunk runs on; none if it runs on view 0 alone."""
+def _front(trunk: Trunk, model: ModelProto, place: int, version: int) -> Nodes:
+    """The nodes that make, or stack, the views of the images that a trunk runs on; none if it runs on view 0 alone."""
     nodes = Nodes(opset=version, part=f"views_{place}")
-    if len(trunk.views) > 1:
+    if len(trunk.views) == 1:
+        return nodes
+    if trunk.takes_views:
+        sides = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim[1:]]
+        views = stack_views(nodes, trunk.input, sides=sides)
+    else:
         views = add_views(nodes, trunk.input, trunk.views, axes=trunk.axes)
-        nodes.add("Identity", views, into=_taken(trunk))
+    nodes.add("Identity", views, into=_taken(trunk))
     return nodes
 
 

@@ -1,4 +1,4 @@
-"""Views of images inside a graph: it makes them from the pixels that it is given, and averages over them again."""
+"""Views of images inside a graph: it makes them, or is given them, and averages over them again."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ import numpy as np
 
 from featx.backbones import REDUCE_AXES_ARE_INPUTS
 from featx.deploy.graph.nodes import Nodes
-from featx.errors import HeadError
 from featx.inputs import SYMMETRIES
 from featx.settings import CENTER
 
@@ -23,15 +22,15 @@ class Axes:
     width: int
 
 
-def check_symmetries(views: Sequence[str], *, head: str) -> None:
-    """Raise HeadError if a view cannot be made from the pixels of view 0, which is what a graph is given."""
-    others = [view for view in views if view != CENTER and view not in SYMMETRIES]
-    if others:
-        raise HeadError(
-            f"head {head!r} uses the view {others[0]}, which is made from the whole image, so that a graph cannot make "
-            "it from the pixels that it is given; use `featx predict`, or train on mirrors and turns (--views "
-            "symmetries)"
-        )
+def can_make(views: Sequence[str]) -> bool:
+    """Whether a graph can make all these views from the pixels of view 0: mirrors and turns, but no other crops."""
+    return all(view == CENTER or view in SYMMETRIES for view in views)
+
+
+def stack_views(nodes: Nodes, images: str, *, sides: Sequence[int]) -> str:
+    """The views (views x n, *sides) of images (n, views, *sides), all images of the first view first."""
+    by_view = nodes.add("Transpose", images, perm=[1, 0, 2, 3, 4])
+    return nodes.add("Reshape", by_view, nodes.integers(-1, *sides))
 
 
 def add_views(nodes: Nodes, images: str, views: Sequence[str], *, axes: Axes) -> str:

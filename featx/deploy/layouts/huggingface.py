@@ -32,6 +32,11 @@ def write_files(name: str, head: Head, deployed: Deployed, about: Mapping[str, s
             "the backbones see different pixels, but preprocessor_config.json describes those of one input; "
             "deploy to a file, or with --layout triton"
         )
+    if "views" in prepared:
+        raise HeadError(
+            f"preprocessor_config.json cannot describe {len(prepared['views'])} views of an image, such as "
+            f"{prepared['views'][-1]}; deploy to a file, or with --layout triton"
+        )
     if prepared["channels"] != "RGB":
         raise HeadError(
             f"preprocessor_config.json cannot say that images become {prepared['channels']}; deploy to a file, or with "
