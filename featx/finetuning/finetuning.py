@@ -14,7 +14,7 @@ from featx.convert import check_new_name, install_tuned
 from featx.extract import Progress, read_pixels
 from featx.finetuning.describing import card_of, count_images, notes_on
 from featx.finetuning.head import head_of
-from featx.finetuning.judging import Trained, Trial, held_back, measure_trial
+from featx.finetuning.judging import Trained, Trial, as_scores, held_back, measure_trial
 from featx.finetuning.network import write_network
 from featx.finetuning.outcome import AGAINST_FROZEN, FineTuning, TriedRate
 from featx.finetuning.plan import Plan, check_options, choose_device, choose_epochs
@@ -22,7 +22,7 @@ from featx.finetuning.preparing import Prepared, Preparing
 from featx.finetuning.rival import rival_probabilities
 from featx.heads import Head
 from featx.inputs import ImageSet, order_views
-from featx.measures import Comparison
+from featx.measures import Comparison, fit_temperature, measure, to_probabilities
 from featx.settings import DEFAULTS, TUNING_RATE, TUNING_STORAGE, TUNING_VIEWS, Settings, Storage
 
 COMPARED = 4
@@ -140,6 +140,11 @@ class _Decision:
         return any(True for _ in self.best.network.parameters())
 
     @property
+    def temperature(self) -> float:
+        """What class scores are divided by, so that the probabilities of validation images are likeliest."""
+        return fit_temperature(as_scores(self.best.probabilities), self.trial.known)
+
+    @property
     def validation(self) -> Comparison:
         """The paired difference that decided."""
         return self.trial.compare({"tuned": self.best.probabilities, "frozen": self.trial.frozen}, [AGAINST_FROZEN])[0]
@@ -154,16 +159,20 @@ class _Decision:
 class _LastTraining:
     """The training on training and validation images, and the model that it made."""
 
+    decision: _Decision
     trial: Trial
     trained: Trained
     model: Any
     """An onnx.ModelProto."""
 
     def head(self, outcome: FineTuning, backbone: Backbone) -> Head:
-        """The linear layer as a head on the new backbone."""
+        """The linear layer as a head on the new backbone, calibrated on the validation images of the trial before."""
         accuracy = next(one.accuracy for one in outcome.tried if one.chosen)
+        temperature = self.decision.temperature
+        calibrated = to_probabilities(as_scores(self.trained.probabilities), temperature=temperature)
+        metrics = measure(calibrated, self.trial.known, seed=self.trained.plan.seed)
         about: dict[str, Any] = {"prepared": self.trial.prepared, "heads": self.trial.heads, "accuracy": accuracy}
-        return head_of(self.trained.tail[1], backbone, metrics=outcome.tuned, **about)
+        return head_of(self.trained.tail[1], backbone, metrics=metrics, temperature=temperature, **about)
 
 
 @dataclass(frozen=True)
@@ -185,7 +194,7 @@ class _Tuning:
         trained = self._train(trial, decision.best.plan.rate, watched=False)
         outcome = self.describe(name, decision, trial, trained, layers=layers)
         model = write_network(self.preparing.backbone, trained.network, pixels=self.read_some(trial))
-        return outcome, _LastTraining(trial, trained, model)
+        return outcome, _LastTraining(decision, trial, trained, model)
 
     def decide(self) -> _Decision:
         """Train on training images with each rate, and hold the best against frozen features on validation images."""

@@ -19,11 +19,18 @@ TUNED = "trained together with the last layers of its backbone, from where the t
 
 
 def head_of(
-    linear: Any, backbone: Backbone, *, prepared: Prepared, heads: FrozenHeads, metrics: HeadMetrics, accuracy: float
+    linear: Any,
+    backbone: Backbone,
+    *,
+    prepared: Prepared,
+    heads: FrozenHeads,
+    metrics: HeadMetrics,
+    accuracy: float,
+    temperature: float,
 ) -> Head:
     """The linear layer of torch as a head that reads each view of an image, as the tuning did.
 
-    `metrics` are of test images, `accuracy` is that of the trial on validation images.
+    `metrics` are of test images; `accuracy` and `temperature` are those of the trial on validation images.
     """
     weights: NDArray[np.float64] = linear.weight.detach().cpu().numpy().astype(np.float64)
     scores = LinearScores(weights, linear.bias.detach().cpu().numpy().astype(np.float64))
@@ -39,8 +46,9 @@ def head_of(
         classes=heads.classes,
         params={},
         sources=(source,),
-        training=_result(heads.result, source, metrics, accuracy).to_dict(),
+        training=replace(_result(heads.result, source, metrics, accuracy), temperature=temperature).to_dict(),
         pipeline=pipeline,
+        temperature=temperature,
     )
 
 
@@ -65,7 +73,6 @@ def _result(frozen: Result, source: Source, metrics: HeadMetrics, accuracy: floa
         tuned=TUNED,
         validated=accuracy,
         validated_loss=None,
-        temperature=1.0,
         metrics=metrics,
         guesses=None,
         tuning="validation",

@@ -156,6 +156,11 @@ def measure_trial(trial: Trial, tuned: Probabilities, layers: Probabilities | No
     return {**measures, "comparisons": trial.compare(found, pairs, seed=seed)}
 
 
+def as_scores(probabilities: Probabilities) -> NDArray[np.float64]:
+    """Class scores (n, classes) whose softmax gives these probabilities."""
+    return np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
+
+
 def held_back(split: Split) -> Split:
     """The split without its test rows: its training rows are learned from, its validation rows are measured on."""
     none = np.empty(0, np.int64)

@@ -131,7 +131,16 @@ def test_the_head_is_the_tuned_network_and_works_as_any_head(
     extract_features(images, found.backbone, into=tmp_path / "c.h5", settings=replace(HERE, views=TWO))
     metrics = evaluate_head(head, str(tmp_path / "c.h5"), rows=split_table(read_features(tmp_path / "c.h5")).test)
     assert metrics.accuracy == found.tuned.accuracy
-    assert metrics.log_loss == pytest.approx(found.tuned.log_loss, abs=1e-3)
+    assert metrics.log_loss == pytest.approx(head.training["metrics"]["log_loss"], abs=1e-3)
+
+
+@pytest.mark.exhaustive
+def test_the_head_is_calibrated_on_validation_images_of_the_trial(tuned: tuple[FineTuning, Path]) -> None:
+    found, _ = tuned
+    assert found.head is not None
+    assert found.head.temperature not in (0, 1)
+    assert found.head.training["metrics"]["accuracy"] == found.tuned.accuracy
+    assert found.head.training["metrics"]["log_loss"] != found.tuned.log_loss
 
 
 class StoppedError(Exception):
