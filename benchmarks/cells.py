@@ -134,15 +134,18 @@ def read_blocks(cache: Path) -> list[Features]:
     return [np.asarray(read_features(cache, outputs=[output]).features) for output in list_outputs(cache)]
 
 
-def distances(blocks: Sequence[Features], train: Rows) -> Features:
-    """(n, n): square distances of rows standardised on training rows, every block having an equal say."""
+def distances(blocks: Sequence[Features], train: Rows, *, most: float = np.inf) -> Features:
+    """(n, n): square distances of rows standardised on training rows, every block having an equal say.
+
+    A number that is more than `most` standard deviations from the mean counts as that far away.
+    """
     parts = []
     for block in blocks:
         known = block[train]
         deviation = known.std(axis=0)
         kept = deviation > 1e-8
-        scale = deviation[kept] * np.sqrt(kept.sum() * len(blocks))
-        parts.append((block[:, kept] - known[:, kept].mean(axis=0)) / scale)
+        standardised = (block[:, kept] - known[:, kept].mean(axis=0)) / deviation[kept]
+        parts.append(standardised.clip(-most, most) / np.sqrt(kept.sum() * len(blocks)))
     rows = np.concatenate(parts, axis=1)
     products = rows @ rows.T
     norms = products.diagonal()

@@ -1,10 +1,11 @@
 """Fine-tuning the last blocks of a network against its frozen features, on few and on many images.
 
     python benchmarks/domain_sets.py DIR --sets fashion
-    python benchmarks/finetuning.py DIR [--parts elpv,fashion] [--counts 300,1000,2000] [--splits N] [--threads N]
+    python benchmarks/finetuning.py DIR [--parts elpv,fashion,elpv-w] [--splits N] [--threads N]
 
 Needs the extras `demo` and `finetune`. EfficientNet-Lite0 cut before its last two blocks, the eight symmetries.
-Solar cells by the simple rule (defective above one half), and a part of Fashion-MNIST. On each split 620
+Solar cells by the simple rule (defective above one half), and a part of Fashion-MNIST; and solar cells by the rule of
+their paper, weighted, on splits 10 and on of `elpv_views.py`. On each split 620
 images, stratified, are the test set; 300, 1,000 or 2,000 of the others are learned from, a fifth of them as
 validation images. The backbone is written in any case, so that it can be measured on test images; whether
 it would have been written is what validation images say. All maps are computed once, as every run knows the same
@@ -16,14 +17,15 @@ import csv
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from cells import all_pictures, read_cells
-from published import Rows
+from numpy.typing import NDArray
+from published import Rows as KeptRows
 from record import keep
 from sklearn.model_selection import train_test_split
 
@@ -36,9 +38,10 @@ from featx.measures import corrected_t_test
 from featx.settings import BUNDLED, LAYERS, TUNING_STORAGE, Settings
 
 CUT = "/_blocks.13/Add_output_0"
-COUNTS = (300, 1000, 2000)
 TESTED = 620
 """Test images of each split; of the 2,624 cells, 2,004 are left to learn from."""
+FIRST_FRESH = 10
+"""The first split by the paper's rule that no study had looked at."""
 VALIDATION_SHARE = 0.2
 FASHION_IMAGES = 2700
 SETTINGS = Settings(views=parse_views("symmetries"))
@@ -59,12 +62,51 @@ def fashion(folder: Path) -> ImageSet:
     return list_images(some, root=str(written))
 
 
-PARTS: Mapping[str, Callable[[Path], ImageSet]] = {"elpv": cells, "fashion": fashion}
+def weighted_cells(folder: Path) -> ImageSet:
+    """The solar cells with the labels and weights of their paper."""
+    known = read_cells(folder)
+    images = all_pictures(folder)
+    labels = known.defective.astype(np.int32)
+    return replace(images, classes=("functional", "defective"), labels=labels, weights=known.weight.astype(np.float32))
+
+
+Rows = NDArray[np.int64]
+
+
+def some_tested(images: ImageSet, folder: Path, seed: int) -> tuple[Rows, Rows]:
+    """The rows to learn from and TESTED test rows, stratified."""
+    rows = np.arange(len(images))
+    rest, test = train_test_split(rows, test_size=TESTED, stratify=images.labels, random_state=seed)
+    return rest, test
+
+
+def a_quarter_tested(images: ImageSet, folder: Path, seed: int) -> tuple[Rows, Rows]:
+    """The rows to learn from and the test rows of a split by the paper's rule."""
+    return read_cells(folder).split(FIRST_FRESH + seed)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is measured together."""
+
+    known: str
+    """The name of its images among those whose maps are known."""
+    images: Callable[[Path], ImageSet]
+    split: Callable[[ImageSet, Path, int], tuple[Rows, Rows]]
+    counts: Sequence[int]
+    """Numbers of images to learn from."""
+
+
+PARTS: Mapping[str, Part] = {
+    "elpv": Part("elpv", cells, some_tested, (300, 1000, 2000)),
+    "fashion": Part("fashion", fashion, some_tested, (300, 1000, 2000)),
+    "elpv-w": Part("elpv", weighted_cells, a_quarter_tested, (1968,)),
+}
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A set of images whose maps are all known, and where runs work."""
+    """A part with its images, whose maps are all known, and where runs work."""
 
     name: str
     images: ImageSet
@@ -73,7 +115,7 @@ class Bench:
     @property
     def known(self) -> Path:
         """The folder with the maps and layers of all images."""
-        return self.folder / f"{self.name}-known"
+        return self.folder / f"{PARTS[self.name].known}-known"
 
     def prepare(self) -> None:
         """Compute the maps and layers of all images, which runs then share."""
@@ -105,19 +147,20 @@ class Bench:
 
     def _manifest(self, work: Path, count: int, seed: int) -> ImageSet:
         """The images of one run, with their parts of the split."""
-        labels = self.images.labels
+        labels, weights = self.images.labels, self.images.weights
         assert labels is not None
-        rest, test = train_test_split(np.arange(len(labels)), test_size=TESTED, stratify=labels, random_state=seed)
+        rest, test = PARTS[self.name].split(self.images, self.folder, seed)
         if count < len(rest):
             rest, _ = train_test_split(rest, train_size=count, stratify=labels[rest], random_state=seed)
         train, validation = train_test_split(rest, test_size=VALIDATION_SHARE, stratify=labels[rest], random_state=seed)
         path = work / "images.csv"
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["path", "label", "split"])
+            writer.writerow(["path", "label", "split", *(["weight"] if weights is not None else [])])
             for part, rows in (("train", train), ("validation", validation), ("test", test)):
-                names = [(self.images.name(row), self.images.classes[labels[row]], part) for row in sorted(rows)]
-                writer.writerows(names)
+                for row in sorted(rows):
+                    weight = [] if weights is None else [weights[row]]
+                    writer.writerow([self.images.name(row), self.images.classes[labels[row]], part, *weight])
         return list_images(path, root=self._root)
 
     @property
@@ -174,7 +217,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--counts", default=",".join(map(str, COUNTS)))
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     given = parser.parse_args()
@@ -183,12 +225,12 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     folder = given.folder / "finetuning"
     folder.mkdir(parents=True, exist_ok=True)
-    rows = Rows(folder / "rows.jsonl")
+    rows = KeptRows(folder / "rows.jsonl")
     for part in given.parts.split(","):
-        bench = Bench(part, PARTS[part](folder), folder)
+        bench = Bench(part, PARTS[part].images(folder), folder)
         bench.prepare()
         for seed in range(given.splits):
-            for count in map(int, given.counts.split(",")):
+            for count in PARTS[part].counts:
                 about = {"part": part, "count": count, "seed": seed}
                 rows.get(f"{part}/{count}/{seed}", partial(_row, about, partial(bench.run, count, seed)))
     found = list(rows.found.values())

@@ -27,11 +27,13 @@ def render_views(found: dict[str, Any]) -> str:
 
 def render_elpv_views(found: dict[str, Any]) -> str:
     """The accuracy of each candidate on the splits that chose nothing."""
-    chosen = (tuple(found["chosen"]["networks"]), found["chosen"]["views"])
+    chosen = [found["chosen"][key] for key in ("recipe", "networks", "views")]
     rows = [
         [
-            " + ".join(row["networks"]) + (" (chosen)" if (tuple(row["networks"]), row["views"]) == chosen else ""),
+            row["recipe"] + (" (chosen)" if [row[key] for key in ("recipe", "networks", "views")] == chosen else ""),
+            " + ".join(row["networks"]),
             "view 0" if row["views"] == "first" else "mean of 8 views",
+            f"{row['left_out']:.4f}",
             f"{row['mean']:.4f}",
             _range(row["interval"]),
             _range(row["plain_interval"]),
@@ -40,7 +42,15 @@ def render_elpv_views(found: dict[str, Any]) -> str:
         ]
         for row in found["summary"]
     ]
-    header = ["layers of", "views", "mean, splits 10 to 19", "95 %, another split", "95 %, splits as if independent"]
+    header = [
+        "recipe",
+        "layers of",
+        "views",
+        "left out, splits 0 to 4",
+        "mean, splits 10 to 19",
+        "95 %, another split",
+        "95 %, splits as if independent",
+    ]
     header += [f"above {found['published']}", "quarters"]
     return f"{table(header, rows)}\n\n{made_on(found)}"
 
