@@ -75,6 +75,11 @@ def shorten(texts: Iterable[str], *, most: int = 6) -> str:
     return ", ".join(every[:most]) + more
 
 
+def show_views(views: Iterable[str]) -> str:
+    """The names of views, for messages; of many random crops only the first ones."""
+    return shorten(views, most=8)
+
+
 def show_counts(counts: Iterable[tuple[str, int]]) -> list[str]:
     """Each name with its count; names in quotes if one ends in a number, which would read as a count.
 

@@ -13,7 +13,7 @@ from featx.cache.costs import Cost
 from featx.columns import FURTHER_COLUMNS, take
 from featx.labels import Labels
 from featx.settings import CENTER, Decode, ViewRule
-from featx.showing import Overview, Shown, shorten, show_counts
+from featx.showing import Overview, Shown, shorten, show_counts, show_views
 
 VIEWS_BYTES = 2**26
 """About this many bytes of views are in memory at once while they become the columns of a table."""
@@ -70,7 +70,7 @@ def identify_source(source: Source) -> str:
     >>> identify_source(featx.read_features("photos.h5").sources[0])[:28]
     'efficientnet-lite0:features '
     """
-    views = "" if source.view_rule == "first" else f", {source.view_rule} of {', '.join(source.views)}"
+    views = "" if source.view_rule == "first" else f", {source.view_rule} of {show_views(source.views)}"
     return f"{source.name}:{source.output} ({source.backbone[:12]}{views})"
 
 

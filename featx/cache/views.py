@@ -8,6 +8,7 @@ from featx.cache.table import FeatureTable, Part, Source
 from featx.errors import TableError
 from featx.hashing import hash_settings
 from featx.settings import CENTER, VIEW_RULES, ViewRule
+from featx.showing import show_views
 
 
 def use_views(table: FeatureTable, rule: ViewRule, *, names: Sequence[str] = ()) -> FeatureTable:
@@ -59,7 +60,7 @@ def choose_views(part: Part, source: Source, rule: ViewRule, *, names: Sequence[
         )
     if lacking := [view for view in views if view not in part.known_views]:
         raise TableError(
-            f"the cache of {source.name} has the views {', '.join(part.known_views)} but not {', '.join(lacking)}; "
+            f"the cache of {source.name} has the views {show_views(part.known_views)} but not {show_views(lacking)}; "
             f"extract the images with --views {','.join(view for view in views if view != CENTER)}"
         )
     if rule != "first" and len(part.known_views) == 1:

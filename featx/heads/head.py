@@ -16,7 +16,7 @@ from featx.estimators import class_scores
 from featx.heads.views import ViewColumns, view_columns
 from featx.measures import MEASURE_TITLES, THRESHOLD, format_measure, to_probabilities
 from featx.settings import CENTER
-from featx.showing import Overview, Shown, shorten
+from featx.showing import Overview, Shown, shorten, show_views
 from featx.tables import GivenTables, as_table, check_range
 
 logger = logging.getLogger(__name__)
@@ -189,7 +189,7 @@ def _describe_views(source: Source) -> str:
     if source.view_rule == "first":
         return "view 0"
     how = "the mean of" if source.view_rule == "mean" else "each of"
-    return f"{how} the views {', '.join(source.views)}"
+    return f"{how} the views {show_views(source.views)}"
 
 
 def _identify(sources: Sequence[Source]) -> str:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from featx.cache import Source
 from featx.errors import HeadError
 from featx.measures import pool_views
+from featx.showing import show_views
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def view_columns(sources: Sequence[Source]) -> ViewColumns:
     """
     side_by_side = {source.views if source.view_rule == "rows" else () for source in sources}
     if len(side_by_side) > 1:
-        described = " + ".join(f"{one.view_rule} of {', '.join(one.views)} ({one.name})" for one in sources)
+        described = " + ".join(f"{one.view_rule} of {show_views(one.views)} ({one.name})" for one in sources)
         raise HeadError(
             f"with `rows` every backbone needs the same views of the images, but there are {described}; extract with "
             "the same --views, or use mean"

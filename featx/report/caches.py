@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 _CLASSES_SHOWN = 10
 _REASONS_SHOWN = 3
 _NAMES_SHOWN = 3
+_OUTPUTS_SHOWN = 6
 
 
 def extraction_sections(summary: "ExtractionSummary") -> list[Section]:
@@ -53,7 +54,13 @@ def _origin_facts(info: "CacheInfo") -> Iterator[tuple[str, str]]:
     width = 2 if info.storage == "float16" else 4
     values = info.rows * len(info.views) * width
     outputs = [f"{name} {dim} x {info.storage}, {show_bytes(dim * values)}" for name, dim in info.outputs.items()]
-    yield "features", "; ".join(outputs)
+    yield "features", "; ".join(outputs[:_OUTPUTS_SHOWN])
+    if len(outputs) > _OUTPUTS_SHOWN:
+        whole = show_bytes(sum(info.outputs.values()) * values)
+        yield (
+            "",
+            f"and {len(outputs) - _OUTPUTS_SHOWN} more outputs; {len(outputs)} in all, {whole} (--json lists them)",
+        )
     if len(info.views) > 1:
         yield "views", f"{len(info.views)} of each image: {', '.join(info.views)}"
     yield "file", f"{show_bytes(info.bytes)}, format {origin['format_version']}"

@@ -299,6 +299,16 @@ def test_info_of_an_unfinished_cache_says_how_far_it_is(tmp_path: Path, featx: C
     assert "pooled 6 x float16, 120 B" in found.out
 
 
+def test_info_of_many_outputs_shows_some_and_the_sum(tmp_path: Path, featx: Callable[..., Ran]) -> None:
+    names = tuple(f"block{number}" for number in range(9))
+    with CacheWriter(create_partial(tmp_path / "c.h5", image_set(), provenance(outputs=names))) as writer:
+        writer.append(rows_of(np.arange(10), dim=6 + 3 * len(names)))
+    seal(tmp_path / "c.h5")
+    found = featx("cache", "info", tmp_path / "c.h5")
+    assert "block4 3 x float32, 120 B\n" in found.out
+    assert "and 4 more outputs; 10 in all, 1.32 kB (--json lists them)" in found.out
+
+
 def test_info_is_told_at_a_glance_however_much_there_is(tmp_path: Path, featx: Callable[..., Ran]) -> None:
     count = 2000
     images = ImageColumns(
