@@ -142,7 +142,7 @@ def choose_outputs(cache: Cache, outputs: Sequence[str]) -> list[str]:
     aliases = {CLASS_SCORES: [scores]} if scores in cache.outputs else {}
     aliases[LAYERS] = [name for name in cache.outputs if name != scores]
     names = [one for name in outputs for one in ([name] if name in cache.outputs else aliases.get(name, [name]))]
-    for name in names:
+    for name in names or outputs:
         if name not in cache.outputs:
             raise unknown_name(str(cache.path), "output", name, list(cache.outputs))
     return list(dict.fromkeys(names)) or [next(iter(cache.outputs))]

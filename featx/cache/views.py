@@ -50,6 +50,8 @@ def choose_views(part: Part, source: Source, rule: ViewRule, *, names: Sequence[
         raise TableError(f"views {rule!r} is not known; choose from {', '.join(VIEW_RULES)}")
     if isinstance(names, str) or len(set(names)) < len(names) or (len(names) == 1 and rule != "first"):
         raise TableError(f"views {names!r} cannot be used as {rule!r}; give a list of two names or more, each once")
+    if rule == "first" and tuple(names) not in ((), (CENTER,)):
+        raise TableError(f"views {names!r} cannot be used as 'first', which is view 0 alone; give 'mean' or 'rows'")
     views = (CENTER,) if rule == "first" else tuple(names) or part.known_views
     if (part.view_rule, part.views) == (rule, views):
         return part

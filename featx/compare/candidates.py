@@ -114,11 +114,6 @@ class Candidate(Shown):
         """Whether a single fit keeps every core busy."""
         return is_large(len(self.split.development), self.table.dim)
 
-    @property
-    def views(self) -> ViewRule:
-        """The rule by which the views of images are used."""
-        return next((one.view_rule for one in self.table.sources if one.view_rule != "first"), "first")
-
     def overview(self) -> Overview:
         """The head and its features, the split and how parameters are tuned."""
         sizes = f"{len(self.split.train)} train, {len(self.split.validation)} validate, {len(self.split.test)} test"

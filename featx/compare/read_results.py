@@ -13,7 +13,10 @@ from featx.compare.ranking import RankedCandidate, Ranking, rank_candidates, ran
 from featx.compare.split_images import predicted_classes
 from featx.hashing import hash_columns
 from featx.heads import Result, find_split
+from featx.inputs import SYMMETRIES
 from featx.measures import class_correctness
+from featx.settings import CENTER
+from featx.showing import show_views
 from featx.tables import Split
 
 MOST_TESTED = 1000
@@ -85,9 +88,16 @@ def _measured_alike(result: Result) -> tuple[str, bool, int, str]:
     return result.images, result.balanced, result.seed, result.measure
 
 
-def _variant(result: Result) -> tuple[str, str, tuple[str, ...], str]:
+def _variant(result: Result) -> tuple[str, str, tuple[str, ...], str, tuple[str, ...]]:
     way = result.transferred.way if result.transferred else ""
-    return result.head, result.fusion, result.backbones, way
+    return result.head, result.fusion, result.backbones, way, _views_of(result)
+
+
+def _views_of(result: Result) -> tuple[str, ...]:
+    """The views that the head uses beside view 0, unless they are all mirrors and turns, which names need not list."""
+    used = () if result.views is None else result.views.names
+    others = tuple(view for view in used if view != CENTER)
+    return () if others == tuple(SYMMETRIES) else others
 
 
 def _in_given_order(own: list[Result], results: Sequence[Result]) -> list[Result]:
@@ -213,7 +223,8 @@ def _name(result: Result) -> str:
     """Head, fusion and backbones, as candidates are called."""
     fusion = f" ({result.fusion})" if result.fusion else ""
     way = f", {result.transferred.way}" if result.transferred else ""
-    return f"{result.head}{fusion} on {' + '.join(result.backbones)}{way}"
+    views = f", views {show_views(others)}" if (others := _views_of(result)) else ""
+    return f"{result.head}{fusion} on {' + '.join(result.backbones)}{way}{views}"
 
 
 def _with_tests(ranked: RankedCandidate, tested: RankedCandidate | None) -> RankedCandidate:

@@ -14,7 +14,7 @@ from featx.deploy.passes import BackbonePass
 from featx.errors import HeadError
 from featx.extract import read_pixels
 from featx.heads import Head
-from featx.inputs import SYMMETRIES, ImageSet
+from featx.inputs import SYMMETRIES, ImageSet, order_views
 from featx.measures import THRESHOLD
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -53,19 +53,29 @@ class Comparison:
 def read_checked(
     images: ImageSet | None, passes: Sequence[BackbonePass], sessions: Sequence[FeatureSession]
 ) -> list[Pixels]:
-    """The pixels (n, views, size, size, 3) for each pass, of the same images; random ones without images.
+    """The pixels (n, views, size, size, 3) for each pass in the views that it has seen; random ones without images.
 
     Raises HeadError if no image can be read.
     """
     if images is None:
-        return [_draw_views(session, one.views) for session, one in zip(sessions, passes, strict=True)]
+        return [_draw_views(session, seen(one)) for session, one in zip(sessions, passes, strict=True)]
     most = min(len(images), MOST_IMAGES, MOST_VIEWS // max(len(one.views) for one in passes))
     rows = np.unique(np.linspace(0, len(images) - 1, most).round().astype(int)).tolist()
-    read = [read_pixels(images, rows, one.backbone, views=one.views, decode=one.decode) for one in passes]
+    read = [read_pixels(images, rows, one.backbone, views=seen(one), decode=one.decode) for one in passes]
     common = [row for row in rows if all(row in found for found in read)]
     if not common:
         raise HeadError(f"none of {len(rows)} images to compare predictions on can be read; name others, or none")
     return [np.stack([found[row] for row in common]) for found in read]
+
+
+def seen(one: BackbonePass) -> tuple[str, ...]:
+    """The views that a comparison needs of each image: view 0, and those of the pass."""
+    return order_views(one.views)
+
+
+def views_of(one: BackbonePass, pixels: Pixels) -> Pixels:
+    """The views (n, views, size, size, 3) that the pass reads, in its order, of those that were seen."""
+    return pixels[:, [seen(one).index(view) for view in one.views]]
 
 
 def _draw_views(session: FeatureSession, views: Sequence[str]) -> Pixels:
@@ -101,7 +111,8 @@ def own_features(
     """The features (n, d) that a head is given for these pixels of each pass."""
     blocks: list[list[NDArray[np.float32]]] = []
     for session, one, given in zip(sessions, passes, pixels, strict=True):
-        features = np.stack([_features_of(session, given[:, view]) for view in range(len(one.views))], axis=1)
+        views = views_of(one, given)
+        features = np.stack([_features_of(session, views[:, place]) for place in range(len(one.views))], axis=1)
         edges = np.cumsum([output.dim for output in session.outputs])[:-1]
         blocks.append([join_views(block, one.view_rule) for block in np.split(features, edges, axis=2)])
     return np.hstack([blocks[place][output] for place, output in columns])

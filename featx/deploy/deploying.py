@@ -11,7 +11,7 @@ from onnx import ModelProto, helper
 from featx.backbones import deployable_graph, open_model, open_session, opset
 from featx.convert import model_input
 from featx.deploy.about import describe, preparation
-from featx.deploy.checking import Comparison, Pixels, compare, own_features, read_checked
+from featx.deploy.checking import Comparison, Pixels, compare, own_features, read_checked, views_of
 from featx.deploy.deployed import Deployed, DeployedTensor, reserve_model
 from featx.deploy.graph.joining import Trunk, join
 from featx.deploy.graph.nodes import NEWEST_OPSET
@@ -193,7 +193,7 @@ def _feed(built: _Built, pixels: Sequence[Pixels], *, as_pixels: bool) -> dict[s
 
 def _as_taken(one: BackbonePass, views: Pixels, *, as_pixels: bool) -> NDArray[Any]:
     """The value of the model's input for these views of images. Raises HeadError for a type that numpy lacks."""
-    taken = views[:, 0] if can_make(one.views) else views
+    taken = views[:, 0] if can_make(one.views) else views_of(one, views)
     if as_pixels:
         return taken
     card = one.backbone.card

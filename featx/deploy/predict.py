@@ -18,6 +18,7 @@ from featx.cache import (
     join_views,
 )
 from featx.deploy.passes import find_backbone
+from featx.errors import HeadError
 from featx.extract import FeatureBatch, open_stream
 from featx.heads import ROWS_AT_ONCE, Head, join_classes, label_probability, predicted_classes
 from featx.inputs import ImageSet, order_views
@@ -80,9 +81,8 @@ def predict_images(
     """A prediction for every image, in their order; the head's own backbones compute the features on the way.
 
     Images are decoded in the way the head was trained on, and have the views that it was trained on, whatever the
-    settings say. With `all_probabilities`, each
-    prediction has those of every class. Raises BackboneError or HeadError if a backbone of the head is missing or
-    differs, DeviceError and InferenceError from sessions.
+    settings say. With `all_probabilities`, each prediction has those of every class. Raises BackboneError or HeadError
+    if a backbone of the head is missing or differs, DeviceError and InferenceError from sessions.
 
     >>> import featx
     >>> head = featx.load_head("photos.featx")
@@ -131,10 +131,20 @@ def _open_streams(
     count = len(images) if len(passes) == 1 else 0
     batch_size = None
     for sources, backbone in zip(passes, backbones, strict=True):
-        own_settings = replace(settings, decode=sources[0].decode, views=order_views(sources[0].views))
+        own_settings = replace(settings, decode=sources[0].decode, views=_views_to_read(head, sources[0].views))
         stream = opened.enter_context(open_stream(images, backbone, own_settings, batch_size=batch_size))
         batch_size = stream.pace.batch_size
         yield map(partial(_take_columns, sources=sources, views=own_settings.views), stream.batches(count=count))
+
+
+def _views_to_read(head: Head, views: Sequence[str]) -> tuple[str, ...]:
+    """View 0 and these views, in the order of a pass. Raises HeadError for names that featx does not give."""
+    found = order_views(views)
+    if unknown := set(views) - set(found):
+        raise HeadError(
+            f"head {head.name!r} names a view {unknown.pop()!r}, which featx spells otherwise; train it again"
+        )
+    return found
 
 
 def _list_passes(sources: Sequence[Source]) -> list[list[Source]]:

@@ -63,7 +63,10 @@ class Batch(ImageRows):
     pixels: NDArray[np.uint8]
     """(size of every batch, height, width, 3): zeros for failed images and after the last one; a buffer of the ring."""
     slots: NDArray[np.int64]
-    """(n,): slot of each row, a place of `pixels` for each view; NO_SLOT (-1) if the image failed or is a duplicate."""
+    """(n,): slot of each row, NO_SLOT (-1) if the image failed or is a duplicate.
+
+    A slot has a place in `pixels` for each view.
+    """
 
 
 class Ring:

@@ -25,7 +25,7 @@ GROUPED_IMAGES = 8
 GROUPED_BYTES = 2**22
 """Most bytes of the pixels of such a group."""
 BATCH_BYTES = 2**24
-"""Most bytes of the pixels of a group that is larger so that the views of its images fill whole batches."""
+"""A group may grow to this many bytes of pixels, so that the views of its images fill whole batches."""
 LEAST_GROUPS = 256
 """A run has at least this many groups, since the last ones may leave a core idle."""
 

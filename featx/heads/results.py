@@ -187,6 +187,8 @@ def _check(result: Result) -> None:
         raise ValueError("validated, seconds or temperature is out of range")
     if result.validated_loss is not None and not 0 <= result.validated_loss < math.inf:
         raise ValueError("validated_loss is out of range")
+    if result.views is not None and result.views.validated.keys() != result.views.validated_loss.keys():
+        raise ValueError("views.validated and views.validated_loss are of different rules")
     if any(count < 0 for count in (result.metrics.n, *result.rows.values())):
         raise ValueError("a number of images is below 0")
     if result.metrics.labels != "several":

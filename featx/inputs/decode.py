@@ -3,6 +3,7 @@
 import io
 import struct
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -17,6 +18,7 @@ from featx.inputs.pixels import PixelSpec
 from featx.inputs.png import SIGNATURE, drop_large_texts
 from featx.inputs.sets.image_set import Stored, fingerprint
 from featx.inputs.unread import misread_kind, unread_kind
+from featx.inputs.views import check_views
 from featx.settings import CENTER, DEFAULTS, Decode
 
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
@@ -87,10 +89,10 @@ def decode_views(
     decode: Decode = DEFAULTS.decode,
     out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.uint8]:
-    """Pixels (views, size, size, 3) in uint8 of these views of an image, which is decoded once.
+    """Pixels (views, size, size, 3) in uint8 of these views of an image, in this order; it is decoded once.
 
-    The first view is `center`, what `decode_image` returns; arguments and errors are those of `decode_image`. An image
-    that fails leaves `out` unchanged.
+    `center` is what `decode_image` returns; arguments and errors are those of `decode_image`, and ImageSetError if a
+    view is not known or cannot be made. An image that fails leaves `out` unchanged.
 
     >>> from pathlib import Path
     >>> from featx.inputs import PixelSpec, decode_views, parse_views
@@ -99,6 +101,7 @@ def decode_views(
     >>> decode_views(file.read_bytes(), spec, parse_views("symmetries")).shape
     (8, 32, 32, 3)
     """
+    _check_views(tuple(views), spec, decode)
 
     def _crop(picture: Picture) -> list[NDArray[np.uint8]]:
         crops = Crops(picture, spec, max_pixels, lambda: fingerprint(stored))
@@ -109,6 +112,12 @@ def decode_views(
     for place, pixels in zip(out, made, strict=True):
         _fill(place, pixels)
     return out
+
+
+@cache
+def _check_views(views: tuple[str, ...], spec: PixelSpec, decode: Decode) -> None:
+    """What check_views does; the same views of many images are checked once."""
+    check_views(views, spec, decode=decode)
 
 
 def decode_thumbnail(

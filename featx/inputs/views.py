@@ -45,7 +45,7 @@ KNOWN_VIEWS = f"{', '.join([*SYMMETRIES, *GROUPS])}, {SCALE}1.15, {RANDOM_CROP}:
 SMALLEST_AREA = 0.25
 """A random crop has between this share of the area of the image and all of it: less would often miss the object."""
 WIDEST_RATIO = 4 / 3
-"""Ratio of its sides, at most."""
+"""Ratio of its sides, at most, unless the image itself is so long that no such crop has the area."""
 
 
 def parse_views(text: str) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ def _expand(name: str) -> Sequence[str]:
     """The views that a name in a list stands for."""
     if name in GROUPS:
         return GROUPS[name]
-    if match := re.fullmatch(rf"{RANDOM_CROP}:([0-9]{{1,4}})", name):
+    if match := re.fullmatch(rf"{RANDOM_CROP}:(0|[1-9][0-9]{{0,3}})", name):
         count = int(match[1])
         if not 1 <= count <= MOST_RANDOM_CROPS:
             raise ImageSetError(f"views: {name} is not from 1 to {MOST_RANDOM_CROPS} crops")
@@ -130,6 +130,7 @@ def _place(view: str) -> tuple[int, float]:
 def check_views(views: Sequence[str], spec: PixelSpec, *, decode: Decode) -> None:
     """Raise ImageSetError, with the reason, if a view cannot be made of images that become pixels in this way."""
     for view in views:
+        _check_name(view)
         if problem := _problem(view, spec, decode):
             raise ImageSetError(f"views: {view} cannot be made, because {problem}")
 
@@ -140,7 +141,11 @@ def _problem(view: str, spec: PixelSpec, decode: Decode) -> str:
         return "the backbone takes the whole image, so that a crop at a corner is the same; leave it out"
     if view.startswith(SCALE):
         resize = scaled(spec.resize, view)
-        if not spec.size <= resize <= MOST_SIDE:
+        if resize > MOST_SIDE:
+            return (
+                f"the image would have {resize} pixels on its shorter side, above {MOST_SIDE}; choose a smaller factor"
+            )
+        if resize < spec.size:
             return (
                 f"the image would have {resize} pixels, and the backbone takes {spec.size}; choose a factor from "
                 f"{spec.size / spec.resize:.3g}"
@@ -173,11 +178,12 @@ def draw_crop(view: str, size: tuple[int, int], *, fingerprint: bytes) -> Random
     in every run. The area is uniform, the ratio of the sides uniform on a logarithmic scale, as in Szegedy et al.
     (arXiv 1409.4842).
     """
-    area, ratio, across, down, mirror = _uniform(fingerprint + view.encode())
-    share = SMALLEST_AREA + (1 - SMALLEST_AREA) * area
+    place, ratio, across, down, mirror = _uniform(fingerprint + view.encode())
+    area = (SMALLEST_AREA + (1 - SMALLEST_AREA) * place) * size[0] * size[1]
     stretch = WIDEST_RATIO ** (ratio - 0.5)
-    width = min(size[0], (share * size[0] * size[1]) ** 0.5 * stretch)
-    height = min(size[1], (share * size[0] * size[1]) ** 0.5 / stretch)
+    width = min(size[0], area**0.5 * stretch)
+    height = min(size[1], area / width)
+    width = min(size[0], area / height)
     left = across * (size[0] - width)
     top = down * (size[1] - height)
     return RandomCrop((left, top, left + width, top + height), mirror < 0.5)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from featx.inputs import PixelSpec, check_views, decode_views, order_views
+from featx.inputs import PixelSpec, check_views, decode_views
 from featx.settings import CENTER, DEFAULTS, FILTERS, Decode
 
 TENSOR_TYPES = {"uint8": "tensor(uint8)", "float32": "tensor(float)", "float16": "tensor(float16)"}
@@ -79,6 +79,6 @@ def read_input(name: str, described: Mapping[str, Any]) -> ModelInput:
         std=tuple(described.get("std", (1.0,) * 3)),
     )
     decode = described.get("decode", DEFAULTS.decode)
-    views = order_views(described.get("views", (CENTER,)))
+    views = tuple(described.get("views", (CENTER,)))
     check_views(views, spec, decode=decode)
     return ModelInput(name, spec, decode, dtype, described["layout"] == "NCHW", views)

@@ -304,6 +304,7 @@ def test_rows_of_an_unfinished_cache_are_read_at_view_0(tmp_path: Path) -> None:
         ("mean", ("hflip",), "give a list of two names or more, each once"),
         ("rows", ("hflip", "hflip"), "give a list of two names or more, each once"),
         ("mean", "hflip", "give a list of two names or more"),
+        ("first", ("hflip",), "cannot be used as 'first', which is view 0 alone"),
     ],
 )
 def test_views_that_cannot_be_used_are_refused(cache: Path, rule: Any, names: Any, message: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from featx.backbones.store import Backbone, load_backbone
-from featx.cache import read_features
+from featx.cache import read_features, use_views
 from featx.convert import model_input
 from featx.deploy import deploy_head
 from featx.deploy.graph.nodes import LEAST_OPSET, NEWEST_OPSET, Nodes
@@ -100,6 +100,29 @@ def test_views_that_need_the_whole_image_are_an_axis_of_the_input(
     answers = [model.run(model.decode(images.read(row))) for row in range(len(images))]  # type: ignore[arg-type]
     probabilities = np.concatenate([one.probabilities for one in answers])
     np.testing.assert_allclose(probabilities, head.predict_proba(folder / "crops.h5"), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("views", "names"),
+    [
+        ("symmetries", ("hflip", "center")),
+        ("symmetries", ("rot90", "rot180")),
+        ("crops", ("scale=1.5", "hflip")),
+        ("crops", ("hflip", "scale=1.5", "center")),
+    ],
+)
+@pytest.mark.parametrize("given", [True, False])
+def test_views_keep_the_order_that_the_head_read_them_in(
+    folder: Path, tmp_path: Path, views: str, names: tuple[str, ...], *, given: bool
+) -> None:
+    images = list_images(folder / "images")
+    head, _ = train_head(use_views(read_features(folder / f"{views}.h5"), "rows", names=names), "class-mean", jobs=1)
+    deployed = deploy_head(head, into=tmp_path / "m.onnx", images=images if given else None)
+    assert deployed.largest_difference < 1e-5
+    model = open_deployed(deployed.path, device="cpu")
+    answers = [model.run(model.decode(images.read(row))) for row in range(len(images))]  # type: ignore[arg-type]
+    probabilities = np.concatenate([one.probabilities for one in answers])
+    np.testing.assert_allclose(probabilities, head.predict_proba(folder / f"{views}.h5"), atol=1e-5)
 
 
 def test_without_images_a_head_on_crops_is_compared_on_random_views(folder: Path, tmp_path: Path) -> None:

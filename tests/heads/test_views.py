@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from featx.cache import FeatureTable, replace_parts, use_views
-from featx.errors import HeadError, TableError
-from featx.heads import Head, Result, evaluate_head, load_head, make_development_set, save_head, train_head
+from featx.errors import ConvergenceError, HeadError, TableError
+from featx.heads import Head, Result, evaluate_head, load_head, make_development_set, refit_head, save_head, train_head
+from featx.heads.training import training
+from featx.heads.training.viewing import ViewFit
+from featx.heads.used_views import ViewChoice
 from featx.measures import pool_views, to_probabilities
 from featx.settings import ViewRule
 from featx.tables import fuse_tables, make_splits, split_table
@@ -200,7 +204,7 @@ def test_few_shot_splits_work_with_views() -> None:
 
 def test_what_is_impossible_is_refused_by_name() -> None:
     table = noisy_views(make_table(), noise=0.5)
-    with pytest.raises(HeadError, match="'mlp' stops by a part of its rows"):
+    with pytest.raises(HeadError, match="'mlp' holds out some of its rows"):
         train_head(table, "mlp", views="rows", jobs=1)
     with pytest.raises(HeadError, match=r"views 'all' is not known; choose from first, mean, rows and auto"):
         train_head(table, "ridge", views="all", jobs=1)  # type: ignore[arg-type]
@@ -212,6 +216,49 @@ def test_auto_says_that_there_is_nothing_to_choose_without_views() -> None:
     _, result = train_head(make_table(), "class-mean", views="auto", jobs=1)
     assert result.views is not None
     assert "do not all have several views" in result.views.chosen
+
+
+@pytest.mark.parametrize("views", ["mean", "rows", "auto"])
+def test_a_table_that_was_read_with_some_views_keeps_to_them(views: ViewChoice) -> None:
+    table = use_views(noisy_views(make_table(apart=3.0), noise=1.0), "mean", names=VIEWS[:2])
+    _, result = train_head(table, "class-mean", views=views, jobs=1)
+    assert result.views is not None
+    assert result.views.rule == "first" or result.views.names == VIEWS[:2]
+
+
+def test_fitting_again_uses_the_views_that_the_head_reads() -> None:
+    table = noisy_views(make_table(apart=2.0), noise=1.0)
+    head, _ = train_head(table, "class-mean", views="mean", jobs=1)
+    again, wanted = refit_head(head, table), refit_head(head, use_views(table, "mean"))
+    assert np.array_equal(again.predict_proba(table), wanted.predict_proba(table))
+    with pytest.raises(HeadError, match="was trained on the mean of the views"):
+        refit_head(head, use_views(table, "mean", names=VIEWS[:2]))
+
+
+def test_a_rule_that_does_not_converge_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit = training._fit
+
+    def failing(name: str, rule: ViewRule, **about: Any) -> ViewFit:
+        if rule in failed:
+            raise ConvergenceError(name, iterations=1, reached="loss 1", step="more")
+        return fit(name, rule, **about)
+
+    monkeypatch.setattr(training, "_fit", failing)
+    table = noisy_views(make_table(apart=3.0), noise=1.0)
+    failed: tuple[str, ...] = ("rows",)
+    _, result = train_head(table, "class-mean", views="auto", jobs=1)
+    assert result.views is not None
+    assert "rows did not converge" in result.views.chosen
+    failed = ("first",)
+    _, result = train_head(table, "class-mean", views="mean", jobs=1)
+    assert result.views is not None
+    assert result.views.test == "view 0 alone was not trained beside it, because its fit did not converge"
+    failed = ("mean",)
+    with pytest.raises(ConvergenceError):
+        train_head(table, "class-mean", views="mean", jobs=1)
+    failed = ("first", "mean", "rows")
+    with pytest.raises(ConvergenceError):
+        train_head(table, "class-mean", views="auto", jobs=1)
 
 
 @pytest.mark.parametrize("rule", ["mean", "rows"])

@@ -10,7 +10,7 @@ from PIL import Image
 
 from featx.errors import DecodeError, ImageSetError
 from featx.inputs import check_views, decode_image, decode_views, order_views, parse_views
-from featx.inputs.pixels import PixelSpec
+from featx.inputs.pixels import MOST_SIDE, PixelSpec
 from featx.inputs.views import CORNERS, SYMMETRIES, draw_crop
 
 SPEC = PixelSpec(size=16, resize=18, mean=(127.0,) * 3, std=(128.0,) * 3)
@@ -122,14 +122,14 @@ def test_random_crops_depend_on_the_bytes_and_the_number_alone() -> None:
     )
 
 
-@pytest.mark.parametrize("size", [(40, 30), (1, 300), (300, 1), (1, 1)])
+@pytest.mark.parametrize("size", [(40, 30), (1000, 100), (100, 10_000), (1, 300), (300, 1), (1, 1)])
 def test_a_random_crop_lies_within_the_image_and_has_its_share_of_the_area(size: tuple[int, int]) -> None:
     for seed in range(200):
         crop = draw_crop("random-crop-1", size, fingerprint=seed.to_bytes(16, "big"))
         left, top, right, bottom = crop.box
         assert 0 <= left < right <= size[0] + 1e-9
         assert 0 <= top < bottom <= size[1] + 1e-9
-        assert min(size) == 1 or (right - left) * (bottom - top) > 0.2 * size[0] * size[1]
+        assert 0.25 - 1e-9 <= (right - left) * (bottom - top) / (size[0] * size[1]) <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("size", [(1, 300), (300, 1), (1, 1), (7, 5)])
@@ -150,6 +150,7 @@ def test_the_crops_are_mirrored_about_as_often_as_not() -> None:
         ("crop-top-left", WHOLE, False, "whole image"),
         ("scale=0.5", SPEC, False, "factor from 0.889"),
         ("scale=1.01", SPEC, False, "as it has in view 0"),
+        ("scale=16", replace(SPEC, resize=MOST_SIDE), False, "choose a smaller factor"),
         ("scale=1.5", SPEC, True, "--decode exact"),
         ("random-crop-1", SPEC, True, "--decode exact"),
     ],
@@ -173,3 +174,15 @@ def test_an_image_that_fails_leaves_the_buffer_as_it_was() -> None:
     with pytest.raises(DecodeError):
         decode_views(encode(noise())[:300], SPEC, ("center", "hflip"), out=out)
     assert (out == 7).all()
+
+
+@pytest.mark.parametrize("view", ["hflp", "symmetries", "random-crop:2", "scale=0.5"])
+def test_only_views_that_can_be_made_are_made(view: str) -> None:
+    with pytest.raises(ImageSetError, match="views: "):
+        decode_views(encode(noise()), SPEC, ("center", view))
+
+
+def test_views_come_in_the_order_in_which_they_are_asked_for() -> None:
+    data = encode(noise())
+    found = decode_views(data, SPEC, ("rot90", "center"))
+    assert np.array_equal(found[::-1], decode_views(data, SPEC, ("center", "rot90")))

@@ -162,10 +162,20 @@ def _check_numbers(description: Description) -> None:
                 raise HeadError(f"its description is wrong: parameter {name} is {number}")
 
 
+def _check_views(source: SourceDescription) -> None:
+    """Raise HeadError unless several different views are named if a rule needs them, and else none."""
+    views = () if source.views is UNSET else source.views
+    if len(set(views)) < len(views) or bool(views) != (source.view_rule not in (UNSET, "first")):
+        raise HeadError(
+            f"its description is wrong: views {', '.join(views) or 'none'} with the rule {source.view_rule}"
+        )
+
+
 def _check_columns(sources: Iterable[SourceDescription], dims: Iterable[int]) -> None:
     """Raise HeadError unless the columns of the sources follow each other, as wide as their cards say."""
     end = 0
     for source, dim in zip(sources, dims, strict=True):
+        _check_views(source)
         if source.start != end or source.stop - source.start != dim * source.rows_of_views:
             raise HeadError(
                 f"its description is wrong: a source of {dim} features has the columns {source.start} to {source.stop}"

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 STACKED = "stacked"
 """The fusion of heads: each block has its own head, and a meta-classifier weighs their predictions."""
 BY_ROWS_ALONE = ("mlp",)
-"""The heads that divide their rows again, whatever image these are of."""
+"""Heads that hold out some of their rows themselves, and do not keep the views of an image together."""
 STACKED_HEADS = tuple(name for name, recipe in HEADS.items() if not recipe.fusion)
 """The heads that can be stacked."""
 
@@ -67,8 +67,8 @@ def check_rows(name: str) -> None:
     """Raise HeadError if this head cannot be fitted with views of an image as rows."""
     if name in BY_ROWS_ALONE:
         raise HeadError(
-            f"head {name!r} stops by a part of its rows, where views of one image would be on both sides, so it cannot "
-            "take `rows`; use views mean, or another head"
+            f"head {name!r} holds out some of its rows to know when to stop, and would find views of one image on both "
+            "sides, so it cannot take `rows`; use views mean, or another head"
         )
 
 

@@ -9,15 +9,16 @@ from featx.cache import FeatureTable
 from featx.heads.head import Head
 from featx.heads.training.development import DevelopmentSet, drop_absent_classes
 from featx.heads.training.fitting import fit_pipeline
-from featx.tables import eligible_rows, select_rows
+from featx.tables import as_table, eligible_rows, select_rows
 
 
 def refit_head(head: Head, table: FeatureTable, *, balanced: bool = False) -> Head:
     """The head with its parameters and temperature, fitted to all labelled rows of this table with a weight above 0.
 
-    The table has the columns that the head reads. With `balanced` all classes have the same total weight. Nothing is
-    measured: `training` stays what it was. Raises TableError if fewer than two classes are left, HeadError and
-    ConvergenceError as `train_head` does.
+    The table has the columns that the head reads; a table at view 0 of a cache with the head's views is read as the
+    head reads it. With `balanced` all classes have the same total weight. Nothing is
+    measured: `training` stays what it was. Raises TableError if fewer than two classes are left, HeadError if the table
+    has other features than the head reads, and HeadError and ConvergenceError as `train_head` does.
 
     >>> import featx
     >>> from featx.heads import refit_head
@@ -26,6 +27,8 @@ def refit_head(head: Head, table: FeatureTable, *, balanced: bool = False) -> He
     >>> refit_head(head, table).params == head.params
     True
     """
+    table = as_table(table, sources=head.sources)
+    head.check(table.sources)
     chosen = select_rows(table, eligible_rows(table).rows)
     rows = np.arange(len(chosen))
     labels = drop_absent_classes(chosen.labels_of(rows))

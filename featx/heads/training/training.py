@@ -1,6 +1,8 @@
 """Trains a head on a table: split, development set, parameters, calibration, final fit, measures on test rows."""
 
+import logging
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -8,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from featx.cache import FeatureTable
+from featx.errors import ConvergenceError
 from featx.heads.head import Head
 from featx.heads.results import Result
 from featx.heads.training.calibrating import Calibration, fit_tuned
@@ -18,6 +21,8 @@ from featx.heads.training.viewing import ViewFit, choose_fit, describe_views, ta
 from featx.heads.used_views import ViewChoice
 from featx.settings import ViewRule
 from featx.tables import GivenTables, Split, as_table, split_table
+
+logger = logging.getLogger(__name__)
 
 
 def train_head(
@@ -79,10 +84,10 @@ def train_head(
     )
     tables = tables_by_rule(table, views, head=name, split=split)
     fit = partial(_fit, name, fusion=fusion, seed=seed, jobs=jobs)
-    fits = [fit(rule, table=one, development=develop(one)) for rule, one in tables.items()]
+    fits = _fit_each(tables, lambda rule, one: fit(rule, table=one, development=develop(one)), asked=views)
     best = choose_fit(fits, views)
     training = Training(split, best.development, best.tuned, fusion=fusion, tuning=chosen, seed=seed)
-    used = describe_views(fits, best, views=views, split=split, seed=seed, jobs=jobs)
+    used = describe_views(fits, best, tried=tables.keys(), views=views, split=split, seed=seed, jobs=jobs)
     return complete_head(
         name,
         best.pipeline,
@@ -91,6 +96,27 @@ def train_head(
         calibration=best.calibration,
         start=start,
     )
+
+
+def _fit_each(
+    tables: Mapping[ViewRule, FeatureTable],
+    fit: Callable[[ViewRule, FeatureTable], ViewFit],
+    *,
+    asked: ViewChoice,
+) -> list[ViewFit]:
+    """The fit of each rule. Raises ConvergenceError if that of the asked rule does not converge, or none does."""
+    fits, failed = [], []
+    for rule, table in tables.items():
+        try:
+            fits.append(fit(rule, table))
+        except ConvergenceError as error:
+            if rule == asked:
+                raise
+            logger.warning("views %s are left out: %s", rule, error)
+            failed.append(error)
+    if not fits:
+        raise failed[0]
+    return fits
 
 
 def _fit(

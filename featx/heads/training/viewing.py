@@ -1,6 +1,6 @@
 """Chooses by validation rows how a head uses the views of images, and tests what they are worth."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from featx.cache import FeatureTable, choose_views, replace_parts
+from featx.cache import FeatureTable, Part, choose_views, replace_parts
 from featx.errors import ConvergenceError, HeadError, TableError
 from featx.heads.evaluate import predict_rows
 from featx.heads.head import Head
@@ -41,6 +41,7 @@ MOST_KERNEL_ROWS = 4_000
 KERNEL_HEADS = ("rbf-svm", "pca-svm")
 MOST_FITTED = 2**28
 """Numbers in all fits that say what each view is worth, up to which they are done."""
+NOT_TRIED = "rows was not tried: it would take many times longer, or the head or the caches cannot take it"
 WITH, WITHOUT = "with", "without"
 """The names of heads in paired tests."""
 
@@ -93,7 +94,7 @@ def tables_by_rule(
     rows = len(split.development)
     if views == AUTO:
         return {rule: _reread(table, rule) for rule in _affordable_rules(table, head, rows)}
-    asked = table if _rule_of(table) == views else _reread(table, views)
+    asked = table if all(part.view_rule == views for part in table.parts) else _reread(table, views)
     if is_large(rows, asked.dim):
         return {views: asked}
     return {"first": _reread(table, "first"), views: asked}
@@ -102,10 +103,10 @@ def tables_by_rule(
 def _affordable_rules(table: FeatureTable, head: str, rows: int) -> Iterator[ViewRule]:
     """The rules that `auto` tries, the simplest first."""
     yield "first"
-    if min(len(part.known_views) for part in table.parts) == 1:
+    if min(len(_used_by(part)) for part in table.parts) == 1:
         return
     yield "mean"
-    known = {part.known_views for part in table.parts}
+    known = {_used_by(part) for part in table.parts}
     if head in BY_ROWS_ALONE or len(known) > 1:
         return
     count = len(known.pop())
@@ -120,6 +121,11 @@ def _rule_of(table: FeatureTable) -> ViewRule:
     return next((source.view_rule for source in table.sources if source.view_rule != "first"), "first")
 
 
+def _used_by(part: Part) -> tuple[str, ...]:
+    """The views that a block may use: those that it was read with, or of one at view 0 all that its cache has."""
+    return part.known_views if part.view_rule == "first" else part.views
+
+
 def _names_of(table: FeatureTable) -> tuple[str, ...]:
     """The views that the table uses."""
     return tuple(dict.fromkeys(view for source in table.sources for view in source.views))
@@ -130,11 +136,13 @@ def _reread(table: FeatureTable, rule: ViewRule, keep: Sequence[str] | None = No
     parts = []
     for part, source in zip(table.parts, table.sources, strict=True):
         stored = part if part.view_rule == "first" else replace(part, views=(CENTER,), view_rule="first")
-        names = () if keep is None else tuple(view for view in part.known_views if view in keep)
-        alone = len(names) == 1  # of two views, one is left when the other is left out
-        parts.append(
-            replace(stored, views=names, view_rule=rule) if alone else choose_views(stored, source, rule, names=names)
-        )
+        used = _used_by(part)
+        names = used if keep is None else tuple(view for view in used if view in keep)
+        if keep is not None and len(names) == 1:  # of two views, one is left when the other is left out
+            parts.append(replace(stored, views=names, view_rule=rule))
+        else:
+            several = rule != "first" and len(used) > 1
+            parts.append(choose_views(stored, source, rule, names=names if several else ()))
     return replace_parts(table, parts)
 
 
@@ -150,15 +158,25 @@ def choose_fit(fits: Sequence[ViewFit], views: ViewChoice) -> ViewFit:
 
 
 def describe_views(
-    fits: Sequence[ViewFit], best: ViewFit, *, views: ViewChoice, split: Split, seed: int, jobs: int | None
+    fits: Sequence[ViewFit],
+    best: ViewFit,
+    *,
+    tried: Collection[ViewRule],
+    views: ViewChoice,
+    split: Split,
+    seed: int,
+    jobs: int | None,
 ) -> UsedViews | None:
-    """What the result says of views; None if nobody asked, and view 0 is used."""
+    """What the result says of views; None if nobody asked, and view 0 is used.
+
+    `tried` are the rules that were to be fitted, also those whose fits did not converge.
+    """
     if views == "first" and best.rule == "first":
         return None
     used = UsedViews(
         rule=best.rule,
         names=_names_of(best.table),
-        chosen=_explain(fits, views),
+        chosen=_explain(fits, tried, views),
         validated={fit.rule: fit.tuned.measure for fit in fits},
         validated_loss={fit.rule: fit.calibration.loss for fit in fits},
     )
@@ -167,21 +185,23 @@ def describe_views(
     if fits[0].rule == "first" and best.rule != "first":
         used = replace(used, **_test_views(best, fits[0], split.test, seed=seed))
     elif best.rule != "first":
-        used = replace(used, test="view 0 alone was not trained beside it, since the features are large")
+        reason = "its fit did not converge" if "first" in tried else "the features are large"
+        used = replace(used, test=f"view 0 alone was not trained beside it, because {reason}")
     return replace(used, **_test_each_view(best, split.development, seed=seed, jobs=jobs))
 
 
-def _explain(fits: Sequence[ViewFit], views: ViewChoice) -> str:
+def _explain(fits: Sequence[ViewFit], tried: Collection[ViewRule], views: ViewChoice) -> str:
     """Why these views are used."""
     if views == "first":
         return "as the table was read"
     if views != AUTO:
         return "as asked for"
-    if len(fits) == 1:
+    if len(tried) == 1:
         return "because the caches do not all have several views of each image"
-    tried = ", ".join(fit.rule for fit in fits)
-    left = "" if len(fits) == len(VIEW_RULES) else "; rows was not tried, since it would take many times longer"
-    return f"best on validation images, of {tried}{left}"
+    fitted = [fit.rule for fit in fits]
+    left = [f"{rule} did not converge" for rule in tried if rule not in fitted]
+    left += [] if "rows" in tried else [NOT_TRIED]
+    return "; ".join([f"best on validation images, of {', '.join(fitted)}", *left])
 
 
 def _test_views(best: ViewFit, first: ViewFit, test: NDArray[np.int64], *, seed: int) -> dict[str, Any]:
