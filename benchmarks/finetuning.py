@@ -29,13 +29,12 @@ from published import Rows as KeptRows
 from record import keep
 from sklearn.model_selection import train_test_split
 
-from featx.backbones import select_outputs
 from featx.backbones.store import load_backbone
 from featx.finetuning import FineTuning, finetune_backbone
 from featx.finetuning.preparing import Preparing
 from featx.inputs import ImageSet, list_images, parse_views
 from featx.measures import corrected_t_test
-from featx.settings import BUNDLED, LAYERS, TUNING_STORAGE, Settings
+from featx.settings import BUNDLED, TUNING_STORAGE, Settings
 
 CUT = "/_blocks.13/Add_output_0"
 TESTED = 620
@@ -122,7 +121,7 @@ class Bench:
         backbone = load_backbone(BUNDLED)
         preparing = Preparing(backbone, self.images, CUT, "stratified", 0, SETTINGS, TUNING_STORAGE, self.known)
         preparing.run(lambda done: None)
-        preparing.extract(LAYERS, select_outputs(backbone, [LAYERS]), lambda done: None)
+        preparing.extract_layers(lambda done: None)
 
     def run(self, count: int, seed: int) -> dict[str, Any]:
         """The accuracies on the test images of this split, of the network tuned on this number of the others."""

@@ -1,6 +1,7 @@
 """Cuts a backbone into a frozen part and a tail: lists where, and gives the backbone whose output is the map there."""
 
 from featx.backbones.card import Output
+from featx.backbones.graph.bottlenecks import nodes_to
 from featx.backbones.graph.cutting import Cut, all_cuts, crossing, sensible_cuts
 from featx.backbones.graph.finding import view_of
 from featx.backbones.graph.model import damage_reported
@@ -92,8 +93,5 @@ def _why_not(view: View, backbone: Backbone, tensor: str) -> str:
 
 def _leads(view: View, tensor: str, feature: str) -> bool:
     """Whether the feature is computed from the tensor."""
-    needed = {feature}
-    for node in reversed(view.graph.node):
-        if needed & set(node.output):
-            needed.update(node.input)
-    return tensor in needed
+    readers = [node for node in nodes_to(view, feature) if node.op_type not in ("Shape", "Size")]
+    return tensor == feature or any(tensor in view.data_inputs(node) for node in readers)

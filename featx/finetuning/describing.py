@@ -14,7 +14,7 @@ from featx.hashing import hash_columns
 from featx.learned import remember_images
 from featx.tables import Split
 
-FEW_IMAGES = 200
+WORTH_TUNING = 200
 """Number of images to learn from below which layers and views do more than tuning does."""
 
 
@@ -40,9 +40,9 @@ def notes_on(preparing: Preparing, split: Split, *, wins: bool, writes: bool, tr
             "still unseen: try another --from or --rate, or write it anyway with --force"
         )
     learned = len(split.development)
-    if learned < FEW_IMAGES:
+    if learned < WORTH_TUNING:
         yield (
-            f"there are {learned} images to learn from; below about {FEW_IMAGES} a head on several layers and views "
+            f"there are {learned} images to learn from; below about {WORTH_TUNING} a head on several layers and views "
             "does more: `featx extract --output layers --views symmetries`, then `featx train --views mean`"
         )
     if writes:
@@ -72,7 +72,7 @@ def card_of(outcome: FineTuning, prepared: Prepared, *, plan: Plan) -> Tuned:
         split=outcome.split,
         split_key=prepared.split.key,
         validated=outcome.validation.n,
-        validation_frozen=chosen.accuracy - outcome.validation.difference,
+        validation_frozen=min(max(chosen.accuracy - outcome.validation.difference, 0.0), 1.0),  # it was rounded
         validation_tuned=chosen.accuracy,
         tested=outcome.tuned.n,
         test_frozen=outcome.frozen.accuracy,

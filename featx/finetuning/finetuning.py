@@ -29,7 +29,10 @@ COMPARED = 4
 """Number of images whose features torch and the written model must agree on."""
 
 
-NO_LAYERS = "layers were left out, because some images have none in float16: use --storage float32"
+NO_LAYERS = (
+    "layers were left out, because some images have none: `featx cache failures` of the layers' cache says why; where "
+    "values are beyond float16, --storage float32 keeps them"
+)
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ def finetune_backbone(
     preparing.check()
     announce(preparing.announcement(layers=layers))
     prepared = preparing.run(lambda done: report(TuningProgress("maps", done.finished, done.total)))
+    if layers:
+        preparing.extract_layers(lambda done: report(TuningProgress("layers", done.finished, done.total)))
     plan = Plan(rates[0], choose_epochs(epochs, len(prepared.split.train)), seed=seed, device=device)
     tuning = _Tuning(preparing, prepared, plan, tuple(rates), report)
     outcome, last = tuning.run(name, layers=layers, force=force)
@@ -147,7 +152,8 @@ class _Decision:
     @property
     def validation(self) -> Comparison:
         """The paired difference that decided."""
-        return self.trial.compare({"tuned": self.best.probabilities, "frozen": self.trial.frozen}, [AGAINST_FROZEN])[0]
+        found = {"tuned": self.best.probabilities, "frozen": self.trial.frozen}
+        return self.trial.compare(found, [AGAINST_FROZEN], seed=self.best.plan.seed)[0]
 
     @property
     def rates(self) -> tuple[TriedRate, ...]:

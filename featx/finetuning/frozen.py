@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from featx.errors import TableError
 from featx.estimators import LinearScores
-from featx.finetuning.preparing import AT_ONCE, Prepared
+from featx.finetuning.preparing import AT_ONCE, FEWEST_FOLDS, Prepared
 from featx.finetuning.starting import Folds, fit_start
 from featx.heads import Result, order_classes, train_head
 from featx.labels import Labels
@@ -20,11 +20,10 @@ OF_MEAN = "mean of views"
 OF_ROWS = "views as rows"
 """The two heads on the frozen feature, which use the views by the rules `mean` and `rows`."""
 MOST_FOLDS = 5
-FEWEST_FOLDS = 2
 SMALL_FIT = 2**20
 """Numbers in a table below which a head is tuned faster than processes start."""
 START_ROWS = 20_000
-"""Most rows, views of images, that the linear layer is fitted to before training."""
+"""Views of images that the linear layer is fitted to before training, about; of more images, one view of each."""
 
 Probabilities = NDArray[np.float64]
 """(rows, classes)"""

@@ -1,6 +1,6 @@
 """What several layers of the frozen backbone give on the same images: the rival of every fine-tuning."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +17,8 @@ GAMMAS = (0.1, 0.3, 1.0, 3.0)
 """Of the RBF kernel, for distances whose mean over pairs of images is about 2."""
 PENALTIES = tuple(10.0 ** np.arange(-3, 1.5, 0.5))
 """The smallest leaves the fit to its rows, the largest hardly trusts them: the kernel of an image with itself is 2."""
+AT_ONCE = 1_024
+"""Number of rows whose distances to all fitted rows are in memory at a time."""
 MOST_ROWS = 6_000
 """Most rows that are fitted, since time grows with the cube; from a larger table this number is drawn."""
 LEAST_DEVIATION = 1e-8
@@ -55,11 +57,14 @@ def layer_probabilities(table: FeatureTable, *, fit: RowIndices, rows: RowIndice
     present = np.flatnonzero(labels.class_totals > 0)
     if len(present) < 2:
         raise FineTuningError("the images to learn from are of one class; give images of two classes or more")
-    near, far = _distances(table, fit, rows)
-    best = min(_fits(near, _of_classes(labels, present)), key=lambda one: one.loss)
-    scores = (1 + np.exp(-best.gamma * far)) @ best.dual
+    blocks = [_Block.of(part, fit) for part in table.parts]
+    best = min(_fits(_near(blocks), _of_classes(labels, present)), key=lambda one: one.loss)
     probabilities = np.zeros((len(rows), len(table.classes)))
-    probabilities[:, present] = to_probabilities(scores, temperature=best.temperature)
+    for start in range(0, len(rows), AT_ONCE):
+        some = slice(start, start + AT_ONCE)
+        far = np.mean([block.distances(block.read(rows[some])) for block in blocks], axis=0)
+        scores = (1 + np.exp(-best.gamma * far)) @ best.dual
+        probabilities[some, present] = to_probabilities(scores, temperature=best.temperature)
     return probabilities
 
 
@@ -73,31 +78,48 @@ def _of_classes(labels: Labels, present: NDArray[np.int64]) -> Labels:
     )
 
 
-def _distances(table: FeatureTable, fit: RowIndices, rows: RowIndices) -> tuple[Matrix, Matrix]:
-    """Square distances (n, n) among the rows of the fit, and (m, n) of others to them, the mean over all outputs."""
-    near = np.zeros((len(fit), len(fit)))
-    far = np.zeros((len(rows), len(fit)))
-    for part in table.parts:
-        known, others = _standardised(part, fit, rows)
-        lengths = (known.astype(np.float64) ** 2).sum(axis=1)
-        near += lengths[:, None] + lengths - 2.0 * (known @ known.T)
-        far += (others.astype(np.float64) ** 2).sum(axis=1)[:, None] + lengths - 2.0 * (others @ known.T)
-    near = near.clip(0) / len(table.parts)
-    np.fill_diagonal(near, 0)
-    return near, far.clip(0) / len(table.parts)
-
-
-def _standardised(part: Part, fit: RowIndices, rows: RowIndices) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+@dataclass(frozen=True)
+class _Block:
     """The columns of one output, standardised on the rows of the fit and divided by the root of their number."""
-    known, others = (np.empty((len(some), part.width), np.float32) for some in (fit, rows))
-    part.read(fit, out=known)
-    part.read(rows, out=others)
-    mean = known.mean(axis=0, dtype=np.float64)
-    deviation = known.std(axis=0, dtype=np.float64)
-    varies = deviation > LEAST_DEVIATION
-    scale = (deviation[varies] * np.sqrt(max(1, varies.sum()))).astype(np.float32)
-    centre = mean[varies].astype(np.float32)
-    return (known[:, varies] - centre) / scale, (others[:, varies] - centre) / scale
+
+    part: Part
+    varies: NDArray[np.bool_]
+    centre: NDArray[np.float32]
+    scale: NDArray[np.float32]
+    known: NDArray[np.float32]
+    """(n, d): the rows of the fit."""
+
+    @classmethod
+    def of(cls, part: Part, fit: RowIndices) -> "_Block":
+        """The block, with constant columns left out."""
+        known = _read(part, fit)
+        deviation = known.std(axis=0, dtype=np.float64)
+        varies = deviation > LEAST_DEVIATION
+        scale = (deviation[varies] * np.sqrt(max(1, varies.sum()))).astype(np.float32)
+        centre = known.mean(axis=0, dtype=np.float64)[varies].astype(np.float32)
+        return cls(part, varies, centre, scale, (known[:, varies] - centre) / scale)
+
+    def read(self, rows: RowIndices) -> NDArray[np.float32]:
+        """(m, d): these rows."""
+        return (_read(self.part, rows)[:, self.varies] - self.centre) / self.scale
+
+    def distances(self, rows: NDArray[np.float32]) -> Matrix:
+        """(m, n): square distances of standardised rows (m, d) to those of the fit."""
+        lengths, others = ((some.astype(np.float64) ** 2).sum(axis=1) for some in (self.known, rows))
+        return np.asarray((others[:, None] + lengths - 2.0 * (rows @ self.known.T)).clip(0))
+
+
+def _near(blocks: Sequence[_Block]) -> Matrix:
+    """(n, n): square distances among the rows of the fit, the mean over all outputs."""
+    near = np.mean([block.distances(block.known) for block in blocks], axis=0)
+    np.fill_diagonal(near, 0)
+    return np.asarray(near)
+
+
+def _read(part: Part, rows: RowIndices) -> NDArray[np.float32]:
+    found = np.empty((len(rows), part.width), np.float32)
+    part.read(rows, out=found)
+    return found
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from featx.settings import TUNING_RATE
 BATCH = 32
 EPOCHS = 6
 EPOCHS_OF_FEW = 8
-"""Number of epochs for fewer than FEW_IMAGES training images, of which each epoch has few steps."""
-FEW_IMAGES = 500
+"""Number of epochs for fewer than FEW_FOR_EPOCHS training images, of which each epoch has few steps."""
+FEW_FOR_EPOCHS = 500
 WARM_UP = 0.5
 """Epochs over which the rate rises to its value; then it falls to 0 along a cosine (arXiv 1608.03983)."""
 
@@ -50,7 +50,7 @@ def check_options(rates: tuple[float, ...], epochs: int | None) -> None:
 
 def choose_epochs(epochs: int | None, rows: int) -> int:
     """The number of epochs that was asked for, or the usual one for this number of training images."""
-    return epochs or (EPOCHS_OF_FEW if rows < FEW_IMAGES else EPOCHS)
+    return epochs or (EPOCHS_OF_FEW if rows < FEW_FOR_EPOCHS else EPOCHS)
 
 
 def choose_device(device: str) -> str:

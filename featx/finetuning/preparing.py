@@ -13,13 +13,16 @@ from featx.errors import CacheError, FineTuningError, TableError
 from featx.extract import Progress, extract_features
 from featx.finetuning.maps import CachedMaps, DecodedImages, TailInputs
 from featx.finetuning.network import read_network
+from featx.finetuning.tail import run_module
 from featx.hashing import hash_settings
 from featx.inputs import ImageSet
 from featx.settings import DEFAULT_STORAGE, LAYERS, Settings, Storage, ViewRule
-from featx.tables import RowIndices, Split, eligible_rows, make_splits, table_without_features
+from featx.tables import RowIndices, Split, eligible_rows, make_folds, make_splits, table_without_features
 
 LEAST_OF_A_CLASS = 4
 """Number of images for each class, on average, below which nothing is tuned."""
+FEWEST_FOLDS = 2
+"""Number of folds that heads on frozen features are tuned in, at least."""
 AT_ONCE = 1024
 """Number of images whose views are in memory while their mean is computed."""
 
@@ -38,7 +41,10 @@ class Prepared:
     cache: Path
 
     def features(self, rows: RowIndices, *, most: int | None = None, seed: int = 0) -> NDArray[np.float32]:
-        """The frozen features (n, k, d) of k views of these rows, drawn if all were more than `most` in sum."""
+        """The frozen features (n, k, d) of k views of each row: all, or drawn ones, so that n k is at most `most`.
+
+        Of more rows than `most`, each has one view.
+        """
         views = self.inputs.views
         count = views if most is None else min(views, max(1, most // len(rows)))
         every = np.tile(np.arange(views), (len(rows), 1))
@@ -101,8 +107,14 @@ class Preparing:
 
     def check(self) -> None:
         """Raise an error if the backbone cannot be cut there and trained, or the images not split and learned from."""
-        read_network(self.backbone, self.tensor)
-        split_images(table_without_features(self.images), self.hold_out, seed=self.seed)
+        network = read_network(self.backbone, self.tensor)
+        run_module(network, np.zeros((2, *self.cut.shape), np.float32), device="cpu")
+        table = table_without_features(self.images)
+        split = split_images(table, self.hold_out, seed=self.seed)
+        try:
+            make_folds(table, split.train, folds=FEWEST_FOLDS, seed=self.seed)
+        except TableError as error:
+            raise TableError(f"of the images that train, {error}") from error
 
     def run(self, report: Callable[[Progress], None]) -> Prepared:
         """Compute the maps and frozen features that the cache does not have yet. Raises as extract_features does."""
@@ -133,6 +145,10 @@ class Preparing:
         except CacheError as error:
             raise CacheError(str(error).replace("another --into", "another --work")) from error
         return path
+
+    def extract_layers(self, report: Callable[[Progress], None]) -> Path:
+        """The cache of several layers of the frozen backbone for all views. Raises as extract_features does."""
+        return self.extract(LAYERS, select_outputs(self.backbone, [LAYERS]), report)
 
     def _map_outputs(self) -> tuple[Output, ...]:
         return map_backbone(self.backbone, self.tensor).card.all_outputs

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from featx.backbones import select_outputs
 from featx.cache import read_features
 from featx.extract import Progress
 from featx.finetuning.frozen import Probabilities
@@ -20,8 +19,7 @@ def rival_probabilities(trial: Trial, preparing: Preparing, report: Callable[[Pr
     None if an image has no layers, as happens where a value is beyond the range of float16. Raises as extract_features
     does.
     """
-    backbone = select_outputs(preparing.backbone, [LAYERS])
-    table = use_all(read_features(preparing.extract(LAYERS, backbone, report), outputs=[LAYERS]), "mean")
+    table = use_all(read_features(preparing.extract_layers(report), outputs=[LAYERS]), "mean")
     place = {int(position): row for row, position in enumerate(table.positions)}
     fit, rows = (
         np.array([place.get(int(position), -1) for position in trial.prepared.table.positions[some]])

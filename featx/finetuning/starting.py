@@ -27,7 +27,7 @@ def fit_start(features: NDArray[np.float32], labels: Labels, *, folds: Folds) ->
 
     Every view is a row of weight 1 / V: the tail will be given single views, which differ more than their mean does.
     Columns are standardised, so that the scores are a linear function of the features. The penalty is the one with the
-    lowest log loss in these folds of the images, pairs of positions to fit on and to hold out, at the first view.
+    lowest log loss at one view of each image, in these folds: pairs of positions to fit on and to hold out.
     """
     losses = defaultdict[float, float](float)
     for fit, held_out in folds:

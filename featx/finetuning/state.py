@@ -46,4 +46,6 @@ class StateFile:
                 new.write_bytes(content.getvalue())
                 os.replace(new, self.path)
         except OSError as error:
-            raise FineTuningError(explain_failure(self.path, error)) from error
+            raise FineTuningError(
+                explain_failure(self.path, error).replace("another --into", "another --work")
+            ) from error

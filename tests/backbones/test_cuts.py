@@ -105,6 +105,23 @@ def test_other_tensors_are_refused_with_the_reason(tmp_path: Path) -> None:
         map_backbone(backbone, "image")
 
 
+def test_a_model_of_images_of_any_size_is_inspected_and_has_no_cuts(tmp_path: Path) -> None:
+    graph = Graph("batch", 3, "height", "width")
+    end = graph.add("Relu", graph.conv(graph.image, 3, 4), into="end")
+    assert inspect_model(graph.save(tmp_path / "free.onnx", end)).cuts == ()
+
+
+def test_a_tensor_of_which_only_the_shape_is_asked_later_is_refused(tmp_path: Path) -> None:
+    graph = Graph()
+    maps = graph.maps(into="maps")
+    graph.add("Sigmoid", maps, into="aside")
+    shape = graph.add("Shape", "aside")
+    pool = graph.add("GlobalAveragePool", graph.add("Reshape", maps, shape))
+    backbone = describe(graph.save(tmp_path / "made.onnx", graph.add("Flatten", pool, into="pooled")), "pooled")
+    with pytest.raises(BackboneError, match="the feature 'pooled' is not computed from it"):
+        find_cut(backbone, "aside")
+
+
 def test_inspect_shows_where_a_model_or_a_backbone_can_be_cut(tmp_path: Path, featx: Callable[..., Ran]) -> None:
     path = classifier(tmp_path)
     cuts = inspect_model(path).cuts

@@ -9,11 +9,15 @@ from sklearn.kernel_ridge import KernelRidge
 
 from featx.cache import FeatureTable, Part
 from featx.errors import FineTuningError
-from featx.finetuning.layers import GAMMAS, PENALTIES, _distances, _fits, _left_out, layer_probabilities
+from featx.finetuning.layers import GAMMAS, PENALTIES, _Block, _fits, _left_out, _near, layer_probabilities
 from featx.tables import make_splits
 from tests.support.tables import make_source, make_table
 
 RNG = np.random.default_rng(0)
+
+
+def distances_of(table: FeatureTable, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    return _near([_Block.of(part, rows) for part in table.parts])
 
 
 def layers(counts: tuple[int, ...] = (30, 30), *, apart: float = 2.0) -> FeatureTable:
@@ -38,7 +42,7 @@ def test_fits_are_those_of_scikit_learn() -> None:
     table = replace(layers(), weights=weights)
     rows = np.arange(60)
     labels = table.labels_of(rows)
-    fits = list(_fits(_distances(table, rows, rows[:3])[0], labels))
+    fits = list(_fits(distances_of(table, rows), labels))
     assert len(fits) == len(GAMMAS) * len(PENALTIES)
     for place in (0, 4, len(PENALTIES), len(fits) - 1):
         gamma, l2 = GAMMAS[place // len(PENALTIES)], PENALTIES[place % len(PENALTIES)]

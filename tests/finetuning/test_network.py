@@ -261,6 +261,32 @@ def test_a_weight_behind_a_transpose_is_the_parameter_itself(tmp_path: Path) -> 
     written(backbone, network, tmp_path)
 
 
+def test_weights_may_have_any_names(tmp_path: Path) -> None:
+    names = ["1", "_1", "w_1", "tail", "training", "initializers", "a.b", "a_b", "a_b_2", "für"]
+
+    def _named(graph: Graph) -> str:
+        data = "low"
+        for name in names:
+            graph.store(graph.rng.normal(size=(3, 3, 1, 1)).astype(np.float32), name)
+            data = graph.add("Conv", data, name)
+        return data
+
+    backbone = stacked(tmp_path, _named)
+    network = read_network(backbone, "low")
+    assert list(network.initializers.values()) == names
+    assert len([*network.parameters()]) == len(names)
+    change(network)
+    written(backbone, network, tmp_path)
+
+
+def test_a_mask_of_constants_that_nothing_reads_is_left_out(tmp_path: Path) -> None:
+    def _dropped(graph: Graph) -> str:
+        graph.add("Dropout", graph.store(np.array([2.0], np.float32)), into=["kept", "mask"])
+        return graph.add("Mul", "low", "kept")
+
+    read_network(stacked(tmp_path, _dropped), "low")(torch.ones(2, 3, 16, 16))
+
+
 def test_what_is_no_weight_is_no_parameter(tmp_path: Path) -> None:
     def _other(graph: Graph) -> str:
         numbers = [graph.store(np.full(3, 1, np.float32), name) for name in ("scale", "shift", "mean", "variance")]

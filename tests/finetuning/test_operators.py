@@ -90,7 +90,7 @@ def pair(operator: str) -> list[Case]:
     return [case(operator, floats(2, 3, 4), floats(3, 1)), case(operator, floats(2, 3), np.float32(1.5))]
 
 
-MAP, ODD = floats(2, 4, 4, 6), floats(2, 3, 7, 5)
+MAP, ODD, EVEN = floats(2, 4, 4, 6), floats(2, 3, 7, 5), floats(2, 3, 6, 6)
 SMOOTH = [
     *(case("Conv", MAP, floats(5, 4, 3, 3), floats(5)), case("Conv", MAP, floats(5, 4, 3, 3), pads=[1, 1, 1, 1])),
     case("Conv", MAP, floats(8, 1, 3, 3), floats(8), group=4, strides=[2, 1], pads=[0, 1, 1, 0]),
@@ -113,6 +113,29 @@ SMOOTH = [
     *(case("AveragePool", ODD, kernel_shape=[2, 2], strides=[2, 2], auto_pad=way) for way in ("SAME_LOWER", "VALID")),
     case("AveragePool", ODD, kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1, opset=19),
     case("AveragePool", floats(2, 3, 8), kernel_shape=[3], strides=[2]),
+    case("MaxPool", EVEN, kernel_shape=[2, 2], strides=[2, 2], pads=[0, 0, 1, 1], ceil_mode=1),
+    case("MaxPool", EVEN, kernel_shape=[2, 3], strides=[3, 2], pads=[1, 0, 0, 2], ceil_mode=1, opset=22),
+    *(
+        case(
+            "AveragePool",
+            EVEN,
+            opset=19,
+            kernel_shape=[2, 3],
+            strides=strides,
+            ceil_mode=1,
+            count_include_pad=counted,
+            pads=[0, 0, 1, 1],
+        )
+        for counted in (0, 1)
+        for strides in ([2, 2], [3, 2])
+    ),
+    case("Pad", MAP, whole(0, 0, -1, 2, 0, 0, 2, -1), mode="wrap", opset=19),
+    *(
+        case(name, floats(2, 3), opset=18, noop_with_empty_axes=1)
+        for name in ("ReduceL1", "ReduceL2", "ReduceSumSquare")
+    ),
+    case("ReduceSum", floats(2, 3), opset=18, noop_with_empty_axes=1),
+    case("Squeeze", floats(2, 1, 3, 1), whole()),
     case("Pad", MAP, whole(0, 0, 1, 2, 0, 1, 0, 1), np.float32(0.5)),
     case("Pad", MAP, whole(0, 0, -1, 0, 0, 0, 1, -1)),
     *(case("Pad", MAP, whole(0, 0, 1, 2, 0, 0, 2, 3), mode=mode) for mode in ("reflect", "edge")),
@@ -181,12 +204,14 @@ SMOOTH = [
     case("SpaceToDepth", floats(1, 2, 4, 6), blocksize=2),
 ]
 WITHOUT_GRADIENT = [
+    case("LpNormalization", np.concatenate([floats(2, 4), np.zeros((1, 4), np.float32)])),
     *(case("Shape", MAP), case("Shape", MAP, opset=15, start=1, end=-1), case("Size", MAP)),
     case("ConstantOfShape", whole(2, 3)),
     case("ConstantOfShape", whole(2), value=helper.make_tensor("value", 7, [1], [4])),
     *(case(name, whole(1, 2, 3), whole(3, 2, 1)) for name in ("Equal", "Greater", "Less", "LessOrEqual")),
     *(case("GreaterOrEqual", whole(1, 2, 3), whole(3, 2, 1)), case("Not", np.array([True, False]))),
     *(case(name, np.array([True, False]), np.array([True, True])) for name in ("And", "Or")),
+    *(case("Pow", whole(7, -2), whole(2)), case("Clip", whole(1, 5, 9), np.int64(2), np.int64(7))),
     *(case("Div", whole(7, -7), whole(2, 2)), case("Mod", whole(7, -7), whole(3, 3))),
     *(case("Mod", floats(4), floats(4), fmod=1), case("Floor", floats(4)), case("Ceil", floats(4))),
     *(case("Sign", floats(4)), case("Cast", floats(4), to=7), case("Cast", whole(1, 2), to=1)),

@@ -32,7 +32,10 @@ class Cut:
     shape: tuple[int, ...]
     """The sides of one image's map, without the batch."""
     parameters: int
-    """Numbers that can be trained, between this tensor and the feature."""
+    """About how many numbers can be trained between this tensor and the feature.
+
+    Masks count too, and weights that are read through another node, such as a Transpose, do not.
+    """
     nodes: int
     """Nodes between this tensor and the feature."""
 
@@ -72,11 +75,14 @@ def all_cuts(view: View, feature: str) -> tuple[Cut, ...]:
 def sensible_cuts(view: View, feature: str) -> tuple[Cut, ...]:
     """Those cuts that are worth choosing from: the image, the end of every block, and the feature, in order.
 
-    Of cuts without parameters between them, the last stands for all. A block ends where its branches are joined, where
-    a map is pooled, and where a map is smaller than before and not larger than after. In a network where that is
-    nowhere but at the feature, every cut is worth choosing.
+    If cuts have no parameters between them, only the last is listed. A block ends where its branches are joined, where
+    a map is pooled, and where a map is smaller than before and not larger than after. If no block ends before the
+    feature, every cut is listed; if the size of the image is free, none.
     """
-    image, *others = all_cuts(view, feature)
+    cuts = all_cuts(view, feature)
+    if not cuts or cuts[0].name != view.image:  # no map has a known size, since that of the image is free
+        return ()
+    image, *others = cuts
     runs = [tuple(run) for _, run in groupby(others, key=lambda one: one.parameters)]
     ends = _ends_of_branches(view, feature, runs) | _pooled(runs) | _smallest([image, *(run[-1] for run in runs)])
     shown = [run[-1] for run in runs[:-1] if run[-1].name in ends] or [run[-1] for run in runs[:-1]]

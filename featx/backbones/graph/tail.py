@@ -20,12 +20,11 @@ _NEVER_LEARNED = {
     "Expand": (1,),
     "Pad": (1, 2, 3),
     "Pow": (1,),
-    "Resize": (1, 2, 3),
 }
 """Operator -> the places of its inputs that training never changes: running statistics, limits and exponents."""
 _OF_LAYERS = {
     *("Conv", "Gemm", "MatMul", "PRelu", "BatchNormalization", "LayerNormalization", "GroupNormalization"),
-    *("InstanceNormalization", "Einsum", "ConvTranspose", "RMSNormalization"),
+    *("InstanceNormalization", "Einsum", "RMSNormalization"),
 }
 """Operators whose stored tensors are learned even if they are a single number."""
 _LOWEST_OF_MASK = -99.0
@@ -71,7 +70,7 @@ class Tail:
 def end_of(
     view: View, *, tensor: str, end: str, known: Iterable[str] = ()
 ) -> tuple[list[NodeProto], list[str], list[str]]:
-    """The nodes from the tensor to the end, in order; earlier tensors whose shape they ask for; and those that cross.
+    """The nodes from the tensor to the end, earlier tensors whose shape they ask for, and those whose values they read.
 
     Nodes that depend on no image, such as a transposed weight, are among them.
     """

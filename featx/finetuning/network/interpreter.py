@@ -61,8 +61,9 @@ class Network(torch.nn.Module):  # type: ignore[misc]
 
     def _compute(self, step: _Step, values: dict[str, Tensor], *, maps: Tensor) -> None:
         node = step.node
-        if node.operator in _ASKS_FOR_SHAPE and node.inputs[0] not in values:
-            inputs = [_of_shape(self.tail.shapes[node.inputs[0]], len(maps))]
+        earlier = self.tail.shapes.get(node.inputs[0]) if node.operator in _ASKS_FOR_SHAPE else None
+        if earlier is not None and node.inputs[0] not in values:
+            inputs = [_of_shape(earlier, len(maps))]
         else:
             inputs = [self._value(values, name, node) if name else None for name in node.inputs]
         outcome = _call(step, Call(node, self.tail.opset, inputs), source=self.tail.source)
@@ -99,8 +100,9 @@ class Network(torch.nn.Module):  # type: ignore[misc]
                     continue
                 known = self._integers | {name: self._buffers[place] for name, place in self._buffer_of.items()}
                 self._compute(step, known, maps=torch.empty(1))
-                for name in filter(None, step.node.outputs):
-                    self._keep(name, known[name].clone())
+                for name in step.node.outputs:
+                    if name in known:
+                        self._keep(name, known[name].clone())
         return kept
 
     def _is_constant(self, node: TailNode) -> bool:
@@ -174,9 +176,4 @@ def _channels_last(values: Tensor) -> Tensor:
 
 def _parameter_names(weights: Sequence[str]) -> dict[str, str]:
     """Name of the parameter, as torch allows it -> name of the weight in the file."""
-    found: dict[str, str] = {}
-    for name in weights:
-        plain = re.sub(r"\W", "_", name).strip("_") or "weight"
-        parameter = plain if plain not in found else f"{plain}_{len(found)}"
-        found[f"w_{parameter}" if parameter[0].isdigit() or hasattr(torch.nn.Module, parameter) else parameter] = name
-    return found
+    return {f"weight_{place}_{re.sub('[^0-9A-Za-z]', '_', name)}": name for place, name in enumerate(weights)}

@@ -96,7 +96,8 @@ def make_splits(
     rarest one. Only `official` and `few-shot` use the image set's own split.
 
     Images that a fine-tuned backbone of the table learned from are not tested, by any rule; those that a rule draws for
-    the test are in no part. Of these, the table of a frozen backbone beside it knows only if both are fused.
+    the test are in no part. The table of a frozen backbone does not know which images these are, unless it is fused
+    with a table of the tuned one.
 
     Raises TableError if a class has too few images or groups, if the table lacks what the rule needs, or if a domain is
     unknown.

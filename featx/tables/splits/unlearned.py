@@ -71,13 +71,13 @@ def _warn(table: FeatureTable, splits: Sequence[Split], learned: NDArray[np.bool
     tested = sum(len(split.test) for split in splits)
     left_out = sum(int(learned[split.test].sum()) for split in splits)
     if left_out:
-        where = "the test images" if len(splits) == 1 else f"the test images of {len(splits)} splits"
+        where = "the test images" if len(splits) == 1 else f"test images in {len(splits)} splits"
         logger.warning(
-            "%s learned from %d of %d of %s, which are neither tested nor trained on, whatever the backbone",
+            "%s learned from %d of the %d %s; no backbone is tested or trained on these",
             name,
             left_out,
             tested,
-            where,
+            where.removeprefix("the "),
         )
     if len(table.sources) > 1 and any(learned[split.validation].any() for split in splits):
         logger.warning(

@@ -93,6 +93,9 @@ def _repeat_edges(data: Tensor, pads: Sequence[int], *, mode: str) -> Tensor:
         before, after, side = pads[axis], pads[rank + axis], data.shape[axis]
         if not (before or after):
             continue
+        if mode == "wrap" and min(before, after) < 0:  # it repeats what is left
+            data = data.narrow(axis, max(-before, 0), side - max(-before, 0) - max(-after, 0))
+            before, after, side = max(before, 0), max(after, 0), data.shape[axis]
         places = torch.arange(-before, side + after, device=data.device)
         if mode == "edge":
             places = places.clamp(0, side - 1)

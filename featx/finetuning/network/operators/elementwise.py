@@ -81,7 +81,8 @@ def _modulo(call: Call) -> Tensor:
 @operator("Pow")
 def _power(call: Call) -> Tensor:
     exponent = call[1]
-    return torch.pow(call[0], float(exponent) if exponent.numel() == 1 and not exponent.requires_grad else exponent)
+    single = exponent.numel() == 1 and not exponent.requires_grad
+    return torch.pow(call[0], float(exponent) if single else exponent).to(call[0].dtype)
 
 
 @operator("LeakyRelu")
@@ -111,7 +112,7 @@ def _clip(call: Call) -> Tensor:
 
 def _limit(call: Call, name: str, place: int) -> float | None:
     stored = call.given(place)
-    found = call.attribute(name) if stored is None else float(stored)
+    found = call.attribute(name) if stored is None else stored.item()
     return None if found is None or math.isinf(found) else found
 
 

@@ -65,7 +65,8 @@ def _local_response(call: Call) -> Tensor:
 
 @operator("LpNormalization")
 def _length(call: Call) -> Tensor:
-    return call[0] / call[0].norm(p=call.attribute("p", 2), dim=call.attribute("axis", -1), keepdim=True)
+    length = call[0].norm(p=call.attribute("p", 2), dim=call.attribute("axis", -1), keepdim=True)
+    return call[0] / torch.where(length == 0, 1.0, length)
 
 
 @operator("Softmax")

@@ -1,5 +1,6 @@
 """Pooling over windows, and over whole maps."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -28,10 +29,9 @@ def _max_pool(call: Call) -> Tensor:
         raise UnsupportedError("the places of the maxima")
     data = call[0]
     kernel, strides, dilations, pads = _window(call)
+    ceil = bool(call.attribute("ceil_mode", 0))
     data, inner = _padded(data, pads, kernel=kernel, value=-torch.inf)
-    return _MAXIMA[data.ndim](
-        data, kernel, stride=strides, padding=inner, dilation=dilations, ceil_mode=bool(call.attribute("ceil_mode", 0))
-    )
+    return _MAXIMA[data.ndim](data, kernel, stride=strides, padding=inner, dilation=dilations, ceil_mode=ceil)
 
 
 @operator("AveragePool")
@@ -56,17 +56,37 @@ def _window(call: Call) -> tuple[list[int], list[int], list[int], list[int]]:
     data = call[0]
     kernel = list(call.attribute("kernel_shape"))
     strides, dilations = windows(call, len(kernel))
-    return (
-        kernel,
-        strides,
-        dilations,
-        padding(call, data.shape[2:], kernel=kernel, strides=strides, dilations=dilations),
-    )
+    pads = padding(call, data.shape[2:], kernel=kernel, strides=strides, dilations=dilations)
+    if call.attribute("ceil_mode", 0) and not _pads_inside(pads, kernel):
+        reaches = [dilation * (length - 1) + 1 for length, dilation in zip(kernel, dilations, strict=True)]
+        pads = _without_windows_in_padding(pads, data.shape[2:], reaches=reaches, strides=strides)
+    return kernel, strides, dilations, pads
+
+
+def _without_windows_in_padding(
+    pads: Sequence[int], sides: Sequence[int], *, reaches: Sequence[int], strides: Sequence[int]
+) -> list[int]:
+    """The pads, less after an axis where a window of `ceil_mode` would begin in them: ONNX has no such window."""
+    rank = len(sides)
+    after = []
+    for place, (side, reach, stride) in enumerate(zip(sides, reaches, strides, strict=True)):
+        before, more = pads[place], pads[rank + place]
+        count = max(0, -(-(side + before + more - reach) // stride)) + 1
+        count -= (count - 1) * stride >= side + before
+        after.append(min(more, max((count - 1) * stride + reach - side - before, 0)))
+    return [*pads[:rank], *after]
+
+
+def _pads_inside(pads: Sequence[int], kernel: Sequence[int]) -> bool:
+    """Whether torch can pad so inside its pooling."""
+    rank = len(kernel)
+    fits = all(2 * pad <= length for pad, length in zip(pads, kernel, strict=False))
+    return list(pads[:rank]) == list(pads[rank:]) and fits
 
 
 def _padded(data: Tensor, pads: list[int], *, kernel: list[int], value: float) -> tuple[Tensor, list[int]]:
     """The map, padded if torch cannot do that inside its pooling; and what torch shall pad."""
-    rank = len(pads) // 2
-    if pads[:rank] == pads[rank:] and all(2 * pad <= length for pad, length in zip(pads, kernel, strict=False)):
+    rank = len(kernel)
+    if _pads_inside(pads, kernel):
         return data, pads[:rank]
     return pad_sides(data, pads, value=value), [0] * rank

@@ -30,7 +30,7 @@ def _reduction(function: Callable[..., Tensor]) -> Callable[[Call], Tensor]:
         axes = call.integers("axes", 1)
         if not axes:
             if call.attribute("noop_with_empty_axes", 0):
-                return call[0]
+                return function(call[0][None], dim=(0,), keepdim=False)
             axes = list(range(call[0].ndim))
         return function(call[0], dim=tuple(axes), keepdim=bool(call.attribute("keepdims", 1)))
 

@@ -78,7 +78,7 @@ def _flatten(call: Call) -> Tensor:
 @operator("Squeeze")
 def _squeeze(call: Call) -> Tensor:
     axes = call.integers("axes", 1)
-    return call[0].squeeze() if axes is None else call[0].squeeze(tuple(axes))
+    return call[0].squeeze(tuple(axes)) if axes else call[0].squeeze()
 
 
 @operator("Unsqueeze")
