@@ -192,6 +192,13 @@ def _find_unseen(head: "Head", table: "FeatureTable", *, by_name: bool) -> "RowI
     return rows
 
 
+_TOO_HIGH = "%s learned from %d of the %d images that are measured, so these measures are too high"
+_LEFT_OUT = (
+    "%s learned from %d of %d images, or from others of their groups, which are not measured; --rows all measures "
+    "them too"
+)
+
+
 def _leave_learned_out(
     table: "FeatureTable", measured: "RowIndices | None", *, rows: Rows | None
 ) -> "RowIndices | None":
@@ -202,23 +209,9 @@ def _leave_learned_out(
     left = unlearned_of(table, every)
     if len(left) == len(every):
         return measured
-    name = tuned_names(table)
-    count = len(every) - len(left)
-    if rows == "all" or not len(left):
-        logger.warning(
-            "%s was fine-tuned on %d of the %d images that are measured, so these measures are too high",
-            name,
-            count,
-            len(every),
-        )
-        return measured
-    logger.warning(
-        "%s was fine-tuned on %d of %d images, which are not measured; --rows all measures them too",
-        name,
-        count,
-        len(every),
-    )
-    return left
+    kept = rows == "all" or not len(left)
+    logger.warning(_TOO_HIGH if kept else _LEFT_OUT, tuned_names(table), len(every) - len(left), len(every))
+    return measured if kept else left
 
 
 def _was_trained_on(head: "Head", table: "FeatureTable", whole: "FeatureTable") -> bool:

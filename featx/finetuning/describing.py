@@ -25,20 +25,7 @@ def count_images(split: Split) -> dict[str, int]:
 
 def notes_on(preparing: Preparing, split: Split, *, wins: bool, writes: bool, trains: bool) -> Iterator[str]:
     """Why a backbone was written or not, what a reader must know of the numbers, and what is kept on disk."""
-    if not trains:
-        yield (
-            "nothing was written, because no weight lies between this tensor and the feature: only a linear layer was "
-            "trained; `featx train --head logreg` writes such a head"
-        )
-    elif wins:
-        yield "written because it is better than frozen features on validation images, then trained on these too"
-    elif writes:
-        yield "written because of --force, although it is not better than frozen features on validation images"
-    else:
-        yield (
-            "nothing was written, because it is not better than frozen features on validation images; test images are "
-            "still unseen: try another --from or --rate, or write it anyway with --force"
-        )
+    yield _reason(wins=wins, writes=writes, trains=trains)
     learned = len(split.development)
     if learned < WORTH_TUNING:
         yield (
@@ -53,6 +40,23 @@ def notes_on(preparing: Preparing, split: Split, *, wins: bool, writes: bool, tr
         )
     kept = "the frozen features" if preparing.trains_all else f"the maps ({preparing.bytes_of_maps / 1e6:,.1f} MB)"
     yield f"{preparing.folder} keeps {kept} and the trained weights for another run; delete it when you are done"
+
+
+def _reason(*, wins: bool, writes: bool, trains: bool) -> str:
+    """Why a backbone was written or not."""
+    if not trains:
+        return (
+            "nothing was written, because no weight lies between this tensor and the feature: only a linear layer was "
+            "trained; `featx train --head logreg` writes such a head"
+        )
+    if wins:
+        return "written because it is better than frozen features on validation images, then trained on these too"
+    if writes:
+        return "written because of --force, although it is not better than frozen features on validation images"
+    return (
+        "nothing was written, because it is not better than frozen features on validation images; test images are "
+        "still unseen: try another --from or --rate, or write it anyway with --force"
+    )
 
 
 def card_of(outcome: FineTuning, prepared: Prepared, *, plan: Plan) -> Tuned:

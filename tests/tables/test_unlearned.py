@@ -106,7 +106,7 @@ def test_what_is_left_out_is_said(caplog: pytest.LogCaptureFixture) -> None:
     table = learned(make_table(), range(20))
     with caplog.at_level(logging.WARNING):
         make_splits(table, "k-fold")
-    assert "learned from 20 of 80 of the test images of 5 splits, which are neither tested" in caplog.text
+    assert "learned from 20 of the 80 test images in 5 splits; no backbone is tested or trained on these" in caplog.text
     assert "validation" not in caplog.text
 
 
@@ -127,10 +127,11 @@ def test_evaluate_measures_the_images_that_the_backbone_did_not_learn_from(
     save_head(head, tmp_path / "t.featx")
     ran = featx("evaluate", tmp_path / "t.featx", caches[1], "--json")
     assert ran.json["n"] == 20
-    assert "tuned was fine-tuned on 20 of 40 images, which are not measured; --rows all measures them too" in ran.err
+    assert "tuned learned from 20 of 40 images" in ran.err
+    assert "which are not measured; --rows all measures them too" in ran.err
     ran = featx("evaluate", tmp_path / "t.featx", caches[1], "--rows", "all", "--json")
     assert ran.json["n"] == 40
-    assert "was fine-tuned on 20 of the 40 images that are measured, so these measures are too high" in ran.err
+    assert "learned from 20 of the 40 images that are measured, so these measures are too high" in ran.err
 
 
 def test_a_split_without_any_image_left_to_test_is_refused() -> None:
