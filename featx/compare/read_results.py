@@ -13,9 +13,8 @@ from featx.compare.ranking import RankedCandidate, Ranking, rank_candidates, ran
 from featx.compare.split_images import predicted_classes
 from featx.hashing import hash_columns
 from featx.heads import Result, find_split
-from featx.inputs import SYMMETRIES
 from featx.measures import class_correctness
-from featx.settings import CENTER
+from featx.settings import CENTER, TUNING_VIEWS
 from featx.showing import show_views
 from featx.tables import Split
 
@@ -94,10 +93,9 @@ def _variant(result: Result) -> tuple[str, str, tuple[str, ...], str, tuple[str,
 
 
 def _views_of(result: Result) -> tuple[str, ...]:
-    """The views that the head uses beside view 0, unless they are all mirrors and turns, which names need not list."""
-    used = () if result.views is None else result.views.names
-    others = tuple(view for view in used if view != CENTER)
-    return () if others == tuple(SYMMETRIES) else others
+    """The views that the head uses beside view 0; none for the eight symmetries, which names need not list."""
+    used = () if result.views is None or result.views.names == TUNING_VIEWS else result.views.names
+    return tuple(view for view in used if view != CENTER)
 
 
 def _in_given_order(own: list[Result], results: Sequence[Result]) -> list[Result]:

@@ -63,10 +63,7 @@ class Batch(ImageRows):
     pixels: NDArray[np.uint8]
     """(size of every batch, height, width, 3): zeros for failed images and after the last one; a buffer of the ring."""
     slots: NDArray[np.int64]
-    """(n,): slot of each row, NO_SLOT (-1) if the image failed or is a duplicate.
-
-    A slot has a place in `pixels` for each view.
-    """
+    """(n,): slot of each row, with a place in `pixels` for each view; NO_SLOT (-1): it failed or is a duplicate."""
 
 
 class Ring:

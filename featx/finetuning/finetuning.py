@@ -116,9 +116,7 @@ def finetune_backbone(
     preparing = Preparing(backbone, images, tensor, settings=replace(settings, views=order_views(views)), **about)
     preparing.check()
     announce(preparing.announcement(layers=layers))
-    prepared = preparing.run(lambda done: report(TuningProgress("maps", done.finished, done.total)))
-    if layers:
-        preparing.extract_layers(lambda done: report(TuningProgress("layers", done.finished, done.total)))
+    prepared = _prepare(preparing, report, layers=layers)
     plan = Plan(rates[0], choose_epochs(epochs, len(prepared.split.train)), seed=seed, device=device)
     tuning = _Tuning(preparing, prepared, plan, tuple(rates), report)
     outcome, last = tuning.run(name, layers=layers, force=force)
@@ -127,6 +125,14 @@ def finetune_backbone(
         written = install_tuned(backbone, last.model, card, name=name, into=into, overwrite=overwrite)
         outcome = replace(outcome, backbone=written, head=last.head(outcome, written))
     return replace(outcome, seconds=round(time.perf_counter() - start, 3))
+
+
+def _prepare(preparing: Preparing, report: Callable[[TuningProgress], None], *, layers: bool) -> Prepared:
+    """The images with their maps; the layers of the rival are extracted too, while a full disk costs no training."""
+    prepared = preparing.run(lambda done: report(TuningProgress("maps", done.finished, done.total)))
+    if layers:
+        preparing.extract_layers(lambda done: report(TuningProgress("layers", done.finished, done.total)))
+    return prepared
 
 
 @dataclass(frozen=True)
