@@ -77,7 +77,7 @@ class _Published:
         return hash_settings(about | {"images": images})[:12]
 
     def key(self, key: str) -> str:
-        """The key of the split: with its digest, if it is not as featx drew it, so that results are told apart."""
+        """The key of the split. If it was changed since its digest was written, the new digest is added to the key."""
         digest = self.digest(key)
         return key if digest == self.written else f"{key}/{digest}"
 

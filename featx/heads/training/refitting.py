@@ -16,9 +16,11 @@ def refit_head(head: Head, table: FeatureTable, *, balanced: bool = False) -> He
     """The head with its parameters and temperature, fitted to all labelled rows of this table with a weight above 0.
 
     The table has the columns that the head reads; a table at view 0 of a cache with the head's views is read as the
-    head reads it. With `balanced` all classes have the same total weight. Nothing is
-    measured: `training` stays what it was. Raises TableError if fewer than two classes are left, HeadError if the table
-    has other features than the head reads, and HeadError and ConvergenceError as `train_head` does.
+    head reads it. With `balanced` all classes have the same total weight. Nothing is measured: `training` stays what it
+    was.
+
+    Raises TableError if fewer than two classes are left, HeadError if the table has other features than the head reads,
+    and HeadError and ConvergenceError as `train_head` does.
 
     >>> import featx
     >>> from featx.heads import refit_head

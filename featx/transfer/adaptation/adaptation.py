@@ -57,7 +57,7 @@ class AdaptationRow:
     balanced_accuracy: float | None
     """The mean share of right images over the classes; None too if images have several labels."""
     source_accuracy: float
-    """The same measure as `accuracy`, on test images of the source; of `target`, on those of its own few labels."""
+    """The measure of `accuracy` on test images of the source; for `target`, which has no source, on labelled images."""
     difference: float | None
     """`accuracy` minus that of `none`: below 0 adapting harms."""
     ci: Interval | None

@@ -76,7 +76,7 @@ def shares_of(labels: Labels) -> Floats:
 
 
 def predictions(probabilities: Floats) -> Floats:
-    """The same rows with 1 for the likeliest class and 0 for the others."""
+    """Rows (n, classes) that have 1 for the most probable class of an image, and 0 for all others."""
     predicted: Floats = np.eye(probabilities.shape[1])[probabilities.argmax(axis=1)]
     return predicted
 

@@ -91,7 +91,7 @@ class Gap(Shown):
     ci: Interval | None
     """Its 95 % interval."""
     weighted_auroc: float | None
-    """The same with source images weighted to the target's shares of classes; None without labels of the source."""
+    """The area if source images are weighted to the target's shares of classes; None without labels of the source."""
     weighted_ci: Interval | None
     mmd: float
     """Squared maximum mean discrepancy."""

@@ -33,9 +33,9 @@ class Separation:
     def ci(self) -> Interval:
         """The 95 % interval: the areas from which this one is at most two of their standard errors away.
 
-        That is the score interval with the error of Hanley & McNeil (Newcombe 2006), widened for cross-fitting. Unlike
-        one of two standard errors at the measured area it does not vanish where a few images are told apart without a
-        mistake.
+        That is the score interval with the error of Hanley & McNeil (Newcombe 2006), widened for cross-fitting.
+        If a few images are told apart without a mistake, the standard error at the measured area is 0, but this
+        interval still has a length.
         """
         return self._end(0.0), self._end(1.0)
 

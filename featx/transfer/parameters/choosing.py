@@ -21,7 +21,7 @@ MARGIN = 0.05
 FOR_TARGET = 1.0
 """What speaks for a head without sources: a difference in log likelihood, in nats over all validation images."""
 FOR_OTHERS = 5.0
-"""The same for other draws than the usual one. There are some 120, about e^5, of which one looks better by luck."""
+"""What speaks against an unusual draw, in the same unit. Of some 120 draws, about e^5, one looks better by luck."""
 USUALLY = Term(0.75, 0)
 """What is usually taken of a source: three quarters, since its scores are too sure of themselves elsewhere."""
 NOTHING = Term(0.0, 0)
